@@ -1,0 +1,60 @@
+"""stackae doctor: what this installation is made of, and whether it works."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+from . import options as o
+
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae doctor
+
+stackae doctor --json
+"""
+
+
+def command(json: o.Json = False) -> None:
+    """Show versions, the compiled extension, devices and threads; exit code 6 when the extension is not built."""
+    from stackae.errors import SetupError
+
+    from .console import emit_json, stdout
+
+    report, problem = examine()
+    if json:
+        emit_json({**report, "problem": problem})
+    else:
+        width = max(len(name) for name in report)
+        for name, value in report.items():
+            stdout.print(f"{name.replace('_', ' '):{width}}  {value}", markup=False)
+        if not problem:
+            stdout.print("\nnext        stackae pretrain --layers 784,300,150", markup=False)
+    if problem:
+        raise SetupError(problem)
+
+
+def examine() -> tuple[dict[str, Any], str]:
+    """The report, and what is wrong ("" when nothing is)."""
+    import torch
+
+    from stackae import __version__
+    from stackae.engine import choose_engine
+    from stackae.errors import SetupError
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    report: dict[str, Any] = {
+        "stackae": __version__,
+        "python": platform.python_version(),
+        "torch_installed": torch.__version__,
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "gpus": ", ".join(gpus) or "none",
+    }
+    try:
+        choose_engine("fused")
+    except SetupError as error:
+        return report, str(error)
+    from stackae.ops import build_info
+
+    return report | {f"extension_{name}": value for name, value in build_info().items()}, ""

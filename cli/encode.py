@@ -1,0 +1,93 @@
+"""stackae encode: the codes of any layer, as a .npy file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as o
+from .options import option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from stackae.runs import Run
+
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae encode
+
+stackae encode --layer 1 --data new.npy --out codes.npy
+
+stackae encode --weights finetuned
+"""
+
+
+def command(
+    ctx: typer.Context,
+    layer: Annotated[int | None, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top")] = None,
+    weights: Annotated[str, option("--weights", "pretrained or finetuned.", o.LAYERS, "pretrained")] = "pretrained",
+    data: o.Data = None,
+    data_root: o.DataRoot = None,
+    target: o.Target = None,
+    engine: o.Engine = None,
+    run: o.RunFolder = None,
+    out: Annotated[
+        Path | None, option("--out", "File to write.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
+    json: o.Json = False,
+) -> None:
+    """Write the codes of all rows, in their order (a set's own test part last), as float32 (rows, n_hidden)."""
+    from stackae.data import load_source, scaled_rows
+    from stackae.runs import Run
+
+    from .console import emit_json, run_option, shown, stdout
+    from .inputs import check_out, data_of, layer_number
+
+    opened = Run.open(run)
+    count = len(opened.pretrain_config.layers)
+    number = layer_number(layer, count)
+    path = out or opened.path / f"codes-layer{number}.npy"
+    check_out(path, must_be_new=out is not None and not force)
+    encoder = _encoder(opened, weights, number, engine or "auto")
+    rows = scaled_rows(load_source(data_of(opened, ctx.params)), opened.load_scaling())
+    shape = write_codes(path, encoder, rows.x)
+    if json:
+        emit_json({"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)})
+        return
+    stdout.print(f"codes       {shown(path.resolve())}  {shape[0]:,} rows of {shape[1]}, layer {number}", markup=False)
+    stdout.print(f"next        stackae reconstruct{run_option(opened)}", markup=False)
+
+
+def _encoder(run: Run, weights: str, number: int, engine: str) -> Callable[[Tensor], Tensor]:
+    from stackae.errors import ConfigError, nearest
+
+    choices = ("pretrained", "finetuned")
+    if weights not in choices:
+        raise ConfigError(f"--weights: expected pretrained or finetuned, got '{weights}'{nearest(weights, choices)}")
+    if weights == "pretrained":
+        stack = run.load_stack(engine)
+        return lambda x: stack.encode(x, number)
+    model, _ = run.load_classifier(engine)
+    return lambda x: model.encode(x, number)
+
+
+def write_codes(path: Path, encode: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, ...]:
+    """Writes encode(x) as .npy, whole or not at all, and returns its shape."""
+    import numpy as np
+
+    from stackae.runs import write_whole
+    from stackae.stack import in_batches
+
+    codes = in_batches(encode, x).numpy()
+    content = io.BytesIO()
+    np.save(content, codes, allow_pickle=False)
+    write_whole(path, content.getbuffer())
+    shape: tuple[int, ...] = codes.shape
+    return shape

@@ -1,0 +1,101 @@
+"""stackae evaluate: accuracy of the classifier, reconstruction error of every layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .options import option
+
+if TYPE_CHECKING:
+    from stackae.classifier import Classifier
+    from stackae.data import Part
+    from stackae.evaluate import ClassifierReport, ReconstructionReport
+    from stackae.runs import Run
+
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae evaluate
+
+stackae evaluate --json --run runs/seeds
+
+stackae evaluate --data new.csv --target species --part test
+"""
+
+
+def command(
+    ctx: typer.Context,
+    part: Annotated[o.Text, option("--part", "test, validation or train.", o.DATA, "test")] = None,
+    data: o.Data = None,
+    data_root: o.DataRoot = None,
+    target: o.Target = None,
+    engine: o.Engine = None,
+    run: o.RunFolder = None,
+    json: o.Json = False,
+) -> None:
+    """Evaluate the newest run: accuracy and confusion of its classifier, reconstruction error of each layer."""
+    from stackae.evaluate import evaluate_reconstruction
+    from stackae.runs import Run
+
+    from .console import closing, emit_json, run_option
+    from .inputs import dataset_of, part_of
+
+    opened = Run.open(run)
+    stack = opened.load_stack(engine or "auto")
+    dataset = dataset_of(opened, ctx.params)
+    name, rows = part_of(dataset, part)
+    layers = evaluate_reconstruction(stack, rows.x)
+    document: dict[str, Any] = {"run": str(opened.path), "data": dataset.name, "part": name, "rows": len(rows.x)}
+    files = []
+    if opened.has_classifier and rows.y is not None and bool((rows.y >= 0).any()):
+        model, classes = opened.load_classifier(engine or "auto")
+        report = assess(opened, model, classes, rows, name, dataset.classes)
+        document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
+        document["confusion"] = report.confusion.tolist()
+        files.append(f"confusion-{name}.png")
+    document["reconstruction"] = [layer._asdict() for layer in layers]
+    opened.append_metrics({"event": "evaluation", **document})
+    if json:
+        emit_json(document)
+        return
+    _show(document, layers)
+    following = "stackae encode" if "accuracy" in document else "stackae finetune --head classifier"
+    closing(opened, [*files, "metrics.jsonl"], following + run_option(opened))
+
+
+def assess(
+    run: Run, model: Classifier, classes: tuple[str, ...], rows: Part, part: str, labels: tuple[str, ...] | None = None
+) -> ClassifierReport:
+    """Evaluates the classifier and draws confusion-PART.png. ``labels`` are the names that the y of the rows index."""
+    from stackae.evaluate import evaluate_classifier, match_classes
+    from stackae.pictures import confusion_matrix
+
+    y = match_classes(rows.y, labels or classes, classes)
+    report = evaluate_classifier(model.cpu(), rows.x, y)
+    title = f"{part}: {100 * report.accuracy:.2f} % of {report.rows:,} right"
+    run.write(f"confusion-{part}.png", confusion_matrix(report.confusion, classes, title))
+    return report
+
+
+def _show(document: dict[str, Any], layers: list[ReconstructionReport]) -> None:
+    from .console import stdout, table
+
+    if "accuracy" in document:
+        stdout.print(
+            f"accuracy    {100 * document['accuracy']:.2f} % of {document['labelled_rows']:,} "
+            f"{document['part']} rows of {document['data']}",
+            markup=False,
+        )
+    rows = [
+        [
+            f"layer {layer.layer} ({layer.n_hidden})",
+            f"{layer.squared_error:.4g}",
+            f"{layer.mean_squared_error:.4g}",
+            f"{100 * layer.explained:.1f} %",
+        ]
+        for layer in layers
+    ]
+    title = f"Reconstruction of {document['rows']:,} {document['part']} rows"
+    table(title, ["up to", "squared error a row", "a feature", "variance explained"], rows)

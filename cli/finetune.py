@@ -1,0 +1,156 @@
+"""stackae finetune: train a head on a pretrained stack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .options import option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stackae.config import FinetuneConfig
+    from stackae.data import Dataset
+    from stackae.finetune import FinetuneResult
+    from stackae.runs import Run
+
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae finetune --head classifier
+
+stackae finetune --head classifier --train head --epochs 50
+
+stackae finetune --head classifier --data labelled.csv --target species --run runs/seeds
+"""
+
+
+def command(
+    ctx: typer.Context,
+    head: Annotated[o.Text, option("--head", "classifier.", o.LAYERS, "classifier")] = None,
+    init: Annotated[
+        o.Text, option("--init", "pretrained, or random to see what pretraining is worth.", o.LAYERS, "pretrained")
+    ] = None,
+    train: Annotated[o.Text, option("--train", "head (few labels) or all layers (many).", o.LAYERS, "all")] = None,
+    data: o.Data = None,
+    data_root: o.DataRoot = None,
+    target: o.Target = None,
+    epochs: Annotated[int | None, option("--epochs", "Epochs.", o.TRAINING, "20")] = None,
+    learning_rate: Annotated[
+        float | None, option("--learning-rate", "First learning rate.", o.TRAINING, "0.001")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, option("--weight-decay", "L2 penalty of the weights.", o.TRAINING, "0")
+    ] = None,
+    batch_size: o.BatchSize = None,
+    optimizer: o.Optimizer = None,
+    momentum: o.Momentum = None,
+    schedule: o.Schedule = None,
+    patience: o.Patience = None,
+    seed: o.Seed = None,
+    engine: o.Engine = None,
+    device: o.Device = None,
+    run: o.RunFolder = None,
+    config: o.Config = None,
+    json: o.Json = False,
+) -> None:
+    """Put a softmax head on the stack of the newest run and train it with labels.
+
+    Data are the run's own unless others of the same width are named; they are scaled as the run's were.
+    """
+    from stackae.finetune import Labelled, finetune_classifier
+    from stackae.runs import Run
+
+    from .console import Display, note
+    from .inputs import dataset_of
+
+    opened = Run.open(run)
+    settings = _settings(opened, ctx.params, config)
+    stack = opened.load_stack(settings.engine)
+    dataset = dataset_of(opened, ctx.params)
+    note(_summary(dataset, settings))
+    with Display(opened) as display:
+        result = finetune_classifier(
+            stack,
+            Labelled(dataset.train.x, dataset.train.y),
+            settings,
+            n_classes=len(dataset.classes),
+            validation=Labelled(dataset.validation.x, dataset.validation.y),
+            listener=display,
+        )
+    _save(opened, settings, dataset, result)
+    _report(opened, settings, dataset, result, json)
+
+
+def _settings(run: Run, params: dict[str, Any], config: Path | None) -> FinetuneConfig:
+    """Defaults, with the seed of the pretraining < --config < environment < flags."""
+    from stackae.config import FinetuneConfig, PartialConfig, read_toml, validated
+
+    base = validated(PartialConfig, read_toml(config)).finetune if config else None
+    values = base.model_dump() if base else {"seed": run.pretrain_config.seed}
+    given = {name: value for name, value in params.items() if value is not None}
+    if "epochs" in given:
+        given["max_epochs"] = given.pop("epochs")
+    return validated(
+        FinetuneConfig, {**values, **{name: given[name] for name in FinetuneConfig.model_fields if name in given}}
+    )
+
+
+def _summary(dataset: Dataset, settings: FinetuneConfig) -> str:
+    from stackae.engine import choose_device, choose_engine
+
+    y = dataset.train.y
+    labelled = 0 if y is None else int((y >= 0).sum())
+    engine = choose_engine(settings.engine)
+    return (
+        f"data     {dataset.name}: {labelled:,} labelled training rows, {len(dataset.classes)} classes\n"
+        f"engine   {engine.name} ({engine.reason}) on {choose_device(settings.device)}"
+    )
+
+
+def _save(run: Run, settings: FinetuneConfig, dataset: Dataset, result: FinetuneResult) -> None:
+    from .pictures import draw_curves
+
+    run.save_classifier(result.model, dataset.classes)
+    own = dataset.config == run.config.data
+    run.write_config(
+        run.config.model_copy(update={"finetune": settings, "finetune_data": None if own else dataset.config})
+    )
+    draw_curves(run)
+
+
+def _report(run: Run, settings: FinetuneConfig, dataset: Dataset, result: FinetuneResult, as_json: bool) -> None:
+    from .console import closing, emit_json, run_option, table
+    from .evaluate import assess
+
+    kept = [record for record in result.history if record.best][-1]
+    document: dict[str, Any] = {
+        "run": str(run.path),
+        "init": settings.init,
+        "train": settings.train,
+        "epochs": len(result.history),
+        "kept_epoch": kept.epoch,
+        "validation_loss": kept.validation_loss,
+        "validation_error": kept.validation_error,
+        "seconds": sum(record.seconds for record in result.history),
+    }
+    files = ["classifier.safetensors", "curves.png"]
+    labels = dataset.test.y
+    if labels is not None and bool((labels >= 0).any()):
+        report = assess(run, result.model, dataset.classes, dataset.test, "test")
+        document |= {"accuracy": report.accuracy, "test_rows": report.rows}
+        files.append("confusion-test.png")
+    if as_json:
+        emit_json(document)
+        return
+    row = [
+        f"{settings.init}, {settings.train}",
+        f"{kept.epoch} of {len(result.history)}",
+        "-" if kept.validation_error is None else f"{100 * (1 - kept.validation_error):.2f} %",
+        f"{100 * document['accuracy']:.2f} %" if "accuracy" in document else "-",
+        f"{document['seconds']:.1f}",
+    ]
+    table("Fine-tuned", ["weights", "kept epoch", "validation accuracy", "test accuracy", "seconds"], [row])
+    closing(run, files, f"stackae evaluate{run_option(run)}")

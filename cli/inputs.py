@@ -1,0 +1,78 @@
+"""What the subcommands that read a run have in common: the run, and the data to show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stackae.config import DataConfig
+    from stackae.data import Dataset, Part
+    from stackae.runs import Run
+
+PARTS = ("test", "validation", "train")
+
+
+def absolute(config: DataConfig) -> DataConfig:
+    """The same data, found from any working directory."""
+    changed = {"data_root": str(Path(config.data_root).resolve())}
+    if config.data.endswith((".npy", ".npz", ".csv")):
+        changed["data"] = str(Path(config.data).resolve())
+    return config.model_copy(update=changed)
+
+
+def data_of(run: Run, params: dict[str, Any]) -> DataConfig:
+    """The data that the command line names, or those the run was last trained on."""
+    from stackae.config import DataConfig, validated
+
+    own = run.config.finetune_data or run.config.data
+    given = {name: params[name] for name in ("data", "data_root", "target") if params.get(name) is not None}
+    if not given:
+        return own
+    if "data" in given and given["data"] != own.data:
+        given.setdefault("target", None)
+    return absolute(validated(DataConfig, {**own.model_dump(), **given}))
+
+
+def dataset_of(run: Run, params: dict[str, Any]) -> Dataset:
+    """Those data, scaled as the run's were."""
+    from stackae.data import load_data
+
+    return load_data(data_of(run, params), run.load_scaling())
+
+
+def part_of(dataset: Dataset, wish: str | None) -> tuple[str, Part]:
+    """The named part, or the first of test, validation and training that has rows.
+
+    Raises:
+        ConfigError: an unknown part. DataError: an empty one.
+    """
+    from stackae.errors import ConfigError, DataError, nearest
+
+    parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
+    if wish is None:
+        wish = next(name for name in PARTS if len(parts[name].x))
+    if wish not in parts:
+        raise ConfigError(f"--part: expected {', '.join(PARTS)}, got '{wish}'{nearest(wish, PARTS)}")
+    if not len(parts[wish].x):
+        raise DataError(f"--part: expected rows in the {wish} part of {dataset.name}, got none; choose another part")
+    return wish, parts[wish]
+
+
+def layer_number(layer: int | None, count: int) -> int:
+    """The layer named, or the top one. Raises ConfigError for one that the stack has not."""
+    from stackae.errors import ConfigError
+
+    if layer is not None and not 1 <= layer <= count:
+        raise ConfigError(f"--layer: expected 1 to {count}, got {layer}")
+    return layer or count
+
+
+def check_out(path: Path, *, must_be_new: bool) -> None:
+    """Raises ConfigError unless a file may be written there."""
+    from stackae.errors import ConfigError
+
+    if not path.parent.is_dir():
+        raise ConfigError(f"--out: expected a folder that exists, got {path.parent}; make it first")
+    if must_be_new and path.exists():
+        raise ConfigError(f"--out: expected a new file, got {path}, which exists; choose another name, or add --force")

@@ -1,0 +1,69 @@
+"""Options that several subcommands share, each spelled once.
+
+Every option's default is None, which means "not given": what is not given is filled from --config, then from the
+defaults of stackae.config. STACKAE_<NAME> in the environment stands for --<name>.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DATA = "Data"
+LAYERS = "Layers (one value for all, or a comma list with one a layer)"
+TRAINING = "Training"
+OUTPUT = "Run and output"
+
+
+def option(name: str, help_text: str, panel: str, default: str | None = None, **more: Any) -> Any:
+    """A typer option whose environment variable follows from its name."""
+    return typer.Option(
+        name,
+        *more.pop("short", ()),
+        help=f"{help_text} [dim]\\[default: {default}][/dim]" if default else help_text,
+        rich_help_panel=panel,
+        show_default=False,
+        envvar="STACKAE_" + name.split("/")[0].lstrip("-").replace("-", "_").upper(),
+        show_envvar=False,
+        **more,
+    )
+
+
+Text = str | None
+
+Data = Annotated[
+    Text,
+    option("--data", "digits, mnist, fashion-mnist, torchvision:NAME, or a path: .npy, .npz, .csv.", DATA, "digits"),
+]
+DataRoot = Annotated[Text, option("--data-root", "Folder of the named image sets.", DATA, "data", metavar="DIR")]
+Target = Annotated[Text, option("--target", "Column of a .csv that holds the labels.", DATA, metavar="COLUMN")]
+Scale = Annotated[
+    Text,
+    option(
+        "--scale", "none, unit, minmax or standard, fitted on the training part.", DATA, "auto: unit for byte images"
+    ),
+]
+BatchSize = Annotated[int | None, option("--batch-size", "Rows a step.", TRAINING, "128")]
+Optimizer = Annotated[Text, option("--optimizer", "adam, adamw or sgd.", TRAINING, "adam")]
+Momentum = Annotated[float | None, option("--momentum", "Momentum of sgd.", TRAINING, "0.9")]
+Schedule = Annotated[Text, option("--schedule", "Learning rate: constant, linear or cosine.", TRAINING, "cosine")]
+Patience = Annotated[
+    int | None,
+    option("--patience", "Stop after this many epochs without a better one; 0 never stops.", TRAINING, "0"),
+]
+Seed = Annotated[int | None, option("--seed", "Of weights, order and noise.", TRAINING, "0")]
+Engine = Annotated[
+    Text, option("--engine", "fused (compiled ops), eager (plain torch) or auto.", TRAINING, "auto: fused if built")
+]
+Device = Annotated[Text, option("--device", "auto, cpu, cuda or cuda:N.", TRAINING, "auto: a GPU if there is one")]
+RunFolder = Annotated[
+    Path | None,
+    option("--run", "Run folder to read.", OUTPUT, "runs/latest", metavar="DIR"),
+]
+Config = Annotated[
+    Path | None,
+    option("--config", "TOML file to start from; other options override it.", OUTPUT, metavar="FILE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.", rich_help_panel=OUTPUT)]

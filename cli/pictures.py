@@ -1,0 +1,62 @@
+"""Draws a run's pictures into its folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stackae.data import Dataset
+    from stackae.runs import Run
+    from stackae.stack import StackedAutoencoder
+
+
+def draw_pretraining(run: Run, dataset: Dataset) -> None:
+    """curves.png, filters.png and reconstructions.png."""
+    from stackae.pictures import filters, reconstructions
+
+    from .inputs import part_of
+
+    draw_curves(run)
+    stack = run.load_stack(run.pretrain_config.engine)
+    run.write("filters.png", filters(stack.autoencoders[0].encoder.weight, dataset.image_shape))
+    _, part = part_of(dataset, None)
+    run.write("reconstructions.png", reconstructions(example_rows(run, stack, part.x, part.y, 10), dataset.image_shape))
+
+
+def draw_curves(run: Run) -> None:
+    """curves.png, of every stage that was trained so far; a stage trained again shows its last training."""
+    from stackae.pictures import loss_curves
+
+    epochs = [record for record in run.metrics() if record["event"] == "epoch"]
+    latest: dict[str, list[dict[str, object]]] = {}
+    for record in epochs:
+        if record["epoch"] == 1:
+            latest[record["stage"]] = []
+        latest[record["stage"]].append(record)
+    run.write("curves.png", loss_curves([record for stage in latest.values() for record in stage]))
+
+
+def example_rows(
+    run: Run, stack: StackedAutoencoder, x: Tensor, y: Tensor | None, count: int, layer: int | None = None
+) -> list[tuple[str, Tensor]]:
+    """Originals, their reconstructions through each layer (or the one named), and for a denoising first layer a
+    corrupted input with what is restored from it. All in the units of the data before scaling."""
+    import torch
+
+    from stackae.corruption import Corruption
+    from stackae.pictures import pick_examples
+
+    scaling = run.load_scaling()
+    rows = x[pick_examples(x, y, count)]
+    levels = range(1, len(stack.autoencoders) + 1) if layer is None else [layer]
+    first = run.pretrain_config.layers[0].corruption
+    noise = Corruption(first.kind, first.level, float(x.min()), float(x.max()))
+    noisy = noise(rows, seed=run.pretrain_config.seed, layer=1, step=0)
+    with torch.no_grad():
+        named = [("original", rows)]
+        named += [(f"layer {level}", stack.reconstruct(rows, level)) for level in levels]
+        if first.kind != "none":
+            named += [(first.kind, noisy), ("restored", stack.reconstruct(noisy, 1))]
+    return [(name, scaling.inverse_transform(values)) for name, values in named]

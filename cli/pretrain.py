@@ -1,0 +1,222 @@
+"""stackae pretrain: train a stack layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .options import option
+
+if TYPE_CHECKING:
+    from stackae.config import DataConfig, PretrainConfig
+    from stackae.data import Dataset
+    from stackae.runs import Run
+    from stackae.training.history import EpochRecord
+
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae pretrain --layers 784,300,150
+
+stackae pretrain --layers 784,300,150 --data mnist --data-root DIR --corruption masking:0.3,gaussian:0.1
+
+stackae pretrain --layers 64,256,32 --data sensors.csv --target label --sparsity kl:0.05:0.5,none
+
+stackae pretrain --config runs/latest/config.toml --seed 1
+"""
+
+
+def command(
+    ctx: typer.Context,
+    layers: Annotated[
+        o.Text, option("--layers", "Input width, then the width of each code: 784,300,150.", o.LAYERS, metavar="N,M,K")
+    ] = None,
+    activation: Annotated[
+        o.Text,
+        option("--activation", "sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.", o.LAYERS, "sigmoid"),
+    ] = None,
+    output_activation: Annotated[
+        o.Text, option("--output-activation", "Of the decoder.", o.LAYERS, "auto: sigmoid for data in [0, 1]")
+    ] = None,
+    loss: Annotated[o.Text, option("--loss", "mse or bce.", o.LAYERS, "mse")] = None,
+    tied: Annotated[
+        bool | None, option("--tied/--untied", "Decoder weights are the encoder's, transposed.", o.LAYERS, "untied")
+    ] = None,
+    corruption: Annotated[
+        o.Text,
+        option(
+            "--corruption", "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input.", o.LAYERS, "masking:0.3"
+        ),
+    ] = None,
+    sparsity: Annotated[o.Text, option("--sparsity", "none or kl:RHO:WEIGHT, on the code.", o.LAYERS, "none")] = None,
+    weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "0")] = None,
+    learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.001")] = None,
+    epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "10")] = None,
+    data: o.Data = None,
+    data_root: o.DataRoot = None,
+    target: o.Target = None,
+    scale: o.Scale = None,
+    validation_fraction: Annotated[
+        float | None, option("--validation-fraction", "Share of the training rows held out.", o.DATA, "0.1")
+    ] = None,
+    test_fraction: Annotated[
+        float | None, option("--test-fraction", "Share held out for testing, where the data name none.", o.DATA, "0.2")
+    ] = None,
+    batch_size: o.BatchSize = None,
+    optimizer: o.Optimizer = None,
+    momentum: o.Momentum = None,
+    schedule: o.Schedule = None,
+    patience: o.Patience = None,
+    seed: o.Seed = None,
+    engine: o.Engine = None,
+    device: o.Device = None,
+    run: Annotated[
+        Path | None, option("--run", "Folder to write.", o.OUTPUT, "runs/<time>-<data>-<layers>", metavar="DIR")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run.", rich_help_panel=o.OUTPUT)] = False,
+    config: o.Config = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, write nothing.", rich_help_panel=o.OUTPUT)
+    ] = False,
+    json: o.Json = False,
+) -> None:
+    """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
+    from stackae.runs import check_free, default_path, new_run
+
+    from .console import note
+
+    data_config, pretrain_config = _settings(ctx.params, config)
+    path = run or default_path(data_config.data, pretrain_config.layer_sizes)
+    check_free(path, force)
+    dataset, pretrain_config = _prepare(data_config, pretrain_config)
+    if dry_run:
+        _show_plan(pretrain_config, dataset)
+        return
+    note(_summary(pretrain_config, dataset))
+    with new_run(path, force) as made:
+        history = _train(made, pretrain_config, dataset)
+    _report(made, pretrain_config, history, json)
+
+
+def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, PretrainConfig]:
+    """Defaults < --config < environment < flags."""
+    from stackae.config import DataConfig, PartialConfig, PretrainConfig, read_toml, validated
+
+    from .inputs import absolute
+
+    base = validated(PartialConfig, read_toml(config)) if config else PartialConfig()
+    given = {name: value for name, value in params.items() if value is not None}
+    data_options = {name: given.pop(name) for name in DataConfig.model_fields if name in given}
+    data_config = absolute(validated(DataConfig, {**(base.data.model_dump() if base.data else {}), **data_options}))
+    for name in ("run", "force", "config", "dry_run", "json"):
+        given.pop(name, None)
+    layers = given.pop("layers", None)
+    if "epochs" in given:
+        given["max_epochs"] = given.pop("epochs")
+    return data_config, PretrainConfig.from_options(layers, base=base.pretrain, **given)
+
+
+def _prepare(data_config: DataConfig, config: PretrainConfig) -> tuple[Dataset, PretrainConfig]:
+    """The data and the settled configuration; whatever cannot work is refused here, before anything is written."""
+    from stackae.data import load_data
+    from stackae.engine import choose_device, choose_engine
+    from stackae.pretrain import settle
+
+    choose_device(config.device)
+    choose_engine(config.engine)
+    dataset = load_data(data_config)
+    return dataset, settle(config, dataset.train.x)
+
+
+def _summary(config: PretrainConfig, dataset: Dataset) -> str:
+    from stackae.engine import choose_device, choose_engine
+
+    engine = choose_engine(config.engine)
+    return (
+        f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
+        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
+        f"engine   {engine.name} ({engine.reason}) on {choose_device(config.device)}"
+    )
+
+
+def _show_plan(config: PretrainConfig, dataset: Dataset) -> None:
+    from .console import note, table
+
+    note(_summary(config, dataset))
+    rows = []
+    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
+        m = layer.n_hidden
+        parameters = n * m * (1 if layer.tied else 2) + n + m
+        steps = -(-len(dataset.train.x) // config.batch_size) * layer.max_epochs
+        rows.append(
+            [
+                f"layer {number}  {n}-{m}-{n}",
+                f"{layer.activation} / {layer.output_activation}",
+                str(layer.corruption.model_dump()),
+                str(layer.sparsity.model_dump()),
+                f"{parameters:,}",
+                f"{len(dataset.train.x) * n * 4 / 2**20:,.0f} MiB",
+                f"{steps:,}",
+            ]
+        )
+    table("Plan", ["", "activations", "corruption", "sparsity", "parameters", "input", "steps"], rows)
+
+
+def _train(run: Run, config: PretrainConfig, dataset: Dataset) -> list[EpochRecord]:
+    from stackae.config import RunConfig
+    from stackae.pretrain import pretrain_layers
+
+    from .console import Display
+    from .pictures import draw_pretraining
+
+    run.write_config(RunConfig(data=dataset.config, pretrain=config))
+    run.save_scaling(dataset.scaling)
+    history: list[EpochRecord] = []
+    with Display(run) as display:
+        for trained in pretrain_layers(dataset.train.x, config, validation=dataset.validation.x, listener=display):
+            run.save_layer(trained.number, trained.autoencoder)
+            history += trained.history
+    draw_pretraining(run, dataset)
+    return history
+
+
+def _report(run: Run, config: PretrainConfig, history: list[EpochRecord], as_json: bool) -> None:
+    from .console import closing, emit_json, run_option, table
+
+    layers = []
+    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
+        records = [record for record in history if record.stage == f"layer{number}"]
+        kept = [record for record in records if record.best][-1]
+        layers.append(
+            {
+                "layer": number,
+                "n_visible": n,
+                "n_hidden": layer.n_hidden,
+                "epochs": len(records),
+                "kept_epoch": kept.epoch,
+                "loss": kept.loss,
+                "validation_loss": kept.validation_loss,
+                "seconds": sum(record.seconds for record in records),
+            }
+        )
+    if as_json:
+        emit_json({"run": str(run.path), "layers": layers})
+        return
+    rows = [
+        [
+            f"layer {entry['layer']}  {entry['n_visible']}-{entry['n_hidden']}-{entry['n_visible']}",
+            f"{entry['kept_epoch']} of {entry['epochs']}",
+            f"{entry['loss']:.4g}",
+            "-" if entry["validation_loss"] is None else f"{entry['validation_loss']:.4g}",
+            f"{entry['seconds']:.1f}",
+        ]
+        for entry in layers
+    ]
+    table("Pretrained", ["", "kept epoch", "loss", "validation loss", "seconds"], rows)
+    closing(
+        run,
+        ["curves.png", "filters.png", "reconstructions.png", "metrics.jsonl", "config.toml"],
+        f"stackae finetune --head classifier{run_option(run)}",
+    )

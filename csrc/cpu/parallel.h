@@ -1,0 +1,54 @@
+// A matrix cut into tiles of fixed size, shared out over threads.
+//
+// Tiles depend on the shape alone, and column sums are added over row blocks in order: the same bits for any
+// number of threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <ATen/Parallel.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+namespace stackae {
+
+constexpr int64_t tile_rows = 64;
+constexpr int64_t tile_columns = 256;
+constexpr int64_t smallest_parallel_size = 1 << 14;  // elements a thread must have for a second one to pay
+
+// Saturated units make denormals, which cost a hundred times a normal number: flushed to zero while this lives.
+class FlushDenormals {
+ public:
+#ifdef __SSE__
+  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
+  ~FlushDenormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#endif
+};
+
+inline int64_t row_blocks(int64_t rows) { return (rows + tile_rows - 1) / tile_rows; }
+
+struct Tile {
+  int64_t row_block, row_begin, row_end, column_begin, column_end;
+};
+
+template <typename Body>
+void for_each_tile(int64_t rows, int64_t columns, Body body) {
+  const int64_t across = (columns + tile_columns - 1) / tile_columns;
+  const int64_t tile_size = tile_rows * std::min(columns, tile_columns);
+  const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
+  at::parallel_for(0, row_blocks(rows) * across, grain, [&](int64_t begin, int64_t end) {
+    const FlushDenormals flush;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row_block = i / across, column = i % across * tile_columns;
+      body(Tile{row_block, row_block * tile_rows, std::min(rows, (row_block + 1) * tile_rows), column,
+                std::min(columns, column + tile_columns)});
+    }
+  });
+}
+
+}  // namespace stackae

@@ -1,0 +1,14 @@
+// Function qualifiers shared by host and device code.
+#pragma once
+
+#ifdef __CUDACC__
+#define STACKAE_HOST_DEVICE __host__ __device__
+#define STACKAE_UNROLL _Pragma("unroll")
+#else
+#define STACKAE_HOST_DEVICE
+#define STACKAE_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+// Loop bodies must be inlined into the multiversioned function that calls them (cpu/multiversion.h):
+// a call left over would run the baseline code for every CPU level.
+#define STACKAE_INLINE inline __attribute__((always_inline))

@@ -1,0 +1,162 @@
+// Elementary functions in plain, branch-free C++, so that the loops that call them vectorise for every
+// CPU level (libm's calls would not). On a device the CUDA math library serves.
+//
+// Each takes only the half-line on which it is needed; the activations reflect their argument onto it.
+// Coefficients are Taylor coefficients taken far enough for the type, so every one can be derived.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "macros.h"
+
+namespace stackae {
+namespace detail {
+
+// What exp needs to know of a floating-point type.
+template <typename T>
+struct Format;
+
+template <>
+struct Format<float> {
+  using Bits = int32_t;
+  static constexpr int mantissa_bits = 23;
+  static constexpr Bits exponent_bias = 127;
+  static constexpr int exp_terms = 8;      // remainder 0.347^8 / 8! = 5e-9
+  static constexpr int atanh_terms = 8;    // remainder 3^-16 / 17 = 1e-9
+  static constexpr float round_magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float log2_e = 1.44269504088896341f;
+  static constexpr float ln2_high = 0.693359375f;  // 9 bits: n * ln2_high is exact
+  static constexpr float ln2_low = -2.12194440e-4f;
+  static constexpr float smallest_exponent = -87.33654f;  // ln(2^-126)
+};
+
+template <>
+struct Format<double> {
+  using Bits = int64_t;
+  static constexpr int mantissa_bits = 52;
+  static constexpr Bits exponent_bias = 1023;
+  static constexpr int exp_terms = 14;     // remainder 0.347^14 / 14! = 4e-18
+  static constexpr int atanh_terms = 18;   // remainder 3^-36 / 37 = 2e-19
+  static constexpr double round_magic = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double log2_e = 1.44269504088896340736;
+  static constexpr double ln2_high = 6.93147180369123816490e-01;  // 33 bits
+  static constexpr double ln2_low = 1.90821492927058770002e-10;
+  static constexpr double smallest_exponent = -708.3964185322641;  // ln(2^-1022)
+};
+
+constexpr double inverse_factorial(int k) { return k <= 1 ? 1.0 : inverse_factorial(k - 1) / k; }
+
+template <typename To, typename From>
+STACKAE_INLINE To bit_cast(From from) {
+  static_assert(sizeof(To) == sizeof(From), "bit_cast needs equal sizes");
+  To to;
+  std::memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+// e^x = scale * (1 + tail) with |ln(1 + tail)| <= ln(2) / 2.
+template <typename T>
+struct ScaledExp {
+  T scale;
+  T tail;
+};
+
+// x <= 0 and above the smallest exponent, or NaN.
+template <typename T>
+STACKAE_INLINE ScaledExp<T> scaled_exp(T x) {
+  using F = Format<T>;
+  const T shifted = x * F::log2_e + F::round_magic;
+  const T n = shifted - F::round_magic;
+  const T r = (x - n * F::ln2_high) - n * F::ln2_low;
+  T q = static_cast<T>(inverse_factorial(F::exp_terms - 1));
+  STACKAE_UNROLL
+  for (int k = F::exp_terms - 2; k >= 2; --k) q = q * r + static_cast<T>(inverse_factorial(k));
+  const auto exponent = bit_cast<typename F::Bits>(shifted) - bit_cast<typename F::Bits>(F::round_magic);
+  const T scale = bit_cast<T>(static_cast<typename F::Bits>((exponent + F::exponent_bias) << F::mantissa_bits));
+  return {scale, r + r * r * q};
+}
+
+}  // namespace detail
+
+// e^x for x <= 0; below the smallest normal number 0. Relative error under 2 ulp.
+template <typename T>
+STACKAE_HOST_DEVICE STACKAE_INLINE T exp_nonpositive(T x) {
+#ifdef __CUDA_ARCH__
+  return ::exp(x);
+#else
+  constexpr T lowest = detail::Format<T>::smallest_exponent;
+  const auto e = detail::scaled_exp(x < lowest ? lowest : x);
+  return x < lowest ? T(0) : e.scale + e.scale * e.tail;
+#endif
+}
+
+// e^x - 1 for x <= 0, without cancellation near 0.
+template <typename T>
+STACKAE_HOST_DEVICE STACKAE_INLINE T expm1_nonpositive(T x) {
+#ifdef __CUDA_ARCH__
+  return ::expm1(x);
+#else
+  constexpr T lowest = detail::Format<T>::smallest_exponent;
+  const auto e = detail::scaled_exp(x < lowest ? lowest : x);
+  return e.scale * e.tail + (e.scale - T(1));
+#endif
+}
+
+// ln(1 + e) for 0 <= e <= 1, as 2 atanh(e / (2 + e)): no cancellation anywhere.
+template <typename T>
+STACKAE_HOST_DEVICE STACKAE_INLINE T log1p_unit(T e) {
+#ifdef __CUDA_ARCH__
+  return ::log1p(e);
+#else
+  constexpr int terms = detail::Format<T>::atanh_terms;
+  const T f = e / (T(2) + e);
+  const T f2 = f * f;
+  T q = T(1) / T(2 * terms - 1);
+  STACKAE_UNROLL
+  for (int k = terms - 2; k >= 0; --k) q = q * f2 + static_cast<T>(1.0 / (2 * k + 1));
+  return T(2) * f * q;
+#endif
+}
+
+// Standard normal distribution function, P(Z <= x); accurate relative to the result in the lower tail too.
+STACKAE_HOST_DEVICE STACKAE_INLINE double normal_cdf(double x) {
+#ifdef __CUDA_ARCH__
+  return ::normcdf(x);
+#else
+  return 0.5 * std::erfc(-0.70710678118654752440 * x);
+#endif
+}
+
+STACKAE_HOST_DEVICE STACKAE_INLINE float normal_cdf(float x) {
+#ifdef __CUDA_ARCH__
+  return ::normcdff(x);
+#else
+  // P(Z <= -a) = exp(-a^2 / 2) t g(t) with t = 1 / (1 + 0.4 a), a >= 0. g is a degree-10 least-squares fit
+  // (weighted for relative error, Chebyshev nodes) to erfcx(a / sqrt 2) / (2 t); the result is within 4e-7 of the truth, relatively.
+  const float a = x < 0 ? -x : x;
+  const float t = 1.0f / (1.0f + 0.4f * a);
+  float g = 1.565468142e-02f;
+  g = g * t + -5.104696244e-02f;
+  g = g * t + 1.390223365e-02f;
+  g = g * t + 1.361263822e-01f;
+  g = g * t + -1.772677265e-01f;
+  g = g * t + 1.872831204e-02f;
+  g = g * t + 6.219857300e-03f;
+  g = g * t + 8.458642433e-02f;
+  g = g * t + 1.339403265e-01f;
+  g = g * t + 1.595795978e-01f;
+  g = g * t + 1.595768977e-01f;
+  const float tail = exp_nonpositive(-0.5f * a * a) * t * g;
+  return x < 0 ? tail : 1.0f - tail;
+#endif
+}
+
+// Standard normal density.
+template <typename T>
+STACKAE_HOST_DEVICE STACKAE_INLINE T normal_pdf(T x) {
+  return T(0.39894228040143267794) * exp_nonpositive(T(-0.5) * x * x);
+}
+
+}  // namespace stackae

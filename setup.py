@@ -1,0 +1,137 @@
+"""Builds stackae._C: CPU always, CUDA where torch was built for it and a toolkit is at hand.
+
+STACKAE_CUDA=auto (default), 0 or 1 decides about CUDA; TORCH_CUDA_ARCH_LIST names the architectures.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from setuptools import setup
+
+ROOT = Path(__file__).resolve().parent
+CPU_LEVELS = "x86-64-v4, x86-64-v3, default"
+CXX_FLAGS = [
+    "-O3",
+    "-std=c++20",
+    "-fopenmp",  # at::parallel_for is silently serial without it
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-Wall",
+]
+NVCC_FLAGS = ["-O3", "-std=c++20", "--extended-lambda", "--expt-relaxed-constexpr", "-Werror=all-warnings"]
+
+
+def output_of(*command: str) -> str:
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return (done.stdout + done.stderr).strip() if done.returncode == 0 else ""
+
+
+def toolkit_root() -> str | None:
+    """The CUDA toolkit's folder, as nvcc itself names it: the nvcc on PATH may be a wrapper script."""
+    named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    nvcc = str(Path(named) / "bin" / "nvcc") if named else shutil.which("nvcc")
+    if not nvcc:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder) / "probe.cu"
+        probe.write_text("__global__ void probe() {}\n")
+        found = re.search(r"TOP=(.+)", output_of(nvcc, "--dryrun", "-c", str(probe), "-o", os.devnull))
+    return str(Path(found.group(1).strip()).resolve()) if found else None
+
+
+def cuda_home() -> str | None:
+    """The toolkit to build with, None for a CPU build, or the end of the build when CUDA was demanded in vain."""
+    wish = os.environ.get("STACKAE_CUDA", "auto")
+    if wish not in ("auto", "0", "1"):
+        sys.exit(f"STACKAE_CUDA: expected auto, 0 or 1, got {wish!r}")
+    if wish == "0":
+        return None
+    missing = []
+    if not torch.version.cuda:
+        missing.append(f"a CUDA build of torch (torch {torch.__version__} is CPU-only)")
+    root = toolkit_root()
+    if not root:
+        missing.append("a CUDA toolkit (no working nvcc on PATH or under CUDA_HOME)")
+    if missing and wish == "1":
+        sys.exit(f"STACKAE_CUDA=1: missing {' and '.join(missing)}; set STACKAE_CUDA=0 for a CPU build")
+    return None if missing else root
+
+
+def default_architectures() -> str:
+    """Those of the GPUs at hand, else the lowest of each generation that torch has code for from Ampere on; and PTX.
+
+    Code for 8.0 runs on all of 8.x, so one a generation is enough.
+    """
+    if torch.cuda.is_available():
+        seen = {torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())}
+    else:
+        flags = re.findall(r"sm_(\d+)(\d)\b", torch._C._cuda_getArchFlags() or "sm_90")
+        known = sorted((int(major), int(minor)) for major, minor in flags if int(major) >= 8)
+        seen = set({major: (major, minor) for major, minor in reversed(known)}.values())
+    return ";".join(f"{major}.{minor}" for major, minor in sorted(seen)) + "+PTX"
+
+
+def pip_cuda_includes() -> list[str]:
+    """Headers of cublas, cusparse and the like, which some toolkits leave to the pip packages."""
+    spec = importlib.util.find_spec("nvidia")
+    roots = spec.submodule_search_locations if spec else None
+    return [str(path) for root in roots or [] for path in sorted(Path(root).glob("cu*/include"))]
+
+
+def write_build_info(home: str | None) -> Path:
+    """The header from which build_info() answers; rewritten only when it changes."""
+    compiler = output_of(os.environ.get("CXX", "g++"), "--version").splitlines() or ["unknown"]
+    revision = output_of("git", "rev-parse", "--short=12", "HEAD")
+    dirty = "+" if revision and output_of("git", "status", "--porcelain", "--untracked-files=no") else ""
+    values = {
+        "COMPILER": compiler[0],
+        "FLAGS": " ".join(CXX_FLAGS),
+        "CPU_LEVELS": CPU_LEVELS,
+        "TORCH": torch.__version__,
+        "CUDA_VERSION": (torch.version.cuda or "") if home else "none",
+        "CUDA_ARCHITECTURES": os.environ["TORCH_CUDA_ARCH_LIST"] if home else "none",
+        "GIT_REVISION": (revision + dirty) or "unknown",
+    }
+    text = "#pragma once\n" + "".join(f'#define STACKAE_{name} "{value}"\n' for name, value in values.items())
+    header = ROOT / "build" / "generated" / "build_info.h"
+    header.parent.mkdir(parents=True, exist_ok=True)
+    if not header.exists() or header.read_text() != text:
+        header.write_text(text)
+    return header.parent
+
+
+def extension(home: str | None):
+    if home:
+        os.environ["CUDA_HOME"] = home  # read by torch.utils.cpp_extension when it is imported
+        if not os.environ.get("TORCH_CUDA_ARCH_LIST"):
+            os.environ["TORCH_CUDA_ARCH_LIST"] = default_architectures()
+    from torch.utils.cpp_extension import CppExtension, CUDAExtension
+
+    sources = [*ROOT.glob("csrc/*.cpp"), *ROOT.glob("csrc/cpu/*.cpp"), *(ROOT.glob("csrc/cuda/*.cu") if home else ())]
+    return (CUDAExtension if home else CppExtension)(
+        name="stackae._C",
+        sources=sorted(str(path.relative_to(ROOT)) for path in sources),
+        include_dirs=[str(write_build_info(home)), *([f"{home}/include", *pip_cuda_includes()] if home else [])],
+        extra_compile_args={"cxx": CXX_FLAGS, "nvcc": NVCC_FLAGS},
+    )
+
+
+def main() -> None:
+    built = extension(cuda_home())
+    from torch.utils.cpp_extension import BuildExtension
+
+    setup(ext_modules=[built], cmdclass={"build_ext": BuildExtension.with_options(use_ninja=True)})
+
+
+main()

@@ -1,0 +1,130 @@
+"""The dense layer, and the autoencoder made of one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from stackae.engine import choose_engine
+from stackae.random import Purpose, uniform
+
+
+class Dense(nn.Module):
+    """y = f(x Wᵀ + b), weight (n_out, n_in), bias (n_out,)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str, engine: str = "auto") -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+        self.activation = activation
+        self.engine = choose_engine(engine)
+
+    @classmethod
+    def initialised(
+        cls, n_in: int, n_out: int, activation: str, *, seed: int, layer: int, engine: str = "auto"
+    ) -> Dense:
+        """Weights as ``glorot_uniform`` draws them, biases 0."""
+        return cls(glorot_uniform(n_out, n_in, seed=seed, layer=layer), torch.zeros(n_out), activation, engine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, n_in) -> (batch, n_out)."""
+        check_width("x", x, self.weight.shape[1])
+        return self.engine.dense_act(x, self.weight, self.bias, self.activation)
+
+    def extra_repr(self) -> str:
+        n_out, n_in = self.weight.shape
+        return f"{n_in} -> {n_out}, {self.activation}, {self.engine.name}"
+
+
+class Autoencoder(nn.Module):
+    """h = f(W x + b), z = g(W' h + c): trained to reconstruct x from its code h.
+
+    Args:
+        n_visible: width of the input x and of the reconstruction z.
+        n_hidden: width of the code h.
+        activation: f; sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.
+        output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
+        tied: W' = Wᵀ, one matrix for both; otherwise W' has weights of its own.
+        seed: the weights are a function of (seed, layer) alone.
+        engine: auto, fused or eager.
+
+    Bourlard & Kamp (1988); Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of deep networks.
+    """
+
+    def __init__(
+        self,
+        n_visible: int,
+        n_hidden: int,
+        *,
+        activation: str = "sigmoid",
+        output_activation: str = "sigmoid",
+        tied: bool = False,
+        seed: int = 0,
+        layer: int = 0,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.encoder = Dense.initialised(n_visible, n_hidden, activation, seed=seed, layer=layer, engine=engine)
+        self.output_activation = output_activation
+        if tied:
+            self.register_parameter("decoder_weight", None)
+        else:
+            self.decoder_weight = nn.Parameter(glorot_uniform(n_visible, n_hidden, seed=seed, layer=layer, part=1))
+        self.decoder_bias = nn.Parameter(torch.zeros(n_visible))
+
+    @property
+    def n_visible(self) -> int:
+        return self.encoder.weight.shape[1]
+
+    @property
+    def n_hidden(self) -> int:
+        return self.encoder.weight.shape[0]
+
+    @property
+    def tied(self) -> bool:
+        return self.decoder_weight is None
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x (batch, n_visible) -> code h (batch, n_hidden)."""
+        code: Tensor = self.encoder(x)
+        return code
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
+        return self._decode(h, self.output_activation)
+
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """The reconstruction before its activation, W' h + c."""
+        return self._decode(h, "linear")
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """z = decode(encode(x))."""
+        return self.decode(self.encode(x))
+
+    forward = reconstruct
+
+    def _decode(self, h: Tensor, activation: str) -> Tensor:
+        check_width("h", h, self.n_hidden)
+        weight = self.encoder.weight.t() if self.decoder_weight is None else self.decoder_weight
+        return self.encoder.engine.dense_act(h, weight, self.decoder_bias, activation)
+
+    def extra_repr(self) -> str:
+        return f"output_activation={self.output_activation}, tied={self.tied}"
+
+
+def glorot_uniform(n_out: int, n_in: int, *, seed: int, layer: int, part: int = 0) -> Tensor:
+    """(n_out, n_in) from U(±√(6 / (n_in + n_out))).
+
+    Glorot & Bengio (2010), Understanding the difficulty of training deep feedforward neural networks.
+    """
+    bound = math.sqrt(6.0 / (n_in + n_out))
+    draw = uniform((n_out, n_in), seed=seed, purpose=Purpose.INITIALISATION, layer=layer, counter=part)
+    return (2.0 * draw - 1.0) * bound
+
+
+def check_width(name: str, x: Tensor, width: int) -> None:
+    """Raises ValueError unless x is (batch, width)."""
+    if x.dim() != 2 or x.shape[1] != width:
+        raise ValueError(f"{name}: expected shape (batch, {width}), got {tuple(x.shape)}")

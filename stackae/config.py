@@ -1,0 +1,304 @@
+"""Validated models of what a user can ask for, in and out of TOML.
+
+Every value is checked here, once, and kept as it was asked; ``auto`` values are settled when the data are known, and
+the settled configuration is what a run folder keeps. Needs pydantic and the standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer, model_validator
+
+from stackae.errors import ConfigError, nearest
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear")
+CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
+SCALES = ("auto", "none", "unit", "minmax", "standard")
+
+
+def _one_of(*choices: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        word = str(value).replace("-", "_") if "leaky_relu" in choices else str(value)
+        if word not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}, got '{value}'{nearest(word, choices)}")
+        return word
+
+    return BeforeValidator(check)
+
+
+Activation = Annotated[str, _one_of(*ACTIVATIONS)]
+OutputActivation = Annotated[str, _one_of("auto", *ACTIVATIONS)]
+Loss = Annotated[str, _one_of("mse", "bce")]
+Optimizer = Annotated[str, _one_of("adam", "adamw", "sgd")]
+Schedule = Annotated[str, _one_of("constant", "linear", "cosine")]
+Engine = Annotated[str, _one_of("auto", "fused", "eager")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+ModelT = TypeVar("ModelT", bound=_Model)
+
+
+def validated(model: type[ModelT], values: dict[str, Any]) -> ModelT:
+    """The model of these values, or a ConfigError that says in one sentence what does not fit."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0])) from None
+
+
+def _sentence(detail: Any) -> str:
+    layers = [f"layer {part + 1}" for part in detail["loc"] if isinstance(part, int)]
+    names = [part for part in detail["loc"] if isinstance(part, str) and part != "layers"]
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+    elif detail["type"] == "extra_forbidden":
+        message = "expected a setting of stackae, got an unknown name; remove or correct it"
+    elif detail["type"] == "missing":
+        message = "expected a value, got none"
+    elif detail["type"].endswith(("_parsing", "_type")):
+        message = f"expected a number, got {detail['input']!r}"
+    else:
+        message = f"{detail['msg'].replace('Input should be', 'expected a number')}, got {detail['input']!r}"
+    return ": ".join([*layers, *([".".join(names)] if names else []), message])
+
+
+def _device(value: object) -> object:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+        raise ValueError(f"expected auto, cpu, cuda or cuda:N, got '{value}'")
+    return value
+
+
+class CorruptionConfig(_Model):
+    """Noise on a layer's input: ``none``, ``gaussian:SD``, ``masking:P`` or ``salt-and-pepper:P``."""
+
+    kind: Annotated[str, _one_of(*CORRUPTIONS)] = "none"
+    level: NonNegative = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kind, _, level = value.partition(":")
+        if kind == "none" and not level:
+            return {}
+        return {"kind": kind, "level": _number(level, f"{kind}:LEVEL, such as {kind}:0.2", value)}
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> Self:
+        if self.kind in ("masking", "salt-and-pepper") and self.level > 1:
+            raise ValueError(f"expected a share of the inputs between 0 and 1, got {self.kind}:{self.level:g}")
+        return self
+
+    @model_serializer
+    def _to_text(self) -> str:
+        return "none" if self.kind == "none" else f"{self.kind}:{self.level:g}"
+
+
+class SparsityConfig(_Model):
+    """Sparsity of a layer's code: ``none`` or ``kl:RHO:WEIGHT``."""
+
+    kind: Annotated[str, _one_of("none", "kl")] = "none"
+    target: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    weight: NonNegative = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kind, _, rest = value.partition(":")
+        if kind == "none" and not rest:
+            return {}
+        target, _, weight = rest.partition(":")
+        form = f"{kind}:RHO:WEIGHT, such as kl:0.05:0.1"
+        return {"kind": kind, "target": _number(target, form, value), "weight": _number(weight, form, value)}
+
+    @model_serializer
+    def _to_text(self) -> str:
+        return "none" if self.kind == "none" else f"{self.kind}:{self.target:g}:{self.weight:g}"
+
+
+def _number(text: str, form: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"expected {form}, got '{whole}'") from None
+
+
+class DataConfig(_Model):
+    """Which data, and how they are divided and scaled."""
+
+    data: str = "digits"
+    data_root: str = "data"
+    target: str | None = None
+    scale: Annotated[str, _one_of(*SCALES)] = "auto"
+    validation_fraction: Fraction = 0.1
+    test_fraction: Fraction = 0.2
+
+
+class LayerConfig(_Model):
+    """One layer of the stack: its autoencoder, its objective, its training."""
+
+    n_hidden: Count
+    activation: Activation = "sigmoid"
+    output_activation: OutputActivation = "auto"
+    tied: bool = False
+    loss: Loss = "mse"
+    corruption: CorruptionConfig = CorruptionConfig(kind="masking", level=0.3)
+    sparsity: SparsityConfig = SparsityConfig()
+    weight_decay: NonNegative = 0.0
+    learning_rate: Positive = 1e-3
+    max_epochs: Count = 10
+
+    @model_validator(mode="after")
+    def _objective_is_defined(self) -> Self:
+        if self.sparsity.kind == "kl" and self.activation not in ("sigmoid", "tanh"):
+            raise ValueError(
+                f"sparsity {self.sparsity.model_dump()}: expected a code in (0, 1), got activation {self.activation}; "
+                "use activation sigmoid, or tanh (mapped by (h+1)/2)"
+            )
+        if self.loss == "bce" and self.output_activation not in ("auto", "sigmoid"):
+            raise ValueError(
+                f"loss bce: expected output_activation sigmoid, got {self.output_activation}; "
+                "use output_activation sigmoid, or loss mse"
+            )
+        return self
+
+
+class TrainingConfig(_Model):
+    """How any stage is trained."""
+
+    batch_size: Count = 128
+    optimizer: Optimizer = "adam"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Schedule = "cosine"
+    patience: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    engine: Engine = "auto"
+    device: Annotated[str, BeforeValidator(_device)] = "auto"
+
+
+class PretrainConfig(TrainingConfig):
+    """Greedy pretraining: the input width, then one entry a layer, bottom first."""
+
+    n_visible: Count
+    layers: Annotated[tuple[LayerConfig, ...], Field(min_length=1)]
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """(n_visible, n_hidden of layer 1, n_hidden of layer 2, ...)"""
+        return (self.n_visible, *(layer.n_hidden for layer in self.layers))
+
+    @model_validator(mode="after")
+    def _codes_fit_the_loss(self) -> Self:
+        for below, layer in zip(self.layers, self.layers[1:], strict=False):
+            if layer.loss == "bce" and below.activation != "sigmoid":
+                raise ValueError(
+                    f"loss bce on a layer above activation {below.activation}: expected codes in [0, 1] below it; "
+                    "use loss mse there, or activation sigmoid below"
+                )
+        return self
+
+    @classmethod
+    def from_options(cls, layers: str | None, *, base: PretrainConfig | None = None, **options: Any) -> Self:
+        """The configuration that a command line names.
+
+        ``layers`` is "784,300,150". Options of a layer may be comma lists with one value a layer ("sigmoid,tanh"); a
+        single value serves all layers. Options that are None are left as ``base`` has them (its layers too, where
+        their number is the same), else at their defaults.
+        """
+        if layers is None and base is None:
+            raise ConfigError("--layers: expected the widths of the stack, such as --layers 784,300,150, got none")
+        settings = base.model_dump() if base else {}
+        each: list[dict[str, Any]] = settings.pop("layers", [])
+        if layers is not None:
+            sizes = parse_layers(layers)
+            each = each if len(each) == len(sizes) - 1 else [{} for _ in sizes[1:]]
+            settings["n_visible"] = sizes[0]
+            each = [{**layer, "n_hidden": size} for layer, size in zip(each, sizes[1:], strict=True)]
+        for name, value in options.items():
+            if value is None:
+                continue
+            if name in cls.model_fields:
+                settings[name] = value
+                continue
+            for layer, item in zip(each, _per_layer(name, value, len(each)), strict=True):
+                layer[name] = item
+        return validated(cls, {**settings, "layers": each})
+
+
+class FinetuneConfig(TrainingConfig):
+    """Supervised training of a head on the stack, alone or with every layer below it."""
+
+    head: Annotated[str, _one_of("classifier")] = "classifier"
+    init: Annotated[str, _one_of("pretrained", "random")] = "pretrained"
+    train: Annotated[str, _one_of("head", "all")] = "all"
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 0.0
+    max_epochs: Count = 20
+
+
+class PartialConfig(_Model):
+    """What a configuration file may hold: any of the tables, each complete or not."""
+
+    data: DataConfig | None = None
+    pretrain: PretrainConfig | None = None
+    finetune: FinetuneConfig | None = None
+    finetune_data: DataConfig | None = None
+
+
+class RunConfig(PartialConfig):
+    """All that a run was asked to do: what its config.toml holds. ``finetune_data`` is data where None."""
+
+    data: DataConfig
+    pretrain: PretrainConfig
+
+    def to_toml(self) -> str:
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, or a ConfigError that names the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected a TOML configuration, got no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """(784, 300, 150) from "784,300,150"."""
+    sizes = []
+    for part in text.split(","):
+        if not part.strip().isascii() or not part.strip().lstrip("+-").isdigit():
+            raise ConfigError(f"--layers: expected whole numbers such as 784,300,150, got '{part.strip()}' in '{text}'")
+        sizes.append(int(part))
+    if len(sizes) < 2:
+        raise ConfigError(
+            f"--layers: expected the input width and at least one code width, such as {text.strip()},300, got '{text}'"
+        )
+    if min(sizes) < 1:
+        raise ConfigError(f"--layers: expected widths of at least 1, got {min(sizes)} in '{text}'")
+    return tuple(sizes)
+
+
+def _per_layer(name: str, value: Any, count: int) -> list[Any]:
+    items = [item.strip() for item in value.split(",")] if isinstance(value, str) else [value]
+    if len(items) not in (1, count):
+        option = "--" + name.replace("_", "-")
+        raise ConfigError(f"{option}: expected one value, or {count} (one a layer), got {len(items)} in '{value}'")
+    return items * count if len(items) == 1 else items

@@ -1,0 +1,148 @@
+"""From what a user asked for to tensors: find the source, divide its rows, scale them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stackae.config import DataConfig
+from stackae.data.arrays import load_npy, load_npz
+from stackae.data.csv import load_csv
+from stackae.data.digits import load_digits
+from stackae.data.idx import FOLDERS, load_idx_folder
+from stackae.data.minibatches import in_order
+from stackae.data.scaling import Scaling
+from stackae.data.source import CHUNK_CELLS, Source, checked
+from stackae.data.split import hold_out
+from stackae.data.vision import PREFIX, load_vision
+from stackae.errors import ConfigError, DataError, nearest
+
+NAMES = ("digits", *FOLDERS)
+SUFFIXES = (".npy", ".npz", ".csv")
+SPLIT_SEED = 0  # a constant, so that runs with different seeds share their test part
+TEST, VALIDATION = 1, 0
+
+
+class Part(NamedTuple):
+    """x (n, d) float32, scaled; y (n,) int64 with -1 where a row has no label, or None. n may be 0."""
+
+    x: Tensor
+    y: Tensor | None
+
+
+class Dataset(NamedTuple):
+    """The three parts, and what is needed to prepare other rows the same way; config.scale is the settled kind."""
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+    scaling: Scaling
+    classes: tuple[str, ...]
+    image_shape: tuple[int, ...] | None
+    config: DataConfig
+
+
+def load_source(config: DataConfig) -> Source:
+    """The checked rows and labels of ``config.data``.
+
+    Raises DataError when the data are unknown, missing, damaged or too large for the memory; ConfigError when a
+    target column is named for data that have no columns; SetupError when torchvision is asked for and missing.
+    """
+    if config.target is not None and not config.data.lower().endswith(".csv"):
+        raise ConfigError(
+            f"target: expected none for {config.data}, got '{config.target}'; only a .csv file has a target column"
+        )
+    try:
+        return checked(_read(config))
+    except OSError as error:
+        raise DataError(f"{config.data}: expected files that can be read, got {error}; check them") from None
+    except MemoryError:
+        raise DataError(
+            f"{config.data}: expected data that fit in the memory, got more; give fewer rows or columns"
+        ) from None
+
+
+def _read(config: DataConfig) -> Source:
+    if config.data == "digits":
+        return load_digits()
+    if config.data in FOLDERS:
+        return load_idx_folder(config.data, Path(config.data_root))
+    if config.data.startswith(PREFIX):
+        return load_vision(config.data.removeprefix(PREFIX), Path(config.data_root))
+    path = Path(config.data)
+    suffix = path.suffix.lower()
+    if path.is_dir() or (suffix not in SUFFIXES) or not path.exists():
+        raise DataError(_no_data(config.data, path))
+    if suffix == ".csv":
+        return load_csv(path, config.target)
+    return load_npy(path) if suffix == ".npy" else load_npz(path)
+
+
+def _no_data(data: str, path: Path) -> str:
+    if path.suffix.lower() in SUFFIXES and not path.exists():
+        return f"data: expected the path of a file, got '{data}': no such file; check the path"
+    got = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else ""
+    return (
+        "data: expected digits, mnist, fashion-mnist, torchvision:NAME or a path ending in .npy, .npz or .csv, "
+        f"got '{data}'{f' ({got})' if got else nearest(data, NAMES)}"
+    )
+
+
+def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
+    """Training, validation and test parts, scaled alike.
+
+    The test part is the source's own, or test_fraction of its rows; the validation part is validation_fraction of
+    the rows that remain. Which rows is a function of the data and the fractions alone. The scaling, unless given, is
+    fitted on the training part alone; at least one row always remains there. Raises what load_source raises, and
+    DataError when a given scaling is of another width.
+    """
+    source = load_source(config)
+    x, y = source.x, source.y
+    kept, held = np.arange(len(x)), np.arange(0)
+    if source.x_test is None:
+        kept, held = hold_out(y, len(x), config.test_fraction, SPLIT_SEED, TEST)
+    inner, outer = hold_out(
+        None if y is None else y[kept], len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION
+    )
+    train, validation = kept[inner], kept[outer]
+    if scaling is None:
+        scaling = Scaling.fit(config.scale, x if len(train) == len(x) else x[train])
+    if source.x_test is None:
+        test = _part(x, y, held, scaling)
+    else:
+        test = _part(source.x_test, source.y_test, np.arange(len(source.x_test)), scaling)
+    return Dataset(
+        name=source.name,
+        train=_part(x, y, train, scaling),
+        validation=_part(x, y, validation, scaling),
+        test=test,
+        scaling=scaling,
+        classes=source.classes,
+        image_shape=source.image_shape,
+        config=config.model_copy(update={"scale": scaling.kind}),
+    )
+
+
+def scaled_rows(source: Source, scaling: Scaling) -> Part:
+    """All rows of a source in their order, its own test part last; y is None when no part has labels."""
+    parts = [_part(source.x, source.y, np.arange(len(source.x)), scaling)]
+    if source.x_test is not None:
+        parts.append(_part(source.x_test, source.y_test, np.arange(len(source.x_test)), scaling))
+    if len(parts) == 1:
+        return parts[0]
+    labels = None
+    if any(part.y is not None for part in parts):
+        labels = torch.cat([torch.full((len(x),), -1) if y is None else y for x, y in parts])
+    return Part(torch.cat([part.x for part in parts]), labels)
+
+
+def _part(x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling) -> Part:
+    scaled = torch.empty(len(rows), x.shape[1])
+    for piece in in_order(len(rows), max(1, CHUNK_CELLS // x.shape[1])):
+        scaled[piece] = scaling.transform(x[rows[piece]])
+    return Part(scaled, None if y is None else torch.from_numpy(y[rows]))

@@ -1,0 +1,98 @@
+"""What every reader hands on: rows of numbers, perhaps labels, perhaps a test part of their own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stackae.errors import DataError
+
+CHUNK_CELLS = 1 << 22
+
+
+class Source(NamedTuple):
+    """Rows as they were read, before they are divided and scaled.
+
+    x is (n, d) uint8 or float32; y is (n,) int64, an index into ``classes`` or -1 where a row has no label, or None
+    when the source has no labels. x_test and y_test are the same for the source's own test part, None when it has
+    none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has d names or none.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    image_shape: tuple[int, ...] | None = None
+    column_names: tuple[str, ...] = ()
+
+
+def checked(source: Source) -> Source:
+    """The source with its arrays as its docstring says: x uint8 or float32, y int64, all C-contiguous.
+
+    Raises DataError when a part has no cells, holds a NaN, an infinity or anything but real numbers, when the labels
+    do not fit the rows or the classes, and when the test part has another width than the training part.
+    """
+    x = real_rows(source.name, source.x)
+    y = _labels(source.name, source.y, len(x), len(source.classes))
+    if source.x_test is None:
+        return source._replace(x=x, y=y)
+    name = f"{source.name} (test part)"
+    x_test = real_rows(name, source.x_test)
+    if x_test.shape[1] != x.shape[1]:
+        raise DataError(
+            f"{name}: expected rows of {x.shape[1]} numbers as in the training part, got {x_test.shape[1]}; "
+            "give both parts the same columns"
+        )
+    y_test = _labels(name, source.y_test, len(x_test), len(source.classes))
+    return source._replace(x=x, y=y, x_test=x_test, y_test=y_test)
+
+
+def real_rows(name: str, array: np.ndarray) -> np.ndarray:
+    """(n, d) uint8 as it is, any other real numbers as float32, or a DataError that names the first bad cell."""
+    if array.ndim != 2 or array.size == 0:
+        raise DataError(
+            f"{name}: expected at least one row and one column, got shape {array.shape}; give data with both"
+        )
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{name}: expected real numbers, got {array.dtype}; save it as integers or floats")
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows = np.ascontiguousarray(array, dtype=np.float32)
+    _check_finite(name, rows, array)
+    return rows
+
+
+def _check_finite(name: str, rows: np.ndarray, original: np.ndarray) -> None:
+    step = max(1, CHUNK_CELLS // rows.shape[1])
+    first, total = None, 0
+    for start in range(0, len(rows), step):
+        bad = ~np.isfinite(rows[start : start + step])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            first = first or (start + int(row), int(column))
+            total += int(bad.sum())
+    if first is not None:
+        raise DataError(
+            f"{name}: expected finite 32-bit numbers, got {original[first]} at row {first[0]}, column {first[1]} "
+            f"(counted from 0), {total} such cells in all; remove or fill them"
+        )
+
+
+def _labels(name: str, labels: np.ndarray | None, rows: int, classes: int) -> np.ndarray | None:
+    if labels is None:
+        return None
+    if labels.shape != (rows,):
+        raise DataError(
+            f"{name}: expected one label a row, {rows} in all, got labels of shape {labels.shape}; "
+            "give as many labels as rows"
+        )
+    outside = labels[(labels < -1) | (labels >= classes)]
+    if len(outside):
+        raise DataError(
+            f"{name}: expected labels from 0 to {classes - 1}, or -1 for none, got {outside[0]}; correct the labels"
+        )
+    return np.ascontiguousarray(labels, dtype=np.int64)

@@ -1,0 +1,83 @@
+"""How good a stack is: accuracy and confusion of its classifier, reconstruction error of each of its layers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stackae.classifier import Classifier
+from stackae.data.minibatches import in_order
+from stackae.errors import DataError
+from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
+
+
+class ClassifierReport(NamedTuple):
+    """accuracy in [0, 1] over ``rows`` labelled rows; confusion (n_classes, n_classes): true down, predicted across."""
+
+    rows: int
+    accuracy: float
+    confusion: Tensor
+
+
+class ReconstructionReport(NamedTuple):
+    """Encoding up to ``layer`` and decoding back to the input, averaged over rows.
+
+    squared_error: ‖z − x‖² a row. mean_squared_error: the same a feature. explained: 1 − squared_error / that of
+    always answering the mean row, so 0 is no better than the mean and 1 is perfect.
+    """
+
+    layer: int
+    n_hidden: int
+    squared_error: float
+    mean_squared_error: float
+    explained: float
+
+
+def evaluate_classifier(model: Classifier, x: Tensor, y: Tensor | None) -> ClassifierReport:
+    """x (n, n_visible), y (n,) int64; rows with y = -1 are passed over.
+
+    Raises:
+        DataError: no row has a label.
+    """
+    known = y >= 0 if y is not None else torch.zeros(len(x), dtype=torch.bool)
+    if y is None or not bool(known.any()):
+        raise DataError("labels: expected labelled rows to evaluate a classifier on, got none")
+    x, y = x[known], y[known]
+    predicted = in_batches(model.predict, x)
+    n_classes = model.layer_sizes[-1]
+    confusion = torch.bincount(y * n_classes + predicted, minlength=n_classes**2).view(n_classes, n_classes)
+    return ClassifierReport(len(y), (predicted == y).double().mean().item(), confusion.cpu())
+
+
+@torch.no_grad()
+def evaluate_reconstruction(stack: StackedAutoencoder, x: Tensor) -> list[ReconstructionReport]:
+    """One report a layer, for x (n, n_visible) with n >= 1."""
+    if len(x) == 0:
+        raise DataError("data: expected rows to reconstruct, got none")
+    spread = (x - x.mean(0)).double().square().sum().item() / len(x)
+    reports = []
+    for layer, autoencoder in enumerate(stack.autoencoders, start=1):
+        total = 0.0
+        for part in in_order(len(x), ROWS_AT_ONCE):
+            total += (stack.reconstruct(x[part], layer) - x[part]).double().square().sum().item()
+        error = total / len(x)
+        explained = 1 - error / spread if spread > 0 else float(error == 0)
+        reports.append(ReconstructionReport(layer, autoencoder.n_hidden, error, error / x.shape[1], explained))
+    return reports
+
+
+def match_classes(y: Tensor | None, names: tuple[str, ...], classes: tuple[str, ...]) -> Tensor | None:
+    """Labels that index ``names``, as labels that index the classifier's ``classes``; -1 stays -1.
+
+    Raises:
+        DataError: a label that the classifier does not know.
+    """
+    if y is None or names == classes:
+        return y
+    unknown = [name for i, name in enumerate(names) if name not in classes and bool((y == i).any())]
+    if unknown:
+        raise DataError(f"labels: expected the classes {', '.join(classes)}, got {', '.join(unknown)} as well")
+    index = torch.tensor([classes.index(name) if name in classes else -1 for name in names] + [-1])
+    return index[y]

@@ -1,0 +1,133 @@
+"""Fine-tuning: a softmax head on the pretrained encoders, trained alone or together with them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stackae.autoencoders.dense import Dense
+from stackae.classifier import Classifier
+from stackae.config import FinetuneConfig
+from stackae.data.minibatches import in_order
+from stackae.engine import choose_device
+from stackae.errors import DataError
+from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
+from stackae.training.history import EpochRecord, Listener, Silent
+from stackae.training.loop import Stage, Validation, fit
+from stackae.training.optimizers import make_optimizer
+from stackae.training.step import ClassificationObjective, EagerStep
+
+HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
+
+
+class FinetuneResult(NamedTuple):
+    """The trained classifier and the record of every epoch."""
+
+    model: Classifier
+    history: list[EpochRecord]
+
+
+class Labelled(NamedTuple):
+    """x (n, n_visible) and y (n,) int64; a row whose y is -1 has no label."""
+
+    x: Tensor
+    y: Tensor | None
+
+
+def finetune_classifier(
+    stack: StackedAutoencoder,
+    train: Labelled,
+    config: FinetuneConfig,
+    *,
+    n_classes: int,
+    validation: Labelled | None = None,
+    listener: Listener | None = None,
+) -> FinetuneResult:
+    """Trains a classifier that starts from the stack's encoders; the stack itself is left as it is.
+
+    Args:
+        stack: gives the layer sizes and, with ``config.init == "pretrained"``, the weights.
+        train: the rows to learn from; unlabelled ones are passed over.
+        config: ``train="head"`` leaves the encoders alone, ``"all"`` trains every layer.
+        n_classes: width of the head.
+        validation: rows that choose the best epoch (by error, then by loss).
+
+    Raises:
+        DataError: no labels, or labels of a single class.
+    """
+    device = choose_device(config.device)
+    x, y = labelled_rows(train, n_classes)
+    held_out = labelled_rows(validation, n_classes, may_lack=True) if validation is not None else None
+    model = _starting_point(stack, config, n_classes).to(device)
+    x, y = x.to(device), y.to(device)
+    held_out = (held_out[0].to(device), held_out[1].to(device)) if held_out is not None and len(held_out[0]) else None
+
+    trained = model
+    if config.train == "head":  # the encoders stand still: their codes are computed once
+        trained = Classifier([], model.head)
+        x = in_batches(model.encode, x)
+        held_out = (in_batches(model.encode, held_out[0]), held_out[1]) if held_out is not None else None
+    stage = Stage(
+        name="classifier",
+        title=f"classifier {'-'.join(map(str, model.layer_sizes))}",
+        number=HEAD_NUMBER,
+        rows=len(x),
+        module=trained,
+        step=EagerStep(
+            ClassificationObjective(trained, x, y),
+            make_optimizer(trained, config, config.learning_rate, config.weight_decay),
+        ),
+        validate=lambda: classification_loss(trained, *held_out) if held_out is not None else None,
+        max_epochs=config.max_epochs,
+        learning_rate=config.learning_rate,
+    )
+    return FinetuneResult(model, fit(stage, config, listener or Silent()))
+
+
+def labelled_rows(data: Labelled, n_classes: int, may_lack: bool = False) -> tuple[Tensor, Tensor]:
+    """The rows that have a label, with their labels."""
+    labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
+    known = labels >= 0
+    x, y = (data.x, labels) if bool(known.all()) else (data.x[known], labels[known])
+    if may_lack:
+        return x, y
+    if len(y) == 0:
+        raise DataError(
+            "labels: expected labels to train a classifier, got none; "
+            "use data that has them (npz with y, or csv with --target COLUMN)"
+        )
+    if n_classes < 2 or bool((y == y[0]).all()):
+        raise DataError(f"labels: expected at least two classes, got one alone among {len(y)} labelled training rows")
+    return x, y
+
+
+def _starting_point(stack: StackedAutoencoder, config: FinetuneConfig, n_classes: int) -> Classifier:
+    encoders = []
+    for number, autoencoder in enumerate(stack.autoencoders, start=1):
+        old = autoencoder.encoder
+        if config.init == "pretrained":
+            weight, bias = old.weight.detach().clone(), old.bias.detach().clone()
+            encoders.append(Dense(weight, bias, old.activation, config.engine))
+        else:
+            n_out, n_in = old.weight.shape
+            encoders.append(
+                Dense.initialised(n_in, n_out, old.activation, seed=config.seed, layer=number, engine=config.engine)
+            )
+    head = Dense.initialised(
+        stack.layer_sizes[-1], n_classes, "linear", seed=config.seed, layer=HEAD_NUMBER, engine=config.engine
+    )
+    return Classifier(encoders, head)
+
+
+@torch.no_grad()
+def classification_loss(model: Classifier, x: Tensor, y: Tensor) -> Validation:
+    """Cross-entropy per row and share misclassified; x (n, n_visible), y (n,)."""
+    loss = wrong = 0.0
+    for part in in_order(len(x), ROWS_AT_ONCE):
+        logits = model(x[part])
+        loss += F.cross_entropy(logits, y[part], reduction="sum").item()
+        wrong += float((logits.argmax(dim=1) != y[part]).sum())
+    return Validation(loss / len(x), wrong / len(x))

@@ -1,0 +1,33 @@
+"""Reconstruction losses: summed over features, averaged over rows (as the figures of Theano, pylearn2 and Hinton)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Decoder(Protocol):
+    """What a loss needs of an autoencoder."""
+
+    def decode(self, h: Tensor) -> Tensor: ...
+
+    def decode_logits(self, h: Tensor) -> Tensor: ...
+
+
+def squared_error(decoder: Decoder, h: Tensor, x: Tensor) -> Tensor:
+    """(1/B) Σ_i ‖z_i − x_i‖², z = decode(h). h (batch, n_hidden), x (batch, n_visible) -> scalar."""
+    return F.mse_loss(decoder.decode(h), x, reduction="sum") / max(1, len(x))
+
+
+def binary_cross_entropy(decoder: Decoder, h: Tensor, x: Tensor) -> Tensor:
+    """−(1/B) Σ_i Σ_j x_ij ln z_ij + (1−x_ij) ln(1−z_ij), x in [0, 1], in nats.
+
+    Computed from the decoder's pre-activation, so that a saturated output keeps its gradient z − x.
+    """
+    logits = decoder.decode_logits(h)
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / max(1, len(x))
+
+
+LOSSES = {"mse": squared_error, "bce": binary_cross_entropy}

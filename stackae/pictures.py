@@ -1,0 +1,141 @@
+"""Pictures of a run, as PNG bytes. matplotlib is imported when the first one is drawn."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Figure) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
+    """One panel a stage: training and validation loss by epoch, the kept epoch marked.
+
+    epochs: records of metrics.jsonl that describe an epoch.
+    """
+    stages = list(dict.fromkeys(record["stage"] for record in epochs))
+    figure = _figure(4.2 * len(stages), 3.4)
+    for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
+        records = [record for record in epochs if record["stage"] == stage]
+        x = [record["epoch"] for record in records]
+        axes.plot(x, [record["loss"] for record in records], marker=".", label="training")
+        if records[0]["validation_loss"] is not None:
+            axes.plot(x, [record["validation_loss"] for record in records], marker=".", label="validation")
+        kept = [record for record in records if record["best"]][-1]
+        axes.axvline(kept["epoch"], color="grey", linestyle=":", label=f"kept: epoch {kept['epoch']}")
+        axes.set(title=stage, xlabel="epoch", ylabel="loss a row")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return _png(figure)
+
+
+def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100) -> bytes:
+    """The first layer's weights (n_hidden, n_visible), each unit an image; red positive, blue negative.
+
+    Without an image shape, the weights themselves as one map: units down, features across.
+    """
+    w = weight.detach().cpu().numpy()
+    figure = _figure(8, 8)
+    if image_shape is None or len(image_shape) == 3:
+        axes = figure.subplots()
+        bound = float(np.abs(w).max()) or 1.0
+        shown = axes.imshow(w, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
+        axes.set(title="first-layer weights", xlabel="feature", ylabel="unit")
+        figure.colorbar(shown)
+        return _png(figure)
+    count = min(most, len(w))
+    columns = math.ceil(math.sqrt(count))
+    figure.suptitle(f"first-layer filters ({count} of {len(w)} units, each scaled to its own range)")
+    _image_grid(figure, w[:count], image_shape, columns)
+    return _png(figure)
+
+
+def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...] | None) -> bytes:
+    """Rows of pictures under one another, each with a name: originals over their reconstructions.
+
+    Each entry is (name, (n, n_visible)). Without an image shape, the rows are drawn as curves over the features.
+    """
+    count = len(rows[0][1])
+    figure = _figure(1.0 * count + 1.2, 1.05 * len(rows) + 0.3)
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    low, high = float(rows[0][1].min()), float(rows[0][1].max())
+    for (name, values), line in zip(rows, grid, strict=True):
+        for axes, value in zip(line, values.detach().cpu().numpy(), strict=True):
+            axes.set(xticks=[], yticks=[])
+            if image_shape is None:
+                axes.plot(value, linewidth=0.8)
+                axes.set_ylim(low, high)
+            else:
+                image = value.reshape(image_shape)
+                scaled = np.clip((image - low) / ((high - low) or 1.0), 0, 1)
+                axes.imshow(scaled, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return _png(figure)
+
+
+def confusion_matrix(confusion: Tensor, classes: tuple[str, ...], title: str) -> bytes:
+    """confusion (n_classes, n_classes): rows true, columns predicted; counts written in the cells up to 20 classes."""
+    counts = confusion.numpy()
+    size = min(12.0, 2.5 + 0.5 * len(classes))
+    figure = _figure(size, size)
+    axes = figure.subplots()
+    share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set(title=title, xlabel="predicted", ylabel="true")
+    if len(classes) <= 20:
+        axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
+        axes.set_yticks(range(len(classes)), classes)
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            axes.text(
+                j, i, str(counts[i, j]), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black"
+            )
+    return _png(figure)
+
+
+def _image_grid(figure: Figure, images: np.ndarray, shape: tuple[int, ...], columns: int) -> None:
+    """All images in one array with a margin between them: far quicker to draw than an axes each."""
+    rows = math.ceil(len(images) / columns)
+    height, width = shape[0] + 1, shape[1] + 1
+    sheet = np.full((rows * height, columns * width), np.nan)
+    for index, image in enumerate(images):
+        top, left = index // columns * height, index % columns * width
+        sheet[top : top + shape[0], left : left + shape[1]] = image.reshape(shape) / (np.abs(image).max() or 1.0)
+    axes = figure.subplots()
+    axes.imshow(sheet, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def pick_examples(x: Tensor, y: Tensor | None, count: int = 10) -> Tensor:
+    """(count,) indices of rows to show: one of each class in turn where labels are known, else the first ones."""
+    if y is None or not bool((y >= 0).any()):
+        return torch.arange(min(count, len(x)))
+    classes = torch.unique(y[y >= 0]).tolist()
+    chosen: list[int] = []
+    for turn in range(count):
+        rows = torch.nonzero(y == classes[turn % len(classes)]).flatten()
+        which = turn // len(classes)
+        if which < len(rows):
+            chosen.append(int(rows[which]))
+    return torch.tensor(chosen)

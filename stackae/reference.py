@@ -1,0 +1,48 @@
+"""Every op of ``stackae.ops`` again in plain torch: the definition, the test oracle and the eager engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["ACTIVATIONS", "dense_act", "sparsity_kl"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "softplus": lambda x: F.softplus(x, threshold=50.0),  # torch turns linear at 20, off by 2e-9
+    "gelu": F.gelu,
+    "linear": lambda x: x,
+}
+_KL_FLOOR = 1e-30
+
+
+def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "linear") -> Tensor:
+    """y = f(x Wᵀ + b). See ``stackae.ops.dense_act``."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got '{activation}'")
+    return ACTIVATIONS[activation](F.linear(x, weight, bias))
+
+
+def sparsity_kl(h: Tensor, rho: float) -> Tensor:
+    """Σ_j KL(ρ ‖ ρ̂_j), ρ̂_j the batch mean of code unit j. See ``stackae.ops.sparsity_kl``."""
+    if h.dim() != 2 or h.shape[0] == 0:
+        raise ValueError(f"h: expected shape (batch, n_hidden) with at least one row, got {list(h.shape)}")
+    if not 0 < rho < 1:
+        raise ValueError(f"rho: expected a target mean activation in (0, 1), got {rho}")
+    wide = h.double()
+    rho_hat, complement = _floored((wide / len(h)).sum(0)), _floored(((1 - wide) / len(h)).sum(0))
+    kl = rho * (math.log(rho) - rho_hat.log()) + (1 - rho) * (math.log(1 - rho) - complement.log())
+    return kl.sum().to(torch.float64 if h.dtype == torch.float64 else torch.float32)
+
+
+def _floored(p: Tensor) -> Tensor:
+    """max(p, 1e-30) with gradient 1 everywhere: clamp's gradient of 0 would leave a dead unit dead."""
+    return torch.where(p < _KL_FLOOR, p - p.detach() + _KL_FLOOR, p)

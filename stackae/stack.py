@@ -1,0 +1,73 @@
+"""The stack: trained autoencoders, bottom first, each reading the code of the one below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from stackae.autoencoders.dense import Autoencoder
+from stackae.data.minibatches import in_order
+
+ROWS_AT_ONCE = 4096
+
+
+class StackedAutoencoder(nn.Module):
+    """n -> m -> k: encode climbs the encoders, decode descends the decoders.
+
+    ``layer`` counts from 1 at the bottom; None means the top.
+
+    Bengio, Lamblin, Popovici & Larochelle (2006); Vincent et al. (2010).
+    """
+
+    def __init__(self, layers: Iterable[Autoencoder]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        if not self.layers:
+            raise ValueError("layers: expected at least one autoencoder, got none")
+        for below, above in zip(self.autoencoders, self.autoencoders[1:], strict=False):
+            if below.n_hidden != above.n_visible:
+                raise ValueError(
+                    f"layers: expected a layer that reads {below.n_hidden} codes, got one that reads {above.n_visible}"
+                )
+
+    @property
+    def autoencoders(self) -> list[Autoencoder]:
+        return [layer for layer in self.layers if isinstance(layer, Autoencoder)]
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """(n_visible, n_hidden of layer 1, ...)"""
+        return (self.autoencoders[0].n_visible, *(layer.n_hidden for layer in self.autoencoders))
+
+    def encode(self, x: Tensor, layer: int | None = None) -> Tensor:
+        """x (batch, n_visible) -> code of the given layer (batch, n_hidden)."""
+        for autoencoder in self._up_to(layer):
+            x = autoencoder.encode(x)
+        return x
+
+    def decode(self, h: Tensor, layer: int | None = None) -> Tensor:
+        """Code of the given layer (batch, n_hidden) -> reconstruction (batch, n_visible)."""
+        for autoencoder in reversed(self._up_to(layer)):
+            h = autoencoder.decode(h)
+        return h
+
+    def reconstruct(self, x: Tensor, layer: int | None = None) -> Tensor:
+        """Up to the given layer and down again."""
+        return self.decode(self.encode(x, layer), layer)
+
+    forward = reconstruct
+
+    def _up_to(self, layer: int | None) -> list[Autoencoder]:
+        count = len(self.autoencoders)
+        if layer is not None and not 1 <= layer <= count:
+            raise ValueError(f"layer: expected 1 to {count}, got {layer}")
+        return self.autoencoders[:layer]
+
+
+@torch.no_grad()
+def in_batches(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """function(x) for any number of rows, without the memory of all intermediate results at once."""
+    pieces = [function(x[part]) for part in in_order(len(x), ROWS_AT_ONCE)] or [function(x)]
+    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]

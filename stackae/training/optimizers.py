@@ -1,0 +1,45 @@
+"""Optimisers and learning-rate schedules, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from stackae.config import TrainingConfig
+
+
+def make_optimizer(
+    module: nn.Module, config: TrainingConfig, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD with momentum over the parameters that are trained; matrices decay, biases do not."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=config.momentum, fused=True)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=learning_rate, fused=True)
+
+
+def scheduled(schedule: str, learning_rate: float, step: int, steps: int) -> float:
+    """The learning rate of step ``step`` (from 0) of ``steps``: a function of the step alone, so it resumes exactly.
+
+    ``constant``: η. ``linear``: η (1 − t). ``cosine``: η (1 + cos πt) / 2, with t = step / steps.
+    """
+    t = step / max(1, steps)
+    if schedule == "linear":
+        return learning_rate * (1 - t)
+    if schedule == "cosine":
+        return learning_rate * 0.5 * (1 + math.cos(math.pi * t))
+    return learning_rate
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    groups: Iterable[dict[str, object]] = optimizer.param_groups
+    for group in groups:
+        group["lr"] = value
