@@ -37,7 +37,7 @@ def command(
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
-    epochs: Annotated[int | None, option("--epochs", "Epochs.", o.TRAINING, "20")] = None,
+    epochs: Annotated[o.Text, option("--epochs", "Epochs.", o.TRAINING, "auto: 15, more for few rows")] = None,
     learning_rate: Annotated[
         float | None, option("--learning-rate", "First learning rate.", o.TRAINING, "0.001")
     ] = None,

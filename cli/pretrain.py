@@ -53,7 +53,7 @@ def command(
     sparsity: Annotated[o.Text, option("--sparsity", "none or kl:RHO:WEIGHT, on the code.", o.LAYERS, "none")] = None,
     weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "0")] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.001")] = None,
-    epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "10")] = None,
+    epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 15, more for few rows")] = None,
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
@@ -149,7 +149,7 @@ def _show_plan(config: PretrainConfig, dataset: Dataset) -> None:
     for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
         m = layer.n_hidden
         parameters = n * m * (1 if layer.tied else 2) + n + m
-        steps = -(-len(dataset.train.x) // config.batch_size) * layer.max_epochs
+        steps = -(-len(dataset.train.x) // config.batch_size) * int(layer.max_epochs)
         rows.append(
             [
                 f"layer {number}  {n}-{m}-{n}",

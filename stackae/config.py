@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer, model_validator
@@ -31,12 +31,26 @@ def _one_of(*choices: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _device(value: object) -> object:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+        raise ValueError(f"expected auto, cpu, cuda or cuda:N, got '{value}'")
+    return value
+
+
+def _epochs(value: object) -> object:
+    if value == "auto" or (str(value).isascii() and str(value).isdigit() and int(str(value)) >= 1):
+        return value if value == "auto" else int(str(value))
+    raise ValueError(f"expected a whole number of at least 1, or auto, got '{value}'")
+
+
 Activation = Annotated[str, _one_of(*ACTIVATIONS)]
 OutputActivation = Annotated[str, _one_of("auto", *ACTIVATIONS)]
 Loss = Annotated[str, _one_of("mse", "bce")]
 Optimizer = Annotated[str, _one_of("adam", "adamw", "sgd")]
 Schedule = Annotated[str, _one_of("constant", "linear", "cosine")]
 Engine = Annotated[str, _one_of("auto", "fused", "eager")]
+Device = Annotated[str, BeforeValidator(_device)]
+Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -72,12 +86,6 @@ def _sentence(detail: Any) -> str:
     else:
         message = f"{detail['msg'].replace('Input should be', 'expected a number')}, got {detail['input']!r}"
     return ": ".join([*layers, *([".".join(names)] if names else []), message])
-
-
-def _device(value: object) -> object:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
-        raise ValueError(f"expected auto, cpu, cuda or cuda:N, got '{value}'")
-    return value
 
 
 class CorruptionConfig(_Model):
@@ -161,7 +169,7 @@ class LayerConfig(_Model):
     sparsity: SparsityConfig = SparsityConfig()
     weight_decay: NonNegative = 0.0
     learning_rate: Positive = 1e-3
-    max_epochs: Count = 10
+    max_epochs: Epochs = "auto"
 
     @model_validator(mode="after")
     def _objective_is_defined(self) -> Self:
@@ -188,7 +196,7 @@ class TrainingConfig(_Model):
     patience: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     engine: Engine = "auto"
-    device: Annotated[str, BeforeValidator(_device)] = "auto"
+    device: Device = "auto"
 
 
 class PretrainConfig(TrainingConfig):
@@ -248,7 +256,7 @@ class FinetuneConfig(TrainingConfig):
     train: Annotated[str, _one_of("head", "all")] = "all"
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.0
-    max_epochs: Count = 20
+    max_epochs: Epochs = "auto"
 
 
 class PartialConfig(_Model):

@@ -16,7 +16,7 @@ from stackae.engine import choose_device
 from stackae.errors import DataError
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 from stackae.training.history import EpochRecord, Listener, Silent
-from stackae.training.loop import Stage, Validation, fit
+from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import ClassificationObjective, EagerStep
 
@@ -81,7 +81,7 @@ def finetune_classifier(
             make_optimizer(trained, config, config.learning_rate, config.weight_decay),
         ),
         validate=lambda: classification_loss(trained, *held_out) if held_out is not None else None,
-        max_epochs=config.max_epochs,
+        max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size),
         learning_rate=config.learning_rate,
     )
     return FinetuneResult(model, fit(stage, config, listener or Silent()))

@@ -21,7 +21,7 @@ from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 from stackae.training.history import EpochRecord, Listener, Silent
-from stackae.training.loop import Stage, Validation, fit
+from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import EagerStep, ReconstructionObjective
 
@@ -60,7 +60,9 @@ def settle(config: PretrainConfig, x: Tensor) -> PretrainConfig:
     in_unit = len(x) > 0 and float(x.min()) >= 0.0 and float(x.max()) <= 1.0
     layers = []
     for number, layer in enumerate(config.layers, start=1):
-        layers.append(_settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}"))
+        settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
+        epochs = settled_epochs(layer.max_epochs, len(x), config.batch_size)
+        layers.append(settled.model_copy(update={"max_epochs": epochs}))
         in_unit = layer.activation == "sigmoid"
     return config.model_copy(update={"layers": tuple(layers)})
 
@@ -152,7 +154,7 @@ def _train_layer(
         module=autoencoder,
         step=EagerStep(objective, optimizer),
         validate=lambda: reconstruction_loss(autoencoder, held_out, layer.loss) if held_out is not None else None,
-        max_epochs=layer.max_epochs,
+        max_epochs=settled_epochs(layer.max_epochs, len(x), config.batch_size),
         learning_rate=layer.learning_rate,
     )
     return fit(stage, config, listener)
