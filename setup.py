@@ -23,6 +23,7 @@ CXX_FLAGS = [
     "-fopenmp",  # at::parallel_for is silently serial without it
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-mprefer-vector-width=512",
     "-fvisibility=hidden",
     "-Wall",
 ]

@@ -3,10 +3,8 @@
 
 #ifdef __CUDACC__
 #define STACKAE_HOST_DEVICE __host__ __device__
-#define STACKAE_UNROLL _Pragma("unroll")
 #else
 #define STACKAE_HOST_DEVICE
-#define STACKAE_UNROLL _Pragma("GCC unroll 32")
 #endif
 
 // Loop bodies must be inlined into the multiversioned function that calls them (cpu/multiversion.h):

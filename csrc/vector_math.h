@@ -46,7 +46,30 @@ struct Format<double> {
   static constexpr double smallest_exponent = -708.3964185322641;  // ln(2^-1022)
 };
 
-constexpr double inverse_factorial(int k) { return k <= 1 ? 1.0 : inverse_factorial(k - 1) / k; }
+template <int k>
+constexpr double inverse_factorial = inverse_factorial<k - 1> / k;
+template <>
+constexpr double inverse_factorial<0> = 1.0;
+
+// The sums below recurse at compile time: every coefficient is a literal in the loop that they end up in.
+
+// sum over k in [first, last] of r^(k - first) / k!
+template <int first, int last, typename T>
+STACKAE_INLINE T exp_series(T r) {
+  if constexpr (first == last)
+    return static_cast<T>(inverse_factorial<first>);
+  else
+    return static_cast<T>(inverse_factorial<first>) + r * exp_series<first + 1, last>(r);
+}
+
+// sum over k in [first, last] of s^(k - first) / (2 k + 1)
+template <int first, int last, typename T>
+STACKAE_INLINE T atanh_series(T s) {
+  if constexpr (first == last)
+    return static_cast<T>(1.0 / (2 * first + 1));
+  else
+    return static_cast<T>(1.0 / (2 * first + 1)) + s * atanh_series<first + 1, last>(s);
+}
 
 template <typename To, typename From>
 STACKAE_INLINE To bit_cast(From from) {
@@ -70,9 +93,7 @@ STACKAE_INLINE ScaledExp<T> scaled_exp(T x) {
   const T shifted = x * F::log2_e + F::round_magic;
   const T n = shifted - F::round_magic;
   const T r = (x - n * F::ln2_high) - n * F::ln2_low;
-  T q = static_cast<T>(inverse_factorial(F::exp_terms - 1));
-  STACKAE_UNROLL
-  for (int k = F::exp_terms - 2; k >= 2; --k) q = q * r + static_cast<T>(inverse_factorial(k));
+  const T q = exp_series<2, F::exp_terms - 1>(r);
   const auto exponent = bit_cast<typename F::Bits>(shifted) - bit_cast<typename F::Bits>(F::round_magic);
   const T scale = bit_cast<T>(static_cast<typename F::Bits>((exponent + F::exponent_bias) << F::mantissa_bits));
   return {scale, r + r * r * q};
@@ -110,13 +131,8 @@ STACKAE_HOST_DEVICE STACKAE_INLINE T log1p_unit(T e) {
 #ifdef __CUDA_ARCH__
   return ::log1p(e);
 #else
-  constexpr int terms = detail::Format<T>::atanh_terms;
   const T f = e / (T(2) + e);
-  const T f2 = f * f;
-  T q = T(1) / T(2 * terms - 1);
-  STACKAE_UNROLL
-  for (int k = terms - 2; k >= 0; --k) q = q * f2 + static_cast<T>(1.0 / (2 * k + 1));
-  return T(2) * f * q;
+  return T(2) * f * detail::atanh_series<0, detail::Format<T>::atanh_terms - 1>(f * f);
 #endif
 }
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/OpMathType.h>
 #include <torch/library.h>
 
@@ -23,40 +23,52 @@ namespace {
 
 using at::Tensor;
 
-// y holds x W^T; pre receives the pre-activation where the activation keeps it, and is null otherwise.
+// One row: y holds x W^T and becomes f(y + bias); pre receives y + bias where f keeps it, and is not touched otherwise.
+template <typename F, typename opmath_t, typename scalar_t>
+STACKAE_INLINE void bias_act_row(scalar_t* __restrict y, scalar_t* __restrict pre, const scalar_t* __restrict bias,
+                                 int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    const opmath_t a = static_cast<opmath_t>(y[j]) + static_cast<opmath_t>(bias[j]);
+    if constexpr (std::is_same_v<F, Gelu<opmath_t>>) pre[j] = static_cast<scalar_t>(a);
+    y[j] = static_cast<scalar_t>(F::value(a));
+  }
+}
+
 template <typename scalar_t>
 STACKAE_INLINE void bias_act_tile(scalar_t* y, scalar_t* pre, const scalar_t* bias, int64_t columns, const Tile& tile,
                                   Activation activation) {
   using opmath_t = at::opmath_type<scalar_t>;
-  with_activation<opmath_t>(activation, [&](auto f) __attribute__((always_inline)) {
+  with_activation<opmath_t>(activation, [=](auto f) __attribute__((always_inline)) {
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
-      const int64_t offset = i * columns;
-#pragma GCC ivdep
-      for (int64_t j = tile.column_begin; j < tile.column_end; ++j) {
-        const opmath_t a = static_cast<opmath_t>(y[offset + j]) + (bias ? static_cast<opmath_t>(bias[j]) : opmath_t(0));
-        if constexpr (std::is_same_v<decltype(f), Gelu<opmath_t>>) pre[offset + j] = static_cast<scalar_t>(a);
-        y[offset + j] = static_cast<scalar_t>(f.value(a));
-      }
+      const int64_t offset = i * columns + tile.column_begin;
+      bias_act_row<decltype(f), opmath_t>(y + offset, pre + offset, bias + tile.column_begin,
+                                          tile.column_end - tile.column_begin);
     }
   });
 }
 
-// grad_pre = grad_y * f'(kept), and its column sums over the tile into sums.
+// One row of grad_pre = grad_y * f'(kept), added to the column sums.
+template <typename F, typename opmath_t, typename scalar_t>
+STACKAE_INLINE void derivative_row(const scalar_t* __restrict grad_y, const scalar_t* __restrict kept,
+                                   scalar_t* __restrict grad_pre, opmath_t* __restrict sums, int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    const opmath_t g = static_cast<opmath_t>(grad_y[j]) * F::derivative(static_cast<opmath_t>(kept[j]));
+    grad_pre[j] = static_cast<scalar_t>(g);
+    sums[j] += g;
+  }
+}
+
 template <typename scalar_t, typename opmath_t>
 STACKAE_INLINE void derivative_tile(const scalar_t* grad_y, const scalar_t* kept, scalar_t* grad_pre, opmath_t* sums,
                                     int64_t columns, const Tile& tile, Activation activation) {
-  with_activation<opmath_t>(activation, [&](auto f) __attribute__((always_inline)) {
+  with_activation<opmath_t>(activation, [=](auto f) __attribute__((always_inline)) {
     opmath_t partial[tile_columns] = {};
+    const int64_t width = tile.column_end - tile.column_begin;
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
       const int64_t offset = i * columns + tile.column_begin;
-#pragma GCC ivdep
-      for (int64_t j = 0; j < tile.column_end - tile.column_begin; ++j) {
-        const auto g = static_cast<opmath_t>(grad_y[offset + j]) * f.derivative(static_cast<opmath_t>(kept[offset + j]));
-        grad_pre[offset + j] = static_cast<scalar_t>(g);
-        partial[j] += g;
-      }
+      derivative_row<decltype(f), opmath_t>(grad_y + offset, kept + offset, grad_pre + offset, partial, width);
     }
-    std::copy_n(partial, tile.column_end - tile.column_begin, sums + tile.row_block * columns + tile.column_begin);
+    std::copy_n(partial, width, sums + tile.row_block * columns + tile.column_begin);
   });
 }
 
@@ -94,12 +106,12 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
   Tensor pre = at::empty(keeps_preactivation(activation) ? y.sizes() : at::IntArrayRef{0}, x.options());
   at::mm_out(y, x, weight.t());
   if (activation == Activation::linear && !bias.has_value()) return {y, pre};
-  const Tensor bias_row = bias.has_value() ? bias->contiguous() : Tensor();
+  const Tensor bias_row = bias.has_value() ? bias->contiguous() : at::zeros({columns}, x.options());
   with_scalar_type(x.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
     auto* const y_data = y.mutable_data_ptr<scalar_t>();
-    auto* const pre_data = keeps_preactivation(activation) ? pre.mutable_data_ptr<scalar_t>() : nullptr;
-    const auto* const bias_data = bias_row.defined() ? bias_row.const_data_ptr<scalar_t>() : nullptr;
+    auto* const pre_data = pre.mutable_data_ptr<scalar_t>();
+    const auto* const bias_data = bias_row.const_data_ptr<scalar_t>();
     for_each_tile(rows, columns, [&](const Tile& tile) {
       bias_act_kernel(y_data, pre_data, bias_data, columns, tile, activation);
     });

@@ -21,19 +21,22 @@ namespace {
 using at::Tensor;
 
 template <typename scalar_t, typename opmath_t>
+STACKAE_INLINE void mean_row(const scalar_t* __restrict h, opmath_t* __restrict on, opmath_t* __restrict off,
+                             opmath_t share, int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    const auto value = static_cast<opmath_t>(h[j]);
+    on[j] += value * share;
+    off[j] += (opmath_t(1) - value) * share;
+  }
+}
+
+template <typename scalar_t, typename opmath_t>
 STACKAE_INLINE void mean_tile(const scalar_t* h, opmath_t* sums, opmath_t* complements, opmath_t share, int64_t columns,
                               const Tile& tile) {
   opmath_t on[tile_columns] = {}, off[tile_columns] = {};
   const int64_t width = tile.column_end - tile.column_begin;
-  for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
-    const scalar_t* const row = h + i * columns + tile.column_begin;
-#pragma GCC ivdep
-    for (int64_t j = 0; j < width; ++j) {
-      const auto value = static_cast<opmath_t>(row[j]);
-      on[j] += value * share;
-      off[j] += (opmath_t(1) - value) * share;
-    }
-  }
+  for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
+    mean_row(h + i * columns + tile.column_begin, on, off, share, width);
   const int64_t offset = tile.row_block * columns + tile.column_begin;
   std::copy_n(on, width, sums + offset);
   std::copy_n(off, width, complements + offset);

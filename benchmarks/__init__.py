@@ -1,0 +1,1 @@
+"""Measurements. Nothing in the library or the tests depends on them."""

@@ -1,0 +1,163 @@
+"""dense_act and sparsity_kl against eager PyTorch and torch.compile.
+
+    python -m benchmarks.ops [--json FILE] [--threads N] [--rounds N] [--device cuda] [--activation NAME]
+
+ratio: time of the other / time of the fused op, above 1 where the fused op wins; with the 95 % interval.
+floor: time of the bare matrix products (torch.mm with out=) / time of the fused op.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.cases import BATCHES, CODE_WIDTHS, DENSE, DenseCase
+from benchmarks.timing import AGAIN, Comparison, compare
+from stackae import ops, reference
+
+RHO = 0.05
+
+
+def eager_kl(h: Tensor, rho: float) -> Tensor:
+    """The penalty as it is usually written."""
+    rho_hat = h.mean(0).clamp(1e-6, 1 - 1e-6)
+    return (rho * torch.log(rho / rho_hat) + (1 - rho) * torch.log((1 - rho) / (1 - rho_hat))).sum()
+
+
+def dense_contenders(
+    case: DenseCase, batch: int, activation: str, backward: bool, device: torch.device
+) -> dict[str, Callable[[], object]]:
+    x = torch.rand(batch, case.n_in, device=device)
+    weight = (torch.rand(case.n_out, case.n_in, device=device) - 0.5) / 10
+    bias = torch.rand(case.n_out, device=device)
+    wanted = [weight.requires_grad_(), bias.requires_grad_(), *([x.requires_grad_()] if case.input_gradient else [])]
+    grad_y = torch.rand(batch, case.n_out, device=device)
+
+    def training(op: Callable[..., Tensor]) -> Callable[[], object]:
+        return lambda: torch.autograd.grad(op(x, weight, bias, activation), wanted, grad_y)
+
+    def inference(op: Callable[..., Tensor]) -> Callable[[], object]:
+        def run() -> object:
+            with torch.no_grad():
+                return op(x, weight, bias, activation)
+
+        return run
+
+    wrap = training if backward else inference
+    return {
+        "fused": wrap(ops.dense_act),
+        "eager": wrap(reference.dense_act),
+        "torch.compile": wrap(torch.compile(reference.dense_act)),
+        "products": bare_products(x.detach(), weight.detach(), backward, case.input_gradient),
+    }
+
+
+def bare_products(x: Tensor, weight: Tensor, backward: bool, input_gradient: bool) -> Callable[[], object]:
+    y, grad_x, grad_weight = x @ weight.t(), torch.empty_like(x), torch.empty_like(weight)
+
+    def run() -> None:
+        torch.mm(x, weight.t(), out=y)
+        if backward:
+            torch.mm(y.t(), x, out=grad_weight)
+        if backward and input_gradient:
+            torch.mm(y, weight, out=grad_x)
+
+    return run
+
+
+def kl_contenders(width: int, batch: int, backward: bool, device: torch.device) -> dict[str, Callable[[], object]]:
+    h = (torch.rand(batch, width, device=device) * 0.2).requires_grad_()
+
+    def wrap(op: Callable[[Tensor, float], Tensor]) -> Callable[[], object]:
+        if backward:
+            return lambda: torch.autograd.grad(op(h, RHO), h)
+        code = h.detach()
+        return lambda: op(code, RHO)
+
+    return {"fused": wrap(ops.sparsity_kl), "eager": wrap(eager_kl), "torch.compile": wrap(torch.compile(eager_kl))}
+
+
+def row(title: str, results: list[Comparison]) -> dict[str, Any]:
+    by_name = {result.name: result for result in results}
+    fused = by_name["fused"]
+    entry: dict[str, Any] = {"case": title, "fused_us": fused.microseconds, "count": fused.count}
+    for other in ("eager", "torch.compile"):
+        entry[other] = {"ratio": by_name[other].ratio, "interval": by_name[other].interval}
+    entry["noise"] = by_name["fused" + AGAIN].interval
+    entry["floor"] = by_name["products"].ratio if "products" in by_name else None
+    entry["detail"] = {name: result._asdict() for name, result in by_name.items()}
+    return entry
+
+
+def show(entry: dict[str, Any]) -> None:
+    cells = [f"{entry['case']:44}", f"{entry['fused_us']:9.1f}"]
+    for other in ("eager", "torch.compile"):
+        low, high = entry[other]["interval"]
+        verdict = "wins" if low > 1 else "loses" if high < 1 else "even"
+        cells.append(f"{entry[other]['ratio']:6.2f} [{low:4.2f}, {high:4.2f}] {verdict:5}")
+    cells.append("   -  " if entry["floor"] is None else f"{100 * entry['floor']:4.0f} %")
+    cells.append(f"[{entry['noise'][0]:4.2f}, {entry['noise'][1]:4.2f}]")
+    print(" | ".join(cells), flush=True)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    cpu = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "torch": torch.__version__,
+        "cpu": cpu,
+        "cores": torch.get_num_threads() if device.type == "cpu" else None,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "python": platform.python_version(),
+        "build": ops.build_info(),
+        "precision": "float32" if device.type == "cpu" else f"float32, {torch.get_float32_matmul_precision()}",
+    }
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--activation", default="sigmoid", choices=list(reference.ACTIVATIONS))
+    asked = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(asked.threads)
+    about = {**machine(asked.device), "threads": asked.threads, "activation": asked.activation, "rounds": asked.rounds}
+    print({name: value for name, value in about.items() if name != "build"})
+    print(f"{'case':44} | fused, us | eager / fused             | torch.compile / fused     | floor | noise")
+    entries = []
+    for backward in (False, True):
+        way = "forward+backward" if backward else "forward"
+        for batch in BATCHES:
+            for case in DENSE:
+                contenders = dense_contenders(case, batch, asked.activation, backward, asked.device)
+                title = f"dense_act {batch}x{case.n_in}->{case.n_out} {way}"
+                entries.append(row(title, compare(contenders, rounds=asked.rounds, sample_ms=2, device=asked.device)))
+                show(entries[-1])
+            for width in CODE_WIDTHS:
+                contenders = kl_contenders(width, batch, backward, asked.device)
+                title = f"sparsity_kl {batch}x{width} {way}"
+                entries.append(row(title, compare(contenders, rounds=asked.rounds, sample_ms=2, device=asked.device)))
+                show(entries[-1])
+    if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps({"machine": about, "rows": entries}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

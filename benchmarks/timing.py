@@ -1,0 +1,91 @@
+"""How every benchmark measures: interleaved, paired, in one run.
+
+Each round times every contender once, in an order that is flipped from round to round; the first contender is timed a
+second time, so that the spread of its own ratio says what is noise. A sample in which the kernel took the processor
+away is dropped. Ratios are medians of paired ratios with a 95 % bootstrap interval; absolute times do not travel.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+AGAIN = " (again)"
+
+
+class Comparison(NamedTuple):
+    """A contender against the first one: ratio = its time / the first one's, above 1 where the first one is faster."""
+
+    name: str
+    microseconds: float
+    quartiles: tuple[float, float]
+    minimum: float
+    count: int
+    ratio: float
+    interval: tuple[float, float]
+
+
+def compare(
+    contenders: dict[str, Callable[[], object]], *, rounds: int, sample_ms: float, device: torch.device
+) -> list[Comparison]:
+    """One Comparison a contender, the first one's second timing last: its ratio and interval are the noise floor."""
+    first = next(iter(contenders))
+    runners = {**contenders, first + AGAIN: contenders[first]}
+    for run in runners.values():
+        for _ in range(3):
+            run()
+    calls = {name: _calls_for(run, sample_ms, device) for name, run in runners.items()}
+    samples: dict[str, list[float]] = {name: [] for name in runners}
+    for number in range(rounds):
+        for name in list(runners)[:: 1 if number % 2 == 0 else -1]:
+            samples[name].append(_sample(runners[name], calls[name], device))
+    generator = np.random.default_rng(0)
+    times = {name: np.array(values) for name, values in samples.items()}
+    return [_summary(name, times[name], times[first], generator) for name in runners]
+
+
+def _calls_for(run: Callable[[], object], sample_ms: float, device: torch.device) -> int:
+    fastest = min(_sample(run, 1, device, keep=True) for _ in range(5))
+    return max(1, int(sample_ms * 1e3 / max(fastest, 0.1)))
+
+
+def _sample(run: Callable[[], object], calls: int, device: torch.device, keep: bool = False) -> float:
+    """Microseconds a call, or NaN where the kernel interrupted the sample."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    _synchronise(device)
+    started = time.perf_counter_ns()
+    for _ in range(calls):
+        run()
+    _synchronise(device)
+    spent = (time.perf_counter_ns() - started) / calls / 1e3
+    interrupted = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw > before
+    return float("nan") if interrupted and not keep else spent
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _summary(name: str, times: np.ndarray, first: np.ndarray, generator: np.random.Generator) -> Comparison:
+    own = times[~np.isnan(times)]
+    ratios = (times / first)[~np.isnan(times / first)]
+    if len(own) == 0 or len(ratios) == 0:
+        raise RuntimeError(f"{name}: expected samples without interruption, got none; measure on a quieter machine")
+    draws = np.median(generator.choice(ratios, size=(2000, len(ratios))), axis=1)
+    lower, upper = np.percentile(own, [25, 75])
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Comparison(
+        name,
+        float(np.median(own)),
+        (float(lower), float(upper)),
+        float(own.min()),
+        len(own),
+        float(np.median(ratios)),
+        (float(low), float(high)),
+    )

@@ -1,0 +1,393 @@
+"""Laws of the stackae command where all is well: what it writes, what it prints, and that the same asks give the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import LAYERS, SIZES, Shell
+from safetensors.torch import load_file
+
+from stackae import __version__
+from stackae.cli.main import main
+from stackae.config import DataConfig
+from stackae.data import load_source, scaled_rows
+from stackae.runs import Run
+
+COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "doctor")
+NEXT = {
+    "pretrain": "finetune",
+    "finetune": "evaluate",
+    "evaluate": "encode",
+    "encode": "reconstruct",
+    "reconstruct": "encode",
+    "doctor": "pretrain",
+}
+PNG = b"\x89PNG\r\n\x1a\n"
+PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
+
+
+def arguments_of(command: str) -> tuple[str, ...]:
+    return PRETRAIN if command == "pretrain" else (command,)
+
+
+def settings(run: Path) -> dict[str, Any]:
+    return tomllib.loads((run / "config.toml").read_text())
+
+
+def layer_bytes(run: Path) -> list[bytes]:
+    return [(run / f"layer{number}.safetensors").read_bytes() for number in (1, 2)]
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+# ---- the happy path
+
+
+def test_a_run_folder_holds_all_that_is_promised(first_run: Shell) -> None:
+    stages = {"scaling", "layer1", "layer2", "classifier"}
+    pictures = {"curves", "filters", "reconstructions", "confusion-test"}
+    promised = {f"{name}.safetensors" for name in stages} | {f"{name}.png" for name in pictures}
+    assert {path.name for path in first_run.run.iterdir()} == promised | {"config.toml", "metrics.jsonl"}
+    for name in pictures:
+        assert (first_run.run / f"{name}.png").read_bytes().startswith(PNG)
+
+
+def test_metrics_have_one_line_an_epoch(first_run: Shell) -> None:
+    epochs = [record for record in records(first_run.run) if record["event"] == "epoch"]
+    wanted = [(stage, epoch) for stage in ("layer1", "layer2", "classifier") for epoch in (1, 2)]
+    assert [(record["stage"], record["epoch"]) for record in epochs] == wanted
+    for record in epochs:
+        assert {"loss", "validation_loss", "learning_rate"} <= record.keys()
+        assert all(np.isfinite(record[name]) and record[name] >= 0 for name in ("loss", "validation_loss"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_names_the_next_one(trained: Shell, command: str) -> None:
+    last = trained.does(*arguments_of(command)).strip().splitlines()[-1]
+    assert last.split()[:3] == ["next", "stackae", NEXT[command]]
+
+
+def test_the_next_command_names_a_run_that_is_not_the_newest(trained: Shell) -> None:
+    trained.does(*PRETRAIN, "--run", "runs/second")
+    for command in ("finetune", "evaluate", "encode", "reconstruct"):
+        assert trained.does(command, "--run", "runs/first").strip().endswith(" --run runs/first")
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "evaluate", "encode", "doctor"])
+def test_json_is_one_document_on_stdout(trained: Shell, command: str) -> None:
+    document = json.loads(trained.does(*arguments_of(command), "--json"))
+    assert isinstance(document, dict)
+    if command != "doctor":
+        assert (trained.folder / document["run"]).resolve() == trained.run
+
+
+def test_json_of_a_plan_is_one_document_on_stdout(fresh: Shell) -> None:
+    assert isinstance(json.loads(fresh.does(*PRETRAIN, "--dry-run", "--json")), dict)
+
+
+def test_evaluate_reports_accuracy_and_each_layer(trained: Shell) -> None:
+    document = json.loads(trained.does("evaluate", "--json"))
+    assert 0 <= document["accuracy"] <= 1 and document["part"] == "test"
+    assert document["rows"] == document["labelled_rows"] == np.sum(document["confusion"])
+    assert [(layer["layer"], layer["n_hidden"]) for layer in document["reconstruction"]] == [(1, 6), (2, 4)]
+    for layer in document["reconstruction"]:
+        assert layer["squared_error"] == pytest.approx(SIZES[0] * layer["mean_squared_error"])
+
+
+@pytest.mark.parametrize("part", ["test", "validation", "train"])
+def test_evaluate_reads_the_part_it_is_asked_for(trained: Shell, part: str) -> None:
+    document = json.loads(trained.does("evaluate", "--part", part, "--json"))
+    assert document["part"] == part and (trained.run / f"confusion-{part}.png").read_bytes().startswith(PNG)
+
+
+def expected_codes(shell: Shell, weights: str, number: int) -> np.ndarray:
+    run = Run.open(shell.run)
+    rows = scaled_rows(load_source(DataConfig(data=str(shell.folder / "labelled.npz"))), run.load_scaling())
+    model = run.load_stack() if weights == "pretrained" else run.load_classifier()[0]
+    with torch.no_grad():
+        codes: np.ndarray = model.encode(rows.x, number).numpy()
+    return codes
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "finetuned"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_encode_writes_the_codes_of_the_scaled_rows(trained: Shell, weights: str, number: int) -> None:
+    trained.does("encode", "--layer", number, "--weights", weights)
+    codes = np.load(trained.run / f"codes-layer{number}.npy")
+    assert codes.shape == (60, SIZES[number]) and codes.dtype == np.float32
+    np.testing.assert_array_equal(codes, expected_codes(trained, weights, number))
+
+
+def test_encode_means_the_top_and_other_data_when_told(trained: Shell) -> None:
+    np.save(trained.folder / "three.npy", np.load(trained.folder / "unlabelled.npy")[:3])
+    trained.does("encode", "--data", "three.npy", "--out", "codes.npy")
+    np.testing.assert_array_equal(
+        np.load(trained.folder / "codes.npy"), expected_codes(trained, "pretrained", len(SIZES) - 1)[:3]
+    )
+
+
+@pytest.mark.parametrize("extra", [(), ("--layer", "1"), ("--count", "1"), ("--part", "train", "--count", "20")])
+def test_reconstruct_draws_a_picture(trained: Shell, extra: tuple[str, ...]) -> None:
+    trained.does("reconstruct", *extra, "--out", "picture.png")
+    assert (trained.folder / "picture.png").read_bytes().startswith(PNG)
+
+
+def test_an_existing_file_is_replaced_by_force(trained: Shell) -> None:
+    for command, name in (("encode", "codes.npy"), ("reconstruct", "picture.png")):
+        out = trained.folder / name
+        out.write_bytes(b"old")
+        trained.does(command, "--out", name, "--force")
+        assert len(out.read_bytes()) > 3
+
+
+def test_commands_work_from_any_folder(trained: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = Shell(tmp_path_factory.mktemp("elsewhere"))
+    for command in ("finetune", "evaluate", "encode", "reconstruct"):
+        elsewhere.does(command, "--run", trained.run)
+    assert list(elsewhere.folder.iterdir()) == []
+
+
+# ---- the same asks give the same
+
+
+def test_a_configuration_reproduces_its_run_bit_for_bit(trained: Shell) -> None:
+    old = trained.run
+    trained.does("pretrain", "--config", "runs/latest/config.toml", "--run", "again")
+    assert layer_bytes(trained.folder / "again") == layer_bytes(old)
+    assert settings(trained.folder / "again")["pretrain"] == settings(old)["pretrain"]
+    for record, other in zip(records(trained.folder / "again"), records(old), strict=False):
+        assert record["loss"] == other["loss"]
+
+
+def test_a_configuration_reproduces_the_weights(trained: Shell) -> None:
+    trained.does("pretrain", "--config", "runs/latest/config.toml", "--run", "again")
+    for number in (1, 2):
+        name = f"layer{number}.safetensors"
+        old, new = load_file(trained.folder / "runs" / "first" / name), load_file(trained.folder / "again" / name)
+        assert old.keys() == new.keys() and all(torch.equal(old[key], new[key]) for key in old)
+
+
+def test_finetuning_twice_gives_the_same_bits(trained: Shell) -> None:
+    before = load_file(trained.run / "classifier.safetensors")
+    trained.does("finetune")
+    after = load_file(trained.run / "classifier.safetensors")
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_another_seed_gives_other_weights(trained: Shell) -> None:
+    old = trained.run
+    trained.does("pretrain", "--config", "runs/latest/config.toml", "--seed", 1)
+    assert trained.run != old
+    assert all(new != was for new, was in zip(layer_bytes(trained.run), layer_bytes(old), strict=True))
+
+
+def test_file_then_environment_then_flag(trained: Shell) -> None:
+    again = ("pretrain", "--config", "runs/first/config.toml")
+    trained.does(*PRETRAIN, "--batch-size", 20, "--run", "runs/first", "--force")
+    for extra, environment, wanted in (
+        ((), {}, 20),
+        ((), {"STACKAE_BATCH_SIZE": "30"}, 30),
+        (("--batch-size", 40), {"STACKAE_BATCH_SIZE": "30"}, 40),
+        (("--batch-size", 40), {}, 40),
+    ):
+        trained.does(*again, *extra, **environment)
+        assert settings(trained.run)["pretrain"]["batch_size"] == wanted
+
+
+def test_values_of_each_layer_arrive_in_the_configuration(fresh: Shell) -> None:
+    each: dict[str, list[Any]] = {
+        "activation": ["tanh", "sigmoid"],
+        "output-activation": ["linear", "linear"],
+        "corruption": ["masking:0.1", "gaussian:0.2"],
+        "sparsity": ["none", "kl:0.05:0.5"],
+        "weight-decay": [0.25, 0.5],
+        "learning-rate": [0.125, 0.0625],
+        "epochs": [1, 2],
+    }
+    options = [word for name, values in each.items() for word in (f"--{name}", ",".join(map(str, values)))]
+    fresh.does(*PRETRAIN, "--tied", *options)
+    layers = settings(fresh.run)["pretrain"]["layers"]
+    assert [layer["tied"] for layer in layers] == [True, True]
+    for name, values in each.items():
+        key = "max_epochs" if name == "epochs" else name.replace("-", "_")
+        assert [layer[key] for layer in layers] == values
+
+
+def test_a_dry_run_writes_nothing(fresh: Shell) -> None:
+    before = fresh.files()
+    plan = fresh.does(*PRETRAIN, "--dry-run")
+    assert "8-6-8" in plan and "6-4-6" in plan
+    assert fresh.files() == before and not (fresh.folder / "runs").exists()
+
+
+# ---- fine-tuning
+
+
+def encoders(run: Path) -> list[torch.Tensor]:
+    return [parameter.detach() for parameter in Run.open(run).load_classifier()[0].encoders.parameters()]
+
+
+def pretrained(run: Path) -> list[torch.Tensor]:
+    stack = Run.open(run).load_stack()
+    return [parameter.detach() for layer in stack.autoencoders for parameter in layer.encoder.parameters()]
+
+
+def test_training_the_head_leaves_the_encoders(trained: Shell) -> None:
+    trained.does("finetune", "--train", "head")
+    assert all(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
+
+
+def test_training_all_moves_the_encoders(trained: Shell) -> None:
+    trained.does("finetune", "--train", "all")
+    assert not any(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
+
+
+def test_random_weights_are_not_the_pretrained_ones(trained: Shell) -> None:
+    trained.does("finetune", "--train", "head", "--init", "random")
+    weights = [tensor for tensor in encoders(trained.run) if tensor.dim() == 2]
+    start = [tensor for tensor in pretrained(trained.run) if tensor.dim() == 2]
+    assert not any(map(torch.equal, weights, start))
+
+
+def test_finetuning_leaves_the_pretrained_layers(trained: Shell) -> None:
+    before = layer_bytes(trained.run)
+    trained.does("finetune", "--train", "all")
+    assert layer_bytes(trained.run) == before
+
+
+def test_labels_may_come_later_in_another_file(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", LAYERS, "--data", "unlabelled.npy")
+    assert "accuracy" not in json.loads(fresh.does("evaluate", "--json"))
+    fresh.does("finetune", "--data", "labelled.csv", "--target", "kind")
+    document = json.loads(fresh.does("evaluate", "--json"))
+    assert document["classes"] == ["a", "b", "c"] and document["data"].endswith("labelled.csv")
+    assert settings(fresh.run)["data"]["data"].endswith("unlabelled.npy")
+
+
+def test_naming_the_runs_own_file_keeps_its_target(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind")
+    for command in ("finetune", "evaluate"):
+        fresh.does(command, "--data", "labelled.csv")
+
+
+def test_the_path_of_the_data_is_kept_absolute(fresh: Shell) -> None:
+    shutil.copy(fresh.folder / "unlabelled.npy", fresh.folder / "LOUD.NPY")
+    for name in ("unlabelled.npy", "LOUD.NPY"):
+        fresh.does("pretrain", "--layers", LAYERS, "--data", name)
+        assert settings(fresh.run)["data"]["data"] == str(fresh.folder / name)
+
+
+def test_a_configuration_serves_other_data(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind", "--run", "runs/first")
+    fresh.does("pretrain", "--config", "runs/first/config.toml", "--data", "unlabelled.npy")
+
+
+def test_a_configuration_file_may_hold_a_few_settings(fresh: Shell) -> None:
+    (fresh.folder / "some.toml").write_text("[pretrain]\nbatch_size = 20\n")
+    fresh.does(*PRETRAIN, "--config", "some.toml")
+    assert settings(fresh.run)["pretrain"]["batch_size"] == 20
+
+
+# ---- odd sizes
+
+
+@pytest.mark.parametrize("size", [1000, 60, 41, 1])  # 42 training rows: beyond them, all, a last batch of one, of ones
+def test_any_batch_size_works(fresh: Shell, size: int) -> None:
+    fresh.does(*PRETRAIN, "--batch-size", size)
+    fresh.does("finetune", "--batch-size", size)
+
+
+def test_no_validation_part_works(fresh: Shell) -> None:
+    fresh.does(*PRETRAIN, "--validation-fraction", 0)
+    assert all(record["validation_loss"] is None for record in records(fresh.run))
+    assert json.loads(fresh.does("finetune", "--json"))["validation_loss"] is None
+
+
+def test_no_test_part_means_no_test_accuracy(fresh: Shell) -> None:
+    fresh.does(*PRETRAIN, "--test-fraction", 0)
+    assert "accuracy" not in json.loads(fresh.does("finetune", "--json"))
+    assert json.loads(fresh.does("evaluate", "--json"))["part"] == "validation"
+
+
+@pytest.mark.parametrize(("scale", "value"), [("auto", 0.5), ("unit", 0.0), ("standard", 3.0)])
+def test_constant_data_are_trained_and_drawn_without_a_warning(fresh: Shell, scale: str, value: float) -> None:
+    np.save(fresh.folder / "same.npy", np.full((10, 3), value))
+    fresh.does("pretrain", "--layers", "3,2", "--data", "same.npy", "--scale", scale)
+
+
+def test_one_row_is_enough(fresh: Shell) -> None:
+    np.save(fresh.folder / "one.npy", np.array([[0.1, 0.5, 0.9]]))
+    fresh.does("pretrain", "--layers", "3,2", "--data", "one.npy")
+    for command in ("evaluate", "encode", "reconstruct"):
+        fresh.does(command)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (2, 2, 1), (2, 2, 2), (2, 2, 3), (2, 1, 4)])
+def test_images_of_any_number_of_channels_are_drawn(fresh: Shell, shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (20, *shape), dtype=np.uint8)
+    np.save(fresh.folder / "images.npy", images)
+    fresh.does("pretrain", "--layers", f"{images[0].size},3", "--data", "images.npy")
+    fresh.does("reconstruct")
+
+
+@pytest.mark.parametrize("names", [("$^$", "a", "b"), ("\u65e5", "\U0001f600", "b"), ("[red]", "\\", "c d")])
+def test_classes_may_have_any_names(fresh: Shell, names: tuple[str, ...]) -> None:
+    x = np.load(fresh.folder / "unlabelled.npy")
+    np.savez(fresh.folder / "named.npz", x=x, y=np.array(names)[np.arange(len(x)) % 3])
+    fresh.does("pretrain", "--layers", LAYERS, "--data", "named.npz")
+    fresh.does("finetune")
+    assert set(json.loads(fresh.does("evaluate", "--json"))["classes"]) == set(names)
+
+
+# ---- help and version
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(fresh: Shell, command: str) -> None:
+    lines = [line.strip() for line in fresh.does(command, "--help").splitlines()]
+    assert any(line.startswith(f"stackae {command}") for line in lines)
+
+
+def test_help_names_every_command(fresh: Shell) -> None:
+    text = fresh.does("--help")
+    assert all(command in text for command in COMMANDS) and "stackae pretrain" in text
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = f"""
+import sys
+from stackae.cli.main import main
+for command in [[], *([name] for name in {COMMANDS!r})]:
+    sys.argv = ["stackae", *command, "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0, command
+heavy = {{"torch", "numpy", "sklearn", "torchvision", "matplotlib", "safetensors"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version_is_printed_by_a_process_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stackae.cli.main", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"stackae {__version__}\n", "")
+
+
+def test_the_installed_command_is_this_one() -> None:
+    (script,) = entry_points(group="console_scripts", name="stackae")
+    assert script.load() is main

@@ -1,0 +1,462 @@
+"""Laws of the stackae command where something is wrong: one sentence, the right exit code, every file as it was."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import torch
+from conftest import LAYERS, Shell
+from safetensors.torch import load_file, save_file
+
+PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
+READERS = ("finetune", "evaluate", "encode", "reconstruct")
+DIVERGING = ("--optimizer", "sgd", "--learning-rate", "1e30", "--schedule", "constant", "--batch-size", "10")
+
+
+def says(sentence: str, *parts: str) -> None:
+    assert [part for part in parts if part not in sentence] == [], sentence
+
+
+# ---- usage (2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "parts"),
+    [
+        ("9,6,4", ("expected 8 as the first width", "got 9", "use --layers 8,6,4")),
+        ("8", ("at least one code width", "such as 8,300", "got '8'")),
+        ("8,0", ("widths of at least 1", "got 0 in '8,0'")),
+        ("8,-3", ("widths of at least 1", "got -3 in '8,-3'")),
+        ("8,3.5", ("whole numbers such as 784,300,150", "got '3.5' in '8,3.5'")),
+        ("8,six", ("whole numbers such as 784,300,150", "got 'six' in '8,six'")),
+        ("8,,4", ("whole numbers such as 784,300,150", "got '' in '8,,4'")),
+        ("8,+-4", ("whole numbers such as 784,300,150", "got '+-4' in '8,+-4'")),
+        ("8," + "9" * 5000, ("--layers: expected",)),
+    ],
+)
+def test_layers_that_cannot_be(fresh: Shell, layers: str, parts: tuple[str, ...]) -> None:
+    says(fresh.refuses(2, "pretrain", "--data", "labelled.npz", "--layers", layers), "--layers", *parts)
+
+
+def test_layers_must_be_given(fresh: Shell) -> None:
+    sentence = fresh.refuses(2, "pretrain", "--data", "labelled.npz")
+    says(sentence, "--layers: expected the widths of the stack", "such as --layers 784,300,150", "got none")
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "meant"),
+    [
+        ("activation", "sigmod", "sigmoid"),
+        ("output-activation", "linera", "linear"),
+        ("loss", "msee", "mse"),
+        ("optimizer", "adamm", "adam"),
+        ("schedule", "cosin", "cosine"),
+        ("scale", "minmx", "minmax"),
+        ("engine", "fusd", "fused"),
+        ("corruption", "maskin:0.3", "masking"),
+    ],
+)
+def test_an_unknown_word_of_pretraining(fresh: Shell, option: str, word: str, meant: str) -> None:
+    sentence = fresh.refuses(2, *PRETRAIN, f"--{option}", word)
+    says(sentence, option.replace("-", "_"), "expected", f"got '{word.split(':')[0]}'; did you mean '{meant}'?")
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "meant"),
+    [("head", "classifer", "classifier"), ("init", "pretraind", "pretrained"), ("train", "al", "all")],
+)
+def test_an_unknown_word_of_finetuning(trained: Shell, option: str, word: str, meant: str) -> None:
+    says(trained.refuses(2, "finetune", f"--{option}", word), option, f"got '{word}'; did you mean '{meant}'?")
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--device", "gpu"), ("device: expected auto, cpu, cuda or cuda:N", "got 'gpu'")),
+        (("--activation", "tanh,tanh,tanh"), ("--activation: expected one value, or 2", "got 3 in 'tanh,tanh,tanh'")),
+        (("--learning-rate", "1,1,1"), ("--learning-rate: expected one value, or 2 (one a layer), got 3",)),
+        (("--sparsity", "kl:0.05"), ("kl:RHO:WEIGHT, such as kl:0.05:0.1", "got 'kl:0.05'")),
+        (("--sparsity", "kl:0.05:x"), ("kl:RHO:WEIGHT, such as kl:0.05:0.1", "got 'kl:0.05:x'")),
+        (("--sparsity", "kl:2:0.1"), ("sparsity.target: expected a number less than 1", "got 2.0")),
+        (("--sparsity", "l1:1:1"), ("expected one of none, kl", "got 'l1'")),
+        (("--sparsity", "none,kl:0.1:1", "--activation", "sigmoid,relu"), ("layer 2", "got activation relu", "use")),
+        (("--sparsity", "kl:0.1:1", "--activation", "linear"), ("layer 1", "got activation linear", "use")),
+        (("--loss", "bce", "--output-activation", "linear"), ("output_activation sigmoid, got linear", "use")),
+        (
+            ("--loss", "bce", "--scale", "standard"),
+            ("targets in [0, 1]", "values beyond in the data", "--scale minmax"),
+        ),
+        (("--loss", "mse,bce", "--activation", "tanh"), ("loss bce", "activation tanh", "use loss mse")),
+        (("--corruption", "masking"), ("masking:LEVEL, such as masking:0.2", "got 'masking'")),
+        (("--corruption", "masking:x"), ("masking:LEVEL, such as masking:0.2", "got 'masking:x'")),
+        (("--corruption", "masking:0.1:2"), ("got 'masking:0.1:2'",)),
+        (("--corruption", "masking:1.5"), ("between 0 and 1", "got masking:1.5")),
+        (("--corruption", "masking:-0.1"), ("corruption.level", "greater than or equal to 0", "got -0.1")),
+        (("--corruption", "gaussian:nan"), ("corruption.level: expected a finite number, got nan",)),
+        (("--corruption", "pepper:0.1"), ("expected one of none, gaussian, masking", "got 'pepper'")),
+        (("--batch-size", "0"), ("batch_size", "greater than or equal to 1", "got 0")),
+        (("--epochs", "0"), ("whole number of at least 1, or auto", "got '0'")),
+        (("--epochs", "1.5"), ("whole number of at least 1, or auto", "got '1.5'")),
+        (("--learning-rate", "0"), ("learning_rate", "greater than 0", "got '0'")),
+        (("--learning-rate", "fast"), ("learning_rate: expected a number", "got 'fast'")),
+        (("--weight-decay", "-1"), ("weight_decay", "greater than or equal to 0", "got '-1'")),
+        (("--momentum", "1"), ("momentum", "less than 1", "got 1")),
+        (("--patience", "-1"), ("patience", "greater than or equal to 0", "got -1")),
+        (("--seed", "-1"), ("seed", "greater than or equal to 0", "got -1")),
+        (("--validation-fraction", "1"), ("validation_fraction", "less than 1", "got 1")),
+        (("--test-fraction", "-0.1"), ("test_fraction", "greater than or equal to 0", "got -0.1")),
+        (("--target", "kind"), ("target", "only a .csv file has a target column")),
+    ],
+)
+def test_settings_that_cannot_work(fresh: Shell, options: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    says(fresh.refuses(2, *PRETRAIN, *options), *parts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("pretrian",), ("pretrian", "pretrain")),
+        (("pretrain", "--layer", "8,4"), ("--layer", "--layers")),
+        (("pretrain", "--layers"), ("--layers",)),
+        (("pretrain", "--batch-size", "many"), ("--batch-size", "'many'")),
+        (("reconstruct", "--count", "0"), ("--count", "0")),
+        (("evaluate", "here"), ("here",)),
+    ],
+)
+def test_a_command_line_that_cannot_be_read(fresh: Shell, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    says(fresh.refuses(2, *arguments), *parts)
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (None, ("my.toml: expected a TOML configuration, got no such file",)),
+        ("[pretrain\n", ("my.toml: expected a TOML configuration", "line 1")),
+        ("\udcff", ("my.toml: expected a TOML configuration",)),
+        ("[trainig]\n", ("trainig", "unknown name")),
+        ("[data]\ncolour = 1\n", ("data.colour", "unknown name")),
+        ("[data]\nscale = 'minmx'\n", ("data.scale", "did you mean 'minmax'?")),
+        ("data = 'digits'\n", ("data: expected a table", "got 'digits'")),
+        ("[data]\ndata = 5\n", ("data.data: expected text", "got 5")),
+        ("[pretrain]\nn_visible = 8\nlayers = 3\n", ("layers: expected a list", "got 3")),
+        ("[pretrain]\nn_visible = 8\n[[pretrain.layers]]\nn_hidden = 2\ntied = 'perhaps'\n", ("tied", "true or false")),
+    ],
+)
+def test_a_configuration_file_that_cannot_be(fresh: Shell, content: str | None, parts: tuple[str, ...]) -> None:
+    if content is not None:
+        (fresh.folder / "my.toml").write_text(content, errors="surrogateescape")
+    says(fresh.refuses(2, *PRETRAIN, "--config", "my.toml"), *parts)
+
+
+# ---- data (3)
+
+
+def cell(place: tuple[int, int], value: float) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        x = np.zeros((5, 8), np.float32)
+        x[place] = value
+        np.save(path, x)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "parts"),
+    [
+        ("digts", None, ("expected digits, mnist", "got 'digts'; did you mean 'digits'?")),
+        ("absent.csv", None, ("absent.csv", "no such file", "check the path")),
+        ("folder.npy", Path.mkdir, ("folder.npy", "a directory")),
+        ("nan.npy", cell((2, 3), np.nan), ("nan.npy: expected finite", "got nan at row 2, column 3")),
+        ("inf.npy", cell((4, 0), -np.inf), ("inf.npy: expected finite", "got -inf at row 4, column 0")),
+        ("none.npy", lambda path: np.save(path, np.zeros((0, 8))), ("none.npy", "at least one element", "(0, 8)")),
+        ("flat.npy", lambda path: np.save(path, np.zeros(8)), ("flat.npy", "expected shape (n, d)", "got (8,)")),
+        ("text.npy", lambda path: path.write_text("hello"), ("text.npy", "as numpy.save writes it", "save it again")),
+        ("zip.npz", lambda path: path.write_bytes(b"PK"), ("zip.npz: expected a .npz archive", "save it again")),
+        ("empty.csv", Path.touch, ("empty.csv", "a header line", "got an empty file")),
+        ("head.csv", lambda path: path.write_text("a,b\n"), ("head.csv: expected rows of numbers", "got none")),
+        ("word.csv", lambda path: path.write_text("a,b\n1,x\n"), ("word.csv:2: column 'b' (2): 'x' is not a number",)),
+        ("nan.csv", lambda path: path.write_text("a,b\n1,2\n1,nan\n"), ("nan.csv:3: column 'b' (2): 'nan'", "finite")),
+        ("cut.csv", lambda path: path.write_text("a,b\n1,2\n1"), ("cut.csv:3: expected 2 cells", "got 1")),
+    ],
+)
+def test_bad_data(fresh: Shell, name: str, write: Callable[[Path], object] | None, parts: tuple[str, ...]) -> None:
+    if write:
+        write(fresh.folder / name)
+    says(fresh.refuses(3, "pretrain", "--layers", LAYERS, "--data", name), *parts)
+
+
+@pytest.mark.parametrize("name", ["unlabelled.npy", "labelled.npz"])
+def test_a_truncated_file(fresh: Shell, name: str) -> None:
+    path = fresh.folder / name
+    path.write_bytes(path.read_bytes()[:-100])
+    says(fresh.refuses(3, "pretrain", "--layers", LAYERS, "--data", name), f"{name}: expected", "got")
+
+
+@pytest.mark.parametrize("cut", [None, 0, 3, 20])
+def test_missing_and_truncated_image_sets(fresh: Shell, cut: int | None) -> None:
+    raw = fresh.folder / "sets" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    if cut is not None:
+        content = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4, *range(32)])
+        for part in ("train-images-idx3", "train-labels-idx1"):
+            (raw / f"{part}-ubyte").write_bytes(content[:cut])
+    sentence = fresh.refuses(3, "pretrain", "--layers", "16,4", "--data", "mnist", "--data-root", "sets")
+    says(sentence, "train-images-idx3-ubyte: expected", "--data-root" if cut is None else "fetch it again")
+
+
+def test_an_unknown_target_column(fresh: Shell) -> None:
+    sentence = fresh.refuses(3, "pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kin")
+    says(sentence, "expected a column named 'kin'", "did you mean 'kind'?")
+
+
+def test_a_classifier_needs_labels_of_two_classes(trained: Shell) -> None:
+    x = np.load(trained.folder / "unlabelled.npy")
+    for name, y in (("single", np.zeros(60, np.int64)), ("unknown", np.full(60, -1))):
+        np.savez(trained.folder / f"{name}.npz", x=x, y=y)
+    for data, got in (("unlabelled.npy", "got none"), ("unknown.npz", "got none"), ("single.npz", "got one alone")):
+        says(trained.refuses(3, "finetune", "--data", data), "labels: expected", got)
+
+
+def test_labels_that_the_classifier_does_not_know(trained: Shell) -> None:
+    sentence = trained.refuses(3, "evaluate", "--data", "labelled.csv", "--target", "kind")
+    says(sentence, "expected the classes 0, 1, 2", "got a, b, c as well")
+
+
+@pytest.mark.parametrize("scale", ["none", "unit", "minmax"])
+@pytest.mark.parametrize("command", READERS)
+def test_data_of_another_width(fresh: Shell, command: str, scale: str) -> None:
+    x = np.load(fresh.folder / "unlabelled.npy")
+    np.savez(fresh.folder / "wide.npz", x=np.hstack([x, x]), y=np.arange(60) % 3)
+    fresh.does(*PRETRAIN, "--scale", scale)
+    says(fresh.refuses(3, command, "--data", "wide.npz"), "expected", "8", "got", "16")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "reconstruct"])
+def test_a_part_of_no_rows(fresh: Shell, command: str) -> None:
+    fresh.does(*PRETRAIN, "--test-fraction", 0)
+    sentence = fresh.refuses(3, command, "--part", "test")
+    says(sentence, "--part: expected rows in the test part", "got none", "choose another part")
+    says(fresh.refuses(2, command, "--part", "tset"), "--part: expected", "got 'tset'; did you mean 'test'?")
+
+
+# ---- run folders (2, 4)
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_there_is_no_run_yet(fresh: Shell, command: str) -> None:
+    sentence = fresh.refuses(4, command)
+    says(sentence, "runs/latest: expected a run folder, got no such folder", "stackae pretrain --layers 784,300,150")
+    fresh.folder.joinpath("other").mkdir()
+    says(fresh.refuses(4, command, "--run", "other"), "other: expected a run folder, got a folder without config.toml")
+    says(fresh.refuses(4, command, "--run", "labelled.csv"), "labelled.csv: expected a run folder, got a file")
+
+
+def resize(path: Path) -> None:
+    save_file({name: torch.zeros(3, 3) for name in load_file(path)}, path)
+
+
+def strip(path: Path) -> None:
+    """The same tensors without the names and kinds that stackae writes beside them."""
+    save_file(load_file(path), path)
+
+
+def poison(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4] + np.float32(np.nan).tobytes())
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "text": lambda path: path.write_text("not a safetensors file"),
+    "resized": resize,
+    "stripped": strip,
+    "not finite": poison,
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("layer2", ("finetune",)), ("scaling", ("encode",)), ("classifier", ("encode", "--weights", "finetuned"))],
+)
+def test_a_damaged_file_of_the_run(trained: Shell, name: str, arguments: tuple[str, ...], kind: str) -> None:
+    DAMAGE[kind](trained.run / f"{name}.safetensors")
+    says(trained.refuses(4, *arguments), f"{name}.safetensors: expected", "got")
+
+
+@pytest.mark.parametrize("content", ["", "[data]\n", "[pretrain", "x = 1\n", "\udcff"])
+@pytest.mark.parametrize("command", READERS)
+def test_a_damaged_configuration_of_the_run(trained: Shell, command: str, content: str) -> None:
+    (trained.run / "config.toml").write_text(content, errors="surrogateescape")
+    says(trained.refuses(4, command), "config.toml: expected the configuration of a run, got a damaged one")
+
+
+def test_a_torn_last_line_of_the_metrics_does_not_spoil_the_run(trained: Shell) -> None:
+    with (trained.run / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "epo')
+    trained.does("finetune")
+
+
+def test_a_run_is_not_overwritten(trained: Shell) -> None:
+    again = (*PRETRAIN, "--run", "runs/first")
+    says(trained.refuses(2, *again), "runs/first: expected a new folder, got an existing run", "add --force")
+    trained.does(*again, "--force", "--seed", 5)
+    assert not (trained.run / "classifier.safetensors").exists()
+    assert sorted(path.name for path in (trained.folder / "runs").iterdir()) == ["first", "latest"]
+
+
+def test_a_failed_replacement_leaves_the_old_run(trained: Shell) -> None:
+    linear = ("--scale", "none", "--activation", "linear", "--output-activation", "linear")
+    trained.refuses(5, *PRETRAIN, "--run", "runs/first", "--force", *linear, *DIVERGING)
+
+
+def test_what_a_killed_replacement_left_is_no_hindrance(trained: Shell) -> None:
+    shutil.copytree(trained.run, trained.folder / "runs" / ".first.replaced")
+    trained.does(*PRETRAIN, "--run", "runs/first", "--force")
+
+
+@pytest.mark.parametrize("extra", [(), ("--force",)])
+@pytest.mark.parametrize("run", ["notes", "labelled.csv", ".", "runs", "runs/latest"])
+def test_a_run_takes_no_place_of_other_things(trained: Shell, run: str, extra: tuple[str, ...]) -> None:
+    (trained.folder / "notes").mkdir()
+    (trained.folder / "notes" / "diary.txt").write_text("mine")
+    says(trained.refuses(2, *PRETRAIN, "--run", run, *extra), f"{run}: expected", "got")
+
+
+def test_the_pointer_to_the_newest_run_is_no_place_for_a_run(fresh: Shell) -> None:
+    says(fresh.refuses(2, *PRETRAIN, "--run", "runs/latest"), "runs/latest: expected")
+
+
+def test_the_empty_folder_one_is_in_may_become_a_run(fresh: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
+    empty = Shell(tmp_path_factory.mktemp("empty"))
+    empty.does("pretrain", "--layers", LAYERS, "--data", fresh.folder / "labelled.npz", "--run", ".")
+    assert (empty.folder / "layer2.safetensors").is_file()
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+def test_layers_and_files_of_output(trained: Shell, command: str) -> None:
+    for layer in (0, 3, -1):
+        says(trained.refuses(2, command, "--layer", layer), f"--layer: expected 1 to 2, got {layer}")
+    (trained.folder / "there").write_text("mine")
+    says(trained.refuses(2, command, "--out", "there"), "--out: expected a new file, got there", "add --force")
+    says(trained.refuses(2, command, "--out", "no/where"), "--out: expected a folder that exists, got no", "make it")
+    says(trained.refuses(2, command, "--engine", "fast"), "engine: expected auto, fused or eager, got 'fast'")
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+@pytest.mark.parametrize("out", ["runs", "."])
+def test_a_folder_is_no_file_of_output(trained: Shell, command: str, out: str) -> None:
+    says(trained.refuses(2, command, "--out", out, "--force"), f"--out: expected a file, got {out}")
+
+
+def test_unknown_weights(trained: Shell) -> None:
+    sentence = trained.refuses(2, "encode", "--weights", "finetune")
+    says(sentence, "--weights: expected pretrained or finetuned", "did you mean 'finetuned'?")
+    (trained.run / "classifier.safetensors").unlink()
+    says(trained.refuses(4, "encode", "--weights", "finetuned"), "classifier.safetensors: expected a trained")
+
+
+# ---- divergence (5), environment (6), disk (7), bugs (1), signals (130, 143)
+
+
+@pytest.mark.parametrize("fraction", ["0.1", "0"])
+def test_divergence_names_layer_epoch_and_learning_rate(fresh: Shell, fraction: str) -> None:
+    linear = ("--scale", "none", "--activation", "linear", "--output-activation", "linear")
+    sentence = fresh.refuses(5, *PRETRAIN, *linear, *DIVERGING, "--validation-fraction", fraction)
+    says(sentence, "layer 1/2 8-6-8: expected a finite loss", "in epoch 1 at learning rate 1e+30", "--learning-rate")
+
+
+def test_divergence_of_finetuning_leaves_the_run(trained: Shell) -> None:
+    options = ("--optimizer", "sgd", "--learning-rate", "1e38", "--schedule", "constant", "--batch-size", "10")
+    says(trained.refuses(5, "finetune", *options), "classifier 8-6-4-3: expected a finite loss", "in epoch 1")
+
+
+def test_a_last_step_that_diverges_is_found(fresh: Shell) -> None:
+    np.save(fresh.folder / "large.npy", np.full((20, 3), 1e4) + np.eye(20, 3))
+    linear = ("--scale", "none", "--activation", "linear", "--output-activation", "linear", "--corruption", "none")
+    once = ("--epochs", "1", "--batch-size", "20", "--validation-fraction", "0", "--optimizer", "sgd")
+    rate = ("--learning-rate", "1e38", "--schedule", "constant")
+    says(fresh.refuses(5, "pretrain", "--layers", "3,2", "--data", "large.npy", *linear, *once, *rate), "layer 1/1")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there, so asking for it is no error")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there(trained: Shell, device: str) -> None:
+    for arguments in (PRETRAIN, ("finetune",)):
+        says(trained.refuses(6, *arguments, "--device", device), f"got {device}", "--device cpu", "stackae doctor")
+
+
+def test_a_gpu_beyond_the_last_one(trained: Shell) -> None:
+    says(trained.refuses(6, *PRETRAIN, "--device", "cuda:99"), "CUDA devices", "got cuda:99")
+
+
+def test_a_disk_that_is_full_leaves_no_part_of_a_file(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(path: Path, content: bytes) -> NoReturn:
+        with path.open("wb") as file:
+            file.write(bytes(content)[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    for arguments in (PRETRAIN, (*PRETRAIN, "--run", "runs/first", "--force"), ("encode",), ("reconstruct",)):
+        says(trained.refuses(7, *arguments), "got 'No space left on device'", "free some space")
+
+
+def test_a_bug_is_one_sentence_and_debug_shows_where(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any, **named: Any) -> NoReturn:
+        raise LookupError("the shelf is empty")
+
+    monkeypatch.setattr("stackae.data.load_data", broken)
+    says(fresh.refuses(1, *PRETRAIN), "a bug in stackae: LookupError: the shelf is empty", "--debug")
+    with pytest.raises(LookupError):
+        fresh(*PRETRAIN, "--debug")
+
+
+def command(shell: Shell, *arguments: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "stackae.cli.main", *arguments]
+    return subprocess.Popen(line, cwd=shell.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_debug_adds_the_traceback_and_keeps_the_exit_code(fresh: Shell) -> None:
+    with command(fresh, "pretrain", "--debug") as process:
+        _, err = process.communicate(timeout=60)
+    assert "Traceback" in err and "--layers: expected the widths" in err
+    assert process.returncode == 2
+
+
+def test_an_interruption_leaves_nothing(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any, **named: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stackae.pretrain.pretrain_layers", interrupted)
+    before = fresh.files()
+    result = fresh(*PRETRAIN)
+    assert result.code == 130 and "Traceback" not in result.err and fresh.files() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_long_run(fresh: Shell, number: int, code: int) -> None:
+    before = fresh.files()
+    with command(fresh, *PRETRAIN, "--epochs", "1000000", "--device", "cpu", "--run", "runs/long") as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not (fresh.folder / "runs" / "long" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == code and "Traceback" not in err
+    assert fresh.files() == before

@@ -1,0 +1,241 @@
+"""Laws of stackae.runs: what is saved is what is loaded, files are whole or absent, and the newest run is found."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.classifier import Classifier
+from stackae.config import DataConfig, PretrainConfig, RunConfig
+from stackae.data import Scaling
+from stackae.errors import ConfigError, RunError
+from stackae.runs import LATEST, Run, check_free, default_path, new_run, point_latest, write_whole
+
+ACTIVATIONS = ("tanh", "relu")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def filled(module: nn.Module) -> nn.Module:
+    """The module with values whose every bit matters: a denormal number and a negative zero among them."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in module.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+        parameter.data.view(-1)[:2] = torch.tensor([1e-42, -0.0])
+    return module
+
+
+def same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(
+        one[name].dtype == other[name].dtype and torch.equal(one[name].view(torch.int32), other[name].view(torch.int32))
+        for name in one
+    )
+
+
+def autoencoder(n_visible: int, n_hidden: int, tied: bool, activation: str = "tanh") -> Autoencoder:
+    made = Autoencoder(n_visible, n_hidden, activation=activation, output_activation="linear", tied=tied)
+    assert isinstance(filled(made), Autoencoder)
+    return made
+
+
+def classifier() -> Classifier:
+    encoders = [Dense.initialised(5, 4, "tanh", seed=0, layer=1), Dense.initialised(4, 3, "relu", seed=0, layer=2)]
+    made = Classifier(encoders, Dense.initialised(3, 2, "linear", seed=0, layer=3))
+    assert isinstance(filled(made), Classifier)
+    return made
+
+
+def make_run(path: Path = Path("runs/one"), force: bool = False) -> Run:
+    with new_run(path, force) as run:
+        config = PretrainConfig.from_options("5,4,3", activation=",".join(ACTIVATIONS))
+        run.write_config(RunConfig(data=DataConfig(), pretrain=config))
+    return run
+
+
+# ---- round trips
+
+
+@pytest.mark.parametrize("kind", ["none", "unit", "minmax", "standard"])
+def test_scaling_comes_back_bit_for_bit(kind: str) -> None:
+    run, scaling = make_run(), Scaling.fit(kind, np.random.default_rng(0).normal(2, 9, (20, 5)).astype(np.float32))
+    run.save_scaling(scaling)
+    loaded = run.load_scaling()
+    assert loaded.kind == kind and same_bits(loaded.to_tensors(), scaling.to_tensors())
+
+
+@pytest.mark.parametrize("tied", [(True, True), (False, False), (True, False)])
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+def test_layers_come_back_bit_for_bit(tied: tuple[bool, bool], engine: str) -> None:
+    run = make_run()
+    layers = [autoencoder(5, 4, tied[0], "tanh"), autoencoder(4, 3, tied[1], "relu")]
+    for number, layer in enumerate(layers, start=1):
+        run.save_layer(number, layer)
+    loaded = Run.open(None).load_stack(engine)
+    assert loaded.layer_sizes == (5, 4, 3)
+    for one, other in zip(loaded.autoencoders, layers, strict=True):
+        assert same_bits(one.state_dict(), other.state_dict())
+        assert (one.tied, one.encoder.activation) == (other.tied, other.encoder.activation)
+        assert one.output_activation == "linear"
+
+
+def test_a_classifier_comes_back_bit_for_bit_with_its_classes() -> None:
+    run, model, classes = make_run(), classifier(), ("no", 'a "yes", \u00fc\n')
+    assert not run.has_classifier
+    run.save_classifier(model, classes)
+    loaded, names = run.load_classifier()
+    assert run.has_classifier and names == classes
+    assert same_bits(loaded.state_dict(), model.state_dict())
+    assert tuple(encoder.activation for encoder in loaded.encoders) == ACTIVATIONS
+
+
+def test_the_same_weights_make_the_same_file() -> None:
+    run, layer, contents = make_run(), autoencoder(5, 4, tied=False), set()
+    for _ in range(20):
+        run.save_layer(1, layer)
+        contents.add((run.path / "layer1.safetensors").read_bytes())
+    assert len(contents) == 1
+
+
+def test_configuration_and_metrics_come_back() -> None:
+    run = make_run()
+    assert run.metrics() == []
+    for epoch in (1, 2):
+        run.append_metrics({"epoch": epoch, "name": "\u00fc\n"})
+    assert run.metrics() == [{"epoch": 1, "name": "\u00fc\n"}, {"epoch": 2, "name": "\u00fc\n"}]
+    config = run.config
+    run.write_config(config)
+    assert run.config == config and run.pretrain_config.layer_sizes == (5, 4, 3)
+
+
+def test_a_layer_of_another_shape_is_refused() -> None:
+    run = make_run()
+    run.save_layer(1, autoencoder(5, 4, tied=False))
+    run.save_layer(2, autoencoder(4, 2, tied=False))
+    with pytest.raises(RunError, match=r"layer2\.safetensors: expected tensors .*\(3, 4\).* got .*\(2, 4\)"):
+        run.load_stack()
+
+
+# ---- whole files
+
+
+def test_writing_leaves_no_temporary_file(here: Path) -> None:
+    for content in (b"old", b"new", b""):
+        write_whole(here / "file", content)
+        assert [path.name for path in here.iterdir()] == ["file"] and (here / "file").read_bytes() == content
+
+
+def test_a_failed_write_leaves_the_old_file_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(errno.ENOSPC, "full", str(path))
+
+    write_whole(here / "file", b"old")
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="full"):
+        write_whole(here / "file", b"new")
+    assert (here / "file").read_bytes() == b"old"
+    assert [path.name for path in here.iterdir()] == ["file"]
+
+
+# ---- folders
+
+
+def test_opening_finds_the_newest_or_the_named_run(here: Path) -> None:
+    one, two = make_run(), make_run(Path("elsewhere/two"))
+    assert Run.open(None).path == two.path.resolve() == here / "elsewhere" / "two"
+    assert Run.open(one.path).path == Run.open(here / "runs" / "one").path == one.path.resolve()
+
+
+@pytest.mark.parametrize("path", [None, Path("nowhere"), Path("empty")])
+def test_opening_what_is_no_run_says_how_to_make_one(here: Path, path: Path | None) -> None:
+    (here / "empty").mkdir()
+    with pytest.raises(RunError, match=r"expected a run folder, got .*stackae pretrain --layers"):
+        Run.open(path)
+
+
+def test_the_pointer_moves_and_survives_a_move_of_all_runs(here: Path) -> None:
+    one, two = make_run(), make_run(Path("runs/two"))
+    for run in (one, two, one, one):
+        point_latest(run.path)
+        assert LATEST.is_symlink() and LATEST.resolve() == run.path.resolve()
+    (here / "runs").rename(here / "moved")
+    assert (here / "moved" / "latest").resolve() == here / "moved" / "one"
+    assert sorted(path.name for path in (here / "moved").iterdir()) == ["latest", "one", "two"]
+
+
+def test_a_pointer_to_nothing_is_no_run_and_is_replaced() -> None:
+    LATEST.parent.mkdir()
+    LATEST.symlink_to("gone")
+    with pytest.raises(RunError):
+        Run.open(None)
+    assert Run.open(make_run().path).path == LATEST.resolve()
+
+
+def test_a_folder_in_the_place_of_the_pointer_is_left_alone() -> None:
+    (LATEST / "mine").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="expected a pointer to the newest run, got a folder"):
+        point_latest(Path("runs/one"))
+    assert (LATEST / "mine").is_dir()
+
+
+def test_a_failed_run_leaves_no_folder_and_no_pointer(here: Path) -> None:
+    with pytest.raises(KeyError), new_run(Path("runs/one"), force=False) as run:
+        run.write("file", b"part")
+        raise KeyError
+    assert list((here / "runs").iterdir()) == []
+
+
+def test_a_failed_run_keeps_the_layers_that_were_trained() -> None:
+    with pytest.raises(KeyboardInterrupt), new_run(Path("runs/one"), force=False) as run:
+        run.save_layer(1, autoencoder(5, 4, tied=False))
+        raise KeyboardInterrupt
+    assert (run.path / "layer1.safetensors").is_file() and not LATEST.exists()
+
+
+def test_a_replaced_run_is_given_up_only_for_a_complete_one() -> None:
+    make_run().write("old", b"1")
+    with pytest.raises(KeyError), new_run(Path("runs/one"), force=True) as run:
+        run.save_layer(1, autoencoder(5, 4, tied=False))
+        raise KeyError
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "old"]
+    make_run(force=True)
+    assert [path.name for path in run.path.iterdir()] == ["config.toml"]
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["latest", "one"]
+
+
+def test_an_empty_folder_is_free_and_a_full_one_is_not(here: Path) -> None:
+    (here / "empty").mkdir()
+    for force in (False, True):
+        check_free(here / "absent", force)
+        check_free(here / "empty", force)
+        with pytest.raises(ConfigError, match="expected a new folder or an earlier run"):
+            check_free(here, force)
+    assert make_run(here / "empty").path == here / "empty"
+
+
+def test_a_pointer_is_no_place_for_a_run() -> None:
+    make_run()
+    for force in (False, True):
+        with pytest.raises(ConfigError, match="a folder of its own"):
+            check_free(LATEST, force)
+
+
+def test_default_paths_are_free_and_plain(here: Path) -> None:
+    paths = []
+    for _ in range(3):
+        paths.append(default_path("a b/c:d*\u00fc.csv", (8, 4)))
+        paths[-1].mkdir(parents=True)
+    assert len(set(paths)) == 3
+    for path in paths:
+        assert path.parent == Path("runs") and not set(path.name) & set(" /:*")
