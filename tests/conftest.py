@@ -15,7 +15,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-
 from stackae.cli.main import main
 
 SIZES = (8, 6, 4)

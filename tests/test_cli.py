@@ -1,4 +1,4 @@
-"""Laws of the stackae command where all is well: what it writes, what it prints, and that the same asks give the same."""
+"""Laws of the stackae command where all is well: what it writes and prints, and that the same asks give the same."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 import torch
 from conftest import LAYERS, SIZES, Shell
 from safetensors.torch import load_file
+from stackae.cli.main import main
 
 from stackae import __version__
-from stackae.cli.main import main
 from stackae.config import DataConfig
 from stackae.data import load_source, scaled_rows
 from stackae.runs import Run
@@ -34,6 +34,16 @@ NEXT = {
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time of a small run goes into its pictures; tests of other things do without them."""
+    for name in ("loss_curves", "filters", "reconstructions", "confusion_matrix"):
+        monkeypatch.setattr(f"stackae.pictures.{name}", lambda *arguments, **named: PNG)
+
+
+without_pictures = pytest.mark.usefixtures("undrawn")
 
 
 def arguments_of(command: str) -> tuple[str, ...]:
@@ -79,6 +89,7 @@ def test_every_command_names_the_next_one(trained: Shell, command: str) -> None:
     assert last.split()[:3] == ["next", "stackae", NEXT[command]]
 
 
+@without_pictures
 def test_the_next_command_names_a_run_that_is_not_the_newest(trained: Shell) -> None:
     trained.does(*PRETRAIN, "--run", "runs/second")
     for command in ("finetune", "evaluate", "encode", "reconstruct"):
@@ -152,6 +163,7 @@ def test_an_existing_file_is_replaced_by_force(trained: Shell) -> None:
         assert len(out.read_bytes()) > 3
 
 
+@without_pictures
 def test_commands_work_from_any_folder(trained: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = Shell(tmp_path_factory.mktemp("elsewhere"))
     for command in ("finetune", "evaluate", "encode", "reconstruct"):
@@ -162,6 +174,7 @@ def test_commands_work_from_any_folder(trained: Shell, tmp_path_factory: pytest.
 # ---- the same asks give the same
 
 
+@without_pictures
 def test_a_configuration_reproduces_its_run_bit_for_bit(trained: Shell) -> None:
     old = trained.run
     trained.does("pretrain", "--config", "runs/latest/config.toml", "--run", "again")
@@ -171,6 +184,7 @@ def test_a_configuration_reproduces_its_run_bit_for_bit(trained: Shell) -> None:
         assert record["loss"] == other["loss"]
 
 
+@without_pictures
 def test_a_configuration_reproduces_the_weights(trained: Shell) -> None:
     trained.does("pretrain", "--config", "runs/latest/config.toml", "--run", "again")
     for number in (1, 2):
@@ -179,6 +193,7 @@ def test_a_configuration_reproduces_the_weights(trained: Shell) -> None:
         assert old.keys() == new.keys() and all(torch.equal(old[key], new[key]) for key in old)
 
 
+@without_pictures
 def test_finetuning_twice_gives_the_same_bits(trained: Shell) -> None:
     before = load_file(trained.run / "classifier.safetensors")
     trained.does("finetune")
@@ -186,6 +201,7 @@ def test_finetuning_twice_gives_the_same_bits(trained: Shell) -> None:
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
+@without_pictures
 def test_another_seed_gives_other_weights(trained: Shell) -> None:
     old = trained.run
     trained.does("pretrain", "--config", "runs/latest/config.toml", "--seed", 1)
@@ -193,6 +209,7 @@ def test_another_seed_gives_other_weights(trained: Shell) -> None:
     assert all(new != was for new, was in zip(layer_bytes(trained.run), layer_bytes(old), strict=True))
 
 
+@without_pictures
 def test_file_then_environment_then_flag(trained: Shell) -> None:
     again = ("pretrain", "--config", "runs/first/config.toml")
     trained.does(*PRETRAIN, "--batch-size", 20, "--run", "runs/first", "--force")
@@ -206,6 +223,7 @@ def test_file_then_environment_then_flag(trained: Shell) -> None:
         assert settings(trained.run)["pretrain"]["batch_size"] == wanted
 
 
+@without_pictures
 def test_values_of_each_layer_arrive_in_the_configuration(fresh: Shell) -> None:
     each: dict[str, list[Any]] = {
         "activation": ["tanh", "sigmoid"],
@@ -244,16 +262,19 @@ def pretrained(run: Path) -> list[torch.Tensor]:
     return [parameter.detach() for layer in stack.autoencoders for parameter in layer.encoder.parameters()]
 
 
+@without_pictures
 def test_training_the_head_leaves_the_encoders(trained: Shell) -> None:
     trained.does("finetune", "--train", "head")
     assert all(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
 
 
+@without_pictures
 def test_training_all_moves_the_encoders(trained: Shell) -> None:
     trained.does("finetune", "--train", "all")
     assert not any(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
 
 
+@without_pictures
 def test_random_weights_are_not_the_pretrained_ones(trained: Shell) -> None:
     trained.does("finetune", "--train", "head", "--init", "random")
     weights = [tensor for tensor in encoders(trained.run) if tensor.dim() == 2]
@@ -261,12 +282,14 @@ def test_random_weights_are_not_the_pretrained_ones(trained: Shell) -> None:
     assert not any(map(torch.equal, weights, start))
 
 
+@without_pictures
 def test_finetuning_leaves_the_pretrained_layers(trained: Shell) -> None:
     before = layer_bytes(trained.run)
     trained.does("finetune", "--train", "all")
     assert layer_bytes(trained.run) == before
 
 
+@without_pictures
 def test_labels_may_come_later_in_another_file(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", LAYERS, "--data", "unlabelled.npy")
     assert "accuracy" not in json.loads(fresh.does("evaluate", "--json"))
@@ -276,12 +299,14 @@ def test_labels_may_come_later_in_another_file(fresh: Shell) -> None:
     assert settings(fresh.run)["data"]["data"].endswith("unlabelled.npy")
 
 
+@without_pictures
 def test_naming_the_runs_own_file_keeps_its_target(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind")
     for command in ("finetune", "evaluate"):
         fresh.does(command, "--data", "labelled.csv")
 
 
+@without_pictures
 def test_the_path_of_the_data_is_kept_absolute(fresh: Shell) -> None:
     shutil.copy(fresh.folder / "unlabelled.npy", fresh.folder / "LOUD.NPY")
     for name in ("unlabelled.npy", "LOUD.NPY"):
@@ -289,11 +314,13 @@ def test_the_path_of_the_data_is_kept_absolute(fresh: Shell) -> None:
         assert settings(fresh.run)["data"]["data"] == str(fresh.folder / name)
 
 
+@without_pictures
 def test_a_configuration_serves_other_data(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind", "--run", "runs/first")
     fresh.does("pretrain", "--config", "runs/first/config.toml", "--data", "unlabelled.npy")
 
 
+@without_pictures
 def test_a_configuration_file_may_hold_a_few_settings(fresh: Shell) -> None:
     (fresh.folder / "some.toml").write_text("[pretrain]\nbatch_size = 20\n")
     fresh.does(*PRETRAIN, "--config", "some.toml")
@@ -303,18 +330,21 @@ def test_a_configuration_file_may_hold_a_few_settings(fresh: Shell) -> None:
 # ---- odd sizes
 
 
+@without_pictures
 @pytest.mark.parametrize("size", [1000, 60, 41, 1])  # 42 training rows: beyond them, all, a last batch of one, of ones
 def test_any_batch_size_works(fresh: Shell, size: int) -> None:
     fresh.does(*PRETRAIN, "--batch-size", size)
     fresh.does("finetune", "--batch-size", size)
 
 
+@without_pictures
 def test_no_validation_part_works(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--validation-fraction", 0)
     assert all(record["validation_loss"] is None for record in records(fresh.run))
     assert json.loads(fresh.does("finetune", "--json"))["validation_loss"] is None
 
 
+@without_pictures
 def test_no_test_part_means_no_test_accuracy(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--test-fraction", 0)
     assert "accuracy" not in json.loads(fresh.does("finetune", "--json"))

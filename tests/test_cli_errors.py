@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LAYERS, Shell
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
@@ -147,16 +148,28 @@ def test_a_command_line_that_cannot_be_read(fresh: Shell, arguments: tuple[str, 
         ("[trainig]\n", ("trainig", "unknown name")),
         ("[data]\ncolour = 1\n", ("data.colour", "unknown name")),
         ("[data]\nscale = 'minmx'\n", ("data.scale", "did you mean 'minmax'?")),
-        ("data = 'digits'\n", ("data: expected a table", "got 'digits'")),
-        ("[data]\ndata = 5\n", ("data.data: expected text", "got 5")),
-        ("[pretrain]\nn_visible = 8\nlayers = 3\n", ("layers: expected a list", "got 3")),
-        ("[pretrain]\nn_visible = 8\n[[pretrain.layers]]\nn_hidden = 2\ntied = 'perhaps'\n", ("tied", "true or false")),
     ],
 )
 def test_a_configuration_file_that_cannot_be(fresh: Shell, content: str | None, parts: tuple[str, ...]) -> None:
     if content is not None:
         (fresh.folder / "my.toml").write_text(content, errors="surrogateescape")
     says(fresh.refuses(2, *PRETRAIN, "--config", "my.toml"), *parts)
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("data = 'digits'\n", ("data", "got 'digits'")),
+        ("[data]\ndata = 5\n", ("data.data", "got 5")),
+        ("[pretrain]\nn_visible = 8\nlayers = 3\n", ("layers", "got 3")),
+        ("[pretrain]\nn_visible = 8\n[[pretrain.layers]]\nn_hidden = 2\ntied = 'no way'\n", ("tied", "got 'no way'")),
+    ],
+)
+def test_what_is_no_number_is_not_asked_to_be_one(fresh: Shell, content: str, parts: tuple[str, ...]) -> None:
+    (fresh.folder / "my.toml").write_text(content)
+    sentence = fresh.refuses(2, *PRETRAIN, "--config", "my.toml")
+    says(sentence, *parts)
+    assert "expected a number" not in sentence
 
 
 # ---- data (3)
@@ -212,7 +225,8 @@ def test_missing_and_truncated_image_sets(fresh: Shell, cut: int | None) -> None
         for part in ("train-images-idx3", "train-labels-idx1"):
             (raw / f"{part}-ubyte").write_bytes(content[:cut])
     sentence = fresh.refuses(3, "pretrain", "--layers", "16,4", "--data", "mnist", "--data-root", "sets")
-    says(sentence, "train-images-idx3-ubyte: expected", "--data-root" if cut is None else "fetch it again")
+    remedy = "--data-root" if cut is None else "give the original file" if cut < 4 else "fetch it again"
+    says(sentence, "train-images-idx3-ubyte: expected", "got", remedy)
 
 
 def test_an_unknown_target_column(fresh: Shell) -> None:
@@ -259,20 +273,27 @@ def test_there_is_no_run_yet(fresh: Shell, command: str) -> None:
     says(sentence, "runs/latest: expected a run folder, got no such folder", "stackae pretrain --layers 784,300,150")
     fresh.folder.joinpath("other").mkdir()
     says(fresh.refuses(4, command, "--run", "other"), "other: expected a run folder, got a folder without config.toml")
-    says(fresh.refuses(4, command, "--run", "labelled.csv"), "labelled.csv: expected a run folder, got a file")
+
+
+def test_a_file_is_not_called_a_folder(fresh: Shell) -> None:
+    sentence = fresh.refuses(4, "evaluate", "--run", "labelled.csv")
+    says(sentence, "labelled.csv: expected a run folder")
+    assert "got a folder" not in sentence
 
 
 def resize(path: Path) -> None:
-    save_file({name: torch.zeros(3, 3) for name in load_file(path)}, path)
+    with safe_open(path, framework="pt") as file:
+        tensors, metadata = {name: torch.zeros(3, 3) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file(tensors, path, metadata)
 
 
 def strip(path: Path) -> None:
-    """The same tensors without the names and kinds that stackae writes beside them."""
+    """The same tensors without what stackae writes beside them: kinds, activations, names of classes."""
     save_file(load_file(path), path)
 
 
-def poison(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-4] + np.float32(np.nan).tobytes())
+def garble(path: Path) -> None:
+    save_file(load_file(path), path, {"kind": "?", "activation": "?", "activations": "?", "classes": "?"})
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -281,8 +302,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
     "text": lambda path: path.write_text("not a safetensors file"),
     "resized": resize,
-    "stripped": strip,
-    "not finite": poison,
+    "garbled": garble,
 }
 
 
@@ -293,6 +313,14 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 )
 def test_a_damaged_file_of_the_run(trained: Shell, name: str, arguments: tuple[str, ...], kind: str) -> None:
     DAMAGE[kind](trained.run / f"{name}.safetensors")
+    says(trained.refuses(4, *arguments), f"{name}.safetensors: expected", "got")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("scaling", ("encode",)), ("classifier", ("encode", "--weights", "finetuned"))]
+)
+def test_a_file_that_another_program_wrote(trained: Shell, name: str, arguments: tuple[str, ...]) -> None:
+    strip(trained.run / f"{name}.safetensors")
     says(trained.refuses(4, *arguments), f"{name}.safetensors: expected", "got")
 
 
@@ -339,10 +367,16 @@ def test_the_pointer_to_the_newest_run_is_no_place_for_a_run(fresh: Shell) -> No
     says(fresh.refuses(2, *PRETRAIN, "--run", "runs/latest"), "runs/latest: expected")
 
 
-def test_the_empty_folder_one_is_in_may_become_a_run(fresh: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("name", [".", "ABSOLUTE"])
+def test_the_folder_one_is_in_is_no_place_for_a_run(
+    fresh: Shell, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     empty = Shell(tmp_path_factory.mktemp("empty"))
-    empty.does("pretrain", "--layers", LAYERS, "--data", fresh.folder / "labelled.npz", "--run", ".")
-    assert (empty.folder / "layer2.safetensors").is_file()
+    run = name if name == "." else str(empty.folder)
+    sentence = empty.refuses(
+        2, "pretrain", "--layers", LAYERS, "--data", fresh.folder / "labelled.npz", "--run", run, "--force"
+    )
+    says(sentence, f"{run}: expected", "got")
 
 
 @pytest.mark.parametrize("command", ["encode", "reconstruct"])

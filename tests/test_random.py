@@ -1,0 +1,60 @@
+"""Counter-based randomness: a pure function of its key and counter, with the moments it should have."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stackae.random import Purpose, normal, permutation, raw_words, uniform
+
+KEYS = {"seed": 3, "purpose": Purpose.ORDER, "layer": 2, "counter": 5}
+
+
+@given(seed=st.integers(0, 2**63 - 1), counter=st.integers(0, 2**40), count=st.integers(0, 50))
+def test_a_draw_depends_on_its_key_and_counter_alone(seed, counter, count):
+    first = raw_words(count, seed=seed, purpose=Purpose.SPLIT, counter=counter)
+    raw_words(7, seed=seed + 1, purpose=Purpose.SPLIT)
+    assert np.array_equal(first, raw_words(count, seed=seed, purpose=Purpose.SPLIT, counter=counter))
+    assert len(first) == count
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"purpose": Purpose.SPLIT}, {"layer": 3}, {"counter": 6}])
+def test_any_change_of_key_or_counter_gives_another_stream(change):
+    same = raw_words(4096, **KEYS) == raw_words(4096, **{**KEYS, **change})
+    assert same.sum() <= 1  # 4096 / 2^32 expected
+
+
+def test_a_shorter_draw_is_the_beginning_of_a_longer_one():
+    assert np.array_equal(raw_words(9, **KEYS), raw_words(100, **KEYS)[:9])
+
+
+def test_uniform_numbers_have_the_moments_of_the_unit_interval():
+    u = uniform((1000, 1000), **KEYS)
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert u.double().mean().item() == pytest.approx(0.5, abs=5 / math.sqrt(12e6))
+    assert u.double().var().item() == pytest.approx(1 / 12, rel=0.01)
+
+
+def test_normal_numbers_have_the_moments_of_the_normal_distribution():
+    z = normal((999, 1001), **KEYS).double()
+    assert z.mean().item() == pytest.approx(0.0, abs=5e-3)
+    assert z.var().item() == pytest.approx(1.0, rel=0.01)
+    assert (z**4).mean().item() == pytest.approx(3.0, rel=0.03)
+    assert bool(z.isfinite().all())
+
+
+@given(count=st.integers(0, 300), seed=st.integers(0, 1000))
+def test_a_permutation_holds_every_index_once(count, seed):
+    order = permutation(count, seed=seed, purpose=Purpose.ORDER)
+    assert torch.equal(order.sort().values, torch.arange(count))
+
+
+def test_every_index_is_equally_likely_to_come_first():
+    firsts = [int(permutation(5, seed=0, purpose=Purpose.ORDER, counter=i)[0]) for i in range(5000)]
+    assert np.bincount(firsts, minlength=5) == pytest.approx(1000, abs=150)  # 5 standard deviations
