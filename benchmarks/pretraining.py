@@ -1,0 +1,70 @@
+"""What pretraining is worth with the default settings: test accuracy after fine-tuning, pretrained against random.
+
+    python -m benchmarks.pretraining [--data mnist --data-root DIR] [--seeds N] [--set NAME=VALUE ...] [--tune NAME=VALUE ...]
+
+Both sides get the same data, fine-tuning and seeds; only the weights that fine-tuning starts from differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+from stackae.config import DataConfig, FinetuneConfig, PretrainConfig, validated
+from stackae.data import Dataset, load_data
+from stackae.evaluate import evaluate_classifier
+from stackae.finetune import Labelled, finetune_classifier
+from stackae.pretrain import pretrain_stack
+from stackae.stack import StackedAutoencoder
+
+
+def fine_tuned_accuracy(stack: StackedAutoencoder, dataset: Dataset, config: FinetuneConfig) -> float:
+    """Test accuracy in percent."""
+    model = finetune_classifier(
+        stack,
+        Labelled(*dataset.train),
+        config,
+        n_classes=len(dataset.classes),
+        validation=Labelled(*dataset.validation),
+    ).model
+    return 100 * evaluate_classifier(model, *dataset.test).accuracy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-root", default="data")
+    parser.add_argument("--layers", default="784,300,150")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of pretraining")
+    parser.add_argument("--tune", nargs="*", default=[], metavar="NAME=VALUE", help="settings of fine-tuning")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    options = dict(item.split("=", 1) for item in asked.set)
+    tuning = dict(item.split("=", 1) for item in asked.tune)
+    dataset = load_data(DataConfig(data=asked.data, data_root=asked.data_root))
+    results: dict[str, list[float]] = {"pretrained": [], "random": []}
+    for seed in range(asked.seeds):
+        started = time.perf_counter()
+        config = PretrainConfig.from_options(asked.layers, **options, seed=seed)
+        stack = pretrain_stack(dataset.train.x, config, validation=dataset.validation.x).stack
+        for init, accuracies in results.items():
+            settings = validated(FinetuneConfig, {**tuning, "init": init, "seed": seed})
+            accuracies.append(fine_tuned_accuracy(stack, dataset, settings))
+        shown = "  ".join(f"{init} {accuracies[-1]:.2f} %" for init, accuracies in results.items())
+        print(f"seed {seed}  {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
+    means = {init: statistics.mean(accuracies) for init, accuracies in results.items()}
+    for init, accuracies in results.items():
+        spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+        print(f"{init:10}  mean {means[init]:.3f} %  standard deviation {spread:.3f}")
+    print(f"pretraining is worth {means['pretrained'] - means['random']:+.3f} points on {dataset.name}")
+    if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps({"data": dataset.name, **results, "means": means}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The house plan: imports run downward, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
+CLI = sorted((ROOT / "cli").glob("*.py"))
+
+FLOORS = (
+    ("errors", "random", "reference", "losses", "pictures", "ops", "training.history"),
+    ("config", "engine", "corruption"),
+    ("data", "penalties", "autoencoders"),
+    ("stack", "classifier"),
+    ("training", "evaluate"),
+    ("pretrain", "finetune", "runs"),
+)
+"""From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
+
+OUTSIDE = {
+    "config": {"pydantic", "tomli_w"},
+    "runs": {"safetensors"},
+}
+"""Beyond torch, numpy and the standard library, what a module may import at its top."""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / "stackae").with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def floor_of(module: str) -> int:
+    rooms = [(room, number) for number, floor in enumerate(FLOORS) for room in floor]
+    fitting = [(len(room), number) for room, number in rooms if module == room or module.startswith(room + ".")]
+    assert fitting, f"{module} has no floor in the house plan: give it one in FLOORS"
+    return max(fitting)[1]
+
+
+def imports(tree: ast.AST, top_only: bool) -> Iterator[str]:
+    """Every module that is imported: everywhere, or only where the module is loaded (not for types alone)."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+        elif top_only and (
+            isinstance(node, (ast.FunctionDef, ast.Lambda))
+            or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+        ):
+            continue
+        else:
+            yield from imports(node, top_only)
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
+def test_imports_run_downward(path):
+    own = name_of(path)
+    for imported in imports(ast.parse(path.read_text()), top_only=False):
+        root, _, target = imported.partition(".")
+        assert root not in ("cli", "tests", "benchmarks") and not imported.startswith("stackae.cli")
+        if root != "stackae" or not target or not own:
+            continue
+        same_package = "." in own + "." and own.split(".")[0] == target.split(".")[0]
+        assert same_package or floor_of(target) < floor_of(own), f"{own} imports {target}, which is not below it"
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
+def test_the_library_loads_torch_numpy_and_the_standard_library_alone(path):
+    allowed = {"torch", "numpy", "stackae"} | OUTSIDE.get(name_of(path), set()) | set(sys.stdlib_module_names)
+    if name_of(path) in ("", "errors", "config", "training.history"):
+        allowed -= {"torch", "numpy"}
+    assert {name.split(".")[0] for name in imports(ast.parse(path.read_text()), top_only=True)} <= allowed
+
+
+@pytest.mark.parametrize("path", CLI, ids=lambda path: path.stem)
+def test_the_command_line_loads_nothing_heavier_than_typer_and_rich(path):
+    for name in imports(ast.parse(path.read_text()), top_only=True):
+        light = name.split(".")[0] in {"typer", "rich", *sys.stdlib_module_names}
+        assert light or name in ("stackae", "stackae.errors") or name.startswith("."), f"{path.name} loads {name}"
+
+
+def test_only_ops_names_the_extension():
+    naming = [name_of(path) for path in LIBRARY if "_C" in re.findall(r"\b_C\b", path.read_text())]
+    assert naming == ["ops"]
+
+
+@pytest.mark.parametrize("here", ["cpu", "cuda"])
+def test_cpu_and_cuda_sources_never_include_each_other(here):
+    other = {"cpu": "cuda", "cuda": "cpu"}[here]
+    for path in (ROOT / "csrc" / here).iterdir():
+        assert not re.search(rf'#include "[./]*{other}/', path.read_text()), path.name
+
+
+def test_every_op_has_one_stem_everywhere():
+    schemas = re.findall(r'm\.def\("(\w+)\(', (ROOT / "csrc" / "bindings.cpp").read_text())
+    stems = {re.sub(r"_(forward|backward)$", "", name) for name in schemas}
+    assert stems == {path.stem for path in (ROOT / "csrc" / "cpu").glob("*.cpp")}
+    assert stems == {path.stem for path in (ROOT / "csrc" / "cuda").glob("*.cu")}
+    for module in ("ops", "reference"):
+        defined = {
+            node.name
+            for node in ast.parse((ROOT / "stackae" / f"{module}.py").read_text()).body
+            if isinstance(node, ast.FunctionDef)
+        }
+        assert stems <= defined
+    for place in ("benchmarks/ops.py", "tests/test_ops.py"):
+        assert all(stem in (ROOT / place).read_text() for stem in stems)
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *CLI], ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_stay_small(path):
+    assert len(path.read_text().splitlines()) <= 300
