@@ -1,6 +1,7 @@
 """What pretraining is worth with the default settings: test accuracy after fine-tuning, pretrained against random.
 
-    python -m benchmarks.pretraining [--data mnist --data-root DIR] [--seeds N] [--set NAME=VALUE ...] [--tune NAME=VALUE ...]
+    python -m benchmarks.pretraining [--data mnist --data-root DIR]
+        [--seeds N] [--set NAME=VALUE ...] [--tune NAME=VALUE ...]
 
 Both sides get the same data, fine-tuning and seeds; only the weights that fine-tuning starts from differ.
 """
@@ -13,9 +14,10 @@ import statistics
 import time
 from pathlib import Path
 
-from stackae.config import DataConfig, FinetuneConfig, PretrainConfig, validated
+from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
 from stackae.data import Dataset, load_data
 from stackae.evaluate import evaluate_classifier
+from stackae.fields import validated
 from stackae.finetune import Labelled, finetune_classifier
 from stackae.pretrain import pretrain_stack
 from stackae.stack import StackedAutoencoder

@@ -30,7 +30,7 @@ stackae encode --weights finetuned
 
 def command(
     ctx: typer.Context,
-    layer: Annotated[int | None, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top")] = None,
+    layer: Annotated[o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top")] = None,
     weights: Annotated[str, option("--weights", "pretrained or finetuned.", o.LAYERS, "pretrained")] = "pretrained",
     data: o.Data = None,
     data_root: o.DataRoot = None,
@@ -48,11 +48,11 @@ def command(
     from stackae.runs import Run
 
     from .console import emit_json, run_option, shown, stdout
-    from .inputs import check_out, data_of, layer_number
+    from .inputs import check_out, data_of, whole_number
 
     opened = Run.open(run)
     count = len(opened.pretrain_config.layers)
-    number = layer_number(layer, count)
+    number = whole_number("--layer", layer, count) if layer else count
     path = out or opened.path / f"codes-layer{number}.npy"
     check_out(path, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")

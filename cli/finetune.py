@@ -38,12 +38,8 @@ def command(
     data_root: o.DataRoot = None,
     target: o.Target = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs.", o.TRAINING, "auto: 15, more for few rows")] = None,
-    learning_rate: Annotated[
-        float | None, option("--learning-rate", "First learning rate.", o.TRAINING, "0.001")
-    ] = None,
-    weight_decay: Annotated[
-        float | None, option("--weight-decay", "L2 penalty of the weights.", o.TRAINING, "0")
-    ] = None,
+    learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.TRAINING, "0.001")] = None,
+    weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.TRAINING, "0")] = None,
     batch_size: o.BatchSize = None,
     optimizer: o.Optimizer = None,
     momentum: o.Momentum = None,
@@ -86,10 +82,10 @@ def command(
 
 def _settings(run: Run, params: dict[str, Any], config: Path | None) -> FinetuneConfig:
     """Defaults, with the seed of the pretraining < --config < environment < flags."""
-    from stackae.config import FinetuneConfig, PartialConfig, read_toml, validated
+    from stackae.config import FinetuneConfig, read_tables
+    from stackae.fields import validated
 
-    base = validated(PartialConfig, read_toml(config)).finetune if config else None
-    values = base.model_dump() if base else {"seed": run.pretrain_config.seed}
+    values = {"seed": run.pretrain_config.seed, **read_tables(config).get("finetune", {})}
     given = {name: value for name, value in params.items() if value is not None}
     if "epochs" in given:
         given["max_epochs"] = given.pop("epochs")

@@ -16,22 +16,26 @@ PARTS = ("test", "validation", "train")
 def absolute(config: DataConfig) -> DataConfig:
     """The same data, found from any working directory."""
     changed = {"data_root": str(Path(config.data_root).resolve())}
-    if config.data.endswith((".npy", ".npz", ".csv")):
+    if config.data.lower().endswith((".npy", ".npz", ".csv")):
         changed["data"] = str(Path(config.data).resolve())
     return config.model_copy(update=changed)
 
 
 def data_of(run: Run, params: dict[str, Any]) -> DataConfig:
     """The data that the command line names, or those the run was last trained on."""
-    from stackae.config import DataConfig, validated
+    from stackae.config import DataConfig
+    from stackae.fields import validated
 
     own = run.config.finetune_data or run.config.data
     given = {name: params[name] for name in ("data", "data_root", "target") if params.get(name) is not None}
-    if not given:
-        return own
-    if "data" in given and given["data"] != own.data:
-        given.setdefault("target", None)
-    return absolute(validated(DataConfig, {**own.model_dump(), **given}))
+    return absolute(validated(DataConfig, overridden(own.model_dump(), given), "data")) if given else own
+
+
+def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the data with those given on top; other data do not inherit the target column."""
+    other = "data" in given and Path(given["data"]).absolute() != Path(str(settings.get("data", ""))).absolute()
+    inherited = {name: value for name, value in settings.items() if not (other and name == "target")}
+    return inherited | given
 
 
 def dataset_of(run: Run, params: dict[str, Any]) -> Dataset:
@@ -59,19 +63,21 @@ def part_of(dataset: Dataset, wish: str | None) -> tuple[str, Part]:
     return wish, parts[wish]
 
 
-def layer_number(layer: int | None, count: int) -> int:
-    """The layer named, or the top one. Raises ConfigError for one that the stack has not."""
+def whole_number(option: str, text: str, largest: int) -> int:
+    """The number that an option gives. Raises ConfigError unless it is 1 to ``largest``."""
     from stackae.errors import ConfigError
 
-    if layer is not None and not 1 <= layer <= count:
-        raise ConfigError(f"--layer: expected 1 to {count}, got {layer}")
-    return layer or count
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= largest:
+        raise ConfigError(f"{option}: expected 1 to {largest}, got {text}")
+    return int(text)
 
 
 def check_out(path: Path, *, must_be_new: bool) -> None:
     """Raises ConfigError unless a file may be written there."""
     from stackae.errors import ConfigError
 
+    if path.is_dir():
+        raise ConfigError(f"--out: expected a file, got {path}, which is a folder; add a file name")
     if not path.parent.is_dir():
         raise ConfigError(f"--out: expected a folder that exists, got {path.parent}; make it first")
     if must_be_new and path.exists():

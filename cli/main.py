@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from stackae import __version__
-from stackae.errors import StackaeError
+from stackae.errors import ConfigError, SetupError, StackaeError
 
 from . import doctor, encode, evaluate, finetune, pretrain, reconstruct
 
 OUT_OF_SPACE = 7
+INTERRUPTED = 130
 TERMINATED = 143
 
 app = typer.Typer(
@@ -29,35 +31,48 @@ for module in (pretrain, finetune, evaluate, encode, reconstruct, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 
 
-@app.callback()
-def common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; allowed anywhere.")] = False,
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"stackae {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_show_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; allowed anywhere.")] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
     """Runs one command. Exit codes: 0 done, 1 a bug, 2 usage or settings, 3 data, 4 run folder, 5 diverged,
     6 environment, 7 disk full, 130 and 143 interrupted."""
-    debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="stackae")
-    except StackaeError as error:
-        if debug:
-            raise
-        _end(str(error), error.exit_code)
-    except OSError as error:
-        if debug:
-            raise
-        _end(_about_files(error), OUT_OF_SPACE if error.errno == errno.ENOSPC else 6)
+        sys.exit(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
     except Exception as error:
-        if debug:
-            raise
-        _end(f"this is a bug in stackae: {type(error).__name__}: {error}; run again with --debug and report it", 1)
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        _end(*_verdict(error))
+
+
+def _verdict(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code of an error."""
+    if isinstance(error, StackaeError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        return _about_files(error), OUT_OF_SPACE if error.errno == errno.ENOSPC else SetupError.exit_code
+    if hasattr(error, "format_message"):  # a usage error of the command-line library
+        return f"{error.format_message().rstrip('.')}; see `stackae --help`", ConfigError.exit_code
+    if type(error).__name__ == "Abort":
+        return "interrupted", INTERRUPTED
+    return f"this is a bug in stackae: {type(error).__name__}: {error}; run again with --debug and report it", 1
 
 
 def _about_files(error: OSError) -> str:

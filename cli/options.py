@@ -45,15 +45,15 @@ Scale = Annotated[
         "--scale", "none, unit, minmax or standard, fitted on the training part.", DATA, "auto: unit for byte images"
     ),
 ]
-BatchSize = Annotated[int | None, option("--batch-size", "Rows a step.", TRAINING, "128")]
+BatchSize = Annotated[Text, option("--batch-size", "Rows a step.", TRAINING, "128")]
 Optimizer = Annotated[Text, option("--optimizer", "adam, adamw or sgd.", TRAINING, "adam")]
-Momentum = Annotated[float | None, option("--momentum", "Momentum of sgd.", TRAINING, "0.9")]
+Momentum = Annotated[Text, option("--momentum", "Momentum of sgd.", TRAINING, "0.9")]
 Schedule = Annotated[Text, option("--schedule", "Learning rate: constant, linear or cosine.", TRAINING, "cosine")]
 Patience = Annotated[
-    int | None,
+    Text,
     option("--patience", "Stop after this many epochs without a better one; 0 never stops.", TRAINING, "0"),
 ]
-Seed = Annotated[int | None, option("--seed", "Of weights, order and noise.", TRAINING, "0")]
+Seed = Annotated[Text, option("--seed", "Of weights, order and noise.", TRAINING, "0")]
 Engine = Annotated[
     Text, option("--engine", "fused (compiled ops), eager (plain torch) or auto.", TRAINING, "auto: fused if built")
 ]

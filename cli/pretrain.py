@@ -59,10 +59,10 @@ def command(
     target: o.Target = None,
     scale: o.Scale = None,
     validation_fraction: Annotated[
-        float | None, option("--validation-fraction", "Share of the training rows held out.", o.DATA, "0.1")
+        o.Text, option("--validation-fraction", "Share of the training rows held out.", o.DATA, "0.1")
     ] = None,
     test_fraction: Annotated[
-        float | None, option("--test-fraction", "Share held out for testing, where the data name none.", o.DATA, "0.2")
+        o.Text, option("--test-fraction", "Share held out for testing, where the data name none.", o.DATA, "0.2")
     ] = None,
     batch_size: o.BatchSize = None,
     optimizer: o.Optimizer = None,
@@ -92,7 +92,7 @@ def command(
     check_free(path, force)
     dataset, pretrain_config = _prepare(data_config, pretrain_config)
     if dry_run:
-        _show_plan(pretrain_config, dataset)
+        _show_plan(pretrain_config, dataset, json)
         return
     note(_summary(pretrain_config, dataset))
     with new_run(path, force) as made:
@@ -102,20 +102,21 @@ def command(
 
 def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, PretrainConfig]:
     """Defaults < --config < environment < flags."""
-    from stackae.config import DataConfig, PartialConfig, PretrainConfig, read_toml, validated
+    from stackae.config import DataConfig, PretrainConfig, read_tables
+    from stackae.fields import validated
 
-    from .inputs import absolute
+    from .inputs import absolute, overridden
 
-    base = validated(PartialConfig, read_toml(config)) if config else PartialConfig()
+    tables = read_tables(config)
     given = {name: value for name, value in params.items() if value is not None}
     data_options = {name: given.pop(name) for name in DataConfig.model_fields if name in given}
-    data_config = absolute(validated(DataConfig, {**(base.data.model_dump() if base.data else {}), **data_options}))
+    data_config = absolute(validated(DataConfig, overridden(tables.get("data", {}), data_options), "data"))
     for name in ("run", "force", "config", "dry_run", "json"):
         given.pop(name, None)
     layers = given.pop("layers", None)
     if "epochs" in given:
         given["max_epochs"] = given.pop("epochs")
-    return data_config, PretrainConfig.from_options(layers, base=base.pretrain, **given)
+    return data_config, PretrainConfig.from_options(layers, base=tables.get("pretrain"), **given)
 
 
 def _prepare(data_config: DataConfig, config: PretrainConfig) -> tuple[Dataset, PretrainConfig]:
@@ -141,26 +142,34 @@ def _summary(config: PretrainConfig, dataset: Dataset) -> str:
     )
 
 
-def _show_plan(config: PretrainConfig, dataset: Dataset) -> None:
-    from .console import note, table
+def _show_plan(config: PretrainConfig, dataset: Dataset, as_json: bool) -> None:
+    from .console import emit_json, note, table
 
     note(_summary(config, dataset))
-    rows = []
+    layers: list[dict[str, Any]] = []
     for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
         m = layer.n_hidden
-        parameters = n * m * (1 if layer.tied else 2) + n + m
-        steps = -(-len(dataset.train.x) // config.batch_size) * int(layer.max_epochs)
-        rows.append(
-            [
-                f"layer {number}  {n}-{m}-{n}",
-                f"{layer.activation} / {layer.output_activation}",
-                str(layer.corruption.model_dump()),
-                str(layer.sparsity.model_dump()),
-                f"{parameters:,}",
-                f"{len(dataset.train.x) * n * 4 / 2**20:,.0f} MiB",
-                f"{steps:,}",
-            ]
+        layers.append(
+            {
+                "layer": number,
+                "sizes": f"{n}-{m}-{n}",
+                "activations": f"{layer.activation} / {layer.output_activation}",
+                "corruption": layer.corruption.model_dump(),
+                "sparsity": layer.sparsity.model_dump(),
+                "parameters": n * m * (1 if layer.tied else 2) + n + m,
+                "input_bytes": len(dataset.train.x) * n * 4,
+                "steps": -(-len(dataset.train.x) // config.batch_size) * int(layer.max_epochs),
+            }
         )
+    if as_json:
+        emit_json({"data": dataset.name, "layers": layers})
+        return
+    rows = [
+        [f"layer {plan['layer']}  {plan['sizes']}"]
+        + [str(plan[name]) for name in ("activations", "corruption", "sparsity")]
+        + [f"{plan['parameters']:,}", f"{plan['input_bytes'] / 2**20:,.1f} MiB", f"{plan['steps']:,}"]
+        for plan in layers
+    ]
     table("Plan", ["", "activations", "corruption", "sparsity", "parameters", "input", "steps"], rows)
 
 

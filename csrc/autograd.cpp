@@ -111,8 +111,8 @@ Tensor differentiable_kl(const Tensor& h, double rho) {
   const auto wide = h.to(at::kDouble);
   const auto rho_hat = wide.mean(0), complement = (1 - wide).mean(0);
   const auto floored = [](const Tensor& p) { return at::where(p < kl_floor, p - p.detach() + kl_floor, p); };
-  const auto kl = rho * (std::log(rho) - floored(rho_hat).log()) +
-                  (1 - rho) * (std::log(1 - rho) - floored(complement).log());
+  const auto kl =
+      rho * (std::log(rho) - floored(rho_hat).log()) + (1 - rho) * (std::log(1 - rho) - floored(complement).log());
   return kl.sum().to(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
 }
 

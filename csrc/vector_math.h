@@ -23,8 +23,8 @@ struct Format<float> {
   using Bits = int32_t;
   static constexpr int mantissa_bits = 23;
   static constexpr Bits exponent_bias = 127;
-  static constexpr int exp_terms = 8;      // remainder 0.347^8 / 8! = 5e-9
-  static constexpr int atanh_terms = 8;    // remainder 3^-16 / 17 = 1e-9
+  static constexpr int exp_terms = 8;                // remainder 0.347^8 / 8! = 5e-9
+  static constexpr int atanh_terms = 8;              // remainder 3^-16 / 17 = 1e-9
   static constexpr float round_magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float log2_e = 1.44269504088896341f;
   static constexpr float ln2_high = 0.693359375f;  // 9 bits: n * ln2_high is exact
@@ -37,8 +37,8 @@ struct Format<double> {
   using Bits = int64_t;
   static constexpr int mantissa_bits = 52;
   static constexpr Bits exponent_bias = 1023;
-  static constexpr int exp_terms = 14;     // remainder 0.347^14 / 14! = 4e-18
-  static constexpr int atanh_terms = 18;   // remainder 3^-36 / 37 = 2e-19
+  static constexpr int exp_terms = 14;                       // remainder 0.347^14 / 14! = 4e-18
+  static constexpr int atanh_terms = 18;                     // remainder 3^-36 / 37 = 2e-19
   static constexpr double round_magic = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double log2_e = 1.44269504088896340736;
   static constexpr double ln2_high = 6.93147180369123816490e-01;  // 33 bits
@@ -150,7 +150,8 @@ STACKAE_HOST_DEVICE STACKAE_INLINE float normal_cdf(float x) {
   return ::normcdff(x);
 #else
   // P(Z <= -a) = exp(-a^2 / 2) t g(t) with t = 1 / (1 + 0.4 a), a >= 0. g is a degree-10 least-squares fit
-  // (weighted for relative error, Chebyshev nodes) to erfcx(a / sqrt 2) / (2 t); the result is within 4e-7 of the truth, relatively.
+  // (weighted for relative error, Chebyshev nodes) to erfcx(a / sqrt 2) / (2 t); the result is within 4e-7 of the
+  // truth, relatively.
   const float a = x < 0 ? -x : x;
   const float t = 1.0f / (1.0f + 0.4f * a);
   float g = 1.565468142e-02f;

@@ -7,91 +7,40 @@ the settled configuration is what a run folder keeps. Needs pydantic and the sta
 from __future__ import annotations
 
 import re
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from stackae.errors import ConfigError, nearest
-
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear")
-CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
-SCALES = ("auto", "none", "unit", "minmax", "standard")
-
-
-def _one_of(*choices: str) -> BeforeValidator:
-    def check(value: object) -> object:
-        word = str(value).replace("-", "_") if "leaky_relu" in choices else str(value)
-        if word not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}, got '{value}'{nearest(word, choices)}")
-        return word
-
-    return BeforeValidator(check)
-
-
-def _device(value: object) -> object:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
-        raise ValueError(f"expected auto, cpu, cuda or cuda:N, got '{value}'")
-    return value
-
-
-def _epochs(value: object) -> object:
-    if value == "auto" or (str(value).isascii() and str(value).isdigit() and int(str(value)) >= 1):
-        return value if value == "auto" else int(str(value))
-    raise ValueError(f"expected a whole number of at least 1, or auto, got '{value}'")
+from stackae.fields import (
+    CORRUPTIONS,
+    SCALES,
+    Activation,
+    Count,
+    Device,
+    Engine,
+    Epochs,
+    Fraction,
+    Loss,
+    Model,
+    NonNegative,
+    Optimizer,
+    OutputActivation,
+    Positive,
+    Schedule,
+    one_of,
+    read_toml,
+    validated,
+)
 
 
-Activation = Annotated[str, _one_of(*ACTIVATIONS)]
-OutputActivation = Annotated[str, _one_of("auto", *ACTIVATIONS)]
-Loss = Annotated[str, _one_of("mse", "bce")]
-Optimizer = Annotated[str, _one_of("adam", "adamw", "sgd")]
-Schedule = Annotated[str, _one_of("constant", "linear", "cosine")]
-Engine = Annotated[str, _one_of("auto", "fused", "eager")]
-Device = Annotated[str, BeforeValidator(_device)]
-Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-ModelT = TypeVar("ModelT", bound=_Model)
-
-
-def validated(model: type[ModelT], values: dict[str, Any]) -> ModelT:
-    """The model of these values, or a ConfigError that says in one sentence what does not fit."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_sentence(error.errors()[0])) from None
-
-
-def _sentence(detail: Any) -> str:
-    layers = [f"layer {part + 1}" for part in detail["loc"] if isinstance(part, int)]
-    names = [part for part in detail["loc"] if isinstance(part, str) and part != "layers"]
-    if detail["type"] == "value_error":
-        message = str(detail["ctx"]["error"])
-    elif detail["type"] == "extra_forbidden":
-        message = "expected a setting of stackae, got an unknown name; remove or correct it"
-    elif detail["type"] == "missing":
-        message = "expected a value, got none"
-    elif detail["type"].endswith(("_parsing", "_type")):
-        message = f"expected a number, got {detail['input']!r}"
-    else:
-        message = f"{detail['msg'].replace('Input should be', 'expected a number')}, got {detail['input']!r}"
-    return ": ".join([*layers, *([".".join(names)] if names else []), message])
-
-
-class CorruptionConfig(_Model):
+class CorruptionConfig(Model):
     """Noise on a layer's input: ``none``, ``gaussian:SD``, ``masking:P`` or ``salt-and-pepper:P``."""
 
-    kind: Annotated[str, _one_of(*CORRUPTIONS)] = "none"
+    kind: Annotated[str, one_of(*CORRUPTIONS)] = "none"
     level: NonNegative = 0.0
 
     @model_validator(mode="before")
@@ -100,8 +49,8 @@ class CorruptionConfig(_Model):
         if not isinstance(value, str):
             return value
         kind, _, level = value.partition(":")
-        if kind == "none" and not level:
-            return {}
+        if kind == "none":
+            return _nothing_more(value, level)
         return {"kind": kind, "level": _number(level, f"{kind}:LEVEL, such as {kind}:0.2", value)}
 
     @model_validator(mode="after")
@@ -115,10 +64,10 @@ class CorruptionConfig(_Model):
         return "none" if self.kind == "none" else f"{self.kind}:{self.level:g}"
 
 
-class SparsityConfig(_Model):
+class SparsityConfig(Model):
     """Sparsity of a layer's code: ``none`` or ``kl:RHO:WEIGHT``."""
 
-    kind: Annotated[str, _one_of("none", "kl")] = "none"
+    kind: Annotated[str, one_of("none", "kl")] = "none"
     target: Annotated[float, Field(gt=0, lt=1)] = 0.05
     weight: NonNegative = 0.0
 
@@ -128,8 +77,8 @@ class SparsityConfig(_Model):
         if not isinstance(value, str):
             return value
         kind, _, rest = value.partition(":")
-        if kind == "none" and not rest:
-            return {}
+        if kind == "none":
+            return _nothing_more(value, rest)
         target, _, weight = rest.partition(":")
         form = f"{kind}:RHO:WEIGHT, such as kl:0.05:0.1"
         return {"kind": kind, "target": _number(target, form, value), "weight": _number(weight, form, value)}
@@ -139,6 +88,12 @@ class SparsityConfig(_Model):
         return "none" if self.kind == "none" else f"{self.kind}:{self.target:g}:{self.weight:g}"
 
 
+def _nothing_more(whole: str, rest: str) -> dict[str, Any]:
+    if rest:
+        raise ValueError(f"expected none alone, got '{whole}'")
+    return {}
+
+
 def _number(text: str, form: str, whole: str) -> float:
     try:
         return float(text)
@@ -146,18 +101,18 @@ def _number(text: str, form: str, whole: str) -> float:
         raise ValueError(f"expected {form}, got '{whole}'") from None
 
 
-class DataConfig(_Model):
+class DataConfig(Model):
     """Which data, and how they are divided and scaled."""
 
     data: str = "digits"
     data_root: str = "data"
     target: str | None = None
-    scale: Annotated[str, _one_of(*SCALES)] = "auto"
+    scale: Annotated[str, one_of(*SCALES)] = "auto"
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.2
 
 
-class LayerConfig(_Model):
+class LayerConfig(Model):
     """One layer of the stack: its autoencoder, its objective, its training."""
 
     n_hidden: Count
@@ -186,7 +141,7 @@ class LayerConfig(_Model):
         return self
 
 
-class TrainingConfig(_Model):
+class TrainingConfig(Model):
     """How any stage is trained."""
 
     batch_size: Count = 128
@@ -221,17 +176,20 @@ class PretrainConfig(TrainingConfig):
         return self
 
     @classmethod
-    def from_options(cls, layers: str | None, *, base: PretrainConfig | None = None, **options: Any) -> Self:
+    def from_options(cls, layers: str | None, *, base: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """The configuration that a command line names.
 
         ``layers`` is "784,300,150". Options of a layer may be comma lists with one value a layer ("sigmoid,tanh"); a
-        single value serves all layers. Options that are None are left as ``base`` has them (its layers too, where
-        their number is the same), else at their defaults.
+        single value serves all layers. Options that are None are left as ``base``, a [pretrain] table, has them (its
+        layers too, where their number is the same), else at their defaults.
         """
-        if layers is None and base is None:
+        settings = dict(base or {})
+        if layers is None and "layers" not in settings:
             raise ConfigError("--layers: expected the widths of the stack, such as --layers 784,300,150, got none")
-        settings = base.model_dump() if base else {}
-        each: list[dict[str, Any]] = settings.pop("layers", [])
+        each = settings.pop("layers", [])
+        if not isinstance(each, list) or not all(isinstance(layer, dict) for layer in each):
+            raise ConfigError(f"pretrain: layers: expected a list of tables, got {each!r}")
+        each = [dict(layer) for layer in each]
         if layers is not None:
             sizes = parse_layers(layers)
             each = each if len(each) == len(sizes) - 1 else [{} for _ in sizes[1:]]
@@ -251,48 +209,45 @@ class PretrainConfig(TrainingConfig):
 class FinetuneConfig(TrainingConfig):
     """Supervised training of a head on the stack, alone or with every layer below it."""
 
-    head: Annotated[str, _one_of("classifier")] = "classifier"
-    init: Annotated[str, _one_of("pretrained", "random")] = "pretrained"
-    train: Annotated[str, _one_of("head", "all")] = "all"
+    head: Annotated[str, one_of("classifier")] = "classifier"
+    init: Annotated[str, one_of("pretrained", "random")] = "pretrained"
+    train: Annotated[str, one_of("head", "all")] = "all"
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.0
     max_epochs: Epochs = "auto"
 
 
-class PartialConfig(_Model):
-    """What a configuration file may hold: any of the tables, each complete or not."""
-
-    data: DataConfig | None = None
-    pretrain: PretrainConfig | None = None
-    finetune: FinetuneConfig | None = None
-    finetune_data: DataConfig | None = None
-
-
-class RunConfig(PartialConfig):
+class RunConfig(Model):
     """All that a run was asked to do: what its config.toml holds. ``finetune_data`` is data where None."""
 
     data: DataConfig
     pretrain: PretrainConfig
+    finetune: FinetuneConfig | None = None
+    finetune_data: DataConfig | None = None
 
     def to_toml(self) -> str:
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, or a ConfigError that names the file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: expected a TOML configuration, got no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None
+def read_tables(path: Path | None) -> dict[str, dict[str, Any]]:
+    """The tables of a user's configuration file, each complete or not; none at all without a file."""
+    tables = read_toml(path) if path else {}
+    for name, table in tables.items():
+        if name not in RunConfig.model_fields:
+            raise ConfigError(
+                f"{path}: expected the tables {', '.join(RunConfig.model_fields)}, "
+                f"got '{name}'{nearest(name, RunConfig.model_fields)}"
+            )
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {name}: expected a table, got {table!r}")
+    return tables
 
 
 def parse_layers(text: str) -> tuple[int, ...]:
     """(784, 300, 150) from "784,300,150"."""
     sizes = []
     for part in text.split(","):
-        if not part.strip().isascii() or not part.strip().lstrip("+-").isdigit():
+        if not re.fullmatch(r"[+-]?[0-9]{1,9}", part.strip()):
             raise ConfigError(f"--layers: expected whole numbers such as 784,300,150, got '{part.strip()}' in '{text}'")
         sizes.append(int(part))
     if len(sizes) < 2:

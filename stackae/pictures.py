@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +26,19 @@ def _png(figure: Figure) -> bytes:
 
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in a script that the font lacks
+        figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def _drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """(h, w) or (h, w, 3 or 4), as matplotlib can draw it, or None."""
+    if image_shape is None or len(image_shape) == 2:
+        return image_shape
+    if image_shape[2] == 1:
+        return image_shape[:2]
+    return image_shape if image_shape[2] in (3, 4) else None
 
 
 def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
@@ -58,7 +70,8 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
     """
     w = weight.detach().cpu().numpy()
     figure = _figure(8, 8)
-    if image_shape is None or len(image_shape) == 3:
+    shape = _drawable(image_shape)
+    if shape is None or len(shape) == 3:
         axes = figure.subplots()
         bound = float(np.abs(w).max()) or 1.0
         shown = axes.imshow(w, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
@@ -68,7 +81,7 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
     count = min(most, len(w))
     columns = math.ceil(math.sqrt(count))
     figure.suptitle(f"first-layer filters ({count} of {len(w)} units, each scaled to its own range)")
-    _image_grid(figure, w[:count], image_shape, columns)
+    _image_grid(figure, w[:count], shape, columns)
     return _png(figure)
 
 
@@ -80,17 +93,18 @@ def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...]
     count = len(rows[0][1])
     figure = _figure(1.0 * count + 1.2, 1.05 * len(rows) + 0.3)
     grid = figure.subplots(len(rows), count, squeeze=False)
+    shape = _drawable(image_shape)
     low, high = float(rows[0][1].min()), float(rows[0][1].max())
+    high = high if high > low else low + 1.0
     for (name, values), line in zip(rows, grid, strict=True):
         for axes, value in zip(line, values.detach().cpu().numpy(), strict=True):
             axes.set(xticks=[], yticks=[])
-            if image_shape is None:
+            if shape is None:
                 axes.plot(value, linewidth=0.8)
                 axes.set_ylim(low, high)
             else:
-                image = value.reshape(image_shape)
-                scaled = np.clip((image - low) / ((high - low) or 1.0), 0, 1)
-                axes.imshow(scaled, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                image = np.clip((value.reshape(shape) - low) / (high - low), 0, 1)
+                axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return _png(figure)
 
@@ -105,8 +119,9 @@ def confusion_matrix(confusion: Tensor, classes: tuple[str, ...], title: str) ->
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(title=title, xlabel="predicted", ylabel="true")
     if len(classes) <= 20:
-        axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-        axes.set_yticks(range(len(classes)), classes)
+        rotation = 90 if max(map(len, classes)) > 2 else 0
+        axes.set_xticks(range(len(classes)), classes, rotation=rotation, parse_math=False)
+        axes.set_yticks(range(len(classes)), classes, parse_math=False)
         for i, j in zip(*np.nonzero(counts), strict=True):
             axes.text(
                 j, i, str(counts[i, j]), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black"

@@ -21,17 +21,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
-
-import stackae
-from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.autoencoders.dense import Autoencoder
 from stackae.classifier import Classifier
-from stackae.config import LayerConfig, PretrainConfig, RunConfig, read_toml, validated
+from stackae.config import PretrainConfig, RunConfig
 from stackae.data.scaling import Scaling
+from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError
+from stackae.fields import read_toml, validated
 from stackae.stack import StackedAutoencoder
+from stackae.stages import (
+    pack_classifier,
+    pack_layer,
+    pack_scaling,
+    read_classifier,
+    read_layer,
+    read_scaling,
+)
 
 RUNS = Path("runs")
 LATEST = RUNS / "latest"
@@ -52,7 +57,8 @@ class Run:
         """
         chosen = path or LATEST
         if not (chosen / "config.toml").is_file():
-            what = "no such folder" if not chosen.exists() else "a folder without config.toml"
+            found = "a file" if chosen.is_file() else "a folder without config.toml"
+            what = found if chosen.exists() else "no such folder"
             remedy = "name one with --run DIR" if path is None else "check the path"
             raise RunError(
                 f"{chosen}: expected a run folder, got {what}; "
@@ -68,15 +74,13 @@ class Run:
         except ConfigError as error:
             raise RunError(f"{path}: expected the configuration of a run, got a damaged one ({error})") from None
 
-    def write(self, name: str, content: bytes) -> Path:
-        """Writes one file of the run, whole."""
-        path = self.path / name
-        write_whole(path, content)
-        return path
-
     @property
     def pretrain_config(self) -> PretrainConfig:
         return self.config.pretrain
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes one file of the run, whole."""
+        write_whole(self.path / name, content)
 
     def write_config(self, config: RunConfig) -> None:
         head = "# Written by stackae. `stackae pretrain --config THIS_FILE` trains the same stack again.\n\n"
@@ -87,24 +91,24 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
+        """Every record that was written whole; a line torn by a crash is passed over."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        records = []
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
 
     def save_scaling(self, scaling: Scaling) -> None:
-        self._save("scaling", scaling.to_tensors(), {"kind": scaling.kind})
+        self.write("scaling.safetensors", pack_scaling(scaling))
 
     def load_scaling(self) -> Scaling:
-        tensors, metadata = self._load("scaling")
-        return Scaling.from_tensors(metadata["kind"], tensors)
+        return read_scaling(self.path / "scaling.safetensors", self.pretrain_config.n_visible)
 
     def save_layer(self, number: int, autoencoder: Autoencoder) -> None:
-        metadata = {
-            "kind": "dense",
-            "activation": autoencoder.encoder.activation,
-            "output_activation": autoencoder.output_activation,
-            "tied": str(autoencoder.tied).lower(),
-        }
-        self._save(f"layer{number}", autoencoder.state_dict(), metadata)
+        self.write(f"layer{number}.safetensors", pack_layer(autoencoder))
 
     def load_stack(self, engine: str = "auto") -> StackedAutoencoder:
         """The pretrained stack.
@@ -112,30 +116,15 @@ class Run:
         Raises:
             RunError: a layer's file is missing, damaged, or not of the shape that config.toml says.
         """
+        choose_engine(engine)
         pretrain = self.pretrain_config
-        sizes = pretrain.layer_sizes
         return StackedAutoencoder(
-            self._load_layer(number, sizes[number - 1], layer, engine)
+            read_layer(self.path / f"layer{number}.safetensors", pretrain.layer_sizes[number - 1], layer, engine)
             for number, layer in enumerate(pretrain.layers, start=1)
         )
 
-    def _load_layer(self, number: int, n_visible: int, layer: LayerConfig, engine: str) -> Autoencoder:
-        tensors, metadata = self._load(f"layer{number}")
-        autoencoder = Autoencoder(
-            n_visible,
-            layer.n_hidden,
-            activation=metadata.get("activation", layer.activation),
-            output_activation=metadata.get("output_activation", layer.output_activation),
-            tied=metadata.get("tied") == "true",
-            engine=engine,
-        )
-        self._fill(f"layer{number}", autoencoder, tensors)
-        return autoencoder
-
     def save_classifier(self, model: Classifier, classes: tuple[str, ...]) -> None:
-        activations = [module.activation for module in model.encoders if isinstance(module, Dense)]
-        metadata = {"activations": json.dumps(activations), "classes": json.dumps(classes)}
-        self._save("classifier", model.state_dict(), metadata)
+        self.write("classifier.safetensors", pack_classifier(model, classes))
 
     @property
     def has_classifier(self) -> bool:
@@ -143,50 +132,19 @@ class Run:
 
     def load_classifier(self, engine: str = "auto") -> tuple[Classifier, tuple[str, ...]]:
         """The fine-tuned classifier and its class names."""
-        tensors, metadata = self._load("classifier")
-        sizes = self.pretrain_config.layer_sizes
-        classes = tuple(json.loads(metadata["classes"]))
-        encoders = [
-            Dense.initialised(n_in, n_out, activation, seed=0, layer=0, engine=engine)
-            for n_in, n_out, activation in zip(sizes, sizes[1:], json.loads(metadata["activations"]), strict=False)
-        ]
-        head = Dense.initialised(sizes[-1], len(classes), "linear", seed=0, layer=0, engine=engine)
-        model = Classifier(encoders, head)
-        self._fill("classifier", model, tensors)
-        return model, classes
-
-    def _save(self, stage: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        self.write(f"{stage}.safetensors", save(plain, {"stackae": stackae.__version__, **metadata}))
-
-    def _load(self, stage: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-        path = self.path / f"{stage}.safetensors"
-        try:
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        except FileNotFoundError:
-            raise RunError(f"{path}: expected a trained {stage}, got no such file; train it first") from None
-        except (SafetensorError, OSError) as error:
-            raise RunError(
-                f"{path}: expected a safetensors file, got a damaged one ({error}); train it again"
-            ) from None
-
-    def _fill(self, stage: str, module: nn.Module, tensors: dict[str, Tensor]) -> None:
-        wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if wanted != found:
-            raise RunError(
-                f"{self.path / stage}.safetensors: expected tensors {wanted} as config.toml says, got {found}; "
-                "this is another run's file, train the stage again"
-            )
-        module.load_state_dict(tensors)
+        choose_engine(engine)
+        return read_classifier(self.path / "classifier.safetensors", self.pretrain_config.layer_sizes, engine)
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """A reader sees the old file or the new one, never a part."""
+    """A reader sees the old file or the new one, never a part; a failure leaves the old one and nothing else."""
     beside = path.with_name(f".{path.name}.tmp")
-    beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def default_path(data: str, layer_sizes: tuple[int, ...]) -> Path:
@@ -202,8 +160,10 @@ def default_path(data: str, layer_sizes: tuple[int, ...]) -> Path:
 
 def check_free(path: Path, force: bool) -> None:
     """Raises ConfigError unless a run may be made at ``path``."""
-    if path.is_symlink():
-        raise ConfigError(f"{path}: expected a folder of its own for the new run, got a pointer to {path.resolve()}")
+    if path.is_symlink() or path.absolute() == LATEST.absolute():
+        raise ConfigError(f"{path}: expected a folder of its own for the new run, got the place of a pointer to one")
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise ConfigError(f"{path}: expected a new folder, got the one that this command runs in; choose another --run")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / "config.toml").is_file():
@@ -216,25 +176,28 @@ def check_free(path: Path, force: bool) -> None:
 def new_run(path: Path, force: bool) -> Iterator[Run]:
     """A fresh run folder. An earlier run at the same place is given up only when the new one is complete."""
     check_free(path, force)
-    aside = path.with_name(f".{path.name}.replaced")
-    replaces = path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    if replaces:
-        path.replace(aside)
+    aside = _put_aside(path) if path.exists() else None
     path.mkdir()
-    run = Run(path)
     try:
-        yield run
+        yield Run(path)
     except BaseException:
-        if replaces:
+        if aside is not None:
             shutil.rmtree(path)
             aside.replace(path)
         elif not (path / "layer1.safetensors").exists():
             shutil.rmtree(path)
         raise
-    if replaces:
+    if aside is not None:
         shutil.rmtree(aside)
     point_latest(path)
+
+
+def _put_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f".{path.name}.replaced-{number}")).exists():
+        number += 1
+    return path.rename(aside)
 
 
 def point_latest(path: Path) -> None:

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+
 from stackae.cli.main import main
 
 SIZES = (8, 6, 4)

@@ -16,9 +16,9 @@ import pytest
 import torch
 from conftest import LAYERS, SIZES, Shell
 from safetensors.torch import load_file
-from stackae.cli.main import main
 
 from stackae import __version__
+from stackae.cli.main import main
 from stackae.config import DataConfig
 from stackae.data import load_source, scaled_rows
 from stackae.runs import Run

@@ -602,9 +602,8 @@ def test_scaling_laws(x: np.ndarray, kind: str) -> None:
     torch.testing.assert_close(scaling.transform(torch.from_numpy(x)), scaled, rtol=0, atol=0)
     constant = torch.from_numpy(x.min(axis=0) == x.max(axis=0))
     if scaling.kind in ("minmax", "standard"):
-        assert scaling.offset.shape == (x.shape[1],) and (scaled[:, constant] == 0).all()
-    else:
-        assert scaling.offset.shape == scaling.scale.shape == (1,)
+        assert (scaled[:, constant] == 0).all()
+    assert scaling.offset.shape == scaling.scale.shape == (x.shape[1],)
     if scaling.kind == "minmax":
         assert scaled.min() >= 0 and (scaled.max(dim=0).values[~constant] == 1).all()
         assert (scaled.min(dim=0).values == 0).all()
@@ -658,7 +657,7 @@ def test_scaling_sentences() -> None:
     narrow = Scaling.fit("minmax", x[:, :1])
     assert "expected rows of 1 numbers, got shape (2, 5)" in message(narrow.transform, np.ones((2, 5)))
     assert "expected rows of 1 numbers" in message(narrow.inverse_transform, torch.ones(2, 5))
-    assert "expected rows of d numbers, got shape (4,)" in message(Scaling.fit("none", x).transform, np.ones(4))
+    assert "expected rows of 3 numbers, got shape (4,)" in message(Scaling.fit("none", x).transform, np.ones(4))
     assert "got 'minmx'; did you mean 'minmax'?" in message(Scaling.fit, "minmx", x, error=ConfigError)
     wide = np.array([[0, -3e38], [0, 3e38]], np.float32)
     for kind in ("minmax", "standard"):
@@ -673,7 +672,7 @@ def test_scaling_as_tensors() -> None:
         torch.testing.assert_close(again.transform(x), scaling.transform(x), rtol=0, atol=0)
     one, two = torch.ones(1), torch.ones(2)
     bad: list[tuple[str, dict[str, torch.Tensor]]] = [
-        ("auto", {"offset": one, "scale": one}), ("unit", {"offset": one}), ("unit", {"offset": two, "scale": two}),
+        ("auto", {"offset": one, "scale": one}), ("unit", {"offset": one}),
         ("minmax", {"offset": two, "scale": one}), ("minmax", {"offset": two, "scale": two * 0}),
         ("minmax", {"offset": two.double(), "scale": two.double()}), ("minmax", {"offset": two / 0, "scale": two}),
     ]  # fmt: skip
@@ -807,16 +806,17 @@ def test_load_data_uses_every_row_once(
 def test_scaling_is_fitted_on_the_training_part_alone(tmp_path: Path, kind: str) -> None:
     config = DataConfig(data=numbered(tmp_path / "a.npz", 50, False), scale=kind)
     raw = load_data(config.model_copy(update={"scale": "none"}))
+    width = raw.train.x.shape[1]
     scaled = load_data(config)
     alone = Scaling.fit(kind, raw.train.x.numpy())
     assert scaled.config == config.model_copy(update={"scale": alone.kind}) and scaled.scaling.kind == alone.kind
     for before, after in zip(raw[1:4], scaled[1:4], strict=True):
         torch.testing.assert_close(after.x, alone.transform(before.x), rtol=0, atol=0)
-    given_scaling = load_data(config, scaling=Scaling("unit", torch.zeros(1), torch.full((1,), 2.0)))
+    given_scaling = load_data(config, scaling=Scaling("unit", torch.zeros(width), torch.full((width,), 2.0)))
     torch.testing.assert_close(given_scaling.test.x, raw.test.x / 2, rtol=0, atol=0)
     assert given_scaling.config.scale == "unit"
-    other = Scaling("minmax", torch.zeros(5), torch.ones(5))
-    assert "expected rows of 5 numbers, got shape" in message(load_data, config, other)
+    other = Scaling("minmax", torch.zeros(width + 1), torch.ones(width + 1))
+    assert f"expected rows of {width + 1} numbers, got shape" in message(load_data, config, other)
 
 
 def test_the_test_part_does_not_depend_on_the_validation_fraction() -> None:
@@ -837,7 +837,7 @@ def test_load_data_without_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_scaled_rows_keeps_the_order() -> None:
     x, y = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0, -1, 0])
-    scaling = Scaling("unit", torch.zeros(1), torch.full((1,), 2.0))
+    scaling = Scaling("unit", torch.zeros(2), torch.full((2,), 2.0))
     alone = scaled_rows(Source("s", x), scaling)
     assert isinstance(alone, Part) and alone.y is None and torch.equal(alone.x, torch.from_numpy(x) / 2)
     both = scaled_rows(Source("s", x, y, ("a",), x_test=x[:1] + 10), scaling)

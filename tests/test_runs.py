@@ -55,9 +55,9 @@ def classifier() -> Classifier:
     return made
 
 
-def make_run(path: Path = Path("runs/one"), force: bool = False) -> Run:
+def make_run(path: Path = Path("runs/one"), force: bool = False, tied: str = "false") -> Run:
     with new_run(path, force) as run:
-        config = PretrainConfig.from_options("5,4,3", activation=",".join(ACTIVATIONS))
+        config = PretrainConfig.from_options("5,4,3", activation=",".join(ACTIVATIONS), tied=tied)
         run.write_config(RunConfig(data=DataConfig(), pretrain=config))
     return run
 
@@ -76,7 +76,7 @@ def test_scaling_comes_back_bit_for_bit(kind: str) -> None:
 @pytest.mark.parametrize("tied", [(True, True), (False, False), (True, False)])
 @pytest.mark.parametrize("engine", ["auto", "eager"])
 def test_layers_come_back_bit_for_bit(tied: tuple[bool, bool], engine: str) -> None:
-    run = make_run()
+    run = make_run(tied=f"{tied[0]},{tied[1]}")
     layers = [autoencoder(5, 4, tied[0], "tanh"), autoencoder(4, 3, tied[1], "relu")]
     for number, layer in enumerate(layers, start=1):
         run.save_layer(number, layer)
@@ -120,8 +120,8 @@ def test_configuration_and_metrics_come_back() -> None:
 def test_a_layer_of_another_shape_is_refused() -> None:
     run = make_run()
     run.save_layer(1, autoencoder(5, 4, tied=False))
-    run.save_layer(2, autoencoder(4, 2, tied=False))
-    with pytest.raises(RunError, match=r"layer2\.safetensors: expected tensors .*\(3, 4\).* got .*\(2, 4\)"):
+    run.save_layer(2, autoencoder(4, 2, False, "relu"))
+    with pytest.raises(RunError, match=r"layer2\.safetensors: expected a stage .*\(2, 4\).* instead of .*\(3, 4\)"):
         run.load_stack()
 
 
@@ -216,10 +216,13 @@ def test_a_replaced_run_is_given_up_only_for_a_complete_one() -> None:
 
 def test_an_empty_folder_is_free_and_a_full_one_is_not(here: Path) -> None:
     (here / "empty").mkdir()
+    (here / "full" / "folder").mkdir(parents=True)
     for force in (False, True):
         check_free(here / "absent", force)
         check_free(here / "empty", force)
         with pytest.raises(ConfigError, match="expected a new folder or an earlier run"):
+            check_free(here / "full", force)
+        with pytest.raises(ConfigError, match="got the one that this command runs in"):
             check_free(here, force)
     assert make_run(here / "empty").path == here / "empty"
 

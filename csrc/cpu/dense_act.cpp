@@ -72,15 +72,15 @@ STACKAE_INLINE void derivative_tile(const scalar_t* grad_y, const scalar_t* kept
   });
 }
 
-#define STACKAE_DEFINE_TILES(scalar_t)                                                                               \
-  STACKAE_MULTIVERSION void bias_act_kernel(scalar_t* y, scalar_t* pre, const scalar_t* bias, int64_t columns,       \
-                                            const Tile& tile, Activation activation) {                               \
-    bias_act_tile(y, pre, bias, columns, tile, activation);                                                          \
-  }                                                                                                                  \
-  STACKAE_MULTIVERSION void derivative_kernel(const scalar_t* grad_y, const scalar_t* kept, scalar_t* grad_pre,      \
-                                              at::opmath_type<scalar_t>* sums, int64_t columns, const Tile& tile,    \
-                                              Activation activation) {                                               \
-    derivative_tile(grad_y, kept, grad_pre, sums, columns, tile, activation);                                        \
+#define STACKAE_DEFINE_TILES(scalar_t)                                                                            \
+  STACKAE_MULTIVERSION void bias_act_kernel(scalar_t* y, scalar_t* pre, const scalar_t* bias, int64_t columns,    \
+                                            const Tile& tile, Activation activation) {                            \
+    bias_act_tile(y, pre, bias, columns, tile, activation);                                                       \
+  }                                                                                                               \
+  STACKAE_MULTIVERSION void derivative_kernel(const scalar_t* grad_y, const scalar_t* kept, scalar_t* grad_pre,   \
+                                              at::opmath_type<scalar_t>* sums, int64_t columns, const Tile& tile, \
+                                              Activation activation) {                                            \
+    derivative_tile(grad_y, kept, grad_pre, sums, columns, tile, activation);                                     \
   }
 
 STACKAE_DEFINE_TILES(float)
@@ -112,9 +112,8 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
     auto* const y_data = y.mutable_data_ptr<scalar_t>();
     auto* const pre_data = pre.mutable_data_ptr<scalar_t>();
     const auto* const bias_data = bias_row.const_data_ptr<scalar_t>();
-    for_each_tile(rows, columns, [&](const Tile& tile) {
-      bias_act_kernel(y_data, pre_data, bias_data, columns, tile, activation);
-    });
+    for_each_tile(rows, columns,
+                  [&](const Tile& tile) { bias_act_kernel(y_data, pre_data, bias_data, columns, tile, activation); });
   });
   return {y, pre};
 }

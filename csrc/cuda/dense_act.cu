@@ -23,8 +23,7 @@ template <typename F, typename scalar_t, typename opmath_t>
 __global__ void bias_act_kernel(scalar_t* y, scalar_t* pre, const scalar_t* bias, int64_t rows, int64_t columns) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= rows * columns) return;
-  const opmath_t a =
-      static_cast<opmath_t>(y[i]) + (bias ? static_cast<opmath_t>(bias[i % columns]) : opmath_t(0));
+  const opmath_t a = static_cast<opmath_t>(y[i]) + (bias ? static_cast<opmath_t>(bias[i % columns]) : opmath_t(0));
   if constexpr (std::is_same_v<F, Gelu<opmath_t>>) pre[i] = static_cast<scalar_t>(a);
   y[i] = static_cast<scalar_t>(F::value(a));
 }
@@ -56,8 +55,8 @@ void launch_bias_act(Tensor& y, Tensor& pre, const Tensor& bias, Activation acti
   const auto* const bias_data = bias.defined() ? bias.const_data_ptr<scalar_t>() : nullptr;
   with_activation<opmath_t>(activation, [&](auto f) {
     bias_act_kernel<decltype(f), scalar_t, opmath_t>
-        <<<blocks_for(y.numel()), threads_per_block, 0, c10::cuda::getCurrentCUDAStream()>>>(y_data, pre_data, bias_data,
-                                                                                             y.size(0), y.size(1));
+        <<<blocks_for(y.numel()), threads_per_block, 0, c10::cuda::getCurrentCUDAStream()>>>(
+            y_data, pre_data, bias_data, y.size(0), y.size(1));
   });
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
@@ -94,8 +93,7 @@ std::tuple<Tensor, Tensor> dense_act_forward_cuda(const Tensor& x, const Tensor&
   const bool bare = activation == Activation::linear && !bias.has_value();
   if (bare || y.numel() == 0) return {y, pre};
   const Tensor bias_row = bias.has_value() ? bias->contiguous() : Tensor();
-  with_scalar_type(x.scalar_type(),
-                   [&](auto zero) { launch_bias_act<decltype(zero)>(y, pre, bias_row, activation); });
+  with_scalar_type(x.scalar_type(), [&](auto zero) { launch_bias_act<decltype(zero)>(y, pre, bias_row, activation); });
   return {y, pre};
 }
 

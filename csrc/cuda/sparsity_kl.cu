@@ -92,11 +92,9 @@ Tensor sparsity_kl_backward_cuda(const Tensor& grad_penalty, const Tensor& h, co
   with_scalar_type(h.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
     using penalty_t = at::opmath_type<scalar_t>;
-    slope_kernel<scalar_t, penalty_t>
-        <<<blocks_for(columns), threads_per_block, 0, c10::cuda::getCurrentCUDAStream()>>>(
-            grad_penalty.const_data_ptr<penalty_t>(), means.const_data_ptr<double>(),
-            row.mutable_data_ptr<scalar_t>(), rho, static_cast<double>(std::numeric_limits<scalar_t>::max()),
-            h.size(0), columns);
+    slope_kernel<scalar_t, penalty_t><<<blocks_for(columns), threads_per_block, 0, c10::cuda::getCurrentCUDAStream()>>>(
+        grad_penalty.const_data_ptr<penalty_t>(), means.const_data_ptr<double>(), row.mutable_data_ptr<scalar_t>(), rho,
+        static_cast<double>(std::numeric_limits<scalar_t>::max()), h.size(0), columns);
   });
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return row;

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.config import SCALES
 from stackae.data.source import CHUNK_CELLS
 from stackae.errors import ConfigError, DataError, nearest
+from stackae.fields import SCALES
 
 PER_FEATURE = ("minmax", "standard")
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """A fitted scaling: its kind, and float32 offset and scale of shape (d,), or (1,) for ``none`` and ``unit``."""
+    """A fitted scaling: its kind, and float32 offset and scale of shape (d,)."""
 
     kind: str
     offset: Tensor
@@ -42,7 +42,8 @@ class Scaling:
         if kind in PER_FEATURE:
             offset, scale = _per_feature(kind, rows)
         else:
-            offset, scale = np.zeros(1), np.array([_largest(rows) if kind == "unit" else 1.0])
+            width = rows.shape[1]
+            offset, scale = np.zeros(width), np.full(width, _largest(rows) if kind == "unit" else 1.0)
         return cls(kind, torch.tensor(offset, dtype=torch.float32), torch.tensor(scale, dtype=torch.float32))
 
     def transform(self, x: np.ndarray | Tensor) -> Tensor:
@@ -76,10 +77,10 @@ class Scaling:
         return cls(kind, found["offset"], found["scale"])
 
     def _check_width(self, shape: tuple[int, ...]) -> None:
-        width = len(self.offset) if self.kind in PER_FEATURE else None
-        if len(shape) != 2 or (width is not None and shape[1] != width):
+        width = len(self.offset)
+        if len(shape) != 2 or shape[1] != width:
             raise DataError(
-                f"data: expected rows of {width or 'd'} numbers, got shape {tuple(shape)}; "
+                f"data: expected rows of {width} numbers, got shape {tuple(shape)}; "
                 "give rows with the columns that the scaling was fitted on"
             )
 
@@ -119,5 +120,4 @@ def _is_scaling(kind: str, tensors: dict[str, Tensor]) -> bool:
         return False
     offset, scale = tensors["offset"], tensors["scale"]
     form = offset.dtype == scale.dtype == torch.float32 and offset.ndim == 1 and offset.shape == scale.shape
-    width = len(offset) >= 1 and (kind in PER_FEATURE or len(offset) == 1) if form else False
-    return width and bool((torch.isfinite(offset) & torch.isfinite(scale) & (scale > 0)).all())
+    return form and len(offset) >= 1 and bool((torch.isfinite(offset) & torch.isfinite(scale) & (scale > 0)).all())

@@ -61,7 +61,7 @@ def fit(stage: Stage, config: TrainingConfig, listener: Listener) -> list[EpochR
     """Trains the stage epoch by epoch and leaves its best weights in place.
 
     Raises:
-        DivergedError: the loss of an epoch is not finite.
+        DivergedError: after an epoch the loss or a weight is not finite.
     """
     best = BestWeights(stage.module, config.patience)
     history: list[EpochRecord] = []
@@ -110,9 +110,11 @@ def run_epoch(stage: Stage, config: TrainingConfig, epoch: int, listener: Listen
 
 
 def _check_finite(stage: Stage, epoch: int, learning_rate: float, loss: float, validation: Validation | None) -> None:
-    if math.isfinite(loss) and (validation is None or math.isfinite(validation.loss)):
+    weights_finite = all(bool(parameter.isfinite().all()) for parameter in stage.module.parameters())
+    if math.isfinite(loss) and weights_finite and (validation is None or math.isfinite(validation.loss)):
         return
     raise DivergedError(
-        f"{stage.title}: expected a finite loss, got {loss} in epoch {epoch} at learning rate {learning_rate:.3g}; "
+        f"{stage.title}: expected a finite loss and finite weights, got loss {loss:.4g}"
+        f" in epoch {epoch} at learning rate {learning_rate:.3g}; "
         "lower --learning-rate, or scale the data (--scale minmax or standard)"
     )

@@ -1,0 +1,110 @@
+"""The kinds of value that settings are made of, and how a value that does not fit is told to a person.
+
+Needs pydantic and the standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from stackae.errors import ConfigError, nearest
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear")
+CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
+SCALES = ("auto", "none", "unit", "minmax", "standard")
+
+
+def one_of(*choices: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        word = str(value).replace("-", "_") if "leaky_relu" in choices else str(value)
+        if word not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}, got '{value}'{nearest(word, choices)}")
+        return word
+
+    return BeforeValidator(check)
+
+
+def _device(value: object) -> object:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+        raise ValueError(f"expected auto, cpu, cuda or cuda:N, got '{value}'")
+    return value
+
+
+def _epochs(value: object) -> object:
+    if value == "auto" or (str(value).isascii() and str(value).isdigit() and int(str(value)) >= 1):
+        return value if value == "auto" else int(str(value))
+    raise ValueError(f"expected a whole number of at least 1, or auto, got '{value}'")
+
+
+Activation = Annotated[str, one_of(*ACTIVATIONS)]
+OutputActivation = Annotated[str, one_of("auto", *ACTIVATIONS)]
+Loss = Annotated[str, one_of("mse", "bce")]
+Optimizer = Annotated[str, one_of("adam", "adamw", "sgd")]
+Schedule = Annotated[str, one_of("constant", "linear", "cosine")]
+Engine = Annotated[str, one_of("auto", "fused", "eager")]
+Device = Annotated[str, BeforeValidator(_device)]
+Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+def validated(model: type[ModelT], values: dict[str, Any], table: str = "") -> ModelT:
+    """The model of these values, or a ConfigError that says in one sentence what does not fit, and in which table."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0], table)) from None
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list of tables",
+    "model": "a table",
+}
+
+
+def _sentence(detail: Any, table: str) -> str:
+    layers = [f"layer {part + 1}" for part in detail["loc"] if isinstance(part, int)]
+    names = [part for part in detail["loc"] if isinstance(part, str) and not (layers and part == "layers")]
+    names = [table, *names] if table else names
+    kind, given = detail["type"].split("_")[0], detail["input"]
+    given = given if isinstance(given, str) and re.fullmatch(r"[-+.0-9]+", given) else repr(given)
+    wording = detail["msg"].removeprefix("Input should be ").removeprefix("a ")
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+    elif detail["type"] == "extra_forbidden":
+        message = "expected a setting of stackae, got an unknown name; remove or correct it"
+    elif detail["type"] == "missing":
+        message = "expected a value, got none"
+    elif kind in _KINDS:
+        message = f"expected {_KINDS[kind]}, got {given}"
+    else:
+        message = f"expected a {'' if 'number' in wording else 'number '}{wording}, got {given}"
+    return ": ".join([*layers, *([".".join(names)] if names else []), message])
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, or a ConfigError that names the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected a TOML configuration, got no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None

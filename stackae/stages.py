@@ -1,0 +1,128 @@
+"""One trained stage, one file: tensors with a JSON description, in safetensors, the same bytes for the same content.
+
+Everything that is read is checked before it is used; a file that does not hold what it should is a RunError that
+names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.classifier import Classifier
+from stackae.config import LayerConfig
+from stackae.data.scaling import Scaling
+from stackae.errors import RunError, StackaeError
+from stackae.fields import ACTIVATIONS
+
+DESCRIPTION = "stackae"  # the one metadata key: safetensors writes several in random order
+
+
+def pack(tensors: dict[str, Tensor], **description: Any) -> bytes:
+    """The file's content."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return save(plain, {DESCRIPTION: json.dumps(description, sort_keys=True)})
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """The tensors and the description in a file; whatever fails in the body, the file is to blame.
+
+    Raises:
+        RunError: the file is missing, damaged, or not what the body expects.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            description = json.loads((file.metadata() or {})[DESCRIPTION])
+        broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+        if broken:
+            raise ValueError(f"{broken[0]} holds NaN or Inf")
+        yield tensors, description
+    except FileNotFoundError:
+        raise RunError(f"{path}: expected a trained stage, got no such file; train it first") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, StackaeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise RunError(f"{path}: expected a stage of this run, got a damaged file ({reason}); train it again") from None
+
+
+def pack_scaling(scaling: Scaling) -> bytes:
+    return pack(scaling.to_tensors(), kind=scaling.kind)
+
+
+def read_scaling(path: Path, n_visible: int) -> Scaling:
+    with opened(path) as (tensors, description):
+        scaling = Scaling.from_tensors(description["kind"], tensors)
+        if len(scaling.offset) != n_visible:
+            raise ValueError(f"{len(scaling.offset)} features instead of {n_visible}")
+        return scaling
+
+
+def pack_layer(autoencoder: Autoencoder) -> bytes:
+    return pack(
+        autoencoder.state_dict(),
+        kind="dense",
+        activation=autoencoder.encoder.activation,
+        output_activation=autoencoder.output_activation,
+        tied=autoencoder.tied,
+    )
+
+
+def read_layer(path: Path, n_visible: int, layer: LayerConfig, engine: str) -> Autoencoder:
+    """The autoencoder that config.toml describes, with the weights of the file."""
+    with opened(path) as (tensors, description):
+        wanted = {
+            "activation": layer.activation,
+            "output_activation": layer.output_activation,
+            "tied": layer.tied,
+        }
+        found = {name: description[name] for name in wanted}
+        if any(wanted[name] not in (found[name], "auto") for name in wanted):
+            raise ValueError(f"{found} instead of {wanted}")
+        autoencoder = Autoencoder(
+            n_visible,
+            layer.n_hidden,
+            activation=layer.activation,
+            output_activation=found["output_activation"],
+            tied=layer.tied,
+            engine=engine,
+        )
+        _fill(autoencoder, tensors)
+        return autoencoder
+
+
+def pack_classifier(model: Classifier, classes: tuple[str, ...]) -> bytes:
+    activations = [module.activation for module in model.encoders if isinstance(module, Dense)]
+    return pack(model.state_dict(), kind="classifier", activations=activations, classes=classes)
+
+
+def read_classifier(path: Path, layer_sizes: tuple[int, ...], engine: str) -> tuple[Classifier, tuple[str, ...]]:
+    """The fine-tuned classifier and its class names."""
+    with opened(path) as (tensors, description):
+        activations, classes = description["activations"], tuple(str(name) for name in description["classes"])
+        if not set(activations) <= set(ACTIVATIONS) or len(activations) != len(layer_sizes) - 1:
+            raise ValueError(f"activations {activations} for {len(layer_sizes) - 1} layers")
+        encoders = [
+            Dense.initialised(n_in, n_out, activation, seed=0, layer=0, engine=engine)
+            for n_in, n_out, activation in zip(layer_sizes, layer_sizes[1:], activations, strict=False)
+        ]
+        head = Dense.initialised(layer_sizes[-1], len(classes), "linear", seed=0, layer=0, engine=engine)
+        model = Classifier(encoders, head)
+        _fill(model, tensors)
+        return model, classes
+
+
+def _fill(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wanted != found:
+        raise ValueError(f"tensors {found} instead of {wanted}")
+    module.load_state_dict(tensors)
