@@ -107,7 +107,7 @@ def test_an_unknown_word_of_finetuning(trained: Shell, option: str, word: str, m
         (("--corruption", "gaussian:nan"), ("corruption.level: expected a finite number, got nan",)),
         (("--corruption", "pepper:0.1"), ("expected one of none, gaussian, masking", "got 'pepper'")),
         (("--batch-size", "0"), ("batch_size", "greater than or equal to 1", "got 0")),
-        (("--epochs", "0"), ("whole number of at least 1, or auto", "got 0")),
+        (("--epochs", "0"), ("whole number of at least 1, or auto", "got '0'")),
         (("--epochs", "1.5"), ("whole number of at least 1, or auto", "got '1.5'")),
         (("--learning-rate", "0"), ("learning_rate", "greater than 0", "got 0")),
         (("--learning-rate", "fast"), ("learning_rate: expected a number", "got 'fast'")),

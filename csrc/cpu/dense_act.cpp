@@ -15,6 +15,7 @@
 
 #include "../activation.h"
 #include "../checks.h"
+#include "../dispatch.h"
 #include "multiversion.h"
 #include "parallel.h"
 
@@ -87,15 +88,6 @@ STACKAE_DEFINE_TILES(float)
 STACKAE_DEFINE_TILES(double)
 STACKAE_DEFINE_TILES(c10::BFloat16)
 #undef STACKAE_DEFINE_TILES
-
-template <typename Body>
-void with_scalar_type(at::ScalarType type, Body body) {
-  switch (type) {
-    case at::kFloat: return body(float());
-    case at::kDouble: return body(double());
-    default: return body(c10::BFloat16());
-  }
-}
 
 std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& weight,
                                                  const std::optional<Tensor>& bias, std::string_view activation_name) {

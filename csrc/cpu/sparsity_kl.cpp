@@ -11,6 +11,7 @@
 #include <torch/library.h>
 
 #include "../checks.h"
+#include "../dispatch.h"
 #include "../sparsity.h"
 #include "multiversion.h"
 #include "parallel.h"
@@ -79,11 +80,7 @@ std::tuple<Tensor, Tensor> sparsity_kl_forward_cpu(const Tensor& h, double rho) 
   const Tensor codes = h.contiguous();
   Tensor means = at::empty({2, columns}, h.options().dtype(at::kDouble));
   auto* const mean = means.mutable_data_ptr<double>();
-  switch (h.scalar_type()) {
-    case at::kFloat: column_means<float>(codes, mean); break;
-    case at::kDouble: column_means<double>(codes, mean); break;
-    default: column_means<c10::BFloat16>(codes, mean);
-  }
+  with_scalar_type(h.scalar_type(), [&](auto zero) { column_means<decltype(zero)>(codes, mean); });
   double penalty = 0;
   for (int64_t j = 0; j < columns; ++j) penalty += kl_bernoulli(rho, mean[j], mean[columns + j]);
   Tensor result = at::empty({}, h.options().dtype(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
@@ -97,18 +94,13 @@ Tensor sparsity_kl_backward_cpu(const Tensor& grad_penalty, const Tensor& h, con
   const double scale = grad_penalty.item<double>() / static_cast<double>(h.size(0));
   const auto* const mean = means.const_data_ptr<double>();
   Tensor row = at::empty({columns}, h.options());
-  const auto fill = [&](auto zero) {
+  with_scalar_type(h.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
     auto* const out = row.mutable_data_ptr<scalar_t>();
     const double largest = static_cast<double>(std::numeric_limits<scalar_t>::max());
     for (int64_t j = 0; j < columns; ++j)
       out[j] = to_finite<scalar_t>(scale * kl_slope(rho, mean[j], mean[columns + j]), largest);
-  };
-  switch (h.scalar_type()) {
-    case at::kFloat: fill(float()); break;
-    case at::kDouble: fill(double()); break;
-    default: fill(c10::BFloat16());
-  }
+  });
   return row;
 }
 
