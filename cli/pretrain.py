@@ -42,7 +42,7 @@ def command(
     ] = None,
     loss: Annotated[o.Text, option("--loss", "mse or bce.", o.LAYERS, "mse")] = None,
     tied: Annotated[
-        bool | None, option("--tied/--untied", "Decoder weights are the encoder's, transposed.", o.LAYERS, "untied")
+        bool | None, option("--tied/--untied", "Decoder weights are the encoder's, transposed.", o.LAYERS, "tied")
     ] = None,
     corruption: Annotated[
         o.Text,
@@ -51,9 +51,9 @@ def command(
         ),
     ] = None,
     sparsity: Annotated[o.Text, option("--sparsity", "none or kl:RHO:WEIGHT, on the code.", o.LAYERS, "none")] = None,
-    weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "0")] = None,
-    learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.001")] = None,
-    epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 15, more for few rows")] = None,
+    weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "1e-5")] = None,
+    learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.003")] = None,
+    epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 16, more for few rows")] = None,
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,

@@ -118,12 +118,12 @@ class LayerConfig(Model):
     n_hidden: Count
     activation: Activation = "sigmoid"
     output_activation: OutputActivation = "auto"
-    tied: bool = False
+    tied: bool = True
     loss: Loss = "mse"
     corruption: CorruptionConfig = CorruptionConfig(kind="masking", level=0.3)
     sparsity: SparsityConfig = SparsityConfig()
-    weight_decay: NonNegative = 0.0
-    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-5
+    learning_rate: Positive = 3e-3
     max_epochs: Epochs = "auto"
 
     @model_validator(mode="after")
@@ -157,6 +157,7 @@ class TrainingConfig(Model):
 class PretrainConfig(TrainingConfig):
     """Greedy pretraining: the input width, then one entry a layer, bottom first."""
 
+    batch_size: Count = 64
     n_visible: Count
     layers: Annotated[tuple[LayerConfig, ...], Field(min_length=1)]
 
@@ -212,8 +213,8 @@ class FinetuneConfig(TrainingConfig):
     head: Annotated[str, one_of("classifier")] = "classifier"
     init: Annotated[str, one_of("pretrained", "random")] = "pretrained"
     train: Annotated[str, one_of("head", "all")] = "all"
-    learning_rate: Positive = 1e-3
-    weight_decay: NonNegative = 0.0
+    learning_rate: Positive = 3e-3
+    weight_decay: NonNegative = 1e-5
     max_epochs: Epochs = "auto"
 
 

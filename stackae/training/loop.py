@@ -19,7 +19,7 @@ from stackae.training.optimizers import scheduled
 from stackae.training.step import TrainStep
 from stackae.training.stopping import BestWeights
 
-FEWEST_EPOCHS, FEWEST_STEPS, MOST_EPOCHS = 15, 3000, 300  # measured by benchmarks/defaults.py
+FEWEST_EPOCHS, FEWEST_STEPS, MOST_EPOCHS = 16, 2000, 300  # measured by benchmarks/pretraining.py
 LISTENED_EVERY = 20  # batches between two reports of the running loss, which cost a synchronisation on a GPU
 
 
