@@ -18,7 +18,7 @@ from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
 from stackae.data import Dataset, load_data
 from stackae.evaluate import evaluate_classifier
 from stackae.fields import validated
-from stackae.finetune import Labelled, finetune_classifier
+from stackae.finetune import finetune_classifier
 from stackae.pretrain import pretrain_stack
 from stackae.stack import StackedAutoencoder
 
@@ -27,10 +27,10 @@ def fine_tuned_accuracy(stack: StackedAutoencoder, dataset: Dataset, config: Fin
     """Test accuracy in percent."""
     model = finetune_classifier(
         stack,
-        Labelled(*dataset.train),
+        dataset.train,
         config,
         n_classes=len(dataset.classes),
-        validation=Labelled(*dataset.validation),
+        validation=dataset.validation,
     ).model
     return 100 * evaluate_classifier(model, *dataset.test).accuracy
 

@@ -56,7 +56,7 @@ def command(
 
     Data are the run's own unless others of the same width are named; they are scaled as the run's were.
     """
-    from stackae.finetune import Labelled, finetune_classifier
+    from stackae.finetune import finetune_classifier
     from stackae.runs import Run
 
     from .console import Display, note
@@ -70,10 +70,10 @@ def command(
     with Display(opened) as display:
         result = finetune_classifier(
             stack,
-            Labelled(dataset.train.x, dataset.train.y),
+            dataset.train,
             settings,
             n_classes=len(dataset.classes),
-            validation=Labelled(dataset.validation.x, dataset.validation.y),
+            validation=dataset.validation,
             listener=display,
         )
     _save(opened, settings, dataset, result)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from stackae.autoencoders.dense import Dense
 from stackae.classifier import Classifier
 from stackae.config import FinetuneConfig
-from stackae.data.minibatches import in_order
+from stackae.data import Part, in_order
 from stackae.engine import choose_device
 from stackae.errors import DataError
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
@@ -30,27 +30,20 @@ class FinetuneResult(NamedTuple):
     history: list[EpochRecord]
 
 
-class Labelled(NamedTuple):
-    """x (n, n_visible) and y (n,) int64; a row whose y is -1 has no label."""
-
-    x: Tensor
-    y: Tensor | None
-
-
 def finetune_classifier(
     stack: StackedAutoencoder,
-    train: Labelled,
+    train: Part,
     config: FinetuneConfig,
     *,
     n_classes: int,
-    validation: Labelled | None = None,
+    validation: Part | None = None,
     listener: Listener | None = None,
 ) -> FinetuneResult:
     """Trains a classifier that starts from the stack's encoders; the stack itself is left as it is.
 
     Args:
         stack: gives the layer sizes and, with ``config.init == "pretrained"``, the weights.
-        train: the rows to learn from; unlabelled ones are passed over.
+        train: the rows to learn from, x (n, n_visible) and y (n,); unlabelled ones (y = -1) are passed over.
         config: ``train="head"`` leaves the encoders alone, ``"all"`` trains every layer.
         n_classes: width of the head.
         validation: rows that choose the best epoch (by error, then by loss).
@@ -87,7 +80,7 @@ def finetune_classifier(
     return FinetuneResult(model, fit(stage, config, listener or Silent()))
 
 
-def labelled_rows(data: Labelled, n_classes: int, may_lack: bool = False) -> tuple[Tensor, Tensor]:
+def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Tensor, Tensor]:
     """The rows that have a label, with their labels."""
     labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
     known = labels >= 0

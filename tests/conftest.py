@@ -16,8 +16,6 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from stackae.cli.main import main
-
 SIZES = (8, 6, 4)
 LAYERS = "8,6,4"
 QUICK = {"STACKAE_EPOCHS": "2", "STACKAE_DEVICE": "cpu", "COLUMNS": "120"}
@@ -40,6 +38,8 @@ class Shell:
         return (self.folder / "runs" / "latest").resolve()
 
     def __call__(self, *arguments: object, **environment: str) -> Result:
+        from stackae.cli.main import main
+
         out, err = io.StringIO(), io.StringIO()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STACKAE_")}
         handler = signal.getsignal(signal.SIGTERM)

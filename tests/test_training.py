@@ -12,10 +12,10 @@ from torch import Tensor
 from stackae.autoencoders.dense import Autoencoder
 from stackae.classifier import Classifier
 from stackae.config import FinetuneConfig, PretrainConfig, TrainingConfig
-from stackae.data.minibatches import minibatches
+from stackae.data import Part, minibatches
 from stackae.errors import ConfigError, DataError, DivergedError
 from stackae.evaluate import evaluate_classifier, evaluate_reconstruction, match_classes
-from stackae.finetune import Labelled, finetune_classifier
+from stackae.finetune import finetune_classifier
 from stackae.pretrain import pretrain_layers, pretrain_stack, settle
 from stackae.stack import StackedAutoencoder
 from stackae.training.loop import MOST_EPOCHS, settled_epochs
@@ -23,13 +23,13 @@ from stackae.training.optimizers import make_optimizer, scheduled
 from stackae.training.stopping import BestWeights
 
 
-def blobs(rows: int, seed: int = 0) -> Labelled:
+def blobs(rows: int, seed: int = 0) -> Part:
     """Three noisy classes of 12 features in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     centres = torch.rand(3, 12, generator=torch.Generator().manual_seed(42))
     y = torch.arange(rows) % 3
     noise = 0.1 * torch.randn(rows, 12, generator=generator)
-    return Labelled((centres[y] + noise).clamp(0, 1), y)
+    return Part((centres[y] + noise).clamp(0, 1), y)
 
 
 TRAIN, HELD_OUT = blobs(90), blobs(30, seed=1)
@@ -268,8 +268,8 @@ def test_unlabelled_rows_are_passed_over():
     y = TRAIN.y.clone()
     y[::2] = -1
     settings = FinetuneConfig(max_epochs=2, device="cpu")
-    partly = finetune_classifier(STACK, Labelled(TRAIN.x, y), settings, n_classes=3).model
-    kept = finetune_classifier(STACK, Labelled(TRAIN.x[1::2], TRAIN.y[1::2]), settings, n_classes=3).model
+    partly = finetune_classifier(STACK, Part(TRAIN.x, y), settings, n_classes=3).model
+    kept = finetune_classifier(STACK, Part(TRAIN.x[1::2], TRAIN.y[1::2]), settings, n_classes=3).model
     assert all(torch.equal(a, b) for a, b in zip(partly.parameters(), kept.parameters(), strict=True))
 
 
@@ -283,7 +283,7 @@ def test_unlabelled_rows_are_passed_over():
 )
 def test_missing_or_single_labels_are_refused(y, message):
     with pytest.raises(DataError, match=message):
-        finetune_classifier(STACK, Labelled(TRAIN.x, y), FinetuneConfig(device="cpu"), n_classes=3)
+        finetune_classifier(STACK, Part(TRAIN.x, y), FinetuneConfig(device="cpu"), n_classes=3)
 
 
 def test_probabilities_sum_to_one_and_their_largest_is_the_prediction():
