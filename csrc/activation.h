@@ -20,11 +20,10 @@ constexpr std::array<std::string_view, 8> activation_names = {"sigmoid", "tanh",
                                                               "elu",     "softplus", "gelu", "linear"};
 
 inline Activation parse_activation(std::string_view name) {
-  std::string known;
-  for (size_t i = 0; i < activation_names.size(); ++i) {
+  for (size_t i = 0; i < activation_names.size(); ++i)
     if (activation_names[i] == name) return static_cast<Activation>(i);
-    known += (i ? ", " : "") + std::string(activation_names[i]);
-  }
+  std::string known;
+  for (const auto& each : activation_names) known += (known.empty() ? "" : ", ") + std::string(each);
   TORCH_CHECK_VALUE(false, "activation: expected one of ", known, ", got '", std::string(name), "'");
 }
 

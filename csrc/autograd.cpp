@@ -2,6 +2,8 @@
 //
 // The plain backward passes run fused. Where a caller asks for a graph of the gradient itself
 // (create_graph=True), the op is replayed from ATen's differentiable ops, which can be differentiated again.
+#include <algorithm>
+
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -140,13 +142,27 @@ class SparsityKl : public torch::autograd::Function<SparsityKl> {
   }
 };
 
+// Without a graph to build, the bookkeeping of a differentiable function is overhead.
+bool wants_graph(std::initializer_list<Tensor> inputs) {
+  return at::GradMode::is_enabled() &&
+         std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.defined() && t.requires_grad(); });
+}
+
 std::tuple<Tensor, Tensor> dense_act_forward_autograd(const Tensor& x, const Tensor& weight,
                                                       const std::optional<Tensor>& bias, std::string_view activation) {
+  if (!wants_graph({x, weight, bias.value_or(Tensor())})) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return call_dense_forward(x, weight, bias, activation);
+  }
   auto result = DenseAct::apply(x, weight, bias, std::string(activation));
   return {result[0], result[1]};
 }
 
 std::tuple<Tensor, Tensor> sparsity_kl_forward_autograd(const Tensor& h, double rho) {
+  if (!wants_graph({h})) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return call_kl_forward(h, rho);
+  }
   auto result = SparsityKl::apply(h, rho);
   return {result[0], result[1]};
 }

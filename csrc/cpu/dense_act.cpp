@@ -24,15 +24,32 @@ namespace {
 
 using at::Tensor;
 
-// One row: y holds x W^T and becomes f(y + bias); pre receives y + bias where f keeps it, and is not touched otherwise.
+// One stretch of a row: y holds x W^T and becomes f(y + bias); pre receives y + bias where f keeps it, and is not
+// touched otherwise.
 template <typename F, typename opmath_t, typename scalar_t>
-STACKAE_INLINE void bias_act_row(scalar_t* __restrict y, scalar_t* __restrict pre, const scalar_t* __restrict bias,
-                                 int64_t width) {
+STACKAE_INLINE void bias_act_stretch(scalar_t* __restrict y, scalar_t* __restrict pre, const scalar_t* __restrict bias,
+                                     int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const opmath_t a = static_cast<opmath_t>(y[j]) + static_cast<opmath_t>(bias[j]);
     if constexpr (std::is_same_v<F, Gelu<opmath_t>>) pre[j] = static_cast<scalar_t>(a);
     y[j] = static_cast<scalar_t>(F::value(a));
   }
+}
+
+// A row: whole vectors in place, the rest through a padded copy. Left to the compiler, the rest would run one element
+// at a time, at several nanoseconds each: a third of the pass for a row of 300.
+template <typename F, typename opmath_t, typename scalar_t>
+STACKAE_INLINE void bias_act_row(scalar_t* y, scalar_t* pre, const scalar_t* bias, int64_t width) {
+  constexpr int64_t lanes = 16;
+  const int64_t rest = width % lanes, whole = width - rest;
+  bias_act_stretch<F, opmath_t>(y, pre, bias, whole);
+  if (rest == 0) return;
+  scalar_t y_rest[lanes] = {}, pre_rest[lanes], bias_rest[lanes] = {};
+  std::copy_n(y + whole, rest, y_rest);
+  std::copy_n(bias + whole, rest, bias_rest);
+  bias_act_stretch<F, opmath_t>(y_rest, pre_rest, bias_rest, lanes);
+  std::copy_n(y_rest, rest, y + whole);
+  if constexpr (std::is_same_v<F, Gelu<opmath_t>>) std::copy_n(pre_rest, rest, pre + whole);
 }
 
 template <typename scalar_t>
