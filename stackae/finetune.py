@@ -20,6 +20,7 @@ from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import ClassificationObjective, EagerStep
 
+FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
 
 
@@ -74,7 +75,7 @@ def finetune_classifier(
             make_optimizer(trained, config, config.learning_rate, config.weight_decay),
         ),
         validate=lambda: classification_loss(trained, *held_out) if held_out is not None else None,
-        max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size),
+        max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
         learning_rate=config.learning_rate,
     )
     return FinetuneResult(model, fit(stage, config, listener or Silent()))

@@ -25,6 +25,8 @@ from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import EagerStep, ReconstructionObjective
 
+FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
+
 
 class TrainedLayer(NamedTuple):
     """One trained autoencoder of the stack; ``number`` counts from 1 at the bottom."""
@@ -61,7 +63,7 @@ def settle(config: PretrainConfig, x: Tensor) -> PretrainConfig:
     layers = []
     for number, layer in enumerate(config.layers, start=1):
         settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
-        epochs = settled_epochs(layer.max_epochs, len(x), config.batch_size)
+        epochs = settled_epochs(layer.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
         layers.append(settled.model_copy(update={"max_epochs": epochs}))
         in_unit = layer.activation == "sigmoid"
     return config.model_copy(update={"layers": tuple(layers)})
@@ -154,7 +156,7 @@ def _train_layer(
         module=autoencoder,
         step=EagerStep(objective, optimizer),
         validate=lambda: reconstruction_loss(autoencoder, held_out, layer.loss) if held_out is not None else None,
-        max_epochs=settled_epochs(layer.max_epochs, len(x), config.batch_size),
+        max_epochs=settled_epochs(layer.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
         learning_rate=layer.learning_rate,
     )
     return fit(stage, config, listener)

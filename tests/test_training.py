@@ -191,8 +191,8 @@ def test_schedules_start_at_the_learning_rate_and_cosine_and_linear_end_at_zero(
 
 
 def test_few_rows_are_passed_more_often_up_to_a_bound():
-    assert settled_epochs(7, 10, 10) == 7
-    epochs = [settled_epochs("auto", rows, 128) for rows in (1, 1000, 10_000, 10**6)]
+    assert settled_epochs(7, 10, 10, 2000) == 7
+    epochs = [settled_epochs("auto", rows, 128, 2000) for rows in (1, 1000, 10_000, 10**6)]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[0] == MOST_EPOCHS
 

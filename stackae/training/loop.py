@@ -19,16 +19,16 @@ from stackae.training.optimizers import scheduled
 from stackae.training.step import TrainStep
 from stackae.training.stopping import BestWeights
 
-FEWEST_EPOCHS, FEWEST_STEPS, MOST_EPOCHS = 16, 2000, 300  # measured by benchmarks/pretraining.py
+FEWEST_EPOCHS, MOST_EPOCHS = 16, 300
 LISTENED_EVERY = 20  # batches between two reports of the running loss, which cost a synchronisation on a GPU
 
 
-def settled_epochs(wish: int | str, rows: int, batch_size: int) -> int:
-    """``auto`` is FEWEST_EPOCHS, and more where rows are few: FEWEST_STEPS steps, in at most MOST_EPOCHS."""
+def settled_epochs(wish: int | str, rows: int, batch_size: int, fewest_steps: int) -> int:
+    """``auto`` is FEWEST_EPOCHS, and more where rows are few: ``fewest_steps`` steps, in at most MOST_EPOCHS."""
     if isinstance(wish, int):
         return wish
     per_epoch = max(1, math.ceil(rows / batch_size))
-    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(FEWEST_STEPS / per_epoch)))
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(fewest_steps / per_epoch)))
 
 
 class Validation(NamedTuple):
