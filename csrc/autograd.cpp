@@ -30,11 +30,14 @@ std::tuple<Tensor, Tensor> call_dense_forward(const Tensor& x, const Tensor& wei
   return op.call(x, weight, bias, activation);
 }
 
-std::tuple<Tensor, Tensor> call_dense_backward(const Tensor& grad_y, const Tensor& kept, std::string_view activation) {
+std::tuple<Tensor, Tensor, Tensor> call_dense_backward(const Tensor& grad_y, const Tensor& kept, const Tensor& x,
+                                                       const Tensor& weight, std::string_view activation,
+                                                       bool input_gradient, bool weight_gradient) {
   static auto op = c10::Dispatcher::singleton()
                        .findSchemaOrThrow("stackae::dense_act_backward", "")
-                       .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, std::string_view)>();
-  return op.call(grad_y, kept, activation);
+                       .typed<std::tuple<Tensor, Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&,
+                                                                 const Tensor&, std::string_view, bool, bool)>();
+  return op.call(grad_y, kept, x, weight, activation, input_gradient, weight_gradient);
 }
 
 std::tuple<Tensor, Tensor> call_kl_forward(const Tensor& h, double rho) {
@@ -101,11 +104,11 @@ class DenseAct : public torch::autograd::Function<DenseAct> {
       auto result = gradients_with_graph(replayed, {x, weight, bias}, gradients[0]);
       return {result[0], result[1], result[2], Variable()};
     }
-    auto [grad_pre, grad_bias] = call_dense_backward(gradients[0], keeps_preactivation(kind) ? pre : y, activation);
-    Variable grad_x, grad_weight;
-    if (ctx->needs_input_grad(0)) grad_x = at::mm(grad_pre, weight);
-    if (ctx->needs_input_grad(1)) grad_weight = at::mm(grad_pre.t(), x);
-    return {grad_x, grad_weight, bias.defined() ? grad_bias : Variable(), Variable()};
+    const bool input_gradient = ctx->needs_input_grad(0), weight_gradient = ctx->needs_input_grad(1);
+    auto [grad_x, grad_weight, grad_bias] = call_dense_backward(gradients[0], keeps_preactivation(kind) ? pre : y, x,
+                                                                weight, activation, input_gradient, weight_gradient);
+    return {input_gradient ? grad_x : Variable(), weight_gradient ? grad_weight : Variable(),
+            bias.defined() ? grad_bias : Variable(), Variable()};
   }
 };
 

@@ -3,6 +3,7 @@
 #include <torch/library.h>
 
 #include "build_info.h"  // written by setup.py
+#include "cpu/product.h"
 
 namespace py = pybind11;
 
@@ -23,6 +24,7 @@ py::dict build_info() {
   info["flags"] = STACKAE_FLAGS;
   info["cpu_levels"] = STACKAE_CPU_LEVELS;
   info["cpu_level_in_use"] = active_cpu_level();
+  info["cpu_products"] = stackae::brgemm_serves(at::kFloat) ? "oneDNN brgemm (float32), ATen" : "ATen";
   info["torch"] = STACKAE_TORCH;
   info["cuda"] = STACKAE_CUDA_VERSION;
   info["cuda_architectures"] = STACKAE_CUDA_ARCHITECTURES;
@@ -36,7 +38,10 @@ TORCH_LIBRARY(stackae, m) {
   const std::vector<at::Tag> tags = {at::Tag::pt2_compliant_tag};
   m.def("dense_act(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor", tags);
   m.def("dense_act_forward(Tensor x, Tensor weight, Tensor? bias, str activation) -> (Tensor y, Tensor kept)", tags);
-  m.def("dense_act_backward(Tensor grad_y, Tensor kept, str activation) -> (Tensor grad_pre, Tensor grad_bias)", tags);
+  m.def(
+      "dense_act_backward(Tensor grad_y, Tensor kept, Tensor x, Tensor weight, str activation, bool input_gradient, "
+      "bool weight_gradient) -> (Tensor grad_x, Tensor grad_weight, Tensor grad_bias)",
+      tags);
   m.def("sparsity_kl(Tensor h, float rho) -> Tensor", tags);
   m.def("sparsity_kl_forward(Tensor h, float rho) -> (Tensor penalty, Tensor means)", tags);
   m.def("sparsity_kl_backward(Tensor grad_penalty, Tensor h, Tensor means, float rho) -> Tensor", tags);

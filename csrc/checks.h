@@ -34,11 +34,16 @@ inline void check_dense(const at::Tensor& x, const at::Tensor& weight, const std
   }
 }
 
-inline void check_same_shape(const at::Tensor& grad_y, const at::Tensor& kept) {
+inline void check_dense_backward(const at::Tensor& grad_y, const at::Tensor& kept, const at::Tensor& x,
+                                 const at::Tensor& weight) {
+  check_dense(x, weight, std::nullopt);
   check_floating(grad_y, "grad_y");
   TORCH_CHECK_VALUE(grad_y.dim() == 2 && grad_y.sizes() == kept.sizes(), "grad_y: expected the shape of kept, ",
                     kept.sizes(), ", got ", grad_y.sizes());
+  TORCH_CHECK_VALUE(kept.size(0) == x.size(0) && kept.size(1) == weight.size(0), "kept: expected shape (", x.size(0),
+                    ", ", weight.size(0), ") to match x and weight, got ", kept.sizes());
   check_same_kind(grad_y, kept, "grad_y", "kept");
+  check_same_kind(x, kept, "x", "kept");
 }
 
 inline void check_sparsity(const at::Tensor& h, double rho) {

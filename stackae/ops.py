@@ -80,8 +80,18 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> tuple[
 
 
 @torch.library.register_fake("stackae::dense_act_backward")
-def _(grad_y: Tensor, kept: Tensor, activation: str) -> tuple[Tensor, Tensor]:
-    return kept.new_empty(kept.shape), kept.new_empty((kept.shape[1],))
+def _(
+    grad_y: Tensor,
+    kept: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    activation: str,
+    input_gradient: bool,
+    weight_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_x = x.new_empty(x.shape if input_gradient else (0,))
+    grad_weight = x.new_empty(weight.shape if weight_gradient else (0,))
+    return grad_x, grad_weight, kept.new_empty((kept.shape[1],))
 
 
 @torch.library.register_fake("stackae::sparsity_kl_forward")

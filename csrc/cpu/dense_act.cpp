@@ -1,9 +1,9 @@
-// dense_act on the CPU: the library's matrix product, then one pass for bias and activation.
+// dense_act on the CPU: the matrix product tile by tile (product.h), bias and activation while the tile is in cache.
 //
-// Fused: bias + activation forward (in place, no broadcast of the bias beforehand); activation derivative +
-// bias gradient backward. Never materialised: the pre-activation (but for GELU), the derivative.
-// Contract: empty batches and empty layers work; the passes give the same bits for any thread count, the
-// matrix product gives what its library gives.
+// Fused: product + bias + activation forward; activation derivative + bias gradient backward. Never materialised:
+// the pre-activation (but for GELU), the derivative.
+// Contract: empty batches and empty layers work; the passes and tiled products give the same bits for any thread
+// count, a product that ATen computes gives what its library gives.
 #include <type_traits>
 #include <vector>
 
@@ -18,6 +18,7 @@
 #include "../dispatch.h"
 #include "multiversion.h"
 #include "parallel.h"
+#include "product.h"
 
 namespace stackae {
 namespace {
@@ -110,27 +111,31 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
                                                  const std::optional<Tensor>& bias, std::string_view activation_name) {
   check_dense(x, weight, bias);
   const auto activation = parse_activation(activation_name);
-  const int64_t rows = x.size(0), columns = weight.size(0);
+  const int64_t rows = x.size(0), columns = weight.size(0), depth = x.size(1);
   Tensor y = at::empty({rows, columns}, x.options());
   Tensor pre = at::empty(keeps_preactivation(activation) ? y.sizes() : at::IntArrayRef{0}, x.options());
-  at::mm_out(y, x, weight.t());
-  if (activation == Activation::linear && !bias.has_value()) return {y, pre};
+  const bool by_tile = brgemm_serves(x.scalar_type()) && depth > 0;
+  const Tensor input = by_tile ? x.contiguous() : x, packed = by_tile ? weight.t().contiguous() : weight.t();
+  if (!by_tile) at::mm_out(y, x, packed);
+  if (!by_tile && activation == Activation::linear && !bias.has_value()) return {y, pre};
   const Tensor bias_row = bias.has_value() ? bias->contiguous() : at::zeros({columns}, x.options());
   with_scalar_type(x.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
     auto* const y_data = y.mutable_data_ptr<scalar_t>();
     auto* const pre_data = pre.mutable_data_ptr<scalar_t>();
     const auto* const bias_data = bias_row.const_data_ptr<scalar_t>();
-    for_each_tile(rows, columns,
-                  [&](const Tile& tile) { bias_act_kernel(y_data, pre_data, bias_data, columns, tile, activation); });
+    for_each_tile(rows, columns, [&](const Tile& tile) {
+      if constexpr (std::is_same_v<scalar_t, float>)
+        if (by_tile)
+          brgemm_tile(input.const_data_ptr<float>(), packed.const_data_ptr<float>(), y_data, depth, columns, tile);
+      bias_act_kernel(y_data, pre_data, bias_data, columns, tile, activation);
+    });
   });
   return {y, pre};
 }
 
-std::tuple<Tensor, Tensor> dense_act_backward_cpu(const Tensor& grad_y, const Tensor& kept,
-                                                  std::string_view activation_name) {
-  check_same_shape(grad_y, kept);
-  const auto activation = parse_activation(activation_name);
+// grad_pre = grad_y * f'(kept), and its column sums.
+std::tuple<Tensor, Tensor> activation_gradient(const Tensor& grad_y, const Tensor& kept, Activation activation) {
   const int64_t rows = kept.size(0), columns = kept.size(1);
   const Tensor grad_in = grad_y.contiguous(), kept_in = kept.contiguous();
   Tensor grad_pre = at::empty(kept.sizes(), kept.options());
@@ -153,6 +158,16 @@ std::tuple<Tensor, Tensor> dense_act_backward_cpu(const Tensor& grad_y, const Te
     }
   });
   return {grad_pre, grad_bias};
+}
+
+std::tuple<Tensor, Tensor, Tensor> dense_act_backward_cpu(const Tensor& grad_y, const Tensor& kept, const Tensor& x,
+                                                          const Tensor& weight, std::string_view activation,
+                                                          bool input_gradient, bool weight_gradient) {
+  check_dense_backward(grad_y, kept, x, weight);
+  const auto [grad_pre, grad_bias] = activation_gradient(grad_y, kept, parse_activation(activation));
+  const auto none = [&] { return at::empty({0}, x.options()); };  // results of an op must not alias
+  return {input_gradient ? product(grad_pre, weight) : none(), weight_gradient ? product(grad_pre.t(), x) : none(),
+          grad_bias};
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 namespace stackae {
 
 constexpr int64_t tile_rows = 64;
-constexpr int64_t tile_columns = 256;
+constexpr int64_t tile_columns = 256;                // at the most
 constexpr int64_t smallest_parallel_size = 1 << 14;  // elements a thread must have for a second one to pay
 
 // Saturated units make denormals, which cost a hundred times a normal number: flushed to zero while this lives.
@@ -38,15 +38,18 @@ struct Tile {
 
 template <typename Body>
 void for_each_tile(int64_t rows, int64_t columns, Body body) {
-  const int64_t across = (columns + tile_columns - 1) / tile_columns;
-  const int64_t tile_size = tile_rows * std::min(columns, tile_columns);
+  // As few stripes of columns as fit, of even width in whole vectors.
+  const int64_t stripes = (columns + tile_columns - 1) / tile_columns;
+  const int64_t width = stripes > 0 ? ((columns + stripes - 1) / stripes + 15) / 16 * 16 : tile_columns;
+  const int64_t across = (columns + width - 1) / width;
+  const int64_t tile_size = tile_rows * std::min(columns, width);
   const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
   at::parallel_for(0, row_blocks(rows) * across, grain, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row_block = i / across, column = i % across * tile_columns;
+      const int64_t row_block = i / across, column = i % across * width;
       body(Tile{row_block, row_block * tile_rows, std::min(rows, (row_block + 1) * tile_rows), column,
-                std::min(columns, column + tile_columns)});
+                std::min(columns, column + width)});
     }
   });
 }

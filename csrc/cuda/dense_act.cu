@@ -97,19 +97,22 @@ std::tuple<Tensor, Tensor> dense_act_forward_cuda(const Tensor& x, const Tensor&
   return {y, pre};
 }
 
-std::tuple<Tensor, Tensor> dense_act_backward_cuda(const Tensor& grad_y, const Tensor& kept,
-                                                   std::string_view activation_name) {
-  check_same_shape(grad_y, kept);
+std::tuple<Tensor, Tensor, Tensor> dense_act_backward_cuda(const Tensor& grad_y, const Tensor& kept, const Tensor& x,
+                                                           const Tensor& weight, std::string_view activation_name,
+                                                           bool input_gradient, bool weight_gradient) {
+  check_dense_backward(grad_y, kept, x, weight);
   const auto activation = parse_activation(activation_name);
   const c10::cuda::CUDAGuard guard(kept.device());
   const Tensor grad_in = grad_y.contiguous(), kept_in = kept.contiguous();
   Tensor grad_pre = at::empty(kept.sizes(), kept.options());
   Tensor grad_bias = at::empty({kept.size(1)}, kept.options());
-  if (kept.size(1) == 0) return {grad_pre, grad_bias};
-  with_scalar_type(kept.scalar_type(), [&](auto zero) {
-    launch_derivative<decltype(zero)>(grad_in, kept_in, grad_pre, grad_bias, activation);
-  });
-  return {grad_pre, grad_bias};
+  if (kept.size(1) > 0)
+    with_scalar_type(kept.scalar_type(), [&](auto zero) {
+      launch_derivative<decltype(zero)>(grad_in, kept_in, grad_pre, grad_bias, activation);
+    });
+  const auto none = [&] { return at::empty({0}, x.options()); };  // results of an op must not alias
+  return {input_gradient ? at::mm(grad_pre, weight) : none(), weight_gradient ? at::mm(grad_pre.t(), x) : none(),
+          grad_bias};
 }
 
 }  // namespace

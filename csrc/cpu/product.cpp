@@ -1,0 +1,58 @@
+// See product.h. Not an op, but what the ops of this folder are made of.
+#include "product.h"
+
+#include <ATen/native/CPUBlas.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+
+namespace stackae {
+namespace {
+
+constexpr int64_t depth_at_once = 1024;  // rows of b that a tile reads before it goes on: 1 MB of a 256-wide panel
+
+bool probe_brgemm() {
+#if defined(__x86_64__) && defined(__GNUC__) && defined(CPUBLAS_BRGEMM_F32F32F32)
+  __builtin_cpu_init();
+  if (!__builtin_cpu_is("amd") || !__builtin_cpu_supports("avx512f")) return false;
+  const float a = 2, b = 3;
+  float out = 0;
+  try {
+    brgemm_tile(&a, &b, &out, 1, 1, Tile{0, 0, 1, 0, 1});
+  } catch (const c10::Error&) {  // this torch was built without it
+    return false;
+  }
+  return out == 6;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+bool brgemm_serves(at::ScalarType type) {
+  static const bool available = probe_brgemm();
+  return available && type == at::kFloat;
+}
+
+void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t n, const Tile& tile) {
+  for (int64_t begin = 0; begin < k; begin += depth_at_once) {
+    const int64_t depth = std::min(depth_at_once, k - begin);
+    at::native::cpublas::brgemm(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth, k, n, n,
+                                /*add_C=*/begin > 0, a + tile.row_begin * k + begin, b + begin * n + tile.column_begin,
+                                out + tile.row_begin * n + tile.column_begin, /*is_vnni=*/false);
+  }
+  at::native::cpublas::brgemm_release(/*is_vnni=*/false);
+}
+
+at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
+  const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
+  if (!brgemm_serves(a.scalar_type()) || m == 0 || k == 0 || n == 0) return at::mm(a, b);
+  const at::Tensor a_rows = a.contiguous(), b_rows = b.contiguous();
+  at::Tensor out = at::empty({m, n}, a.options());
+  const auto *const a_data = a_rows.const_data_ptr<float>(), *const b_data = b_rows.const_data_ptr<float>();
+  auto* const out_data = out.mutable_data_ptr<float>();
+  for_each_tile(m, n, [&](const Tile& tile) { brgemm_tile(a_data, b_data, out_data, k, n, tile); });
+  return out;
+}
+
+}  // namespace stackae

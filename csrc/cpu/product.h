@@ -1,0 +1,23 @@
+// Matrix products on the CPU, cut into the tiles of parallel.h so that an epilogue finds its tile in cache.
+//
+// Two libraries are at hand: MKL, through ATen, and oneDNN's brgemm. MKL leaves AMD's AVX-512 units unused: on Zen 5
+// brgemm is 2.2 times as fast (benchmarks/ops.py). The choice follows from the processor alone, never from a clock,
+// so that a restarted run gives the same bits.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "parallel.h"
+
+namespace stackae {
+
+// Whether brgemm computes products of this type here.
+bool brgemm_serves(at::ScalarType type);
+
+// The tile of a b into out; a (m, k), b (k, n), out (m, n), float32, row-major, none of them empty.
+void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t n, const Tile& tile);
+
+// a b for a (m, k), b (k, n) of any strides.
+at::Tensor product(const at::Tensor& a, const at::Tensor& b);
+
+}  // namespace stackae
