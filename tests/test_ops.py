@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -14,7 +15,17 @@ from stackae import ops, reference
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 RELATIVE_ERROR = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 2e-2}
-SHAPES = [(256, 784, 300), (70, 1100, 530), (130, 37, 301), (1, 1, 1), (64, 16, 256), (65, 3, 257), (0, 5, 4), (7, 0, 3), (5, 4, 0)]
+SHAPES = [
+    (256, 784, 300),
+    (70, 1100, 530),
+    (130, 37, 301),
+    (1, 1, 1),
+    (64, 16, 256),
+    (65, 3, 257),
+    (0, 5, 4),
+    (7, 0, 3),
+    (5, 4, 0),
+]
 ACTIVATIONS = list(reference.ACTIVATIONS)
 KL_SHAPES = [(256, 300), (1, 1), (65, 257), (64, 256), (1000, 3), (4, 0)]
 
@@ -291,10 +302,33 @@ def test_without_the_extension_one_sentence_names_the_build_and_eager_still_work
     assert "pip install --no-build-isolation -e ." in last
 
 
+def test_products_by_aten_compute_the_same(device):
+    code = (
+        "import torch\nfrom stackae import ops, reference\n"
+        "assert ops.build_info()['cpu_products'] == 'ATen'\n"
+        "x, w, b = (torch.rand(*s).requires_grad_() for s in [(70, 50), (30, 50), (30,)])\n"
+        "for act in reference.ACTIVATIONS:\n"
+        "    y, z = ops.dense_act(x, w, b, act), reference.dense_act(x, w, b, act)\n"
+        "    for one, other in zip(torch.autograd.grad(y.sum(), (x, w, b)), torch.autograd.grad(z.sum(), (x, w, b))):\n"
+        "        torch.testing.assert_close(one, other)\n"
+        "    torch.testing.assert_close(y, z)\n"
+    )
+    environment = {**os.environ, "STACKAE_PRODUCTS": "aten"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_build_info_tells_how_the_extension_was_built(device):
     info = ops.build_info()
-    assert {"compiler", "flags", "cpu_levels", "cpu_level_in_use", "cuda", "cuda_architectures", "git_revision"} <= set(
-        info
-    )
+    assert {
+        "compiler",
+        "flags",
+        "cpu_levels",
+        "cpu_level_in_use",
+        "cpu_products",
+        "cuda",
+        "cuda_architectures",
+        "git_revision",
+    } <= set(info)
     assert "-fopenmp" in info["flags"]
     assert info["cpu_level_in_use"] in info["cpu_levels"]

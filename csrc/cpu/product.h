@@ -2,7 +2,7 @@
 //
 // Two libraries are at hand: MKL, through ATen, and oneDNN's brgemm. MKL leaves AMD's AVX-512 units unused: on Zen 5
 // brgemm is 2.2 times as fast (benchmarks/ops.py). The choice follows from the processor alone, never from a clock,
-// so that a restarted run gives the same bits.
+// so that a restarted run gives the same bits. STACKAE_PRODUCTS=aten in the environment refuses brgemm.
 #pragma once
 
 #include <ATen/core/Tensor.h>
