@@ -104,7 +104,8 @@ def show(entry: dict[str, Any]) -> None:
         verdict = "wins" if low > 1 else "loses" if high < 1 else "even"
         cells.append(f"{entry[other]['ratio']:6.2f} [{low:4.2f}, {high:4.2f}] {verdict:5}")
     cells.append("   -  " if entry["floor"] is None else f"{100 * entry['floor']:4.0f} %")
-    cells.append(f"[{entry['noise'][0]:4.2f}, {entry['noise'][1]:4.2f}]")
+    interrupted = "" if all(result["clean"] for result in entry["detail"].values()) else " interrupted"
+    cells.append(f"[{entry['noise'][0]:4.2f}, {entry['noise'][1]:4.2f}]{interrupted}")
     print(" | ".join(cells), flush=True)
 
 

@@ -2,7 +2,7 @@
 
 Each round times every contender once, in an order that is flipped from round to round; the first contender is timed a
 second time, so that the spread of its own ratio says what is noise. A sample in which the kernel took the processor
-away is dropped. Ratios are medians of paired ratios with a 95 % bootstrap interval; absolute times do not travel.
+away is dropped, unless that leaves too few, which is then said. Ratios are medians of paired ratios with a 95 % bootstrap interval; absolute times do not travel.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ import numpy as np
 import torch
 
 AGAIN = " (again)"
+FEWEST_SAMPLES = 5
 
 
 class Comparison(NamedTuple):
-    """A contender against the first one: ratio = its time / the first one's, above 1 where the first one is faster."""
+    """A contender against the first one: ratio = its time / the first one's, above 1 where the first one is faster.
+
+    ``clean`` is False where too few samples ran uninterrupted, and interrupted ones are counted too.
+    """
 
     name: str
     microseconds: float
     quartiles: tuple[float, float]
     minimum: float
     count: int
+    clean: bool
     ratio: float
     interval: tuple[float, float]
 
@@ -40,22 +45,23 @@ def compare(
         for _ in range(3):
             run()
     calls = {name: _calls_for(run, sample_ms, device) for name, run in runners.items()}
-    samples: dict[str, list[float]] = {name: [] for name in runners}
+    samples: dict[str, list[tuple[float, bool]]] = {name: [] for name in runners}
     for number in range(rounds):
         for name in list(runners)[:: 1 if number % 2 == 0 else -1]:
             samples[name].append(_sample(runners[name], calls[name], device))
     generator = np.random.default_rng(0)
-    times = {name: np.array(values) for name, values in samples.items()}
-    return [_summary(name, times[name], times[first], generator) for name in runners]
+    times = {name: np.array([spent for spent, _ in values]) for name, values in samples.items()}
+    clean = {name: np.array([through for _, through in values]) for name, values in samples.items()}
+    return [_summary(name, times[name], times[first], clean[name] & clean[first], generator) for name in runners]
 
 
 def _calls_for(run: Callable[[], object], sample_ms: float, device: torch.device) -> int:
-    fastest = min(_sample(run, 1, device, keep=True) for _ in range(5))
+    fastest = min(_sample(run, 1, device)[0] for _ in range(5))
     return max(1, int(sample_ms * 1e3 / max(fastest, 0.1)))
 
 
-def _sample(run: Callable[[], object], calls: int, device: torch.device, keep: bool = False) -> float:
-    """Microseconds a call, or NaN where the kernel interrupted the sample."""
+def _sample(run: Callable[[], object], calls: int, device: torch.device) -> tuple[float, bool]:
+    """Microseconds a call, and whether the kernel let the sample run through."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     _synchronise(device)
     started = time.perf_counter_ns()
@@ -63,8 +69,7 @@ def _sample(run: Callable[[], object], calls: int, device: torch.device, keep: b
         run()
     _synchronise(device)
     spent = (time.perf_counter_ns() - started) / calls / 1e3
-    interrupted = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw > before
-    return float("nan") if interrupted and not keep else spent
+    return spent, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw == before
 
 
 def _synchronise(device: torch.device) -> None:
@@ -72,20 +77,21 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _summary(name: str, times: np.ndarray, first: np.ndarray, generator: np.random.Generator) -> Comparison:
-    own = times[~np.isnan(times)]
-    ratios = (times / first)[~np.isnan(times / first)]
-    if len(own) == 0 or len(ratios) == 0:
-        raise RuntimeError(f"{name}: expected samples without interruption, got none; measure on a quieter machine")
+def _summary(
+    name: str, times: np.ndarray, first: np.ndarray, clean: np.ndarray, generator: np.random.Generator
+) -> Comparison:
+    enough = int(clean.sum()) >= FEWEST_SAMPLES
+    own, ratios = (times[clean], (times / first)[clean]) if enough else (times, times / first)
     draws = np.median(generator.choice(ratios, size=(2000, len(ratios))), axis=1)
     lower, upper = np.percentile(own, [25, 75])
     low, high = np.percentile(draws, [2.5, 97.5])
     return Comparison(
-        name,
-        float(np.median(own)),
-        (float(lower), float(upper)),
-        float(own.min()),
-        len(own),
-        float(np.median(ratios)),
-        (float(low), float(high)),
+        name=name,
+        microseconds=float(np.median(own)),
+        quartiles=(float(lower), float(upper)),
+        minimum=float(own.min()),
+        count=len(own),
+        clean=enough,
+        ratio=float(np.median(ratios)),
+        interval=(float(low), float(high)),
     )

@@ -115,7 +115,7 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
   Tensor y = at::empty({rows, columns}, x.options());
   Tensor pre = at::empty(keeps_preactivation(activation) ? y.sizes() : at::IntArrayRef{0}, x.options());
   const bool by_tile = brgemm_serves(x.scalar_type()) && depth > 0;
-  const Tensor input = by_tile ? x.contiguous() : x, packed = by_tile ? weight.t().contiguous() : weight.t();
+  const Tensor input = by_tile ? x.contiguous() : x, packed = by_tile ? row_major(weight.t()) : weight.t();
   if (!by_tile) at::mm_out(y, x, packed);
   if (!by_tile && activation == Activation::linear && !bias.has_value()) return {y, pre};
   const Tensor bias_row = bias.has_value() ? bias->contiguous() : at::zeros({columns}, x.options());
@@ -124,7 +124,7 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
     auto* const y_data = y.mutable_data_ptr<scalar_t>();
     auto* const pre_data = pre.mutable_data_ptr<scalar_t>();
     const auto* const bias_data = bias_row.const_data_ptr<scalar_t>();
-    for_each_tile(rows, columns, [&](const Tile& tile) {
+    for_each_tile(rows, columns, by_tile ? depth : 1, [&](const Tile& tile) {
       if constexpr (std::is_same_v<scalar_t, float>)
         if (by_tile)
           brgemm_tile(input.const_data_ptr<float>(), packed.const_data_ptr<float>(), y_data, depth, columns, tile);
@@ -147,7 +147,7 @@ std::tuple<Tensor, Tensor> activation_gradient(const Tensor& grad_y, const Tenso
     const auto* const grad_in_data = grad_in.const_data_ptr<scalar_t>();
     const auto* const kept_data = kept_in.const_data_ptr<scalar_t>();
     auto* const grad_pre_data = grad_pre.mutable_data_ptr<scalar_t>();
-    for_each_tile(rows, columns, [&](const Tile& tile) {
+    for_each_tile(rows, columns, 1, [&](const Tile& tile) {
       derivative_kernel(grad_in_data, kept_data, grad_pre_data, sums.data(), columns, tile, activation);
     });
     auto* const grad_bias_data = grad_bias.mutable_data_ptr<scalar_t>();

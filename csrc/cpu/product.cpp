@@ -49,14 +49,29 @@ void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t 
   at::native::cpublas::brgemm_release(/*is_vnni=*/false);
 }
 
+at::Tensor row_major(const at::Tensor& t) {
+  if (t.is_contiguous() || !t.t().is_contiguous()) return t.contiguous();
+  const int64_t rows = t.size(0), columns = t.size(1);
+  at::Tensor out = at::empty({rows, columns}, t.options());
+  const auto* const from = t.const_data_ptr<float>();
+  auto* const to = out.mutable_data_ptr<float>();
+  constexpr int64_t block = 16;  // a block's rows and columns both stay in L1
+  for_each_tile(rows, columns, 1, [=](const Tile& tile) {
+    for (int64_t j0 = tile.column_begin; j0 < tile.column_end; j0 += block)
+      for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
+        for (int64_t j = j0; j < std::min(j0 + block, tile.column_end); ++j) to[i * columns + j] = from[j * rows + i];
+  });
+  return out;
+}
+
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
   if (!brgemm_serves(a.scalar_type()) || m == 0 || k == 0 || n == 0) return at::mm(a, b);
-  const at::Tensor a_rows = a.contiguous(), b_rows = b.contiguous();
+  const at::Tensor a_rows = row_major(a), b_rows = row_major(b);
   at::Tensor out = at::empty({m, n}, a.options());
   const auto *const a_data = a_rows.const_data_ptr<float>(), *const b_data = b_rows.const_data_ptr<float>();
   auto* const out_data = out.mutable_data_ptr<float>();
-  for_each_tile(m, n, [&](const Tile& tile) { brgemm_tile(a_data, b_data, out_data, k, n, tile); });
+  for_each_tile(m, n, k, [&](const Tile& tile) { brgemm_tile(a_data, b_data, out_data, k, n, tile); });
   return out;
 }
 
