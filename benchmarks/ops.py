@@ -88,7 +88,7 @@ def kl_contenders(width: int, batch: int, backward: bool, device: torch.device) 
 def row(title: str, results: list[Comparison]) -> dict[str, Any]:
     by_name = {result.name: result for result in results}
     fused = by_name["fused"]
-    entry: dict[str, Any] = {"case": title, "fused_us": fused.microseconds, "count": fused.count}
+    entry: dict[str, Any] = {"case": title, "fused_us": fused.microseconds, "samples": fused.samples}
     for other in ("eager", "torch.compile"):
         entry[other] = {"ratio": by_name[other].ratio, "interval": by_name[other].interval}
     entry["noise"] = by_name["fused" + AGAIN].interval

@@ -2,7 +2,8 @@
 
 Each round times every contender once, in an order that is flipped from round to round; the first contender is timed a
 second time, so that the spread of its own ratio says what is noise. A sample in which the kernel took the processor
-away is dropped, unless that leaves too few, which is then said. Ratios are medians of paired ratios with a 95 % bootstrap interval; absolute times do not travel.
+away is dropped, unless that leaves too few, which is then said. Ratios are medians of paired ratios with a 95 %
+bootstrap interval; absolute times do not travel.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Comparison(NamedTuple):
     microseconds: float
     quartiles: tuple[float, float]
     minimum: float
-    count: int
+    samples: int
     clean: bool
     ratio: float
     interval: tuple[float, float]
@@ -90,7 +91,7 @@ def _summary(
         microseconds=float(np.median(own)),
         quartiles=(float(lower), float(upper)),
         minimum=float(own.min()),
-        count=len(own),
+        samples=len(own),
         clean=enough,
         ratio=float(np.median(ratios)),
         interval=(float(low), float(high)),
