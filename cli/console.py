@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from stackae.runs import Run
     from stackae.training.history import EpochRecord
+
+SECONDS_BETWEEN_LINES = 2.0
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -55,13 +58,14 @@ def shown(path: Path) -> Path:
 
 
 class Display:
-    """A listener that shows a live bar on a terminal and a line an epoch elsewhere, and keeps metrics.jsonl."""
+    """A listener that shows a live bar on a terminal and a line now and then elsewhere, and keeps metrics.jsonl."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._progress: Progress | None = None
         self._title = ""
-        self._epochs = self._rows = self._epoch = 0
+        self._epochs = 0
+        self._noted = 0.0
 
     def __enter__(self) -> Self:
         if stderr.is_terminal:
@@ -86,7 +90,7 @@ class Display:
             self._progress.stop()
 
     def start_stage(self, stage: str, title: str, rows: int, epochs: int) -> None:
-        self._title, self._rows, self._epochs, self._epoch = title, rows, epochs, 1
+        self._title, self._epochs = title, epochs
         self._status = f"epoch 1/{epochs}"
         if self._progress:
             self._task = self._progress.add_task(title, total=rows * epochs, status=self._status)
@@ -110,7 +114,8 @@ class Display:
             following = min(record.epoch + 1, self._epochs)
             self._status = f"epoch {following}/{self._epochs}  {figures}"
             self._progress.update(self._task, status=self._status)
-        else:
+        elif record.epoch in (1, self._epochs) or time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
+            self._noted = time.monotonic()
             remaining = record.seconds * (self._epochs - record.epoch)
             note(f"{self._title}  epoch {record.epoch}/{self._epochs}  {figures}  {remaining:.0f} s left")
 
