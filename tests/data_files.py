@@ -1,0 +1,66 @@
+"""What the tests of stackae.data share: ways to write files, to damage them, and to read the sentence of an error."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from stackae.data.idx import DTYPES
+from stackae.errors import DataError
+
+REPO = Path(__file__).parents[1]
+TEST_DATA = Path(os.environ.get("STACKAE_TEST_DATA", REPO.parent / "shared" / "data"))
+laws = settings(
+    max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+needs_data = pytest.mark.skipif(
+    not (TEST_DATA / "MNIST" / "raw").is_dir(), reason=f"no MNIST under {TEST_DATA}; set STACKAE_TEST_DATA"
+)
+finite = st.floats(-1e6, 1e6, width=32)
+matrices = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=finite)
+
+
+def message(load: object, *arguments: object, error: type[Exception] = DataError) -> str:
+    with pytest.raises(error) as caught:
+        load(*arguments)  # type: ignore[operator]
+    return str(caught.value)
+
+
+def write(path: Path, content: bytes | str) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def variants(content: bytes) -> list[bytes]:
+    """Every truncation, and every byte flipped in two ways."""
+    cut = [content[:end] for end in range(len(content))]
+    flipped = [
+        content[:place] + bytes([content[place] ^ bits]) + content[place + 1 :]
+        for place in range(len(content))
+        for bits in (0x01, 0xFF)
+    ]
+    return cut + flipped
+
+
+def idx_bytes(array: np.ndarray, code: int = 0x08) -> bytes:
+    header = struct.pack(f">4B{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+    return header + array.astype(DTYPES[code]).tobytes()
+
+
+def write_idx_folder(root: Path, count: int = 6, labels: np.ndarray | None = None) -> Path:
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    images = np.arange(count * 6, dtype=np.uint8).reshape(count, 2, 3)
+    labels = np.arange(count) % 10 if labels is None else labels
+    for part in ("train", "t10k"):
+        write(raw / f"{part}-images-idx3-ubyte", idx_bytes(images))
+        write(raw / f"{part}-labels-idx1-ubyte.gz", gzip.compress(idx_bytes(labels)))
+    return raw

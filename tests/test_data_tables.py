@@ -1,0 +1,218 @@
+"""CSV files and the named sets: every bad cell is named."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import types
+import urllib.error
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_files import (
+    TEST_DATA,
+    laws,
+    matrices,
+    message,
+    needs_data,
+    write,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stackae.config import DataConfig
+from stackae.data import Source, load_source
+from stackae.data.csv import load_csv
+from stackae.data.source import checked
+from stackae.errors import DataError, SetupError
+
+# ---- CSV
+
+
+@laws
+@given(matrices, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.integers(0, 2))
+def test_csv_round_trip(tmp_path: Path, x: np.ndarray, end: str, mark: bool, blank: int) -> None:
+    names = [f"c{column}" for column in range(x.shape[1])]
+    lines = [",".join(names), *(",".join(repr(float(cell)) for cell in row) for row in x)]
+    content = (b"\xef\xbb\xbf" if mark else b"") + end.join(lines).encode() + end.encode() * blank
+    source = checked(load_csv(write(tmp_path / "a.csv", content)))
+    assert source.column_names == tuple(names) and source.y is None and source.classes == ()
+    np.testing.assert_array_equal(source.x, x)
+
+
+def test_csv_target(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'age, "kind",w\n1,cat,2\n"3",,4\n5, dog,6\n7,cat,1e1\n')
+    with pytest.raises(DataError):
+        load_csv(path, "kind")  # a quote after a blank is no quote
+    path = write(tmp_path / "a.csv", 'age,"kind",w\n1,cat,2\n"3",,4\n5, dog,6\n7,cät_1, 1e1\n')
+    source = checked(load_csv(path, "kind"))
+    assert source.classes == ("cat", "cät_1", "dog") and source.column_names == ("age", "w")
+    assert source.y is not None and source.y.tolist() == [0, -1, 2, 1]
+    np.testing.assert_array_equal(source.x, [[1, 2], [3, 4], [5, 6], [7, 10]])
+
+
+def test_csv_numeric_target_is_sorted_by_value(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a,y\n0,10\n0,9\n0,\n0,-1\n0,9.0\n0,9007199254740993\n0,9007199254740992\n")
+    source = load_csv(path, "y")
+    assert source.classes == ("-1", "9", "10", "9007199254740992", "9007199254740993")
+    assert source.y is not None and source.y.tolist() == [2, 1, -1, 0, 1, 4, 3]
+    assert load_csv(write(path, "a,y\n0,10\n0,9\n0,x\n"), "y").classes == ("10", "9", "x")
+    assert load_csv(write(path, "a,y\n0,1\n0,nan\n"), "y").classes == ("1", "nan")
+
+
+BAD_CELLS = {
+    "abc": "'abc' is not a number",
+    "": "'' is not a number",
+    "1_000": "'1_000' is not a number",
+    "\u0661": "'\u0661' is not a number",
+    "0x10": "'0x10' is not a number",
+    "nan": "'nan' is not a finite number",
+    "-Inf": "'-Inf' is not a finite number",
+    "1e300": "'1e300' is too large for a 32-bit number",
+    "1e999": "'1e999' is too large for a 32-bit number",
+    "z" * 50: f"'{'z' * 40}...' is not a number",
+}
+
+
+@pytest.mark.parametrize("cell", BAD_CELLS)
+def test_csv_names_the_bad_cell(tmp_path: Path, cell: str) -> None:
+    path = write(tmp_path / "a.csv", f'id,note,age\n1,x,2\n2,"two\nlines",3\n3,y,{cell}\n4,y,5\n')
+    assert message(load_csv, path, "note") == f"{path}:5: column 'age' (3): {BAD_CELLS[cell]}"
+
+
+@laws
+@given(matrices, st.data())
+def test_csv_finds_every_bad_cell(tmp_path: Path, x: np.ndarray, data: st.DataObject) -> None:
+    cells = [[repr(float(cell)) for cell in row] for row in x]
+    places = st.tuples(st.integers(0, x.shape[0] - 1), st.integers(0, x.shape[1] - 1))
+    bad = sorted(data.draw(st.sets(places, min_size=1)))
+    for row, column in bad:
+        cells[row][column] = "?"
+    header = ",".join(f"c{column}" for column in range(x.shape[1]))
+    path = write(tmp_path / "a.csv", "\n".join([header, *map(",".join, cells)]))
+    expected = [f"{path}:{row + 2}: column 'c{column}' ({column + 1}): '?' is not a number" for row, column in bad]
+    if len(bad) > 10:
+        expected = [*expected[:10], f"{len(bad)} problems in all, the first 10 are shown"]
+    assert message(load_csv, path) == "\n".join(expected)
+
+
+def test_csv_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+
+    def of(content: bytes | str, target: str | None = None) -> str:
+        return message(load_csv, write(path, content), target)
+
+    assert of("a,b\n1,2\n1\n1,2,3\n") == (
+        f"{path}:3: expected 2 cells as in the header, got 1\n{path}:4: expected 2 cells as in the header, got 3"
+    )
+    assert of("a\n1\n\n2\n") == f"{path}:3: expected 1 cells as in the header, got 0"
+    assert "header line that names the columns, got an empty file" in of("")
+    assert "header line that names the columns, got an empty line" in of("\n1,2\n")
+    assert "header line that names the columns, got numbers (1, 2.5)" in of("1,2.5\n3,4\n")
+    assert "expected rows of numbers below the header line, got none" in of("a,b\n")
+    assert "expected a name of its own for each column, got 'a' twice" in of("a,b, a\n1,2,3\n")
+    assert "besides the target 'a', got none" in of("a\n1\n", "a")
+    missing = of("age,label\n1,2\n", "lable")
+    assert "a column named 'lable' for the target, got columns age, label; did you mean 'label'?" in missing
+    wide = ",".join(f"c{column}" for column in range(30))
+    assert "c19 and 10 more; name one of them" in of(wide + "\n", "zzz")
+    assert "expected UTF-8 text, got byte 0xff; save it as UTF-8" in of(b"a,b\n1,2\n\xff,1\n")
+    assert f"{path}:3: expected comma-separated cells, got" in of('a,b\n1,2\n"3,4\n')
+
+
+# ---- digits and torchvision
+
+
+def test_digits() -> None:
+    source = load_source(DataConfig(data="digits"))
+    assert source.x.shape == (1797, 784) and source.x.dtype == np.uint8 and source.image_shape == (28, 28)
+    assert source.x.min() == 0 and source.x.max() == 255 and source.x_test is None
+    assert source.y is not None and np.bincount(source.y).sum() == 1797 and len(source.classes) == 10
+    again = load_source(DataConfig(data="digits"))
+    np.testing.assert_array_equal(source.x, again.x)
+
+
+class FakeImages:
+    """A set as torchvision has them: train or test part, downloaded on request."""
+
+    images: object = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
+    failure: Exception | None = None
+
+    def __init__(self, root: str, train: bool = True, download: bool = False) -> None:
+        if self.failure is not None:
+            raise self.failure
+        assert download and root
+        self.data = self.images if train else self.images[:2]  # type: ignore[index]
+        self.targets = [0, 1, 2, 1, 0] if train else [2, 0]
+        self.classes = ["plane", "car", "bird"]
+
+
+class FakeSplits:
+    """As SVHN: a split, channels before height, labels instead of targets, no class names."""
+
+    def __init__(self, root: str, split: str = "train", download: bool = False) -> None:
+        count = {"train": 5, "test": 2}[split]
+        self.data = np.arange(count * 48).reshape(count, 3, 4, 4).astype(np.uint8)
+        self.labels = np.arange(count)
+
+
+def vision(name: str, root: Path) -> Source:
+    return load_source(DataConfig(data=f"torchvision:{name}", data_root=str(root)))
+
+
+def test_vision_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    monkeypatch.setattr(datasets, "FakeImages", FakeImages, raising=False)
+    monkeypatch.setattr(datasets, "FakeSplits", FakeSplits, raising=False)
+    source = vision("FakeImages", tmp_path)
+    assert source.x.shape == (5, 48) and source.image_shape == (4, 4, 3) and source.classes[1] == "car"
+    assert source.y_test is not None and source.y_test.tolist() == [2, 0]
+    source = vision("FakeSplits", tmp_path)
+    assert source.image_shape == (4, 4, 3) and source.classes == ("0", "1", "2", "3", "4")
+    np.testing.assert_array_equal(source.x[0].reshape(4, 4, 3)[..., 1].ravel(), np.arange(16, 32))
+    monkeypatch.setattr(FakeImages, "images", torch.ones(5, 4, 4, dtype=torch.uint8))
+    assert vision("FakeImages", tmp_path).image_shape == (4, 4)
+
+
+def test_vision_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    monkeypatch.setattr(datasets, "FakeImages", FakeImages, raising=False)
+    assert "got 'mnist'; did you mean 'MNIST'?" in message(vision, "mnist", tmp_path)
+    assert "got 'CIFAR1O'; did you mean 'CIFAR10'?" in message(vision, "CIFAR1O", tmp_path)
+    assert "expected a set that can be downloaded" in message(vision, "FakeData", tmp_path)
+    monkeypatch.setattr(FakeImages, "images", np.zeros(5))
+    assert "expected images of one size in .data, got shape (5,)" in message(vision, "FakeImages", tmp_path)
+    for failure in (urllib.error.URLError("no network"), RuntimeError("no network"), ConnectionError("no network")):
+        monkeypatch.setattr(FakeImages, "failure", failure)
+        text = message(vision, "FakeImages", tmp_path)
+        assert f"expected the train part under {tmp_path} or a download of it, got" in text and "no network" in text
+    monkeypatch.setattr(FakeImages, "failure", ModuleNotFoundError("No module named 'scipy'"))
+    text = message(vision, "FakeImages", tmp_path, error=SetupError)
+    assert "expected what torchvision needs to read it, got No module named 'scipy'; install it" in text
+
+
+def test_vision_without_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+    monkeypatch.delitem(sys.modules, "torchvision.datasets", raising=False)
+    assert "pip install torchvision, in the build that matches" in message(vision, "MNIST", tmp_path, error=SetupError)
+
+
+@needs_data
+def test_vision_reads_a_downloaded_mnist_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchvision.datasets")
+
+    def no_network(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (TEST_DATA / "MNIST" / "raw").glob("*-ubyte.gz"):  # torchvision insists on its own .gz by MD5
+        write(raw / path.stem, gzip.decompress(path.read_bytes()))
+    ours = load_source(DataConfig(data="mnist", data_root=str(TEST_DATA)))
+    theirs = vision("MNIST", tmp_path)
+    np.testing.assert_array_equal(ours.x, theirs.x)
+    np.testing.assert_array_equal(ours.y, theirs.y)
+    assert "no network" in message(vision, "KMNIST", tmp_path)
