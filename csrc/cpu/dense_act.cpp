@@ -114,8 +114,8 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
   const int64_t rows = x.size(0), columns = weight.size(0), depth = x.size(1);
   Tensor y = at::empty({rows, columns}, x.options());
   Tensor pre = at::empty(keeps_preactivation(activation) ? y.sizes() : at::IntArrayRef{0}, x.options());
-  const bool by_tile = brgemm_serves(x.scalar_type()) && depth > 0;
-  const Tensor input = by_tile ? x.contiguous() : x, packed = by_tile ? row_major(weight.t()) : weight.t();
+  const bool by_tile = brgemm_pays(x, weight.t());
+  const Tensor input = by_tile ? row_major(x) : x, packed = by_tile ? row_major(weight.t()) : weight.t();
   if (!by_tile) at::mm_out(y, x, packed);
   if (!by_tile && activation == Activation::linear && !bias.has_value()) return {y, pre};
   const Tensor bias_row = bias.has_value() ? bias->contiguous() : at::zeros({columns}, x.options());

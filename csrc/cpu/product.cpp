@@ -11,6 +11,7 @@
 namespace stackae {
 namespace {
 
+constexpr int64_t fewest_rows = 32;
 constexpr int64_t depth_at_once = 1024;  // rows of b that a tile reads before it goes on: 1 MB of a 256-wide panel
 
 bool probe_brgemm() {
@@ -37,6 +38,11 @@ bool probe_brgemm() {
 bool brgemm_serves(at::ScalarType type) {
   static const bool available = probe_brgemm();
   return available && type == at::kFloat;
+}
+
+bool brgemm_pays(const at::Tensor& a, const at::Tensor& b) {
+  const bool empty = a.numel() == 0 || b.numel() == 0;
+  return brgemm_serves(a.scalar_type()) && !empty && (b.is_contiguous() || a.size(0) >= fewest_rows);
 }
 
 void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t n, const Tile& tile) {
@@ -66,7 +72,7 @@ at::Tensor row_major(const at::Tensor& t) {
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
-  if (!brgemm_serves(a.scalar_type()) || m == 0 || k == 0 || n == 0) return at::mm(a, b);
+  if (!brgemm_pays(a, b)) return at::mm(a, b);
   const at::Tensor a_rows = row_major(a), b_rows = row_major(b);
   at::Tensor out = at::empty({m, n}, a.options());
   const auto *const a_data = a_rows.const_data_ptr<float>(), *const b_data = b_rows.const_data_ptr<float>();

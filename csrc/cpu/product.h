@@ -11,8 +11,12 @@
 
 namespace stackae {
 
-// Whether brgemm computes products of this type here.
+// Whether brgemm computes products of this type on this processor.
 bool brgemm_serves(at::ScalarType type);
+
+// Whether brgemm is to compute a b for a (m, k), b (k, n): it wants b in row-major order, and a copy of a transposed b
+// costs what about twenty rows of a save.
+bool brgemm_pays(const at::Tensor& a, const at::Tensor& b);
 
 // The tile of a b into out; a (m, k), b (k, n), out (m, n), float32, row-major, none of them empty.
 void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t n, const Tile& tile);
