@@ -144,8 +144,8 @@ def test_encode_writes_the_codes_of_the_scaled_rows(trained: Shell, weights: str
 def test_encode_means_the_top_and_other_data_when_told(trained: Shell) -> None:
     np.save(trained.folder / "three.npy", np.load(trained.folder / "unlabelled.npy")[:3])
     trained.does("encode", "--data", "three.npy", "--out", "codes.npy")
-    np.testing.assert_array_equal(
-        np.load(trained.folder / "codes.npy"), expected_codes(trained, "pretrained", len(SIZES) - 1)[:3]
+    np.testing.assert_allclose(  # another batch size may be summed in another order
+        np.load(trained.folder / "codes.npy"), expected_codes(trained, "pretrained", len(SIZES) - 1)[:3], rtol=1e-6
     )
 
 
