@@ -1,7 +1,7 @@
 """What pretraining is worth with the default settings: test accuracy after fine-tuning, pretrained against random.
 
     python -m benchmarks.pretraining [--data mnist --data-root DIR]
-        [--seeds N] [--set NAME=VALUE ...] [--tune NAME=VALUE ...]
+        [--seeds N] [--first-seed N] [--set NAME=VALUE ...] [--tune NAME=VALUE ...]
 
 Both sides get the same data, fine-tuning and seeds; only the weights that fine-tuning starts from differ.
 """
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--layers", default="784,300,150")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of pretraining")
     parser.add_argument("--tune", nargs="*", default=[], metavar="NAME=VALUE", help="settings of fine-tuning")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -49,7 +50,7 @@ def main() -> None:
     tuning = dict(item.split("=", 1) for item in asked.tune)
     dataset = load_data(DataConfig(data=asked.data, data_root=asked.data_root))
     results: dict[str, list[float]] = {"pretrained": [], "random": []}
-    for seed in range(asked.seeds):
+    for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         started = time.perf_counter()
         config = PretrainConfig.from_options(asked.layers, **options, seed=seed)
         stack = pretrain_stack(dataset.train.x, config, validation=dataset.validation.x).stack
@@ -65,7 +66,10 @@ def main() -> None:
     print(f"pretraining is worth {means['pretrained'] - means['random']:+.3f} points on {dataset.name}")
     if asked.json:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps({"data": dataset.name, **results, "means": means}, indent=1) + "\n")
+        asked.json.write_text(
+            json.dumps({"data": dataset.name, "first_seed": asked.first_seed, **results, "means": means}, indent=1)
+            + "\n"
+        )
 
 
 if __name__ == "__main__":
