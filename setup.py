@@ -1,6 +1,7 @@
 """Builds stackae._C: CPU always, CUDA where torch was built for it and a toolkit is at hand.
 
 STACKAE_CUDA=auto (default), 0 or 1 decides about CUDA; TORCH_CUDA_ARCH_LIST names the architectures.
+STACKAE_SANITIZE=0 (default) or 1: with AddressSanitizer and UndefinedBehaviorSanitizer, as `make sanitize` builds it.
 """
 
 import importlib.util
@@ -27,6 +28,15 @@ CXX_FLAGS = [
     "-fvisibility=hidden",
     "-Wall",
 ]
+SANITIZERS = "-fsanitize=address,undefined"
+SANITIZED_FLAGS = [
+    SANITIZERS,
+    "-fno-sanitize-recover=all",
+    "-fno-wrapv",  # Python's own flags hold -fwrapv, which would define signed overflow instead of reporting it
+    "-fno-omit-frame-pointer",
+    "-g1",
+    "-D_GLIBCXX_ASSERTIONS",
+]
 NVCC_FLAGS = ["-O3", "-std=c++20", "--extended-lambda", "--expt-relaxed-constexpr", "-Werror=all-warnings"]
 
 
@@ -49,6 +59,13 @@ def toolkit_root() -> str | None:
         probe.write_text("__global__ void probe() {}\n")
         found = re.search(r"TOP=(.+)", output_of(nvcc, "--dryrun", "-c", str(probe), "-o", os.devnull))
     return str(Path(found.group(1).strip()).resolve()) if found else None
+
+
+def sanitizing() -> bool:
+    wish = os.environ.get("STACKAE_SANITIZE", "0")
+    if wish not in ("0", "1"):
+        sys.exit(f"STACKAE_SANITIZE: expected 0 or 1, got {wish!r}")
+    return wish == "1"
 
 
 def cuda_home() -> str | None:
@@ -90,14 +107,14 @@ def pip_cuda_includes() -> list[str]:
     return [str(path) for root in roots or [] for path in sorted(Path(root).glob("cu*/include"))]
 
 
-def write_build_info(home: str | None) -> Path:
+def write_build_info(home: str | None, flags: list[str], folder: Path) -> Path:
     """The header from which build_info() answers; rewritten only when it changes."""
     compiler = output_of(os.environ.get("CXX", "g++"), "--version").splitlines() or ["unknown"]
     revision = output_of("git", "rev-parse", "--short=12", "HEAD")
     dirty = "+" if revision and output_of("git", "status", "--porcelain", "--untracked-files=no") else ""
     values = {
         "COMPILER": compiler[0],
-        "FLAGS": " ".join(CXX_FLAGS),
+        "FLAGS": " ".join(flags),
         "CPU_LEVELS": CPU_LEVELS,
         "TORCH": torch.__version__,
         "CUDA_VERSION": (torch.version.cuda or "") if home else "none",
@@ -105,11 +122,11 @@ def write_build_info(home: str | None) -> Path:
         "GIT_REVISION": (revision + dirty) or "unknown",
     }
     text = "#pragma once\n" + "".join(f'#define STACKAE_{name} "{value}"\n' for name, value in values.items())
-    header = ROOT / "build" / "generated" / "build_info.h"
-    header.parent.mkdir(parents=True, exist_ok=True)
+    header = folder / "build_info.h"
+    folder.mkdir(parents=True, exist_ok=True)
     if not header.exists() or header.read_text() != text:
         header.write_text(text)
-    return header.parent
+    return folder
 
 
 def extension(home: str | None):
@@ -119,12 +136,16 @@ def extension(home: str | None):
             os.environ["TORCH_CUDA_ARCH_LIST"] = default_architectures()
     from torch.utils.cpp_extension import CppExtension, CUDAExtension
 
+    sanitize = sanitizing()
+    flags = CXX_FLAGS + (SANITIZED_FLAGS if sanitize else [])
+    generated = write_build_info(home, flags, ROOT / "build" / ("generated-sanitized" if sanitize else "generated"))
     sources = [*ROOT.glob("csrc/*.cpp"), *ROOT.glob("csrc/cpu/*.cpp"), *(ROOT.glob("csrc/cuda/*.cu") if home else ())]
     return (CUDAExtension if home else CppExtension)(
         name="stackae._C",
         sources=sorted(str(path.relative_to(ROOT)) for path in sources),
-        include_dirs=[str(write_build_info(home)), *([f"{home}/include", *pip_cuda_includes()] if home else [])],
-        extra_compile_args={"cxx": CXX_FLAGS, "nvcc": NVCC_FLAGS},
+        include_dirs=[str(generated), *([f"{home}/include", *pip_cuda_includes()] if home else [])],
+        extra_compile_args={"cxx": flags, "nvcc": NVCC_FLAGS},
+        extra_link_args=[SANITIZERS] if sanitize else [],
     )
 
 

@@ -9,9 +9,7 @@ floor: time of the bare matrix products (torch.mm with out=) / time of the fused
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import BATCHES, CODE_WIDTHS, DENSE, DenseCase
+from benchmarks.machine import machine
 from benchmarks.timing import AGAIN, Comparison, compare
 from stackae import ops, reference
 
@@ -107,25 +106,6 @@ def show(entry: dict[str, Any]) -> None:
     interrupted = "" if all(result["clean"] for result in entry["detail"].values()) else " interrupted"
     cells.append(f"[{entry['noise'][0]:4.2f}, {entry['noise'][1]:4.2f}]{interrupted}")
     print(" | ".join(cells), flush=True)
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    cpu = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
-    return {
-        "date": datetime.date.today().isoformat(),
-        "torch": torch.__version__,
-        "cpu": cpu,
-        "cores": torch.get_num_threads() if device.type == "cpu" else None,
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "python": platform.python_version(),
-        "build": ops.build_info(),
-        "precision": "float32" if device.type == "cpu" else f"float32, {torch.get_float32_matmul_precision()}",
-    }
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from stackae.data import Rows
     from stackae.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -78,7 +79,7 @@ def _encoder(run: Run, weights: str, number: int, engine: str) -> Callable[[Tens
     return lambda x: model.encode(x, number)
 
 
-def write_codes(path: Path, encode: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, ...]:
+def write_codes(path: Path, encode: Callable[[Tensor], Tensor], x: Rows) -> tuple[int, ...]:
     """Writes encode(x) as .npy, whole or not at all, and returns its shape."""
     import numpy as np
 

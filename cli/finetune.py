@@ -47,6 +47,7 @@ def command(
     patience: o.Patience = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
+    precision: o.Precision = None,
     device: o.Device = None,
     run: o.RunFolder = None,
     config: o.Config = None,
@@ -95,14 +96,15 @@ def _settings(run: Run, params: dict[str, Any], config: Path | None) -> Finetune
 
 
 def _summary(dataset: Dataset, settings: FinetuneConfig) -> str:
-    from stackae.engine import choose_device, choose_engine
+    from stackae.engine import choose_device, choose_step
 
     y = dataset.train.y
     labelled = 0 if y is None else int((y >= 0).sum())
-    engine = choose_engine(settings.engine)
+    device = choose_device(settings.device)
+    step = choose_step(settings.engine, device, settings.precision)
     return (
         f"data     {dataset.name}: {labelled:,} labelled training rows, {len(dataset.classes)} classes\n"
-        f"engine   {engine.name} ({engine.reason}) on {choose_device(settings.device)}"
+        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason})"
     )
 
 

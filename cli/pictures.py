@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stackae.data import Dataset
+    from stackae.data import Dataset, Rows
     from stackae.runs import Run
     from stackae.stack import StackedAutoencoder
 
@@ -39,7 +39,7 @@ def draw_curves(run: Run) -> None:
 
 
 def example_rows(
-    run: Run, stack: StackedAutoencoder, x: Tensor, y: Tensor | None, count: int, layer: int | None = None
+    run: Run, stack: StackedAutoencoder, x: Rows, y: Tensor | None, count: int, layer: int | None = None
 ) -> list[tuple[str, Tensor]]:
     """Originals, their reconstructions through each layer (or the one named), and for a denoising first layer a
     corrupted input with what is restored from it. All in the units of the data before scaling."""
@@ -53,7 +53,7 @@ def example_rows(
     levels = range(1, len(stack.autoencoders) + 1) if layer is None else [layer]
     first = run.pretrain_config.layers[0].corruption
     noise = Corruption(first.kind, first.level, float(x.min()), float(x.max()))
-    noisy = noise(rows, seed=run.pretrain_config.seed, layer=1, step=0)
+    noisy = noise(rows, stack.autoencoders[0].encoder.engine, seed=run.pretrain_config.seed, layer=1, step=0)
     with torch.no_grad():
         named = [("original", rows)]
         named += [(f"layer {level}", stack.reconstruct(rows, level)) for level in levels]

@@ -50,7 +50,7 @@ def command(
             "--corruption", "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input.", o.LAYERS, "masking:0.3"
         ),
     ] = None,
-    sparsity: Annotated[o.Text, option("--sparsity", "none or kl:RHO:WEIGHT, on the code.", o.LAYERS, "none")] = None,
+    sparsity: Annotated[o.Text, option("--sparsity", "none, kl:RHO:WEIGHT or l1:WEIGHT, on the code.", o.LAYERS, "none")] = None,
     weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "1e-5")] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.003")] = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 16, more for few rows")] = None,
@@ -71,6 +71,7 @@ def command(
     patience: o.Patience = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
+    precision: o.Precision = None,
     device: o.Device = None,
     run: Annotated[
         Path | None, option("--run", "Folder to write.", o.OUTPUT, "runs/<time>-<data>-<layers>", metavar="DIR")
@@ -122,23 +123,23 @@ def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, 
 def _prepare(data_config: DataConfig, config: PretrainConfig) -> tuple[Dataset, PretrainConfig]:
     """The data and the settled configuration; whatever cannot work is refused here, before anything is written."""
     from stackae.data import load_data
-    from stackae.engine import choose_device, choose_engine
+    from stackae.engine import choose_device, choose_step
     from stackae.pretrain import settle
 
-    choose_device(config.device)
-    choose_engine(config.engine)
+    choose_step(config.engine, choose_device(config.device), config.precision)
     dataset = load_data(data_config)
     return dataset, settle(config, dataset.train.x)
 
 
 def _summary(config: PretrainConfig, dataset: Dataset) -> str:
-    from stackae.engine import choose_device, choose_engine
+    from stackae.engine import choose_device, choose_step
 
-    engine = choose_engine(config.engine)
+    device = choose_device(config.device)
+    step = choose_step(config.engine, device, config.precision)
     return (
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
-        f"engine   {engine.name} ({engine.reason}) on {choose_device(config.device)}"
+        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason})"
     )
 
 
@@ -157,7 +158,7 @@ def _show_plan(config: PretrainConfig, dataset: Dataset, as_json: bool) -> None:
                 "corruption": layer.corruption.model_dump(),
                 "sparsity": layer.sparsity.model_dump(),
                 "parameters": n * m * (1 if layer.tied else 2) + n + m,
-                "input_bytes": len(dataset.train.x) * n * 4,
+                "input_bytes": dataset.train.x.nbytes if number == 1 else len(dataset.train.x) * n * 4,
                 "steps": -(-len(dataset.train.x) // config.batch_size) * int(layer.max_epochs),
             }
         )

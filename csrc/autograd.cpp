@@ -145,6 +145,37 @@ class SparsityKl : public torch::autograd::Function<SparsityKl> {
   }
 };
 
+Tensor call_corrupt(const Tensor& x, std::string_view kind, double level, double low, double high, int64_t seed,
+                    int64_t layer, int64_t step) {
+  static auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("stackae::corrupt", "")
+          .typed<Tensor(const Tensor&, std::string_view, double, double, double, int64_t, int64_t, int64_t)>();
+  return op.call(x, kind, level, low, high, seed, layer, step);
+}
+
+class Corrupt : public torch::autograd::Function<Corrupt> {
+ public:
+  static Variable forward(AutogradContext* ctx, const Variable& x, const std::string& kind, double level, double low,
+                          double high, int64_t seed, int64_t layer, int64_t step) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    ctx->saved_data["kind"] = kind;
+    ctx->saved_data["level"] = level;
+    ctx->saved_data["draw"] = std::vector<int64_t>{seed, layer, step};
+    return call_corrupt(x, kind, level, low, high, seed, layer, step);
+  }
+
+  // An entry that noise replaced has no gradient, any other has slope 1: the gradient is corrupted alike, with zeros.
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const auto& kind = ctx->saved_data["kind"].toStringRef();
+    const auto draw = ctx->saved_data["draw"].toIntVector();
+    const double level = kind == "gaussian" ? 0 : ctx->saved_data["level"].toDouble();
+    variable_list result(8);
+    if (gradients[0].defined()) result[0] = call_corrupt(gradients[0], kind, level, 0, 0, draw[0], draw[1], draw[2]);
+    return result;
+  }
+};
+
 // Without a graph to build, the bookkeeping of a differentiable function is overhead.
 bool wants_graph(std::initializer_list<Tensor> inputs) {
   return at::GradMode::is_enabled() &&
@@ -170,6 +201,15 @@ std::tuple<Tensor, Tensor> sparsity_kl_forward_autograd(const Tensor& h, double 
   return {result[0], result[1]};
 }
 
+Tensor corrupt_autograd(const Tensor& x, std::string_view kind, double level, double low, double high, int64_t seed,
+                        int64_t layer, int64_t step) {
+  if (!wants_graph({x})) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return call_corrupt(x, kind, level, low, high, seed, layer, step);
+  }
+  return Corrupt::apply(x, std::string(kind), level, low, high, seed, layer, step);
+}
+
 // The public ops: the first result of the op that also returns what backward keeps.
 Tensor dense_act(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                  std::string_view activation) {
@@ -183,6 +223,7 @@ Tensor sparsity_kl(const Tensor& h, double rho) { return std::get<0>(call_kl_for
 TORCH_LIBRARY_IMPL(stackae, Autograd, m) {
   m.impl("dense_act_forward", dense_act_forward_autograd);
   m.impl("sparsity_kl_forward", sparsity_kl_forward_autograd);
+  m.impl("corrupt", corrupt_autograd);
 }
 
 TORCH_LIBRARY_IMPL(stackae, CompositeImplicitAutograd, m) {

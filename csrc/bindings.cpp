@@ -1,9 +1,12 @@
 // Every op's schema, and the Python module that loads them and tells how it was built.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <torch/csrc/utils/pybind.h>
 #include <torch/library.h>
 
 #include "build_info.h"  // written by setup.py
 #include "cpu/product.h"
+#include "cpu/train_step.h"
 
 namespace py = pybind11;
 
@@ -18,13 +21,18 @@ const char* active_cpu_level() {
   return "default";
 }
 
+std::optional<std::string> products(bool half) {
+  if (stackae::brgemm_serves(half ? at::kBFloat16 : at::kFloat)) return "oneDNN brgemm";
+  return half ? std::nullopt : std::optional<std::string>("ATen");
+}
+
 py::dict build_info() {
   py::dict info;
   info["compiler"] = STACKAE_COMPILER;
   info["flags"] = STACKAE_FLAGS;
   info["cpu_levels"] = STACKAE_CPU_LEVELS;
   info["cpu_level_in_use"] = active_cpu_level();
-  info["cpu_products"] = stackae::brgemm_serves(at::kFloat) ? "oneDNN brgemm (float32), ATen" : "ATen";
+  info["cpu_products"] = "float32: " + *products(false) + ", bfloat16: " + products(true).value_or("none");
   info["torch"] = STACKAE_TORCH;
   info["cuda"] = STACKAE_CUDA_VERSION;
   info["cuda_architectures"] = STACKAE_CUDA_ARCHITECTURES;
@@ -42,12 +50,87 @@ TORCH_LIBRARY(stackae, m) {
       "dense_act_backward(Tensor grad_y, Tensor kept, Tensor x, Tensor weight, str activation, bool input_gradient, "
       "bool weight_gradient) -> (Tensor grad_x, Tensor grad_weight, Tensor grad_bias)",
       tags);
+  m.def("corrupt(Tensor x, str kind, float level, float low, float high, int seed, int layer, int step) -> Tensor",
+        tags);
   m.def("sparsity_kl(Tensor h, float rho) -> Tensor", tags);
   m.def("sparsity_kl_forward(Tensor h, float rho) -> (Tensor penalty, Tensor means)", tags);
   m.def("sparsity_kl_backward(Tensor grad_penalty, Tensor h, Tensor means, float rho) -> Tensor", tags);
 }
 
+namespace {
+
+using stackae::Objective;
+using stackae::Update;
+
+template <typename Enum>
+Enum named(const char* what, const std::string& name, std::initializer_list<std::pair<const char*, Enum>> known) {
+  std::string names;
+  for (const auto& [each, value] : known) {
+    if (name == each) return value;
+    names += (names.empty() ? "" : ", ") + std::string(each);
+  }
+  TORCH_CHECK_VALUE(false, what, ": expected one of ", names, ", got '", name, "'");
+}
+
+std::vector<stackae::DenseLayer> layers_of(
+    const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& given) {
+  std::vector<stackae::DenseLayer> layers;
+  for (const auto& [weight, bias, activation, tied_to] : given)
+    layers.push_back({weight.value_or(at::Tensor()), bias, stackae::parse_activation(activation), tied_to});
+  return layers;
+}
+
+void bind_step(py::module_& m) {
+  using stackae::Loss;
+  using stackae::Rule;
+  py::class_<Objective>(m, "Objective")
+      .def(py::init([](const std::string& loss, double target, double weight, double l1) {
+             const auto kind = named<Loss>("loss", loss,
+                                           {{"mse", Loss::squared_error},
+                                            {"bce", Loss::binary_cross_entropy},
+                                            {"cross_entropy", Loss::cross_entropy}});
+             return Objective{kind, target, weight, l1};
+           }),
+           py::kw_only(), py::arg("loss"), py::arg("sparsity_target") = 0.05, py::arg("sparsity_weight") = 0.0,
+           py::arg("l1_weight") = 0.0);
+  py::class_<Update>(m, "Update")
+      .def(py::init([](const std::string& rule, double weight_decay, double momentum) {
+             Update update{
+                 named<Rule>("rule", rule, {{"sgd", Rule::sgd}, {"adam", Rule::adam}, {"adamw", Rule::adamw}})};
+             update.weight_decay = weight_decay;
+             update.momentum = momentum;
+             return update;
+           }),
+           py::kw_only(), py::arg("rule"), py::arg("weight_decay"), py::arg("momentum"));
+  py::class_<stackae::Corruption>(m, "Corruption").def(py::init<const std::string&, double, double, double>());
+  py::class_<stackae::Rows>(m, "Rows").def(
+      py::init([](at::Tensor x, std::optional<at::Tensor> offset, std::optional<at::Tensor> scale,
+                  std::optional<at::Tensor> labels) {
+        const at::Tensor none;
+        return stackae::Rows{x, offset.value_or(none), scale.value_or(none), labels.value_or(none)};
+      }),
+      py::kw_only(), py::arg("x"), py::arg("offset") = py::none(), py::arg("scale") = py::none(),
+      py::arg("labels") = py::none());
+  py::class_<stackae::TrainStep>(m, "TrainStep")
+      .def("advance", &stackae::TrainStep::advance, py::arg("rows"), py::arg("batch_size"), py::arg("step"),
+           py::arg("learning_rates"), py::call_guard<py::gil_scoped_release>());
+  m.def(
+      "cpu_train_step",
+      [](const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& layers,
+         const Objective& objective, const Update& update, const stackae::Corruption& corruption,
+         const stackae::Rows& rows, int64_t seed, int64_t layer, bool half_operands) {
+        return stackae::make_cpu_step(layers_of(layers), objective, update, corruption, rows, {seed, layer},
+                                      half_operands);
+      },
+      py::kw_only(), py::arg("layers"), py::arg("objective"), py::arg("update"), py::arg("corruption"), py::arg("rows"),
+      py::arg("seed"), py::arg("layer"), py::arg("half_operands"));
+}
+
+}  // namespace
+
 PYBIND11_MODULE(_C, m) {
   m.doc() = "stackae's compiled ops; loading this module registers torch.ops.stackae.";
   m.def("build_info", &build_info, "How this extension was built: compiler, flags, CPU levels, CUDA, git revision.");
+  m.def("products", &products, "The library of the fused step's products, None where it has none of that kind.");
+  bind_step(m);
 }

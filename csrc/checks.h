@@ -46,6 +46,13 @@ inline void check_dense_backward(const at::Tensor& grad_y, const at::Tensor& kep
   check_same_kind(x, kept, "x", "kept");
 }
 
+inline void check_corrupt(const at::Tensor& x, int64_t seed, int64_t layer, int64_t step) {
+  check_floating(x, "x");
+  TORCH_CHECK_VALUE(x.dim() == 2, "x: expected shape (batch, n_visible), got ", x.sizes());
+  TORCH_CHECK_VALUE(seed >= 0 && step >= 0, "seed and step: expected numbers of at least 0, got ", seed, " and ", step);
+  TORCH_CHECK_VALUE(layer >= 0 && layer < (1 << 24), "layer: expected 0 to 16777215, got ", layer);
+}
+
 inline void check_sparsity(const at::Tensor& h, double rho) {
   check_floating(h, "h");
   TORCH_CHECK_VALUE(h.dim() == 2 && h.size(0) > 0, "h: expected shape (batch, n_hidden) with at least one row, got ",

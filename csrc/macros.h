@@ -10,3 +10,4 @@
 // Loop bodies must be inlined into the multiversioned function that calls them (cpu/multiversion.h):
 // a call left over would run the baseline code for every CPU level.
 #define STACKAE_INLINE inline __attribute__((always_inline))
+#define STACKAE_LAMBDA_INLINE __attribute__((always_inline))

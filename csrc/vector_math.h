@@ -71,6 +71,16 @@ STACKAE_INLINE T atanh_series(T s) {
     return static_cast<T>(1.0 / (2 * first + 1)) + s * atanh_series<first + 1, last>(s);
 }
 
+// sum over k = first, first + 2, ... up to last of s^((k - first) / 2) / k!; with s = -x^2 the series of sine and
+// cosine
+template <int first, int last, typename T>
+STACKAE_INLINE T alternate_series(T s) {
+  if constexpr (first >= last)
+    return static_cast<T>(inverse_factorial<first>);
+  else
+    return static_cast<T>(inverse_factorial<first>) + s * alternate_series<first + 2, last>(s);
+}
+
 template <typename To, typename From>
 STACKAE_INLINE To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From), "bit_cast needs equal sizes");
@@ -133,6 +143,40 @@ STACKAE_HOST_DEVICE STACKAE_INLINE T log1p_unit(T e) {
 #else
   const T f = e / (T(2) + e);
   return T(2) * f * detail::atanh_series<0, detail::Format<T>::atanh_terms - 1>(f * f);
+#endif
+}
+
+// ln(y) for 0 < y <= 1, y a normal float: y = m 2^e with m near 1, ln m = 2 atanh((m - 1) / (m + 1)).
+STACKAE_HOST_DEVICE STACKAE_INLINE float log_unit(float y) {
+#ifdef __CUDA_ARCH__
+  return ::logf(y);
+#else
+  constexpr int32_t sqrt_half = 0x3f3504f3;  // the bits of 0.70710678
+  const auto bits = detail::bit_cast<int32_t>(y);
+  const int32_t exponent = (bits - sqrt_half) >> 23;
+  const float m = detail::bit_cast<float>(bits - exponent * (1 << 23));
+  const float s = (m - 1.0f) / (m + 1.0f);
+  return static_cast<float>(exponent) * 0.69314718055994531f + 2.0f * s * detail::atanh_series<0, 5>(s * s);
+#endif
+}
+
+STACKAE_HOST_DEVICE STACKAE_INLINE float sqrt_nonnegative(float x) { return ::sqrtf(x); }
+STACKAE_HOST_DEVICE STACKAE_INLINE double sqrt_nonnegative(double x) { return ::sqrt(x); }
+
+// sin and cos of 2 pi u for 0 <= u <= 1: u is within an eighth of a turn of the nearest quarter turn.
+STACKAE_HOST_DEVICE STACKAE_INLINE void sincos_turns(float u, float& sine, float& cosine) {
+#ifdef __CUDA_ARCH__
+  ::sincospif(2.0f * u, &sine, &cosine);
+#else
+  constexpr float two_pi = 6.2831853071795865f;
+  const float shifted = 4.0f * u + detail::Format<float>::round_magic;
+  const float quarters = shifted - detail::Format<float>::round_magic;
+  const auto quarter = detail::bit_cast<int32_t>(shifted);
+  const float angle = two_pi * (u - 0.25f * quarters), square = -angle * angle;
+  const float s = angle * detail::alternate_series<1, 9>(square), c = detail::alternate_series<0, 10>(square);
+  const float first = (quarter & 1) != 0 ? c : s, second = (quarter & 1) != 0 ? s : c;
+  sine = (quarter & 2) != 0 ? -first : first;
+  cosine = ((quarter + 1) & 2) != 0 ? -second : second;
 #endif
 }
 

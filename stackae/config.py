@@ -30,6 +30,7 @@ from stackae.fields import (
     Optimizer,
     OutputActivation,
     Positive,
+    Precision,
     Schedule,
     one_of,
     read_toml,
@@ -65,9 +66,9 @@ class CorruptionConfig(Model):
 
 
 class SparsityConfig(Model):
-    """Sparsity of a layer's code: ``none`` or ``kl:RHO:WEIGHT``."""
+    """Sparsity of a layer's code: ``none``, ``kl:RHO:WEIGHT`` or ``l1:WEIGHT``."""
 
-    kind: Annotated[str, one_of("none", "kl")] = "none"
+    kind: Annotated[str, one_of("none", "kl", "l1")] = "none"
     target: Annotated[float, Field(gt=0, lt=1)] = 0.05
     weight: NonNegative = 0.0
 
@@ -79,13 +80,16 @@ class SparsityConfig(Model):
         kind, _, rest = value.partition(":")
         if kind == "none":
             return _nothing_more(value, rest)
+        if kind == "l1":
+            return {"kind": kind, "weight": _number(rest, "l1:WEIGHT, such as l1:0.001", value)}
         target, _, weight = rest.partition(":")
         form = f"{kind}:RHO:WEIGHT, such as kl:0.05:0.1"
         return {"kind": kind, "target": _number(target, form, value), "weight": _number(weight, form, value)}
 
     @model_serializer
     def _to_text(self) -> str:
-        return "none" if self.kind == "none" else f"{self.kind}:{self.target:g}:{self.weight:g}"
+        forms = {"none": "none", "kl": f"kl:{self.target:g}:{self.weight:g}", "l1": f"l1:{self.weight:g}"}
+        return forms[self.kind]
 
 
 def _nothing_more(whole: str, rest: str) -> dict[str, Any]:
@@ -151,6 +155,7 @@ class TrainingConfig(Model):
     patience: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     engine: Engine = "auto"
+    precision: Precision = "fp32"
     device: Device = "auto"
 
 

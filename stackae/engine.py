@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ class Engine(NamedTuple):
     reason: str
     dense_act: Callable[[Tensor, Tensor, Tensor | None, str], Tensor]
     sparsity_kl: Callable[[Tensor, float], Tensor]
+    corrupt: Callable[[Tensor, str, float, float, float, int, int, int], Tensor]
 
 
 def choose_engine(wish: str = "auto") -> Engine:
@@ -32,14 +34,52 @@ def choose_engine(wish: str = "auto") -> Engine:
     if wish not in ("auto", "fused", "eager"):
         raise ConfigError(f"engine: expected auto, fused or eager, got '{wish}'")
     if wish == "eager":
-        return Engine("eager", "asked for", reference.dense_act, reference.sparsity_kl)
+        return _engine("eager", "asked for", reference)
     try:
         ops = importlib.import_module("stackae.ops")
     except ImportError as error:
         if wish == "fused":
             raise SetupError(str(error)) from error
-        return Engine("eager", "the extension is not built", reference.dense_act, reference.sparsity_kl)
-    return Engine("fused", "asked for" if wish == "fused" else "the extension is built", ops.dense_act, ops.sparsity_kl)
+        return _engine("eager", "the extension is not built", reference)
+    return _engine("fused", "asked for" if wish == "fused" else "the extension is built", ops)
+
+
+def _engine(name: str, reason: str, ops: ModuleType) -> Engine:
+    return Engine(name, reason, ops.dense_act, ops.sparsity_kl, ops.corrupt)
+
+
+class StepChoice(NamedTuple):
+    """Whether a training step runs fused, and why, or through which products."""
+
+    fused: bool
+    reason: str
+
+
+def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> StepChoice:
+    """The fused step where it serves: dense layers on the CPU, by the compiled extension. Elsewhere the eager one.
+
+    Raises:
+        SetupError: ``bf16`` products were asked for and there are none.
+    """
+    chosen = choose_engine(engine)
+    half = precision == "bf16"
+    if chosen.name == "fused" and device.type == "cpu":
+        products = importlib.import_module("stackae.ops").products(half)
+        if half and products is None:
+            raise SetupError(
+                "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "
+                "without; use --precision fp32"
+            )
+        return StepChoice(True, f"{precision}, products by {products}")
+    if half:
+        found = f"--engine {chosen.name} ({chosen.reason})" if chosen.name == "eager" else f"--device {device}"
+        raise SetupError(
+            f"precision bf16: expected the fused step on a CPU, got {found}; use --precision fp32, or --device cpu with "
+            "--engine fused"
+        )
+    if chosen.name == "eager":
+        return StepChoice(False, f"engine eager, {chosen.reason}")
+    return StepChoice(False, f"the fused step runs on the CPU alone, not on {device.type} yet; its ops are fused")
 
 
 def choose_device(wish: str = "auto") -> torch.device:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stackae.classifier import Classifier
 from stackae.data.minibatches import in_order
+from stackae.data.rows import Rows, subset
 from stackae.errors import DataError
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 
@@ -35,7 +36,7 @@ class ReconstructionReport(NamedTuple):
     explained: float
 
 
-def evaluate_classifier(model: Classifier, x: Tensor, y: Tensor | None) -> ClassifierReport:
+def evaluate_classifier(model: Classifier, x: Rows, y: Tensor | None) -> ClassifierReport:
     """x (n, n_visible), y (n,) int64; rows with y = -1 are passed over.
 
     Raises:
@@ -44,7 +45,7 @@ def evaluate_classifier(model: Classifier, x: Tensor, y: Tensor | None) -> Class
     known = y >= 0 if y is not None else torch.zeros(len(x), dtype=torch.bool)
     if y is None or not bool(known.any()):
         raise DataError("labels: expected labelled rows to evaluate a classifier on, got none")
-    x, y = x[known], y[known]
+    x, y = subset(x, known), y[known]
     predicted = in_batches(model.predict, x)
     n_classes = model.layer_sizes[-1]
     confusion = torch.bincount(y * n_classes + predicted, minlength=n_classes**2).view(n_classes, n_classes)
@@ -52,20 +53,28 @@ def evaluate_classifier(model: Classifier, x: Tensor, y: Tensor | None) -> Class
 
 
 @torch.no_grad()
-def evaluate_reconstruction(stack: StackedAutoencoder, x: Tensor) -> list[ReconstructionReport]:
+def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows) -> list[ReconstructionReport]:
     """One report a layer, for x (n, n_visible) with n >= 1."""
     if len(x) == 0:
         raise DataError("data: expected rows to reconstruct, got none")
-    spread = (x - x.mean(0)).double().square().sum().item() / len(x)
+    spread = _spread(x)
     reports = []
     for layer, autoencoder in enumerate(stack.autoencoders, start=1):
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
-            total += (stack.reconstruct(x[part], layer) - x[part]).double().square().sum().item()
+            rows = x[part]
+            total += (stack.reconstruct(rows, layer) - rows).double().square().sum().item()
         error = total / len(x)
         explained = 1 - error / spread if spread > 0 else float(error == 0)
         reports.append(ReconstructionReport(layer, autoencoder.n_hidden, error, error / x.shape[1], explained))
     return reports
+
+
+def _spread(x: Rows) -> float:
+    """‖x − mean row‖², averaged over rows; in float64, so that equal rows give exactly 0."""
+    parts = list(in_order(len(x), ROWS_AT_ONCE))
+    mean = torch.stack([x[part].double().sum(0) for part in parts]).sum(0) / len(x)
+    return sum((x[part].double() - mean).square().sum().item() for part in parts) / len(x)
 
 
 def match_classes(y: Tensor | None, names: tuple[str, ...], classes: tuple[str, ...]) -> Tensor | None:

@@ -11,10 +11,12 @@ from torch.nn import functional as F
 from stackae.autoencoders.dense import Dense
 from stackae.classifier import Classifier
 from stackae.config import FinetuneConfig
-from stackae.data import Part, in_order
-from stackae.engine import choose_device
+from stackae.data import Part, Rows, in_order
+from stackae.data.rows import subset
+from stackae.engine import choose_device, choose_step
 from stackae.errors import DataError
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
+from stackae.training.fused import fused_classification
 from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
@@ -64,16 +66,18 @@ def finetune_classifier(
         trained = Classifier([], model.head)
         x = in_batches(model.encode, x)
         held_out = (in_batches(model.encode, held_out[0]), held_out[1]) if held_out is not None else None
+    objective = ClassificationObjective(trained, x, y)
+    if choose_step(config.engine, device, config.precision).fused:
+        step = fused_classification(objective, config, config.weight_decay)
+    else:
+        step = EagerStep(objective, make_optimizer(trained, config, config.learning_rate, config.weight_decay))
     stage = Stage(
         name="classifier",
         title=f"classifier {'-'.join(map(str, model.layer_sizes))}",
         number=HEAD_NUMBER,
         rows=len(x),
         module=trained,
-        step=EagerStep(
-            ClassificationObjective(trained, x, y),
-            make_optimizer(trained, config, config.learning_rate, config.weight_decay),
-        ),
+        step=step,
         validate=lambda: classification_loss(trained, *held_out) if held_out is not None else None,
         max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
         learning_rate=config.learning_rate,
@@ -81,11 +85,11 @@ def finetune_classifier(
     return FinetuneResult(model, fit(stage, config, listener or Silent()))
 
 
-def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Tensor, Tensor]:
+def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:
     """The rows that have a label, with their labels."""
     labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
     known = labels >= 0
-    x, y = (data.x, labels) if bool(known.all()) else (data.x[known], labels[known])
+    x, y = (data.x, labels) if bool(known.all()) else (subset(data.x, known), labels[known])
     if may_lack:
         return x, y
     if len(y) == 0:
@@ -117,7 +121,7 @@ def _starting_point(stack: StackedAutoencoder, config: FinetuneConfig, n_classes
 
 
 @torch.no_grad()
-def classification_loss(model: Classifier, x: Tensor, y: Tensor) -> Validation:
+def classification_loss(model: Classifier, x: Rows, y: Tensor) -> Validation:
     """Cross-entropy per row and share misclassified; x (n, n_visible), y (n,)."""
     loss = wrong = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):

@@ -10,6 +10,20 @@ from stackae.engine import Engine
 
 
 @dataclass(frozen=True)
+class L1Sparsity:
+    """(λ/B) Σ_i Σ_j |h_ij|: pulls codes towards 0, of any activation.
+
+    Olshausen & Field (1996), Emergence of simple-cell receptive field properties by learning a sparse code.
+    """
+
+    weight: float
+
+    def __call__(self, h: Tensor, activation: str, engine: Engine) -> Tensor:
+        """h: (batch, n_hidden) -> scalar."""
+        return self.weight * h.abs().sum() / max(1, len(h))
+
+
+@dataclass(frozen=True)
 class KlSparsity:
     """β Σ_j KL(ρ ‖ ρ̂_j): pulls each unit's mean activation ρ̂_j over the batch towards the target ρ.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def _image_grid(figure: Figure, images: np.ndarray, shape: tuple[int, ...], colu
     axes.set_axis_off()
 
 
-def pick_examples(x: Tensor, y: Tensor | None, count: int = 10) -> Tensor:
+def pick_examples(x: Sized, y: Tensor | None, count: int = 10) -> Tensor:
     """(count,) indices of rows to show: one of each class in turn where labels are known, else the first ones."""
     if y is None or not bool((y >= 0).any()):
         return torch.arange(min(count, len(x)))

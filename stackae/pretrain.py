@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder
-from stackae.config import LayerConfig, PretrainConfig
+from stackae.config import LayerConfig, PretrainConfig, SparsityConfig
 from stackae.corruption import Corruption
 from stackae.data.minibatches import in_order
-from stackae.engine import choose_device
+from stackae.data.rows import Rows
+from stackae.engine import choose_device, choose_step
 from stackae.errors import ConfigError, DataError
 from stackae.losses import LOSSES
-from stackae.penalties import KlSparsity
+from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
+from stackae.training.fused import fused_reconstruction
 from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
@@ -44,7 +45,7 @@ class PretrainResult(NamedTuple):
     config: PretrainConfig
 
 
-def settle(config: PretrainConfig, x: Tensor) -> PretrainConfig:
+def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
     """The configuration with its ``auto`` values decided from the training rows x (n, n_visible).
 
     An output activation is sigmoid where its targets lie in [0, 1], and linear elsewhere.
@@ -52,7 +53,7 @@ def settle(config: PretrainConfig, x: Tensor) -> PretrainConfig:
     Raises:
         ConfigError: the first width is not that of x, or a decoder cannot reach its targets.
     """
-    if x.dim() != 2 or x.shape[1] != config.n_visible:
+    if len(x.shape) != 2 or x.shape[1] != config.n_visible:
         found = x.shape[-1]
         sizes = ",".join(str(size) for size in (found, *config.layer_sizes[1:]))
         raise ConfigError(
@@ -82,12 +83,12 @@ def _settle_layer(layer: LayerConfig, in_unit: bool, targets: str) -> LayerConfi
 
 
 def pretrain_stack(
-    x: Tensor, config: PretrainConfig, *, validation: Tensor | None = None, listener: Listener | None = None
+    x: Rows, config: PretrainConfig, *, validation: Rows | None = None, listener: Listener | None = None
 ) -> PretrainResult:
     """Trains every layer of the configuration on x, bottom first.
 
     Args:
-        x: (n, n_visible) float32 training rows, scaled.
+        x: (n, n_visible) training rows, scaled float32 or bytes that read as such.
         config: the layers and how to train them.
         validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them the last one stays.
         listener: told of every batch and epoch.
@@ -101,7 +102,7 @@ def pretrain_stack(
 
 
 def pretrain_layers(
-    x: Tensor, config: PretrainConfig, *, validation: Tensor | None = None, listener: Listener | None = None
+    x: Rows, config: PretrainConfig, *, validation: Rows | None = None, listener: Listener | None = None
 ) -> Iterator[TrainedLayer]:
     """The layers of ``pretrain_stack`` one by one, each as soon as it is trained."""
     if len(x) == 0:
@@ -131,22 +132,24 @@ def _train_layer(
     autoencoder: Autoencoder,
     layer: LayerConfig,
     number: int,
-    x: Tensor,
-    held_out: Tensor | None,
+    x: Rows,
+    held_out: Rows | None,
     config: PretrainConfig,
     listener: Listener,
 ) -> list[EpochRecord]:
-    sparsity = layer.sparsity
     objective = ReconstructionObjective(
         autoencoder=autoencoder,
         x=x,
         loss=layer.loss,
         corruption=Corruption(layer.corruption.kind, layer.corruption.level, float(x.min()), float(x.max())),
-        sparsity=KlSparsity(sparsity.target, sparsity.weight) if sparsity.kind == "kl" else None,
+        sparsity=_penalty(layer.sparsity),
         seed=config.seed,
         layer=number,
     )
-    optimizer = make_optimizer(autoencoder, config, layer.learning_rate, layer.weight_decay)
+    if choose_step(config.engine, x.device, config.precision).fused:
+        step = fused_reconstruction(objective, config, layer.weight_decay)
+    else:
+        step = EagerStep(objective, make_optimizer(autoencoder, config, layer.learning_rate, layer.weight_decay))
     n, m = autoencoder.n_visible, autoencoder.n_hidden
     stage = Stage(
         name=f"layer{number}",
@@ -154,7 +157,7 @@ def _train_layer(
         number=number,
         rows=len(x),
         module=autoencoder,
-        step=EagerStep(objective, optimizer),
+        step=step,
         validate=lambda: reconstruction_loss(autoencoder, held_out, layer.loss) if held_out is not None else None,
         max_epochs=settled_epochs(layer.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
         learning_rate=layer.learning_rate,
@@ -162,8 +165,14 @@ def _train_layer(
     return fit(stage, config, listener)
 
 
+def _penalty(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
+    if sparsity.kind == "none":
+        return None
+    return KlSparsity(sparsity.target, sparsity.weight) if sparsity.kind == "kl" else L1Sparsity(sparsity.weight)
+
+
 @torch.no_grad()
-def reconstruction_loss(autoencoder: Autoencoder, x: Tensor, loss: str) -> Validation:
+def reconstruction_loss(autoencoder: Autoencoder, x: Rows, loss: str) -> Validation:
     """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
     total = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):

@@ -1,8 +1,9 @@
-"""Counter-based randomness: the same (seed, purpose, counter) gives the same bits, whatever ran before.
+"""Counter-based randomness: the same (seed, purpose, layer, counter) gives the same bits, whatever ran before.
 
 Nothing here has a state, so nothing has to be stored to resume a run, and no order of calls or number of threads
-changes a draw. Every draw reads the raw words of Philox-4x64-10 (numpy's, whose bit stream is fixed by its
-compatibility policy) under key (seed, purpose) and counter (0, layer, epoch or step, 0).
+changes a draw. Words are those of Philox-4x32-10 under key ``seed`` and counter (block, epoch or step, purpose and
+layer), dealt in chunks of 64: word e of a chunk is lane e // 16 of its block e % 16. The extension computes the same
+words (csrc/philox.h).
 
 Salmon, Moraes, Dror & Shaw (2011), Parallel random numbers: as easy as 1, 2, 3.
 """
@@ -16,6 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+CHUNK_WORDS = 64
+_BLOCKS, _LANES, _ROUNDS = 16, 4, 10
+_MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], dtype=np.uint64)
+_KEY_STEP = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint32)
+
 
 class Purpose(IntEnum):
     """What a draw is for; each purpose has a stream of its own."""
@@ -26,26 +32,55 @@ class Purpose(IntEnum):
     SPLIT = 4
 
 
-def raw_words(count: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> np.ndarray:
-    """(count,) uint32 words of the stream."""
-    bits = np.random.Philox(key=[seed, int(purpose)], counter=[0, layer, counter, 0])
-    words: np.ndarray = bits.random_raw((count + 1) // 2).view(np.uint32)[:count]
+def philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """(4, n) uint32 counters and a (2,) uint32 key -> (4, n) uint32 words."""
+    words = counters
+    for _ in range(_ROUNDS):
+        products = words[0::2].astype(np.uint64) * _MULTIPLIERS
+        high, low = (products >> np.uint64(32)).astype(np.uint32), products.astype(np.uint32)
+        words = np.stack((high[1] ^ words[1] ^ key[0], low[1], high[0] ^ words[3] ^ key[1], low[0]))
+        key = key + _KEY_STEP
     return words
 
 
+def raw_words(count: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> np.ndarray:
+    """(count,) uint32 words of the stream; count up to 2^34, seed and counter below 2^64, layer below 2^24."""
+    chunks = -(-count // CHUNK_WORDS)
+    counters = np.empty((4, chunks * _BLOCKS), dtype=np.uint32)
+    counters[0] = np.arange(chunks * _BLOCKS, dtype=np.uint32)
+    counters[1:] = [[counter & 0xFFFFFFFF], [counter >> 32], [int(purpose) << 24 | layer]]
+    words = philox(counters, np.array([seed & 0xFFFFFFFF, seed >> 32], dtype=np.uint32))
+    return words.reshape(_LANES, chunks, _BLOCKS).transpose(1, 0, 2).reshape(-1)[:count]
+
+
+def row_words(rows: int, width: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> np.ndarray:
+    """(rows, width padded to whole chunks) uint32: every row begins with a chunk of its own."""
+    padded = -(-width // CHUNK_WORDS) * CHUNK_WORDS
+    return raw_words(rows * padded, seed=seed, purpose=purpose, layer=layer, counter=counter).reshape(rows, padded)
+
+
+def to_unit(words: np.ndarray) -> np.ndarray:
+    """Words as float32 in [0, 1): the upper 24 bits, times 2^-24."""
+    return (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+
+
 def uniform(shape: tuple[int, ...], *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor:
-    """float32 in [0, 1): the upper 24 bits of each word, times 2^-24."""
+    """float32 in [0, 1), as ``to_unit`` reads the words of the stream."""
     words = raw_words(math.prod(shape), seed=seed, purpose=purpose, layer=layer, counter=counter)
-    return torch.from_numpy((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).view(shape)
+    return torch.from_numpy(to_unit(words)).view(shape)
 
 
-def normal(shape: tuple[int, ...], *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor:
-    """float32 standard normal numbers, by the Box-Muller transform of pairs of uniform ones."""
-    count = math.prod(shape)
-    pairs = uniform((2, (count + 1) // 2), seed=seed, purpose=purpose, layer=layer, counter=counter)
-    radius = torch.sqrt(-2.0 * torch.log1p(-pairs[0]))
-    angle = 2.0 * math.pi * pairs[1]
-    return torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)))[:count].view(shape)
+def normal_rows(rows: int, width: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor:
+    """(rows, width) float32 standard normal numbers, by the Box-Muller transform.
+
+    In each chunk, uniform numbers u_e and u_(e+32) make √(−2 ln(1−u_e)) times cos and sin of 2π u_(e+32).
+    """
+    words = row_words(rows, width, seed=seed, purpose=purpose, layer=layer, counter=counter)
+    pairs = torch.from_numpy(to_unit(words)).view(-1, 2, CHUNK_WORDS // 2)
+    radius = torch.sqrt(-2.0 * torch.log1p(-pairs[:, 0]))
+    angle = 2.0 * math.pi * pairs[:, 1]
+    both = torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=1)
+    return both.view(words.shape)[:, :width]
 
 
 def permutation(count: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["ACTIVATIONS", "dense_act", "sparsity_kl"]
+from stackae.random import Purpose, normal_rows, row_words, to_unit
+
+__all__ = ["ACTIVATIONS", "corrupt", "dense_act", "sparsity_kl"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -29,6 +31,24 @@ def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation:
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got '{activation}'")
     return ACTIVATIONS[activation](F.linear(x, weight, bias))
+
+
+def corrupt(
+    x: Tensor, kind: str, level: float, low: float, high: float, seed: int, layer: int = 0, step: int = 0
+) -> Tensor:
+    """x̃ ~ q(x̃ | x). See ``stackae.ops.corrupt``."""
+    if kind not in ("none", "gaussian", "masking", "salt-and-pepper"):
+        raise ValueError(f"kind: expected none, gaussian, masking or salt-and-pepper, got '{kind}'")
+    if kind == "none" or level == 0:
+        return x
+    stream = {"seed": seed, "purpose": Purpose.CORRUPTION, "layer": layer, "counter": step}
+    if kind == "gaussian":
+        return x + level * normal_rows(*x.shape, **stream).to(x)
+    draw = torch.from_numpy(to_unit(row_words(*x.shape, **stream))[:, : x.shape[1]]).to(x.device)
+    struck = draw < torch.tensor(level, dtype=torch.float32)
+    if kind == "masking":
+        return torch.where(struck, 0.0, x)
+    return torch.where(struck, torch.where(draw < torch.tensor(level / 2, dtype=torch.float32), high, low).to(x), x)
 
 
 def sparsity_kl(h: Tensor, rho: float) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stackae.autoencoders.dense import Autoencoder
 from stackae.data.minibatches import in_order
+from stackae.data.rows import Rows
 
 ROWS_AT_ONCE = 4096
 
@@ -67,7 +68,7 @@ class StackedAutoencoder(nn.Module):
 
 
 @torch.no_grad()
-def in_batches(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def in_batches(function: Callable[[Tensor], Tensor], x: Rows) -> Tensor:
     """function(x) for any number of rows, without the memory of all intermediate results at once."""
-    pieces = [function(x[part]) for part in in_order(len(x), ROWS_AT_ONCE)] or [function(x)]
+    pieces = [function(x[part]) for part in in_order(len(x), ROWS_AT_ONCE)] or [function(x[:])]
     return torch.cat(pieces) if len(pieces) > 1 else pieces[0]

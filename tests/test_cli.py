@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from stackae import __version__
 from stackae.cli.main import main
 from stackae.config import DataConfig
-from stackae.data import load_source, scaled_rows
+from stackae.data import load_data, load_source, scaled_rows
 from stackae.runs import Run
 
 COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "doctor")
@@ -106,6 +106,33 @@ def test_json_is_one_document_on_stdout(trained: Shell, command: str) -> None:
 
 def test_json_of_a_plan_is_one_document_on_stdout(fresh: Shell) -> None:
     assert isinstance(json.loads(fresh.does(*PRETRAIN, "--dry-run", "--json")), dict)
+
+
+def write_bytes(folder: Path) -> None:
+    """bytes.npz: the rows of labelled.npz as uint8."""
+    with np.load(folder / "labelled.npz") as arrays:
+        np.savez(folder / "bytes.npz", x=np.rint(255 * arrays["x"]).astype(np.uint8), y=arrays["y"])
+
+
+def test_a_plan_counts_a_byte_a_cell_of_bytes(fresh: Shell) -> None:
+    write_bytes(fresh.folder)
+    for name, cell in (("labelled.npz", 4), ("bytes.npz", 1)):
+        plan = json.loads(fresh.does("pretrain", "--layers", LAYERS, "--data", name, "--dry-run", "--json"))
+        rows = len(load_data(DataConfig(data=str(fresh.folder / name))).train.x)
+        assert [layer["input_bytes"] for layer in plan["layers"]] == [rows * SIZES[0] * cell, rows * SIZES[1] * 4]
+
+
+@without_pictures
+def test_every_command_reads_bytes(fresh: Shell) -> None:
+    write_bytes(fresh.folder)
+    fresh.does("pretrain", "--layers", LAYERS, "--data", "bytes.npz")
+    for command in ("finetune", "evaluate", "encode", "reconstruct"):
+        fresh.does(command)
+    run = Run.open(fresh.run)
+    rows = scaled_rows(load_source(run.config.data), run.load_scaling())
+    with torch.no_grad():
+        expected = run.load_stack().encode(rows.x[:], 2).numpy()
+    np.testing.assert_array_equal(np.load(run.path / "codes-layer2.npy"), expected)
 
 
 def test_evaluate_reports_accuracy_and_each_layer(trained: Shell) -> None:

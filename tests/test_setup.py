@@ -15,13 +15,13 @@ import stackae
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def refusal(folder: Path, wish: str) -> str:
+def refusal(folder: Path, **wishes: str) -> str:
     """What setup.py ends with, on a machine whose PATH holds no nvcc."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("CUDA_HOME", "CUDA_PATH")}
     done = subprocess.run(
         [sys.executable, str(ROOT / "setup.py"), "--version"],
         cwd=folder,
-        env={**inherited, "PATH": str(folder), "STACKAE_CUDA": wish},
+        env={**inherited, "PATH": str(folder), **wishes},
         capture_output=True,
         text=True,
         check=False,
@@ -31,7 +31,7 @@ def refusal(folder: Path, wish: str) -> str:
 
 
 def test_cuda_demanded_without_a_toolkit_says_what_is_missing(tmp_path):
-    assert refusal(tmp_path, "1") == (
+    assert refusal(tmp_path, STACKAE_CUDA="1") == (
         "STACKAE_CUDA=1: missing a CUDA toolkit (no working nvcc on PATH or under CUDA_HOME); "
         "set STACKAE_CUDA=0 for a CPU build"
     )
@@ -39,7 +39,9 @@ def test_cuda_demanded_without_a_toolkit_says_what_is_missing(tmp_path):
 
 @pytest.mark.parametrize("wish", ["yes", ""])
 def test_an_unknown_wish_is_refused(tmp_path, wish):
-    assert refusal(tmp_path, wish) == f"STACKAE_CUDA: expected auto, 0 or 1, got '{wish}'"
+    assert refusal(tmp_path, STACKAE_CUDA=wish) == f"STACKAE_CUDA: expected auto, 0 or 1, got '{wish}'"
+    sanitize = refusal(tmp_path, STACKAE_CUDA="0", STACKAE_SANITIZE=wish)
+    assert sanitize == f"STACKAE_SANITIZE: expected 0 or 1, got '{wish}'"
 
 
 def test_the_library_asks_for_a_range_of_torch_and_the_lock_pins_one():

@@ -36,14 +36,24 @@ struct Tile {
   int64_t row_block, row_begin, row_end, column_begin, column_end;
 };
 
+// As few stripes of columns as fit, of even width in whole vectors; narrower ones where rows alone give one tile. Pairs
+// of whole vectors, so that stripes of paired columns stay whole vectors too.
+inline int64_t tile_width(int64_t rows, int64_t columns) {
+  constexpr int64_t unit = 32;
+  const int64_t widest = rows <= tile_rows ? tile_columns / 2 : tile_columns;
+  const int64_t stripes = (columns + widest - 1) / widest;
+  return stripes > 0 ? ((columns + stripes - 1) / stripes + unit - 1) / unit * unit : tile_columns;
+}
+
+inline int64_t tiles_across(int64_t rows, int64_t columns) {
+  const int64_t width = tile_width(rows, columns);
+  return (columns + width - 1) / width;
+}
+
 // work: how much dearer an element is than one of an elementwise pass; dear tiles are shared out sooner.
 template <typename Body>
 void for_each_tile(int64_t rows, int64_t columns, int64_t work, Body body) {
-  // As few stripes of columns as fit, of even width in whole vectors; narrower ones where rows alone give one tile.
-  const int64_t widest = rows <= tile_rows ? tile_columns / 2 : tile_columns;
-  const int64_t stripes = (columns + widest - 1) / widest;
-  const int64_t width = stripes > 0 ? ((columns + stripes - 1) / stripes + 15) / 16 * 16 : tile_columns;
-  const int64_t across = (columns + width - 1) / width;
+  const int64_t width = tile_width(rows, columns), across = tiles_across(rows, columns);
   const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, width) * work;
   const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
   at::parallel_for(0, row_blocks(rows) * across, grain, [&](int64_t begin, int64_t end) {

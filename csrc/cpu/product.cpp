@@ -1,11 +1,14 @@
 // See product.h. Not an op, but what the ops of this folder are made of.
 #include "product.h"
 
+#include <array>
 #include <cstdlib>
 #include <string_view>
 
 #include <ATen/native/CPUBlas.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
 
 namespace stackae {
@@ -13,6 +16,32 @@ namespace {
 
 constexpr int64_t fewest_rows = 32;
 constexpr int64_t depth_at_once = 1024;  // rows of b that a tile reads before it goes on: 1 MB of a 256-wide panel
+
+template <typename O>
+void in_depths(int64_t m, int64_t n, int64_t k, const O* a, int64_t lda, const O* b, int64_t ldb, float* c, int64_t ldc,
+               bool add, bool is_vnni) {
+  for (int64_t begin = 0; begin < k; begin += depth_at_once)
+    at::native::cpublas::brgemm(m, n, std::min(depth_at_once, k - begin), lda, ldb, ldc, add || begin > 0, a + begin,
+                                b + begin * ldb, c, is_vnni);
+  at::native::cpublas::brgemm_release(is_vnni);
+}
+
+template <typename T>
+at::Tensor view(const T* data, int64_t rows, int64_t columns, int64_t ld, bool transposed) {
+  const std::array<int64_t, 2> strides = {transposed ? 1 : ld, transposed ? ld : 1};
+  return at::from_blob(const_cast<T*>(data), {rows, columns}, strides, at::dtype(c10::CppTypeToScalarType<T>::value));
+}
+
+template <typename T>
+void multiply(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, bool a_transposed, const T* b, int64_t ldb,
+              bool b_transposed, T* c, int64_t ldc, bool add) {
+  at::Tensor out = view(c, m, n, ldc, false);
+  const at::Tensor left = view(a, m, k, lda, a_transposed), right = view(b, k, n, ldb, b_transposed);
+  if (add)
+    at::addmm_out(out, out, left, right);
+  else
+    at::mm_out(out, left, right);
+}
 
 bool probe_brgemm() {
   const char* const wish = std::getenv("STACKAE_PRODUCTS");
@@ -33,26 +62,60 @@ bool probe_brgemm() {
 #endif
 }
 
+// Instructions for it, and a right result: not every build of torch has the path.
+bool probe_half_brgemm() {
+#if defined(__x86_64__) && defined(__GNUC__) && defined(CPUBLAS_BRGEMM_BF16BF16F32)
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx512bf16")) return false;  // every processor with amx_bf16 has it too
+  const c10::BFloat16 a[] = {2, 4}, b[] = {3, 5};
+  float out = 0;
+  try {
+    brgemm_block(1, 1, 2, a, 2, b, 1, &out, 1, /*add=*/false);
+  } catch (const c10::Error&) {  // this torch was built without it
+    return false;
+  }
+  return out == 26;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 bool brgemm_serves(at::ScalarType type) {
-  static const bool available = probe_brgemm();
-  return available && type == at::kFloat;
+  static const bool available = probe_brgemm(), half_available = probe_half_brgemm();
+  return type == at::kFloat ? available : type == at::kBFloat16 && half_available;
 }
 
 bool brgemm_pays(const at::Tensor& a, const at::Tensor& b) {
   const bool empty = a.numel() == 0 || b.numel() == 0;
-  return brgemm_serves(a.scalar_type()) && !empty && (b.is_contiguous() || a.size(0) >= fewest_rows);
+  return a.scalar_type() == at::kFloat && brgemm_serves(at::kFloat) && !empty &&
+         (b.is_contiguous() || a.size(0) >= fewest_rows);
+}
+
+void brgemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                  int64_t ldc, bool add) {
+  in_depths(m, n, k, a, lda, b, ldb, c, ldc, add, /*is_vnni=*/false);
+}
+
+void brgemm_block(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda, const c10::BFloat16* b,
+                  int64_t ldb, float* c, int64_t ldc, bool add) {
+  in_depths(m, n, k, a, lda, b, ldb, c, ldc, add, /*is_vnni=*/true);
+}
+
+void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, bool a_transposed, const float* b, int64_t ldb,
+          bool b_transposed, float* c, int64_t ldc, bool add) {
+  multiply(m, n, k, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, add);
+}
+
+void gemm(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, bool a_transposed, const double* b,
+          int64_t ldb, bool b_transposed, double* c, int64_t ldc, bool add) {
+  multiply(m, n, k, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, add);
 }
 
 void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t n, const Tile& tile) {
-  for (int64_t begin = 0; begin < k; begin += depth_at_once) {
-    const int64_t depth = std::min(depth_at_once, k - begin);
-    at::native::cpublas::brgemm(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth, k, n, n,
-                                /*add_C=*/begin > 0, a + tile.row_begin * k + begin, b + begin * n + tile.column_begin,
-                                out + tile.row_begin * n + tile.column_begin, /*is_vnni=*/false);
-  }
-  at::native::cpublas::brgemm_release(/*is_vnni=*/false);
+  brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, k, a + tile.row_begin * k, k,
+               b + tile.column_begin, n, out + tile.row_begin * n + tile.column_begin, n, /*add=*/false);
 }
 
 at::Tensor row_major(const at::Tensor& t) {

@@ -18,6 +18,19 @@ bool brgemm_serves(at::ScalarType type);
 // costs what about twenty rows of a save.
 bool brgemm_pays(const at::Tensor& a, const at::Tensor& b);
 
+// c (m, n) = a b, or += where asked; a (m, k), b (k, n), each with its row stride. For bfloat16, k is even and b in
+// pairs of rows (operand.h), its stride counted in pairs' columns. Nothing is allocated.
+void brgemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                  int64_t ldc, bool add);
+void brgemm_block(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda, const c10::BFloat16* b,
+                  int64_t ldb, float* c, int64_t ldc, bool add);
+
+// The same by ATen's library, each factor as it lies or transposed, on all threads; no storage is allocated.
+void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, bool a_transposed, const float* b, int64_t ldb,
+          bool b_transposed, float* c, int64_t ldc, bool add);
+void gemm(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, bool a_transposed, const double* b,
+          int64_t ldb, bool b_transposed, double* c, int64_t ldc, bool add);
+
 // The tile of a b into out; a (m, k), b (k, n), out (m, n), float32, row-major, none of them empty.
 void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t n, const Tile& tile);
 

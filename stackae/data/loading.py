@@ -15,6 +15,7 @@ from stackae.data.csv import load_csv
 from stackae.data.digits import load_digits
 from stackae.data.idx import FOLDERS, load_idx_folder
 from stackae.data.minibatches import in_order
+from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import CHUNK_CELLS, Source, checked
 from stackae.data.split import hold_out
@@ -28,9 +29,13 @@ TEST, VALIDATION = 1, 0
 
 
 class Part(NamedTuple):
-    """x (n, d) float32, scaled; y (n,) int64 with -1 where a row has no label, or None. n may be 0."""
+    """x (n, d), which reads as scaled float32; y (n,) int64 with -1 where a row has no label, or None. n may be 0.
 
-    x: Tensor
+    x is ByteRows where the source holds uint8, so that it costs a byte a cell, and a Tensor elsewhere; ``x[:]`` is a
+    Tensor of all rows for both.
+    """
+
+    x: Rows
     y: Tensor | None
 
 
@@ -130,19 +135,22 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
 
 def scaled_rows(source: Source, scaling: Scaling) -> Part:
     """All rows of a source in their order, its own test part last; y is None when no part has labels."""
-    parts = [_part(source.x, source.y, np.arange(len(source.x)), scaling)]
+    x, y = source.x, source.y
     if source.x_test is not None:
-        parts.append(_part(source.x_test, source.y_test, np.arange(len(source.x_test)), scaling))
-    if len(parts) == 1:
-        return parts[0]
-    labels = None
-    if any(part.y is not None for part in parts):
-        labels = torch.cat([torch.full((len(x),), -1) if y is None else y for x, y in parts])
-    return Part(torch.cat([part.x for part in parts]), labels)
+        labels = (source.y, len(source.x)), (source.y_test, len(source.x_test))
+        if any(known is not None for known, _ in labels):
+            y = np.concatenate([np.full(count, -1) if known is None else known for known, count in labels])
+        x = np.concatenate([source.x, source.x_test])
+    return _part(x, y, np.arange(len(x)), scaling)
 
 
 def _part(x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling) -> Part:
+    """The given rows, ascending; bytes are shared with x where they are all of them."""
+    labels = None if y is None else torch.from_numpy(y[rows])
+    if x.dtype == np.uint8:
+        raw = np.require(x if len(rows) == len(x) else x[rows], requirements=("C", "W"))
+        return Part(ByteRows(torch.from_numpy(raw), scaling), labels)
     scaled = torch.empty(len(rows), x.shape[1])
     for piece in in_order(len(rows), max(1, CHUNK_CELLS // x.shape[1])):
         scaled[piece] = scaling.transform(x[rows[piece]])
-    return Part(scaled, None if y is None else torch.from_numpy(y[rows]))
+    return Part(scaled, labels)

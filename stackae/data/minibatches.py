@@ -1,4 +1,4 @@
-"""Which rows make up each batch: a function of (seed, layer, epoch), or the order of the rows."""
+"""In which order rows are read: one of (seed, layer, epoch), or that of the rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from torch import Tensor
 from stackae.random import Purpose, permutation
 
 
-def minibatches(count: int, batch_size: int, *, seed: int, layer: int, epoch: int) -> Iterator[Tensor]:
-    """int64 index tensors that hold each of range(count) once, shuffled; the last may be smaller. No errors."""
-    order = permutation(count, seed=seed, purpose=Purpose.ORDER, layer=layer, counter=epoch)
-    for piece in in_order(count, batch_size):
-        yield order[piece]
+def epoch_order(count: int, *, seed: int, layer: int, epoch: int) -> Tensor:
+    """(count,) int64 that holds each of range(count) once, shuffled; batches are cut from it in turn. No errors."""
+    return permutation(count, seed=seed, purpose=Purpose.ORDER, layer=layer, counter=epoch)
 
 
 def in_order(count: int, batch_size: int) -> Iterator[slice]:

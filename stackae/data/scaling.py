@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -48,7 +48,7 @@ class Scaling:
 
     def transform(self, x: np.ndarray | Tensor) -> Tensor:
         """(n, d) float32 (x - offset) / scale, a new tensor; DataError when d is not the fitted width."""
-        self._check_width(x.shape)
+        self.check_width(x.shape)
         if isinstance(x, Tensor):
             rows = x.detach().to(torch.float32, copy=True)
         else:
@@ -57,7 +57,7 @@ class Scaling:
 
     def inverse_transform(self, x: Tensor) -> Tensor:
         """(n, d) float32 x * scale + offset; DataError when d is not the fitted width."""
-        self._check_width(x.shape)
+        self.check_width(x.shape)
         return x.to(torch.float32) * self.scale.to(x.device) + self.offset.to(x.device)
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -76,7 +76,12 @@ class Scaling:
             )
         return cls(kind, found["offset"], found["scale"])
 
-    def _check_width(self, shape: tuple[int, ...]) -> None:
+    def to(self, device: torch.device | str) -> Self:
+        """The same scaling with its tensors on a device."""
+        return replace(self, offset=self.offset.to(device), scale=self.scale.to(device))
+
+    def check_width(self, shape: tuple[int, ...]) -> None:
+        """DataError unless the shape is (n, d), d the fitted width."""
         width = len(self.offset)
         if len(shape) != 2 or shape[1] != width:
             raise DataError(
@@ -111,7 +116,8 @@ def _mean_and_deviation(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = rows.mean(axis=0, dtype=np.float64)
     squares = np.zeros_like(mean)
     for start in range(0, len(rows), step):
-        squares += np.square(rows[start : start + step] - mean).sum(axis=0)
+        difference = rows[start : start + step] - mean
+        squares += np.square(difference, out=difference).sum(axis=0)
     return mean.astype(np.float32), np.sqrt(squares / len(rows)).astype(np.float32)
 
 

@@ -6,21 +6,22 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from torch import nn
 
 from stackae.config import TrainingConfig
-from stackae.data.minibatches import minibatches
+from stackae.data.minibatches import epoch_order
 from stackae.errors import DivergedError
 from stackae.training.history import EpochRecord, Listener
 from stackae.training.optimizers import scheduled
-from stackae.training.step import TrainStep
 from stackae.training.stopping import BestWeights
 
+if TYPE_CHECKING:
+    from stackae.ops import TrainStep
+
 FEWEST_EPOCHS, MOST_EPOCHS = 16, 300
-LISTENED_EVERY = 20  # batches between two reports of the running loss, which cost a synchronisation on a GPU
+REPORTED_EVERY = 0.1  # seconds, about: a step that takes microseconds is not to wait for the listener each time
 
 
 def settled_epochs(wish: int | str, rows: int, batch_size: int, fewest_steps: int) -> int:
@@ -93,20 +94,27 @@ def fit(stage: Stage, config: TrainingConfig, listener: Listener) -> list[EpochR
 
 
 def run_epoch(stage: Stage, config: TrainingConfig, epoch: int, listener: Listener) -> tuple[float, float]:
-    """One pass over the rows in the order of (seed, stage, epoch): the mean loss a row, and the last learning rate."""
+    """One pass over the rows in the order of (seed, stage, epoch): the mean loss a row, and the last learning rate.
+
+    Batches are handed to the step several at a time, as many as take about REPORTED_EVERY seconds; how many does not
+    change a bit of what they compute. Ends early where the loss is not finite.
+    """
     per_epoch = math.ceil(stage.rows / config.batch_size)
-    total = torch.zeros((), dtype=torch.float64, device=next(stage.module.parameters()).device)
-    learning_rate = stage.learning_rate
-    seen = 0
-    batches = minibatches(stage.rows, config.batch_size, seed=config.seed, layer=stage.number, epoch=epoch)
-    for index, rows in enumerate(batches):
-        step = (epoch - 1) * per_epoch + index
-        learning_rate = scheduled(config.schedule, stage.learning_rate, step, per_epoch * stage.max_epochs)
-        total += stage.step(rows, step, learning_rate) * len(rows)
+    steps = per_epoch * stage.max_epochs
+    order = epoch_order(stage.rows, seed=config.seed, layer=stage.number, epoch=epoch)
+    total, seen, at_once, rates = 0.0, 0, 1, [stage.learning_rate]
+    while seen < stage.rows and math.isfinite(total):
+        rows = order[seen : seen + at_once * config.batch_size]
+        step = (epoch - 1) * per_epoch + seen // config.batch_size
+        batches = range(step, step + math.ceil(len(rows) / config.batch_size))
+        rates = [scheduled(config.schedule, stage.learning_rate, each, steps) for each in batches]
+        started = time.perf_counter()
+        total += stage.step.advance(rows, config.batch_size, step, rates)
+        spent = time.perf_counter() - started
         seen += len(rows)
-        report = index % LISTENED_EVERY == 0
-        listener.batch(len(rows), total.item() / seen if report else None)
-    return total.item() / max(1, seen), learning_rate
+        listener.batch(len(rows), total / seen)
+        at_once = 2 * at_once if spent < REPORTED_EVERY / 2 else max(1, at_once // 2) if spent > REPORTED_EVERY else at_once
+    return total / max(1, seen), rates[-1]
 
 
 def _check_finite(stage: Stage, epoch: int, learning_rate: float, loss: float, validation: Validation | None) -> None:

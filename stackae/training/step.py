@@ -1,10 +1,9 @@
-"""One step of training: rows in, loss out, parameters moved."""
+"""Steps of training: rows in, loss out, parameters moved. EagerStep serves any objective, by autograd over the ops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,25 +12,28 @@ from torch.nn import functional as F
 from stackae.autoencoders.dense import Autoencoder
 from stackae.classifier import Classifier
 from stackae.corruption import Corruption
+from stackae.data.rows import Rows
 from stackae.losses import LOSSES
-from stackae.penalties import KlSparsity
+from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.optimizers import set_learning_rate
 
 
-class TrainStep(Protocol):
-    """Moves the parameters by one step on the given rows and returns their loss (0-dim, not synchronised)."""
-
-    def __call__(self, rows: Tensor, step: int, learning_rate: float) -> Tensor: ...
-
-
 class EagerStep:
-    """Any objective, by autograd over the ops."""
+    """A ``TrainStep`` (stackae.ops) of any objective, by autograd over the ops."""
 
     def __init__(self, objective: Callable[[Tensor, int], Tensor], optimizer: torch.optim.Optimizer) -> None:
         self._objective = objective
         self._optimizer = optimizer
 
-    def __call__(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:
+    def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
+        batches = rows.split(batch_size)
+        losses = [
+            self._one(batch, step + i, rate) * len(batch)
+            for i, (batch, rate) in enumerate(zip(batches, learning_rates, strict=True))
+        ]
+        return float(torch.stack(losses).sum(dtype=torch.float64))
+
+    def _one(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._objective(rows, step)
@@ -45,19 +47,20 @@ class ReconstructionObjective:
     """Corrupt, encode, decode: the loss against the clean input, plus the sparsity penalty of the code."""
 
     autoencoder: Autoencoder
-    x: Tensor
+    x: Rows
     loss: str
     corruption: Corruption
-    sparsity: KlSparsity | None
+    sparsity: KlSparsity | L1Sparsity | None
     seed: int
     layer: int
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
+        encoder = self.autoencoder.encoder
         clean = self.x[rows]
-        code = self.autoencoder.encode(self.corruption(clean, seed=self.seed, layer=self.layer, step=step))
+        noisy = self.corruption(clean, encoder.engine, seed=self.seed, layer=self.layer, step=step)
+        code = self.autoencoder.encode(noisy)
         total = LOSSES[self.loss](self.autoencoder, code, clean)
         if self.sparsity is not None:
-            encoder = self.autoencoder.encoder
             total = total + self.sparsity(code, encoder.activation, encoder.engine)
         return total
 
@@ -67,7 +70,7 @@ class ClassificationObjective:
     """Softmax cross-entropy, mean over the batch, in nats."""
 
     model: Classifier
-    x: Tensor
+    x: Rows
     y: Tensor
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:

@@ -1,0 +1,130 @@
+// The buffers of a training step: what each layer keeps, in the forms that the products read (operand.h).
+#pragma once
+
+#include <type_traits>
+#include <vector>
+
+#include <ATen/ops/zeros.h>
+
+#include "../step.h"
+#include "operand.h"
+#include "parallel.h"
+
+namespace stackae {
+
+// Zeroed memory that lives as long as the step.
+class Arena {
+ public:
+  template <typename T>
+  T* make(int64_t count) {
+    constexpr int64_t page = 64;
+    kept_.push_back(at::zeros({count * static_cast<int64_t>(sizeof(T)) + page}, at::kByte));
+    return static_cast<T*>(kept_.back().mutable_data_ptr());
+  }
+  void clear() { kept_.clear(); }
+
+ private:
+  std::vector<at::Tensor> kept_;
+};
+
+// A batch of codes or of their gradients: in row-major order, as columns (the left factor of a weight gradient), and as
+// the right factor of one. Forms that no product reads are null; a float right factor is the rows themselves.
+template <typename O>
+struct Form {
+  O *rows = nullptr, *columns = nullptr, *panel = nullptr;
+  int64_t ld = 0, columns_ld = 0;
+};
+
+// A layer's parameters, and its weight as right factor of a product with W (panel) and with W^T (transposed).
+template <typename T, typename O>
+struct LayerState {
+  Activation activation;
+  int64_t n_in, n_out, owner;
+  bool tied;
+  T *weight = nullptr, *bias = nullptr, *padded_bias = nullptr;
+  T *first = nullptr, *second = nullptr, *bias_first = nullptr, *bias_second = nullptr;
+  O *panel = nullptr, *transposed = nullptr;
+  int64_t panel_ld = 0, transposed_ld = 0;
+  T *pre = nullptr, *sums = nullptr;
+};
+
+// All layers; outputs[l] is what layer l reads and outputs[l + 1] what it writes, gradients[l] belongs to its
+// pre-activation.
+template <typename T, typename O>
+struct Network {
+  static constexpr bool half = std::is_same_v<O, c10::BFloat16>;
+
+  std::vector<LayerState<T, O>> layers;
+  std::vector<Form<O>> outputs, gradients;
+  Arena parameters, batch;
+
+  int64_t last() const { return static_cast<int64_t>(layers.size()) - 1; }
+
+  void add_layers(const std::vector<DenseLayer>& given, bool brgemm) {
+    for (size_t i = 0; i < given.size(); ++i) {
+      const auto& from = given[i];
+      LayerState<T, O> to{};
+      to.activation = from.activation;
+      to.tied = from.tied_to >= 0;
+      to.owner = to.tied ? from.tied_to : static_cast<int64_t>(i);
+      const at::Tensor& weight = given[to.owner].weight;
+      to.n_out = weight.size(to.tied ? 1 : 0);
+      to.n_in = weight.size(to.tied ? 0 : 1);
+      to.bias = from.bias.mutable_data_ptr<T>();
+      to.padded_bias = parameters.make<T>(padded(to.n_out));
+      to.bias_first = parameters.make<T>(to.n_out);
+      to.bias_second = parameters.make<T>(to.n_out);
+      if (!to.tied) add_weight(to, from.weight, brgemm);
+      layers.push_back(to);
+    }
+  }
+
+  // Buffers for batches of up to `size` rows.
+  void add_batch(int64_t size, bool brgemm, bool bfloat_panels) {
+    batch.clear();
+    outputs.assign(layers.size() + 1, {});
+    gradients.assign(layers.size(), {});
+    const int64_t blocks = row_blocks(size), rows = blocks * tile_rows;
+    outputs[0] = make_form(layers[0].n_in, rows, false, bfloat_panels);
+    for (size_t l = 0; l < layers.size(); ++l) {
+      auto& layer = layers[l];
+      const bool is_last = l + 1 == layers.size();
+      const bool next_tied = !is_last && layers[l + 1].tied;
+      if (!is_last) outputs[l + 1] = make_form(layer.n_out, rows, brgemm && next_tied, bfloat_panels && !next_tied);
+      gradients[l] = make_form(layer.n_out, rows, brgemm && !layer.tied, bfloat_panels && layer.tied);
+      layer.pre = batch.make<T>(keeps_preactivation(layer.activation) ? rows * padded(layer.n_out) : 0);
+      layer.sums = batch.make<T>(blocks * padded(layer.n_out));
+    }
+  }
+
+ private:
+  void add_weight(LayerState<T, O>& to, const at::Tensor& weight, bool brgemm) {
+    to.weight = weight.mutable_data_ptr<T>();
+    to.first = parameters.make<T>(weight.numel());
+    to.second = parameters.make<T>(weight.numel());
+    if (!brgemm) return;
+    const int64_t depth = half ? (to.n_in + 1) / 2 : to.n_in, unit = half ? 2 : 1;
+    to.transposed_ld = padded(to.n_out);
+    to.transposed = parameters.make<O>(padded(depth) * to.transposed_ld * unit);
+    if constexpr (half) {
+      to.panel_ld = padded(to.n_in);
+      to.panel = parameters.make<O>(padded(to.n_out) * to.panel_ld);
+    } else {
+      to.panel_ld = to.n_in;
+      to.panel = to.weight;
+    }
+  }
+
+  Form<O> make_form(int64_t width, int64_t rows, bool columns, bool panel) {
+    Form<O> form;
+    form.ld = padded(width);
+    form.columns_ld = padded(rows);
+    form.rows = batch.template make<O>(rows * form.ld);
+    if (columns) form.columns = batch.template make<O>(padded(width) * form.columns_ld);
+    form.panel = form.rows;
+    if (half) form.panel = panel ? batch.template make<O>(rows * form.ld) : nullptr;
+    return form;
+  }
+};
+
+}  // namespace stackae

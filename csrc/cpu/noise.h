@@ -1,0 +1,64 @@
+// One row of an input, corrupted in place; vectorises inside a multiversioned function.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "../corruption.h"
+
+namespace stackae {
+
+// The uniform numbers of the chunk whose first block is given.
+STACKAE_INLINE void draw_chunk(const Stream& stream, uint32_t first_block, float* __restrict draws) {
+  for (int b = 0; b < chunk_blocks; ++b) {
+    uint32_t w0, w1, w2, w3;
+    philox_block(stream, first_block + static_cast<uint32_t>(b), w0, w1, w2, w3);
+    draws[b] = unit_interval(w0);
+    draws[chunk_blocks + b] = unit_interval(w1);
+    draws[2 * chunk_blocks + b] = unit_interval(w2);
+    draws[3 * chunk_blocks + b] = unit_interval(w3);
+  }
+}
+
+template <typename T, typename Entry>
+STACKAE_INLINE void corrupt_entries(const Corruption& corruption, T* __restrict x, const float* __restrict draws,
+                                    int64_t width, Entry entry) {
+  for (int64_t j = 0; j < width; ++j) x[j] = entry(corruption, x[j], draws[j]);
+}
+
+template <typename T>
+STACKAE_INLINE void corrupt_chunk(const Corruption& corruption, T* x, float* draws, int64_t width) {
+  switch (corruption.noise) {
+    case Noise::none: return;
+    case Noise::masking:
+      return corrupt_entries(corruption, x, draws, width,
+                             [](const Corruption& c, T v, float d) STACKAE_LAMBDA_INLINE { return mask(c, v, d); });
+    case Noise::salt_and_pepper:
+      return corrupt_entries(corruption, x, draws, width, [](const Corruption& c, T v, float d) STACKAE_LAMBDA_INLINE {
+        return salt_or_pepper(c, v, d);
+      });
+    case Noise::gaussian:
+      for (int64_t j = 0; j < chunk_words / 2; ++j) box_muller(draws[j], draws[chunk_words / 2 + j]);
+      return corrupt_entries(corruption, x, draws, width, [](const Corruption& c, T v, float d) STACKAE_LAMBDA_INLINE {
+        return add_gaussian(c, v, d);
+      });
+  }
+}
+
+// Row number `row` of a batch of rows of the given width.
+template <typename T>
+STACKAE_INLINE void corrupt_row(const Corruption& corruption, const Stream& stream, T* x, int64_t row, int64_t width) {
+  if (corruption.noise == Noise::none) return;
+  const int64_t chunks = (width + chunk_words - 1) / chunk_words;
+  alignas(64) float draws[chunk_words];
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    draw_chunk(stream, static_cast<uint32_t>((row * chunks + chunk) * chunk_blocks), draws);
+    const int64_t begin = chunk * chunk_words;
+    if (begin + chunk_words <= width)
+      corrupt_chunk(corruption, x + begin, draws, chunk_words);
+    else
+      corrupt_chunk(corruption, x + begin, draws, width - begin);
+  }
+}
+
+}  // namespace stackae

@@ -1,0 +1,90 @@
+// The passes of a training step over one tile, each compiled for several CPU levels (passes_*.cpp).
+//
+// T is the type of the arithmetic, O that of the products' operands: T itself, or bfloat16 where T is float32.
+// A tile of results lies in `c` with row stride `ld`; c, the bias and every row of an operand may be read and written
+// up to the next multiple of 16 columns.
+#pragma once
+
+#include <cstdint>
+
+#include <c10/util/BFloat16.h>
+
+#include "../step.h"
+#include "parallel.h"
+
+namespace stackae {
+
+// The rows of a source, ready to be read one by one.
+struct Source {
+  enum class Type { bytes, single_precision, double_precision } type;
+  const void* data;
+  int64_t width;
+  const float *offset, *scale;  // for bytes
+};
+
+// One batch: which rows of the source it is made of, and how many.
+struct Batch {
+  const int64_t* rows;
+  int64_t size;
+};
+
+// Unit j of a code adds (slope h + intercept) / rows to `on` and the complement to `off`: the means of the KL penalty.
+template <typename T>
+struct CodeSums {
+  T *on = nullptr, *off = nullptr;
+  T share = 0, slope = 1, intercept = 0;
+};
+
+#define STACKAE_DECLARE_PASSES(T, O)                                                                                 \
+  /* Rows [begin, end) of the batch, corrupted, as rows and, where it is given, as right factor; begin is even. */   \
+  void gather_pass(const Source& source, const Batch& batch, const Corruption& corruption, const Stream& stream,     \
+                   int64_t begin, int64_t end, T* buffer, O* rows, O* panel, int64_t ld);                            \
+  /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; sums where `on` is given. */ \
+  void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,     \
+                       const CodeSums<T>& sums, const Tile& tile);                                                   \
+  /* c = (c + slope_j + l1 sign(h)) f'(h), also as rows where they are given, and its column sums. */                \
+  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const T* slopes, T l1,        \
+                       Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile);                  \
+  /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */     \
+  double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Source& source,        \
+                     const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile);              \
+  /* The same for softmax cross-entropy; the tile holds whole rows. */                                               \
+  double softmax_pass(T* c, int64_t ld, const T* bias, const int64_t* labels, const Batch& batch, T share, O* rows,  \
+                      int64_t rows_ld, T* sums, int64_t classes, const Tile& tile);
+STACKAE_DECLARE_PASSES(float, float)
+STACKAE_DECLARE_PASSES(float, c10::BFloat16)
+STACKAE_DECLARE_PASSES(double, double)
+#undef STACKAE_DECLARE_PASSES
+
+// The forms that brgemm reads (operand.h); pairs is scratch of tile_rows x tile_columns words.
+#define STACKAE_DECLARE_FORMS(O)                                                                                       \
+  /* The tile as columns, and as a right factor, each where it is wanted. */                                           \
+  void store_pass(const float* c, int64_t ld, O* columns, int64_t columns_ld, O* panel, int64_t panel_ld,              \
+                  uint32_t* pairs, const Tile& tile);                                                                  \
+  /* The tile of a weight as right factor of products with the weight and with its transpose. */                       \
+  void store_weight_pass(const float* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, int64_t transposed_ld, \
+                         uint32_t* pairs, const Tile& tile);
+STACKAE_DECLARE_FORMS(float)
+STACKAE_DECLARE_FORMS(c10::BFloat16)
+#undef STACKAE_DECLARE_FORMS
+
+// The rule of one step, its scalars settled.
+struct Motion {
+  Rule rule;
+  double learning_rate, decay, momentum, beta1, beta2, step_size, root_correction, epsilon;
+
+  Motion(const Update& update, double learning_rate, int64_t step, bool decays);
+};
+
+// Moves a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
+// with the strides of p.
+void update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second, int64_t rows,
+                 int64_t columns, const Motion& motion);
+void update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second, int64_t rows,
+                 int64_t columns, const Motion& motion);
+
+// The sum of |c| over the tile.
+double absolute_pass(const float* c, int64_t ld, const Tile& tile);
+double absolute_pass(const double* c, int64_t ld, const Tile& tile);
+
+}  // namespace stackae

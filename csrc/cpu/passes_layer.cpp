@@ -1,0 +1,191 @@
+// See passes.h: what follows the product of a layer, forward and backward, and the forms that later products read.
+#include <cmath>
+#include <type_traits>
+
+#include "multiversion.h"
+#include "operand.h"
+#include "passes.h"
+
+namespace stackae {
+namespace {
+
+int64_t whole_vectors(const Tile& tile) {
+  return (tile.column_end - tile.column_begin + vector_width - 1) / vector_width * vector_width;
+}
+
+template <typename F, typename T, typename O>
+STACKAE_INLINE void activate_row(T* __restrict c, const T* __restrict bias, O* __restrict row, T* __restrict pre,
+                                 int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    const T a = c[j] + bias[j];
+    if constexpr (std::is_same_v<F, Gelu<T>>) pre[j] = a;
+    const T y = F::value(a);
+    c[j] = y;
+    row[j] = to_operand(y, O());
+  }
+}
+
+template <typename T>
+STACKAE_INLINE void add_code_row(const T* __restrict h, T* __restrict on, T* __restrict off, const CodeSums<T>& sums,
+                                 int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    const T unit = sums.slope * h[j] + sums.intercept;
+    on[j] += unit * sums.share;
+    off[j] += (T(1) - unit) * sums.share;
+  }
+}
+
+template <typename T, typename O>
+STACKAE_INLINE void activate_tile(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre,
+                                  int64_t rows_ld, const CodeSums<T>& sums, const Tile& tile) {
+  const int64_t width = whole_vectors(tile);
+  with_activation<T>(activation, [=](auto f) __attribute__((always_inline)) {
+    for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
+      const int64_t at = i * rows_ld + tile.column_begin;
+      activate_row<decltype(f)>(c + (i - tile.row_begin) * ld, bias + tile.column_begin, rows + at, pre + at, width);
+    }
+  });
+  if (sums.on == nullptr) return;
+  T on[tile_columns] = {}, off[tile_columns] = {};
+  for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i) add_code_row(c + i * ld, on, off, sums, width);
+  const int64_t at = tile.row_block * rows_ld + tile.column_begin;
+  std::copy_n(on, width, sums.on + at);
+  std::copy_n(off, width, sums.off + at);
+}
+
+template <typename F, typename T, typename O>
+STACKAE_INLINE void derive_row(T* __restrict c, const O* __restrict h, const T* __restrict pre,
+                               const T* __restrict slopes, T l1, T* __restrict sums, int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    const T code = static_cast<T>(h[j]);
+    const T sign = code > 0 ? l1 : (code < 0 ? -l1 : T(0));
+    T kept = code;
+    if constexpr (std::is_same_v<F, Gelu<T>>) kept = pre[j];
+    const T g = (c[j] + slopes[j] + sign) * F::derivative(kept);
+    c[j] = g;
+    sums[j] += g;
+  }
+}
+
+template <typename T, typename O>
+STACKAE_INLINE void copy_row(const T* __restrict c, O* __restrict row, int64_t width) {
+  for (int64_t j = 0; j < width; ++j) row[j] = to_operand(c[j], O());
+}
+
+template <typename T, typename O>
+STACKAE_INLINE void derive_tile(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const T* slopes, T l1,
+                                Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile) {
+  const int64_t width = whole_vectors(tile);
+  T partial[tile_columns] = {};
+  with_activation<T>(activation, [=, &partial](auto f) __attribute__((always_inline)) {
+    for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
+      const int64_t at = i * kept_ld + tile.column_begin;
+      derive_row<decltype(f)>(c + (i - tile.row_begin) * ld, kept + at, pre + at, slopes + tile.column_begin, l1,
+                              partial, width);
+    }
+  });
+  std::copy_n(partial, width, sums + tile.row_block * kept_ld + tile.column_begin);
+  if (rows == nullptr) return;
+  for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
+    copy_row(c + (i - tile.row_begin) * ld, rows + i * rows_ld + tile.column_begin, width);
+}
+
+// pairs (rows / 2, columns) of two rows' bfloat16 bits; a missing last row counts as zeros.
+STACKAE_INLINE void pair_rows(const float* c, int64_t ld, uint32_t* __restrict pairs, int64_t pairs_ld, int64_t rows,
+                              int64_t width) {
+  const float none[tile_columns] = {};
+  for (int64_t i = 0; i < rows; i += 2) {
+    const float* const first = c + i * ld;
+    const float* const second = i + 1 < rows ? first + ld : none;
+    for (int64_t j = 0; j < width; ++j) pairs[i / 2 * pairs_ld + j] = bfloat16_pair(first[j], second[j]);
+  }
+}
+
+STACKAE_INLINE void store_forms(const float* c, int64_t ld, float* columns, int64_t columns_ld, float*, int64_t,
+                                uint32_t*, const Tile& tile) {
+  if (columns == nullptr) return;
+  transpose_tile(reinterpret_cast<const uint32_t*>(c), ld,
+                 reinterpret_cast<uint32_t*>(columns + tile.column_begin * columns_ld + tile.row_begin), columns_ld,
+                 tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
+}
+
+STACKAE_INLINE void store_forms(const float* c, int64_t ld, c10::BFloat16* columns, int64_t columns_ld,
+                                c10::BFloat16* panel, int64_t panel_ld, uint32_t* pairs, const Tile& tile) {
+  const int64_t rows = tile.row_end - tile.row_begin, width = whole_vectors(tile), half = tile.row_begin / 2;
+  if (panel != nullptr)
+    pair_rows(c, ld, reinterpret_cast<uint32_t*>(panel) + half * panel_ld + tile.column_begin, panel_ld, rows, width);
+  if (columns == nullptr) return;
+  pair_rows(c, ld, pairs, tile_columns, rows, width);
+  transpose_tile(pairs, tile_columns,
+                 reinterpret_cast<uint32_t*>(columns) + tile.column_begin * (columns_ld / 2) + half, columns_ld / 2,
+                 (rows + 1) / 2, width);
+}
+
+STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, float*, int64_t, float* transposed,
+                                       int64_t transposed_ld, uint32_t* pairs, const Tile& tile) {
+  store_forms(c, ld, transposed, transposed_ld, static_cast<float*>(nullptr), 0, pairs, tile);
+}
+
+// The transposed weight in pairs of its rows, which are pairs of neighbours in a row of the weight.
+STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, c10::BFloat16* panel, int64_t panel_ld,
+                                       c10::BFloat16* transposed, int64_t transposed_ld, uint32_t* pairs,
+                                       const Tile& tile) {
+  const int64_t rows = tile.row_end - tile.row_begin, width = tile.column_end - tile.column_begin;
+  const int64_t half_row = tile.row_begin / 2, half_column = tile.column_begin / 2;
+  pair_rows(c, ld, reinterpret_cast<uint32_t*>(panel) + half_row * panel_ld + tile.column_begin, panel_ld, rows,
+            whole_vectors(tile));
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < width; j += 2)
+      pairs[i * (tile_columns / 2) + j / 2] = bfloat16_pair(c[i * ld + j], j + 1 < width ? c[i * ld + j + 1] : 0.0f);
+  transpose_tile(pairs, tile_columns / 2,
+                 reinterpret_cast<uint32_t*>(transposed) + half_column * transposed_ld + tile.row_begin, transposed_ld,
+                 rows, (width + 1) / 2);
+}
+
+template <typename T>
+STACKAE_INLINE double absolute_sum(const T* c, int64_t ld, const Tile& tile) {
+  double sum = 0;
+  for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i)
+    for (int64_t j = 0; j < tile.column_end - tile.column_begin; ++j)
+      sum += std::abs(static_cast<double>(c[i * ld + j]));
+  return sum;
+}
+
+}  // namespace
+
+#define STACKAE_DEFINE(T, O)                                                                                         \
+  STACKAE_MULTIVERSION void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, \
+                                            int64_t rows_ld, const CodeSums<T>& sums, const Tile& tile) {            \
+    activate_tile(c, ld, bias, activation, rows, pre, rows_ld, sums, tile);                                          \
+  }                                                                                                                  \
+  STACKAE_MULTIVERSION void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,          \
+                                            const T* slopes, T l1, Activation activation, O* rows, int64_t rows_ld,  \
+                                            T* sums, const Tile& tile) {                                             \
+    derive_tile(c, ld, kept, pre, kept_ld, slopes, l1, activation, rows, rows_ld, sums, tile);                       \
+  }
+STACKAE_DEFINE(float, float)
+STACKAE_DEFINE(float, c10::BFloat16)
+STACKAE_DEFINE(double, double)
+#undef STACKAE_DEFINE
+
+#define STACKAE_DEFINE(O)                                                                                            \
+  STACKAE_MULTIVERSION void store_pass(const float* c, int64_t ld, O* columns, int64_t columns_ld, O* panel,         \
+                                       int64_t panel_ld, uint32_t* pairs, const Tile& tile) {                        \
+    store_forms(c, ld, columns, columns_ld, panel, panel_ld, pairs, tile);                                           \
+  }                                                                                                                  \
+  STACKAE_MULTIVERSION void store_weight_pass(const float* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, \
+                                              int64_t transposed_ld, uint32_t* pairs, const Tile& tile) {            \
+    store_weight_forms(c, ld, panel, panel_ld, transposed, transposed_ld, pairs, tile);                              \
+  }
+STACKAE_DEFINE(float)
+STACKAE_DEFINE(c10::BFloat16)
+#undef STACKAE_DEFINE
+
+STACKAE_MULTIVERSION double absolute_pass(const float* c, int64_t ld, const Tile& tile) {
+  return absolute_sum(c, ld, tile);
+}
+STACKAE_MULTIVERSION double absolute_pass(const double* c, int64_t ld, const Tile& tile) {
+  return absolute_sum(c, ld, tile);
+}
+
+}  // namespace stackae

@@ -1,0 +1,93 @@
+// What a training step asks of its parts, said once. Messages read "argument: expected X, got Y".
+#pragma once
+
+#include "../step.h"
+#include "product.h"
+
+namespace stackae {
+
+inline void check_layer(const std::vector<DenseLayer>& layers, size_t i) {
+  const auto& layer = layers[i];
+  const auto type = layers[0].weight.defined() ? layers[0].weight.scalar_type() : at::kFloat;
+  const bool tied = layer.tied_to >= 0;
+  TORCH_CHECK_VALUE(tied ? layer.tied_to < static_cast<int64_t>(i) && layers[layer.tied_to].tied_to < 0
+                         : layer.weight.defined() && layer.weight.dim() == 2,
+                    "layer ", i + 1, ": expected a weight (n_out, n_in), or tied_to an earlier layer that has one");
+  const at::Tensor& weight = layers[tied ? layer.tied_to : i].weight;
+  const int64_t n_out = weight.size(tied ? 1 : 0);
+  TORCH_CHECK_VALUE(layer.bias.defined() && layer.bias.dim() == 1 && layer.bias.size(0) == n_out, "layer ", i + 1,
+                    ": expected a bias of shape (", n_out, ",)");
+  for (const auto& parameter : {weight, layer.bias}) {
+    TORCH_CHECK_TYPE(parameter.scalar_type() == type && (type == at::kFloat || type == at::kDouble), "layer ", i + 1,
+                     ": expected parameters of one type, float32 or float64, got ", parameter.scalar_type());
+    TORCH_CHECK_VALUE(parameter.device().is_cpu() && parameter.is_contiguous(), "layer ", i + 1,
+                      ": expected contiguous parameters on the CPU");
+  }
+}
+
+inline int64_t width_in(const std::vector<DenseLayer>& layers, size_t i) {
+  const bool tied = layers[i].tied_to >= 0;
+  return layers[tied ? layers[i].tied_to : i].weight.size(tied ? 0 : 1);
+}
+
+inline void check_rows(const Rows& rows, int64_t n_visible, at::ScalarType type) {
+  TORCH_CHECK_VALUE(rows.x.dim() == 2 && rows.x.size(1) == n_visible, "x: expected shape (n, ", n_visible, "), got ",
+                    rows.x.sizes());
+  TORCH_CHECK_VALUE(rows.x.device().is_cpu() && rows.x.is_contiguous(), "x: expected contiguous rows on the CPU");
+  const auto kind = rows.x.scalar_type();
+  TORCH_CHECK_TYPE(kind == at::kByte || kind == at::kFloat || kind == type, "x: expected uint8, float32 or ", type,
+                   ", got ", kind);
+  if (kind != at::kByte) return;
+  for (const auto& each : {rows.offset, rows.scale})
+    TORCH_CHECK_VALUE(each.defined() && each.scalar_type() == at::kFloat && each.is_contiguous() && each.dim() == 1 &&
+                          each.size(0) == n_visible,
+                      "offset and scale: expected float32 of shape (", n_visible, ",) beside bytes");
+}
+
+inline void check_step(const std::vector<DenseLayer>& layers, const Objective& objective, const Rows& rows,
+                       const NoiseKey& key) {
+  TORCH_CHECK_VALUE(!layers.empty(), "layers: expected at least one, got none");
+  for (size_t i = 0; i < layers.size(); ++i) check_layer(layers, i);
+  for (size_t i = 1; i < layers.size(); ++i)
+    TORCH_CHECK_VALUE(width_in(layers, i) == layers[i - 1].bias.size(0), "layer ", i + 1, ": expected to read ",
+                      layers[i - 1].bias.size(0), " outputs of the layer below, got ", width_in(layers, i));
+  const int64_t n_visible = width_in(layers, 0), n_out = layers.back().bias.size(0);
+  check_rows(rows, n_visible, layers[0].weight.scalar_type());
+  TORCH_CHECK_VALUE(key.seed >= 0 && key.layer >= 0 && key.layer < (1 << 24),
+                    "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", key.seed, " and ",
+                    key.layer);
+  if (objective.loss != Loss::cross_entropy) {
+    TORCH_CHECK_VALUE(n_out == n_visible, "layers: expected a reconstruction of ", n_visible, " features, got ", n_out);
+    return;
+  }
+  TORCH_CHECK_VALUE(layers.back().activation == Activation::linear, "layers: expected linear logits on top");
+  TORCH_CHECK_VALUE(rows.labels.defined() && rows.labels.scalar_type() == at::kLong && rows.labels.is_contiguous() &&
+                        rows.labels.device().is_cpu() && rows.labels.dim() == 1 &&
+                        rows.labels.size(0) == rows.x.size(0),
+                    "labels: expected int64 of shape (", rows.x.size(0), ",) on the CPU");
+  const auto* const labels = rows.labels.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < rows.labels.size(0); ++i)
+    TORCH_CHECK_VALUE(labels[i] >= 0 && labels[i] < n_out, "labels: expected 0 to ", n_out - 1, ", got ", labels[i],
+                      " in row ", i);
+}
+
+inline void check_half_operands(at::ScalarType type) {
+  TORCH_CHECK_TYPE(type == at::kFloat, "half_operands: expected float32 parameters, got ", type);
+  TORCH_CHECK(brgemm_serves(at::kBFloat16),
+              "bfloat16 products: expected a processor with avx512_bf16 or amx_bf16, got one without");
+}
+
+inline void check_advance(const at::Tensor& rows, int64_t n, int64_t batch_size, int64_t step, int64_t steps) {
+  TORCH_CHECK_VALUE(rows.scalar_type() == at::kLong && rows.dim() == 1 && rows.is_contiguous() &&
+                        rows.device().is_cpu() && rows.numel() > 0,
+                    "rows: expected int64 indices of shape (k,) on the CPU, at least one");
+  TORCH_CHECK_VALUE(batch_size > 0 && step >= 0, "batch_size and step: expected at least 1 and at least 0, got ",
+                    batch_size, " and ", step);
+  TORCH_CHECK_VALUE((rows.numel() + batch_size - 1) / batch_size == steps, "learning_rates: expected one for each of ",
+                    (rows.numel() + batch_size - 1) / batch_size, " batches, got ", steps);
+  const auto* const indices = rows.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < rows.numel(); ++i)
+    TORCH_CHECK_VALUE(indices[i] >= 0 && indices[i] < n, "rows: expected indices of ", n, " rows, got ", indices[i]);
+}
+
+}  // namespace stackae

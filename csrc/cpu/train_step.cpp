@@ -1,0 +1,428 @@
+// See train_step.h. One step, by passes over memory: gather and corrupt; each layer's product with bias, activation and
+// code sums in the tile; the last one's with the loss and its gradient; each gradient with penalty, derivative and bias
+// gradient; each weight gradient with the update of its weight.
+//
+// Never materialised: the reconstruction, a target, noise, pre-activations (but for GELU), weight gradients.
+// Contract: nothing is allocated after the first batch of a size; through brgemm the same bits for any thread count,
+// through ATen what its library gives; a batch whose loss is not finite moves nothing.
+#include "train_step.h"
+
+#include <cmath>
+#include <limits>
+
+#include <ATen/Parallel.h>
+
+#include "../sparsity.h"
+#include "network.h"
+#include "passes.h"
+#include "product.h"
+#include "step_checks.h"
+
+namespace stackae {
+namespace {
+
+constexpr int64_t scratch_ld = tile_columns + vector_width;  // not a multiple of 1 kB
+
+template <typename O>
+struct Product {
+  int64_t m, n, k;
+  const O* a;
+  int64_t lda;
+  bool a_transposed;
+  const O* b;
+  int64_t ldb;
+  bool b_transposed;
+};
+
+template <typename T>
+struct Scratch {
+  alignas(64) T c[tile_rows * scratch_ld];
+  alignas(64) uint32_t pairs[tile_rows * tile_columns];
+};
+
+template <typename T, typename O>
+class CpuStep final : public TrainStep {
+ public:
+  CpuStep(std::vector<DenseLayer> layers, const Objective& objective, const Update& update,
+          const Corruption& corruption, Rows rows, NoiseKey key)
+      : parameters_(std::move(layers)),
+        objective_(objective),
+        update_(update),
+        corruption_(corruption),
+        rows_(std::move(rows)),
+        key_(key),
+        brgemm_(brgemm_serves(c10::CppTypeToScalarType<O>::value)) {
+    network_.add_layers(parameters_, brgemm_);
+    source_ = {rows_.x.scalar_type() == at::kByte     ? Source::Type::bytes
+               : rows_.x.scalar_type() == at::kDouble ? Source::Type::double_precision
+                                                      : Source::Type::single_precision,
+               rows_.x.const_data_ptr(), rows_.x.size(1), nullptr, nullptr};
+    if (rows_.offset.defined()) source_.offset = rows_.offset.const_data_ptr<float>();
+    if (rows_.scale.defined()) source_.scale = rows_.scale.const_data_ptr<float>();
+  }
+
+  double advance(const at::Tensor& rows, int64_t batch_size, int64_t step,
+                 const std::vector<double>& learning_rates) override {
+    const int64_t count = rows.numel();
+    check_advance(rows, rows_.x.size(0), batch_size, step, static_cast<int64_t>(learning_rates.size()));
+    const FlushDenormals flush;
+    prepare(std::min(batch_size, count));
+    double total = 0;
+    for (size_t i = 0; i < learning_rates.size(); ++i) {
+      const int64_t begin = static_cast<int64_t>(i) * batch_size;
+      const Batch batch{rows.const_data_ptr<int64_t>() + begin, std::min(batch_size, count - begin)};
+      const double loss = one_step(batch, step + static_cast<int64_t>(i), learning_rates[i]);
+      total += loss * static_cast<double>(batch.size);
+      if (!std::isfinite(loss)) break;
+    }
+    note_versions(/*moved=*/true);
+    return total;
+  }
+
+ private:
+  double one_step(const Batch& batch, int64_t step, double learning_rate) {
+    gather(batch, step);
+    double loss = 0;
+    for (int64_t l = 0; l < network_.last(); ++l) loss += forward(l, batch);
+    loss += objective_.loss == Loss::cross_entropy ? classify(batch) : reconstruct(batch);
+    if (!std::isfinite(loss)) return loss;
+    for (int64_t l = network_.last(); l > 0; --l) backward(l, batch);
+    for (int64_t l = 0; l <= network_.last(); ++l) {
+      if (!network_.layers[l].tied) move_weight(l, batch, Motion(update_, learning_rate, step, /*decays=*/true));
+      move_bias(l, batch, Motion(update_, learning_rate, step, /*decays=*/false));
+    }
+    return loss;
+  }
+
+  void gather(const Batch& batch, int64_t step) {
+    const Stream stream(key_.seed, Purpose::corruption, static_cast<uint32_t>(key_.layer), step);
+    const auto& form = network_.outputs[0];
+    O* const panel = network_.half ? form.panel : nullptr;
+    const int64_t pairs = (batch.size + 1) / 2;
+    const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * source_.width));
+    at::parallel_for(0, pairs, grain, [&](int64_t begin, int64_t end) {
+      const FlushDenormals flush;
+      gather_pass(source_, batch, corruption_, stream, 2 * begin, std::min(2 * end, batch.size), input_row(), form.rows,
+                  panel, form.ld);
+    });
+  }
+
+  // Output of layer l, which is not the last; returns the penalties on the code.
+  double forward(int64_t l, const Batch& batch) {
+    auto& layer = network_.layers[l];
+    auto& out = network_.outputs[l + 1];
+    const bool penalised = l == 0;
+    CodeSums<T> sums;
+    if (penalised && objective_.sparsity_weight > 0) {
+      const T slope = layer.activation == Activation::tanh ? T(0.5) : T(1);
+      sums = {code_on_, code_off_, T(1) / static_cast<T>(batch.size), slope, T(1) - slope};
+    }
+    const double l1 = penalised ? objective_.l1_weight / static_cast<double>(batch.size) : 0;
+    tiles({output_product(l, batch)}, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
+      activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums, tile);
+      tile_losses_[number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
+      store(c, ld, out, tile, pairs);
+    });
+    return (l1 > 0 ? sum_of_losses() : 0) + (sums.on ? fold_sparsity(layer, sums, batch) : 0);
+  }
+
+  // The KL penalty, and its slope for each unit (sparsity.h).
+  double fold_sparsity(const LayerState<T, O>& layer, const CodeSums<T>& sums, const Batch& batch) {
+    const int64_t ld = padded(layer.n_out), blocks = row_blocks(batch.size);
+    const double rho = objective_.sparsity_target, weight = objective_.sparsity_weight;
+    const double largest = static_cast<double>(std::numeric_limits<T>::max());
+    double penalty = 0;
+    for (int64_t j = 0; j < layer.n_out; ++j) {
+      double on = 0, off = 0;
+      for (int64_t block = 0; block < blocks; ++block) {
+        on += static_cast<double>(sums.on[block * ld + j]);
+        off += static_cast<double>(sums.off[block * ld + j]);
+      }
+      penalty += kl_bernoulli(rho, on, off);
+      const double slope = weight * static_cast<double>(sums.slope) * kl_slope(rho, on, off);
+      slopes_[j] = to_finite<T>(slope / static_cast<double>(batch.size), largest);
+    }
+    return weight * penalty;
+  }
+
+  double reconstruct(const Batch& batch) {
+    const int64_t l = network_.last();
+    auto& layer = network_.layers[l];
+    auto& form = network_.gradients[l];
+    const T share = T(1) / static_cast<T>(batch.size);
+    tiles({output_product(l, batch)}, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
+      tile_losses_[number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss, source_, batch,
+                                         share, form.rows, form.ld, layer.sums, tile);
+      store(c, ld, form, tile, pairs);
+    });
+    return sum_of_losses();
+  }
+
+  // Softmax needs whole rows: the logits are computed first.
+  double classify(const Batch& batch) {
+    const int64_t l = network_.last();
+    auto& layer = network_.layers[l];
+    auto& form = network_.gradients[l];
+    const T share = T(1) / static_cast<T>(batch.size);
+    const auto product = output_product(l, batch);
+    if (brgemm_)
+      tiles({product}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t*) {
+        for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
+          std::copy_n(c + (i - tile.row_begin) * ld, tile.column_end - tile.column_begin,
+                      whole_ + i * form.ld + tile.column_begin);
+      });
+    else
+      multiply_whole(product, /*add=*/false);
+    for_each_tile(batch.size, 1, layer.n_out, [&](const Tile& block) {
+      Tile tile = block;
+      T* const c = whole_ + tile.row_begin * form.ld;
+      tile_losses_[tile.row_block] = softmax_pass(c, form.ld, layer.padded_bias, rows_.labels.const_data_ptr<int64_t>(),
+                                                  batch, share, form.rows, form.ld, layer.sums, layer.n_out, tile);
+      for (tile.column_begin = 0; tile.column_begin < layer.n_out; tile.column_begin = tile.column_end) {
+        tile.column_end = std::min(tile.column_begin + tile_columns, layer.n_out);
+        store(c + tile.column_begin, form.ld, form, tile, scratch().pairs);
+      }
+    });
+    used_tiles_ = row_blocks(batch.size);
+    return sum_of_losses();
+  }
+
+  // Gradient of layer l - 1's pre-activation from that of layer l.
+  void backward(int64_t l, const Batch& batch) {
+    auto& below = network_.layers[l - 1];
+    auto &kept = network_.outputs[l], &form = network_.gradients[l - 1];
+    const bool penalised = l == 1;
+    const T l1 = penalised ? static_cast<T>(objective_.l1_weight / static_cast<double>(batch.size)) : T(0);
+    const T* const slopes = penalised && objective_.sparsity_weight > 0 ? slopes_ : no_slopes_;
+    const bool read_again = l > 1 || !brgemm_;
+    tiles({input_product(l, batch)}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, slopes, l1, below.activation,
+                      read_again ? form.rows : nullptr, form.ld, below.sums, tile);
+      store(c, ld, form, tile, pairs);
+    });
+  }
+
+  void move_weight(int64_t l, const Batch& batch, const Motion& motion) {
+    auto& layer = network_.layers[l];
+    products_.clear();
+    for (int64_t each = l; each <= network_.last(); ++each)
+      if (network_.layers[each].owner == l) products_.push_back(weight_product(each, batch));
+    tiles(products_, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+      const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
+      update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at,
+                  tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, motion);
+      store_weight(c, ld, layer, tile, pairs);
+    });
+  }
+
+  void move_bias(int64_t l, const Batch& batch, const Motion& motion) {
+    auto& layer = network_.layers[l];
+    const int64_t ld = padded(layer.n_out);
+    for (int64_t block = 1; block < row_blocks(batch.size); ++block)
+      for (int64_t j = 0; j < layer.n_out; ++j) layer.sums[j] += layer.sums[block * ld + j];
+    update_pass(layer.bias, ld, layer.sums, ld, layer.bias_first, layer.bias_second, 1, layer.n_out, motion);
+    std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
+  }
+
+  // ---- products
+
+  // y W^T: a weight is read through the form that makes it a right factor.
+  Product<O> output_product(int64_t l, const Batch& batch) const {
+    const auto& layer = network_.layers[l];
+    const auto& in = network_.outputs[l];
+    return with_weight(layer, {batch.size, layer.n_out, layer.n_in, in.rows, in.ld, false}, !layer.tied);
+  }
+
+  Product<O> input_product(int64_t l, const Batch& batch) const {
+    const auto& layer = network_.layers[l];
+    const auto& gradient = network_.gradients[l];
+    return with_weight(layer, {batch.size, layer.n_in, layer.n_out, gradient.rows, gradient.ld, false}, layer.tied);
+  }
+
+  Product<O> with_weight(const LayerState<T, O>& layer, Product<O> product, bool transposed) const {
+    const auto& owner = network_.layers[layer.owner];
+    if (!brgemm_) {
+      if constexpr (std::is_same_v<T, O>) product.b = owner.weight;
+      product.ldb = owner.n_in;
+      product.b_transposed = transposed;
+    } else {
+      product.b = transposed ? owner.transposed : owner.panel;
+      product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
+    }
+    return product;
+  }
+
+  // What layer l adds to the gradient of the weight that it uses, in that weight's own orientation.
+  Product<O> weight_product(int64_t l, const Batch& batch) const {
+    const auto& layer = network_.layers[l];
+    const auto& owner = network_.layers[layer.owner];
+    const auto& left = layer.tied ? network_.outputs[l] : network_.gradients[l];
+    const auto& right = layer.tied ? network_.gradients[l] : network_.outputs[l];
+    Product<O> product{owner.n_out, owner.n_in, batch.size, nullptr, 0, !brgemm_, right.panel, right.ld, false};
+    product.a = brgemm_ ? left.columns : left.rows;
+    product.lda = brgemm_ ? left.columns_ld : left.ld;
+    return product;
+  }
+
+  // Calls body(c, ld, tile, its number, pairs) for every tile of the sum of the products.
+  template <typename Body>
+  void tiles(c10::ArrayRef<Product<O>> products, Body body) {
+    const auto& first = products[0];
+    if (!brgemm_)
+      for (const auto& product : products) multiply_whole(product, &product != &first);
+    const int64_t ld = padded(first.n), across = tiles_across(first.m, first.n);
+    used_tiles_ = row_blocks(first.m) * across;
+    for_each_tile(first.m, first.n, brgemm_ ? first.k : 1, [&](const Tile& tile) {
+      const int64_t number = tile.row_block * across + tile.column_begin / tile_width(first.m, first.n);
+      if (brgemm_) {
+        Scratch<T>& own = scratch();
+        if constexpr (!std::is_same_v<T, double>)
+          for (const auto& product : products) multiply_tile(product, tile, own.c, &product != &first);
+        body(own.c, scratch_ld, tile, number, own.pairs);
+      } else {
+        body(whole_ + tile.row_begin * ld + tile.column_begin, ld, tile, number, nullptr);
+      }
+    });
+  }
+
+  void multiply_tile(const Product<O>& p, const Tile& tile, float* c, bool add) {
+    const int64_t unit = network_.half ? 2 : 1, depth = (p.k + unit - 1) / unit * unit;
+    if constexpr (!std::is_same_v<O, double>)
+      brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth,
+                   p.a + tile.row_begin * p.lda, p.lda, p.b + tile.column_begin * unit, p.ldb, c, scratch_ld, add);
+  }
+
+  void multiply_whole(const Product<O>& p, bool add) {
+    if constexpr (std::is_same_v<T, O>)
+      gemm(p.m, p.n, p.k, p.a, p.lda, p.a_transposed, p.b, p.ldb, p.b_transposed, whole_, padded(p.n), add);
+  }
+
+  void store(const T* c, int64_t ld, const Form<O>& form, const Tile& tile, uint32_t* pairs) {
+    if constexpr (std::is_same_v<T, float>)
+      if (brgemm_)
+        store_pass(c, ld, form.columns, form.columns_ld, network_.half ? form.panel : nullptr, form.ld, pairs, tile);
+  }
+
+  void store_weight(const T* c, int64_t ld, const LayerState<T, O>& layer, const Tile& tile, uint32_t* pairs) {
+    if constexpr (std::is_same_v<T, float>)
+      if (brgemm_)
+        store_weight_pass(c, ld, layer.panel, layer.panel_ld, layer.transposed, layer.transposed_ld, pairs, tile);
+  }
+
+  double sum_of_losses() const {
+    double total = 0;
+    for (int64_t i = 0; i < used_tiles_; ++i) total += tile_losses_[i];
+    return total;
+  }
+
+  // ---- memory
+
+  Scratch<T>& scratch() { return *reinterpret_cast<Scratch<T>*>(scratch_ + at::get_thread_num() * scratch_bytes_); }
+
+  // Beside it, room for a row of the input.
+  T* input_row() { return reinterpret_cast<T*>(&scratch() + 1); }
+
+  // Everything is there for batches of this size and for the threads there are, and the forms are those of the weights.
+  void prepare(int64_t size) {
+    if (size > capacity_ || at::get_num_threads() > threads_) {
+      capacity_ = std::max(capacity_, size);
+      threads_ = std::max(threads_, at::get_num_threads());
+      network_.add_batch(capacity_, brgemm_, brgemm_ && network_.half);
+      add_scratch();
+    }
+    if (!note_versions(/*moved=*/false)) return;
+    for (auto& layer : network_.layers) {
+      std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
+      if (brgemm_ && !layer.tied) refresh(layer);
+    }
+  }
+
+  void add_scratch() {
+    const auto& code = network_.layers[0];
+    auto& arena = network_.batch;
+    const int64_t blocks = row_blocks(capacity_);
+    int64_t whole = 0, most_tiles = blocks;
+    for (const auto& layer : network_.layers) {
+      const bool logits = objective_.loss == Loss::cross_entropy && &layer == &network_.layers.back();
+      if (!brgemm_ || logits) whole = std::max(whole, blocks * tile_rows * padded(std::max(layer.n_out, layer.n_in)));
+      if (!brgemm_) whole = std::max(whole, layer.n_out * padded(layer.n_in));
+      most_tiles =
+          std::max({most_tiles, blocks * tiles_across(capacity_, layer.n_out), blocks * tiles_across(1, layer.n_out)});
+    }
+    whole_ = arena.template make<T>(whole);
+    tile_losses_ = arena.template make<double>(most_tiles);
+    code_on_ = arena.template make<T>(blocks * padded(code.n_out));
+    code_off_ = arena.template make<T>(blocks * padded(code.n_out));
+    slopes_ = arena.template make<T>(padded(code.n_out));
+    int64_t widest = 0;
+    for (const auto& layer : network_.layers) widest = std::max(widest, layer.n_out);
+    no_slopes_ = arena.template make<T>(padded(widest));
+    scratch_bytes_ = sizeof(Scratch<T>) + padded(source_.width) * static_cast<int64_t>(sizeof(T));
+    scratch_bytes_ = (scratch_bytes_ + 63) / 64 * 64;
+    scratch_ = arena.template make<char>(threads_ * scratch_bytes_);
+  }
+
+  void refresh(LayerState<T, O>& layer) {
+    for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) {
+      Scratch<T>& own = scratch();
+      for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
+        std::copy_n(layer.weight + i * layer.n_in + tile.column_begin, tile.column_end - tile.column_begin,
+                    own.c + (i - tile.row_begin) * scratch_ld);
+      store_weight(own.c, scratch_ld, layer, tile, own.pairs);
+    });
+  }
+
+  // Whether a parameter was changed since the last call; `moved`: by this step itself, which is then made known.
+  bool note_versions(bool moved) {
+    bool changed = versions_.empty();
+    size_t next = 0;
+    for (const auto& layer : parameters_)
+      for (const auto& parameter : {layer.weight, layer.bias}) {
+        if (!parameter.defined()) continue;
+        if (moved) parameter.unsafeGetTensorImpl()->bump_version();
+        const uint32_t version = parameter._version();
+        if (next == versions_.size()) versions_.push_back(version + 1);
+        changed = changed || versions_[next] != version;
+        versions_[next++] = version;
+      }
+    return changed;
+  }
+
+  std::vector<DenseLayer> parameters_;
+  const Objective objective_;
+  const Update update_;
+  const Corruption corruption_;
+  const Rows rows_;
+  const NoiseKey key_;
+  const bool brgemm_;
+  Network<T, O> network_;
+  Source source_;
+  std::vector<Product<O>> products_;
+  std::vector<uint32_t> versions_;
+  int64_t capacity_ = 0, used_tiles_ = 0, scratch_bytes_ = 0;
+  int threads_ = 0;
+  T *whole_ = nullptr, *code_on_ = nullptr, *code_off_ = nullptr, *slopes_ = nullptr, *no_slopes_ = nullptr;
+  double* tile_losses_ = nullptr;
+  char* scratch_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<TrainStep> make_cpu_step(std::vector<DenseLayer> layers, const Objective& objective,
+                                         const Update& update, const Corruption& corruption, Rows rows, NoiseKey key,
+                                         bool half_operands) {
+  check_step(layers, objective, rows, key);
+  const auto type = layers[0].weight.scalar_type();
+  if (half_operands) {
+    check_half_operands(type);
+    return std::make_unique<CpuStep<float, c10::BFloat16>>(std::move(layers), objective, update, corruption,
+                                                           std::move(rows), key);
+  }
+  if (type == at::kDouble)
+    return std::make_unique<CpuStep<double, double>>(std::move(layers), objective, update, corruption, std::move(rows),
+                                                     key);
+  return std::make_unique<CpuStep<float, float>>(std::move(layers), objective, update, corruption, std::move(rows),
+                                                 key);
+}
+
+}  // namespace stackae

@@ -1,0 +1,86 @@
+"""Rows as training and evaluation read them: 32-bit numbers, or bytes that are scaled when they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stackae.data.scaling import Scaling
+from stackae.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ByteRows:
+    """x[index] = (raw[index] - offset) / scale, float32, for raw (n, d) uint8, contiguous: one byte a cell.
+
+    Every read gives the bits that ``scaling.transform`` gives for the same rows. Raises DataError when raw is of
+    another type, not contiguous, or not as wide as the scaling.
+    """
+
+    raw: Tensor
+    scaling: Scaling
+
+    def __post_init__(self) -> None:
+        if self.raw.dtype != torch.uint8 or not self.raw.is_contiguous():
+            layout = "" if self.raw.is_contiguous() else ", not contiguous"
+            raise DataError(
+                f"rows: expected contiguous uint8, got {self.raw.dtype}{layout}; "
+                "scale other numbers by Scaling.transform, and make bytes contiguous"
+            )
+        self.scaling.check_width(self.raw.shape)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        """(rows, d) float32, a new tensor: those of a slice, of int64 indices from 0 to n - 1, or of a mask (n,)."""
+        return self.scaling.transform(self._taken(index))
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.raw.shape
+
+    @property
+    def device(self) -> torch.device:
+        return self.raw.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.raw.nbytes
+
+    def to(self, device: torch.device | str) -> ByteRows:
+        """The same rows on a device, where reading them moves nothing between devices."""
+        return ByteRows(self.raw.to(device), self.scaling.to(device))
+
+    def subset(self, index: Tensor | np.ndarray) -> ByteRows:
+        """The rows of int64 indices or of a mask (n,), still bytes."""
+        return ByteRows(self._taken(torch.as_tensor(index)), self.scaling)
+
+    def min(self) -> Tensor:
+        """0-dim float32: the smallest scaled value of n >= 1 rows."""
+        return self._extremes().min()
+
+    def max(self) -> Tensor:
+        """0-dim float32: the largest scaled value of n >= 1 rows."""
+        return self._extremes().max()
+
+    def _taken(self, index: slice | Tensor) -> Tensor:
+        if isinstance(index, Tensor) and index.dtype == torch.int64:
+            return self.raw.index_select(0, index.to(self.device))  # raw[index] takes ten times as long
+        return self.raw[index]
+
+    def _extremes(self) -> Tensor:
+        """(2, d): scaling is monotone in each column, in exact and in rounded arithmetic, so these are enough."""
+        return self.scaling.transform(torch.stack([self.raw.amin(dim=0), self.raw.amax(dim=0)]))
+
+
+Rows = Tensor | ByteRows
+"""(n, d) rows: len, shape, device, nbytes, to, min and max, and x[slice, indices or mask] -> float32 Tensor."""
+
+
+def subset(x: Rows, index: Tensor) -> Rows:
+    """The rows of int64 indices or of a mask (n,), of the same kind as x: bytes stay bytes."""
+    return x.subset(index) if isinstance(x, ByteRows) else x[index]

@@ -1,0 +1,76 @@
+"""The fused step: an objective on dense layers, handed whole to the extension (``stackae.ops.cpu_train_step``)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from stackae.autoencoders.dense import Dense
+from stackae.config import TrainingConfig
+from stackae.data.rows import ByteRows, Rows
+from stackae.penalties import KlSparsity, L1Sparsity
+from stackae.training.step import ClassificationObjective, ReconstructionObjective
+
+if TYPE_CHECKING:
+    from stackae.ops import TrainStep
+
+
+def fused_reconstruction(
+    objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float
+) -> TrainStep:
+    """Trains the objective's autoencoder in place; moments and buffers live as long as the step does."""
+    ops = importlib.import_module("stackae.ops")
+    autoencoder, noise, penalty = objective.autoencoder, objective.corruption, objective.sparsity
+    encoder = autoencoder.encoder
+    output = "linear" if objective.loss == "bce" else autoencoder.output_activation
+    decoder = ops.DenseLayer(
+        autoencoder.decoder_weight, autoencoder.decoder_bias, output, tied_to=0 if autoencoder.tied else -1
+    )
+    x, scaling = _raw(objective.x)
+    step: TrainStep = ops.cpu_train_step(
+        [ops.DenseLayer(encoder.weight, encoder.bias, encoder.activation), decoder],
+        x,
+        loss=objective.loss,
+        scaling=scaling,
+        corruption=(noise.kind, noise.level, noise.low, noise.high),
+        sparsity=(penalty.target, penalty.weight) if isinstance(penalty, KlSparsity) else (0.5, 0.0),
+        l1=penalty.weight if isinstance(penalty, L1Sparsity) else 0.0,
+        optimizer=config.optimizer,
+        weight_decay=weight_decay,
+        momentum=config.momentum,
+        seed=objective.seed,
+        layer=objective.layer,
+        bfloat16=config.precision == "bf16",
+    )
+    return step
+
+
+def fused_classification(
+    objective: ClassificationObjective, config: TrainingConfig, weight_decay: float
+) -> TrainStep:
+    """Trains the objective's classifier in place, every layer of it."""
+    ops = importlib.import_module("stackae.ops")
+    model = objective.model
+    dense = [module for module in (*model.encoders, model.head) if isinstance(module, Dense)]
+    x, scaling = _raw(objective.x)
+    step: TrainStep = ops.cpu_train_step(
+        [ops.DenseLayer(layer.weight, layer.bias, layer.activation) for layer in dense],
+        x,
+        loss="cross_entropy",
+        scaling=scaling,
+        labels=objective.y,
+        optimizer=config.optimizer,
+        weight_decay=weight_decay,
+        momentum=config.momentum,
+        bfloat16=config.precision == "bf16",
+    )
+    return step
+
+
+def _raw(x: Rows) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    """The numbers in memory, and how bytes among them are scaled."""
+    if isinstance(x, ByteRows):
+        return x.raw, (x.scaling.offset, x.scaling.scale)
+    return x.contiguous(), None
