@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,8 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
-
-Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class Autoencoder(nn.Module):
@@ -51,9 +50,15 @@ class InMemory:
             rows = order[start : start + self.batch_size]
             yield self.x[rows], rows
 
+    def __len__(self) -> int:
+        return math.ceil(len(self.x) / self.batch_size)
+
     def encoded(self, encoder: nn.Module) -> InMemory:
         with torch.no_grad():
             return InMemory(encoder(self.x), self.batch_size, self.shuffle)
+
+
+Batches = InMemory | DataLoader[tuple[Tensor, Tensor]]
 
 
 def codes(images: Tensor, encoders: list[nn.Module], device: torch.device) -> Tensor:
@@ -75,6 +80,7 @@ def train_layer(
     optimizer = torch.optim.Adam(
         autoencoder.parameters(), lr=asked.learning_rate, fused=True if asked.in_memory else None
     )
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=asked.epochs * len(training))
     criterion = nn.MSELoss(reduction="sum")
     history: list[dict[str, object]] = []
     for epoch in range(1, asked.epochs + 1):
@@ -87,6 +93,7 @@ def train_layer(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            scheduler.step()
             total += loss.item() * len(x)
             seen += len(x)
         autoencoder.eval()

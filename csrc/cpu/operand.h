@@ -61,12 +61,12 @@ STACKAE_INLINE uint32_t bfloat16_pair(float first, float second) {
   return bfloat16_bits(first) | bfloat16_bits(second) << 16;
 }
 
+// A row of results as a row of the operand; where both have one type, they are the same row.
 template <typename T>
-STACKAE_INLINE T to_operand(T value, T) {
-  return value;
-}
-STACKAE_INLINE c10::BFloat16 to_operand(float value, c10::BFloat16) {
-  return c10::BFloat16(static_cast<unsigned short>(bfloat16_bits(value)), c10::BFloat16::from_bits());
+STACKAE_INLINE void write_row(const T*, T*, int64_t) {}
+STACKAE_INLINE void write_row(const float* __restrict c, c10::BFloat16* row, int64_t width) {
+  auto* __restrict const bits = reinterpret_cast<uint16_t*>(row);
+  for (int64_t j = 0; j < width; ++j) bits[j] = static_cast<uint16_t>(bfloat16_bits(c[j]));
 }
 
 }  // namespace stackae

@@ -1,8 +1,9 @@
 // The passes of a training step over one tile, each compiled for several CPU levels (passes_*.cpp).
 //
 // T is the type of the arithmetic, O that of the products' operands: T itself, or bfloat16 where T is float32.
-// A tile of results lies in `c` with row stride `ld`; c, the bias and every row of an operand may be read and written
-// up to the next multiple of 16 columns.
+// A tile of results lies in `c` with row stride `ld`, which is the operand's own place (`rows`) where T is O, and
+// scratch elsewhere; c, the bias and every row of an operand may be read and written up to the next multiple of 16
+// columns.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,7 @@ struct CodeSums {
   /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; sums where `on` is given. */ \
   void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,     \
                        const CodeSums<T>& sums, const Tile& tile);                                                   \
-  /* c = (c + slope_j + l1 sign(h)) f'(h), also as rows where they are given, and its column sums. */                \
+  /* c = (c + slope_j + l1 sign(h)) f'(h), also as rows, and its column sums. */                                     \
   void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const T* slopes, T l1,        \
                        Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile);                  \
   /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */     \

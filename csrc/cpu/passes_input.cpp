@@ -24,15 +24,23 @@ STACKAE_INLINE void pair_up(const c10::BFloat16* rows, c10::BFloat16* panel, int
 template <typename T>
 STACKAE_INLINE void pair_up(const T*, T*, int64_t, int64_t, int64_t, int64_t) {}
 
+// Where a row is made: in the operand itself, or beside it where the operand is bfloat16.
+template <typename T>
+STACKAE_INLINE T* in_place(T* row, T*) {
+  return row;
+}
+STACKAE_INLINE float* in_place(c10::BFloat16*, float* buffer) { return buffer; }
+
 template <typename T, typename O>
 STACKAE_INLINE void gather_rows(const Source& source, const Batch& batch, const Corruption& corruption,
-                                const Stream& stream, int64_t begin, int64_t end, T* __restrict buffer, O* rows,
-                                O* panel, int64_t ld) {
+                                const Stream& stream, int64_t begin, int64_t end, T* buffer, O* rows, O* panel,
+                                int64_t ld) {
   for (int64_t i = begin; i < end; ++i) {
-    read_row(source, batch.rows[i], 0, source.width, buffer);
-    corrupt_row(corruption, stream, buffer, i, source.width);
-    O* __restrict row = rows + i * ld;
-    for (int64_t j = 0; j < source.width; ++j) row[j] = to_operand(buffer[j], O());
+    if (i + 1 < end) prefetch_row(source, batch.rows[i + 1]);
+    T* const row = in_place(rows + i * ld, buffer);
+    read_row(source, batch.rows[i], 0, source.width, row);
+    corrupt_row(corruption, stream, row, i, source.width);
+    write_row(row, rows + i * ld, source.width);
   }
   if (panel != nullptr) pair_up(rows, panel, ld, begin, end, source.width);
 }

@@ -13,15 +13,12 @@ int64_t whole_vectors(const Tile& tile) {
   return (tile.column_end - tile.column_begin + vector_width - 1) / vector_width * vector_width;
 }
 
-template <typename F, typename T, typename O>
-STACKAE_INLINE void activate_row(T* __restrict c, const T* __restrict bias, O* __restrict row, T* __restrict pre,
-                                 int64_t width) {
+template <typename F, typename T>
+STACKAE_INLINE void activate_row(T* __restrict c, const T* __restrict bias, T* __restrict pre, int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const T a = c[j] + bias[j];
     if constexpr (std::is_same_v<F, Gelu<T>>) pre[j] = a;
-    const T y = F::value(a);
-    c[j] = y;
-    row[j] = to_operand(y, O());
+    c[j] = F::value(a);
   }
 }
 
@@ -42,7 +39,9 @@ STACKAE_INLINE void activate_tile(T* c, int64_t ld, const T* bias, Activation ac
   with_activation<T>(activation, [=](auto f) __attribute__((always_inline)) {
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
       const int64_t at = i * rows_ld + tile.column_begin;
-      activate_row<decltype(f)>(c + (i - tile.row_begin) * ld, bias + tile.column_begin, rows + at, pre + at, width);
+      T* const row = c + (i - tile.row_begin) * ld;
+      activate_row<decltype(f)>(row, bias + tile.column_begin, pre + at, width);
+      write_row(row, rows + at, width);
     }
   });
   if (sums.on == nullptr) return;
@@ -68,11 +67,6 @@ STACKAE_INLINE void derive_row(T* __restrict c, const O* __restrict h, const T* 
 }
 
 template <typename T, typename O>
-STACKAE_INLINE void copy_row(const T* __restrict c, O* __restrict row, int64_t width) {
-  for (int64_t j = 0; j < width; ++j) row[j] = to_operand(c[j], O());
-}
-
-template <typename T, typename O>
 STACKAE_INLINE void derive_tile(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const T* slopes, T l1,
                                 Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile) {
   const int64_t width = whole_vectors(tile);
@@ -85,9 +79,8 @@ STACKAE_INLINE void derive_tile(T* c, int64_t ld, const O* kept, const T* pre, i
     }
   });
   std::copy_n(partial, width, sums + tile.row_block * kept_ld + tile.column_begin);
-  if (rows == nullptr) return;
   for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
-    copy_row(c + (i - tile.row_begin) * ld, rows + i * rows_ld + tile.column_begin, width);
+    write_row(c + (i - tile.row_begin) * ld, rows + i * rows_ld + tile.column_begin, width);
 }
 
 // pairs (rows / 2, columns) of two rows' bfloat16 bits; a missing last row counts as zeros.
@@ -98,6 +91,17 @@ STACKAE_INLINE void pair_rows(const float* c, int64_t ld, uint32_t* __restrict p
     const float* const first = c + i * ld;
     const float* const second = i + 1 < rows ? first + ld : none;
     for (int64_t j = 0; j < width; ++j) pairs[i / 2 * pairs_ld + j] = bfloat16_pair(first[j], second[j]);
+  }
+}
+
+// pairs (rows, columns / 2) of neighbours in a row; columns from `width` on count as zeros.
+STACKAE_INLINE void pair_neighbours(const float* c, int64_t ld, uint32_t* __restrict pairs, int64_t pairs_ld,
+                                    int64_t rows, int64_t width) {
+  for (int64_t i = 0; i < rows; ++i) {
+    uint16_t bits[tile_columns];
+    for (int64_t j = 0; j < tile_columns; ++j)
+      bits[j] = j < width ? static_cast<uint16_t>(bfloat16_bits(c[i * ld + j])) : 0;
+    std::memcpy(pairs + i * pairs_ld, bits, sizeof(bits));
   }
 }
 
@@ -134,9 +138,7 @@ STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, c10::BFloat16
   const int64_t half_row = tile.row_begin / 2, half_column = tile.column_begin / 2;
   pair_rows(c, ld, reinterpret_cast<uint32_t*>(panel) + half_row * panel_ld + tile.column_begin, panel_ld, rows,
             whole_vectors(tile));
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < width; j += 2)
-      pairs[i * (tile_columns / 2) + j / 2] = bfloat16_pair(c[i * ld + j], j + 1 < width ? c[i * ld + j + 1] : 0.0f);
+  pair_neighbours(c, ld, pairs, tile_columns / 2, rows, width);
   transpose_tile(pairs, tile_columns / 2,
                  reinterpret_cast<uint32_t*>(transposed) + half_column * transposed_ld + tile.row_begin, transposed_ld,
                  rows, (width + 1) / 2);

@@ -44,11 +44,6 @@ STACKAE_INLINE void binary_row(T* __restrict c, const T* __restrict bias, const 
 }
 
 template <typename T, typename O>
-STACKAE_INLINE void write_row(const T* __restrict c, O* __restrict row, int64_t width) {
-  for (int64_t j = 0; j < width; ++j) row[j] = to_operand(c[j], O());
-}
-
-template <typename T, typename O>
 STACKAE_INLINE double output_tile(T* c, int64_t ld, const T* bias, Activation activation, Loss loss,
                                   const Source& source, const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums,
                                   const Tile& tile) {
@@ -60,7 +55,7 @@ STACKAE_INLINE double output_tile(T* c, int64_t ld, const T* bias, Activation ac
       T* const row = c + (i - tile.row_begin) * ld;
       read_row(source, batch.rows[i], tile.column_begin, tile.column_end, target);
       step(row, target);
-      if (rows != nullptr) write_row(row, rows + i * rows_ld + tile.column_begin, width);
+      write_row(row, rows + i * rows_ld + tile.column_begin, width);
     }
   };
   const T* const shift = bias + tile.column_begin;
@@ -99,7 +94,7 @@ STACKAE_INLINE double softmax_rows(T* c, int64_t ld, const T* bias, const int64_
     for (int64_t j = 0; j < classes; ++j) row[j] *= scale;
     row[label] -= share;
     for (int64_t j = 0; j < classes; ++j) column_sums[j] += row[j];
-    if (rows != nullptr) write_row(row, rows + i * rows_ld, classes);
+    write_row(row, rows + i * rows_ld, classes);
   }
   return total * static_cast<double>(share);
 }

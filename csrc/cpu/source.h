@@ -5,6 +5,18 @@
 
 namespace stackae {
 
+STACKAE_INLINE int64_t element_bytes(const Source& source) {
+  return source.type == Source::Type::bytes ? 1 : source.type == Source::Type::single_precision ? 4 : 8;
+}
+
+// A row picked at random is asked into cache before it is read: nothing else would fetch it in time.
+STACKAE_INLINE void prefetch_row(const Source& source, int64_t index) {
+  constexpr int64_t line = 64;
+  const int64_t bytes = source.width * element_bytes(source);
+  const auto* const row = static_cast<const char*>(source.data) + index * bytes;
+  for (int64_t at = 0; at < bytes; at += line) __builtin_prefetch(row + at);
+}
+
 template <typename T, typename S>
 STACKAE_INLINE void convert(const S* __restrict from, T* __restrict to, int64_t width) {
   for (int64_t j = 0; j < width; ++j) to[j] = static_cast<T>(from[j]);

@@ -118,7 +118,7 @@ class CpuStep final : public TrainStep {
       sums = {code_on_, code_off_, T(1) / static_cast<T>(batch.size), slope, T(1) - slope};
     }
     const double l1 = penalised ? objective_.l1_weight / static_cast<double>(batch.size) : 0;
-    tiles({output_product(l, batch)}, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
+    tiles({output_product(l, batch)}, out, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
       activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums, tile);
       tile_losses_[number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
       store(c, ld, out, tile, pairs);
@@ -150,7 +150,7 @@ class CpuStep final : public TrainStep {
     auto& layer = network_.layers[l];
     auto& form = network_.gradients[l];
     const T share = T(1) / static_cast<T>(batch.size);
-    tiles({output_product(l, batch)}, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
+    tiles({output_product(l, batch)}, form, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
       tile_losses_[number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss, source_, batch,
                                          share, form.rows, form.ld, layer.sums, tile);
       store(c, ld, form, tile, pairs);
@@ -164,18 +164,15 @@ class CpuStep final : public TrainStep {
     auto& layer = network_.layers[l];
     auto& form = network_.gradients[l];
     const T share = T(1) / static_cast<T>(batch.size);
-    const auto product = output_product(l, batch);
-    if (brgemm_)
-      tiles({product}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t*) {
-        for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
-          std::copy_n(c + (i - tile.row_begin) * ld, tile.column_end - tile.column_begin,
-                      whole_ + i * form.ld + tile.column_begin);
-      });
-    else
-      multiply_whole(product, /*add=*/false);
+    T* const logits = own_type(form.rows, whole_);
+    tiles({output_product(l, batch)}, form, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t*) {
+      T* const to = logits + tile.row_begin * form.ld + tile.column_begin;
+      for (int64_t i = 0; c != to && i < tile.row_end - tile.row_begin; ++i)
+        std::copy_n(c + i * ld, tile.column_end - tile.column_begin, to + i * form.ld);
+    });
     for_each_tile(batch.size, 1, layer.n_out, [&](const Tile& block) {
       Tile tile = block;
-      T* const c = whole_ + tile.row_begin * form.ld;
+      T* const c = logits + tile.row_begin * form.ld;
       tile_losses_[tile.row_block] = softmax_pass(c, form.ld, layer.padded_bias, rows_.labels.const_data_ptr<int64_t>(),
                                                   batch, share, form.rows, form.ld, layer.sums, layer.n_out, tile);
       for (tile.column_begin = 0; tile.column_begin < layer.n_out; tile.column_begin = tile.column_end) {
@@ -194,10 +191,9 @@ class CpuStep final : public TrainStep {
     const bool penalised = l == 1;
     const T l1 = penalised ? static_cast<T>(objective_.l1_weight / static_cast<double>(batch.size)) : T(0);
     const T* const slopes = penalised && objective_.sparsity_weight > 0 ? slopes_ : no_slopes_;
-    const bool read_again = l > 1 || !brgemm_;
-    tiles({input_product(l, batch)}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
-      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, slopes, l1, below.activation,
-                      read_again ? form.rows : nullptr, form.ld, below.sums, tile);
+    tiles({input_product(l, batch)}, form, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, slopes, l1, below.activation, form.rows, form.ld,
+                      below.sums, tile);
       store(c, ld, form, tile, pairs);
     });
   }
@@ -207,7 +203,7 @@ class CpuStep final : public TrainStep {
     products_.clear();
     for (int64_t each = l; each <= network_.last(); ++each)
       if (network_.layers[each].owner == l) products_.push_back(weight_product(each, batch));
-    tiles(products_, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+    tiles(products_, {}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
       update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at,
                   tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, motion);
@@ -264,37 +260,43 @@ class CpuStep final : public TrainStep {
     return product;
   }
 
-  // Calls body(c, ld, tile, its number, pairs) for every tile of the sum of the products.
+  // Calls body(c, ld, tile, its number, pairs) for every tile of the sum of the products, which is computed in the rows
+  // of the form where it has some of the right type, and in scratch elsewhere.
   template <typename Body>
-  void tiles(c10::ArrayRef<Product<O>> products, Body body) {
+  void tiles(c10::ArrayRef<Product<O>> products, const Form<O>& form, Body body) {
     const auto& first = products[0];
+    T* const rows = own_type(form.rows, brgemm_ ? nullptr : whole_);
+    const int64_t ld = padded(first.n);
     if (!brgemm_)
-      for (const auto& product : products) multiply_whole(product, &product != &first);
-    const int64_t ld = padded(first.n), across = tiles_across(first.m, first.n);
+      for (const auto& product : products) multiply_whole(product, rows, ld, &product != &first);
+    const int64_t width = tile_width(first.m, first.n), across = tiles_across(first.m, first.n);
     used_tiles_ = row_blocks(first.m) * across;
     for_each_tile(first.m, first.n, brgemm_ ? first.k : 1, [&](const Tile& tile) {
-      const int64_t number = tile.row_block * across + tile.column_begin / tile_width(first.m, first.n);
-      if (brgemm_) {
-        Scratch<T>& own = scratch();
-        if constexpr (!std::is_same_v<T, double>)
-          for (const auto& product : products) multiply_tile(product, tile, own.c, &product != &first);
-        body(own.c, scratch_ld, tile, number, own.pairs);
-      } else {
-        body(whole_ + tile.row_begin * ld + tile.column_begin, ld, tile, number, nullptr);
-      }
+      Scratch<T>& own = scratch();
+      T* const c = rows != nullptr ? rows + tile.row_begin * ld + tile.column_begin : own.c;
+      const int64_t c_ld = rows != nullptr ? ld : scratch_ld;
+      if (brgemm_)
+        for (const auto& product : products) multiply_tile(product, tile, c, c_ld, &product != &first);
+      body(c, c_ld, tile, tile.row_block * across + tile.column_begin / width, own.pairs);
     });
   }
 
-  void multiply_tile(const Product<O>& p, const Tile& tile, float* c, bool add) {
-    const int64_t unit = network_.half ? 2 : 1, depth = (p.k + unit - 1) / unit * unit;
-    if constexpr (!std::is_same_v<O, double>)
-      brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth,
-                   p.a + tile.row_begin * p.lda, p.lda, p.b + tile.column_begin * unit, p.ldb, c, scratch_ld, add);
+  // The rows of an operand as numbers of the arithmetic, or what is given where they are of another type.
+  static T* own_type(O* rows, T* otherwise) {
+    if constexpr (std::is_same_v<T, O>) return rows != nullptr ? rows : otherwise;
+    return otherwise;
   }
 
-  void multiply_whole(const Product<O>& p, bool add) {
+  void multiply_tile(const Product<O>& p, const Tile& tile, T* c, int64_t ld, bool add) {
+    const int64_t unit = network_.half ? 2 : 1, depth = (p.k + unit - 1) / unit * unit;
+    if constexpr (std::is_same_v<T, float>)
+      brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth,
+                   p.a + tile.row_begin * p.lda, p.lda, p.b + tile.column_begin * unit, p.ldb, c, ld, add);
+  }
+
+  void multiply_whole(const Product<O>& p, T* c, int64_t ld, bool add) {
     if constexpr (std::is_same_v<T, O>)
-      gemm(p.m, p.n, p.k, p.a, p.lda, p.a_transposed, p.b, p.ldb, p.b_transposed, whole_, padded(p.n), add);
+      gemm(p.m, p.n, p.k, p.a, p.lda, p.a_transposed, p.b, p.ldb, p.b_transposed, c, ld, add);
   }
 
   void store(const T* c, int64_t ld, const Form<O>& form, const Tile& tile, uint32_t* pairs) {
@@ -343,9 +345,8 @@ class CpuStep final : public TrainStep {
     const int64_t blocks = row_blocks(capacity_);
     int64_t whole = 0, most_tiles = blocks;
     for (const auto& layer : network_.layers) {
-      const bool logits = objective_.loss == Loss::cross_entropy && &layer == &network_.layers.back();
-      if (!brgemm_ || logits) whole = std::max(whole, blocks * tile_rows * padded(std::max(layer.n_out, layer.n_in)));
-      if (!brgemm_) whole = std::max(whole, layer.n_out * padded(layer.n_in));
+      if (!brgemm_) whole = std::max(whole, layer.n_out * padded(layer.n_in));               // a weight gradient
+      if (network_.half) whole = std::max(whole, blocks * tile_rows * padded(layer.n_out));  // logits
       most_tiles =
           std::max({most_tiles, blocks * tiles_across(capacity_, layer.n_out), blocks * tiles_across(1, layer.n_out)});
     }
