@@ -23,3 +23,32 @@ DENSE = (
 CODE_WIDTHS = (300, 150)
 BATCHES = (64, 256, 1024)
 """A 784-300-150 stack, pretrained layer by layer."""
+
+
+class StepCase(NamedTuple):
+    """One training step of an autoencoder n_visible-n_hidden-n_visible with Adam and a KL penalty, all sigmoid."""
+
+    name: str
+    batch: int
+    n_visible: int
+    n_hidden: int
+    corruption: str = "none"
+    tied: bool = False
+    bfloat16: bool = False
+
+
+REFERENCE = StepCase("R: 256x784-300", 256, 784, 300)
+STEPS_MEASURED = (
+    REFERENCE,
+    REFERENCE._replace(name="R, masking", corruption="masking"),
+    REFERENCE._replace(name="R, salt-and-pepper", corruption="salt-and-pepper"),
+    REFERENCE._replace(name="R, gaussian", corruption="gaussian"),
+    REFERENCE._replace(name="R, tied, masking", corruption="masking", tied=True),
+    REFERENCE._replace(name="R, bf16", bfloat16=True),
+    StepCase("256x784-1000", 256, 784, 1000),
+    StepCase("256x300-150", 256, 300, 150),
+    StepCase("64x784-64", 64, 784, 64),
+    StepCase("20x784-1000", 20, 784, 1000),
+    StepCase("1024x784-1000", 1024, 784, 1000),
+    StepCase("256x4096-4096", 256, 4096, 4096),
+)

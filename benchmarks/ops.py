@@ -1,4 +1,4 @@
-"""dense_act and sparsity_kl against eager PyTorch and torch.compile.
+"""dense_act, corrupt and sparsity_kl against eager PyTorch and torch.compile.
 
     python -m benchmarks.ops [--json FILE] [--threads N] [--rounds N] [--device cuda] [--activation NAME]
 
@@ -9,6 +9,8 @@ floor: time of the bare matrix products (torch.mm with out=) / time of the fused
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,24 @@ def kl_contenders(width: int, batch: int, backward: bool, device: torch.device) 
     return {"fused": wrap(ops.sparsity_kl), "eager": wrap(eager_kl), "torch.compile": wrap(torch.compile(eager_kl))}
 
 
+def noise_contenders(width: int, batch: int, kind: str, device: torch.device) -> dict[str, Callable[[], object]]:
+    x = torch.rand(batch, width, device=device)
+    steps = itertools.count()
+
+    def eager(x: Tensor) -> Tensor:
+        """The noise as it is usually written."""
+        if kind == "gaussian":
+            return x + 0.3 * torch.randn_like(x)
+        draw = torch.rand_like(x)
+        return x * (draw > 0.3) if kind == "masking" else torch.where(draw < 0.3, (draw < 0.15).to(x), x)
+
+    return {
+        "fused": lambda: ops.corrupt(x, kind, 0.3, 0.0, 1.0, 0, 1, next(steps)),
+        "eager": lambda: eager(x),
+        "torch.compile": functools.partial(torch.compile(eager), x),
+    }
+
+
 def row(title: str, results: list[Comparison]) -> dict[str, Any]:
     by_name = {result.name: result for result in results}
     fused = by_name["fused"]
@@ -135,6 +155,11 @@ def main() -> None:
                 title = f"sparsity_kl {batch}x{width} {way}"
                 entries.append(row(title, compare(contenders, rounds=asked.rounds, sample_ms=2, device=asked.device)))
                 show(entries[-1])
+    for batch, kind in itertools.product(BATCHES, ("masking", "salt-and-pepper", "gaussian")):
+        contenders = noise_contenders(DENSE[0].n_in, batch, kind, asked.device)
+        title = f"corrupt {batch}x{DENSE[0].n_in} {kind}"
+        entries.append(row(title, compare(contenders, rounds=asked.rounds, sample_ms=2, device=asked.device)))
+        show(entries[-1])
     if asked.json:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps({"machine": about, "rows": entries}, indent=1) + "\n")

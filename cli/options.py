@@ -55,7 +55,8 @@ Patience = Annotated[
 ]
 Seed = Annotated[Text, option("--seed", "Of weights, order and noise.", TRAINING, "0")]
 Engine = Annotated[
-    Text, option("--engine", "fused (compiled step and ops), eager (plain torch) or auto.", TRAINING, "auto: fused if built")
+    Text,
+    option("--engine", "fused (compiled step and ops), eager (plain torch) or auto.", TRAINING, "auto: fused if built"),
 ]
 Precision = Annotated[
     Text, option("--precision", "fp32, or bf16: products of 16-bit numbers, weights of 32.", TRAINING, "fp32")

@@ -50,7 +50,9 @@ def command(
             "--corruption", "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input.", o.LAYERS, "masking:0.3"
         ),
     ] = None,
-    sparsity: Annotated[o.Text, option("--sparsity", "none, kl:RHO:WEIGHT or l1:WEIGHT, on the code.", o.LAYERS, "none")] = None,
+    sparsity: Annotated[
+        o.Text, option("--sparsity", "none, kl:RHO:WEIGHT or l1:WEIGHT, on the code.", o.LAYERS, "none")
+    ] = None,
     weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "1e-5")] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.003")] = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 16, more for few rows")] = None,

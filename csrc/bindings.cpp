@@ -132,5 +132,6 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "stackae's compiled ops; loading this module registers torch.ops.stackae.";
   m.def("build_info", &build_info, "How this extension was built: compiler, flags, CPU levels, CUDA, git revision.");
   m.def("products", &products, "The library of the fused step's products, None where it has none of that kind.");
+  m.def("bare_product", &stackae::bare_product, "out = a b by the fused step's library, for benchmarks.");
   bind_step(m);
 }

@@ -82,6 +82,8 @@ class SparsityConfig(Model):
             return _nothing_more(value, rest)
         if kind == "l1":
             return {"kind": kind, "weight": _number(rest, "l1:WEIGHT, such as l1:0.001", value)}
+        if kind != "kl":
+            return {"kind": kind}
         target, _, weight = rest.partition(":")
         form = f"{kind}:RHO:WEIGHT, such as kl:0.05:0.1"
         return {"kind": kind, "target": _number(target, form, value), "weight": _number(weight, form, value)}

@@ -74,8 +74,8 @@ def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> S
     if half:
         found = f"--engine {chosen.name} ({chosen.reason})" if chosen.name == "eager" else f"--device {device}"
         raise SetupError(
-            f"precision bf16: expected the fused step on a CPU, got {found}; use --precision fp32, or --device cpu with "
-            "--engine fused"
+            f"precision bf16: expected the fused step on a CPU, got {found}; "
+            "use --precision fp32, or --device cpu with --engine fused"
         )
     if chosen.name == "eager":
         return StepChoice(False, f"engine eager, {chosen.reason}")

@@ -21,7 +21,17 @@ except ImportError as error:
         f"`pip install --no-build-isolation -e .`, or use engine='eager' ({error})"
     ) from error
 
-__all__ = ["DenseLayer", "TrainStep", "build_info", "corrupt", "cpu_train_step", "dense_act", "products", "sparsity_kl"]
+__all__ = [
+    "DenseLayer",
+    "TrainStep",
+    "bare_product",
+    "build_info",
+    "corrupt",
+    "cpu_train_step",
+    "dense_act",
+    "products",
+    "sparsity_kl",
+]
 
 
 def build_info() -> dict[str, str]:
@@ -34,6 +44,20 @@ def products(bfloat16: bool = False) -> str | None:
     """The library of the fused step's products on this processor, None where it has none of that kind."""
     name: str | None = _C.products(bfloat16)
     return name
+
+
+def bare_product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out = a b by oneDNN brgemm and nothing else: what benchmarks call the floor of a step.
+
+    Args:
+        a: (m, k), float32 or bfloat16, contiguous, as b and out are.
+        b: (k, n), or (k / 2, n, 2) for bfloat16: row 2i beside row 2i + 1.
+        out: (m, n) float32.
+
+    Raises:
+        ValueError: shapes or types that do not fit, or that brgemm does not serve on this processor.
+    """
+    _C.bare_product(a, b, out)
 
 
 def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "linear") -> Tensor:
@@ -107,7 +131,7 @@ def sparsity_kl(h: Tensor, rho: float) -> Tensor:
 
 
 class DenseLayer(NamedTuple):
-    """f(y Wᵀ + b) in a chain of layers; weight (n_out, n_in), or None where W is that of layer ``tied_to``, transposed."""
+    """f(y Wᵀ + b), a link of a chain; weight (n_out, n_in), or None where W is layer ``tied_to``'s, transposed."""
 
     weight: Tensor | None
     bias: Tensor
@@ -145,9 +169,10 @@ def cpu_train_step(
 ) -> TrainStep:
     """The training step of a chain of dense layers, by hand-written gradients over preallocated buffers.
 
-    Nothing is allocated after the first batch of a size. A batch whose loss is not finite ends a call of ``advance``: it
-    moves nothing, and the sum is not finite. The interpreter's lock is released meanwhile. Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
-    same arithmetic up to rounding.
+    Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
+    same arithmetic up to rounding. Nothing is allocated after the first batch of a size. A batch whose loss is not
+    finite ends a call of ``advance``: it moves nothing, and the sum is not finite. The interpreter's lock is released
+    meanwhile.
 
     Args:
         layers: bottom first, contiguous float32 or float64 parameters on the CPU, which are moved in place.
@@ -170,9 +195,7 @@ def cpu_train_step(
     offset, scale = scaling if scaling is not None else (None, None)
     step: TrainStep = _C.cpu_train_step(
         layers=[tuple(each) for each in layers],
-        objective=_C.Objective(
-            loss=loss, sparsity_target=sparsity[0], sparsity_weight=sparsity[1], l1_weight=l1
-        ),
+        objective=_C.Objective(loss=loss, sparsity_target=sparsity[0], sparsity_weight=sparsity[1], l1_weight=l1),
         update=_C.Update(rule=optimizer, weight_decay=weight_decay, momentum=momentum),
         corruption=_C.Corruption(*corruption),
         rows=_C.Rows(x=x, offset=offset, scale=scale, labels=labels),
@@ -205,9 +228,7 @@ def _(
 
 
 @torch.library.register_fake("stackae::corrupt")
-def _(
-    x: Tensor, kind: str, level: float, low: float, high: float, seed: int, layer: int, step: int
-) -> Tensor:
+def _(x: Tensor, kind: str, level: float, low: float, high: float, seed: int, layer: int, step: int) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 

@@ -41,10 +41,12 @@ def corrupt(
         raise ValueError(f"kind: expected none, gaussian, masking or salt-and-pepper, got '{kind}'")
     if kind == "none" or level == 0:
         return x
-    stream = {"seed": seed, "purpose": Purpose.CORRUPTION, "layer": layer, "counter": step}
+    rows, width = x.shape
     if kind == "gaussian":
-        return x + level * normal_rows(*x.shape, **stream).to(x)
-    draw = torch.from_numpy(to_unit(row_words(*x.shape, **stream))[:, : x.shape[1]]).to(x.device)
+        noise = normal_rows(rows, width, seed=seed, purpose=Purpose.CORRUPTION, layer=layer, counter=step)
+        return x + level * noise.to(x)
+    words = row_words(rows, width, seed=seed, purpose=Purpose.CORRUPTION, layer=layer, counter=step)
+    draw = torch.from_numpy(to_unit(words)[:, :width]).to(x.device)
     struck = draw < torch.tensor(level, dtype=torch.float32)
     if kind == "masking":
         return torch.where(struck, 0.0, x)

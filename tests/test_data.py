@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackae.config import DataConfig
-from stackae.data import Part, Scaling, Source, in_order, load_data, load_source, minibatches, scaled_rows
+from stackae.data import Part, Scaling, Source, epoch_order, in_order, load_data, load_source, scaled_rows
 from stackae.data import loading as loading_module
 from stackae.data.source import checked
 from stackae.data.split import hold_out
@@ -187,21 +187,16 @@ def test_hold_out_depends_on_seed_and_which() -> None:
 
 @laws
 @given(st.integers(0, 200), st.integers(1, 300), st.integers(0, 2**63 - 1), st.integers(0, 9))
-def test_minibatches_use_every_row_once(count: int, batch_size: int, seed: int, epoch: int) -> None:
-    batches = list(minibatches(count, batch_size, seed=seed, layer=1, epoch=epoch))
-    assert sorted(int(row) for batch in batches for row in batch) == list(range(count))
-    assert all(batch.dtype == torch.int64 for batch in batches)
-    assert all(len(batch) == batch_size for batch in batches[:-1]) and all(len(batch) >= 1 for batch in batches)
-    again = list(minibatches(count, batch_size, seed=seed, layer=1, epoch=epoch))
-    assert all(torch.equal(*pair) for pair in zip(batches, again, strict=True))
+def test_an_epoch_uses_every_row_once(count: int, batch_size: int, seed: int, epoch: int) -> None:
+    order = epoch_order(count, seed=seed, layer=1, epoch=epoch)
+    assert order.dtype == torch.int64 and sorted(order.tolist()) == list(range(count))
+    assert torch.equal(order, epoch_order(count, seed=seed, layer=1, epoch=epoch))
     assert [row for piece in in_order(count, batch_size) for row in range(count)[piece]] == list(range(count))
 
 
-def test_minibatches_differ_by_epoch_layer_and_seed() -> None:
+def test_orders_differ_by_epoch_layer_and_seed() -> None:
     choices = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
-    orders = {
-        tuple(next(minibatches(50, 50, seed=seed, layer=layer, epoch=epoch)).tolist()) for seed, layer, epoch in choices
-    }
+    orders = {tuple(epoch_order(50, seed=seed, layer=layer, epoch=epoch).tolist()) for seed, layer, epoch in choices}
     assert len(orders) == 4
 
 

@@ -15,10 +15,10 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("errors", "random", "reference", "losses", "pictures", "ops", "training.history"),
-    ("fields", "engine", "corruption"),
-    ("config",),
-    ("data", "penalties", "autoencoders"),
+    ("errors", "random", "losses", "pictures", "ops", "training.history"),
+    ("reference", "fields"),
+    ("config", "engine"),
+    ("data", "corruption", "penalties", "autoencoders"),
     ("stack", "classifier"),
     ("training", "evaluate", "stages"),
     ("pretrain", "finetune", "runs"),

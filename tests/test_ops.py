@@ -1,7 +1,8 @@
-"""dense_act and sparsity_kl against their twins in float64, and against the laws that define them."""
+"""dense_act, corrupt and sparsity_kl against their twins in float64, and against the laws that define them."""
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -30,6 +31,8 @@ SHAPES = [
 ]
 ACTIVATIONS = list(reference.ACTIVATIONS)
 KL_SHAPES = [(256, 300), (1, 1), (65, 257), (64, 256), (1000, 3), (4, 0)]
+
+NOISES = ["none", "gaussian", "masking", "salt-and-pepper"]
 
 pytestmark = pytest.mark.parametrize("device", DEVICES)
 
@@ -140,6 +143,7 @@ def test_the_ops_obey_the_rules_of_torch_library(activation, device):
         (library.dense_act_forward, (x, weight, None, activation)),
         (library.dense_act_backward, (kept, kept, x.detach(), weight.detach(), activation, True, True)),
         (library.dense_act_backward, (kept, kept, x.detach(), weight.detach(), activation, False, False)),
+        *((library.corrupt, (x, kind, 0.4, 0.0, 1.0, 3, 1, 2)) for kind in NOISES),
         (library.sparsity_kl, (h, 0.1)),
         (library.sparsity_kl_forward, (h, 0.1)),
         (library.sparsity_kl_backward, (penalty.detach(), h.detach(), means.detach(), 0.1)),
@@ -198,6 +202,50 @@ def test_sparsity_kl_gradients_of_any_order_equal_finite_differences(device):
     assert gradgradcheck(lambda code: ops.sparsity_kl(code, 0.2), (h,))
 
 
+@pytest.mark.parametrize("dtype", RELATIVE_ERROR)
+@pytest.mark.parametrize("kind", NOISES)
+@pytest.mark.parametrize("shape", [(37, 784), (3, 64), (5, 65), (130, 1), (1, 1), (0, 5), (4, 0)])
+def test_corrupt_draws_what_the_reference_draws(shape, kind, dtype, device):
+    x = random(*shape, dtype=dtype, device=device)
+    given = (kind, 0.4, -1.5, 2.5, 2**40 + 7, 3, 2**33 + 1)
+    found, wanted = ops.corrupt(x, *given), reference.corrupt(x, *given)
+    assert found.shape == x.shape and found.dtype == dtype and found.is_contiguous()
+    if kind == "gaussian":  # float32 noise, by another order of operations
+        assert distance(found, wanted) < max(1e-6, RELATIVE_ERROR[dtype])
+    else:
+        assert torch.equal(found, wanted)
+
+
+def test_corrupt_takes_any_strides_and_leaves_its_input_alone(device):
+    wide = random(80, 74, dtype=torch.float32, device=device)
+    for x in (wide.t(), wide[::2], wide[:, 1::3]):
+        before = x.clone()
+        assert torch.equal(
+            ops.corrupt(x, "masking", 0.5, 0.0, 1.0, 1), ops.corrupt(before, "masking", 0.5, 0.0, 1.0, 1)
+        )
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+def test_corrupt_has_the_gradient_of_the_entries_it_leaves(kind, device):
+    x = random(5, 70, dtype=torch.float64, device=device).requires_grad_()
+    call = lambda x: ops.corrupt(x, kind, 0.4, -1.0, 2.0, 1, 2, 3)  # noqa: E731
+    assert gradcheck(call, (x,))
+    assert gradgradcheck(call, (x,))
+
+
+def test_gaussian_noise_is_normal_and_independent_of_its_neighbours(device):
+    z = ops.corrupt(torch.zeros(4000, 256, device=device), "gaussian", 1.0, 0.0, 0.0, 5).double()
+    n = z.numel()
+    moments = [(z**power).mean().item() for power in (1, 2, 3, 4)]
+    spread = [math.sqrt(variance / n) for variance in (1, 2, 15, 96)]  # of the moments of a normal number
+    for found, wanted, error in zip(moments, (0, 1, 0, 3), spread, strict=True):
+        assert found == pytest.approx(wanted, abs=5 * error)
+    for shift in (1, 16, 32, 64):  # the next entry, lane, half of a pair and chunk
+        assert (z[:, shift:] * z[:, :-shift]).mean().item() == pytest.approx(0, abs=5 / math.sqrt(n))
+    assert z.abs().max().item() > 4.5  # the tail is there
+
+
 def test_sparsity_kl_is_zero_at_the_target_and_positive_elsewhere(device):
     h = torch.tensor([[0.1, 0.3], [0.3, 0.1]], dtype=torch.float64, device=device)
     assert ops.sparsity_kl(h, 0.2).item() == pytest.approx(0.0, abs=1e-15)
@@ -253,7 +301,8 @@ def test_our_passes_give_the_same_bits_for_any_number_of_threads(device):
             y, _ = torch.ops.stackae.dense_act_forward(x, weight, bias, "sigmoid")
             gradients = torch.ops.stackae.dense_act_backward(grad_y, y, ones, eye, "sigmoid", True, False)
             penalty, means = torch.ops.stackae.sparsity_kl_forward(y, 0.05)
-            results.append((y, *gradients, penalty, means))
+            noisy = ops.corrupt(y, "gaussian", 0.3, 0.0, 1.0, 1)
+            results.append((y, *gradients, penalty, means, noisy))
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
@@ -267,6 +316,12 @@ BAD_CALLS = [
     ("dense_act(x, weight.double(), bias, 'tanh')", TypeError, r"weight: expected the dtype of x \(Float\)"),
     ("dense_act(x.int(), weight, bias, 'tanh')", TypeError, r"x: expected float32, float64 or bfloat16, got Int"),
     ("dense_act(x, weight, bias, 'tanhh')", ValueError, r"activation: expected one of sigmoid, .*, got 'tanhh'"),
+    ("corrupt(x, 'fog', 0.1, 0.0, 1.0, 0)", ValueError, r"kind: expected none, gaussian, .*, got 'fog'"),
+    ("corrupt(x, 'masking', 1.5, 0.0, 1.0, 0)", ValueError, r"level: expected a probability between 0 and 1, got 1.5"),
+    ("corrupt(x, 'gaussian', -1.0, 0.0, 1.0, 0)", ValueError, r"level: expected a standard deviation of at least 0"),
+    ("corrupt(x[0], 'masking', 0.5, 0.0, 1.0, 0)", ValueError, r"x: expected shape \(batch, n_visible\), got \[4\]"),
+    ("corrupt(x, 'masking', 0.5, 0.0, 1.0, -1)", ValueError, r"seed and step: expected numbers of at least 0, got -1"),
+    ("corrupt(x, 'masking', 0.5, 0.0, 1.0, 0, 1 << 24)", ValueError, r"layer: expected 0 to 16777215, got 16777216"),
     ("sparsity_kl(x, 0.0)", ValueError, r"rho: expected a target mean activation in \(0, 1\), got 0"),
     ("sparsity_kl(x, 1.5)", ValueError, r"rho: expected a target mean activation in \(0, 1\), got 1.5"),
     ("sparsity_kl(x[:0], 0.1)", ValueError, r"h: expected shape \(batch, n_hidden\) with at least one row"),
@@ -277,7 +332,8 @@ BAD_CALLS = [
 @pytest.mark.parametrize(("code", "kind", "message"), BAD_CALLS)
 def test_bad_arguments_are_named_in_one_sentence(code, kind, message, device):
     x, weight, bias = layer((5, 4, 3), torch.float32, device)
-    names = {"x": x, "weight": weight, "bias": bias, "dense_act": ops.dense_act, "sparsity_kl": ops.sparsity_kl}
+    called = {name: getattr(ops, name) for name in ("dense_act", "corrupt", "sparsity_kl")}
+    names = {"x": x, "weight": weight, "bias": bias, **called}
     with pytest.raises(kind, match=message):
         eval(code, names)
 
@@ -307,7 +363,7 @@ def test_without_the_extension_one_sentence_names_the_build_and_eager_still_work
 def test_products_by_aten_compute_the_same(device):
     code = (
         "import torch\nfrom stackae import ops, reference\n"
-        "assert ops.build_info()['cpu_products'] == 'ATen'\n"
+        "assert ops.products() == 'ATen' and ops.products(bfloat16=True) is None\n"
         "x, w, b = (torch.rand(*s).requires_grad_() for s in [(70, 50), (30, 50), (30,)])\n"
         "for act in reference.ACTIVATIONS:\n"
         "    y, z = ops.dense_act(x, w, b, act), reference.dense_act(x, w, b, act)\n"

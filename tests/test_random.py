@@ -10,9 +10,41 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackae.random import Purpose, normal, permutation, raw_words, uniform
+from stackae.random import CHUNK_WORDS, Purpose, normal_rows, permutation, philox, raw_words, row_words, uniform
+
+KNOWN_ANSWERS = [  # of Random123, the authors' own implementation
+    ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+    ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+        [0xA4093822, 0x299F31D0],
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
+]
 
 KEYS = {"seed": 3, "purpose": Purpose.ORDER, "layer": 2, "counter": 5}
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
+def test_the_generator_gives_the_known_answers(counter, key, words):
+    found = philox(np.array(counter, dtype=np.uint32)[:, None], np.array(key, dtype=np.uint32))
+    assert found[:, 0].tolist() == words
+
+
+def test_words_are_dealt_in_chunks_of_sixteen_blocks_lane_by_lane():
+    where = [KEYS["counter"], 0, int(KEYS["purpose"]) << 24 | KEYS["layer"]]
+    words = raw_words(3 * CHUNK_WORDS, **KEYS)
+    for chunk, block, lane in ((0, 0, 0), (0, 15, 3), (2, 7, 1)):
+        counter = np.array([16 * chunk + block, *where], dtype=np.uint32)[:, None]
+        known = philox(counter, np.array([KEYS["seed"], 0], dtype=np.uint32))[lane, 0]
+        assert words[CHUNK_WORDS * chunk + 16 * lane + block] == known
+
+
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 784])
+def test_every_row_begins_with_a_chunk_of_its_own(width):
+    words = row_words(5, width, **KEYS)
+    assert words.shape[1] % CHUNK_WORDS == 0 and width <= words.shape[1] < width + CHUNK_WORDS
+    assert np.array_equal(words.reshape(-1), raw_words(words.size, **KEYS))
 
 
 @given(seed=st.integers(0, 2**63 - 1), counter=st.integers(0, 2**40), count=st.integers(0, 50))
@@ -42,7 +74,7 @@ def test_uniform_numbers_have_the_moments_of_the_unit_interval():
 
 
 def test_normal_numbers_have_the_moments_of_the_normal_distribution():
-    z = normal((999, 1001), **KEYS).double()
+    z = normal_rows(999, 1001, **KEYS).double()
     assert z.mean().item() == pytest.approx(0.0, abs=5e-3)
     assert z.var().item() == pytest.approx(1.0, rel=0.01)
     assert (z**4).mean().item() == pytest.approx(3.0, rel=0.03)

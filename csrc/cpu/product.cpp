@@ -43,9 +43,12 @@ void multiply(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, bool a_t
     at::mm_out(out, left, right);
 }
 
-bool probe_brgemm() {
+bool brgemm_refused() {
   const char* const wish = std::getenv("STACKAE_PRODUCTS");
-  if (wish != nullptr && std::string_view(wish) == "aten") return false;
+  return wish != nullptr && std::string_view(wish) == "aten";
+}
+
+bool probe_brgemm() {
 #if defined(__x86_64__) && defined(__GNUC__) && defined(CPUBLAS_BRGEMM_F32F32F32)
   __builtin_cpu_init();
   if (!__builtin_cpu_is("amd") || !__builtin_cpu_supports("avx512f")) return false;
@@ -83,7 +86,8 @@ bool probe_half_brgemm() {
 }  // namespace
 
 bool brgemm_serves(at::ScalarType type) {
-  static const bool available = probe_brgemm(), half_available = probe_half_brgemm();
+  static const bool available = !brgemm_refused() && probe_brgemm();
+  static const bool half_available = !brgemm_refused() && probe_half_brgemm();
   return type == at::kFloat ? available : type == at::kBFloat16 && half_available;
 }
 
@@ -131,6 +135,28 @@ at::Tensor row_major(const at::Tensor& t) {
         for (int64_t j = j0; j < std::min(j0 + block, tile.column_end); ++j) to[i * columns + j] = from[j * rows + i];
   });
   return out;
+}
+
+void bare_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
+  const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
+  const bool half = a.scalar_type() == at::kBFloat16;
+  TORCH_CHECK_VALUE(a.is_contiguous() && b.is_contiguous() && out.is_contiguous() && out.scalar_type() == at::kFloat,
+                    "bare_product: expected contiguous factors and a contiguous float32 result");
+  TORCH_CHECK_VALUE(b.scalar_type() == a.scalar_type() && b.size(0) == (half ? k / 2 : k) && out.size(0) == m &&
+                        out.size(1) == n && b.numel() == k * n && brgemm_serves(a.scalar_type()),
+                    "bare_product: expected (m, k), (k, n) or (k / 2, n, 2), (m, n) of a type that brgemm serves, got ",
+                    a.sizes(), ", ", b.sizes(), ", ", out.sizes(), " ", a.scalar_type());
+  auto* const to = out.mutable_data_ptr<float>();
+  for_each_tile(m, n, k, [&](const Tile& tile) {
+    const int64_t rows = tile.row_end - tile.row_begin, columns = tile.column_end - tile.column_begin;
+    float* const c = to + tile.row_begin * n + tile.column_begin;
+    if (half)
+      brgemm_block(rows, columns, k, a.const_data_ptr<c10::BFloat16>() + tile.row_begin * k, k,
+                   b.const_data_ptr<c10::BFloat16>() + 2 * tile.column_begin, n, c, n, /*add=*/false);
+    else
+      brgemm_block(rows, columns, k, a.const_data_ptr<float>() + tile.row_begin * k, k,
+                   b.const_data_ptr<float>() + tile.column_begin, n, c, n, /*add=*/false);
+  });
 }
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {

@@ -38,6 +38,10 @@ void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t 
 // block by block on all threads, where ATen copies it on one.
 at::Tensor row_major(const at::Tensor& t);
 
+// out = a b and nothing else, in tiles by brgemm: the floor of a step's time. a (m, k), b (k, n) or, for bfloat16,
+// (k / 2, n, 2), out (m, n) float32; all contiguous.
+void bare_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out);
+
 // a b for a (m, k), b (k, n) of any strides.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
 

@@ -13,9 +13,9 @@ __all__ = [
     "Rows",
     "Scaling",
     "Source",
+    "epoch_order",
     "in_order",
     "load_data",
     "load_source",
-    "epoch_order",
     "scaled_rows",
 ]

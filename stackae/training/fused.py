@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from stackae.ops import TrainStep
 
 
-def fused_reconstruction(
-    objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float
-) -> TrainStep:
+def fused_reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> TrainStep:
     """Trains the objective's autoencoder in place; moments and buffers live as long as the step does."""
     ops = importlib.import_module("stackae.ops")
     autoencoder, noise, penalty = objective.autoencoder, objective.corruption, objective.sparsity
@@ -47,9 +45,7 @@ def fused_reconstruction(
     return step
 
 
-def fused_classification(
-    objective: ClassificationObjective, config: TrainingConfig, weight_decay: float
-) -> TrainStep:
+def fused_classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> TrainStep:
     """Trains the objective's classifier in place, every layer of it."""
     ops = importlib.import_module("stackae.ops")
     model = objective.model
@@ -60,7 +56,7 @@ def fused_classification(
         x,
         loss="cross_entropy",
         scaling=scaling,
-        labels=objective.y,
+        labels=objective.y.contiguous(),
         optimizer=config.optimizer,
         weight_decay=weight_decay,
         momentum=config.momentum,

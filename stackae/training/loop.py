@@ -113,7 +113,10 @@ def run_epoch(stage: Stage, config: TrainingConfig, epoch: int, listener: Listen
         spent = time.perf_counter() - started
         seen += len(rows)
         listener.batch(len(rows), total / seen)
-        at_once = 2 * at_once if spent < REPORTED_EVERY / 2 else max(1, at_once // 2) if spent > REPORTED_EVERY else at_once
+        if spent < REPORTED_EVERY / 2:
+            at_once *= 2
+        elif spent > REPORTED_EVERY:
+            at_once = max(1, at_once // 2)
     return total / max(1, seen), rates[-1]
 
 

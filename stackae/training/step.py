@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from stackae.autoencoders.dense import Autoencoder
 from stackae.classifier import Classifier
 from stackae.corruption import Corruption
+from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity, L1Sparsity
@@ -26,7 +27,7 @@ class EagerStep:
         self._optimizer = optimizer
 
     def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
-        batches = rows.split(batch_size)
+        batches = [rows[piece] for piece in in_order(len(rows), batch_size)]
         losses = [
             self._one(batch, step + i, rate) * len(batch)
             for i, (batch, rate) in enumerate(zip(batches, learning_rates, strict=True))
