@@ -10,14 +10,11 @@ namespace stackae {
 
 // The uniform numbers of the chunk whose first block is given.
 STACKAE_INLINE void draw_chunk(const Stream& stream, uint32_t first_block, float* __restrict draws) {
-  for (int b = 0; b < chunk_blocks; ++b) {
-    uint32_t w0, w1, w2, w3;
-    philox_block(stream, first_block + static_cast<uint32_t>(b), w0, w1, w2, w3);
-    draws[b] = unit_interval(w0);
-    draws[chunk_blocks + b] = unit_interval(w1);
-    draws[2 * chunk_blocks + b] = unit_interval(w2);
-    draws[3 * chunk_blocks + b] = unit_interval(w3);
-  }
+  uint32_t words[chunk_words];
+  for (int b = 0; b < chunk_blocks; ++b)
+    philox_block(stream, first_block + static_cast<uint32_t>(b), words[b], words[chunk_blocks + b],
+                 words[2 * chunk_blocks + b], words[3 * chunk_blocks + b]);
+  for (int e = 0; e < chunk_words; ++e) draws[e] = unit_interval(words[e]);
 }
 
 template <typename T, typename Entry>
