@@ -270,6 +270,26 @@ def test_values_of_each_layer_arrive_in_the_configuration(fresh: Shell) -> None:
         assert [layer[key] for layer in layers] == values
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), "step     fused on cpu (fp32, products by "),
+        (("--engine", "eager"), "step     eager on cpu (engine eager, asked for)"),
+    ],
+)
+def test_the_summary_names_the_step_and_why(fresh: Shell, options: tuple[str, ...], line: str) -> None:
+    for command in (PRETRAIN, ["finetune"]):
+        result = fresh(*command, *options)
+        assert result.code == 0 and line in result.err
+
+
+def test_l1_sparsity_comes_back_from_the_run_folder(fresh: Shell) -> None:
+    fresh.does(*PRETRAIN, "--sparsity", "l1:0.01,none")
+    config = tomllib.loads((fresh.run / "config.toml").read_text())
+    assert [layer["sparsity"] for layer in config["pretrain"]["layers"]] == ["l1:0.01", "none"]
+    assert config["pretrain"]["precision"] == "fp32"
+
+
 def test_a_dry_run_writes_nothing(fresh: Shell) -> None:
     before = fresh.files()
     plan = fresh.does(*PRETRAIN, "--dry-run")

@@ -13,13 +13,17 @@ from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.classifier import Classifier
-from stackae.config import TrainingConfig
+from stackae.config import DataConfig, PretrainConfig, TrainingConfig
 from stackae.corruption import Corruption
+from stackae.data import load_data
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
+from stackae.engine import choose_step
+from stackae.errors import SetupError
 from stackae.fields import ACTIVATIONS, CORRUPTIONS
 from stackae.ops import DenseLayer, cpu_train_step, products
 from stackae.penalties import KlSparsity, L1Sparsity
+from stackae.pretrain import pretrain_stack
 from stackae.random import Purpose, uniform
 from stackae.training.fused import fused_classification, fused_reconstruction
 from stackae.training.optimizers import make_optimizer
@@ -376,3 +380,39 @@ def test_parts_that_do_not_fit_are_named_in_one_sentence(layers, x, options, mes
 def test_a_call_that_does_not_fit_is_named_in_one_sentence(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         cpu_train_step(CHAIN, X, loss="mse").advance(*call)
+
+
+def test_over_epochs_of_real_digits_the_loss_curves_agree():
+    """Within 0.1 % in float32, epoch by epoch, though the products add in another order."""
+    data = load_data(DataConfig(data="digits"))
+    curves = []
+    for engine in ("fused", "eager"):
+        config = PretrainConfig.from_options("784,60,20", max_epochs=5, engine=engine, sparsity="kl:0.1:0.1,l1:0.001")
+        result = pretrain_stack(data.train.x, config.model_copy(update={"device": "cpu"}))
+        curves.append([record.loss for record in result.history])
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+
+
+# ---- which step is taken
+
+
+def test_the_fused_step_is_taken_on_the_cpu_and_the_reason_is_given_where_it_is_not():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert choose_step("auto", cpu) == (True, f"fp32, products by {products()}")
+    assert choose_step("fused", cpu).fused
+    assert choose_step("eager", cpu) == (False, "engine eager, asked for")
+    assert choose_step("auto", cuda) == (
+        False,
+        "the fused step runs on the CPU alone, not on cuda yet; its ops are fused",
+    )
+
+
+def test_bfloat16_products_are_refused_where_there_are_none(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    with pytest.raises(SetupError, match="precision bf16: expected the fused step on a CPU, got --engine eager"):
+        choose_step("eager", cpu, "bf16")
+    with pytest.raises(SetupError, match="precision bf16: expected the fused step on a CPU, got --device cuda"):
+        choose_step("auto", cuda, "bf16")
+    monkeypatch.setattr("stackae.ops.products", lambda half: None)
+    with pytest.raises(SetupError, match="expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it"):
+        choose_step("auto", cpu, "bf16")

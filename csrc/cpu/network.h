@@ -35,6 +35,18 @@ struct Form {
   int64_t ld = 0, columns_ld = 0;
 };
 
+// a b for a (m, k), b (k, n), each with its row stride; only ATen's products have transposed factors.
+template <typename O>
+struct Product {
+  int64_t m, n, k;
+  const O* a;
+  int64_t lda;
+  bool a_transposed;
+  const O* b;
+  int64_t ldb;
+  bool b_transposed;
+};
+
 // A layer's parameters, and its weight as right factor of a product with W (panel) and with W^T (transposed).
 template <typename T, typename O>
 struct LayerState {
@@ -57,10 +69,11 @@ struct Network {
   std::vector<LayerState<T, O>> layers;
   std::vector<Form<O>> outputs, gradients;
   Arena parameters, batch;
+  bool brgemm = false;
 
   int64_t last() const { return static_cast<int64_t>(layers.size()) - 1; }
 
-  void add_layers(const std::vector<DenseLayer>& given, bool brgemm) {
+  void add_layers(const std::vector<DenseLayer>& given) {
     for (size_t i = 0; i < given.size(); ++i) {
       const auto& from = given[i];
       LayerState<T, O> to{};
@@ -74,31 +87,69 @@ struct Network {
       to.padded_bias = parameters.make<T>(padded(to.n_out));
       to.bias_first = parameters.make<T>(to.n_out);
       to.bias_second = parameters.make<T>(to.n_out);
-      if (!to.tied) add_weight(to, from.weight, brgemm);
+      if (!to.tied) add_weight(to, from.weight);
       layers.push_back(to);
     }
   }
 
   // Buffers for batches of up to `size` rows.
-  void add_batch(int64_t size, bool brgemm, bool bfloat_panels) {
+  void add_batch(int64_t size) {
     batch.clear();
     outputs.assign(layers.size() + 1, {});
     gradients.assign(layers.size(), {});
     const int64_t blocks = row_blocks(size), rows = blocks * tile_rows;
-    outputs[0] = make_form(layers[0].n_in, rows, false, bfloat_panels);
+    outputs[0] = make_form(layers[0].n_in, rows, false, true);
     for (size_t l = 0; l < layers.size(); ++l) {
       auto& layer = layers[l];
       const bool is_last = l + 1 == layers.size();
       const bool next_tied = !is_last && layers[l + 1].tied;
-      if (!is_last) outputs[l + 1] = make_form(layer.n_out, rows, brgemm && next_tied, bfloat_panels && !next_tied);
-      gradients[l] = make_form(layer.n_out, rows, brgemm && !layer.tied, bfloat_panels && layer.tied);
+      if (!is_last) outputs[l + 1] = make_form(layer.n_out, rows, brgemm && next_tied, !next_tied);
+      gradients[l] = make_form(layer.n_out, rows, brgemm && !layer.tied, layer.tied);
       layer.pre = batch.make<T>(keeps_preactivation(layer.activation) ? rows * padded(layer.n_out) : 0);
       layer.sums = batch.make<T>(blocks * padded(layer.n_out));
     }
   }
 
+  // y W^T, the gradient with respect to y, and what layer l adds to the gradient of the weight that it uses, in that
+  // weight's own orientation. A weight is read in the form that makes it a right factor.
+  Product<O> output_product(int64_t l, int64_t batch) const {
+    const auto& layer = layers[l];
+    const auto& in = outputs[l];
+    return with_weight(layer, {batch, layer.n_out, layer.n_in, in.rows, in.ld, false}, !layer.tied);
+  }
+
+  Product<O> input_product(int64_t l, int64_t batch) const {
+    const auto& layer = layers[l];
+    const auto& gradient = gradients[l];
+    return with_weight(layer, {batch, layer.n_in, layer.n_out, gradient.rows, gradient.ld, false}, layer.tied);
+  }
+
+  Product<O> weight_product(int64_t l, int64_t batch) const {
+    const auto& layer = layers[l];
+    const auto& owner = layers[layer.owner];
+    const auto& left = layer.tied ? outputs[l] : gradients[l];
+    const auto& right = layer.tied ? gradients[l] : outputs[l];
+    Product<O> product{owner.n_out, owner.n_in, batch, nullptr, 0, !brgemm, right.panel, right.ld, false};
+    product.a = brgemm ? left.columns : left.rows;
+    product.lda = brgemm ? left.columns_ld : left.ld;
+    return product;
+  }
+
  private:
-  void add_weight(LayerState<T, O>& to, const at::Tensor& weight, bool brgemm) {
+  Product<O> with_weight(const LayerState<T, O>& layer, Product<O> product, bool transposed) const {
+    const auto& owner = layers[layer.owner];
+    if (!brgemm) {
+      if constexpr (std::is_same_v<T, O>) product.b = owner.weight;
+      product.ldb = owner.n_in;
+      product.b_transposed = transposed;
+    } else {
+      product.b = transposed ? owner.transposed : owner.panel;
+      product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
+    }
+    return product;
+  }
+
+  void add_weight(LayerState<T, O>& to, const at::Tensor& weight) {
     to.weight = weight.mutable_data_ptr<T>();
     to.first = parameters.make<T>(weight.numel());
     to.second = parameters.make<T>(weight.numel());
@@ -121,8 +172,7 @@ struct Network {
     form.columns_ld = padded(rows);
     form.rows = batch.template make<O>(rows * form.ld);
     if (columns) form.columns = batch.template make<O>(padded(width) * form.columns_ld);
-    form.panel = form.rows;
-    if (half) form.panel = panel ? batch.template make<O>(rows * form.ld) : nullptr;
+    form.panel = !half ? form.rows : panel ? batch.template make<O>(rows * form.ld) : nullptr;
     return form;
   }
 };

@@ -10,35 +10,13 @@
 #include <cmath>
 #include <limits>
 
-#include <ATen/Parallel.h>
-
 #include "../sparsity.h"
-#include "network.h"
 #include "passes.h"
-#include "product.h"
 #include "step_checks.h"
+#include "tiles.h"
 
 namespace stackae {
 namespace {
-
-constexpr int64_t scratch_ld = tile_columns + vector_width;  // not a multiple of 1 kB
-
-template <typename O>
-struct Product {
-  int64_t m, n, k;
-  const O* a;
-  int64_t lda;
-  bool a_transposed;
-  const O* b;
-  int64_t ldb;
-  bool b_transposed;
-};
-
-template <typename T>
-struct Scratch {
-  alignas(64) T c[tile_rows * scratch_ld];
-  alignas(64) uint32_t pairs[tile_rows * tile_columns];
-};
 
 template <typename T, typename O>
 class CpuStep final : public TrainStep {
@@ -50,9 +28,9 @@ class CpuStep final : public TrainStep {
         update_(update),
         corruption_(corruption),
         rows_(std::move(rows)),
-        key_(key),
-        brgemm_(brgemm_serves(c10::CppTypeToScalarType<O>::value)) {
-    network_.add_layers(parameters_, brgemm_);
+        key_(key) {
+    network_.brgemm = tiles_.brgemm = brgemm_serves(c10::CppTypeToScalarType<O>::value);
+    network_.add_layers(parameters_);
     source_ = {rows_.x.scalar_type() == at::kByte     ? Source::Type::bytes
                : rows_.x.scalar_type() == at::kDouble ? Source::Type::double_precision
                                                       : Source::Type::single_precision,
@@ -102,8 +80,8 @@ class CpuStep final : public TrainStep {
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * source_.width));
     at::parallel_for(0, pairs, grain, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
-      gather_pass(source_, batch, corruption_, stream, 2 * begin, std::min(2 * end, batch.size), input_row(), form.rows,
-                  panel, form.ld);
+      gather_pass(source_, batch, corruption_, stream, 2 * begin, std::min(2 * end, batch.size), tiles_.input_row(),
+                  form.rows, panel, form.ld);
     });
   }
 
@@ -118,12 +96,14 @@ class CpuStep final : public TrainStep {
       sums = {code_on_, code_off_, T(1) / static_cast<T>(batch.size), slope, T(1) - slope};
     }
     const double l1 = penalised ? objective_.l1_weight / static_cast<double>(batch.size) : 0;
-    tiles({output_product(l, batch)}, out, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
-      activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums, tile);
-      tile_losses_[number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
-      store(c, ld, out, tile, pairs);
-    });
-    return (l1 > 0 ? sum_of_losses() : 0) + (sums.on ? fold_sparsity(layer, sums, batch) : 0);
+    tiles_.for_each({network_.output_product(l, batch.size)}, out,
+                    [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
+                      activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums,
+                                      tile);
+                      tiles_.losses[number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
+                      store(c, ld, out, tile, pairs);
+                    });
+    return (l1 > 0 ? tiles_.sum_of_losses() : 0) + (sums.on ? fold_sparsity(layer, sums, batch) : 0);
   }
 
   // The KL penalty, and its slope for each unit (sparsity.h).
@@ -150,12 +130,13 @@ class CpuStep final : public TrainStep {
     auto& layer = network_.layers[l];
     auto& form = network_.gradients[l];
     const T share = T(1) / static_cast<T>(batch.size);
-    tiles({output_product(l, batch)}, form, [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
-      tile_losses_[number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss, source_, batch,
-                                         share, form.rows, form.ld, layer.sums, tile);
-      store(c, ld, form, tile, pairs);
-    });
-    return sum_of_losses();
+    tiles_.for_each({network_.output_product(l, batch.size)}, form,
+                    [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
+                      tiles_.losses[number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss,
+                                                          source_, batch, share, form.rows, form.ld, layer.sums, tile);
+                      store(c, ld, form, tile, pairs);
+                    });
+    return tiles_.sum_of_losses();
   }
 
   // Softmax needs whole rows: the logits are computed first.
@@ -164,24 +145,26 @@ class CpuStep final : public TrainStep {
     auto& layer = network_.layers[l];
     auto& form = network_.gradients[l];
     const T share = T(1) / static_cast<T>(batch.size);
-    T* const logits = own_type(form.rows, whole_);
-    tiles({output_product(l, batch)}, form, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t*) {
-      T* const to = logits + tile.row_begin * form.ld + tile.column_begin;
-      for (int64_t i = 0; c != to && i < tile.row_end - tile.row_begin; ++i)
-        std::copy_n(c + i * ld, tile.column_end - tile.column_begin, to + i * form.ld);
-    });
+    T* const logits = tiles_.own_type(form.rows, tiles_.whole);
+    tiles_.for_each({network_.output_product(l, batch.size)}, form,
+                    [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t*) {
+                      T* const to = logits + tile.row_begin * form.ld + tile.column_begin;
+                      for (int64_t i = 0; c != to && i < tile.row_end - tile.row_begin; ++i)
+                        std::copy_n(c + i * ld, tile.column_end - tile.column_begin, to + i * form.ld);
+                    });
     for_each_tile(batch.size, 1, layer.n_out, [&](const Tile& block) {
       Tile tile = block;
       T* const c = logits + tile.row_begin * form.ld;
-      tile_losses_[tile.row_block] = softmax_pass(c, form.ld, layer.padded_bias, rows_.labels.const_data_ptr<int64_t>(),
-                                                  batch, share, form.rows, form.ld, layer.sums, layer.n_out, tile);
+      tiles_.losses[tile.row_block] =
+          softmax_pass(c, form.ld, layer.padded_bias, rows_.labels.const_data_ptr<int64_t>(), batch, share, form.rows,
+                       form.ld, layer.sums, layer.n_out, tile);
       for (tile.column_begin = 0; tile.column_begin < layer.n_out; tile.column_begin = tile.column_end) {
         tile.column_end = std::min(tile.column_begin + tile_columns, layer.n_out);
-        store(c + tile.column_begin, form.ld, form, tile, scratch().pairs);
+        store(c + tile.column_begin, form.ld, form, tile, tiles_.scratch().pairs);
       }
     });
-    used_tiles_ = row_blocks(batch.size);
-    return sum_of_losses();
+    tiles_.use_row_blocks(batch.size);
+    return tiles_.sum_of_losses();
   }
 
   // Gradient of layer l - 1's pre-activation from that of layer l.
@@ -191,19 +174,20 @@ class CpuStep final : public TrainStep {
     const bool penalised = l == 1;
     const T l1 = penalised ? static_cast<T>(objective_.l1_weight / static_cast<double>(batch.size)) : T(0);
     const T* const slopes = penalised && objective_.sparsity_weight > 0 ? slopes_ : no_slopes_;
-    tiles({input_product(l, batch)}, form, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
-      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, slopes, l1, below.activation, form.rows, form.ld,
-                      below.sums, tile);
-      store(c, ld, form, tile, pairs);
-    });
+    tiles_.for_each({network_.input_product(l, batch.size)}, form,
+                    [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+                      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, slopes, l1, below.activation, form.rows,
+                                      form.ld, below.sums, tile);
+                      store(c, ld, form, tile, pairs);
+                    });
   }
 
   void move_weight(int64_t l, const Batch& batch, const Motion& motion) {
     auto& layer = network_.layers[l];
     products_.clear();
     for (int64_t each = l; each <= network_.last(); ++each)
-      if (network_.layers[each].owner == l) products_.push_back(weight_product(each, batch));
-    tiles(products_, {}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+      if (network_.layers[each].owner == l) products_.push_back(network_.weight_product(each, batch.size));
+    tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
       update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at,
                   tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, motion);
@@ -220,152 +204,50 @@ class CpuStep final : public TrainStep {
     std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
   }
 
-  // ---- products
-
-  // y W^T: a weight is read through the form that makes it a right factor.
-  Product<O> output_product(int64_t l, const Batch& batch) const {
-    const auto& layer = network_.layers[l];
-    const auto& in = network_.outputs[l];
-    return with_weight(layer, {batch.size, layer.n_out, layer.n_in, in.rows, in.ld, false}, !layer.tied);
-  }
-
-  Product<O> input_product(int64_t l, const Batch& batch) const {
-    const auto& layer = network_.layers[l];
-    const auto& gradient = network_.gradients[l];
-    return with_weight(layer, {batch.size, layer.n_in, layer.n_out, gradient.rows, gradient.ld, false}, layer.tied);
-  }
-
-  Product<O> with_weight(const LayerState<T, O>& layer, Product<O> product, bool transposed) const {
-    const auto& owner = network_.layers[layer.owner];
-    if (!brgemm_) {
-      if constexpr (std::is_same_v<T, O>) product.b = owner.weight;
-      product.ldb = owner.n_in;
-      product.b_transposed = transposed;
-    } else {
-      product.b = transposed ? owner.transposed : owner.panel;
-      product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
-    }
-    return product;
-  }
-
-  // What layer l adds to the gradient of the weight that it uses, in that weight's own orientation.
-  Product<O> weight_product(int64_t l, const Batch& batch) const {
-    const auto& layer = network_.layers[l];
-    const auto& owner = network_.layers[layer.owner];
-    const auto& left = layer.tied ? network_.outputs[l] : network_.gradients[l];
-    const auto& right = layer.tied ? network_.gradients[l] : network_.outputs[l];
-    Product<O> product{owner.n_out, owner.n_in, batch.size, nullptr, 0, !brgemm_, right.panel, right.ld, false};
-    product.a = brgemm_ ? left.columns : left.rows;
-    product.lda = brgemm_ ? left.columns_ld : left.ld;
-    return product;
-  }
-
-  // Calls body(c, ld, tile, its number, pairs) for every tile of the sum of the products, which is computed in the rows
-  // of the form where it has some of the right type, and in scratch elsewhere.
-  template <typename Body>
-  void tiles(c10::ArrayRef<Product<O>> products, const Form<O>& form, Body body) {
-    const auto& first = products[0];
-    T* const rows = own_type(form.rows, brgemm_ ? nullptr : whole_);
-    const int64_t ld = padded(first.n);
-    if (!brgemm_)
-      for (const auto& product : products) multiply_whole(product, rows, ld, &product != &first);
-    const int64_t width = tile_width(first.m, first.n), across = tiles_across(first.m, first.n);
-    used_tiles_ = row_blocks(first.m) * across;
-    for_each_tile(first.m, first.n, brgemm_ ? first.k : 1, [&](const Tile& tile) {
-      Scratch<T>& own = scratch();
-      T* const c = rows != nullptr ? rows + tile.row_begin * ld + tile.column_begin : own.c;
-      const int64_t c_ld = rows != nullptr ? ld : scratch_ld;
-      if (brgemm_)
-        for (const auto& product : products) multiply_tile(product, tile, c, c_ld, &product != &first);
-      body(c, c_ld, tile, tile.row_block * across + tile.column_begin / width, own.pairs);
-    });
-  }
-
-  // The rows of an operand as numbers of the arithmetic, or what is given where they are of another type.
-  static T* own_type(O* rows, T* otherwise) {
-    if constexpr (std::is_same_v<T, O>) return rows != nullptr ? rows : otherwise;
-    return otherwise;
-  }
-
-  void multiply_tile(const Product<O>& p, const Tile& tile, T* c, int64_t ld, bool add) {
-    const int64_t unit = network_.half ? 2 : 1, depth = (p.k + unit - 1) / unit * unit;
-    if constexpr (std::is_same_v<T, float>)
-      brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth,
-                   p.a + tile.row_begin * p.lda, p.lda, p.b + tile.column_begin * unit, p.ldb, c, ld, add);
-  }
-
-  void multiply_whole(const Product<O>& p, T* c, int64_t ld, bool add) {
-    if constexpr (std::is_same_v<T, O>)
-      gemm(p.m, p.n, p.k, p.a, p.lda, p.a_transposed, p.b, p.ldb, p.b_transposed, c, ld, add);
-  }
-
   void store(const T* c, int64_t ld, const Form<O>& form, const Tile& tile, uint32_t* pairs) {
     if constexpr (std::is_same_v<T, float>)
-      if (brgemm_)
+      if (network_.brgemm)
         store_pass(c, ld, form.columns, form.columns_ld, network_.half ? form.panel : nullptr, form.ld, pairs, tile);
   }
 
   void store_weight(const T* c, int64_t ld, const LayerState<T, O>& layer, const Tile& tile, uint32_t* pairs) {
     if constexpr (std::is_same_v<T, float>)
-      if (brgemm_)
+      if (network_.brgemm)
         store_weight_pass(c, ld, layer.panel, layer.panel_ld, layer.transposed, layer.transposed_ld, pairs, tile);
   }
 
-  double sum_of_losses() const {
-    double total = 0;
-    for (int64_t i = 0; i < used_tiles_; ++i) total += tile_losses_[i];
-    return total;
-  }
-
   // ---- memory
-
-  Scratch<T>& scratch() { return *reinterpret_cast<Scratch<T>*>(scratch_ + at::get_thread_num() * scratch_bytes_); }
-
-  // Beside it, room for a row of the input.
-  T* input_row() { return reinterpret_cast<T*>(&scratch() + 1); }
 
   // Everything is there for batches of this size and for the threads there are, and the forms are those of the weights.
   void prepare(int64_t size) {
     if (size > capacity_ || at::get_num_threads() > threads_) {
       capacity_ = std::max(capacity_, size);
       threads_ = std::max(threads_, at::get_num_threads());
-      network_.add_batch(capacity_, brgemm_, brgemm_ && network_.half);
-      add_scratch();
+      network_.add_batch(capacity_);
+      tiles_.add_room(network_, capacity_, threads_, network_.batch);
+      add_statistics();
     }
     if (!note_versions(/*moved=*/false)) return;
     for (auto& layer : network_.layers) {
       std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
-      if (brgemm_ && !layer.tied) refresh(layer);
+      if (network_.brgemm && !layer.tied) refresh(layer);
     }
   }
 
-  void add_scratch() {
-    const auto& code = network_.layers[0];
+  void add_statistics() {
     auto& arena = network_.batch;
-    const int64_t blocks = row_blocks(capacity_);
-    int64_t whole = 0, most_tiles = blocks;
-    for (const auto& layer : network_.layers) {
-      if (!brgemm_) whole = std::max(whole, layer.n_out * padded(layer.n_in));               // a weight gradient
-      if (network_.half) whole = std::max(whole, blocks * tile_rows * padded(layer.n_out));  // logits
-      most_tiles =
-          std::max({most_tiles, blocks * tiles_across(capacity_, layer.n_out), blocks * tiles_across(1, layer.n_out)});
-    }
-    whole_ = arena.template make<T>(whole);
-    tile_losses_ = arena.template make<double>(most_tiles);
-    code_on_ = arena.template make<T>(blocks * padded(code.n_out));
-    code_off_ = arena.template make<T>(blocks * padded(code.n_out));
-    slopes_ = arena.template make<T>(padded(code.n_out));
+    const int64_t code = padded(network_.layers[0].n_out);
+    code_on_ = arena.template make<T>(row_blocks(capacity_) * code);
+    code_off_ = arena.template make<T>(row_blocks(capacity_) * code);
+    slopes_ = arena.template make<T>(code);
     int64_t widest = 0;
     for (const auto& layer : network_.layers) widest = std::max(widest, layer.n_out);
     no_slopes_ = arena.template make<T>(padded(widest));
-    scratch_bytes_ = sizeof(Scratch<T>) + padded(source_.width) * static_cast<int64_t>(sizeof(T));
-    scratch_bytes_ = (scratch_bytes_ + 63) / 64 * 64;
-    scratch_ = arena.template make<char>(threads_ * scratch_bytes_);
   }
 
   void refresh(LayerState<T, O>& layer) {
     for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) {
-      Scratch<T>& own = scratch();
+      Scratch<T>& own = tiles_.scratch();
       for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
         std::copy_n(layer.weight + i * layer.n_in + tile.column_begin, tile.column_end - tile.column_begin,
                     own.c + (i - tile.row_begin) * scratch_ld);
@@ -395,16 +277,14 @@ class CpuStep final : public TrainStep {
   const Corruption corruption_;
   const Rows rows_;
   const NoiseKey key_;
-  const bool brgemm_;
   Network<T, O> network_;
+  Tiles<T, O> tiles_;
   Source source_;
   std::vector<Product<O>> products_;
   std::vector<uint32_t> versions_;
-  int64_t capacity_ = 0, used_tiles_ = 0, scratch_bytes_ = 0;
+  int64_t capacity_ = 0;
   int threads_ = 0;
-  T *whole_ = nullptr, *code_on_ = nullptr, *code_off_ = nullptr, *slopes_ = nullptr, *no_slopes_ = nullptr;
-  double* tile_losses_ = nullptr;
-  char* scratch_ = nullptr;
+  T *code_on_ = nullptr, *code_off_ = nullptr, *slopes_ = nullptr, *no_slopes_ = nullptr;
 };
 
 }  // namespace

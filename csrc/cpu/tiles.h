@@ -1,0 +1,105 @@
+// A product cut into tiles, each handed on while it is in cache, with scratch for every thread.
+#pragma once
+
+#include <type_traits>
+
+#include <ATen/Parallel.h>
+#include <c10/util/ArrayRef.h>
+
+#include "network.h"
+#include "product.h"
+
+namespace stackae {
+
+constexpr int64_t scratch_ld = tile_columns + vector_width;  // not a multiple of 1 kB
+
+template <typename T>
+struct Scratch {
+  alignas(64) T c[tile_rows * scratch_ld];
+  alignas(64) uint32_t pairs[tile_rows * tile_columns];
+};
+
+template <typename T, typename O>
+class Tiles {
+ public:
+  bool brgemm = false;
+  T* whole = nullptr;        // a product that is computed at once
+  double* losses = nullptr;  // of each tile
+
+  // Room for batches of up to `size` rows, on as many threads as given.
+  void add_room(const Network<T, O>& network, int64_t size, int threads, Arena& arena) {
+    const int64_t blocks = row_blocks(size), width = network.layers[0].n_in;
+    int64_t most = 0, most_tiles = blocks;
+    for (const auto& layer : network.layers) {
+      if (!brgemm) most = std::max(most, layer.n_out * padded(layer.n_in));       // a weight gradient
+      if (half) most = std::max(most, blocks * tile_rows * padded(layer.n_out));  // logits
+      most_tiles =
+          std::max({most_tiles, blocks * tiles_across(size, layer.n_out), blocks * tiles_across(1, layer.n_out)});
+    }
+    whole = arena.make<T>(most);
+    losses = arena.make<double>(most_tiles);
+    stride_ = sizeof(Scratch<T>) + padded(width) * static_cast<int64_t>(sizeof(T));
+    stride_ = (stride_ + 63) / 64 * 64;
+    scratch_ = arena.make<char>(threads * stride_);
+  }
+
+  // Calls body(c, ld, tile, its number, pairs) for every tile of the sum of the products, which is computed in the rows
+  // of the form where it has some of the right type, and in scratch elsewhere.
+  template <typename Body>
+  void for_each(c10::ArrayRef<Product<O>> products, const Form<O>& form, Body body) {
+    const auto& first = products[0];
+    T* const rows = own_type(form.rows, brgemm ? nullptr : whole);
+    const int64_t ld = padded(first.n);
+    if (!brgemm)
+      for (const auto& product : products) multiply_whole(product, rows, ld, &product != &first);
+    const int64_t width = tile_width(first.m, first.n), across = tiles_across(first.m, first.n);
+    used_ = row_blocks(first.m) * across;
+    for_each_tile(first.m, first.n, brgemm ? first.k : 1, [&](const Tile& tile) {
+      Scratch<T>& own = scratch();
+      T* const c = rows != nullptr ? rows + tile.row_begin * ld + tile.column_begin : own.c;
+      const int64_t c_ld = rows != nullptr ? ld : scratch_ld;
+      if (brgemm)
+        for (const auto& product : products) multiply_tile(product, tile, c, c_ld, &product != &first);
+      body(c, c_ld, tile, tile.row_block * across + tile.column_begin / width, own.pairs);
+    });
+  }
+
+  // The rows of an operand as numbers of the arithmetic, or what is given where they are of another type.
+  static T* own_type(O* rows, T* otherwise) {
+    if constexpr (std::is_same_v<T, O>) return rows != nullptr ? rows : otherwise;
+    return otherwise;
+  }
+
+  // The sum of the losses of the tiles of the last product, in order.
+  double sum_of_losses() const {
+    double total = 0;
+    for (int64_t i = 0; i < used_; ++i) total += losses[i];
+    return total;
+  }
+  void use_row_blocks(int64_t rows) { used_ = row_blocks(rows); }
+
+  Scratch<T>& scratch() { return *reinterpret_cast<Scratch<T>*>(scratch_ + at::get_thread_num() * stride_); }
+
+  // Beside it, room for a row of the input.
+  T* input_row() { return reinterpret_cast<T*>(&scratch() + 1); }
+
+ private:
+  static constexpr bool half = Network<T, O>::half;
+
+  void multiply_tile(const Product<O>& p, const Tile& tile, T* c, int64_t ld, bool add) {
+    const int64_t unit = half ? 2 : 1, depth = (p.k + unit - 1) / unit * unit;
+    if constexpr (std::is_same_v<T, float>)
+      brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth,
+                   p.a + tile.row_begin * p.lda, p.lda, p.b + tile.column_begin * unit, p.ldb, c, ld, add);
+  }
+
+  void multiply_whole(const Product<O>& p, T* c, int64_t ld, bool add) {
+    if constexpr (std::is_same_v<T, O>)
+      gemm(p.m, p.n, p.k, p.a, p.lda, p.a_transposed, p.b, p.ldb, p.b_transposed, c, ld, add);
+  }
+
+  int64_t used_ = 0, stride_ = 0;
+  char* scratch_ = nullptr;
+};
+
+}  // namespace stackae
