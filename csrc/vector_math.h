@@ -119,7 +119,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE T exp_nonpositive(T x) {
 #else
   constexpr T lowest = detail::Format<T>::smallest_exponent;
   const auto e = detail::scaled_exp(x < lowest ? lowest : x);
-  return x < lowest ? T(0) : e.scale + e.scale * e.tail;
+  return x < lowest ? T(0) : e.scale * (T(1) + e.tail);  // the product is exact: scale is a power of 2
 #endif
 }
 

@@ -17,8 +17,7 @@ class Arena {
  public:
   template <typename T>
   T* make(int64_t count) {
-    constexpr int64_t page = 64;
-    kept_.push_back(at::zeros({count * static_cast<int64_t>(sizeof(T)) + page}, at::kByte));
+    kept_.push_back(at::zeros({std::max<int64_t>(1, count * static_cast<int64_t>(sizeof(T)))}, at::kByte));
     return static_cast<T*>(kept_.back().mutable_data_ptr());
   }
   void clear() { kept_.clear(); }

@@ -42,12 +42,19 @@ STACKAE_INLINE void transpose_block(const uint32_t* from, int64_t from_stride, u
   for (int i = 0; i < 16; ++i) *reinterpret_cast<UnalignedLanes*>(to + i * to_stride) = rows[i];
 }
 
-// to (columns, rows) = from (rows, columns), in whole blocks: both are read and written up to the next multiple of 16.
+// to (columns, rows) = from (rows, columns). Both are read, and `to` is written, up to the next multiple of 16 rows of
+// `from`; no row of `to` beyond `columns` is touched, since it may be another thread's.
 STACKAE_INLINE void transpose_tile(const uint32_t* from, int64_t from_stride, uint32_t* to, int64_t to_stride,
                                    int64_t rows, int64_t columns) {
-  for (int64_t j = 0; j < columns; j += 16)
+  const int64_t whole = columns / 16 * 16;
+  for (int64_t j = 0; j < whole; j += 16)
     for (int64_t i = 0; i < rows; i += 16)
       transpose_block(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
+  for (int64_t i = 0; whole < columns && i < rows; i += 16) {
+    uint32_t block[16 * 16];
+    transpose_block(from + i * from_stride + whole, from_stride, block, 16);
+    for (int64_t j = whole; j < columns; ++j) std::copy_n(block + 16 * (j - whole), 16, to + j * to_stride + i);
+  }
 }
 
 // The nearest bfloat16, ties to even, as the low half of a word.

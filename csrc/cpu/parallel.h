@@ -32,36 +32,40 @@ class FlushDenormals {
 
 inline int64_t row_blocks(int64_t rows) { return (rows + tile_rows - 1) / tile_rows; }
 
+// Columns begin at a whole vector; `number` counts the tiles of a matrix.
 struct Tile {
-  int64_t row_block, row_begin, row_end, column_begin, column_end;
+  int64_t row_block, row_begin, row_end, column_begin, column_end, number;
 };
 
-// As few stripes of columns as fit, of even width in whole vectors; narrower ones where rows alone give one tile. Pairs
-// of whole vectors, so that stripes of paired columns stay whole vectors too.
-inline int64_t tile_width(int64_t rows, int64_t columns) {
-  constexpr int64_t unit = 32;
-  const int64_t widest = rows <= tile_rows ? tile_columns / 2 : tile_columns;
-  const int64_t stripes = (columns + widest - 1) / widest;
-  return stripes > 0 ? ((columns + stripes - 1) / stripes + unit - 1) / unit * unit : tile_columns;
+// Into how many stripes of columns a matrix is cut: as few as fit; where rows alone give one tile, narrower ones and an
+// even number of them, so that two threads have the same to do.
+inline int64_t stripes_of(int64_t rows, int64_t columns) {
+  if (rows > tile_rows) return (columns + tile_columns - 1) / tile_columns;
+  const int64_t stripes = (2 * columns + tile_columns - 1) / tile_columns;
+  return stripes > 1 ? stripes + stripes % 2 : stripes;
 }
 
-inline int64_t tiles_across(int64_t rows, int64_t columns) {
-  const int64_t width = tile_width(rows, columns);
-  return (columns + width - 1) / width;
+// Where stripe s begins. Many rows make tiles enough: then the widths are what products are fastest with, the last one
+// what is left. Few rows: even widths.
+inline int64_t stripe_begin(int64_t rows, int64_t columns, int64_t s) {
+  constexpr int64_t vector = 16, block = 2 * vector;
+  const int64_t stripes = stripes_of(rows, columns);
+  if (rows > tile_rows) return std::min(columns, s * (((columns + stripes - 1) / stripes + block - 1) / block * block));
+  return std::min(columns, s * ((columns + vector - 1) / vector) / stripes * vector);
 }
 
 // work: how much dearer an element is than one of an elementwise pass; dear tiles are shared out sooner.
 template <typename Body>
 void for_each_tile(int64_t rows, int64_t columns, int64_t work, Body body) {
-  const int64_t width = tile_width(rows, columns), across = tiles_across(rows, columns);
-  const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, width) * work;
+  const int64_t stripes = stripes_of(rows, columns);
+  const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, tile_columns) * work;
   const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
-  at::parallel_for(0, row_blocks(rows) * across, grain, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, row_blocks(rows) * stripes, grain, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row_block = i / across, column = i % across * width;
-      body(Tile{row_block, row_block * tile_rows, std::min(rows, (row_block + 1) * tile_rows), column,
-                std::min(columns, column + width)});
+      const int64_t row_block = i / stripes, stripe = i % stripes;
+      body(Tile{row_block, row_block * tile_rows, std::min(rows, (row_block + 1) * tile_rows),
+                stripe_begin(rows, columns, stripe), stripe_begin(rows, columns, stripe + 1), i});
     }
   });
 }

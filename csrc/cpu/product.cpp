@@ -55,7 +55,7 @@ bool probe_brgemm() {
   const float a = 2, b = 3;
   float out = 0;
   try {
-    brgemm_tile(&a, &b, &out, 1, 1, Tile{0, 0, 1, 0, 1});
+    brgemm_tile(&a, &b, &out, 1, 1, Tile{0, 0, 1, 0, 1, 0});
   } catch (const c10::Error&) {  // this torch was built without it
     return false;
   }

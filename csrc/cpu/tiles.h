@@ -33,8 +33,7 @@ class Tiles {
     for (const auto& layer : network.layers) {
       if (!brgemm) most = std::max(most, layer.n_out * padded(layer.n_in));       // a weight gradient
       if (half) most = std::max(most, blocks * tile_rows * padded(layer.n_out));  // logits
-      most_tiles =
-          std::max({most_tiles, blocks * tiles_across(size, layer.n_out), blocks * tiles_across(1, layer.n_out)});
+      most_tiles = std::max({most_tiles, blocks * stripes_of(size, layer.n_out), blocks * stripes_of(1, layer.n_out)});
     }
     whole = arena.make<T>(most);
     losses = arena.make<double>(most_tiles);
@@ -43,7 +42,7 @@ class Tiles {
     scratch_ = arena.make<char>(threads * stride_);
   }
 
-  // Calls body(c, ld, tile, its number, pairs) for every tile of the sum of the products, which is computed in the rows
+  // Calls body(c, ld, tile, pairs) for every tile of the sum of the products, which is computed in the rows
   // of the form where it has some of the right type, and in scratch elsewhere.
   template <typename Body>
   void for_each(c10::ArrayRef<Product<O>> products, const Form<O>& form, Body body) {
@@ -52,15 +51,14 @@ class Tiles {
     const int64_t ld = padded(first.n);
     if (!brgemm)
       for (const auto& product : products) multiply_whole(product, rows, ld, &product != &first);
-    const int64_t width = tile_width(first.m, first.n), across = tiles_across(first.m, first.n);
-    used_ = row_blocks(first.m) * across;
+    used_ = row_blocks(first.m) * stripes_of(first.m, first.n);
     for_each_tile(first.m, first.n, brgemm ? first.k : 1, [&](const Tile& tile) {
       Scratch<T>& own = scratch();
       T* const c = rows != nullptr ? rows + tile.row_begin * ld + tile.column_begin : own.c;
       const int64_t c_ld = rows != nullptr ? ld : scratch_ld;
       if (brgemm)
         for (const auto& product : products) multiply_tile(product, tile, c, c_ld, &product != &first);
-      body(c, c_ld, tile, tile.row_block * across + tile.column_begin / width, own.pairs);
+      body(c, c_ld, tile, own.pairs);
     });
   }
 

@@ -96,13 +96,12 @@ class CpuStep final : public TrainStep {
       sums = {code_on_, code_off_, T(1) / static_cast<T>(batch.size), slope, T(1) - slope};
     }
     const double l1 = penalised ? objective_.l1_weight / static_cast<double>(batch.size) : 0;
-    tiles_.for_each({network_.output_product(l, batch.size)}, out,
-                    [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
-                      activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums,
-                                      tile);
-                      tiles_.losses[number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
-                      store(c, ld, out, tile, pairs);
-                    });
+    tiles_.for_each(
+        {network_.output_product(l, batch.size)}, out, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
+          activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums, tile);
+          tiles_.losses[tile.number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
+          store(c, ld, out, tile, pairs);
+        });
     return (l1 > 0 ? tiles_.sum_of_losses() : 0) + (sums.on ? fold_sparsity(layer, sums, batch) : 0);
   }
 
@@ -130,12 +129,12 @@ class CpuStep final : public TrainStep {
     auto& layer = network_.layers[l];
     auto& form = network_.gradients[l];
     const T share = T(1) / static_cast<T>(batch.size);
-    tiles_.for_each({network_.output_product(l, batch.size)}, form,
-                    [&](T* c, int64_t ld, const Tile& tile, int64_t number, uint32_t* pairs) {
-                      tiles_.losses[number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss,
-                                                          source_, batch, share, form.rows, form.ld, layer.sums, tile);
-                      store(c, ld, form, tile, pairs);
-                    });
+    tiles_.for_each(
+        {network_.output_product(l, batch.size)}, form, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
+          tiles_.losses[tile.number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss, source_,
+                                                   batch, share, form.rows, form.ld, layer.sums, tile);
+          store(c, ld, form, tile, pairs);
+        });
     return tiles_.sum_of_losses();
   }
 
@@ -146,12 +145,11 @@ class CpuStep final : public TrainStep {
     auto& form = network_.gradients[l];
     const T share = T(1) / static_cast<T>(batch.size);
     T* const logits = tiles_.own_type(form.rows, tiles_.whole);
-    tiles_.for_each({network_.output_product(l, batch.size)}, form,
-                    [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t*) {
-                      T* const to = logits + tile.row_begin * form.ld + tile.column_begin;
-                      for (int64_t i = 0; c != to && i < tile.row_end - tile.row_begin; ++i)
-                        std::copy_n(c + i * ld, tile.column_end - tile.column_begin, to + i * form.ld);
-                    });
+    tiles_.for_each({network_.output_product(l, batch.size)}, form, [&](T* c, int64_t ld, const Tile& tile, uint32_t*) {
+      T* const to = logits + tile.row_begin * form.ld + tile.column_begin;
+      for (int64_t i = 0; c != to && i < tile.row_end - tile.row_begin; ++i)
+        std::copy_n(c + i * ld, tile.column_end - tile.column_begin, to + i * form.ld);
+    });
     for_each_tile(batch.size, 1, layer.n_out, [&](const Tile& block) {
       Tile tile = block;
       T* const c = logits + tile.row_begin * form.ld;
@@ -175,7 +173,7 @@ class CpuStep final : public TrainStep {
     const T l1 = penalised ? static_cast<T>(objective_.l1_weight / static_cast<double>(batch.size)) : T(0);
     const T* const slopes = penalised && objective_.sparsity_weight > 0 ? slopes_ : no_slopes_;
     tiles_.for_each({network_.input_product(l, batch.size)}, form,
-                    [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+                    [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
                       derivative_pass(c, ld, kept.rows, below.pre, kept.ld, slopes, l1, below.activation, form.rows,
                                       form.ld, below.sums, tile);
                       store(c, ld, form, tile, pairs);
@@ -187,7 +185,7 @@ class CpuStep final : public TrainStep {
     products_.clear();
     for (int64_t each = l; each <= network_.last(); ++each)
       if (network_.layers[each].owner == l) products_.push_back(network_.weight_product(each, batch.size));
-    tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, int64_t, uint32_t* pairs) {
+    tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
       update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at,
                   tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, motion);
