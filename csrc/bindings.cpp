@@ -113,7 +113,8 @@ void bind_step(py::module_& m) {
       py::arg("labels") = py::none());
   py::class_<stackae::TrainStep>(m, "TrainStep")
       .def("advance", &stackae::TrainStep::advance, py::arg("rows"), py::arg("batch_size"), py::arg("step"),
-           py::arg("learning_rates"), py::call_guard<py::gil_scoped_release>());
+           py::arg("learning_rates"), py::call_guard<py::gil_scoped_release>())
+      .def("moments", &stackae::TrainStep::moments);
   m.def(
       "cpu_train_step",
       [](const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& layers,

@@ -53,6 +53,10 @@ class TrainStep {
   // loss is returned.
   virtual double advance(const at::Tensor& rows, int64_t batch_size, int64_t step,
                          const std::vector<double>& learning_rates) = 0;
+
+  // The update's memory, layer by layer: the first and second moments of its weight, where it has one of its own, and
+  // of its bias. What is copied into them is what the next step goes on from.
+  virtual std::vector<at::Tensor> moments() const = 0;
 };
 
 }  // namespace stackae

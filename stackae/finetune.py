@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import ClassificationObjective, EagerStep
+
+if TYPE_CHECKING:
+    from stackae.ops import TrainStep
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
@@ -67,6 +70,7 @@ def finetune_classifier(
         x = in_batches(model.encode, x)
         held_out = (in_batches(model.encode, held_out[0]), held_out[1]) if held_out is not None else None
     objective = ClassificationObjective(trained, x, y)
+    step: TrainStep
     if choose_step(config.engine, device, config.precision).fused:
         step = fused_classification(objective, config, config.weight_decay)
     else:

@@ -23,6 +23,7 @@ except ImportError as error:
 
 __all__ = [
     "DenseLayer",
+    "FusedStep",
     "TrainStep",
     "bare_product",
     "build_info",
@@ -150,6 +151,18 @@ class TrainStep(Protocol):
         ...
 
 
+class FusedStep(TrainStep, Protocol):
+    """The compiled one."""
+
+    def moments(self) -> list[Tensor]:
+        """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+
+        They are the memory itself. To go on where another step stopped, bit for bit: the same parameters, the moments
+        copied in, and the number of the next step given to ``advance``.
+        """
+        ...
+
+
 def cpu_train_step(
     layers: Sequence[DenseLayer],
     x: Tensor,
@@ -166,7 +179,7 @@ def cpu_train_step(
     seed: int = 0,
     layer: int = 0,
     bfloat16: bool = False,
-) -> TrainStep:
+) -> FusedStep:
     """The training step of a chain of dense layers, by hand-written gradients over preallocated buffers.
 
     Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
@@ -193,7 +206,7 @@ def cpu_train_step(
     Bourlard & Kamp (1988); Vincent et al. (2010); Ng (2011); Kingma & Ba (2015), Adam.
     """
     offset, scale = scaling if scaling is not None else (None, None)
-    step: TrainStep = _C.cpu_train_step(
+    step: FusedStep = _C.cpu_train_step(
         layers=[tuple(each) for each in layers],
         objective=_C.Objective(loss=loss, sparsity_target=sparsity[0], sparsity_weight=sparsity[1], l1_weight=l1),
         update=_C.Update(rule=optimizer, weight_decay=weight_decay, momentum=momentum),

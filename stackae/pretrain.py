@@ -6,7 +6,7 @@ Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of dee
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -25,6 +25,9 @@ from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import EagerStep, ReconstructionObjective
+
+if TYPE_CHECKING:
+    from stackae.ops import TrainStep
 
 FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
 
@@ -146,6 +149,7 @@ def _train_layer(
         seed=config.seed,
         layer=number,
     )
+    step: TrainStep
     if choose_step(config.engine, x.device, config.precision).fused:
         step = fused_reconstruction(objective, config, layer.weight_decay)
     else:

@@ -254,6 +254,26 @@ def test_how_many_steps_a_call_takes_does_not_change_a_bit(optimizer):
         assert all(torch.equal(a, b) for a, b in zip(whole, trained_bits(1, cuts, optimizer=optimizer), strict=True))
 
 
+@pytest.mark.parametrize("training", [{"optimizer": "sgd"}, {}, {"optimizer": "adamw"}, {"precision": "bf16"}])
+@pytest.mark.parametrize("stop", [1, 11, 23])
+def test_a_new_step_goes_on_bit_for_bit_where_another_stopped(training, stop):
+    if training.get("precision") == "bf16" and products(bfloat16=True) is None:
+        pytest.skip("this processor has no bfloat16 products")
+    order, rates = torch.cat(orders(300, 16)), [0.01] * 24
+    case = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)}
+    whole, first, second = (objective(byte_rows(300, 130), 70, torch.float32, **case) for _ in range(3))
+    steps = [fused_reconstruction(one, TrainingConfig(**training), 1e-4) for one in (whole, first, second)]
+    steps[0].advance(order, 200, 0, rates)
+    steps[1].advance(order[: stop * 200], 200, 0, rates[:stop])
+    second.autoencoder.load_state_dict(first.autoencoder.state_dict())
+    for kept, fresh in zip(steps[1].moments(), steps[2].moments(), strict=True):
+        fresh.copy_(kept)
+    steps[2].advance(order[stop * 200 :], 200, stop, rates[stop:])
+    states = [one.autoencoder.state_dict() for one in (whole, second)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert all(torch.equal(a, b) for a, b in zip(steps[0].moments(), steps[2].moments(), strict=True))
+
+
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=HALF)])
 @pytest.mark.skipif(products() == "ATen", reason="ATen's products depend on the number of threads")
 def test_the_whole_step_gives_the_same_bits_for_any_number_of_threads(precision):

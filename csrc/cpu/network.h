@@ -67,6 +67,7 @@ struct Network {
 
   std::vector<LayerState<T, O>> layers;
   std::vector<Form<O>> outputs, gradients;
+  std::vector<at::Tensor> moments;
   Arena parameters, batch;
   bool brgemm = false;
 
@@ -84,9 +85,9 @@ struct Network {
       to.n_in = weight.size(to.tied ? 0 : 1);
       to.bias = from.bias.mutable_data_ptr<T>();
       to.padded_bias = parameters.make<T>(padded(to.n_out));
-      to.bias_first = parameters.make<T>(to.n_out);
-      to.bias_second = parameters.make<T>(to.n_out);
       if (!to.tied) add_weight(to, from.weight);
+      to.bias_first = add_moment(from.bias);
+      to.bias_second = add_moment(from.bias);
       layers.push_back(to);
     }
   }
@@ -148,10 +149,15 @@ struct Network {
     return product;
   }
 
+  T* add_moment(const at::Tensor& like) {
+    moments.push_back(at::zeros(like.sizes(), like.options().requires_grad(false)));
+    return moments.back().template mutable_data_ptr<T>();
+  }
+
   void add_weight(LayerState<T, O>& to, const at::Tensor& weight) {
     to.weight = weight.mutable_data_ptr<T>();
-    to.first = parameters.make<T>(weight.numel());
-    to.second = parameters.make<T>(weight.numel());
+    to.first = add_moment(weight);
+    to.second = add_moment(weight);
     if (!brgemm) return;
     const int64_t depth = half ? (to.n_in + 1) / 2 : to.n_in, unit = half ? 2 : 1;
     to.transposed_ld = padded(to.n_out);

@@ -57,6 +57,8 @@ class CpuStep final : public TrainStep {
     return total;
   }
 
+  std::vector<at::Tensor> moments() const override { return network_.moments; }
+
  private:
   double one_step(const Batch& batch, int64_t step, double learning_rate) {
     gather(batch, step);

@@ -14,10 +14,10 @@ from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.step import ClassificationObjective, ReconstructionObjective
 
 if TYPE_CHECKING:
-    from stackae.ops import TrainStep
+    from stackae.ops import FusedStep
 
 
-def fused_reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> TrainStep:
+def fused_reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
     """Trains the objective's autoencoder in place; moments and buffers live as long as the step does."""
     ops = importlib.import_module("stackae.ops")
     autoencoder, noise, penalty = objective.autoencoder, objective.corruption, objective.sparsity
@@ -27,7 +27,7 @@ def fused_reconstruction(objective: ReconstructionObjective, config: TrainingCon
         autoencoder.decoder_weight, autoencoder.decoder_bias, output, tied_to=0 if autoencoder.tied else -1
     )
     x, scaling = _raw(objective.x)
-    step: TrainStep = ops.cpu_train_step(
+    step: FusedStep = ops.cpu_train_step(
         [ops.DenseLayer(encoder.weight, encoder.bias, encoder.activation), decoder],
         x,
         loss=objective.loss,
@@ -45,13 +45,13 @@ def fused_reconstruction(objective: ReconstructionObjective, config: TrainingCon
     return step
 
 
-def fused_classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> TrainStep:
+def fused_classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
     """Trains the objective's classifier in place, every layer of it."""
     ops = importlib.import_module("stackae.ops")
     model = objective.model
     dense = [module for module in (*model.encoders, model.head) if isinstance(module, Dense)]
     x, scaling = _raw(objective.x)
-    step: TrainStep = ops.cpu_train_step(
+    step: FusedStep = ops.cpu_train_step(
         [ops.DenseLayer(layer.weight, layer.bias, layer.activation) for layer in dense],
         x,
         loss="cross_entropy",
