@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ def machine(device: torch.device) -> dict[str, Any]:
         "build": ops.build_info(),
         "precision": "float32" if device.type == "cpu" else f"float32, {torch.get_float32_matmul_precision()}",
     }
+
+
+def save(path: Path, about: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """What was measured, and on what, as JSON; the folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": about, "rows": entries}, indent=1) + "\n")
 
 
 def _cpuinfo() -> list[str]:

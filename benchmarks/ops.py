@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import BATCHES, CODE_WIDTHS, DENSE, DenseCase
-from benchmarks.machine import machine
+from benchmarks.machine import machine, save
 from benchmarks.timing import AGAIN, Comparison, compare
+from benchmarks.usual import RHO, kl, noise
 from stackae import ops, reference
-
-RHO = 0.05
-
-
-def eager_kl(h: Tensor, rho: float) -> Tensor:
-    """The penalty as it is usually written."""
-    rho_hat = h.mean(0).clamp(1e-6, 1 - 1e-6)
-    return (rho * torch.log(rho / rho_hat) + (1 - rho) * torch.log((1 - rho) / (1 - rho_hat))).sum()
 
 
 def dense_contenders(
@@ -83,24 +75,17 @@ def kl_contenders(width: int, batch: int, backward: bool, device: torch.device) 
         code = h.detach()
         return lambda: op(code, RHO)
 
-    return {"fused": wrap(ops.sparsity_kl), "eager": wrap(eager_kl), "torch.compile": wrap(torch.compile(eager_kl))}
+    return {"fused": wrap(ops.sparsity_kl), "eager": wrap(kl), "torch.compile": wrap(torch.compile(kl))}
 
 
 def noise_contenders(width: int, batch: int, kind: str, device: torch.device) -> dict[str, Callable[[], object]]:
     x = torch.rand(batch, width, device=device)
     steps = itertools.count()
 
-    def eager(x: Tensor) -> Tensor:
-        """The noise as it is usually written."""
-        if kind == "gaussian":
-            return x + 0.3 * torch.randn_like(x)
-        draw = torch.rand_like(x)
-        return x * (draw > 0.3) if kind == "masking" else torch.where(draw < 0.3, (draw < 0.15).to(x), x)
-
     return {
         "fused": lambda: ops.corrupt(x, kind, 0.3, 0.0, 1.0, 0, 1, next(steps)),
-        "eager": lambda: eager(x),
-        "torch.compile": functools.partial(torch.compile(eager), x),
+        "eager": lambda: noise(x, kind),
+        "torch.compile": functools.partial(torch.compile(noise), x, kind),
     }
 
 
@@ -161,8 +146,7 @@ def main() -> None:
         entries.append(row(title, compare(contenders, rounds=asked.rounds, sample_ms=2, device=asked.device)))
         show(entries[-1])
     if asked.json:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps({"machine": about, "rows": entries}, indent=1) + "\n")
+        save(asked.json, about, entries)
 
 
 if __name__ == "__main__":

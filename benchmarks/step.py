@@ -12,7 +12,6 @@ others stay in float32, and the ratio is one of precision too.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.cases import STEPS_MEASURED, StepCase
-from benchmarks.machine import machine
+from benchmarks.machine import machine, save
 from benchmarks.timing import AGAIN, Comparison, compare
+from benchmarks.usual import RHO, kl, noise
 from stackae import ops
 
-RATE, RHO, BETA = 1e-3, 0.05, 0.1
+RATE, BETA = 1e-3, 0.1
 STEPS = 4  # a call
 OTHERS = ("eager, Adam", "eager, fused Adam", "torch.compile, Adam", "torch.compile, fused Adam")
 
@@ -61,24 +61,12 @@ def fused_step(case: StepCase, x: Tensor, order: Tensor) -> Callable[[], object]
     return lambda: step.advance(order, case.batch, next(done), rates)
 
 
-def noise(x: Tensor, kind: str) -> Tensor:
-    """Corruption as it is usually written."""
-    if kind == "none":
-        return x
-    if kind == "gaussian":
-        return x + 0.3 * torch.randn_like(x)
-    draw = torch.rand_like(x)
-    return x * (draw > 0.3) if kind == "masking" else torch.where(draw < 0.3, (draw < 0.15).to(x), x)
-
-
 def usual_loss(parameters: Sequence[Tensor], x: Tensor, kind: str) -> Tensor:
     """Denoising, squared error and the KL penalty as they are usually written."""
     weight, bias, *decoder, decoder_bias = parameters
     h = torch.sigmoid(F.linear(noise(x, kind), weight, bias))
     z = torch.sigmoid(F.linear(h, decoder[0] if decoder else weight.t(), decoder_bias))
-    rho = h.mean(0)
-    kl = (RHO * torch.log(RHO / rho) + (1 - RHO) * torch.log((1 - RHO) / (1 - rho))).sum()
-    return F.mse_loss(z, x, reduction="sum") / len(x) + BETA * kl
+    return F.mse_loss(z, x, reduction="sum") / len(x) + BETA * kl(h, RHO)
 
 
 def eager_step(
@@ -192,8 +180,7 @@ def main() -> None:
         entries.append(entry(case, results))
         show(entries[-1])
     if asked.json:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps({"machine": about, "rows": entries}, indent=1) + "\n")
+        save(asked.json, about, entries)
 
 
 if __name__ == "__main__":
