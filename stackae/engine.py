@@ -68,7 +68,7 @@ def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> S
         if half and products is None:
             raise SetupError(
                 "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "
-                "without; use --precision fp32"
+                "without, or STACKAE_PRODUCTS=aten; use --precision fp32"
             )
         return StepChoice(True, f"{precision}, products by {products}")
     if half:
