@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.cases import BATCHES, CODE_WIDTHS, DENSE, DenseCase
 from benchmarks.machine import machine, save
-from benchmarks.timing import AGAIN, Comparison, compare
+from benchmarks.timing import AGAIN, Comparison, compare, noise_cell
 from benchmarks.usual import RHO, kl, noise
 from stackae import ops, reference
 
@@ -108,8 +108,7 @@ def show(entry: dict[str, Any]) -> None:
         verdict = "wins" if low > 1 else "loses" if high < 1 else "even"
         cells.append(f"{entry[other]['ratio']:6.2f} [{low:4.2f}, {high:4.2f}] {verdict:5}")
     cells.append("   -  " if entry["floor"] is None else f"{100 * entry['floor']:4.0f} %")
-    interrupted = "" if all(result["clean"] for result in entry["detail"].values()) else " interrupted"
-    cells.append(f"[{entry['noise'][0]:4.2f}, {entry['noise'][1]:4.2f}]{interrupted}")
+    cells.append(noise_cell(entry["noise"], entry["detail"]))
     print(" | ".join(cells), flush=True)
 
 

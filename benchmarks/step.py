@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from benchmarks.cases import STEPS_MEASURED, StepCase
 from benchmarks.machine import machine, save
-from benchmarks.timing import AGAIN, Comparison, compare
+from benchmarks.timing import AGAIN, Comparison, compare, noise_cell
 from benchmarks.usual import RHO, kl, noise
 from stackae import ops
 
@@ -76,7 +76,8 @@ def eager_step(
     optimizer = torch.optim.Adam(parameters, lr=RATE, fused=fused)
 
     def run() -> None:
-        for rows in order.split(case.batch):  # type: ignore[no-untyped-call]
+        for start in range(0, len(order), case.batch):
+            rows = order[start : start + case.batch]
             optimizer.zero_grad(set_to_none=True)
             loss(parameters, x.index_select(0, rows), case.corruption).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -152,8 +153,7 @@ def show(found: dict[str, Any]) -> None:
         cells.append(f"{found['ratios'][name]:5.2f} [{low:5.2f}, {high:5.2f}]")
     floor = found["floor"]
     cells.append(f"{100 * floor['share']:3.0f} % {floor['library']:6}")
-    interrupted = "" if all(result["clean"] for result in found["detail"].values()) else " interrupted"
-    cells.append(f"[{found['noise'][0]:4.2f}, {found['noise'][1]:4.2f}]{interrupted}")
+    cells.append(noise_cell(found["noise"], found["detail"]))
     print(" | ".join(cells), flush=True)
 
 

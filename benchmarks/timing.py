@@ -36,6 +36,12 @@ class Comparison(NamedTuple):
     interval: tuple[float, float]
 
 
+def noise_cell(noise: tuple[float, float], detail: dict[str, dict[str, object]]) -> str:
+    """The last cell of a printed row: the first contender against itself, and whether a sample was interrupted."""
+    interrupted = "" if all(result["clean"] for result in detail.values()) else " interrupted"
+    return f"[{noise[0]:4.2f}, {noise[1]:4.2f}]{interrupted}"
+
+
 def compare(
     contenders: dict[str, Callable[[], object]], *, rounds: int, sample_ms: float, device: torch.device
 ) -> list[Comparison]:

@@ -30,7 +30,7 @@ matrices = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_s
 
 def message(load: object, *arguments: object, error: type[Exception] = DataError) -> str:
     with pytest.raises(error) as caught:
-        load(*arguments)  # type: ignore[operator]
+        load(*arguments)
     return str(caught.value)
 
 

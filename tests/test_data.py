@@ -248,7 +248,7 @@ def numbered(path: Path, rows: int, own_test: bool) -> str:
     arrays = {"x": x, "y": np.arange(rows) % 3 - 1}
     if own_test:
         arrays |= {"x_test": x + 1000, "y_test": arrays["y"]}
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)
     return str(path)
 
 

@@ -47,7 +47,7 @@ def test_npy_round_trip(tmp_path: Path, dtype: str, shape: tuple[int, ...], orde
     elements = st.floats(-1000, 1000, width=16) if "f" in dtype else None
     native = data.draw(hnp.arrays(np.dtype(dtype).newbyteorder("="), shape, elements=elements))
     array = native.astype(dtype)
-    array = np.repeat(array, 2, axis=-1)[..., ::2] if order == "S" else np.asarray(array, order=order)  # type: ignore[call-overload]
+    array = np.repeat(array, 2, axis=-1)[..., ::2] if order == "S" else np.asarray(array, order=order)
     np.save(tmp_path / "a.npy", array)
     np.savez_compressed(tmp_path / "a.npz", x=array, x_test=array)
     for read in (load_npy, load_npz):
@@ -88,7 +88,7 @@ def test_npy_sentences(tmp_path: Path) -> None:
 def test_npz_damage_never_alters_a_value(tmp_path: Path, save: object) -> None:
     x, y = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0, 1, 0], np.int8)
     path = tmp_path / "a.npz"
-    save(path, x=x, y=y)  # type: ignore[operator]
+    save(path, x=x, y=y)
     content = path.read_bytes()
     for number, damaged in enumerate(variants(content)):
         write(path, damaged)
@@ -129,7 +129,7 @@ def test_noise_is_a_data_error_or_data(tmp_path: Path, noise: bytes, magic: byte
 
 
 def npz(path: Path, **arrays: object) -> Path:
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)
     return path
 
 
@@ -183,4 +183,4 @@ def test_npz_sentences(tmp_path: Path) -> None:
 
 
 def test_read_up_to_stops_at_the_count() -> None:
-    assert read_up_to(io.BufferedReader(io.BytesIO(bytes(100))), 10, "a") == bytes(10)  # type: ignore[arg-type]
+    assert read_up_to(io.BufferedReader(io.BytesIO(bytes(100))), 10, "a") == bytes(10)

@@ -115,9 +115,9 @@ def test_byte_rows_refuse_what_they_cannot_hold() -> None:
 def test_bytes_stay_bytes_in_every_part(tmp_path: Path, kind: str, own_test: bool) -> None:
     x, y = images(60)
     arrays = {"x": x, "y": y} | ({"x_test": 255 - x[:20], "y_test": y[:20]} if own_test else {})
-    np.savez(tmp_path / "bytes.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(tmp_path / "bytes.npz", **arrays)
     floats = {name: array.astype(np.float32) if "x" in name else array for name, array in arrays.items()}
-    np.savez(tmp_path / "floats.npz", **floats)  # type: ignore[arg-type]
+    np.savez(tmp_path / "floats.npz", **floats)
     held = load_data(DataConfig(data=str(tmp_path / "bytes.npz"), scale=kind))
     same = load_data(DataConfig(data=str(tmp_path / "floats.npz"), scale=kind), held.scaling)
     for part, other in zip(held[1:4], same[1:4], strict=True):

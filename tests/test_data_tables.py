@@ -144,7 +144,7 @@ class FakeImages:
         if self.failure is not None:
             raise self.failure
         assert download and root
-        self.data = self.images if train else self.images[:2]  # type: ignore[index]
+        self.data = self.images if train else self.images[:2]
         self.targets = [0, 1, 2, 1, 0] if train else [2, 0]
         self.classes = ["plane", "car", "bird"]
 

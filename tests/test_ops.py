@@ -125,7 +125,10 @@ def test_nan_stays_nan_and_infinity_reaches_the_limit(activation, device):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_of_any_order_equal_finite_differences(activation, device):
     x, weight, bias = (t.requires_grad_() for t in layer((5, 4, 3), torch.float64, device))
-    call = lambda *given: ops.dense_act(*given, activation)  # noqa: E731
+
+    def call(*given):
+        return ops.dense_act(*given, activation)
+
     assert gradcheck(call, (x, weight, bias))
     assert gradgradcheck(call, (x, weight, bias))
 
@@ -229,7 +232,10 @@ def test_corrupt_takes_any_strides_and_leaves_its_input_alone(device):
 @pytest.mark.parametrize("kind", NOISES)
 def test_corrupt_has_the_gradient_of_the_entries_it_leaves(kind, device):
     x = random(5, 70, dtype=torch.float64, device=device).requires_grad_()
-    call = lambda x: ops.corrupt(x, kind, 0.4, -1.0, 2.0, 1, 2, 3)  # noqa: E731
+
+    def call(x):
+        return ops.corrupt(x, kind, 0.4, -1.0, 2.0, 1, 2, 3)
+
     assert gradcheck(call, (x,))
     assert gradgradcheck(call, (x,))
 

@@ -48,36 +48,32 @@ bool brgemm_refused() {
   return wish != nullptr && std::string_view(wish) == "aten";
 }
 
+// A right result: not every build of torch has the path.
+template <typename O>
+bool brgemm_computes() {
+  const O a[] = {2, 4}, b[] = {3, 5};
+  float out = 0;
+  try {
+    brgemm_block(1, 1, 2, a, 2, b, 1, &out, 1, /*add=*/false);
+  } catch (const c10::Error&) {
+    return false;
+  }
+  return out == 26;
+}
+
 bool probe_brgemm() {
 #if defined(__x86_64__) && defined(__GNUC__) && defined(CPUBLAS_BRGEMM_F32F32F32)
   __builtin_cpu_init();
-  if (!__builtin_cpu_is("amd") || !__builtin_cpu_supports("avx512f")) return false;
-  const float a = 2, b = 3;
-  float out = 0;
-  try {
-    brgemm_tile(&a, &b, &out, 1, 1, Tile{0, 0, 1, 0, 1, 0});
-  } catch (const c10::Error&) {  // this torch was built without it
-    return false;
-  }
-  return out == 6;
+  return __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512f") && brgemm_computes<float>();
 #else
   return false;
 #endif
 }
 
-// Instructions for it, and a right result: not every build of torch has the path.
 bool probe_half_brgemm() {
 #if defined(__x86_64__) && defined(__GNUC__) && defined(CPUBLAS_BRGEMM_BF16BF16F32)
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx512bf16")) return false;  // every processor with amx_bf16 has it too
-  const c10::BFloat16 a[] = {2, 4}, b[] = {3, 5};
-  float out = 0;
-  try {
-    brgemm_block(1, 1, 2, a, 2, b, 1, &out, 1, /*add=*/false);
-  } catch (const c10::Error&) {  // this torch was built without it
-    return false;
-  }
-  return out == 26;
+  return __builtin_cpu_supports("avx512bf16") && brgemm_computes<c10::BFloat16>();  // amx_bf16 comes with it
 #else
   return false;
 #endif

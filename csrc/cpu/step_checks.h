@@ -11,7 +11,7 @@ inline void check_layer(const std::vector<DenseLayer>& layers, size_t i) {
   const auto type = layers[0].weight.defined() ? layers[0].weight.scalar_type() : at::kFloat;
   const bool tied = layer.tied_to >= 0;
   TORCH_CHECK_VALUE(tied ? layer.tied_to < static_cast<int64_t>(i) && layers[layer.tied_to].tied_to < 0
-                         : layer.weight.defined() && layer.weight.dim() == 2,
+                         : layer.weight.defined() && layer.weight.dim() == 2 && layer.weight.numel() > 0,
                     "layer ", i + 1, ": expected a weight (n_out, n_in), or tied_to an earlier layer that has one");
   const at::Tensor& weight = layers[tied ? layer.tied_to : i].weight;
   const int64_t n_out = weight.size(tied ? 1 : 0);
@@ -56,6 +56,18 @@ inline void check_step(const std::vector<DenseLayer>& layers, const Objective& o
   TORCH_CHECK_VALUE(key.seed >= 0 && key.layer >= 0 && key.layer < (1 << 24),
                     "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", key.seed, " and ",
                     key.layer);
+  const bool penalised = objective.sparsity_weight != 0 || objective.l1_weight != 0;
+  TORCH_CHECK_VALUE(!penalised || layers.size() > 1, "sparsity and l1: expected a code between two layers, got one layer");
+  TORCH_CHECK_VALUE(objective.sparsity_weight >= 0 && objective.l1_weight >= 0,
+                    "sparsity and l1: expected weights of at least 0, got ", objective.sparsity_weight, " and ",
+                    objective.l1_weight);
+  if (objective.sparsity_weight > 0) {
+    const auto code = layers[0].activation;
+    TORCH_CHECK_VALUE(code == Activation::sigmoid || code == Activation::tanh,
+                      "sparsity: expected a sigmoid or tanh code, got ", activation_names[static_cast<size_t>(code)]);
+    TORCH_CHECK_VALUE(objective.sparsity_target > 0 && objective.sparsity_target < 1,
+                      "sparsity: expected a target mean activation in (0, 1), got ", objective.sparsity_target);
+  }
   if (objective.loss != Loss::cross_entropy) {
     TORCH_CHECK_VALUE(n_out == n_visible, "layers: expected a reconstruction of ", n_visible, " features, got ", n_out);
     return;

@@ -1,0 +1,89 @@
+"""Small objectives, and both steps to train them by: what the tests of the step share."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.classifier import Classifier
+from stackae.config import TrainingConfig
+from stackae.corruption import Corruption
+from stackae.data.rows import ByteRows, Rows
+from stackae.data.scaling import Scaling
+from stackae.ops import products
+from stackae.random import Purpose, uniform
+from stackae.training.optimizers import make_optimizer
+from stackae.training.step import ClassificationObjective, EagerStep, ReconstructionObjective
+
+
+def rows_of(n: int, width: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return uniform((n, width), seed=9, purpose=Purpose.SPLIT).to(dtype)
+
+
+def objective(x: Rows, n_hidden: int, dtype: torch.dtype = torch.float64, **given: Any) -> ReconstructionObjective:
+    """An objective on a new autoencoder, whose weights depend on the shape alone."""
+    autoencoder = Autoencoder(
+        x.shape[1],
+        n_hidden,
+        activation=given.pop("activation", "sigmoid"),
+        output_activation=given.pop("output_activation", "sigmoid"),
+        tied=given.pop("tied", True),
+        seed=5,
+    )
+    defaults = {"loss": "mse", "corruption": Corruption(), "sparsity": None, "seed": 3, "layer": 2}
+    return ReconstructionObjective(autoencoder.to(dtype), x, **{**defaults, **given})
+
+
+def both_steps(make: Any, build: Any, weight_decay: float = 0.0, **training: Any):
+    """(module, step) for the fused and the eager step, each on a network of its own."""
+    config = TrainingConfig(**training)
+    fused, eager = make(), make()
+    modules = [each.autoencoder if isinstance(each, ReconstructionObjective) else each.model for each in (fused, eager)]
+    optimizer = make_optimizer(modules[1], config, 0.0, weight_decay)
+    return (modules[0], build(fused, config, weight_decay)), (modules[1], EagerStep(eager, optimizer))
+
+
+def orders(n: int, epochs: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randperm(n, generator=generator) for _ in range(epochs)]
+
+
+def train(step: Any, n: int, batch_size: int, steps: int, rate: float = 0.01) -> list[float]:
+    """The loss of each call; calls hold one epoch of batches, or what remains of the steps."""
+    per_epoch, done, losses = -(-n // batch_size), 0, []
+    for order in orders(n, -(-steps // per_epoch)):
+        count = min(per_epoch, steps - done)
+        rates = [rate / (1 + done + i) ** 0.5 for i in range(count)]
+        losses.append(step.advance(order[: count * batch_size], batch_size, done, rates))
+        done += count
+    return losses
+
+
+def assert_equal_training(pair: Any, n: int, batch_size: int, steps: int, tolerance: float) -> None:
+    (fused, fused_step), (eager, eager_step) = pair
+    fused_losses, eager_losses = (train(step, n, batch_size, steps) for step in (fused_step, eager_step))
+    assert fused_losses == pytest.approx(eager_losses, rel=tolerance)
+    for (name, a), b in zip(fused.named_parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def classification(x: Rows, y: Tensor, sizes: tuple[int, ...], dtype: torch.dtype, activation: str):
+    widths = list(itertools.pairwise(sizes))
+    layers = [
+        Dense.initialised(n_in, n_out, activation if number < len(widths) else "linear", seed=4, layer=number)
+        for number, (n_in, n_out) in enumerate(widths, start=1)
+    ]
+    return ClassificationObjective(Classifier(layers[:-1], layers[-1]).to(dtype), x, y)
+
+
+def byte_rows(n: int, width: int, kind: str = "unit") -> ByteRows:
+    raw = (rows_of(n, width) * 255).to(torch.uint8)
+    return ByteRows(raw, Scaling.fit(kind, raw))
+
+
+HALF = pytest.mark.skipif(products(bfloat16=True) is None, reason="this processor has no bfloat16 products")
