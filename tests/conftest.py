@@ -119,3 +119,10 @@ def trained(tmp_path: Path, first_run: Shell) -> Shell:
     """A copy of it, to work in."""
     shutil.copytree(first_run.folder, tmp_path, symlinks=True, dirs_exist_ok=True)
     return Shell(tmp_path)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time of a small run goes into its pictures; tests of other things do without them."""
+    for name in ("loss_curves", "filters", "reconstructions", "confusion_matrix"):
+        monkeypatch.setattr(f"stackae.pictures.{name}", lambda *arguments, **named: b"\x89PNG\r\n\x1a\n")

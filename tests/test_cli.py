@@ -3,64 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 import tomllib
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cli_cases import COMMANDS, NEXT, PNG, PRETRAIN, arguments_of, layer_bytes, records, settings, without_pictures
 from conftest import LAYERS, SIZES, Shell
 from safetensors.torch import load_file
 
-from stackae import __version__
-from stackae.cli.main import main
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source, scaled_rows
 from stackae.runs import Run
-
-COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "doctor")
-NEXT = {
-    "pretrain": "finetune",
-    "finetune": "evaluate",
-    "evaluate": "encode",
-    "encode": "reconstruct",
-    "reconstruct": "encode",
-    "doctor": "pretrain",
-}
-PNG = b"\x89PNG\r\n\x1a\n"
-PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of the time of a small run goes into its pictures; tests of other things do without them."""
-    for name in ("loss_curves", "filters", "reconstructions", "confusion_matrix"):
-        monkeypatch.setattr(f"stackae.pictures.{name}", lambda *arguments, **named: PNG)
-
-
-without_pictures = pytest.mark.usefixtures("undrawn")
-
-
-def arguments_of(command: str) -> tuple[str, ...]:
-    return PRETRAIN if command == "pretrain" else (command,)
-
-
-def settings(run: Path) -> dict[str, Any]:
-    return tomllib.loads((run / "config.toml").read_text())
-
-
-def layer_bytes(run: Path) -> list[bytes]:
-    return [(run / f"layer{number}.safetensors").read_bytes() for number in (1, 2)]
-
-
-def records(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
 
 # ---- the happy path
 
@@ -295,176 +251,3 @@ def test_a_dry_run_writes_nothing(fresh: Shell) -> None:
     plan = fresh.does(*PRETRAIN, "--dry-run")
     assert "8-6-8" in plan and "6-4-6" in plan
     assert fresh.files() == before and not (fresh.folder / "runs").exists()
-
-
-# ---- fine-tuning
-
-
-def encoders(run: Path) -> list[torch.Tensor]:
-    return [parameter.detach() for parameter in Run.open(run).load_classifier()[0].encoders.parameters()]
-
-
-def pretrained(run: Path) -> list[torch.Tensor]:
-    stack = Run.open(run).load_stack()
-    return [parameter.detach() for layer in stack.autoencoders for parameter in layer.encoder.parameters()]
-
-
-@without_pictures
-def test_training_the_head_leaves_the_encoders(trained: Shell) -> None:
-    trained.does("finetune", "--train", "head")
-    assert all(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
-
-
-@without_pictures
-def test_training_all_moves_the_encoders(trained: Shell) -> None:
-    trained.does("finetune", "--train", "all")
-    assert not any(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
-
-
-@without_pictures
-def test_random_weights_are_not_the_pretrained_ones(trained: Shell) -> None:
-    trained.does("finetune", "--train", "head", "--init", "random")
-    weights = [tensor for tensor in encoders(trained.run) if tensor.dim() == 2]
-    start = [tensor for tensor in pretrained(trained.run) if tensor.dim() == 2]
-    assert not any(map(torch.equal, weights, start))
-
-
-@without_pictures
-def test_finetuning_leaves_the_pretrained_layers(trained: Shell) -> None:
-    before = layer_bytes(trained.run)
-    trained.does("finetune", "--train", "all")
-    assert layer_bytes(trained.run) == before
-
-
-@without_pictures
-def test_labels_may_come_later_in_another_file(fresh: Shell) -> None:
-    fresh.does("pretrain", "--layers", LAYERS, "--data", "unlabelled.npy")
-    assert "accuracy" not in json.loads(fresh.does("evaluate", "--json"))
-    fresh.does("finetune", "--data", "labelled.csv", "--target", "kind")
-    document = json.loads(fresh.does("evaluate", "--json"))
-    assert document["classes"] == ["a", "b", "c"] and document["data"].endswith("labelled.csv")
-    assert settings(fresh.run)["data"]["data"].endswith("unlabelled.npy")
-
-
-@without_pictures
-def test_naming_the_runs_own_file_keeps_its_target(fresh: Shell) -> None:
-    fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind")
-    for command in ("finetune", "evaluate"):
-        fresh.does(command, "--data", "labelled.csv")
-
-
-@without_pictures
-def test_the_path_of_the_data_is_kept_absolute(fresh: Shell) -> None:
-    shutil.copy(fresh.folder / "unlabelled.npy", fresh.folder / "LOUD.NPY")
-    for name in ("unlabelled.npy", "LOUD.NPY"):
-        fresh.does("pretrain", "--layers", LAYERS, "--data", name)
-        assert settings(fresh.run)["data"]["data"] == str(fresh.folder / name)
-
-
-@without_pictures
-def test_a_configuration_serves_other_data(fresh: Shell) -> None:
-    fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind", "--run", "runs/first")
-    fresh.does("pretrain", "--config", "runs/first/config.toml", "--data", "unlabelled.npy")
-
-
-@without_pictures
-def test_a_configuration_file_may_hold_a_few_settings(fresh: Shell) -> None:
-    (fresh.folder / "some.toml").write_text("[pretrain]\nbatch_size = 20\n")
-    fresh.does(*PRETRAIN, "--config", "some.toml")
-    assert settings(fresh.run)["pretrain"]["batch_size"] == 20
-
-
-# ---- odd sizes
-
-
-@without_pictures
-@pytest.mark.parametrize("size", [1000, 60, 41, 1])  # 42 training rows: beyond them, all, a last batch of one, of ones
-def test_any_batch_size_works(fresh: Shell, size: int) -> None:
-    fresh.does(*PRETRAIN, "--batch-size", size)
-    fresh.does("finetune", "--batch-size", size)
-
-
-@without_pictures
-def test_no_validation_part_works(fresh: Shell) -> None:
-    fresh.does(*PRETRAIN, "--validation-fraction", 0)
-    assert all(record["validation_loss"] is None for record in records(fresh.run))
-    assert json.loads(fresh.does("finetune", "--json"))["validation_loss"] is None
-
-
-@without_pictures
-def test_no_test_part_means_no_test_accuracy(fresh: Shell) -> None:
-    fresh.does(*PRETRAIN, "--test-fraction", 0)
-    assert "accuracy" not in json.loads(fresh.does("finetune", "--json"))
-    assert json.loads(fresh.does("evaluate", "--json"))["part"] == "validation"
-
-
-@pytest.mark.parametrize(("scale", "value"), [("auto", 0.5), ("unit", 0.0), ("standard", 3.0)])
-def test_constant_data_are_trained_and_drawn_without_a_warning(fresh: Shell, scale: str, value: float) -> None:
-    np.save(fresh.folder / "same.npy", np.full((10, 3), value))
-    fresh.does("pretrain", "--layers", "3,2", "--data", "same.npy", "--scale", scale)
-
-
-def test_one_row_is_enough(fresh: Shell) -> None:
-    np.save(fresh.folder / "one.npy", np.array([[0.1, 0.5, 0.9]]))
-    fresh.does("pretrain", "--layers", "3,2", "--data", "one.npy")
-    for command in ("evaluate", "encode", "reconstruct"):
-        fresh.does(command)
-
-
-@pytest.mark.parametrize("shape", [(4, 2), (2, 2, 1), (2, 2, 2), (2, 2, 3), (2, 1, 4)])
-def test_images_of_any_number_of_channels_are_drawn(fresh: Shell, shape: tuple[int, ...]) -> None:
-    images = np.random.default_rng(1).integers(0, 256, (20, *shape), dtype=np.uint8)
-    np.save(fresh.folder / "images.npy", images)
-    fresh.does("pretrain", "--layers", f"{images[0].size},3", "--data", "images.npy")
-    fresh.does("reconstruct")
-
-
-@pytest.mark.parametrize("names", [("$^$", "a", "b"), ("\u65e5", "\U0001f600", "b"), ("[red]", "\\", "c d")])
-def test_classes_may_have_any_names(fresh: Shell, names: tuple[str, ...]) -> None:
-    x = np.load(fresh.folder / "unlabelled.npy")
-    np.savez(fresh.folder / "named.npz", x=x, y=np.array(names)[np.arange(len(x)) % 3])
-    fresh.does("pretrain", "--layers", LAYERS, "--data", "named.npz")
-    fresh.does("finetune")
-    assert set(json.loads(fresh.does("evaluate", "--json"))["classes"]) == set(names)
-
-
-# ---- help and version
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_an_example(fresh: Shell, command: str) -> None:
-    lines = [line.strip() for line in fresh.does(command, "--help").splitlines()]
-    assert any(line.startswith(f"stackae {command}") for line in lines)
-
-
-def test_help_names_every_command(fresh: Shell) -> None:
-    text = fresh.does("--help")
-    assert all(command in text for command in COMMANDS) and "stackae pretrain" in text
-
-
-def test_help_imports_nothing_heavy() -> None:
-    script = f"""
-import sys
-from stackae.cli.main import main
-for command in [[], *([name] for name in {COMMANDS!r})]:
-    sys.argv = ["stackae", *command, "--help"]
-    try:
-        main()
-    except SystemExit as end:
-        assert end.code == 0, command
-heavy = {{"torch", "numpy", "sklearn", "torchvision", "matplotlib", "safetensors"}}
-assert not heavy & set(sys.modules), heavy & set(sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_version_is_printed_by_a_process_of_its_own(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "stackae.cli.main", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"stackae {__version__}\n", "")
-
-
-def test_the_installed_command_is_this_one() -> None:
-    (script,) = entry_points(group="console_scripts", name="stackae")
-    assert script.load() is main

@@ -1,0 +1,42 @@
+"""Commands, and readers of what they leave: what the tests of the command line share."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import LAYERS
+
+COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "doctor")
+NEXT = {
+    "pretrain": "finetune",
+    "finetune": "evaluate",
+    "evaluate": "encode",
+    "encode": "reconstruct",
+    "reconstruct": "encode",
+    "doctor": "pretrain",
+}
+PNG = b"\x89PNG\r\n\x1a\n"
+PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
+
+
+without_pictures = pytest.mark.usefixtures("undrawn")
+
+
+def arguments_of(command: str) -> tuple[str, ...]:
+    return PRETRAIN if command == "pretrain" else (command,)
+
+
+def settings(run: Path) -> dict[str, Any]:
+    return tomllib.loads((run / "config.toml").read_text())
+
+
+def layer_bytes(run: Path) -> list[bytes]:
+    return [(run / f"layer{number}.safetensors").read_bytes() for number in (1, 2)]
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
