@@ -57,7 +57,8 @@ inline void check_step(const std::vector<DenseLayer>& layers, const Objective& o
                     "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", key.seed, " and ",
                     key.layer);
   const bool penalised = objective.sparsity_weight != 0 || objective.l1_weight != 0;
-  TORCH_CHECK_VALUE(!penalised || layers.size() > 1, "sparsity and l1: expected a code between two layers, got one layer");
+  TORCH_CHECK_VALUE(!penalised || layers.size() > 1,
+                    "sparsity and l1: expected a code between two layers, got one layer");
   TORCH_CHECK_VALUE(objective.sparsity_weight >= 0 && objective.l1_weight >= 0,
                     "sparsity and l1: expected weights of at least 0, got ", objective.sparsity_weight, " and ",
                     objective.l1_weight);
