@@ -46,17 +46,17 @@ def network(case: StepCase) -> Network:
 
 def fused_step(case: StepCase, x: Tensor, order: Tensor) -> Callable[[], object]:
     weight, bias, *decoder, decoder_bias = network(case)
-    step = ops.cpu_train_step(
-        [
+    training = ops.Training(
+        layers=[
             ops.DenseLayer(weight, bias, "sigmoid"),
             ops.DenseLayer(decoder[0] if decoder else None, decoder_bias, "sigmoid", 0 if case.tied else -1),
         ],
-        x,
+        x=x,
         loss="mse",
         corruption=(case.corruption, 0.3, 0.0, 1.0),
         sparsity=(RHO, BETA),
-        bfloat16=case.bfloat16,
     )
+    step = ops.train_step(training, "bf16" if case.bfloat16 else "fp32")
     rates, done = [RATE] * STEPS, iter(range(0, 1 << 60, STEPS))
     return lambda: step.advance(order, case.batch, next(done), rates)
 
@@ -99,7 +99,7 @@ def bare_products(case: StepCase) -> dict[str, Callable[[], object]]:
             for (left, right), out in zip(factors, outs, strict=True):
                 torch.mm(left, right, out=out)
 
-    if ops.products(case.bfloat16) != "oneDNN brgemm":
+    if ops.products("cpu", "bf16" if case.bfloat16 else "fp32") != "oneDNN brgemm":
         return {"MKL": mkl}
     if case.bfloat16:
         wide = [(left.bfloat16(), right.bfloat16().view(len(right) // 2, -1, 2)) for left, right in wide]
@@ -172,7 +172,7 @@ def main() -> None:
     print(f"{'case':32} | fused, us | " + " | ".join(f"{name:20}" for name in OTHERS) + " | floor     | noise")
     entries = []
     for case in STEPS_MEASURED:
-        if asked.only not in case.name or (case.bfloat16 and ops.products(bfloat16=True) is None):
+        if asked.only not in case.name or (case.bfloat16 and ops.products("cpu", "bf16") is None):
             continue
         results = compare(
             contenders(case, not asked.no_compile), rounds=asked.rounds, sample_ms=2, device=torch.device("cpu")

@@ -6,7 +6,7 @@
 
 #include "build_info.h"  // written by setup.py
 #include "cpu/product.h"
-#include "cpu/train_step.h"
+#include "step.h"
 
 namespace py = pybind11;
 
@@ -21,9 +21,25 @@ const char* active_cpu_level() {
   return "default";
 }
 
-std::optional<std::string> products(bool half) {
-  if (stackae::brgemm_serves(half ? at::kBFloat16 : at::kFloat)) return "oneDNN brgemm";
-  return half ? std::nullopt : std::optional<std::string>("ATen");
+template <typename Enum>
+Enum named(const char* what, const std::string& name, std::initializer_list<std::pair<const char*, Enum>> known) {
+  std::string names;
+  for (const auto& [each, value] : known) {
+    if (name == each) return value;
+    names += (names.empty() ? "" : ", ") + std::string(each);
+  }
+  TORCH_CHECK_VALUE(false, what, ": expected one of ", names, ", got '", name, "'");
+}
+
+stackae::Precision precision_of(const std::string& name) {
+  using stackae::Precision;
+  return named<Precision>("precision", name,
+                          {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+}
+
+std::optional<std::string> products(const std::string& device, const std::string& precision) {
+  const auto* const maker = stackae::steps_on(at::Device(device).type());
+  return maker == nullptr ? std::nullopt : maker->products(precision_of(precision));
 }
 
 py::dict build_info() {
@@ -32,7 +48,8 @@ py::dict build_info() {
   info["flags"] = STACKAE_FLAGS;
   info["cpu_levels"] = STACKAE_CPU_LEVELS;
   info["cpu_level_in_use"] = active_cpu_level();
-  info["cpu_products"] = "float32: " + *products(false) + ", bfloat16: " + products(true).value_or("none");
+  info["cpu_products"] = "float32: " + products("cpu", "fp32").value_or("none") +
+                         ", bfloat16: " + products("cpu", "bf16").value_or("none");
   info["torch"] = STACKAE_TORCH;
   info["cuda"] = STACKAE_CUDA_VERSION;
   info["cuda_architectures"] = STACKAE_CUDA_ARCHITECTURES;
@@ -62,22 +79,21 @@ namespace {
 using stackae::Objective;
 using stackae::Update;
 
-template <typename Enum>
-Enum named(const char* what, const std::string& name, std::initializer_list<std::pair<const char*, Enum>> known) {
-  std::string names;
-  for (const auto& [each, value] : known) {
-    if (name == each) return value;
-    names += (names.empty() ? "" : ", ") + std::string(each);
-  }
-  TORCH_CHECK_VALUE(false, what, ": expected one of ", names, ", got '", name, "'");
-}
-
 std::vector<stackae::DenseLayer> layers_of(
     const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& given) {
   std::vector<stackae::DenseLayer> layers;
   for (const auto& [weight, bias, activation, tied_to] : given)
     layers.push_back({weight.value_or(at::Tensor()), bias, stackae::parse_activation(activation), tied_to});
   return layers;
+}
+
+std::unique_ptr<stackae::TrainStep> train_step(std::vector<stackae::Member> members, const std::string& precision) {
+  const auto device =
+      members.empty() || members[0].layers.empty() ? at::kCPU : members[0].layers[0].bias.device().type();
+  const auto* const maker = stackae::steps_on(device);
+  TORCH_CHECK(maker != nullptr, "train_step: expected parameters on a device that the extension was built for, got ",
+              device);
+  return maker->make(std::move(members), precision_of(precision));
 }
 
 void bind_step(py::module_& m) {
@@ -111,20 +127,29 @@ void bind_step(py::module_& m) {
       }),
       py::kw_only(), py::arg("x"), py::arg("offset") = py::none(), py::arg("scale") = py::none(),
       py::arg("labels") = py::none());
+  py::class_<stackae::Member>(m, "Member")
+      .def(py::init(
+               [](const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& layers,
+                  const Objective& objective, const Update& update, const stackae::Corruption& corruption,
+                  const stackae::Rows& rows, int64_t seed, int64_t layer) {
+                 return stackae::Member{layers_of(layers), objective, update, corruption, rows, {seed, layer}};
+               }),
+           py::kw_only(), py::arg("layers"), py::arg("objective"), py::arg("update"), py::arg("corruption"),
+           py::arg("rows"), py::arg("seed"), py::arg("layer"));
   py::class_<stackae::TrainStep>(m, "TrainStep")
-      .def("advance", &stackae::TrainStep::advance, py::arg("rows"), py::arg("batch_size"), py::arg("step"),
-           py::arg("learning_rates"), py::call_guard<py::gil_scoped_release>())
+      .def(
+          "advance",
+          [](stackae::TrainStep& self, const std::vector<std::pair<at::Tensor, std::vector<double>>>& given,
+             int64_t batch_size, int64_t step) {
+            std::vector<stackae::Batches> batches;
+            for (const auto& [rows, rates] : given) batches.push_back({rows, rates});
+            const py::gil_scoped_release release;
+            return self.advance(batches, batch_size, step);
+          },
+          py::arg("batches"), py::arg("batch_size"), py::arg("step"))
       .def("moments", &stackae::TrainStep::moments);
-  m.def(
-      "cpu_train_step",
-      [](const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& layers,
-         const Objective& objective, const Update& update, const stackae::Corruption& corruption,
-         const stackae::Rows& rows, int64_t seed, int64_t layer, bool half_operands) {
-        return stackae::make_cpu_step(layers_of(layers), objective, update, corruption, rows, {seed, layer},
-                                      half_operands);
-      },
-      py::kw_only(), py::arg("layers"), py::arg("objective"), py::arg("update"), py::arg("corruption"), py::arg("rows"),
-      py::arg("seed"), py::arg("layer"), py::arg("half_operands"));
+  m.def("train_step", &train_step, py::arg("members"), py::arg("precision"),
+        "The step of networks that train together, on the device of their parameters.");
 }
 
 }  // namespace
@@ -132,7 +157,8 @@ void bind_step(py::module_& m) {
 PYBIND11_MODULE(_C, m) {
   m.doc() = "stackae's compiled ops; loading this module registers torch.ops.stackae.";
   m.def("build_info", &build_info, "How this extension was built: compiler, flags, CPU levels, CUDA, git revision.");
-  m.def("products", &products, "The library of the fused step's products, None where it has none of that kind.");
+  m.def("products", &products,
+        "The library of the fused step's products on a device at a precision, None where it has none.");
   m.def("bare_product", &stackae::bare_product, "out = a b by the fused step's library, for benchmarks.");
   bind_step(m);
 }

@@ -1,6 +1,8 @@
-// What a training step is told: the network, its objective, how it is updated, and the rows it reads.
+// What a training step is told: the networks, their objectives, how they are updated, and the rows they read.
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,19 +46,54 @@ struct NoiseKey {
   int64_t seed = 0, layer = 0;
 };
 
+// One network of a training, and what it is trained for.
+struct Member {
+  std::vector<DenseLayer> layers;
+  Objective objective;
+  Update update;
+  Corruption corruption;
+  Rows rows;
+  NoiseKey key;
+};
+
+// What a call trains one member on: rows (int64), cut into batches, with one learning rate for each of them.
+struct Batches {
+  at::Tensor rows;
+  std::vector<double> learning_rates;
+};
+
+// fp32 is the arithmetic of the parameters' own type, float64 included; tf32 and bf16 round the operands of products
+// and nothing else: sums, weights, moments and every other pass are float32.
+enum class Precision { fp32, tf32, bf16 };
+
+// Trains one network, or several of one shape together.
 class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  // One step for each learning rate: step + i on the i-th batch_size of the given rows (int64). Returns the sum over
-  // rows of the loss before each step. A batch whose loss is not finite ends the call: it moves nothing, and that
-  // loss is returned.
-  virtual double advance(const at::Tensor& rows, int64_t batch_size, int64_t step,
-                         const std::vector<double>& learning_rates) = 0;
+  // One step for each learning rate: step + i on the i-th batch_size of a member's rows. Returns each member's sum over
+  // rows of the loss before each step. A batch whose loss is not finite ends the call for its member: it moves nothing,
+  // and that loss is returned. A member without rows stands still, with a sum of 0.
+  virtual std::vector<double> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) = 0;
 
-  // The update's memory, layer by layer: the first and second moments of its weight, where it has one of its own, and
-  // of its bias. What is copied into them is what the next step goes on from.
-  virtual std::vector<at::Tensor> moments() const = 0;
+  // The update's memory, member by member and layer by layer: the first and second moments of its weight, where it has
+  // one of its own, and of its bias. What is copied into them is what the next step goes on from.
+  virtual std::vector<std::vector<at::Tensor>> moments() const = 0;
 };
+
+// How a kind of device trains: a step for members that fit each other, and the library of its products, if it has any
+// of that precision.
+struct StepMaker {
+  std::unique_ptr<TrainStep> (*make)(std::vector<Member> members, Precision precision);
+  std::optional<std::string> (*products)(Precision precision);
+};
+
+// Each device's sources announce themselves while the extension is loaded, as ops do to the dispatcher.
+struct RegisterSteps {
+  RegisterSteps(at::DeviceType device, StepMaker maker);
+};
+
+// The maker for a device; null where the extension has none.
+const StepMaker* steps_on(at::DeviceType device);
 
 }  // namespace stackae

@@ -64,7 +64,7 @@ def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> S
     chosen = choose_engine(engine)
     half = precision == "bf16"
     if chosen.name == "fused" and device.type == "cpu":
-        products = importlib.import_module("stackae.ops").products(half)
+        products = importlib.import_module("stackae.ops").products("cpu", precision)
         if half and products is None:
             raise SetupError(
                 "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "

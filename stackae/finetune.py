@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +20,7 @@ from stackae.training.fused import fused_classification
 from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
-from stackae.training.step import ClassificationObjective, EagerStep
-
-if TYPE_CHECKING:
-    from stackae.ops import TrainStep
+from stackae.training.step import ClassificationObjective, EagerStep, TrainStep
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,15 +24,17 @@ except ImportError as error:
 
 __all__ = [
     "DenseLayer",
+    "FusedPopulation",
     "FusedStep",
-    "TrainStep",
+    "Training",
     "bare_product",
     "build_info",
     "corrupt",
-    "cpu_train_step",
     "dense_act",
     "products",
     "sparsity_kl",
+    "train_step",
+    "train_together",
 ]
 
 
@@ -41,9 +44,9 @@ def build_info() -> dict[str, str]:
     return info
 
 
-def products(bfloat16: bool = False) -> str | None:
-    """The library of the fused step's products on this processor, None where it has none of that kind."""
-    name: str | None = _C.products(bfloat16)
+def products(device: str = "cpu", precision: str = "fp32") -> str | None:
+    """What computes the fused step's products on a kind of device at a precision, None where nothing does."""
+    name: str | None = _C.products(device, precision)
     return name
 
 
@@ -140,56 +143,14 @@ class DenseLayer(NamedTuple):
     tied_to: int = -1
 
 
-class TrainStep(Protocol):
-    """What trains a network: the fused step (``cpu_train_step``) and the eager one (``stackae.training.step``)."""
-
-    def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
-        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows (k,) int64, on the CPU.
-
-        Moves the parameters in place; returns the sum over rows of the loss before each step.
-        """
-        ...
-
-
-class FusedStep(TrainStep, Protocol):
-    """The compiled one."""
-
-    def moments(self) -> list[Tensor]:
-        """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
-
-        They are the memory itself. To go on where another step stopped, bit for bit: the same parameters, the moments
-        copied in, and the number of the next step given to ``advance``.
-        """
-        ...
-
-
-def cpu_train_step(
-    layers: Sequence[DenseLayer],
-    x: Tensor,
-    *,
-    loss: str,
-    scaling: tuple[Tensor, Tensor] | None = None,
-    labels: Tensor | None = None,
-    corruption: tuple[str, float, float, float] = ("none", 0.0, 0.0, 1.0),
-    sparsity: tuple[float, float] = (0.05, 0.0),
-    l1: float = 0.0,
-    optimizer: str = "adam",
-    weight_decay: float = 0.0,
-    momentum: float = 0.0,
-    seed: int = 0,
-    layer: int = 0,
-    bfloat16: bool = False,
-) -> FusedStep:
-    """The training step of a chain of dense layers, by hand-written gradients over preallocated buffers.
-
-    Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
-    same arithmetic up to rounding. Nothing is allocated after the first batch of a size. A batch whose loss is not
-    finite ends a call of ``advance``: it moves nothing, and the sum is not finite. The interpreter's lock is released
-    meanwhile.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One chain of dense layers and what it is trained for.
 
     Args:
-        layers: bottom first, contiguous float32 or float64 parameters on the CPU, which are moved in place.
-        x: (n, n_visible) rows: float32, the layers' type, or uint8, which is read as (x − offset) / scale.
+        layers: bottom first, contiguous float32 or float64 parameters on one device, which are moved in place.
+        x: (n, n_visible) rows: float32, the layers' type, or uint8, which is read as (x − offset) / scale. On the
+            device of the layers; or on the CPU, and then batches are sent over while the ones before are trained on.
         loss: ``mse``: (1/B) Σ ‖z − x‖². ``bce``: binary cross-entropy of a sigmoid output, from its pre-activation.
             ``cross_entropy``: of softmax(z) for ``labels``, mean over rows. All in nats, with targets uncorrupted.
         scaling: offset and scale, (n_visible,) float32, for uint8.
@@ -198,25 +159,99 @@ def cpu_train_step(
         sparsity: ρ and β of β Σ_j KL(ρ ‖ ρ̂_j) on the first layer's code; tanh codes are mapped by (h + 1) / 2.
         l1: λ of (λ/B) Σ |h| on the first layer's code.
         optimizer: sgd, adam or adamw, as torch.optim has them; ``weight_decay`` is for weights alone, not for biases.
-        bfloat16: products of bfloat16 operands with sums in float32; weights and all else stay float32.
+    """
+
+    layers: Sequence[DenseLayer]
+    x: Tensor
+    loss: str
+    scaling: tuple[Tensor, Tensor] | None = None
+    labels: Tensor | None = None
+    corruption: tuple[str, float, float, float] = ("none", 0.0, 0.0, 1.0)
+    sparsity: tuple[float, float] = (0.05, 0.0)
+    l1: float = 0.0
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    seed: int = 0
+    layer: int = 0
+
+
+class FusedPopulation:
+    """The compiled step of several networks: made by ``train_together``."""
+
+    def __init__(self, trainings: Sequence[Training], precision: str) -> None:
+        self._step = _C.train_step([_member(each) for each in trainings], precision)
+
+    def advance(self, batches: Sequence[tuple[Tensor, Sequence[float]]], batch_size: int, step: int) -> list[float]:
+        totals: list[float] = self._step.advance([tuple(each) for each in batches], batch_size, step)
+        return totals
+
+    def moments(self) -> list[list[Tensor]]:
+        """The optimiser's memory of each network, as ``FusedStep.moments`` has it."""
+        memory: list[list[Tensor]] = self._step.moments()
+        return memory
+
+
+class FusedStep:
+    """The compiled step of one network: made by ``train_step``."""
+
+    def __init__(self, training: Training, precision: str) -> None:
+        self._one = FusedPopulation([training], precision)
+
+    def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
+        return self._one.advance([(rows, learning_rates)], batch_size, step)[0]
+
+    def moments(self) -> list[Tensor]:
+        """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+
+        They are the memory itself. To go on where another step stopped, bit for bit: the same parameters, the moments
+        copied in, and the number of the next step given to ``advance``.
+        """
+        return self._one.moments()[0]
+
+
+def train_step(training: Training, precision: str = "fp32") -> FusedStep:
+    """The training step of a chain of dense layers, by hand-written gradients over preallocated buffers.
+
+    Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
+    same arithmetic up to rounding. Nothing is allocated after the first batch of a size. A batch whose loss is not
+    finite ends a call of ``advance``: it moves nothing, and the sum is not finite. The interpreter's lock is released
+    meanwhile.
+
+    Args:
+        training: the layers, their rows and their objective; it runs where the layers lie.
+        precision: of products alone; all else is the layers' type. ``fp32``: that type, in IEEE arithmetic. ``tf32``:
+            operands rounded to 10 bits, on CUDA. ``bf16``: operands rounded to 7 bits. Sums are float32 in both.
 
     Raises:
-        ValueError, TypeError: parts that do not fit each other. RuntimeError: a processor without bfloat16 products.
+        ValueError, TypeError: parts that do not fit each other. RuntimeError: a device without such products.
 
     Bourlard & Kamp (1988); Vincent et al. (2010); Ng (2011); Kingma & Ba (2015), Adam.
     """
-    offset, scale = scaling if scaling is not None else (None, None)
-    step: FusedStep = _C.cpu_train_step(
-        layers=[tuple(each) for each in layers],
-        objective=_C.Objective(loss=loss, sparsity_target=sparsity[0], sparsity_weight=sparsity[1], l1_weight=l1),
-        update=_C.Update(rule=optimizer, weight_decay=weight_decay, momentum=momentum),
-        corruption=_C.Corruption(*corruption),
-        rows=_C.Rows(x=x, offset=offset, scale=scale, labels=labels),
-        seed=seed,
-        layer=layer,
-        half_operands=bfloat16,
+    return FusedStep(training, precision)
+
+
+def train_together(trainings: Sequence[Training], precision: str = "fp32") -> FusedPopulation:
+    """``train_step`` for networks of one shape that train together: in one launch on CUDA, a thread each on the CPU.
+
+    They may differ in their parameters, rows, seeds, learning rates, and in the numbers of penalties and noise, but
+    not in shape, activations, loss, optimiser, kind of noise, kind of penalty, or type of rows.
+    """
+    return FusedPopulation(trainings, precision)
+
+
+def _member(training: Training) -> Any:
+    offset, scale = training.scaling if training.scaling is not None else (None, None)
+    rho, beta = training.sparsity
+    return _C.Member(
+        layers=[tuple(each) for each in training.layers],
+        objective=_C.Objective(loss=training.loss, sparsity_target=rho, sparsity_weight=beta, l1_weight=training.l1),
+        update=_C.Update(rule=training.optimizer, weight_decay=training.weight_decay, momentum=training.momentum),
+        corruption=_C.Corruption(*training.corruption),
+        rows=_C.Rows(x=training.x, offset=offset, scale=scale, labels=training.labels),
+        seed=training.seed,
+        layer=training.layer,
     )
-    return step
 
 
 @torch.library.register_fake("stackae::dense_act_forward")

@@ -6,7 +6,7 @@ Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of dee
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -24,10 +24,7 @@ from stackae.training.fused import fused_reconstruction
 from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.loop import Stage, Validation, fit, settled_epochs
 from stackae.training.optimizers import make_optimizer
-from stackae.training.step import EagerStep, ReconstructionObjective
-
-if TYPE_CHECKING:
-    from stackae.ops import TrainStep
+from stackae.training.step import EagerStep, ReconstructionObjective, TrainStep
 
 FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
 

@@ -86,4 +86,4 @@ def byte_rows(n: int, width: int, kind: str = "unit") -> ByteRows:
     return ByteRows(raw, Scaling.fit(kind, raw))
 
 
-HALF = pytest.mark.skipif(products(bfloat16=True) is None, reason="this processor has no bfloat16 products")
+HALF = pytest.mark.skipif(products("cpu", "bf16") is None, reason="this processor has no bfloat16 products")

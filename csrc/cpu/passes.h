@@ -10,18 +10,11 @@
 
 #include <c10/util/BFloat16.h>
 
+#include "../source.h"
 #include "../step.h"
 #include "parallel.h"
 
 namespace stackae {
-
-// The rows of a source, ready to be read one by one.
-struct Source {
-  enum class Type { bytes, single_precision, double_precision } type;
-  const void* data;
-  int64_t width;
-  const float *offset, *scale;  // for bytes
-};
 
 // One batch: which rows of the source it is made of, and how many.
 struct Batch {

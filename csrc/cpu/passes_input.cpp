@@ -3,7 +3,7 @@
 #include "noise.h"
 #include "operand.h"
 #include "passes.h"
-#include "source.h"
+#include "read_row.h"
 
 namespace stackae {
 namespace {

@@ -6,7 +6,7 @@
 #include "multiversion.h"
 #include "operand.h"
 #include "passes.h"
-#include "source.h"
+#include "read_row.h"
 
 namespace stackae {
 namespace {

@@ -12,37 +12,30 @@
 
 #include "../sparsity.h"
 #include "passes.h"
-#include "step_checks.h"
 #include "tiles.h"
 
 namespace stackae {
 namespace {
 
 template <typename T, typename O>
-class CpuStep final : public TrainStep {
+class Step final : public CpuStep {
  public:
-  CpuStep(std::vector<DenseLayer> layers, const Objective& objective, const Update& update,
-          const Corruption& corruption, Rows rows, NoiseKey key)
-      : parameters_(std::move(layers)),
-        objective_(objective),
-        update_(update),
-        corruption_(corruption),
-        rows_(std::move(rows)),
-        key_(key) {
+  explicit Step(Member member)
+      : parameters_(std::move(member.layers)),
+        objective_(member.objective),
+        update_(member.update),
+        corruption_(member.corruption),
+        rows_(std::move(member.rows)),
+        key_(member.key),
+        source_(source_of(rows_)) {
     network_.brgemm = tiles_.brgemm = brgemm_serves(c10::CppTypeToScalarType<O>::value);
     network_.add_layers(parameters_);
-    source_ = {rows_.x.scalar_type() == at::kByte     ? Source::Type::bytes
-               : rows_.x.scalar_type() == at::kDouble ? Source::Type::double_precision
-                                                      : Source::Type::single_precision,
-               rows_.x.const_data_ptr(), rows_.x.size(1), nullptr, nullptr};
-    if (rows_.offset.defined()) source_.offset = rows_.offset.const_data_ptr<float>();
-    if (rows_.scale.defined()) source_.scale = rows_.scale.const_data_ptr<float>();
   }
 
-  double advance(const at::Tensor& rows, int64_t batch_size, int64_t step,
-                 const std::vector<double>& learning_rates) override {
+  double advance(const Batches& batches, int64_t batch_size, int64_t step) override {
+    const auto& [rows, learning_rates] = batches;
     const int64_t count = rows.numel();
-    check_advance(rows, rows_.x.size(0), batch_size, step, static_cast<int64_t>(learning_rates.size()));
+    if (count == 0) return 0;
     const FlushDenormals flush;
     prepare(std::min(batch_size, count));
     double total = 0;
@@ -277,9 +270,9 @@ class CpuStep final : public TrainStep {
   const Corruption corruption_;
   const Rows rows_;
   const NoiseKey key_;
+  const Source source_;
   Network<T, O> network_;
   Tiles<T, O> tiles_;
-  Source source_;
   std::vector<Product<O>> products_;
   std::vector<uint32_t> versions_;
   int64_t capacity_ = 0;
@@ -289,21 +282,11 @@ class CpuStep final : public TrainStep {
 
 }  // namespace
 
-std::unique_ptr<TrainStep> make_cpu_step(std::vector<DenseLayer> layers, const Objective& objective,
-                                         const Update& update, const Corruption& corruption, Rows rows, NoiseKey key,
-                                         bool half_operands) {
-  check_step(layers, objective, rows, key);
-  const auto type = layers[0].weight.scalar_type();
-  if (half_operands) {
-    check_half_operands(type);
-    return std::make_unique<CpuStep<float, c10::BFloat16>>(std::move(layers), objective, update, corruption,
-                                                           std::move(rows), key);
-  }
-  if (type == at::kDouble)
-    return std::make_unique<CpuStep<double, double>>(std::move(layers), objective, update, corruption, std::move(rows),
-                                                     key);
-  return std::make_unique<CpuStep<float, float>>(std::move(layers), objective, update, corruption, std::move(rows),
-                                                 key);
+std::unique_ptr<CpuStep> make_cpu_step(Member member, Precision precision) {
+  if (precision == Precision::bf16) return std::make_unique<Step<float, c10::BFloat16>>(std::move(member));
+  if (member.layers[0].bias.scalar_type() == at::kDouble)
+    return std::make_unique<Step<double, double>>(std::move(member));
+  return std::make_unique<Step<float, float>>(std::move(member));
 }
 
 }  // namespace stackae

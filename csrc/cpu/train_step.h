@@ -1,4 +1,4 @@
-// The training step of a chain of dense layers on the CPU, by hand-written gradients over preallocated buffers.
+// The training step of one chain of dense layers on the CPU, by hand-written gradients over preallocated buffers.
 #pragma once
 
 #include <memory>
@@ -7,13 +7,15 @@
 
 namespace stackae {
 
-// float32 or float64 as the layers are; `half_operands`: products of bfloat16 operands, summed in float32, the weights
-// and everything else in float32. Corruption is drawn by (key, step) as the op corrupt draws it.
-//
-// Raises ValueError or TypeError where the parts do not fit each other, RuntimeError where the processor has no
-// bfloat16 products.
-std::unique_ptr<TrainStep> make_cpu_step(std::vector<DenseLayer> layers, const Objective& objective,
-                                         const Update& update, const Corruption& corruption, Rows rows, NoiseKey key,
-                                         bool half_operands);
+class CpuStep {
+ public:
+  virtual ~CpuStep() = default;
+  virtual double advance(const Batches& batches, int64_t batch_size, int64_t step) = 0;  // see TrainStep
+  virtual std::vector<at::Tensor> moments() const = 0;
+};
+
+// A member that check_member has passed. float32 or float64 as the layers are; bf16 by oneDNN alone. Corruption is
+// drawn by (key, step) as the op corrupt draws it.
+std::unique_ptr<CpuStep> make_cpu_step(Member member, Precision precision);
 
 }  // namespace stackae

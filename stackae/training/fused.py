@@ -1,4 +1,4 @@
-"""The fused step: an objective on dense layers, handed whole to the extension (``stackae.ops.cpu_train_step``)."""
+"""The fused step: an objective on dense layers, handed whole to the extension (``stackae.ops.train_step``)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,25 @@ from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.step import ClassificationObjective, ReconstructionObjective
 
 if TYPE_CHECKING:
-    from stackae.ops import FusedStep
+    from stackae.ops import FusedStep, Training
 
 
 def fused_reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
     """Trains the objective's autoencoder in place; moments and buffers live as long as the step does."""
+    ops = importlib.import_module("stackae.ops")
+    step: FusedStep = ops.train_step(reconstruction(objective, config, weight_decay), config.precision)
+    return step
+
+
+def fused_classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
+    """Trains the objective's classifier in place, every layer of it."""
+    ops = importlib.import_module("stackae.ops")
+    step: FusedStep = ops.train_step(classification(objective, config, weight_decay), config.precision)
+    return step
+
+
+def reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> Training:
+    """The objective as the extension wants it told."""
     ops = importlib.import_module("stackae.ops")
     autoencoder, noise, penalty = objective.autoencoder, objective.corruption, objective.sparsity
     encoder = autoencoder.encoder
@@ -27,9 +41,9 @@ def fused_reconstruction(objective: ReconstructionObjective, config: TrainingCon
         autoencoder.decoder_weight, autoencoder.decoder_bias, output, tied_to=0 if autoencoder.tied else -1
     )
     x, scaling = _raw(objective.x)
-    step: FusedStep = ops.cpu_train_step(
-        [ops.DenseLayer(encoder.weight, encoder.bias, encoder.activation), decoder],
-        x,
+    training: Training = ops.Training(
+        layers=[ops.DenseLayer(encoder.weight, encoder.bias, encoder.activation), decoder],
+        x=x,
         loss=objective.loss,
         scaling=scaling,
         corruption=(noise.kind, noise.level, noise.low, noise.high),
@@ -40,29 +54,27 @@ def fused_reconstruction(objective: ReconstructionObjective, config: TrainingCon
         momentum=config.momentum,
         seed=objective.seed,
         layer=objective.layer,
-        bfloat16=config.precision == "bf16",
     )
-    return step
+    return training
 
 
-def fused_classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
-    """Trains the objective's classifier in place, every layer of it."""
+def classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> Training:
+    """The objective as the extension wants it told."""
     ops = importlib.import_module("stackae.ops")
     model = objective.model
     dense = [module for module in (*model.encoders, model.head) if isinstance(module, Dense)]
     x, scaling = _raw(objective.x)
-    step: FusedStep = ops.cpu_train_step(
-        [ops.DenseLayer(layer.weight, layer.bias, layer.activation) for layer in dense],
-        x,
+    training: Training = ops.Training(
+        layers=[ops.DenseLayer(layer.weight, layer.bias, layer.activation) for layer in dense],
+        x=x,
         loss="cross_entropy",
         scaling=scaling,
         labels=objective.y.contiguous(),
         optimizer=config.optimizer,
         weight_decay=weight_decay,
         momentum=config.momentum,
-        bfloat16=config.precision == "bf16",
     )
-    return step
+    return training
 
 
 def _raw(x: Rows) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:

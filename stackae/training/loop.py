@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
@@ -15,10 +15,8 @@ from stackae.data.minibatches import epoch_order
 from stackae.errors import DivergedError
 from stackae.training.history import EpochRecord, Listener
 from stackae.training.optimizers import scheduled
+from stackae.training.step import TrainStep
 from stackae.training.stopping import BestWeights
-
-if TYPE_CHECKING:
-    from stackae.ops import TrainStep
 
 FEWEST_EPOCHS, MOST_EPOCHS = 16, 300
 REPORTED_EVERY = 0.1  # seconds, about: a step that takes microseconds is not to wait for the listener each time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -19,8 +20,47 @@ from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.optimizers import set_learning_rate
 
 
+class Batches(NamedTuple):
+    """What a call trains one network on: rows (k,) int64, on the CPU, and one learning rate for each batch of them."""
+
+    rows: Tensor
+    learning_rates: Sequence[float]
+
+
+class TrainStep(Protocol):
+    """What trains a network: ``EagerStep`` and the fused step (``stackae.ops.train_step``)."""
+
+    def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
+        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows (k,) int64, on the CPU.
+
+        Moves the parameters in place; returns the sum over rows of the loss before each step.
+        """
+        ...
+
+
+class PopulationStep(Protocol):
+    """What trains several networks together; ``OneByOne``, and the fused one (``stackae.ops.train_together``)."""
+
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[float]:
+        """``TrainStep.advance`` for each network on its own batches; one without rows stands still, with a sum of 0."""
+        ...
+
+
+class OneByOne:
+    """A ``PopulationStep`` of any steps, one after the other."""
+
+    def __init__(self, steps: Sequence[TrainStep]) -> None:
+        self._steps = steps
+
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[float]:
+        return [
+            one.advance(each.rows, batch_size, step, each.learning_rates) if len(each.rows) else 0.0
+            for one, each in zip(self._steps, batches, strict=True)
+        ]
+
+
 class EagerStep:
-    """A ``TrainStep`` (stackae.ops) of any objective, by autograd over the ops."""
+    """A ``TrainStep`` of any objective, by autograd over the ops."""
 
     def __init__(self, objective: Callable[[Tensor, int], Tensor], optimizer: torch.optim.Optimizer) -> None:
         self._objective = objective

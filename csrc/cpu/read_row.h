@@ -25,10 +25,7 @@ STACKAE_INLINE void convert(const S* __restrict from, T* __restrict to, int64_t 
 template <typename T>
 STACKAE_INLINE void scale_bytes(const uint8_t* __restrict from, const float* __restrict offset,
                                 const float* __restrict scale, T* __restrict to, int64_t width) {
-  for (int64_t j = 0; j < width; ++j) {
-    const float value = (static_cast<float>(from[j]) - offset[j]) / scale[j];
-    to[j] = static_cast<T>(value);
-  }
+  for (int64_t j = 0; j < width; ++j) to[j] = static_cast<T>(scaled_byte(from[j], offset[j], scale[j]));
 }
 
 // Columns [begin, end) of row `index`.

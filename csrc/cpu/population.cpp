@@ -1,0 +1,65 @@
+// The training step on the CPU: one network on all threads, or several side by side, each on a thread of its own.
+//
+// A small layer is too little work for two threads, so networks that train together share the threads out instead; each
+// one's bits are those that it gets alone wherever its own step does not depend on the number of threads.
+#include "../step_checks.h"
+#include "parallel.h"
+#include "product.h"
+#include "train_step.h"
+
+namespace stackae {
+namespace {
+
+class CpuPopulation final : public TrainStep {
+ public:
+  CpuPopulation(std::vector<Member> members, Precision precision) : members_(std::move(members)) {
+    for (const auto& member : members_) steps_.push_back(make_cpu_step(member, precision));
+  }
+
+  std::vector<double> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
+    check_advance(members_, batches, batch_size, step);
+    std::vector<double> totals(steps_.size());
+    const auto train = [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) totals[i] = steps_[i]->advance(batches[i], batch_size, step);
+    };
+    if (static_cast<int64_t>(steps_.size()) < at::get_num_threads())
+      train(0, static_cast<int64_t>(steps_.size()));
+    else
+      at::parallel_for(0, static_cast<int64_t>(steps_.size()), 1, train);
+    return totals;
+  }
+
+  std::vector<std::vector<at::Tensor>> moments() const override {
+    std::vector<std::vector<at::Tensor>> all;
+    for (const auto& step : steps_) all.push_back(step->moments());
+    return all;
+  }
+
+ private:
+  const std::vector<Member> members_;
+  std::vector<std::unique_ptr<CpuStep>> steps_;
+};
+
+std::optional<std::string> products(Precision precision) {
+  if (precision == Precision::tf32) return std::nullopt;
+  const bool half = precision == Precision::bf16;
+  if (brgemm_serves(half ? at::kBFloat16 : at::kFloat)) return "oneDNN brgemm";
+  return half ? std::nullopt : std::optional<std::string>("ATen");
+}
+
+std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision) {
+  check_members(members);
+  TORCH_CHECK(precision != Precision::tf32, "precision tf32: expected a CUDA device, got the CPU");
+  if (precision == Precision::bf16) {
+    const auto type = members[0].layers[0].bias.scalar_type();
+    TORCH_CHECK_TYPE(type == at::kFloat, "precision bf16: expected float32 parameters, got ", type);
+    TORCH_CHECK(products(precision),
+                "precision bf16: expected a processor with avx512_bf16 or amx_bf16, got one without");
+  }
+  return std::make_unique<CpuPopulation>(std::move(members), precision);
+}
+
+const RegisterSteps cpu(at::kCPU, {make, products});
+
+}  // namespace
+}  // namespace stackae

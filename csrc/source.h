@@ -1,0 +1,34 @@
+// The rows of a training, ready to be read one by one; shared by host and device.
+#pragma once
+
+#include "macros.h"
+#include "step.h"
+
+namespace stackae {
+
+struct Source {
+  enum class Type { bytes, single_precision, double_precision } type = Type::single_precision;
+  const void* data = nullptr;
+  int64_t width = 0;
+  const float *offset = nullptr, *scale = nullptr;  // for bytes
+};
+
+inline Source source_of(const Rows& rows) {
+  const auto kind = rows.x.scalar_type();
+  Source source;
+  source.type = kind == at::kByte     ? Source::Type::bytes
+                : kind == at::kDouble ? Source::Type::double_precision
+                                      : Source::Type::single_precision;
+  source.data = rows.x.const_data_ptr();
+  source.width = rows.x.size(1);
+  if (rows.offset.defined()) source.offset = rows.offset.const_data_ptr<float>();
+  if (rows.scale.defined()) source.scale = rows.scale.const_data_ptr<float>();
+  return source;
+}
+
+// A byte as the number it stands for.
+STACKAE_HOST_DEVICE STACKAE_INLINE float scaled_byte(uint8_t byte, float offset, float scale) {
+  return (static_cast<float>(byte) - offset) / scale;
+}
+
+}  // namespace stackae

@@ -1,0 +1,141 @@
+// What a training step asks of its parts, said once. Messages read "argument: expected X, got Y".
+#pragma once
+
+#include <ATen/ops/max.h>
+#include <ATen/ops/min.h>
+
+#include "step.h"
+
+namespace stackae {
+
+inline void check_layer(const std::vector<DenseLayer>& layers, size_t i) {
+  const auto& layer = layers[i];
+  const auto type = layers[0].weight.defined() ? layers[0].weight.scalar_type() : at::kFloat;
+  const bool tied = layer.tied_to >= 0;
+  TORCH_CHECK_VALUE(tied ? layer.tied_to < static_cast<int64_t>(i) && layers[layer.tied_to].tied_to < 0
+                         : layer.weight.defined() && layer.weight.dim() == 2 && layer.weight.numel() > 0,
+                    "layer ", i + 1, ": expected a weight (n_out, n_in), or tied_to an earlier layer that has one");
+  const at::Tensor& weight = layers[tied ? layer.tied_to : i].weight;
+  const int64_t n_out = weight.size(tied ? 1 : 0);
+  TORCH_CHECK_VALUE(layer.bias.defined() && layer.bias.dim() == 1 && layer.bias.size(0) == n_out, "layer ", i + 1,
+                    ": expected a bias of shape (", n_out, ",)");
+  for (const auto& parameter : {weight, layer.bias}) {
+    TORCH_CHECK_TYPE(parameter.scalar_type() == type && (type == at::kFloat || type == at::kDouble), "layer ", i + 1,
+                     ": expected parameters of one type, float32 or float64, got ", parameter.scalar_type());
+    TORCH_CHECK_VALUE(parameter.device() == layers[0].bias.device() && parameter.is_contiguous(), "layer ", i + 1,
+                      ": expected contiguous parameters on one device");
+  }
+}
+
+inline int64_t width_in(const std::vector<DenseLayer>& layers, size_t i) {
+  const bool tied = layers[i].tied_to >= 0;
+  return layers[tied ? layers[i].tied_to : i].weight.size(tied ? 0 : 1);
+}
+
+// Rows lie where the parameters do, or in memory: then they are sent over batch by batch.
+inline void check_rows(const Rows& rows, int64_t n_visible, at::ScalarType type, at::Device device) {
+  TORCH_CHECK_VALUE(rows.x.dim() == 2 && rows.x.size(1) == n_visible, "x: expected shape (n, ", n_visible, "), got ",
+                    rows.x.sizes());
+  TORCH_CHECK_VALUE((rows.x.device() == device || rows.x.is_cpu()) && rows.x.is_contiguous(),
+                    "x: expected contiguous rows on ", device, " or on the CPU");
+  const auto kind = rows.x.scalar_type();
+  TORCH_CHECK_TYPE(kind == at::kByte || kind == at::kFloat || kind == type, "x: expected uint8, float32 or ", type,
+                   ", got ", kind);
+  if (kind != at::kByte) return;
+  for (const auto& each : {rows.offset, rows.scale})
+    TORCH_CHECK_VALUE(each.defined() && each.scalar_type() == at::kFloat && each.is_contiguous() && each.dim() == 1 &&
+                          each.size(0) == n_visible && each.device() == rows.x.device(),
+                      "offset and scale: expected float32 of shape (", n_visible, ",) beside bytes");
+}
+
+inline void check_labels(const Rows& rows, int64_t classes) {
+  TORCH_CHECK_VALUE(rows.labels.defined() && rows.labels.scalar_type() == at::kLong && rows.labels.is_contiguous() &&
+                        rows.labels.device() == rows.x.device() && rows.labels.dim() == 1 &&
+                        rows.labels.size(0) == rows.x.size(0),
+                    "labels: expected int64 of shape (", rows.x.size(0), ",) beside x");
+  if (rows.labels.numel() == 0) return;
+  const auto lowest = rows.labels.min().item<int64_t>(), highest = rows.labels.max().item<int64_t>();
+  TORCH_CHECK_VALUE(lowest >= 0 && highest < classes, "labels: expected 0 to ", classes - 1, ", got ",
+                    lowest < 0 ? lowest : highest);
+}
+
+inline void check_member(const Member& member) {
+  const auto& [layers, objective, update, corruption, rows, key] = member;
+  TORCH_CHECK_VALUE(!layers.empty(), "layers: expected at least one, got none");
+  for (size_t i = 0; i < layers.size(); ++i) check_layer(layers, i);
+  for (size_t i = 1; i < layers.size(); ++i)
+    TORCH_CHECK_VALUE(width_in(layers, i) == layers[i - 1].bias.size(0), "layer ", i + 1, ": expected to read ",
+                      layers[i - 1].bias.size(0), " outputs of the layer below, got ", width_in(layers, i));
+  const int64_t n_visible = width_in(layers, 0), n_out = layers.back().bias.size(0);
+  check_rows(rows, n_visible, layers[0].bias.scalar_type(), layers[0].bias.device());
+  TORCH_CHECK_VALUE(key.seed >= 0 && key.layer >= 0 && key.layer < (1 << 24),
+                    "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", key.seed, " and ",
+                    key.layer);
+  const bool penalised = objective.sparsity_weight != 0 || objective.l1_weight != 0;
+  TORCH_CHECK_VALUE(!penalised || layers.size() > 1,
+                    "sparsity and l1: expected a code between two layers, got one layer");
+  TORCH_CHECK_VALUE(objective.sparsity_weight >= 0 && objective.l1_weight >= 0,
+                    "sparsity and l1: expected weights of at least 0, got ", objective.sparsity_weight, " and ",
+                    objective.l1_weight);
+  if (objective.sparsity_weight > 0) {
+    const auto code = layers[0].activation;
+    TORCH_CHECK_VALUE(code == Activation::sigmoid || code == Activation::tanh,
+                      "sparsity: expected a sigmoid or tanh code, got ", activation_names[static_cast<size_t>(code)]);
+    TORCH_CHECK_VALUE(objective.sparsity_target > 0 && objective.sparsity_target < 1,
+                      "sparsity: expected a target mean activation in (0, 1), got ", objective.sparsity_target);
+  }
+  if (objective.loss != Loss::cross_entropy) {
+    TORCH_CHECK_VALUE(n_out == n_visible, "layers: expected a reconstruction of ", n_visible, " features, got ", n_out);
+    return;
+  }
+  TORCH_CHECK_VALUE(layers.back().activation == Activation::linear, "layers: expected linear logits on top");
+  check_labels(rows, n_out);
+}
+
+// Members of one training have one shape; what they differ in is numbers: seeds, rates, penalties, levels, rows.
+inline void check_members(const std::vector<Member>& members) {
+  TORCH_CHECK_VALUE(!members.empty(), "members: expected at least one, got none");
+  const auto& first = members[0];
+  for (size_t i = 0; i < members.size(); ++i) {
+    const auto& member = members[i];
+    check_member(member);
+    bool same = member.layers.size() == first.layers.size() && member.objective.loss == first.objective.loss &&
+                member.update.rule == first.update.rule && member.corruption.noise == first.corruption.noise &&
+                member.rows.x.scalar_type() == first.rows.x.scalar_type() &&
+                member.rows.x.device() == first.rows.x.device() &&
+                (member.objective.sparsity_weight > 0) == (first.objective.sparsity_weight > 0);
+    for (size_t l = 0; same && l < first.layers.size(); ++l) {
+      const auto &own = member.layers[l], &wanted = first.layers[l];
+      same = own.activation == wanted.activation && own.tied_to == wanted.tied_to &&
+             own.bias.sizes() == wanted.bias.sizes() && own.bias.options().type_equal(wanted.bias.options()) &&
+             width_in(member.layers, l) == width_in(first.layers, l) && own.bias.device() == wanted.bias.device();
+    }
+    TORCH_CHECK_VALUE(
+        same, "member ", i + 1,
+        ": expected the shape, activations, loss, optimiser, kinds of noise and penalty, and type of rows "
+        "of the first member");
+  }
+}
+
+inline void check_advance(const std::vector<Member>& members, const std::vector<Batches>& batches, int64_t batch_size,
+                          int64_t step) {
+  TORCH_CHECK_VALUE(batches.size() == members.size(), "batches: expected those of ", members.size(), " members, got ",
+                    batches.size());
+  TORCH_CHECK_VALUE(batch_size > 0 && step >= 0, "batch_size and step: expected at least 1 and at least 0, got ",
+                    batch_size, " and ", step);
+  for (size_t i = 0; i < members.size(); ++i) {
+    const at::Tensor& rows = batches[i].rows;
+    TORCH_CHECK_VALUE(
+        rows.scalar_type() == at::kLong && rows.dim() == 1 && rows.is_contiguous() && rows.device().is_cpu(),
+        "rows: expected int64 indices of shape (k,) on the CPU");
+    const int64_t steps = static_cast<int64_t>(batches[i].learning_rates.size());
+    const int64_t wanted = (rows.numel() + batch_size - 1) / batch_size;
+    TORCH_CHECK_VALUE(wanted == steps, "learning_rates: expected one for each of ", wanted, " batches, got ", steps);
+    const int64_t n = members[i].rows.x.size(0);
+    const auto* const indices = rows.const_data_ptr<int64_t>();
+    for (int64_t k = 0; k < rows.numel(); ++k)
+      TORCH_CHECK_VALUE(indices[k] >= 0 && indices[k] < n, "rows: expected indices of ", n, " rows, got ", indices[k]);
+  }
+}
+
+}  // namespace stackae
