@@ -1,6 +1,7 @@
 """Builds stackae._C: CPU always, CUDA where torch was built for it and a toolkit is at hand.
 
 STACKAE_CUDA=auto (default), 0 or 1 decides about CUDA; TORCH_CUDA_ARCH_LIST names the architectures.
+STACKAE_EMULATE=0 (default) or 1: the CUDA kernels take the place of the CPU's, run on the host (`make emulate`).
 STACKAE_SANITIZE=0 (default) or 1: with AddressSanitizer and UndefinedBehaviorSanitizer, as `make sanitize` builds it.
 """
 
@@ -37,7 +38,14 @@ SANITIZED_FLAGS = [
     "-g1",
     "-D_GLIBCXX_ASSERTIONS",
 ]
-NVCC_FLAGS = ["-O3", "-std=c++20", "--extended-lambda", "--expt-relaxed-constexpr", "-Werror=all-warnings"]
+NVCC_FLAGS = [
+    "-O3",
+    "-std=c++20",
+    "--extended-lambda",
+    "--expt-relaxed-constexpr",
+    "-Werror=all-warnings",
+    "-Xcompiler=-Wno-interference-size",  # that of a header of torch
+]
 
 
 def output_of(*command: str) -> str:
@@ -61,10 +69,10 @@ def toolkit_root() -> str | None:
     return str(Path(found.group(1).strip()).resolve()) if found else None
 
 
-def sanitizing() -> bool:
-    wish = os.environ.get("STACKAE_SANITIZE", "0")
+def asked(name: str) -> bool:
+    wish = os.environ.get(name, "0")
     if wish not in ("0", "1"):
-        sys.exit(f"STACKAE_SANITIZE: expected 0 or 1, got {wish!r}")
+        sys.exit(f"{name}: expected 0 or 1, got {wish!r}")
     return wish == "1"
 
 
@@ -129,6 +137,18 @@ def write_build_info(home: str | None, flags: list[str], folder: Path) -> Path:
     return folder
 
 
+def emulated_sources(folder: Path) -> list[Path]:
+    """The CUDA sources as C++, and what runs their kernels on the host; of the CPU's own, its products alone."""
+    wrapped = []
+    for source in sorted(ROOT.glob("csrc/cuda/*.cu")):
+        wrapper = folder / f"{source.stem}_cuda.cpp"
+        text = f'#include "{source}"\n'
+        if not wrapper.exists() or wrapper.read_text() != text:
+            wrapper.write_text(text)
+        wrapped.append(wrapper)
+    return [*wrapped, ROOT / "csrc/cuda/emulated/device.cpp", ROOT / "csrc/cpu/product.cpp"]
+
+
 def extension(home: str | None):
     if home:
         os.environ["CUDA_HOME"] = home  # read by torch.utils.cpp_extension when it is imported
@@ -136,21 +156,35 @@ def extension(home: str | None):
             os.environ["TORCH_CUDA_ARCH_LIST"] = default_architectures()
     from torch.utils.cpp_extension import CppExtension, CUDAExtension
 
-    sanitize = sanitizing()
-    flags = CXX_FLAGS + (SANITIZED_FLAGS if sanitize else [])
-    generated = write_build_info(home, flags, ROOT / "build" / ("generated-sanitized" if sanitize else "generated"))
-    sources = [*ROOT.glob("csrc/*.cpp"), *ROOT.glob("csrc/cpu/*.cpp"), *(ROOT.glob("csrc/cuda/*.cu") if home else ())]
+    sanitize, emulate = asked("STACKAE_SANITIZE"), asked("STACKAE_EMULATE")
+    flags = (
+        CXX_FLAGS
+        + (SANITIZED_FLAGS if sanitize else [])
+        + (["-DSTACKAE_EMULATED", "-Wno-unknown-pragmas"] if emulate else [])
+    )
+    kind = "-emulated" * emulate + "-sanitized" * sanitize
+    generated = write_build_info(home, flags, ROOT / "build" / f"generated{kind}")
+    sources = [*ROOT.glob("csrc/*.cpp")]
+    includes = [str(generated)]
+    if emulate:
+        sources += emulated_sources(generated)
+        includes.append(str(ROOT / "csrc/cuda/emulated"))
+    else:
+        sources += ROOT.glob("csrc/cpu/*.cpp")
+    if home:
+        sources += ROOT.glob("csrc/cuda/*.cu")
+        includes += [str(ROOT / "csrc/cuda/native"), f"{home}/include", *pip_cuda_includes()]
     return (CUDAExtension if home else CppExtension)(
         name="stackae._C",
         sources=sorted(str(path.relative_to(ROOT)) for path in sources),
-        include_dirs=[str(generated), *([f"{home}/include", *pip_cuda_includes()] if home else [])],
+        include_dirs=includes,
         extra_compile_args={"cxx": flags, "nvcc": NVCC_FLAGS},
         extra_link_args=[SANITIZERS] if sanitize else [],
     )
 
 
 def main() -> None:
-    built = extension(cuda_home())
+    built = extension(None if asked("STACKAE_EMULATE") else cuda_home())
     from torch.utils.cpp_extension import BuildExtension
 
     setup(ext_modules=[built], cmdclass={"build_ext": BuildExtension.with_options(use_ninja=True)})

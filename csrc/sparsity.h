@@ -11,19 +11,20 @@
 
 namespace stackae {
 
-constexpr double kl_floor = 1e-30;
+constexpr double kl_floor = 1e-30, kl_ceiling = 1e300;  // the mean of the largest numbers can round to infinity
 
-STACKAE_HOST_DEVICE STACKAE_INLINE double at_least_floor(double p) { return p < kl_floor ? kl_floor : p; }
+STACKAE_HOST_DEVICE STACKAE_INLINE double bounded(double p) {
+  return p < kl_floor ? kl_floor : (p > kl_ceiling ? kl_ceiling : p);
+}
 
 // KL(rho || rho_hat) between two Bernoulli variables.
 STACKAE_HOST_DEVICE STACKAE_INLINE double kl_bernoulli(double rho, double rho_hat, double complement) {
-  return rho * std::log(rho / at_least_floor(rho_hat)) +
-         (1.0 - rho) * std::log((1.0 - rho) / at_least_floor(complement));
+  return rho * std::log(rho / bounded(rho_hat)) + (1.0 - rho) * std::log((1.0 - rho) / bounded(complement));
 }
 
 // d KL / d rho_hat.
 STACKAE_HOST_DEVICE STACKAE_INLINE double kl_slope(double rho, double rho_hat, double complement) {
-  return (1.0 - rho) / at_least_floor(complement) - rho / at_least_floor(rho_hat);
+  return (1.0 - rho) / bounded(complement) - rho / bounded(rho_hat);
 }
 
 // x as the nearest finite number of type T.

@@ -11,7 +11,7 @@
 #include <c10/util/BFloat16.h>
 
 #include "../source.h"
-#include "../step.h"
+#include "../update.h"
 #include "parallel.h"
 
 namespace stackae {
@@ -22,11 +22,12 @@ struct Batch {
   int64_t size;
 };
 
-// Unit j of a code adds (slope h + intercept) / rows to `on` and the complement to `off`: the means of the KL penalty.
+// Unit j of a code adds unit_code(h) / rows to `on` and the complement to `off`: the means of the KL penalty.
 template <typename T>
 struct CodeSums {
   T *on = nullptr, *off = nullptr;
-  T share = 0, slope = 1, intercept = 0;
+  T share = 0;
+  bool centred = false;
 };
 
 #define STACKAE_DECLARE_PASSES(T, O)                                                                                 \
@@ -62,20 +63,12 @@ STACKAE_DECLARE_FORMS(float)
 STACKAE_DECLARE_FORMS(c10::BFloat16)
 #undef STACKAE_DECLARE_FORMS
 
-// The rule of one step, its scalars settled.
-struct Motion {
-  Rule rule;
-  double learning_rate, decay, momentum, beta1, beta2, step_size, root_correction, epsilon;
-
-  Motion(const Update& update, double learning_rate, int64_t step, bool decays);
-};
-
 // Moves a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
 // with the strides of p.
 void update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second, int64_t rows,
-                 int64_t columns, const Motion& motion);
+                 int64_t columns, Rule rule, const Motion<float>& motion);
 void update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second, int64_t rows,
-                 int64_t columns, const Motion& motion);
+                 int64_t columns, Rule rule, const Motion<double>& motion);
 
 // The sum of |c| over the tile.
 double absolute_pass(const float* c, int64_t ld, const Tile& tile);

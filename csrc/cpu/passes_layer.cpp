@@ -2,6 +2,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "../objective.h"
 #include "multiversion.h"
 #include "operand.h"
 #include "passes.h"
@@ -26,7 +27,7 @@ template <typename T>
 STACKAE_INLINE void add_code_row(const T* __restrict h, T* __restrict on, T* __restrict off, const CodeSums<T>& sums,
                                  int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
-    const T unit = sums.slope * h[j] + sums.intercept;
+    const T unit = unit_code(h[j], sums.centred);
     on[j] += unit * sums.share;
     off[j] += (T(1) - unit) * sums.share;
   }
@@ -57,10 +58,9 @@ STACKAE_INLINE void derive_row(T* __restrict c, const O* __restrict h, const T* 
                                const T* __restrict slopes, T l1, T* __restrict sums, int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const T code = static_cast<T>(h[j]);
-    const T sign = code > 0 ? l1 : (code < 0 ? -l1 : T(0));
     T kept = code;
     if constexpr (std::is_same_v<F, Gelu<T>>) kept = pre[j];
-    const T g = (c[j] + slopes[j] + sign) * F::derivative(kept);
+    const T g = code_gradient<F>(c[j], code, kept, slopes[j], l1);
     c[j] = g;
     sums[j] += g;
   }

@@ -1,8 +1,8 @@
 // See passes.h: the loss of the output layer and its gradient, in the tile of the product that is still in cache.
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
+#include "../objective.h"
 #include "multiversion.h"
 #include "operand.h"
 #include "passes.h"
@@ -11,33 +11,12 @@
 namespace stackae {
 namespace {
 
-// Squared error: e = f(a) - t, with slope 2 e f'(a) share.
-template <typename F, typename T>
-STACKAE_INLINE void squared_error_row(T* __restrict c, const T* __restrict bias, const T* __restrict target, T share,
-                                      T* __restrict sums, T* __restrict losses, int64_t width) {
+// One row of the output; entry(a, target, loss) adds to the loss and gives the gradient.
+template <typename T, typename Entry>
+STACKAE_INLINE void output_row(T* __restrict c, const T* __restrict bias, const T* __restrict target,
+                               T* __restrict sums, T* __restrict losses, int64_t width, Entry entry) {
   for (int64_t j = 0; j < width; ++j) {
-    const T a = c[j] + bias[j];
-    const T z = F::value(a);
-    const T error = z - target[j];
-    T kept = z;
-    if constexpr (std::is_same_v<F, Gelu<T>>) kept = a;
-    const T g = T(2) * share * error * F::derivative(kept);
-    losses[j] += error * error;
-    sums[j] += g;
-    c[j] = g;
-  }
-}
-
-// Binary cross-entropy from the pre-activation a: max(a, 0) - a t + ln(1 + e^-|a|), with slope (sigmoid(a) - t) share.
-template <typename T>
-STACKAE_INLINE void binary_row(T* __restrict c, const T* __restrict bias, const T* __restrict target, T share,
-                               T* __restrict sums, T* __restrict losses, int64_t width) {
-  for (int64_t j = 0; j < width; ++j) {
-    const T a = c[j] + bias[j];
-    const T e = exp_nonpositive(a < 0 ? a : -a);
-    const T z = (a < 0 ? e : T(1)) / (T(1) + e);
-    const T g = share * (z - target[j]);
-    losses[j] += (a < 0 ? T(0) : a) - a * target[j] + log1p_unit(e);
+    const T g = entry(c[j] + bias[j], target[j], losses[j]);
     sums[j] += g;
     c[j] = g;
   }
@@ -50,23 +29,20 @@ STACKAE_INLINE double output_tile(T* c, int64_t ld, const T* bias, Activation ac
   const int64_t exact = tile.column_end - tile.column_begin;
   const int64_t width = (exact + vector_width - 1) / vector_width * vector_width;
   T partial[tile_columns] = {}, losses[tile_columns] = {}, target[tile_columns] = {};
-  const auto each_row = [&](auto step) __attribute__((always_inline)) {
+  const T* const shift = bias + tile.column_begin;
+  const auto each_row = [&](auto entry) __attribute__((always_inline)) {
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
       T* const row = c + (i - tile.row_begin) * ld;
       read_row(source, batch.rows[i], tile.column_begin, tile.column_end, target);
-      step(row, target);
+      output_row(row, shift, target, partial, losses, width, entry);
       write_row(row, rows + i * rows_ld + tile.column_begin, width);
     }
   };
-  const T* const shift = bias + tile.column_begin;
   if (loss == Loss::binary_cross_entropy)
-    each_row([&](T* row, const T* t)
-                 __attribute__((always_inline)) { binary_row(row, shift, t, share, partial, losses, width); });
+    each_row([=](T a, T t, T& sum) STACKAE_LAMBDA_INLINE { return binary_cross_entropy(a, t, share, sum); });
   else
     with_activation<T>(activation, [&](auto f) __attribute__((always_inline)) {
-      each_row([&](T* row, const T* t) __attribute__((always_inline)) {
-        squared_error_row<decltype(f)>(row, shift, t, share, partial, losses, width);
-      });
+      each_row([=](T a, T t, T& sum) STACKAE_LAMBDA_INLINE { return squared_error<decltype(f)>(a, t, share, sum); });
     });
   std::copy_n(partial, width, sums + tile.row_block * rows_ld + tile.column_begin);
   double total = 0;

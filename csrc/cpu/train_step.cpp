@@ -61,8 +61,8 @@ class Step final : public CpuStep {
     if (!std::isfinite(loss)) return loss;
     for (int64_t l = network_.last(); l > 0; --l) backward(l, batch);
     for (int64_t l = 0; l <= network_.last(); ++l) {
-      if (!network_.layers[l].tied) move_weight(l, batch, Motion(update_, learning_rate, step, /*decays=*/true));
-      move_bias(l, batch, Motion(update_, learning_rate, step, /*decays=*/false));
+      if (!network_.layers[l].tied) move_weight(l, batch, Motion<T>(update_, learning_rate, step, /*decays=*/true));
+      move_bias(l, batch, Motion<T>(update_, learning_rate, step, /*decays=*/false));
     }
     return loss;
   }
@@ -86,10 +86,8 @@ class Step final : public CpuStep {
     auto& out = network_.outputs[l + 1];
     const bool penalised = l == 0;
     CodeSums<T> sums;
-    if (penalised && objective_.sparsity_weight > 0) {
-      const T slope = layer.activation == Activation::tanh ? T(0.5) : T(1);
-      sums = {code_on_, code_off_, T(1) / static_cast<T>(batch.size), slope, T(1) - slope};
-    }
+    if (penalised && objective_.sparsity_weight > 0)
+      sums = {code_on_, code_off_, T(1) / static_cast<T>(batch.size), layer.activation == Activation::tanh};
     const double l1 = penalised ? objective_.l1_weight / static_cast<double>(batch.size) : 0;
     tiles_.for_each(
         {network_.output_product(l, batch.size)}, out, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
@@ -113,7 +111,7 @@ class Step final : public CpuStep {
         off += static_cast<double>(sums.off[block * ld + j]);
       }
       penalty += kl_bernoulli(rho, on, off);
-      const double slope = weight * static_cast<double>(sums.slope) * kl_slope(rho, on, off);
+      const double slope = weight * (sums.centred ? 0.5 : 1) * kl_slope(rho, on, off);
       slopes_[j] = to_finite<T>(slope / static_cast<double>(batch.size), largest);
     }
     return weight * penalty;
@@ -175,7 +173,7 @@ class Step final : public CpuStep {
                     });
   }
 
-  void move_weight(int64_t l, const Batch& batch, const Motion& motion) {
+  void move_weight(int64_t l, const Batch& batch, const Motion<T>& motion) {
     auto& layer = network_.layers[l];
     products_.clear();
     for (int64_t each = l; each <= network_.last(); ++each)
@@ -183,17 +181,18 @@ class Step final : public CpuStep {
     tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
       update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at,
-                  tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, motion);
+                  tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, update_.rule, motion);
       store_weight(c, ld, layer, tile, pairs);
     });
   }
 
-  void move_bias(int64_t l, const Batch& batch, const Motion& motion) {
+  void move_bias(int64_t l, const Batch& batch, const Motion<T>& motion) {
     auto& layer = network_.layers[l];
     const int64_t ld = padded(layer.n_out);
     for (int64_t block = 1; block < row_blocks(batch.size); ++block)
       for (int64_t j = 0; j < layer.n_out; ++j) layer.sums[j] += layer.sums[block * ld + j];
-    update_pass(layer.bias, ld, layer.sums, ld, layer.bias_first, layer.bias_second, 1, layer.n_out, motion);
+    update_pass(layer.bias, ld, layer.sums, ld, layer.bias_first, layer.bias_second, 1, layer.n_out, update_.rule,
+                motion);
     std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
   }
 

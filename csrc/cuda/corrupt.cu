@@ -1,7 +1,6 @@
 // corrupt on CUDA: x~ ~ q(x~ | x) by masking, salt and pepper or Gaussian noise; the CPU's words, bit for bit.
 //
-// Fused: the random words, the numbers they stand for and their effect. A thread computes one block of the generator:
-// its lanes 0 and 2, and 1 and 3, are 32 words apart in a chunk, the two halves of a Box-Muller pair.
+// Fused: the random words, the numbers they stand for and their effect.
 #include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
@@ -9,21 +8,12 @@
 #include "../checks.h"
 #include "../corruption.h"
 #include "launch.cuh"
+#include "noise.cuh"
 
 namespace stackae {
 namespace {
 
 using at::Tensor;
-
-template <typename T>
-__device__ T corrupt_entry(const Corruption& corruption, T x, float draw) {
-  switch (corruption.noise) {
-    case Noise::masking: return mask(corruption, x, draw);
-    case Noise::salt_and_pepper: return salt_or_pepper(corruption, x, draw);
-    case Noise::gaussian: return add_gaussian(corruption, x, draw);
-    default: return x;
-  }
-}
 
 // One thread a block of the generator: words b, 16 + b, 32 + b and 48 + b of its chunk.
 template <typename scalar_t>
@@ -32,14 +22,8 @@ __global__ void corrupt_kernel(const scalar_t* from, scalar_t* to, Corruption co
   using opmath_t = at::opmath_type<scalar_t>;
   const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (block >= rows * chunks * chunk_blocks) return;
-  uint32_t words[4];
-  philox_block(stream, static_cast<uint32_t>(block), words[0], words[1], words[2], words[3]);
   float draws[4];
-  for (int lane = 0; lane < 4; ++lane) draws[lane] = unit_interval(words[lane]);
-  if (corruption.noise == Noise::gaussian) {
-    box_muller(draws[0], draws[2]);
-    box_muller(draws[1], draws[3]);
-  }
+  draw_block(corruption, stream, static_cast<uint32_t>(block), draws);
   const int64_t row = block / (chunks * chunk_blocks), chunk = block / chunk_blocks % chunks;
   for (int lane = 0; lane < 4; ++lane) {
     const int64_t column = chunk * chunk_words + lane * chunk_blocks + block % chunk_blocks;
@@ -52,7 +36,7 @@ __global__ void corrupt_kernel(const scalar_t* from, scalar_t* to, Corruption co
 Tensor corrupt_cuda(const Tensor& x, std::string_view kind, double level, double low, double high, int64_t seed,
                     int64_t layer, int64_t step) {
   check_corrupt(x, seed, layer, step);
-  const c10::cuda::CUDAGuard guard(x.device());
+  const c10::DeviceGuard guard(x.device());
   const Corruption corruption(kind, level, low, high);
   const Stream stream(seed, Purpose::corruption, static_cast<uint32_t>(layer), step);
   const int64_t rows = x.size(0), width = x.size(1), chunks = (width + chunk_words - 1) / chunk_words;
@@ -61,16 +45,14 @@ Tensor corrupt_cuda(const Tensor& x, std::string_view kind, double level, double
   if (x.numel() == 0) return to;
   with_scalar_type(x.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
-    corrupt_kernel<<<blocks_for(rows * chunks * chunk_blocks), threads_per_block, 0,
-                     c10::cuda::getCurrentCUDAStream()>>>(
-        from.const_data_ptr<scalar_t>(), to.mutable_data_ptr<scalar_t>(), corruption, stream, rows, width, chunks);
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    launch(corrupt_kernel<scalar_t>, blocks_for(rows * chunks * chunk_blocks), threads_per_block, 0,
+           from.const_data_ptr<scalar_t>(), to.mutable_data_ptr<scalar_t>(), corruption, stream, rows, width, chunks);
   });
   return to;
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(stackae, CUDA, m) { m.impl("corrupt", corrupt_cuda); }
+TORCH_LIBRARY_IMPL(stackae, STACKAE_DEVICE_KEY, m) { m.impl("corrupt", corrupt_cuda); }
 
 }  // namespace stackae

@@ -54,11 +54,9 @@ void launch_bias_act(Tensor& y, Tensor& pre, const Tensor& bias, Activation acti
   auto* const pre_data = keeps_preactivation(activation) ? pre.mutable_data_ptr<scalar_t>() : nullptr;
   const auto* const bias_data = bias.defined() ? bias.const_data_ptr<scalar_t>() : nullptr;
   with_activation<opmath_t>(activation, [&](auto f) {
-    bias_act_kernel<decltype(f), scalar_t, opmath_t>
-        <<<blocks_for(y.numel()), threads_per_block, 0, c10::cuda::getCurrentCUDAStream()>>>(
-            y_data, pre_data, bias_data, y.size(0), y.size(1));
+    launch(bias_act_kernel<decltype(f), scalar_t, opmath_t>, blocks_for(y.numel()), threads_per_block, 0, y_data,
+           pre_data, bias_data, y.size(0), y.size(1));
   });
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
 template <typename scalar_t>
@@ -66,27 +64,23 @@ void launch_derivative(const Tensor& grad_y, const Tensor& kept, Tensor& grad_pr
                        Activation activation) {
   using opmath_t = at::opmath_type<scalar_t>;
   const int64_t rows = kept.size(0), columns = kept.size(1), strips = strip_count(rows);
-  const auto stream = c10::cuda::getCurrentCUDAStream();
   Tensor partials = at::empty({strips, columns}, kept.options().dtype(c10::CppTypeToScalarType<opmath_t>::value));
   auto* const partials_data = partials.mutable_data_ptr<opmath_t>();
-  if (rows > 0) {
+  if (rows > 0)
     with_activation<opmath_t>(activation, [&](auto f) {
-      derivative_kernel<decltype(f), scalar_t, opmath_t><<<strip_grid(rows, columns), strip_block(), 0, stream>>>(
-          grad_y.const_data_ptr<scalar_t>(), kept.const_data_ptr<scalar_t>(), grad_pre.mutable_data_ptr<scalar_t>(),
-          partials_data, rows, columns);
+      launch(derivative_kernel<decltype(f), scalar_t, opmath_t>, strip_grid(rows, columns), strip_block(), 0,
+             grad_y.const_data_ptr<scalar_t>(), kept.const_data_ptr<scalar_t>(), grad_pre.mutable_data_ptr<scalar_t>(),
+             partials_data, rows, columns);
     });
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
-  }
-  bias_gradient_kernel<scalar_t, opmath_t><<<blocks_for(columns), threads_per_block, 0, stream>>>(
-      grad_bias.mutable_data_ptr<scalar_t>(), partials_data, strips, columns);
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch(bias_gradient_kernel<scalar_t, opmath_t>, blocks_for(columns), threads_per_block, 0,
+         grad_bias.mutable_data_ptr<scalar_t>(), partials_data, strips, columns);
 }
 
 std::tuple<Tensor, Tensor> dense_act_forward_cuda(const Tensor& x, const Tensor& weight,
                                                   const std::optional<Tensor>& bias, std::string_view activation_name) {
   check_dense(x, weight, bias);
   const auto activation = parse_activation(activation_name);
-  const c10::cuda::CUDAGuard guard(x.device());
+  const c10::DeviceGuard guard(x.device());
   Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
   Tensor pre = at::empty(keeps_preactivation(activation) ? y.sizes() : at::IntArrayRef{0}, x.options());
   at::mm_out(y, x, weight.t());
@@ -102,7 +96,7 @@ std::tuple<Tensor, Tensor, Tensor> dense_act_backward_cuda(const Tensor& grad_y,
                                                            bool input_gradient, bool weight_gradient) {
   check_dense_backward(grad_y, kept, x, weight);
   const auto activation = parse_activation(activation_name);
-  const c10::cuda::CUDAGuard guard(kept.device());
+  const c10::DeviceGuard guard(kept.device());
   const Tensor grad_in = grad_y.contiguous(), kept_in = kept.contiguous();
   Tensor grad_pre = at::empty(kept.sizes(), kept.options());
   Tensor grad_bias = at::empty({kept.size(1)}, kept.options());
@@ -117,7 +111,7 @@ std::tuple<Tensor, Tensor, Tensor> dense_act_backward_cuda(const Tensor& grad_y,
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(stackae, CUDA, m) {
+TORCH_LIBRARY_IMPL(stackae, STACKAE_DEVICE_KEY, m) {
   m.impl("dense_act_forward", dense_act_forward_cuda);
   m.impl("dense_act_backward", dense_act_backward_cuda);
 }

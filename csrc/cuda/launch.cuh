@@ -1,11 +1,10 @@
-// What every launcher needs: the dtype switch, the current stream, the check after a launch, a plain grid.
+// What every launcher needs: the device, the dtype switch, a plain grid.
 #pragma once
 
-#include <ATen/core/Tensor.h>
 #include <ATen/OpMathType.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
+#include <ATen/core/Tensor.h>
+#include <c10/core/DeviceGuard.h>
+#include <device.cuh>
 
 #include "../dispatch.h"
 
@@ -13,8 +12,9 @@ namespace stackae {
 
 constexpr int threads_per_block = 256;
 
-inline unsigned blocks_for(int64_t elements) {
-  return static_cast<unsigned>((elements + threads_per_block - 1) / threads_per_block);
+// One thread for each element.
+inline dim3 blocks_for(int64_t elements) {
+  return dim3(static_cast<unsigned>((elements + threads_per_block - 1) / threads_per_block));
 }
 
 }  // namespace stackae

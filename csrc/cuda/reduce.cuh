@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include <cuda_runtime.h>
+#include <device.cuh>
 
 namespace stackae {
 

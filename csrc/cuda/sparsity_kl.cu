@@ -60,22 +60,19 @@ template <typename scalar_t>
 void launch_penalty(const Tensor& h, Tensor& penalty, Tensor& means, double rho) {
   using opmath_t = at::opmath_type<scalar_t>;
   const int64_t rows = h.size(0), columns = h.size(1), strips = strip_count(rows);
-  const auto stream = c10::cuda::getCurrentCUDAStream();
   Tensor partials = at::empty({2, strips, columns}, h.options().dtype(c10::CppTypeToScalarType<opmath_t>::value));
   auto* const partials_data = partials.mutable_data_ptr<opmath_t>();
   if (columns > 0) {
-    mean_kernel<scalar_t, opmath_t><<<strip_grid(rows, columns), strip_block(), 0, stream>>>(
-        h.const_data_ptr<scalar_t>(), partials_data, opmath_t(1) / static_cast<opmath_t>(rows), rows, columns);
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    launch(mean_kernel<scalar_t, opmath_t>, strip_grid(rows, columns), strip_block(), 0, h.const_data_ptr<scalar_t>(),
+           partials_data, opmath_t(1) / static_cast<opmath_t>(rows), rows, columns);
   }
-  penalty_kernel<opmath_t, opmath_t><<<1, threads_per_block, 0, stream>>>(
-      partials_data, means.mutable_data_ptr<double>(), penalty.mutable_data_ptr<opmath_t>(), rho, strips, columns);
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch(penalty_kernel<opmath_t, opmath_t>, 1, threads_per_block, 0, partials_data, means.mutable_data_ptr<double>(),
+         penalty.mutable_data_ptr<opmath_t>(), rho, strips, columns);
 }
 
 std::tuple<Tensor, Tensor> sparsity_kl_forward_cuda(const Tensor& h, double rho) {
   check_sparsity(h, rho);
-  const c10::cuda::CUDAGuard guard(h.device());
+  const c10::DeviceGuard guard(h.device());
   const Tensor codes = h.contiguous();
   Tensor means = at::empty({2, h.size(1)}, h.options().dtype(at::kDouble));
   Tensor penalty = at::empty({}, h.options().dtype(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
@@ -85,24 +82,23 @@ std::tuple<Tensor, Tensor> sparsity_kl_forward_cuda(const Tensor& h, double rho)
 
 Tensor sparsity_kl_backward_cuda(const Tensor& grad_penalty, const Tensor& h, const Tensor& means, double rho) {
   check_sparsity(h, rho);
-  const c10::cuda::CUDAGuard guard(h.device());
+  const c10::DeviceGuard guard(h.device());
   const int64_t columns = h.size(1);
   Tensor row = at::empty({columns}, h.options());
   if (columns == 0) return row;
   with_scalar_type(h.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
     using penalty_t = at::opmath_type<scalar_t>;
-    slope_kernel<scalar_t, penalty_t><<<blocks_for(columns), threads_per_block, 0, c10::cuda::getCurrentCUDAStream()>>>(
-        grad_penalty.const_data_ptr<penalty_t>(), means.const_data_ptr<double>(), row.mutable_data_ptr<scalar_t>(), rho,
-        static_cast<double>(std::numeric_limits<scalar_t>::max()), h.size(0), columns);
+    launch(slope_kernel<scalar_t, penalty_t>, blocks_for(columns), threads_per_block, 0,
+           grad_penalty.const_data_ptr<penalty_t>(), means.const_data_ptr<double>(), row.mutable_data_ptr<scalar_t>(),
+           rho, static_cast<double>(std::numeric_limits<scalar_t>::max()), h.size(0), columns);
   });
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
   return row;
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(stackae, CUDA, m) {
+TORCH_LIBRARY_IMPL(stackae, STACKAE_DEVICE_KEY, m) {
   m.impl("sparsity_kl_forward", sparsity_kl_forward_cuda);
   m.impl("sparsity_kl_backward", sparsity_kl_backward_cuda);
 }

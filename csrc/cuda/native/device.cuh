@@ -1,0 +1,199 @@
+// The device that the kernels of this folder run on: a CUDA GPU. emulated/device.cuh has the same interface on the
+// host.
+//
+// Kernels name nothing of CUDA's beyond threadIdx and its like, __shared__ and __syncthreads; whatever else they or
+// their launchers need of a device stands here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <ATen/Context.h>
+#include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAEvent.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#define STACKAE_DEVICE_KEY CUDA
+
+namespace stackae {
+
+constexpr at::DeviceType device_type = at::kCUDA;
+
+// ---- in kernels
+
+// The block's dynamic shared memory.
+template <typename T>
+__device__ __forceinline__ T* dynamic_shared() {
+  extern __shared__ __align__(16) unsigned char stackae_dynamic_shared[];
+  return reinterpret_cast<T*>(stackae_dynamic_shared);
+}
+
+// 16 bytes from global to shared memory, while the thread goes on. Copies form groups; wait_for_copies<n> waits until
+// all but the latest n groups of this thread are there.
+__device__ __forceinline__ void copy_async(void* shared, const void* global) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+}
+__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int pending>
+__device__ __forceinline__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+
+// d += a b by the warp: a (16, 8) and b (8, 8) in tf32, d (16, 8) in float32, dealt to lanes as PTX has it.
+__device__ __forceinline__ void multiply_add_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// The same for bfloat16: a (16, 16), b (16, 8), two entries a register, the first in the lower half.
+__device__ __forceinline__ void multiply_add_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// The value of the lane whose number differs in these bits; every lane of the warp takes part.
+template <typename T>
+__device__ __forceinline__ T from_lane_xor(T value, int bits) {
+  return __shfl_xor_sync(0xffffffffu, value, bits);
+}
+
+// ---- on the host
+
+// Runs the kernel on the current stream.
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
+  kernel<<<grid, block, shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(arguments...);
+  C10_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
+inline int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
+
+// Rows that lie in memory are sent over batch by batch.
+inline bool is_elsewhere(const at::Tensor& rows) { return rows.is_cpu(); }
+
+// Memory of the host from which copies to the device overlap with work there.
+inline at::Tensor staging(at::IntArrayRef sizes, at::ScalarType type) {
+  return at::empty(sizes, at::TensorOptions().dtype(type).pinned_memory(true));
+}
+
+// A stream of its own for a sequence of launches. While a Scope lives it is the current stream; it begins after what
+// was given to the stream that was current before.
+class Lane {
+ public:
+  Lane() : stream_(c10::cuda::getStreamFromPool()) {}
+
+  class Scope {
+   public:
+    explicit Scope(const Lane& lane) : before_(c10::cuda::getCurrentCUDAStream()) {
+      at::cuda::CUDAEvent reached;
+      reached.record(before_);
+      reached.block(lane.stream_);
+      c10::cuda::setCurrentCUDAStream(lane.stream_);
+    }
+    ~Scope() { c10::cuda::setCurrentCUDAStream(before_); }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    c10::cuda::CUDAStream before_;
+  };
+
+  void wait() const { stream_.synchronize(); }
+
+  // What is given to this lane from now on begins after all that `other` was given until now.
+  void after(const Lane& other) const {
+    at::cuda::CUDAEvent reached;
+    reached.record(other.stream_);
+    reached.block(stream_);
+  }
+
+ private:
+  c10::cuda::CUDAStream stream_;
+};
+
+// Launches recorded once and replayed at the cost of one. Only launches and library products may be recorded.
+class Graph {
+ public:
+  Graph() = default;
+  Graph(Graph&& other) noexcept : executable_(std::exchange(other.executable_, nullptr)) {}
+  Graph& operator=(Graph&& other) noexcept {
+    std::swap(executable_, other.executable_);
+    return *this;
+  }
+  ~Graph() {
+    if (executable_ != nullptr) C10_CUDA_CHECK_WARN(cudaGraphExecDestroy(executable_));
+  }
+
+  explicit operator bool() const { return executable_ != nullptr; }
+
+  // The current stream must not be the default one.
+  template <typename Body>
+  static Graph record(Body body) {
+    const auto stream = c10::cuda::getCurrentCUDAStream();
+    C10_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    cudaGraph_t recorded = nullptr;
+    try {
+      body();
+    } catch (...) {
+      C10_CUDA_IGNORE_ERROR(cudaStreamEndCapture(stream, &recorded));
+      if (recorded != nullptr) C10_CUDA_IGNORE_ERROR(cudaGraphDestroy(recorded));
+      throw;
+    }
+    C10_CUDA_CHECK(cudaStreamEndCapture(stream, &recorded));
+    Graph graph;
+    const auto made = cudaGraphInstantiate(&graph.executable_, recorded, 0);
+    C10_CUDA_IGNORE_ERROR(cudaGraphDestroy(recorded));
+    C10_CUDA_CHECK(made);
+    return graph;
+  }
+
+  void replay() const { C10_CUDA_CHECK(cudaGraphLaunch(executable_, c10::cuda::getCurrentCUDAStream())); }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+// torch's setting for float32 products while this lives.
+class MatmulPrecision {
+ public:
+  explicit MatmulPrecision(const std::string& wish) : before_(at::globalContext().float32MatmulPrecision()) {
+    at::globalContext().setFloat32MatmulPrecision(wish);
+  }
+  ~MatmulPrecision() {
+    constexpr const char* names[] = {"highest", "high", "medium"};
+    at::globalContext().setFloat32MatmulPrecision(names[static_cast<size_t>(before_)]);
+  }
+  MatmulPrecision(const MatmulPrecision&) = delete;
+  MatmulPrecision& operator=(const MatmulPrecision&) = delete;
+
+ private:
+  at::Float32MatmulPrecision before_;
+};
+
+// out = a b, or += a b, by cuBLAS; `rounded`: float32 factors may be rounded to tf32. bfloat16 factors have a float32
+// product.
+inline void library_product(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add, bool rounded) {
+  const MatmulPrecision precision(rounded ? "high" : "highest");
+  if (a.scalar_type() == at::kBFloat16 && add)
+    at::addmm_out(out, out, a, b, at::kFloat);
+  else if (a.scalar_type() == at::kBFloat16)
+    at::mm_out(out, a, b, at::kFloat);
+  else if (add)
+    at::addmm_out(out, out, a, b);
+  else
+    at::mm_out(out, a, b);
+}
+
+}  // namespace stackae
