@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.progress import Progress
 
     from stackae.runs import Run
@@ -58,10 +61,13 @@ def shown(path: Path) -> Path:
 
 
 class Display:
-    """A listener that shows a live bar on a terminal and a line now and then elsewhere, and keeps metrics.jsonl."""
+    """A listener that shows a live bar on a terminal and a line now and then elsewhere, and keeps metrics.jsonl.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    Of runs that train together it shows means over them, and rows a second of all; each keeps its own metrics.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = runs
         self._progress: Progress | None = None
         self._title = ""
         self._epochs = 0
@@ -89,35 +95,40 @@ class Display:
         if self._progress:
             self._progress.stop()
 
-    def start_stage(self, stage: str, title: str, rows: int, epochs: int) -> None:
-        self._title, self._epochs = title, epochs
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
+        self._title = title if len(self._runs) == 1 else f"{title}, {members} seeds"
+        self._epochs = epochs
         self._status = f"epoch 1/{epochs}"
         if self._progress:
-            self._task = self._progress.add_task(title, total=rows * epochs, status=self._status)
+            self._task = self._progress.add_task(self._title, total=rows * epochs, status=self._status)
 
-    def batch(self, rows: int, loss: float | None) -> None:
-        if not self._progress:
-            return
-        if loss is None:
-            self._progress.advance(self._task, rows)
-        else:
-            status = f"{self._status}  now {loss:.4g}"
-            self._progress.update(self._task, advance=rows, status=status)
-
-    def epoch(self, record: EpochRecord) -> None:
-        self._run.append_metrics({"event": "epoch", **record.to_dict()})
-        validation = "" if record.validation_loss is None else f"  validation {record.validation_loss:.4g}"
-        if record.validation_error is not None:
-            validation += f" ({100 * record.validation_error:.2f} % wrong)"
-        figures = f"loss {record.loss:.4g}{validation}  {record.rows_per_second:,.0f} rows/s"
+    def batch(self, rows: int, loss: float) -> None:
         if self._progress:
-            following = min(record.epoch + 1, self._epochs)
-            self._status = f"epoch {following}/{self._epochs}  {figures}"
+            self._progress.update(self._task, advance=rows, status=f"{self._status}  now {loss:.4g}")
+
+    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
+        for place, record in records.items():
+            self._runs[place].append_metrics({"event": "epoch", **record.to_dict()})
+        together = list(records.values())
+        number, figures = together[0].epoch, _figures(together)
+        if self._progress:
+            self._status = f"epoch {min(number + 1, self._epochs)}/{self._epochs}  {figures}"
             self._progress.update(self._task, status=self._status)
-        elif record.epoch in (1, self._epochs) or time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
+        elif number in (1, self._epochs) or time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
             self._noted = time.monotonic()
-            remaining = record.seconds * (self._epochs - record.epoch)
-            note(f"{self._title}  epoch {record.epoch}/{self._epochs}  {figures}  {remaining:.0f} s left")
+            remaining = together[0].seconds * (self._epochs - number)
+            note(f"{self._title}  epoch {number}/{self._epochs}  {figures}  {remaining:.0f} s left")
+
+
+def _figures(records: list[EpochRecord]) -> str:
+    """Losses and errors as means over the networks of an epoch."""
+    losses = [record.validation_loss for record in records if record.validation_loss is not None]
+    errors = [record.validation_error for record in records if record.validation_error is not None]
+    validation = f"  validation {fmean(losses):.4g}" if losses else ""
+    if errors:
+        validation += f" ({100 * fmean(errors):.2f} % wrong)"
+    rate = sum(record.rows_per_second for record in records)
+    return f"loss {fmean(record.loss for record in records):.4g}{validation}  {rate:,.0f} rows/s"
 
 
 def run_option(run: Run) -> str:

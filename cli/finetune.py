@@ -68,7 +68,7 @@ def command(
     stack = opened.load_stack(settings.engine)
     dataset = dataset_of(opened, ctx.params)
     note(_summary(dataset, settings))
-    with Display(opened) as display:
+    with Display([opened]) as display:
         result = finetune_classifier(
             stack,
             dataset.train,

@@ -186,7 +186,7 @@ def _train(run: Run, config: PretrainConfig, dataset: Dataset) -> list[EpochReco
     run.write_config(RunConfig(data=dataset.config, pretrain=config))
     run.save_scaling(dataset.scaling)
     history: list[EpochRecord] = []
-    with Display(run) as display:
+    with Display([run]) as display:
         for trained in pretrain_layers(dataset.train.x, config, validation=dataset.validation.x, listener=display):
             run.save_layer(trained.number, trained.autoencoder)
             history += trained.history

@@ -21,6 +21,7 @@ _HOMES = {
     "evaluate_reconstruction": "stackae.evaluate",
     "finetune_classifier": "stackae.finetune",
     "load_data": "stackae.data",
+    "pretrain_population": "stackae.pretrain",
     "pretrain_stack": "stackae.pretrain",
 }
 

@@ -16,11 +16,12 @@ from stackae.data.rows import subset
 from stackae.engine import choose_device, choose_step
 from stackae.errors import DataError
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
-from stackae.training.fused import fused_classification
+from stackae.training.fused import classification, fused_population
 from stackae.training.history import EpochRecord, Listener, Silent
-from stackae.training.loop import Stage, Validation, fit, settled_epochs
+from stackae.training.loop import Stage, fit, settled_epochs
+from stackae.training.members import Member, Validation, alone
 from stackae.training.optimizers import make_optimizer
-from stackae.training.step import ClassificationObjective, EagerStep, TrainStep
+from stackae.training.step import ClassificationObjective, EagerStep, OneByOne, PopulationStep
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
@@ -53,6 +54,7 @@ def finetune_classifier(
 
     Raises:
         DataError: no labels, or labels of a single class.
+        DivergedError: after an epoch the loss or a weight is not finite.
     """
     device = choose_device(config.device)
     x, y = labelled_rows(train, n_classes)
@@ -67,23 +69,26 @@ def finetune_classifier(
         x = in_batches(model.encode, x)
         held_out = (in_batches(model.encode, held_out[0]), held_out[1]) if held_out is not None else None
     objective = ClassificationObjective(trained, x, y)
-    step: TrainStep
+    step: PopulationStep
     if choose_step(config.engine, device, config.precision).fused:
-        step = fused_classification(objective, config, config.weight_decay)
+        step = fused_population([classification(objective, config, config.weight_decay)], config.precision)
     else:
-        step = EagerStep(objective, make_optimizer(trained, config, config.learning_rate, config.weight_decay))
+        optimizer = make_optimizer(trained, config, config.learning_rate, config.weight_decay)
+        step = OneByOne([EagerStep(objective, optimizer)])
+
+    def validate() -> Validation | None:
+        return classification_loss(trained, *held_out) if held_out is not None else None
+
     stage = Stage(
         name="classifier",
         title=f"classifier {'-'.join(map(str, model.layer_sizes))}",
         number=HEAD_NUMBER,
         rows=len(x),
-        module=trained,
+        members=[Member(trained, config.seed, config.learning_rate, validate)],
         step=step,
-        validate=lambda: classification_loss(trained, *held_out) if held_out is not None else None,
         max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
-        learning_rate=config.learning_rate,
     )
-    return FinetuneResult(model, fit(stage, config, listener or Silent()))
+    return FinetuneResult(model, alone(fit(stage, config, listener or Silent())))
 
 
 def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:

@@ -5,36 +5,19 @@ Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of dee
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import torch
-
-from stackae.autoencoders.dense import Autoencoder
-from stackae.config import LayerConfig, PretrainConfig, SparsityConfig
-from stackae.corruption import Corruption
-from stackae.data.minibatches import in_order
+from stackae.config import LayerConfig, PretrainConfig
 from stackae.data.rows import Rows
-from stackae.engine import choose_device, choose_step
-from stackae.errors import ConfigError, DataError
-from stackae.losses import LOSSES
-from stackae.penalties import KlSparsity, L1Sparsity
-from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
-from stackae.training.fused import fused_reconstruction
+from stackae.engine import choose_device
+from stackae.errors import ConfigError, DataError, DivergedError
+from stackae.population import check_together
+from stackae.stack import StackedAutoencoder
 from stackae.training.history import EpochRecord, Listener, Silent
-from stackae.training.loop import Stage, Validation, fit, settled_epochs
-from stackae.training.optimizers import make_optimizer
-from stackae.training.step import EagerStep, ReconstructionObjective, TrainStep
-
-FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
-
-
-class TrainedLayer(NamedTuple):
-    """One trained autoencoder of the stack; ``number`` counts from 1 at the bottom."""
-
-    number: int
-    autoencoder: Autoencoder
-    history: list[EpochRecord]
+from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
+from stackae.training.loop import settled_epochs
+from stackae.training.members import alone
 
 
 class PretrainResult(NamedTuple):
@@ -92,91 +75,69 @@ def pretrain_stack(
         config: the layers and how to train them.
         validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them the last one stays.
         listener: told of every batch and epoch.
+
+    Raises:
+        DivergedError: after an epoch the loss or a weight is not finite.
     """
-    config = settle(config, x)
-    layers, history = [], []
-    for trained in pretrain_layers(x, config, validation=validation, listener=listener):
-        layers.append(trained.autoencoder)
-        history += trained.history
-    return PretrainResult(StackedAutoencoder(layers), history, config)
+    return alone(pretrain_population(x, [config], validation=validation, listener=listener))
 
 
 def pretrain_layers(
     x: Rows, config: PretrainConfig, *, validation: Rows | None = None, listener: Listener | None = None
 ) -> Iterator[TrainedLayer]:
     """The layers of ``pretrain_stack`` one by one, each as soon as it is trained."""
+    for outcomes in population_layers(x, [config], validation=validation, listener=listener):
+        yield alone(outcomes)
+
+
+def pretrain_population(
+    x: Rows, configs: Sequence[PretrainConfig], *, validation: Rows | None = None, listener: Listener | None = None
+) -> list[PretrainResult | DivergedError]:
+    """``pretrain_stack`` for several configurations, trained together; on the CPU a thread each.
+
+    Each is trained to the bits that it gets alone, wherever those do not depend on the number of threads. One that
+    diverges costs the others nothing: a DivergedError stands in the place of its result.
+
+    Args:
+        x, validation, listener: as ``pretrain_stack`` has them; all networks read the same rows.
+        configs: at least one; they may differ in seeds, learning rates, weight decays, and the numbers of noise and
+            penalties, but not in anything else.
+
+    Raises:
+        ConfigError: configurations that cannot train together; it names the first setting that differs.
+    """
+    settled = [settle(config, x) for config in configs]
+    floors = list(population_layers(x, settled, validation=validation, listener=listener))
+    results: list[PretrainResult | DivergedError] = []
+    for config, *outcomes in zip(settled, *floors, strict=True):
+        if isinstance(outcomes[-1], DivergedError):
+            results.append(outcomes[-1])
+            continue
+        trained = [outcome for outcome in outcomes if isinstance(outcome, TrainedLayer)]
+        stack = StackedAutoencoder(layer.autoencoder for layer in trained)
+        results.append(PretrainResult(stack, [record for layer in trained for record in layer.history], config))
+    return results
+
+
+def population_layers(
+    x: Rows, configs: Sequence[PretrainConfig], *, validation: Rows | None = None, listener: Listener | None = None
+) -> Iterator[list[TrainedLayer | DivergedError]]:
+    """The layers of ``pretrain_population``: lists with an entry a configuration, as soon as all have trained a layer.
+
+    Where one has diverged, it and every later list hold its DivergedError; none follows when all have.
+    """
+    check_together(configs)
     if len(x) == 0:
         raise DataError("data: expected at least one training row, got none")
-    device = choose_device(config.device)
-    x = x.to(device)
+    device = choose_device(configs[0].device)
     held_out = validation.to(device) if validation is not None and len(validation) else None
-    for number, layer in enumerate(config.layers, start=1):
-        autoencoder = Autoencoder(
-            config.layer_sizes[number - 1],
-            layer.n_hidden,
-            activation=layer.activation,
-            output_activation=layer.output_activation,
-            tied=layer.tied,
-            seed=config.seed,
-            layer=number,
-            engine=config.engine,
-        ).to(device)
-        history = _train_layer(autoencoder, layer, number, x, held_out, config, listener or Silent())
-        yield TrainedLayer(number, autoencoder, history)
-        if number < len(config.layers):
-            x = in_batches(autoencoder.encode, x)
-            held_out = in_batches(autoencoder.encode, held_out) if held_out is not None else None
-
-
-def _train_layer(
-    autoencoder: Autoencoder,
-    layer: LayerConfig,
-    number: int,
-    x: Rows,
-    held_out: Rows | None,
-    config: PretrainConfig,
-    listener: Listener,
-) -> list[EpochRecord]:
-    objective = ReconstructionObjective(
-        autoencoder=autoencoder,
-        x=x,
-        loss=layer.loss,
-        corruption=Corruption(layer.corruption.kind, layer.corruption.level, float(x.min()), float(x.max())),
-        sparsity=_penalty(layer.sparsity),
-        seed=config.seed,
-        layer=number,
-    )
-    step: TrainStep
-    if choose_step(config.engine, x.device, config.precision).fused:
-        step = fused_reconstruction(objective, config, layer.weight_decay)
-    else:
-        step = EagerStep(objective, make_optimizer(autoencoder, config, layer.learning_rate, layer.weight_decay))
-    n, m = autoencoder.n_visible, autoencoder.n_hidden
-    stage = Stage(
-        name=f"layer{number}",
-        title=f"layer {number}/{len(config.layers)} {n}-{m}-{n}",
-        number=number,
-        rows=len(x),
-        module=autoencoder,
-        step=step,
-        validate=lambda: reconstruction_loss(autoencoder, held_out, layer.loss) if held_out is not None else None,
-        max_epochs=settled_epochs(layer.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
-        learning_rate=layer.learning_rate,
-    )
-    return fit(stage, config, listener)
-
-
-def _penalty(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
-    if sparsity.kind == "none":
-        return None
-    return KlSparsity(sparsity.target, sparsity.weight) if sparsity.kind == "kl" else L1Sparsity(sparsity.weight)
-
-
-@torch.no_grad()
-def reconstruction_loss(autoencoder: Autoencoder, x: Rows, loss: str) -> Validation:
-    """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
-    total = 0.0
-    for part in in_order(len(x), ROWS_AT_ONCE):
-        rows = x[part]
-        total += LOSSES[loss](autoencoder, autoencoder.encode(rows), rows).item() * len(rows)
-    return Validation(total / len(x))
+    reads = dict.fromkeys(range(len(configs)), Reads.of(x.to(device), held_out))
+    outcomes: dict[int, TrainedLayer | DivergedError] = {}
+    for number in range(1, len(configs[0].layers) + 1):
+        learners = [Learner.new(place, configs[place], number, own) for place, own in reads.items()]
+        outcomes |= train_layer(learners, listener or Silent())
+        yield [outcomes[place] for place in range(len(configs))]
+        going = [learner for learner in learners if isinstance(outcomes[learner.place], TrainedLayer)]
+        if not going or number == len(configs[0].layers):
+            return
+        reads = {learner.place: learner.reads.through(learner.autoencoder) for learner in going}

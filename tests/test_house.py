@@ -18,7 +18,7 @@ FLOORS = (
     ("errors", "random", "losses", "pictures", "ops", "training.history"),
     ("reference", "fields"),
     ("config", "engine"),
-    ("data", "corruption", "penalties", "autoencoders"),
+    ("data", "corruption", "penalties", "autoencoders", "population"),
     ("stack", "classifier"),
     ("training", "evaluate", "stages"),
     ("pretrain", "finetune", "runs"),

@@ -1,8 +1,9 @@
-"""The fused step: an objective on dense layers, handed whole to the extension (``stackae.ops.train_step``)."""
+"""The fused step: an objective on dense layers, handed whole to the extension (``stackae.ops.train_together``)."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -14,7 +15,14 @@ from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.step import ClassificationObjective, ReconstructionObjective
 
 if TYPE_CHECKING:
-    from stackae.ops import FusedStep, Training
+    from stackae.ops import FusedPopulation, FusedStep, Training
+
+
+def fused_population(trainings: Sequence[Training], precision: str) -> FusedPopulation:
+    """Trains the networks in place, together; moments and buffers live as long as the step does."""
+    ops = importlib.import_module("stackae.ops")
+    step: FusedPopulation = ops.train_together(trainings, precision)
+    return step
 
 
 def fused_reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of one stage. Losses are per row; ``validation_error`` is the share misclassified, where known."""
+    """One epoch of one network in one stage. Losses are per row; ``validation_error`` is the share misclassified.
+
+    ``seconds`` are those that the epoch took, of networks that train together for all of them at once.
+    """
 
     stage: str
     epoch: int
@@ -27,21 +31,27 @@ class EpochRecord:
 class Listener(Protocol):
     """Told what happens during training, in this order: start_stage, then batches and epochs."""
 
-    def start_stage(self, stage: str, title: str, rows: int, epochs: int) -> None: ...
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
+        """``members`` networks are to pass ``rows`` rows ``epochs`` times, together."""
+        ...
 
-    def batch(self, rows: int, loss: float | None) -> None: ...
+    def batch(self, rows: int, loss: float) -> None:
+        """Each of them has passed that many more rows; the loss a row so far in the epoch, mean over them."""
+        ...
 
-    def epoch(self, record: EpochRecord) -> None: ...
+    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
+        """The epoch of each network that trained, by its place among those that the caller began with."""
+        ...
 
 
 class Silent:
     """A listener that ignores everything."""
 
-    def start_stage(self, stage: str, title: str, rows: int, epochs: int) -> None:
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
         pass
 
-    def batch(self, rows: int, loss: float | None) -> None:
+    def batch(self, rows: int, loss: float) -> None:
         pass
 
-    def epoch(self, record: EpochRecord) -> None:
+    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
         pass

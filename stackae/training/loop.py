@@ -1,25 +1,27 @@
-"""The ladder fit -> run_epoch -> step, the same for every stage."""
+"""The ladder fit -> run_epoch -> step, the same for every stage, and for one network as for several together."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor
 
 from stackae.config import TrainingConfig
-from stackae.data.minibatches import epoch_order
+from stackae.data.minibatches import epoch_orders
 from stackae.errors import DivergedError
 from stackae.training.history import EpochRecord, Listener
+from stackae.training.members import Course, Epoch, Member
 from stackae.training.optimizers import scheduled
-from stackae.training.step import TrainStep
-from stackae.training.stopping import BestWeights
+from stackae.training.step import Batches, PopulationStep
 
 FEWEST_EPOCHS, MOST_EPOCHS = 16, 300
 REPORTED_EVERY = 0.1  # seconds, about: a step that takes microseconds is not to wait for the listener each time
+NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
 def settled_epochs(wish: int | str, rows: int, batch_size: int, fewest_steps: int) -> int:
@@ -30,100 +32,115 @@ def settled_epochs(wish: int | str, rows: int, batch_size: int, fewest_steps: in
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(fewest_steps / per_epoch)))
 
 
-class Validation(NamedTuple):
-    """Loss per row, and the share misclassified where the stage classifies."""
-
-    loss: float
-    error: float | None = None
-
-    @property
-    def score(self) -> tuple[float, ...]:
-        return (self.loss,) if self.error is None else (self.error, self.loss)
-
-
 @dataclass(frozen=True)
 class Stage:
-    """One network trained by one objective on ``rows`` rows; ``number`` keeps its random streams apart from others'."""
+    """Networks trained by one kind of objective on ``rows`` rows each; ``step`` has them in the order of ``members``.
+
+    ``number`` keeps the stage's random streams apart from others'.
+    """
 
     name: str
     title: str
     number: int
     rows: int
-    module: nn.Module
-    step: TrainStep
-    validate: Callable[[], Validation | None]
+    members: Sequence[Member]
+    step: PopulationStep
     max_epochs: int
-    learning_rate: float
 
 
-def fit(stage: Stage, config: TrainingConfig, listener: Listener) -> list[EpochRecord]:
-    """Trains the stage epoch by epoch and leaves its best weights in place.
+class Pace:
+    """How many batches a call of the step takes: as many as fill about REPORTED_EVERY seconds.
 
-    Raises:
-        DivergedError: after an epoch the loss or a weight is not finite.
+    It changes not a bit of the weights; of a loss, which is summed call by call, the last bits at the most.
     """
-    best = BestWeights(stage.module, config.patience)
-    history: list[EpochRecord] = []
-    listener.start_stage(stage.name, stage.title, stage.rows, stage.max_epochs)
-    for epoch in range(1, stage.max_epochs + 1):
-        started = time.perf_counter()
-        loss, learning_rate = run_epoch(stage, config, epoch, listener)
-        seconds = time.perf_counter() - started
-        validation = stage.validate()
-        _check_finite(stage, epoch, learning_rate, loss, validation)
-        is_best = best.update(validation.score if validation else None)
-        record = EpochRecord(
-            stage=stage.name,
-            epoch=epoch,
-            loss=loss,
-            validation_loss=validation.loss if validation else None,
-            validation_error=validation.error if validation else None,
-            learning_rate=learning_rate,
-            seconds=seconds,
-            rows_per_second=stage.rows / seconds,
-            best=is_best,
-        )
-        history.append(record)
-        listener.epoch(record)
-        if best.exhausted:
+
+    def __init__(self) -> None:
+        self.batches = 1
+
+    def learn(self, batches: int, seconds: float) -> None:
+        """That many took so long; what an epoch's end left over is too few to go faster for."""
+        if seconds > REPORTED_EVERY:
+            self.batches = max(1, self.batches // 2)
+        elif seconds < REPORTED_EVERY / 2 and batches >= self.batches:
+            self.batches *= 2
+
+
+def fit(stage: Stage, config: TrainingConfig, listener: Listener) -> list[list[EpochRecord] | DivergedError]:
+    """Trains the stage epoch by epoch and leaves every network's best weights in place.
+
+    A network whose patience is at an end, or whose loss or weights are not finite, stands still while the others go on.
+
+    Returns:
+        For each member the record of every epoch, or a DivergedError that says when its numbers ceased to be finite.
+    """
+    courses = [Course(member, config.patience) for member in stage.members]
+    pace = Pace()
+    listener.start_stage(stage.name, stage.title, len(courses), stage.rows, stage.max_epochs)
+
+    def seeds() -> set[int]:
+        return {course.member.seed for course in courses if course.goes_on}
+
+    with closing(epoch_orders(stage.rows, seeds, layer=stage.number, epochs=stage.max_epochs)) as orders:
+        for number in range(1, stage.max_epochs + 1):
+            started = time.perf_counter()
+            order = next(orders)
+            rows = [order[course.member.seed] if course.goes_on else NO_ROWS for course in courses]
+            losses = run_epoch(stage, config, number, rows, pace, listener)
+            seconds = time.perf_counter() - started
+            records = {}
+            for course, loss in zip(courses, losses, strict=True):
+                epoch = _epoch(stage, config, course.member, number, loss, seconds)
+                if course.goes_on and (record := course.close(epoch)) is not None:
+                    records[course.member.place] = record
+            if records:
+                listener.epoch(records)
+            if not any(course.goes_on for course in courses):
+                break
+    return [course.finish() for course in courses]
+
+
+def run_epoch(
+    stage: Stage, config: TrainingConfig, number: int, rows: Sequence[Tensor], pace: Pace, listener: Listener
+) -> list[float]:
+    """One pass of each member over its rows, in their order; a member without rows stands still.
+
+    Batches are handed to the step several at a time, as the pace has it. A member's pass ends early where its loss is
+    not finite.
+
+    Returns:
+        Each member's mean loss a row; 0 where it stood still.
+    """
+    first, seen = _first_step(stage, config, number), 0
+    totals = [0.0] * len(rows)
+    while seen < stage.rows:
+        going = [i for i, own in enumerate(rows) if len(own) and math.isfinite(totals[i])]
+        if not going:
             break
-    best.restore()
-    return history
-
-
-def run_epoch(stage: Stage, config: TrainingConfig, epoch: int, listener: Listener) -> tuple[float, float]:
-    """One pass over the rows in the order of (seed, stage, epoch): the mean loss a row, and the last learning rate.
-
-    Batches are handed to the step several at a time, as many as take about REPORTED_EVERY seconds; how many does not
-    change a bit of what they compute. Ends early where the loss is not finite.
-    """
-    per_epoch = math.ceil(stage.rows / config.batch_size)
-    steps = per_epoch * stage.max_epochs
-    order = epoch_order(stage.rows, seed=config.seed, layer=stage.number, epoch=epoch)
-    total, seen, at_once, rates = 0.0, 0, 1, [stage.learning_rate]
-    while seen < stage.rows and math.isfinite(total):
-        rows = order[seen : seen + at_once * config.batch_size]
-        step = (epoch - 1) * per_epoch + seen // config.batch_size
-        batches = range(step, step + math.ceil(len(rows) / config.batch_size))
-        rates = [scheduled(config.schedule, stage.learning_rate, each, steps) for each in batches]
+        end = min(stage.rows, seen + pace.batches * config.batch_size)
+        steps = range(first + seen // config.batch_size, first + math.ceil(end / config.batch_size))
+        batches = [Batches(NO_ROWS, [])] * len(rows)
+        for i in going:
+            rates = [_rate(stage, config, stage.members[i], step) for step in steps]
+            batches[i] = Batches(rows[i][seen:end], rates)
         started = time.perf_counter()
-        total += stage.step.advance(rows, config.batch_size, step, rates)
-        spent = time.perf_counter() - started
-        seen += len(rows)
-        listener.batch(len(rows), total / seen)
-        if spent < REPORTED_EVERY / 2:
-            at_once *= 2
-        elif spent > REPORTED_EVERY:
-            at_once = max(1, at_once // 2)
-    return total / max(1, seen), rates[-1]
+        sums = stage.step.advance(batches, config.batch_size, steps.start)
+        pace.learn(len(steps), time.perf_counter() - started)
+        totals = [total + part for total, part in zip(totals, sums, strict=True)]
+        listener.batch(end - seen, sum(totals[i] for i in going) / len(going) / end)
+        seen = end
+    return [total / stage.rows for total in totals]
 
 
-def _check_finite(stage: Stage, epoch: int, learning_rate: float, loss: float, validation: Validation | None) -> None:
-    weights_finite = all(bool(parameter.isfinite().all()) for parameter in stage.module.parameters())
-    if math.isfinite(loss) and weights_finite and (validation is None or math.isfinite(validation.loss)):
-        return
-    raise DivergedError(
-        f"{stage.title}: expected a finite loss and finite weights, got loss {loss:.4g}"
-        f" in epoch {epoch} at learning rate {learning_rate:.3g}; "
-        "lower --learning-rate, or scale the data (--scale minmax or standard)"
-    )
+def _first_step(stage: Stage, config: TrainingConfig, number: int) -> int:
+    """Steps are counted from 0 through all epochs, which are counted from 1."""
+    return (number - 1) * math.ceil(stage.rows / config.batch_size)
+
+
+def _rate(stage: Stage, config: TrainingConfig, member: Member, step: int) -> float:
+    return scheduled(config.schedule, member.learning_rate, step, _first_step(stage, config, stage.max_epochs + 1))
+
+
+def _epoch(stage: Stage, config: TrainingConfig, member: Member, number: int, loss: float, seconds: float) -> Epoch:
+    steps = (_first_step(stage, config, number), _first_step(stage, config, number + 1) - 1)
+    first, last = (_rate(stage, config, member, step) for step in steps)
+    return Epoch(stage.name, stage.title, number, stage.rows, loss, (first, last), seconds)

@@ -1,0 +1,152 @@
+"""One layer of a stack, or the same layer of several stacks together: an autoencoder trained on the codes below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from stackae.autoencoders.dense import Autoencoder
+from stackae.config import LayerConfig, PretrainConfig, SparsityConfig
+from stackae.corruption import Corruption
+from stackae.data.minibatches import in_order
+from stackae.data.rows import Rows
+from stackae.engine import choose_step
+from stackae.errors import DivergedError
+from stackae.losses import LOSSES
+from stackae.penalties import KlSparsity, L1Sparsity
+from stackae.stack import ROWS_AT_ONCE, in_batches
+from stackae.training.fused import fused_population, reconstruction
+from stackae.training.history import EpochRecord, Listener
+from stackae.training.loop import Stage, fit, settled_epochs
+from stackae.training.members import Member, Validation
+from stackae.training.optimizers import make_optimizer
+from stackae.training.step import EagerStep, OneByOne, PopulationStep, ReconstructionObjective
+
+FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
+
+
+class TrainedLayer(NamedTuple):
+    """One trained autoencoder of the stack; ``number`` counts from 1 at the bottom."""
+
+    number: int
+    autoencoder: Autoencoder
+    history: list[EpochRecord]
+
+
+class Reads(NamedTuple):
+    """The rows (n, n_in) that a layer learns, those that choose its best epoch, and the range of the former."""
+
+    x: Rows
+    held_out: Rows | None
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, x: Rows, held_out: Rows | None) -> Reads:
+        return cls(x, held_out, float(x.min()), float(x.max()))
+
+    def through(self, autoencoder: Autoencoder) -> Reads:
+        """Their codes: what the layer above reads."""
+        held_out = in_batches(autoencoder.encode, self.held_out) if self.held_out is not None else None
+        return Reads.of(in_batches(autoencoder.encode, self.x), held_out)
+
+
+class Learner(NamedTuple):
+    """A layer about to be trained, the one of configuration ``place``."""
+
+    place: int
+    config: PretrainConfig
+    number: int
+    reads: Reads
+    autoencoder: Autoencoder
+
+    @classmethod
+    def new(cls, place: int, config: PretrainConfig, number: int, reads: Reads) -> Learner:
+        layer = config.layers[number - 1]
+        autoencoder = Autoencoder(
+            config.layer_sizes[number - 1],
+            layer.n_hidden,
+            activation=layer.activation,
+            output_activation=layer.output_activation,
+            tied=layer.tied,
+            seed=config.seed,
+            layer=number,
+            engine=config.engine,
+        )
+        return cls(place, config, number, reads, autoencoder.to(reads.x.device))
+
+    @property
+    def layer(self) -> LayerConfig:
+        return self.config.layers[self.number - 1]
+
+    @property
+    def objective(self) -> ReconstructionObjective:
+        noise = self.layer.corruption
+        return ReconstructionObjective(
+            autoencoder=self.autoencoder,
+            x=self.reads.x,
+            loss=self.layer.loss,
+            corruption=Corruption(noise.kind, noise.level, self.reads.low, self.reads.high),
+            sparsity=_penalty(self.layer.sparsity),
+            seed=self.config.seed,
+            layer=self.number,
+        )
+
+    def validate(self) -> Validation | None:
+        held_out = self.reads.held_out
+        return None if held_out is None else reconstruction_loss(self.autoencoder, held_out, self.layer.loss)
+
+
+def train_layer(learners: Sequence[Learner], listener: Listener) -> dict[int, TrainedLayer | DivergedError]:
+    """What becomes of each, by its place."""
+    first = learners[0]
+    config, rows, n, m = first.config, len(first.reads.x), first.autoencoder.n_visible, first.autoencoder.n_hidden
+    stage = Stage(
+        name=f"layer{first.number}",
+        title=f"layer {first.number}/{len(config.layers)} {n}-{m}-{n}",
+        number=first.number,
+        rows=rows,
+        members=[
+            Member(each.autoencoder, each.config.seed, each.layer.learning_rate, each.validate, each.place)
+            for each in learners
+        ],
+        step=_step(learners),
+        max_epochs=settled_epochs(first.layer.max_epochs, rows, config.batch_size, FEWEST_STEPS),
+    )
+    return {
+        each.place: outcome
+        if isinstance(outcome, DivergedError)
+        else TrainedLayer(each.number, each.autoencoder, outcome)
+        for each, outcome in zip(learners, fit(stage, config, listener), strict=True)
+    }
+
+
+def _step(learners: Sequence[Learner]) -> PopulationStep:
+    config, device = learners[0].config, learners[0].reads.x.device
+    if choose_step(config.engine, device, config.precision).fused:
+        trainings = [reconstruction(each.objective, each.config, each.layer.weight_decay) for each in learners]
+        return fused_population(trainings, config.precision)
+    optimizers = [
+        make_optimizer(each.autoencoder, each.config, each.layer.learning_rate, each.layer.weight_decay)
+        for each in learners
+    ]
+    objectives = [each.objective for each in learners]
+    return OneByOne([EagerStep(*pair) for pair in zip(objectives, optimizers, strict=True)])
+
+
+def _penalty(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
+    if sparsity.kind == "none":
+        return None
+    return KlSparsity(sparsity.target, sparsity.weight) if sparsity.kind == "kl" else L1Sparsity(sparsity.weight)
+
+
+@torch.no_grad()
+def reconstruction_loss(autoencoder: Autoencoder, x: Rows, loss: str) -> Validation:
+    """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
+    total = 0.0
+    for part in in_order(len(x), ROWS_AT_ONCE):
+        rows = x[part]
+        total += LOSSES[loss](autoencoder, autoencoder.encode(rows), rows).item() * len(rows)
+    return Validation(total / len(x))

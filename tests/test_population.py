@@ -1,0 +1,327 @@
+"""Networks that train together: each as if it were alone, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from stackae.config import PretrainConfig
+from stackae.data import epoch_order
+from stackae.data.minibatches import epoch_orders
+from stackae.data.rows import ByteRows
+from stackae.data.scaling import Scaling
+from stackae.errors import ConfigError, DivergedError
+from stackae.ops import products
+from stackae.pretrain import PretrainResult, population_layers, pretrain_population, pretrain_stack, settle
+from stackae.random import Purpose, uniform
+from stackae.training.history import EpochRecord, Silent
+from stackae.training.loop import Pace
+
+ROWS, HELD_OUT = (uniform((n, 20), seed=n, purpose=Purpose.SPLIT) for n in (150, 40))
+
+
+def config(layers: str = "20,12,6", **options: Any) -> PretrainConfig:
+    given = {"max_epochs": 5, "batch_size": 32, "device": "cpu", "activation": "tanh", "sparsity": "kl:0.1:0.1"}
+    return PretrainConfig.from_options(layers, **given | options)
+
+
+NUMBERS = ({"learning_rate": 0.03}, {"seed": 4, "corruption": "masking:0.5,masking:0.1"}, {"weight_decay": 0.01})
+UNLIKE = [config(), *(config(**numbers) for numbers in NUMBERS), config(sparsity="kl:0.3:0.5", seed=1)]
+
+
+def together(configs: list[PretrainConfig], x: Any = ROWS, **named: Any) -> list[PretrainResult]:
+    results = pretrain_population(x, configs, validation=HELD_OUT, **named)
+    assert not any(isinstance(result, DivergedError) for result in results)
+    return results
+
+
+def assert_same(one: PretrainResult, other: PretrainResult) -> None:
+    """Weights and all that was recorded but time; a training loss is summed call by call, in float64."""
+    assert all(torch.equal(a, b) for a, b in zip(one.stack.parameters(), other.stack.parameters(), strict=True))
+    assert one.config == other.config
+    for a, b in zip(one.history, other.history, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-12)
+        for name in ("stage", "epoch", "validation_loss", "validation_error", "learning_rate", "best"):
+            assert getattr(a, name) == getattr(b, name)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Any:
+    if request.param > 1 and products() == "ATen":
+        pytest.skip("ATen's products depend on the number of threads")
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("engine", ["fused", "eager"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_each_is_trained_to_the_bits_that_it_gets_alone(threads, engine, optimizer):
+    configs = [one.model_copy(update={"engine": engine, "optimizer": optimizer}) for one in UNLIKE]
+    for one, result in zip(configs, together(configs), strict=True):
+        assert_same(result, pretrain_stack(ROWS, one, validation=HELD_OUT))
+
+
+def test_bytes_and_l1_codes_train_together(threads):
+    raw = (ROWS * 255).to(torch.uint8)
+    rows = ByteRows(raw, Scaling.fit("unit", raw))
+    configs = [config(seed=seed, sparsity=f"l1:{weight}") for seed, weight in enumerate(("0.1", "0.01", "0"))]
+    for one, result in zip(configs, together(configs, rows), strict=True):
+        assert_same(result, pretrain_stack(rows, one, validation=HELD_OUT))
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads(threads):
+    torch.set_num_threads(1)
+    alone = together(UNLIKE)
+    torch.set_num_threads(threads)
+    for one, other in zip(alone, together(UNLIKE), strict=True):
+        assert_same(one, other)
+
+
+def test_different_seeds_give_different_networks():
+    results = together([config(seed=seed) for seed in range(3)])
+    for one, other in itertools.combinations(results, 2):
+        assert not torch.equal(one.stack.autoencoders[1].encoder.weight, other.stack.autoencoders[1].encoder.weight)
+
+
+def test_the_second_layer_learns_the_codes_of_its_own_first_layer():
+    options = {"max_epochs": 40, "learning_rate": 0.01, "corruption": "none", "sparsity": "none"}
+    results = together([config(seed=seed, **options) for seed in range(2)])
+    for i, j in ((0, 1), (1, 0)):
+        codes = [result.stack.encode(ROWS, 1).detach() for result in (results[i], results[j])]
+        own, others = ((results[i].stack.autoencoders[1].reconstruct(h) - h).square().sum() for h in codes)
+        assert own < others
+
+
+# ---- patience and divergence
+
+PATIENT = {"max_epochs": 200, "schedule": "constant", "patience": 3, "corruption": "none"}
+
+
+def test_each_stops_when_its_own_patience_is_at_an_end():
+    configs = [config("20,12", learning_rate=rate, **PATIENT) for rate in (0.5, 0.001, 0.2)]
+    results = together(configs)
+    for one, result in zip(configs, results, strict=True):
+        assert_same(result, pretrain_stack(ROWS, one, validation=HELD_OUT))
+    assert len({len(result.history) for result in results}) > 1
+
+
+def test_one_that_is_exhausted_costs_nothing(monkeypatch):
+    handed: list[list[int]] = []
+
+    class Watched:
+        def __init__(self, step: Any) -> None:
+            self.step = step
+
+        def advance(self, batches: Any, batch_size: int, step: int) -> list[float]:
+            handed.append([len(each.rows) for each in batches])
+            return self.step.advance(batches, batch_size, step)
+
+    from stackae.training import layer
+
+    made = layer.fused_population
+    monkeypatch.setattr(layer, "fused_population", lambda *given: Watched(made(*given)))
+    results = together([config("20,12", learning_rate=rate, **PATIENT) for rate in (0.5, 0.001)])
+    for place, result in enumerate(results):
+        assert sum(rows[place] for rows in handed) == len(result.history) * len(ROWS)
+
+
+LINEAR = {"activation": "linear", "output_activation": "linear", "optimizer": "sgd", "schedule": "constant"}
+
+
+@pytest.mark.parametrize("engine", ["fused", "eager"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_that_diverges_leaves_the_others_to_their_end(engine, place):
+    configs = [config(seed=seed, engine=engine, sparsity="none", learning_rate=1e-3, **LINEAR) for seed in range(3)]
+    hopeless = configs[place].layers[0].model_copy(update={"learning_rate": 1e30})
+    configs[place] = configs[place].model_copy(update={"layers": (hopeless, configs[place].layers[1])})
+    results = pretrain_population(ROWS, configs, validation=HELD_OUT)
+    for one, result in zip(configs, results, strict=True):
+        if one is configs[place]:
+            with pytest.raises(DivergedError) as alone:
+                pretrain_stack(ROWS, one, validation=HELD_OUT)
+            assert isinstance(result, DivergedError) and str(result) == str(alone.value)
+            assert "layer 1/2 20-12-20: expected a finite loss" in str(result) and "1e+30" in str(result)
+        else:
+            assert_same(result, pretrain_stack(ROWS, one, validation=HELD_OUT))
+
+
+def test_layers_come_with_what_became_of_each_and_end_when_none_is_left():
+    rates = [(1e-3, 1e30), (1e-3, 1e-3), (1e30, 1e-3)]
+    configs = [config(sparsity="none", learning_rate=",".join(map(str, pair)), **LINEAR) for pair in rates]
+    floors = list(population_layers(ROWS, [settled(one) for one in configs]))
+    diverged = [[isinstance(outcome, DivergedError) for outcome in floor] for floor in floors]
+    assert diverged == [[False, False, True], [True, False, True]]
+    assert floors[0][2] is floors[1][2] and "layer 2/2 12-6-12" in str(floors[1][0])
+    hopeless = settled(config(sparsity="none", learning_rate=1e30, **LINEAR))
+    (only,) = population_layers(ROWS, [hopeless, hopeless])
+    assert all(isinstance(outcome, DivergedError) for outcome in only)
+
+
+def settled(one: PretrainConfig) -> PretrainConfig:
+    return settle(one, ROWS)
+
+
+# ---- who may train together
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": "20,12,7"}, "layers: expected 20,12,6 as in the first one, got 20,12,7"),
+        ({"layers": "20,12"}, "layers: expected 20,12,6 as in the first one, got 20,12;"),
+        ({"batch_size": 16}, "batch_size: expected 32 as in the first one, got 16"),
+        ({"optimizer": "sgd"}, "optimizer: expected adam as in the first one, got sgd"),
+        ({"engine": "eager"}, "engine: expected auto as in the first one, got eager"),
+        ({"patience": 2}, "patience: expected 0 as in the first one, got 2"),
+        ({"activation": "tanh,sigmoid"}, "layer 2: activation: expected tanh as in the first one, got sigmoid"),
+        ({"output_activation": "tanh"}, "layer 1: output_activation: expected sigmoid as in the first one, got tanh"),
+        ({"tied": "true,false"}, "layer 2: tied: expected True as in the first one, got False"),
+        ({"corruption": "gaussian:0.3"}, "layer 1: corruption: expected masking as in the first one, got gaussian"),
+        ({"sparsity": "kl:0.1:0.1,none"}, "layer 2: sparsity: expected kl as in the first one, got none"),
+        ({"sparsity": "kl:0.1:0"}, "layer 1: sparsity: expected kl as in the first one, got kl of weight 0"),
+        ({"max_epochs": "5,6"}, "layer 2: max_epochs: expected 5 as in the first one, got 6"),
+    ],
+)
+def test_the_first_setting_that_differs_is_named(options, message):
+    with pytest.raises(ConfigError) as raised:
+        pretrain_population(ROWS, [config(), config(seed=1), config(**options)])
+    assert str(raised.value).startswith(f"configuration 3: {message}") and "; train it apart: " in str(raised.value)
+
+
+def test_no_configuration_is_refused():
+    with pytest.raises(ConfigError, match="configs: expected at least one configuration, got none"):
+        pretrain_population(ROWS, [])
+
+
+# ---- what does not change a bit
+
+
+@pytest.mark.parametrize("reported_every", [0.0, 1e9])
+def test_how_many_batches_a_call_takes_does_not_matter(monkeypatch, reported_every):
+    usual = together(UNLIKE)
+    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", reported_every)
+    for one, other in zip(usual, together(UNLIKE), strict=True):
+        assert_same(one, other)
+
+
+def test_a_call_soon_takes_a_whole_epoch_and_goes_on_to_in_the_next(monkeypatch):
+    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", 1e9)
+    calls: list[int] = []
+
+    class Counting(Silent):
+        def batch(self, rows: int, loss: float) -> None:
+            calls.append(rows)
+
+    together([config("20,12", batch_size=10, max_epochs=6)], listener=Counting())
+    assert calls == [10, 20, 40, 80] + [150] * 5
+
+
+@given(times=st.lists(st.sampled_from([0.0, 0.07, 1.0]), max_size=40))
+def test_a_pace_is_at_least_one_batch_and_grows_by_full_calls_alone(times):
+    pace = Pace()
+    for seconds in times:
+        before = pace.batches
+        pace.learn(before, seconds)
+        assert pace.batches == {0.0: before * 2, 0.07: before, 1.0: max(1, before // 2)}[seconds]
+    grown = pace.batches
+    pace.learn(grown - 1, 0.0)
+    assert pace.batches == grown
+
+
+# ---- orders of rows, computed ahead
+
+
+def test_orders_are_those_of_each_seed_and_epoch_and_leave_no_thread():
+    before = threading.active_count()
+    found = list(epoch_orders(50, lambda: {3, 7}, layer=2, epochs=4))
+    assert threading.active_count() == before and len(found) == 4
+    for epoch, orders in enumerate(found, start=1):
+        assert orders.keys() == {3, 7}
+        assert all(torch.equal(order, epoch_order(50, seed=s, layer=2, epoch=epoch)) for s, order in orders.items())
+
+
+def test_orders_that_are_given_up_leave_no_thread():
+    before = threading.active_count()
+    orders = epoch_orders(50, lambda: {0}, layer=1, epochs=100)
+    next(orders)
+    assert threading.active_count() == before + 1
+    orders.close()
+    assert threading.active_count() == before
+
+
+def test_an_order_that_cannot_be_made_is_an_error_of_its_epoch(monkeypatch):
+    def made(count: int, *, seed: int, layer: int, epoch: int) -> Tensor:
+        if epoch == 3:
+            raise MemoryError("no room")
+        return torch.arange(count)
+
+    monkeypatch.setattr("stackae.data.minibatches.epoch_order", made)
+    before, seen = threading.active_count(), []
+    with pytest.raises(MemoryError, match="no room"):
+        seen.extend(epoch_orders(5, lambda: {0}, layer=1, epochs=9))
+    assert threading.active_count() == before
+    with pytest.raises(MemoryError, match="no room"):
+        pretrain_stack(ROWS, config())
+    assert threading.active_count() == before
+
+
+def test_an_error_in_training_leaves_no_thread():
+    class Failing(Silent):
+        def batch(self, rows: int, loss: float) -> None:
+            raise LookupError("the shelf is empty")
+
+    before = threading.active_count()
+    with pytest.raises(LookupError):
+        pretrain_stack(ROWS, config(), listener=Failing())
+    assert threading.active_count() == before
+
+
+# ---- who is told
+
+
+class Kept(Silent):
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int, int, int]] = []
+        self.rows = 0
+        self.records: list[Mapping[int, EpochRecord]] = []
+
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
+        self.stages.append((title, members, rows, epochs))
+
+    def batch(self, rows: int, loss: float) -> None:
+        assert math.isfinite(loss)
+        self.rows += rows
+
+    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
+        self.records.append(records)
+
+
+def test_a_listener_is_told_of_each_network_by_its_place():
+    kept = Kept()
+    results = together(UNLIKE, listener=kept)
+    assert kept.stages == [("layer 1/2 20-12-20", 5, 150, 5), ("layer 2/2 12-6-12", 5, 150, 5)]
+    assert kept.rows == 2 * 5 * 150 and len(kept.records) == 2 * 5
+    for place, result in enumerate(results):
+        assert [records[place] for records in kept.records] == result.history
+
+
+def test_places_stay_when_one_has_diverged():
+    kept = Kept()
+    rates = ["1e30", "0.001", "0.001"]
+    configs = [config(sparsity="none", seed=i, learning_rate=rate, **LINEAR) for i, rate in enumerate(rates)]
+    kept.batch = lambda rows, loss: None  # type: ignore[method-assign]
+    results = pretrain_population(ROWS, configs, listener=kept)
+    assert [members for _, members, _, _ in kept.stages] == [3, 2]
+    assert all(records.keys() == {1, 2} for records in kept.records)
+    assert [records[2] for records in kept.records] == results[2].history
