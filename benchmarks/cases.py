@@ -52,3 +52,42 @@ STEPS_MEASURED = (
     StepCase("1024x784-1000", 1024, 784, 1000),
     StepCase("256x4096-4096", 256, 4096, 4096),
 )
+
+PRECISIONS = ("tf32", "bf16", "fp32")
+"""On CUDA, where every case is measured in each of them."""
+
+
+class PrecisionCase(NamedTuple):
+    """A step in a precision of its products."""
+
+    case: StepCase
+    precision: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.case.name}, {self.precision}"
+
+
+WIDEST = STEPS_MEASURED[-1]
+TARGETED = (PrecisionCase(REFERENCE, "tf32"), PrecisionCase(WIDEST, "bf16"))
+"""Those with a target on CUDA."""
+FIRST = (*TARGETED, *(PrecisionCase(REFERENCE, precision) for precision in PRECISIONS[1:]))
+LATER = tuple(
+    PrecisionCase(case, precision)
+    for case in STEPS_MEASURED
+    for precision in PRECISIONS
+    if not case.bfloat16 and (case, precision) not in FIRST
+)
+LADDER = tuple(
+    PrecisionCase(StepCase(f"{batch}x{width}-{width}", batch, width, width), precision)
+    for precision in ("tf32", "bf16")
+    for batch in (256, 1024)
+    for width in (64, 128, 256, 512, 1024, 2048, 4096)
+)
+"""Square layers: at which width the library's products overtake the step's own."""
+POPULATIONS = (1, 8, 64)
+POPULATED = (StepCase("64x784-64", 64, 784, 64), REFERENCE)
+FLOOR = "cuBLAS"
+PRODUCTS = {"the step's own tiles": "tiles", "the library's products": "library"}
+"""What the steps of the ladder are called, and what STACKAE_CUDA_PRODUCTS is for them."""
+COMPILED = {f"torch.compile, {mode}": mode for mode in ("default", "reduce-overhead", "max-autotune")}

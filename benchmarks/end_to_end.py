@@ -1,140 +1,159 @@
 """The whole command `stackae pretrain` on MNIST against plain PyTorch scripts that train the same stack.
 
     python -m benchmarks.end_to_end --data-root DIR
-        [--epochs N] [--layers N,M,K] [--batch-size N] [--rounds N] [--threads N] [--workers N] [--device cuda]
-        [--json FILE]
+        [--epochs N] [--layers N,M,K] [--batch-size N] [--rounds N] [--threads N] [--workers N] [--json FILE]
+        [--device cuda] [--precision tf32] [--usual-epochs N]
 
 Every contender is a process, timed from its start to its exit: imports, reading the files, training, a validation pass
-an epoch, saving. Rows, split, batch size, epochs, model (untied, sigmoid), loss, masking noise, Adam and its schedule
-are the same on all sides. So, to within 2 %, must be every layer's last validation loss, or the exit code is 1: its
-mean over the rounds, each of which has its own seed (from seed to seed it varies by about 1 %).
+an epoch, saving. Beside that stand the seconds of its training passes alone. Rows, split, batch size, epochs, model
+(untied, sigmoid), loss, masking noise, Adam and its schedule are the same on all sides. So, to within 2 %, must be
+every layer's last validation loss, or the exit code is 1: its mean over the rounds, each of which has its own seed
+(from seed to seed it varies by about 1 %). Where there is no MNIST, the embedded digits are repeated to its size.
 
-usual script: benchmarks/usual_script.py as notebooks write it; in memory: the same file with --in-memory, written with
-care. Contenders take turns, in an order that is flipped from round to round; stackae runs twice a round, so that the
-ratio to itself shows what is noise. ratio: time of the other / time of stackae in the same round, median and extremes.
+usual script: benchmarks/usual_script.py as notebooks write it, with --device cuda both on the CPU and on the GPU; in
+memory: the same file with --in-memory, written with care. With --usual-epochs the usual script runs fewer epochs, the
+time of which is scaled to --epochs, and its losses are not compared. --precision is that of stackae alone; the scripts
+are in float32. Contenders take turns, in an order that is flipped from round to round; stackae runs twice a round, so
+that the ratio to itself shows what is noise. ratio: time of the other / time of stackae in the same round, median and
+extremes.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.end_to_end_data import held_out_rows, prepare
+from benchmarks.machine import machine, write
 from benchmarks.timing import AGAIN
-from stackae.config import DataConfig
-from stackae.data.idx import load_idx_folder
-from stackae.data.loading import SPLIT_SEED, VALIDATION
-from stackae.data.split import hold_out
 
 OURS, USUAL, CAREFUL = "stackae", "usual script", "in memory"
 MASKING, LEARNING_RATE = 0.3, 1e-3
 TOLERANCE = 0.02
 SCRIPT = Path(__file__).with_name("usual_script.py")
-FILES = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+COMMAND = "from stackae.cli.main import main; main()"  # also where the package is on the path and not installed
 
 
 class Outcome(NamedTuple):
-    """One run: its seconds, and the losses of each layer after its last epoch."""
+    """One run: its seconds, those of its training passes, and the losses of each layer after its last epoch."""
 
     seconds: float
+    training_seconds: float
     losses: list[float]
     validation_losses: list[float]
 
 
-def unpack(data_root: Path, folder: Path) -> None:
-    """Puts the files of DATA_ROOT/MNIST/raw where all sides read them, unzipped, as torchvision wants them."""
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name in FILES:
-        plain = data_root / "MNIST" / "raw" / name
-        zipped = plain.with_name(name + ".gz")
-        if plain.exists():
-            (raw / name).symlink_to(plain.resolve())
-        elif zipped.exists():
-            with gzip.open(zipped) as packed, (raw / name).open("wb") as file:
-                shutil.copyfileobj(packed, file)
-        else:
-            sys.exit(f"{plain}: expected this file, plain or .gz, got no such file; name its folder by --data-root")
+class Contender(NamedTuple):
+    """How to start a run in a folder with a seed, and how many epochs it trains where these are not all."""
 
-
-def held_out_rows(data_root: Path) -> list[int]:
-    """The validation rows that stackae chooses."""
-    labels = load_idx_folder("mnist", data_root).y
-    assert labels is not None
-    fraction = DataConfig().validation_fraction
-    _, held = hold_out(labels, len(labels), fraction, SPLIT_SEED, VALIDATION)
-    return [int(row) for row in held]
+    command: Callable[[Path, int], list[str]]
+    epochs: int | None = None
 
 
 def stackae_command(asked: argparse.Namespace, data_root: Path, run: Path, seed: int) -> list[str]:
     return [
-        str(Path(sys.executable).with_name("stackae")),
+        *(sys.executable, "-c", COMMAND),
         *("pretrain", "--layers", asked.layers, "--data", "mnist", "--data-root", str(data_root), "--run", str(run)),
         *("--epochs", str(asked.epochs), "--batch-size", str(asked.batch_size), "--device", str(asked.device)),
         *("--corruption", f"masking:{MASKING}", "--untied", "--optimizer", "adam", "--schedule", "cosine"),
         *("--learning-rate", str(LEARNING_RATE), "--weight-decay", "0", "--seed", str(seed)),
+        *("--precision", asked.precision),
     ]
 
 
-def script_command(asked: argparse.Namespace, data_root: Path, run: Path, seed: int, *options: str) -> list[str]:
-    run.mkdir()
-    return [
-        *(sys.executable, str(SCRIPT), "--data-root", str(data_root), "--held-out", str(data_root / "held-out")),
-        *("--metrics", str(run / "metrics.jsonl"), "--layers", asked.layers, "--epochs", str(asked.epochs)),
-        *("--batch-size", str(asked.batch_size), "--learning-rate", str(LEARNING_RATE), "--masking", str(MASKING)),
-        *("--workers", str(asked.workers), "--device", str(asked.device), "--seed", str(seed), *options),
-    ]
+def script(
+    asked: argparse.Namespace, data_root: Path, device: str, *options: str, epochs: int | None = None
+) -> Contender:
+    def command(run: Path, seed: int) -> list[str]:
+        run.mkdir()
+        return [
+            *(sys.executable, str(SCRIPT), "--data-root", str(data_root), "--held-out", str(data_root / "held-out")),
+            *("--metrics", str(run / "metrics.jsonl"), "--layers", asked.layers),
+            *("--epochs", str(epochs or asked.epochs), "--batch-size", str(asked.batch_size)),
+            *("--learning-rate", str(LEARNING_RATE), "--masking", str(MASKING), "--workers", str(asked.workers)),
+            *("--device", device, "--seed", str(seed), *options),
+        ]
+
+    return Contender(command, epochs)
 
 
-def timed(command: list[str], run: Path, threads: int) -> Outcome:
-    """Runs the command, which leaves metrics.jsonl in the folder ``run``."""
+def contenders(asked: argparse.Namespace, data_root: Path) -> dict[str, Contender]:
+    """stackae, the usual script on every device at hand, the careful one on that of stackae, and stackae again."""
+    ours = Contender(lambda run, seed: stackae_command(asked, data_root, run, seed))
+    device = str(asked.device)
+    usual = {f"{USUAL}, {each}": each for each in ("cpu", device)} if device != "cpu" else {USUAL: device}
+    return {
+        OURS: ours,
+        **{name: script(asked, data_root, each, epochs=asked.usual_epochs) for name, each in usual.items()},
+        CAREFUL: script(asked, data_root, device, "--in-memory"),
+        OURS + AGAIN: ours,
+    }
+
+
+def timed(command: list[str], run: Path, threads: int, scale: float) -> Outcome:
+    """Runs the command, which leaves metrics.jsonl in the folder ``run``; its epochs count ``scale`` times.
+
+    Raises:
+        RuntimeError: it failed.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     started = time.perf_counter()
     done = subprocess.run(command, cwd=run.parent, env=environment, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: expected exit code 0, got {done.returncode}\n{done.stderr}")
-    last: dict[str, dict[str, Any]] = {}
-    for line in (run / "metrics.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        last[record["stage"]] = record
+        print(f"{' '.join(command)}\n{done.stderr}", file=sys.stderr)
+        last_line = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+        raise RuntimeError(f"expected exit code 0, got {done.returncode}: {last_line}")
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    last: dict[str, dict[str, Any]] = {record["stage"]: record for record in records}
+    training = sum(record["seconds"] for record in records)
+    epochs = training + sum(record.get("validation_seconds", 0.0) for record in records)
     return Outcome(
-        seconds,
+        seconds + (scale - 1) * epochs,
+        scale * training,
         [record["loss"] for record in last.values()],
         [record["validation_loss"] for record in last.values()],
     )
 
 
-def measure(asked: argparse.Namespace, folder: Path) -> dict[str, list[Outcome]]:
-    """One outcome a contender and round."""
-    unpack(asked.data_root, folder)
-    (folder / "held-out").write_text("\n".join(map(str, held_out_rows(folder))))
-    commands: dict[str, Callable[[Path, int], list[str]]] = {
-        OURS: lambda run, seed: stackae_command(asked, folder, run, seed),
-        USUAL: lambda run, seed: script_command(asked, folder, run, seed),
-        CAREFUL: lambda run, seed: script_command(asked, folder, run, seed, "--in-memory"),
-    }
-    commands[OURS + AGAIN] = commands[OURS]
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in commands}
+class Measured(NamedTuple):
+    """One outcome a contender and round; and what those failed with that failed, which then are left out."""
+
+    outcomes: dict[str, list[Outcome]]
+    failed: dict[str, str]
+
+
+def measure(asked: argparse.Namespace, folder: Path) -> Iterator[Measured]:
+    """What is known after each run."""
+    outcomes: dict[str, list[Outcome]] = {}
+    failed: dict[str, str] = {}
     for number in range(asked.rounds):
-        for name in list(commands)[:: 1 if number % 2 == 0 else -1]:
+        for name, contender in list(contenders(asked, folder).items())[:: 1 if number % 2 == 0 else -1]:
+            if name in failed:
+                continue
             run = folder / f"{number} {name}"
-            outcomes[name].append(timed(commands[name](run, number), run, asked.threads))
-            print(f"round {number + 1}  {name:16} {outcomes[name][-1].seconds:8.2f} s", flush=True)
-    return outcomes
+            scale = asked.epochs / (contender.epochs or asked.epochs)
+            try:
+                outcome = timed(contender.command(run, number), run, asked.threads, scale)
+            except RuntimeError as error:
+                failed[name] = str(error)
+                outcomes.pop(name, None)
+                print(f"round {number + 1}  {name:18} failed: {error}", flush=True)
+            else:
+                outcomes.setdefault(name, []).append(outcome)
+                print(f"round {number + 1}  {name:18} {outcome.seconds:8.2f} s", flush=True)
+            yield Measured(outcomes, failed)
 
 
 def means(rounds: list[list[float]]) -> list[float]:
@@ -142,17 +161,23 @@ def means(rounds: list[list[float]]) -> list[float]:
     return [statistics.mean(losses) for losses in zip(*rounds, strict=True)]
 
 
-def summary(outcomes: dict[str, list[Outcome]]) -> list[dict[str, Any]]:
+def summary(outcomes: dict[str, list[Outcome]], scaled: set[str]) -> list[dict[str, Any]]:
+    """A row a contender; ratios where stackae ran."""
     rows = []
     for name, runs in outcomes.items():
-        ratios = [other.seconds / ours.seconds for other, ours in zip(runs, outcomes[OURS], strict=True)]
+        pairs = list(zip(runs, outcomes.get(OURS, []), strict=False))
+        ratios = [other.seconds / ours.seconds for other, ours in pairs]
+        trainings = [other.training_seconds / ours.training_seconds for other, ours in pairs]
         rows.append(
             {
                 "name": name,
                 "seconds": statistics.median(run.seconds for run in runs),
-                "ratio": statistics.median(ratios),
-                "smallest_ratio": min(ratios),
-                "largest_ratio": max(ratios),
+                "ratio": statistics.median(ratios) if ratios else None,
+                "smallest_ratio": min(ratios, default=None),
+                "largest_ratio": max(ratios, default=None),
+                "training_seconds": statistics.median(run.training_seconds for run in runs),
+                "training_ratio": statistics.median(trainings) if trainings else None,
+                "scaled": name in scaled,
                 "losses": means([run.losses for run in runs]),
                 "validation_losses": means([run.validation_losses for run in runs]),
             }
@@ -163,53 +188,72 @@ def summary(outcomes: dict[str, list[Outcome]]) -> list[dict[str, Any]]:
 def show(rows: list[dict[str, Any]]) -> None:
     layers = range(1, len(rows[0]["losses"]) + 1)
     titles = "".join(f" | layer {layer}: loss, validation" for layer in layers)
-    print(f"{'':16} | {'seconds':>8} | ratio                 {titles}")
+    print(f"{'':18} | {'seconds':>8} | ratio                  | training, ratio   {titles}")
     for row in rows:
         losses = "".join(
             f" | {loss:13.4f}, {held:10.4f}" for loss, held in zip(row["losses"], row["validation_losses"], strict=True)
         )
-        spread = f"[{row['smallest_ratio']:5.2f}, {row['largest_ratio']:5.2f}]"
-        print(f"{row['name']:16} | {row['seconds']:8.2f} | {row['ratio']:6.2f} {spread}{losses}")
+        ratio, training = f"{'-':>22}", f"{'-':>8}"
+        if row["ratio"] is not None:
+            ratio = f"{row['ratio']:6.2f} [{row['smallest_ratio']:5.2f}, {row['largest_ratio']:5.2f}]"
+            training = f"{row['training_ratio']:8.2f}"
+        own = f"{row['training_seconds']:8.2f} {training}{' (scaled)' * row['scaled']}"
+        print(f"{row['name']:18} | {row['seconds']:8.2f} | {ratio} | {own}{losses}")
 
 
 def disagreements(rows: list[dict[str, Any]]) -> list[str]:
     """A sentence for every layer that a script did not bring to the validation loss of stackae."""
+    own = next((row["validation_losses"] for row in rows if row["name"] == OURS), None)
+    if own is None:
+        return []
     return [
         f"layer {layer}: expected validation losses within {TOLERANCE:.0%}, "
-        f"got {own:.4f} by {OURS} and {theirs:.4f} by {row['name']}"
+        f"got {ours:.4f} by {OURS} and {theirs:.4f} by {row['name']}"
         for row in rows
-        for layer, (own, theirs) in enumerate(
-            zip(rows[0]["validation_losses"], row["validation_losses"], strict=True), start=1
-        )
-        if not abs(theirs - own) <= TOLERANCE * own
+        if not row["scaled"]
+        for layer, (ours, theirs) in enumerate(zip(own, row["validation_losses"], strict=True), start=1)
+        if not abs(theirs - ours) <= TOLERANCE * ours
     ]
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--usual-epochs", type=int, help="of the usual script; as many as --epochs where not given")
     parser.add_argument("--layers", default="784,300,150")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--workers", type=int, default=0, help="of the usual script's DataLoader")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--precision", default="fp32", help="of stackae's products")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = arguments()
     torch.set_num_threads(asked.threads)
-    names = ("layers", "epochs", "batch_size", "rounds", "threads", "workers")
-    about = {**machine(asked.device), **{name: getattr(asked, name) for name in names}}
+    names = ("layers", "epochs", "usual_epochs", "batch_size", "rounds", "threads", "workers")
+    about = {**machine(asked.device), **{name: getattr(asked, name) for name in names}, "precision": asked.precision}
     print({name: value for name, value in about.items() if name != "build"})
-    with tempfile.TemporaryDirectory() as folder:
-        outcomes = measure(asked, Path(folder))
-    rows = summary(outcomes)
-    show(rows)
-    if asked.json:
-        runs = {name: [run._asdict() for run in runs] for name, runs in outcomes.items()}
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps({"machine": about, "rows": rows, "runs": runs}, indent=1) + "\n")
-    if wrong := disagreements(rows):
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        about["data"] = prepare(asked.data_root, folder)
+        (folder / "held-out").write_text("\n".join(map(str, held_out_rows(folder))))
+        scaled = {name for name, each in contenders(asked, folder).items() if each.epochs not in (None, asked.epochs)}
+        rows: list[dict[str, Any]] = []
+        failed: dict[str, str] = {}
+        for outcomes, failed in measure(asked, folder):
+            rows = summary(outcomes, scaled)
+            if asked.json:
+                runs = {name: [run._asdict() for run in found] for name, found in outcomes.items()}
+                write(asked.json, {"machine": about, "rows": rows, "runs": runs, "failed": failed})
+    print(about["data"])
+    if rows:
+        show(rows)
+    if wrong := [*(f"{name}: {error}" for name, error in failed.items()), *disagreements(rows)]:
         sys.exit("\n".join(wrong))
     print(f"every layer's validation loss agrees within {TOLERANCE:.0%}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from stackae import ops
 
 
 def machine(device: torch.device) -> dict[str, Any]:
+    if device.type == "cuda" and not torch.cuda.is_available():
+        sys.exit(f"--device {device}: expected a GPU, got none that torch {torch.__version__} sees")
     cpu = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
     return {
         "date": datetime.date.today().isoformat(),
@@ -21,6 +25,8 @@ def machine(device: torch.device) -> dict[str, Any]:
         "cpu": cpu,
         "cores": torch.get_num_threads() if device.type == "cpu" else None,
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "driver": _driver() if device.type == "cuda" else None,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
         "python": platform.python_version(),
         "build": ops.build_info(),
         "precision": "float32" if device.type == "cpu" else f"float32, {torch.get_float32_matmul_precision()}",
@@ -28,9 +34,25 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def save(path: Path, about: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-    """What was measured, and on what, as JSON; the folder is made if need be."""
+    """What was measured, and on what."""
+    write(path, {"machine": about, "rows": entries})
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """The document as JSON, whole or not at all, however often it is written; the folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": about, "rows": entries}, indent=1) + "\n")
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(json.dumps(document, indent=1) + "\n")
+    unfinished.replace(path)
+
+
+def _driver() -> str:
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return (done.stdout.split() or ["unknown"])[0] if done.returncode == 0 else "unknown"
 
 
 def _cpuinfo() -> list[str]:

@@ -1,186 +1,102 @@
 """The fused training step against its bare products, eager PyTorch and torch.compile.
 
     python -m benchmarks.step [--json FILE] [--threads N] [--rounds N] [--only TEXT] [--no-compile]
+    python -m benchmarks.step --device cuda [--part cases|population|ladder] [--append] ...
 
-Every contender trains the same network on the same rows, which lie in memory, STEPS batches a call. ratio: its time /
-the fused step's, above 1 where the fused step wins, with the 95 % interval. floor: time of the products alone, by
-whichever of MKL (torch.mm with out=) and oneDNN brgemm (operands already in the layout that it wants) is faster /
-time of the fused step. All in float32, but for rows that say bf16: there fused and floor have bfloat16 products, the
-others stay in float32, and the ratio is one of precision too.
+Every contender trains the same network on the same rows, which lie in memory, on the device. ratio: its time / the
+fused step's, above 1 where the fused step wins, with the 95 % interval. floor: time of the products alone / time of the
+fused step.
+
+On the CPU a call takes four steps. The floor is the faster of MKL (torch.mm with out=) and oneDNN brgemm (operands
+already in the layout that it wants). All is float32, but for rows that say bf16: there fused and floor have bfloat16
+products, the others stay in float32, and the ratio is one of precision too.
+
+On CUDA the fused step takes up to 1,000 steps a call, with one synchronisation; the others run 20 steps at a time, as
+often as fill a sample, which is synchronised at its ends alone. In a row all sides have one precision: tf32 is torch's
+own for them, bf16 is autocast, and the floor has bfloat16 operands. The floor is torch.mm(out=), captured in a graph.
+Compiled: gathering, loss and gradients, beside fused Adam; "in a CUDA graph" is the whole step, Adam too.
+part population: several networks at once, in time per step of one. part ladder: square layers, the step's own products
+against the library's, by STACKAE_CUDA_PRODUCTS.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from benchmarks.cases import STEPS_MEASURED, StepCase
+from benchmarks import step_cpu, step_cuda
+from benchmarks.cases import PRODUCTS
 from benchmarks.machine import machine, save
-from benchmarks.timing import AGAIN, Comparison, compare, noise_cell
-from benchmarks.usual import RHO, kl, noise
-from stackae import ops
-
-RATE, BETA = 1e-3, 0.1
-STEPS = 4  # a call
-OTHERS = ("eager, Adam", "eager, fused Adam", "torch.compile, Adam", "torch.compile, fused Adam")
-
-Network = list[Tensor]  # weight, bias, decoder weight (if untied), decoder bias
+from benchmarks.step_rows import Entry, Planned, show, without_measure
+from benchmarks.timing import sentence
 
 
-def network(case: StepCase) -> Network:
-    generator = torch.Generator().manual_seed(0)
-    scale = (6 / (case.n_visible + case.n_hidden)) ** 0.5
-    weights = [
-        (2 * torch.rand(*shape, generator=generator) - 1) * scale
-        for shape in ((case.n_hidden, case.n_visible), (case.n_visible, case.n_hidden))
-    ]
-    decoder = [] if case.tied else [weights[1]]
-    return [weights[0], torch.zeros(case.n_hidden), *decoder, torch.zeros(case.n_visible)]
+def planned(asked: argparse.Namespace) -> Iterator[Planned]:
+    compiled = not asked.no_compile
+    if asked.device.type == "cuda":
+        found = step_cuda.planned(asked.device, asked.rounds, compiled)
+    else:
+        found = step_cpu.planned(asked.rounds, compiled)
+    for row in found:
+        if asked.part in (None, row.part) and any(text in row.name for text in asked.only):
+            yield row
 
 
-def fused_step(case: StepCase, x: Tensor, order: Tensor) -> Callable[[], object]:
-    weight, bias, *decoder, decoder_bias = network(case)
-    training = ops.Training(
-        layers=[
-            ops.DenseLayer(weight, bias, "sigmoid"),
-            ops.DenseLayer(decoder[0] if decoder else None, decoder_bias, "sigmoid", 0 if case.tied else -1),
-        ],
-        x=x,
-        loss="mse",
-        corruption=(case.corruption, 0.3, 0.0, 1.0),
-        sparsity=(RHO, BETA),
-    )
-    step = ops.train_step(training, "bf16" if case.bfloat16 else "fp32")
-    rates, done = [RATE] * STEPS, iter(range(0, 1 << 60, STEPS))
-    return lambda: step.advance(order, case.batch, next(done), rates)
+def measured(row: Planned) -> Entry:
+    try:
+        return row.measure()
+    except Exception as error:
+        return without_measure(row, sentence(error))
 
 
-def usual_loss(parameters: Sequence[Tensor], x: Tensor, kind: str) -> Tensor:
-    """Denoising, squared error and the KL penalty as they are usually written."""
-    weight, bias, *decoder, decoder_bias = parameters
-    h = torch.sigmoid(F.linear(noise(x, kind), weight, bias))
-    z = torch.sigmoid(F.linear(h, decoder[0] if decoder else weight.t(), decoder_bias))
-    return F.mse_loss(z, x, reduction="sum") / len(x) + BETA * kl(h, RHO)
+def ours_failed(found: Entry) -> bool:
+    """Whether a step of this library is among what failed, or everything is."""
+    return any(name in ("fused", "the row", *PRODUCTS) or "at once" in name for name in found["failed"])
 
 
-def eager_step(
-    case: StepCase, x: Tensor, order: Tensor, *, fused: bool, loss: Callable[..., Tensor]
-) -> Callable[[], object]:
-    parameters = [parameter.requires_grad_() for parameter in network(case)]
-    optimizer = torch.optim.Adam(parameters, lr=RATE, fused=fused)
-
-    def run() -> None:
-        for start in range(0, len(order), case.batch):
-            rows = order[start : start + case.batch]
-            optimizer.zero_grad(set_to_none=True)
-            loss(parameters, x.index_select(0, rows), case.corruption).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-
-    return run
-
-
-def bare_products(case: StepCase) -> dict[str, Callable[[], object]]:
-    """The five products of a step, STEPS times, by each library that has them."""
-    b, n, m = case.batch, case.n_visible, case.n_hidden
-    shapes = [(b, n, m), (b, m, n), (b, n, m), (m, b, n), (m, b, n)]
-    wide = [(torch.rand(rows, depth), torch.rand(depth, columns)) for rows, depth, columns in shapes]
-    outs = [torch.empty(rows, columns) for rows, _, columns in shapes]
-    weight, x, h = torch.rand(m, n), torch.rand(b, n), torch.rand(b, m)
-    factors = [(x, weight.t()), (h, weight), (x, weight.t()), (h.t(), x), (h.t(), x)]
-
-    def mkl() -> None:
-        for _ in range(STEPS):
-            for (left, right), out in zip(factors, outs, strict=True):
-                torch.mm(left, right, out=out)
-
-    if ops.products("cpu", "bf16" if case.bfloat16 else "fp32") != "oneDNN brgemm":
-        return {"MKL": mkl}
-    if case.bfloat16:
-        wide = [(left.bfloat16(), right.bfloat16().view(len(right) // 2, -1, 2)) for left, right in wide]
-
-    def brgemm() -> None:
-        for _ in range(STEPS):
-            for (left, right), out in zip(wide, outs, strict=True):
-                ops.bare_product(left, right, out)
-
-    return {"MKL": mkl, "brgemm": brgemm}
-
-
-def contenders(case: StepCase, compiled: bool) -> dict[str, Callable[[], object]]:
-    x = torch.rand(STEPS * case.batch, case.n_visible, generator=torch.Generator().manual_seed(1))
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(2))
-    found = {
-        "fused": fused_step(case, x, order),
-        "eager, Adam": eager_step(case, x, order, fused=False, loss=usual_loss),
-        "eager, fused Adam": eager_step(case, x, order, fused=True, loss=usual_loss),
-    }
-    if compiled:
-        torch.compiler.reset()
-        for fused in (False, True):
-            name = f"torch.compile, {'fused ' * fused}Adam"
-            found[name] = eager_step(case, x, order, fused=fused, loss=torch.compile(usual_loss))
-    return found | bare_products(case)
-
-
-def entry(case: StepCase, results: list[Comparison]) -> dict[str, Any]:
-    by_name = {result.name: result for result in results}
-    libraries = [name for name in ("MKL", "brgemm") if name in by_name]
-    best = min(libraries, key=lambda name: by_name[name].ratio)
-    return {
-        "case": case.name,
-        **case._asdict(),
-        "fused_us_per_step": by_name["fused"].microseconds / STEPS,
-        "floor": {"library": best, "share": by_name[best].ratio, "interval": by_name[best].interval},
-        "noise": by_name["fused" + AGAIN].interval,
-        "ratios": {name: by_name[name].ratio for name in (*OTHERS, *libraries) if name in by_name},
-        "detail": {name: result._asdict() for name, result in by_name.items()},
-    }
-
-
-def show(found: dict[str, Any]) -> None:
-    cells = [f"{found['case']:32}", f"{found['fused_us_per_step']:9.0f}"]
-    for name in OTHERS:
-        if name not in found["detail"]:
-            cells.append("-" * 20)
-            continue
-        low, high = found["detail"][name]["interval"]
-        cells.append(f"{found['ratios'][name]:5.2f} [{low:5.2f}, {high:5.2f}]")
-    floor = found["floor"]
-    cells.append(f"{100 * floor['share']:3.0f} % {floor['library']:6}")
-    cells.append(noise_cell(found["noise"], found["detail"]))
-    print(" | ".join(cells), flush=True)
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="written after every row")
+    parser.add_argument("--append", action="store_true", help="keep what FILE has, and measure the rest")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, help="31 on the CPU, 15 on CUDA")
+    parser.add_argument("--part", choices=("cases", "population", "ladder"))
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="rows whose name holds one of these")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    asked = parser.parse_args()
+    asked.rounds = asked.rounds or (15 if asked.device.type == "cuda" else 31)
+    return asked
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    asked = parser.parse_args()
+    asked = arguments()
     torch.manual_seed(0)
     torch.set_num_threads(asked.threads)
-    about = {**machine(torch.device("cpu")), "threads": asked.threads, "rounds": asked.rounds, "steps_a_call": STEPS}
-    print({name: value for name, value in about.items() if name != "build"})
-    print(f"{'case':32} | fused, us | " + " | ".join(f"{name:20}" for name in OTHERS) + " | floor     | noise")
-    entries = []
-    for case in STEPS_MEASURED:
-        if asked.only not in case.name or (case.bfloat16 and ops.products("cpu", "bf16") is None):
+    about = {**machine(asked.device), "threads": asked.threads, "rounds": asked.rounds}
+    if asked.device.type == "cpu":
+        about["steps_a_call"] = step_cpu.STEPS
+    print({name: value for name, value in about.items() if name != "build"}, flush=True)
+    entries: dict[tuple[str, str], Entry] = {}
+    if asked.append and asked.json.exists():
+        kept = [found for found in json.loads(asked.json.read_text())["rows"] if not ours_failed(found)]
+        entries = {(found["part"], found["case"]): found for found in kept}
+    known = set(entries)
+    for row in planned(asked):
+        key = (row.part, row.name)
+        if key in known:
             continue
-        results = compare(
-            contenders(case, not asked.no_compile), rounds=asked.rounds, sample_ms=2, device=torch.device("cpu")
-        )
-        entries.append(entry(case, results))
-        show(entries[-1])
-    if asked.json:
-        save(asked.json, about, entries)
+        entries[key] = measured(row)
+        show(entries[key])
+        if asked.json:
+            save(asked.json, about, list(entries.values()))
+    if broken := [name for (_, name), found in entries.items() if ours_failed(found)]:
+        sys.exit(f"expected every row measured, got failures in {len(broken)}: {'; '.join(broken)}")
 
 
 if __name__ == "__main__":

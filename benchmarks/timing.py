@@ -2,7 +2,8 @@
 
 Each round times every contender once, in an order that is flipped from round to round; the first contender is timed a
 second time, so that the spread of its own ratio says what is noise. A sample in which the kernel took the processor
-away is dropped, unless that leaves too few, which is then said. Ratios are medians of paired ratios with a 95 %
+away is dropped, unless that leaves too few, which is then said. On CUDA a sample begins and ends with a
+synchronisation, and has none between unless a contender asks for it. Ratios are medians of paired ratios with a 95 %
 bootstrap interval; absolute times do not travel.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ import torch
 
 AGAIN = " (again)"
 FEWEST_SAMPLES = 5
+ONE_EACH: Mapping[str, int] = {}
+
+Run = Callable[[], object]
 
 
 class Comparison(NamedTuple):
@@ -42,10 +46,43 @@ def noise_cell(noise: tuple[float, float], detail: dict[str, dict[str, object]])
     return f"[{noise[0]:4.2f}, {noise[1]:4.2f}]{interrupted}"
 
 
+def working(
+    makers: Mapping[str, Callable[[], Run]], device: torch.device, warm_up: int = 3
+) -> tuple[dict[str, Run], dict[str, str]]:
+    """The contenders that can be made and run, warmed up; and of the others, by name, what they failed with."""
+    runs: dict[str, Run] = {}
+    failed: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            run = make()
+            for _ in range(warm_up):
+                run()
+            _synchronise(device)
+            runs[name] = run
+        except Exception as error:
+            failed[name] = sentence(error)
+    return runs, failed
+
+
+def sentence(error: Exception) -> str:
+    """Its type and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
 def compare(
-    contenders: dict[str, Callable[[], object]], *, rounds: int, sample_ms: float, device: torch.device
+    contenders: Mapping[str, Run],
+    *,
+    rounds: int,
+    sample_ms: float,
+    device: torch.device,
+    steps: Mapping[str, int] = ONE_EACH,
 ) -> list[Comparison]:
-    """One Comparison a contender, the first one's second timing last: its ratio and interval are the noise floor."""
+    """One Comparison a contender, the first one's second timing last: its ratio and interval are the noise floor.
+
+    Args:
+        steps: how many a call of a contender takes, where it is not one: times are then a step's, and a call that
+            synchronises only at its end is not charged for it at every step.
+    """
     first = next(iter(contenders))
     runners = {**contenders, first + AGAIN: contenders[first]}
     for run in runners.values():
@@ -57,17 +94,18 @@ def compare(
         for name in list(runners)[:: 1 if number % 2 == 0 else -1]:
             samples[name].append(_sample(runners[name], calls[name], device))
     generator = np.random.default_rng(0)
-    times = {name: np.array([spent for spent, _ in values]) for name, values in samples.items()}
+    parts = {name: steps.get(name.removesuffix(AGAIN), 1) for name in runners}
+    times = {name: np.array([spent for spent, _ in values]) / parts[name] for name, values in samples.items()}
     clean = {name: np.array([through for _, through in values]) for name, values in samples.items()}
     return [_summary(name, times[name], times[first], clean[name] & clean[first], generator) for name in runners]
 
 
-def _calls_for(run: Callable[[], object], sample_ms: float, device: torch.device) -> int:
+def _calls_for(run: Run, sample_ms: float, device: torch.device) -> int:
     fastest = min(_sample(run, 1, device)[0] for _ in range(5))
     return max(1, int(sample_ms * 1e3 / max(fastest, 0.1)))
 
 
-def _sample(run: Callable[[], object], calls: int, device: torch.device) -> tuple[float, bool]:
+def _sample(run: Run, calls: int, device: torch.device) -> tuple[float, bool]:
     """Microseconds a call, and whether the kernel let the sample run through."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     _synchronise(device)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -84,6 +85,7 @@ def train_layer(
     criterion = nn.MSELoss(reduction="sum")
     history: list[dict[str, object]] = []
     for epoch in range(1, asked.epochs + 1):
+        started = time.perf_counter()
         autoencoder.train()
         total, seen = 0.0, 0
         for images, _ in training:
@@ -96,6 +98,7 @@ def train_layer(
             scheduler.step()
             total += loss.item() * len(x)
             seen += len(x)
+        trained = time.perf_counter()
         autoencoder.eval()
         held_total, held_seen = 0.0, 0
         with torch.no_grad():
@@ -104,8 +107,9 @@ def train_layer(
                 held_total += criterion(autoencoder(x), x).item()
                 held_seen += len(x)
         record = {"epoch": epoch, "loss": total / seen, "validation_loss": held_total / held_seen}
+        times = {"seconds": trained - started, "validation_seconds": time.perf_counter() - trained}
         print(f"layer {number} epoch {epoch}: loss {total / seen:.4f} validation {held_total / held_seen:.4f}")
-        history.append({"stage": f"layer{number}", **record})
+        history.append({"stage": f"layer{number}", **record, **times})
     return history
 
 

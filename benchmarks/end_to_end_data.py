@@ -1,0 +1,69 @@
+"""The files that all sides of benchmarks.end_to_end read: MNIST's, or the embedded digits where it is absent."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from stackae.config import DataConfig
+from stackae.data.digits import load_digits
+from stackae.data.idx import load_idx_folder
+from stackae.data.loading import SPLIT_SEED, VALIDATION
+from stackae.data.split import hold_out
+
+ROWS = {"train": 60_000, "t10k": 10_000}
+IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
+MNIST, DIGITS = "MNIST", "embedded digits, repeated to the size of MNIST"
+
+
+def prepare(data_root: Path, folder: Path) -> str:
+    """Fills ``folder`` from DATA_ROOT/MNIST/raw if there is such a folder, else from the digits; says which."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    if (data_root / "MNIST" / "raw").exists():
+        _unpack(data_root, raw)
+        return MNIST
+    _write_digits(raw)
+    return DIGITS
+
+
+def held_out_rows(folder: Path) -> list[int]:
+    """The validation rows that stackae chooses."""
+    labels = load_idx_folder("mnist", folder).y
+    assert labels is not None
+    fraction = DataConfig().validation_fraction
+    _, held = hold_out(labels, len(labels), fraction, SPLIT_SEED, VALIDATION)
+    return [int(row) for row in held]
+
+
+def _unpack(data_root: Path, raw: Path) -> None:
+    """Unzipped, as torchvision wants them."""
+    for name in (f"{part}-{kind}" for part in ROWS for kind in (IMAGES, LABELS)):
+        plain = data_root / "MNIST" / "raw" / name
+        zipped = plain.with_name(name + ".gz")
+        if plain.exists():
+            (raw / name).symlink_to(plain.resolve())
+        elif zipped.exists():
+            with gzip.open(zipped) as packed, (raw / name).open("wb") as file:
+                shutil.copyfileobj(packed, file)
+        else:
+            sys.exit(f"{plain}: expected this file, plain or .gz, got no such file; name its folder by --data-root")
+
+
+def _write_digits(raw: Path) -> None:
+    digits = load_digits()
+    images, labels = np.asarray(digits.x, np.uint8), np.asarray(digits.y, np.uint8)
+    for part, rows in ROWS.items():
+        chosen = np.arange(rows) % len(images)
+        _write_idx(raw / f"{part}-{IMAGES}", images[chosen].reshape(rows, 28, 28))
+        _write_idx(raw / f"{part}-{LABELS}", labels[chosen])
+
+
+def _write_idx(path: Path, array: np.ndarray) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(header + array.tobytes())

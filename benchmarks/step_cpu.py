@@ -1,0 +1,57 @@
+"""The rows of benchmarks.step on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+
+from benchmarks.cases import STEPS_MEASURED, StepCase
+from benchmarks.step_contenders import (
+    UsualStep,
+    brgemm_products,
+    fused_step,
+    of_rows,
+    products,
+    usual_loss,
+)
+from benchmarks.step_rows import Entry, Planned, entry
+from benchmarks.timing import Run, compare
+from stackae import ops
+
+STEPS = 4  # a call
+CPU = torch.device("cpu")
+
+
+def planned(rounds: int, compiled: bool) -> Iterator[Planned]:
+    """One row a case, without those whose products this processor has not."""
+    for case in STEPS_MEASURED:
+        if not case.bfloat16 or ops.products("cpu", "bf16") is not None:
+            yield Planned("cases", case.name, partial(measure, case, rounds, compiled))
+
+
+def measure(case: StepCase, rounds: int, compiled: bool) -> Entry:
+    results = compare(contenders(case, compiled), rounds=rounds, sample_ms=2, device=CPU)
+    precision = "bf16" if case.bfloat16 else "fp32"
+    return entry("cases", case.name, case, precision, results, floors=("MKL", "brgemm"), steps=STEPS)
+
+
+def contenders(case: StepCase, compiled: bool) -> dict[str, Run]:
+    x = torch.rand(STEPS * case.batch, case.n_visible, generator=torch.Generator().manual_seed(1))
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(2))
+    precision = "bf16" if case.bfloat16 else "fp32"
+    found = {
+        "fused": fused_step(case, x, order, precision),
+        "eager, Adam": UsualStep(case, x, order, of_rows(usual_loss), fused=False).eager(STEPS),
+        "eager, fused Adam": UsualStep(case, x, order, of_rows(usual_loss), fused=True).eager(STEPS),
+    }
+    if compiled:
+        torch.compiler.reset()
+        for fused in (False, True):
+            name = f"torch.compile, {'fused ' * fused}Adam"
+            found[name] = UsualStep(case, x, order, of_rows(torch.compile(usual_loss)), fused=fused).eager(STEPS)
+    found["MKL"] = products(case, STEPS, CPU)
+    if ops.products("cpu", precision) == "oneDNN brgemm":
+        found["brgemm"] = brgemm_products(case, STEPS)
+    return found
