@@ -45,9 +45,9 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     stdout.print(built)
 
 
-def closing(run: Run, files: list[str], next_command: str) -> None:
+def closing(folder: Path, files: list[str], next_command: str) -> None:
     """Names the files that were made and the command to go on with."""
-    folder = shown(run.path)
+    folder = shown(folder)
     stdout.print(f"run folder  {folder}", markup=False)
     for name in files:
         stdout.print(f"            {folder / name}", markup=False)

@@ -62,7 +62,7 @@ def command(
         return
     _show(document, layers)
     following = "stackae encode" if "accuracy" in document else "stackae finetune --head classifier"
-    closing(opened, [*files, "metrics.jsonl"], following + run_option(opened))
+    closing(opened.path, [*files, "metrics.jsonl"], following + run_option(opened))
 
 
 def assess(

@@ -151,4 +151,4 @@ def _report(run: Run, settings: FinetuneConfig, dataset: Dataset, result: Finetu
         f"{document['seconds']:.1f}",
     ]
     table("Fine-tuned", ["weights", "kept epoch", "validation accuracy", "test accuracy", "seconds"], [row])
-    closing(run, files, f"stackae evaluate{run_option(run)}")
+    closing(run.path, files, f"stackae evaluate{run_option(run)}")

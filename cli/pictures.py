@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from stackae.data import Dataset, Rows
@@ -29,13 +31,26 @@ def draw_curves(run: Run) -> None:
     """curves.png, of every stage that was trained so far; a stage trained again shows its last training."""
     from stackae.pictures import loss_curves
 
-    epochs = [record for record in run.metrics() if record["event"] == "epoch"]
-    latest: dict[str, list[dict[str, object]]] = {}
-    for record in epochs:
+    run.write("curves.png", loss_curves(_last_epochs(run)))
+
+
+def draw_curves_together(folder: Path, runs: list[Run]) -> None:
+    """curves.png of several runs."""
+    from stackae.pictures import loss_curves_together
+    from stackae.runs import write_whole
+
+    write_whole(folder / "curves.png", loss_curves_together([_last_epochs(run) for run in runs]))
+
+
+def _last_epochs(run: Run) -> list[dict[str, Any]]:
+    latest: dict[str, list[dict[str, Any]]] = {}
+    for record in run.metrics():
+        if record["event"] != "epoch":
+            continue
         if record["epoch"] == 1:
             latest[record["stage"]] = []
         latest[record["stage"]].append(record)
-    run.write("curves.png", loss_curves([record for stage in latest.values() for record in stage]))
+    return [record for stage in latest.values() for record in stage]
 
 
 def example_rows(

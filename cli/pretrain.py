@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stackae.errors import DivergedError
+
 from . import options as o
 from .options import option
 
 if TYPE_CHECKING:
     from stackae.config import DataConfig, PretrainConfig
     from stackae.data import Dataset
+    from stackae.pretrain import PretrainResult
     from stackae.runs import Run
-    from stackae.training.history import EpochRecord
 
+MOST_SEEDS = 1000
 EXAMPLES = """[bold]Examples[/bold]
 
 stackae pretrain --layers 784,300,150
@@ -25,6 +28,8 @@ stackae pretrain --layers 784,300,150 --data mnist --data-root DIR --corruption 
 stackae pretrain --layers 64,256,32 --data sensors.csv --target label --sparsity kl:0.05:0.5,none
 
 stackae pretrain --config runs/latest/config.toml --seed 1
+
+stackae pretrain --layers 784,300,150 --seeds 8
 """
 
 
@@ -72,6 +77,10 @@ def command(
     schedule: o.Schedule = None,
     patience: o.Patience = None,
     seed: o.Seed = None,
+    seeds: Annotated[
+        o.Text,
+        option("--seeds", "Train K stacks together, a run each, with seeds from --seed on.", o.TRAINING, metavar="K"),
+    ] = None,
     engine: o.Engine = None,
     precision: o.Precision = None,
     device: o.Device = None,
@@ -86,21 +95,31 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
-    from stackae.runs import check_free, default_path, new_run
+    from stackae.runs import check_free, default_path, new_runs
+    from stackae.training.members import alone
 
     from .console import note
+    from .inputs import whole_number
+    from .pictures import draw_curves_together
+    from .reports import report_run, report_seeds, show_plan
 
+    count = whole_number("--seeds", seeds, MOST_SEEDS) if seeds is not None else None
     data_config, pretrain_config = _settings(ctx.params, config)
-    path = run or default_path(data_config.data, pretrain_config.layer_sizes)
+    path = run or default_path(data_config.data, pretrain_config.layer_sizes, count)
     check_free(path, force)
-    dataset, pretrain_config = _prepare(data_config, pretrain_config)
+    dataset, configs = _prepare(data_config, pretrain_config, count or 1)
+    note(_summary(configs, dataset))
     if dry_run:
-        _show_plan(pretrain_config, dataset, json)
+        show_plan(configs, dataset, json)
         return
-    note(_summary(pretrain_config, dataset))
-    with new_run(path, force) as made:
-        history = _train(made, pretrain_config, dataset)
-    _report(made, pretrain_config, history, json)
+    with new_runs(path, force, [f"seed-{each.seed}" for each in configs] if count else [""]) as runs:
+        results = _train(runs, configs, dataset)
+        if count:
+            draw_curves_together(path, runs)
+    if count:
+        report_seeds(path, runs, configs, results, json)
+    else:
+        report_run(runs[0], alone(results), json)
 
 
 def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, PretrainConfig]:
@@ -114,7 +133,7 @@ def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, 
     given = {name: value for name, value in params.items() if value is not None}
     data_options = {name: given.pop(name) for name in DataConfig.model_fields if name in given}
     data_config = absolute(validated(DataConfig, overridden(tables.get("data", {}), data_options), "data"))
-    for name in ("run", "force", "config", "dry_run", "json"):
+    for name in ("seeds", "run", "force", "config", "dry_run", "json"):
         given.pop(name, None)
     layers = given.pop("layers", None)
     if "epochs" in given:
@@ -122,113 +141,59 @@ def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, 
     return data_config, PretrainConfig.from_options(layers, base=tables.get("pretrain"), **given)
 
 
-def _prepare(data_config: DataConfig, config: PretrainConfig) -> tuple[Dataset, PretrainConfig]:
-    """The data and the settled configuration; whatever cannot work is refused here, before anything is written."""
+def _prepare(data_config: DataConfig, config: PretrainConfig, count: int) -> tuple[Dataset, list[PretrainConfig]]:
+    """The data and the settled configurations; whatever cannot work is refused here, before anything is written."""
+    from stackae.config import PretrainConfig
     from stackae.data import load_data
     from stackae.engine import choose_device, choose_step
+    from stackae.fields import validated
     from stackae.pretrain import settle
 
+    seeds = range(config.seed, config.seed + count)
+    configs = [validated(PretrainConfig, {**dict(config), "seed": seed}) for seed in seeds]
     choose_step(config.engine, choose_device(config.device), config.precision)
     dataset = load_data(data_config)
-    return dataset, settle(config, dataset.train.x)
+    return dataset, [settle(each, dataset.train.x) for each in configs]
 
 
-def _summary(config: PretrainConfig, dataset: Dataset) -> str:
+def _summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
     from stackae.engine import choose_device, choose_step
 
+    config = configs[0]
     device = choose_device(config.device)
     step = choose_step(config.engine, device, config.precision)
+    together = f"\nseeds    {config.seed} to {configs[-1].seed}, trained together" if len(configs) > 1 else ""
     return (
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
-        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason})"
+        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason}){together}"
     )
 
 
-def _show_plan(config: PretrainConfig, dataset: Dataset, as_json: bool) -> None:
-    from .console import emit_json, note, table
-
-    note(_summary(config, dataset))
-    layers: list[dict[str, Any]] = []
-    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
-        m = layer.n_hidden
-        layers.append(
-            {
-                "layer": number,
-                "sizes": f"{n}-{m}-{n}",
-                "activations": f"{layer.activation} / {layer.output_activation}",
-                "corruption": layer.corruption.model_dump(),
-                "sparsity": layer.sparsity.model_dump(),
-                "parameters": n * m * (1 if layer.tied else 2) + n + m,
-                "input_bytes": dataset.train.x.nbytes if number == 1 else len(dataset.train.x) * n * 4,
-                "steps": -(-len(dataset.train.x) // config.batch_size) * int(layer.max_epochs),
-            }
-        )
-    if as_json:
-        emit_json({"data": dataset.name, "layers": layers})
-        return
-    rows = [
-        [f"layer {plan['layer']}  {plan['sizes']}"]
-        + [str(plan[name]) for name in ("activations", "corruption", "sparsity")]
-        + [f"{plan['parameters']:,}", f"{plan['input_bytes'] / 2**20:,.1f} MiB", f"{plan['steps']:,}"]
-        for plan in layers
-    ]
-    table("Plan", ["", "activations", "corruption", "sparsity", "parameters", "input", "steps"], rows)
-
-
-def _train(run: Run, config: PretrainConfig, dataset: Dataset) -> list[EpochRecord]:
+def _train(runs: list[Run], configs: list[PretrainConfig], dataset: Dataset) -> list[PretrainResult | DivergedError]:
+    """Trains the runs together, saves and draws them. Raises DivergedError where none stays finite."""
     from stackae.config import RunConfig
-    from stackae.pretrain import pretrain_layers
+    from stackae.pretrain import population_layers, population_results
 
     from .console import Display
     from .pictures import draw_pretraining
 
-    run.write_config(RunConfig(data=dataset.config, pretrain=config))
-    run.save_scaling(dataset.scaling)
-    history: list[EpochRecord] = []
-    with Display([run]) as display:
-        for trained in pretrain_layers(dataset.train.x, config, validation=dataset.validation.x, listener=display):
-            run.save_layer(trained.number, trained.autoencoder)
-            history += trained.history
-    draw_pretraining(run, dataset)
-    return history
-
-
-def _report(run: Run, config: PretrainConfig, history: list[EpochRecord], as_json: bool) -> None:
-    from .console import closing, emit_json, run_option, table
-
-    layers = []
-    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
-        records = [record for record in history if record.stage == f"layer{number}"]
-        kept = [record for record in records if record.best][-1]
-        layers.append(
-            {
-                "layer": number,
-                "n_visible": n,
-                "n_hidden": layer.n_hidden,
-                "epochs": len(records),
-                "kept_epoch": kept.epoch,
-                "loss": kept.loss,
-                "validation_loss": kept.validation_loss,
-                "seconds": sum(record.seconds for record in records),
-            }
-        )
-    if as_json:
-        emit_json({"run": str(run.path), "layers": layers})
-        return
-    rows = [
-        [
-            f"layer {entry['layer']}  {entry['n_visible']}-{entry['n_hidden']}-{entry['n_visible']}",
-            f"{entry['kept_epoch']} of {entry['epochs']}",
-            f"{entry['loss']:.4g}",
-            "-" if entry["validation_loss"] is None else f"{entry['validation_loss']:.4g}",
-            f"{entry['seconds']:.1f}",
-        ]
-        for entry in layers
-    ]
-    table("Pretrained", ["", "kept epoch", "loss", "validation loss", "seconds"], rows)
-    closing(
-        run,
-        ["curves.png", "filters.png", "reconstructions.png", "metrics.jsonl", "config.toml"],
-        f"stackae finetune --head classifier{run_option(run)}",
-    )
+    for run, config in zip(runs, configs, strict=True):
+        run.write_config(RunConfig(data=dataset.config, pretrain=config))
+        run.save_scaling(dataset.scaling)
+    floors = []
+    with Display(runs) as display:
+        layers = population_layers(dataset.train.x, configs, validation=dataset.validation.x, listener=display)
+        for outcomes in layers:
+            floors.append(outcomes)
+            for run, outcome in zip(runs, outcomes, strict=True):
+                if not isinstance(outcome, DivergedError):
+                    run.save_layer(outcome.number, outcome.autoencoder)
+    results = population_results(configs, floors)
+    diverged = [result for result in results if isinstance(result, DivergedError)]
+    if len(diverged) == len(results):
+        raise diverged[0]
+    for run, result in zip(runs, results, strict=True):
+        if not isinstance(result, DivergedError):
+            draw_pretraining(run, dataset)
+    return results

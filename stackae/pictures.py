@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -51,17 +52,49 @@ def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
     figure = _figure(4.2 * len(stages), 3.4)
     for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         records = [record for record in epochs if record["stage"] == stage]
-        x = [record["epoch"] for record in records]
-        axes.plot(x, [record["loss"] for record in records], marker=".", label="training")
-        if records[0]["validation_loss"] is not None:
-            axes.plot(x, [record["validation_loss"] for record in records], marker=".", label="validation")
-        kept = [record for record in records if record["best"]][-1]
-        axes.axvline(kept["epoch"], color="grey", linestyle=":", label=f"kept: epoch {kept['epoch']}")
-        axes.set(title=stage, xlabel="epoch", ylabel="loss a row")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend()
-    return _png(figure)
+        _draw_losses(axes, records, marker=".")
+        kept = _kept(records)["epoch"]
+        axes.axvline(kept, color="grey", linestyle=":", label="kept")
+        axes.set_title(f"{stage}, epoch {kept} kept")
+    return _png(_with_legend(figure))
+
+
+def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
+    """``loss_curves`` of several runs over one another, with a dot at each one's kept epoch."""
+    stages = list(dict.fromkeys(record["stage"] for epochs in runs for record in epochs))
+    figure = _figure(4.2 * len(stages), 3.4)
+    for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
+        each = [[record for record in epochs if record["stage"] == stage] for epochs in runs]
+        trained = [records for records in each if records]
+        for records in trained:
+            _draw_losses(axes, records, linewidth=0.9, alpha=0.6)
+        kept = [_kept(records) for records in trained]
+        losses = [record["loss"] if record["validation_loss"] is None else record["validation_loss"] for record in kept]
+        axes.plot([record["epoch"] for record in kept], losses, "k.", markersize=5, label="kept")
+        axes.set_title(f"{stage}, {len(kept)} seed{'s' if len(kept) > 1 else ''}")
+    return _png(_with_legend(figure))
+
+
+def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> None:
+    x = [record["epoch"] for record in records]
+    axes.plot(x, [record["loss"] for record in records], color="C0", label="training", **style)
+    if records[0]["validation_loss"] is not None:
+        axes.plot(x, [record["validation_loss"] for record in records], color="C1", label="validation", **style)
+    axes.set(xlabel="epoch", ylabel="loss a row")
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
+
+
+def _kept(records: list[dict[str, Any]]) -> dict[str, Any]:
+    return [record for record in records if record["best"]][-1]
+
+
+def _with_legend(figure: Figure) -> Figure:
+    """Below all panels, where it hides no curve; each label once."""
+    named = [zip(*reversed(axes.get_legend_handles_labels()), strict=True) for axes in figure.axes]
+    once = {label: handle for pairs in named for label, handle in pairs}
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once))
+    return figure
 
 
 def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100) -> bytes:
@@ -91,23 +124,44 @@ def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...]
 
     Each entry is (name, (n, n_visible)). Without an image shape, the rows are drawn as curves over the features.
     """
-    count = len(rows[0][1])
-    figure = _figure(1.0 * count + 1.2, 1.05 * len(rows) + 0.3)
-    grid = figure.subplots(len(rows), count, squeeze=False)
+    figure = _figure(1.0 * len(rows[0][1]) + 1.2, 1.05 * len(rows) + 0.3)
     shape = _drawable(image_shape)
     low, high = float(rows[0][1].min()), float(rows[0][1].max())
     high = high if high > low else low + 1.0
-    for (name, values), line in zip(rows, grid, strict=True):
-        for axes, value in zip(line, values.detach().cpu().numpy(), strict=True):
-            axes.set(xticks=[], yticks=[])
-            if shape is None:
-                axes.plot(value, linewidth=0.8)
-                axes.set_ylim(low, high)
-            else:
-                image = np.clip((value.reshape(shape) - low) / (high - low), 0, 1)
-                axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    named = [(name, values.detach().cpu().numpy()) for name, values in rows]
+    if shape is None:
+        _draw_rows_as_curves(figure, named, low, high)
+    else:
+        _draw_rows_as_images(figure, named, shape, low, high)
     return _png(figure)
+
+
+def _draw_rows_as_curves(figure: Figure, rows: list[tuple[str, np.ndarray]], low: float, high: float) -> None:
+    grid = figure.subplots(len(rows), len(rows[0][1]), squeeze=False)
+    for (name, values), line in zip(rows, grid, strict=True):
+        for axes, value in zip(line, values, strict=True):
+            axes.set(xticks=[], yticks=[], ylim=(low, high))
+            axes.plot(value, linewidth=0.8)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+
+
+def _draw_rows_as_images(
+    figure: Figure, rows: list[tuple[str, np.ndarray]], shape: tuple[int, ...], low: float, high: float
+) -> None:
+    """All of them in one array on white, as in ``_image_grid``."""
+    margin = max(1, shape[0] // 14)
+    height, width = shape[0] + margin, shape[1] + margin
+    sheet = np.ones((len(rows) * height, len(rows[0][1]) * width, *shape[2:]))
+    for i, (_, values) in enumerate(rows):
+        for j, value in enumerate(values):
+            image = np.clip((value.reshape(shape) - low) / (high - low), 0, 1)
+            sheet[i * height : i * height + shape[0], j * width : j * width + shape[1]] = image
+    axes = figure.subplots()
+    axes.imshow(sheet[:-margin, :-margin], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_frame_on(False)
+    axes.set_xticks([])
+    axes.set_yticks([i * height + shape[0] / 2 - 0.5 for i in range(len(rows))], [name for name, _ in rows])
+    axes.tick_params(length=0)
 
 
 def confusion_matrix(confusion: Tensor, classes: tuple[str, ...], title: str) -> bytes:

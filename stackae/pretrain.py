@@ -5,7 +5,7 @@ Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of dee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stackae.config import LayerConfig, PretrainConfig
@@ -107,9 +107,15 @@ def pretrain_population(
         ConfigError: configurations that cannot train together; it names the first setting that differs.
     """
     settled = [settle(config, x) for config in configs]
-    floors = list(population_layers(x, settled, validation=validation, listener=listener))
+    return population_results(settled, population_layers(x, settled, validation=validation, listener=listener))
+
+
+def population_results(
+    configs: Sequence[PretrainConfig], layers: Iterable[Sequence[TrainedLayer | DivergedError]]
+) -> list[PretrainResult | DivergedError]:
+    """What ``pretrain_population`` returns, from what ``population_layers`` gave for these configurations."""
     results: list[PretrainResult | DivergedError] = []
-    for config, *outcomes in zip(settled, *floors, strict=True):
+    for config, *outcomes in zip(configs, *layers, strict=True):
         if isinstance(outcomes[-1], DivergedError):
             results.append(outcomes[-1])
             continue

@@ -7,6 +7,7 @@
     classifier.safetensors     the fine-tuned classifier
     *.png                      pictures
 
+Stacks that were trained together lie in one folder: a run folder ``seed-N`` for each, and curves.png, of all of them.
 Files are written beside their place and renamed into it; nothing here is ever pickled.
 """
 
@@ -14,8 +15,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +58,10 @@ class Run:
             RunError: there is none.
         """
         chosen = path or LATEST
+        if seeds := seed_runs(chosen):
+            raise RunError(
+                f"{chosen}: expected a run folder, got a folder of {len(seeds)} runs; name one, as --run {seeds[0]}"
+            )
         if not (chosen / "config.toml").is_file():
             found = "a file" if chosen.is_file() else "a folder without config.toml"
             what = found if chosen.exists() else "no such folder"
@@ -147,15 +153,23 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         raise
 
 
-def default_path(data: str, layer_sizes: tuple[int, ...]) -> Path:
-    """runs/<time>-<data>-<sizes>, free to use."""
+def default_path(data: str, layer_sizes: tuple[int, ...], seeds: int | None = None) -> Path:
+    """runs/<time>-<data>-<sizes>, and -<seeds>-seeds where a number of them is given; free to use."""
     label = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(data).stem)
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{label}-{'-'.join(map(str, layer_sizes))}"
+    name += f"-{seeds}-seeds" if seeds else ""
     path, number = RUNS / name, 1
     while path.exists():
         number += 1
         path = RUNS / f"{name}-{number}"
     return path
+
+
+def seed_runs(path: Path) -> list[Path]:
+    """The runs of stacks that were trained together, by seed, where ``path`` holds them and nothing else."""
+    inside = [entry for entry in path.iterdir() if entry.name != "curves.png"] if path.is_dir() else []
+    runs = [entry for entry in inside if re.fullmatch(r"seed-\d+", entry.name) and (entry / "config.toml").is_file()]
+    return sorted(runs, key=lambda run: int(run.name[len("seed-") :])) if len(runs) == len(inside) else []
 
 
 def check_free(path: Path, force: bool) -> None:
@@ -166,31 +180,41 @@ def check_free(path: Path, force: bool) -> None:
         raise ConfigError(f"{path}: expected a new folder, got the one that this command runs in; choose another --run")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if not (path / "config.toml").is_file():
+    if not (path / "config.toml").is_file() and not seed_runs(path):
         raise ConfigError(f"{path}: expected a new folder or an earlier run, got something else; choose another --run")
     if not force:
         raise ConfigError(f"{path}: expected a new folder, got an existing run; choose another --run, or add --force")
 
 
 @contextmanager
-def new_run(path: Path, force: bool) -> Iterator[Run]:
-    """A fresh run folder. An earlier run at the same place is given up only when the new one is complete."""
+def new_runs(path: Path, force: bool, names: Sequence[str] = ("",)) -> Iterator[list[Run]]:
+    """A fresh folder with a run in each folder that is named, or one run that is the folder itself.
+
+    What was there before is given up only when all is done. runs/latest then points at the first of the runs that have
+    the most layers.
+    """
     check_free(path, force)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = _put_aside(path) if path.exists() else None
-    path.mkdir()
+    runs = [Run(path / name) for name in names]
+    for run in runs:
+        run.path.mkdir(parents=True)
     try:
-        yield Run(path)
+        yield runs
     except BaseException:
         if aside is not None:
             shutil.rmtree(path)
             aside.replace(path)
-        elif not (path / "layer1.safetensors").exists():
+        elif not any(map(_layers_in, runs)):
             shutil.rmtree(path)
         raise
     if aside is not None:
         shutil.rmtree(aside)
-    point_latest(path)
+    point_latest(max(runs, key=_layers_in).path)
+
+
+def _layers_in(run: Run) -> int:
+    return len(list(run.path.glob("layer*.safetensors")))
 
 
 def _put_aside(path: Path) -> Path:

@@ -124,5 +124,5 @@ def trained(tmp_path: Path, first_run: Shell) -> Shell:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of the time of a small run goes into its pictures; tests of other things do without them."""
-    for name in ("loss_curves", "filters", "reconstructions", "confusion_matrix"):
+    for name in ("loss_curves", "loss_curves_together", "filters", "reconstructions", "confusion_matrix"):
         monkeypatch.setattr(f"stackae.pictures.{name}", lambda *arguments, **named: b"\x89PNG\r\n\x1a\n")

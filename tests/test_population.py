@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import math
-import threading
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
+from population_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config, together
 
 from stackae.config import PretrainConfig
-from stackae.data import epoch_order
-from stackae.data.minibatches import epoch_orders
 from stackae.data.rows import ByteRows
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, DivergedError
 from stackae.ops import products
-from stackae.pretrain import PretrainResult, population_layers, pretrain_population, pretrain_stack, settle
-from stackae.random import Purpose, uniform
-from stackae.training.history import EpochRecord, Silent
-from stackae.training.loop import Pace
-
-ROWS, HELD_OUT = (uniform((n, 20), seed=n, purpose=Purpose.SPLIT) for n in (150, 40))
-
-
-def config(layers: str = "20,12,6", **options: Any) -> PretrainConfig:
-    given = {"max_epochs": 5, "batch_size": 32, "device": "cpu", "activation": "tanh", "sparsity": "kl:0.1:0.1"}
-    return PretrainConfig.from_options(layers, **given | options)
-
-
-NUMBERS = ({"learning_rate": 0.03}, {"seed": 4, "corruption": "masking:0.5,masking:0.1"}, {"weight_decay": 0.01})
-UNLIKE = [config(), *(config(**numbers) for numbers in NUMBERS), config(sparsity="kl:0.3:0.5", seed=1)]
-
-
-def together(configs: list[PretrainConfig], x: Any = ROWS, **named: Any) -> list[PretrainResult]:
-    results = pretrain_population(x, configs, validation=HELD_OUT, **named)
-    assert not any(isinstance(result, DivergedError) for result in results)
-    return results
-
-
-def assert_same(one: PretrainResult, other: PretrainResult) -> None:
-    """Weights and all that was recorded but time; a training loss is summed call by call, in float64."""
-    assert all(torch.equal(a, b) for a, b in zip(one.stack.parameters(), other.stack.parameters(), strict=True))
-    assert one.config == other.config
-    for a, b in zip(one.history, other.history, strict=True):
-        assert a.loss == pytest.approx(b.loss, rel=1e-12)
-        for name in ("stage", "epoch", "validation_loss", "validation_error", "learning_rate", "best"):
-            assert getattr(a, name) == getattr(b, name)
+from stackae.pretrain import population_layers, pretrain_population, pretrain_stack, settle
+from stackae.training import layer
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -127,16 +91,11 @@ def test_one_that_is_exhausted_costs_nothing(monkeypatch):
             handed.append([len(each.rows) for each in batches])
             return self.step.advance(batches, batch_size, step)
 
-    from stackae.training import layer
-
     made = layer.fused_population
     monkeypatch.setattr(layer, "fused_population", lambda *given: Watched(made(*given)))
     results = together([config("20,12", learning_rate=rate, **PATIENT) for rate in (0.5, 0.001)])
     for place, result in enumerate(results):
         assert sum(rows[place] for rows in handed) == len(result.history) * len(ROWS)
-
-
-LINEAR = {"activation": "linear", "output_activation": "linear", "optimizer": "sgd", "schedule": "constant"}
 
 
 @pytest.mark.parametrize("engine", ["fused", "eager"])
@@ -202,126 +161,3 @@ def test_the_first_setting_that_differs_is_named(options, message):
 def test_no_configuration_is_refused():
     with pytest.raises(ConfigError, match="configs: expected at least one configuration, got none"):
         pretrain_population(ROWS, [])
-
-
-# ---- what does not change a bit
-
-
-@pytest.mark.parametrize("reported_every", [0.0, 1e9])
-def test_how_many_batches_a_call_takes_does_not_matter(monkeypatch, reported_every):
-    usual = together(UNLIKE)
-    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", reported_every)
-    for one, other in zip(usual, together(UNLIKE), strict=True):
-        assert_same(one, other)
-
-
-def test_a_call_soon_takes_a_whole_epoch_and_goes_on_to_in_the_next(monkeypatch):
-    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", 1e9)
-    calls: list[int] = []
-
-    class Counting(Silent):
-        def batch(self, rows: int, loss: float) -> None:
-            calls.append(rows)
-
-    together([config("20,12", batch_size=10, max_epochs=6)], listener=Counting())
-    assert calls == [10, 20, 40, 80] + [150] * 5
-
-
-@given(times=st.lists(st.sampled_from([0.0, 0.07, 1.0]), max_size=40))
-def test_a_pace_is_at_least_one_batch_and_grows_by_full_calls_alone(times):
-    pace = Pace()
-    for seconds in times:
-        before = pace.batches
-        pace.learn(before, seconds)
-        assert pace.batches == {0.0: before * 2, 0.07: before, 1.0: max(1, before // 2)}[seconds]
-    grown = pace.batches
-    pace.learn(grown - 1, 0.0)
-    assert pace.batches == grown
-
-
-# ---- orders of rows, computed ahead
-
-
-def test_orders_are_those_of_each_seed_and_epoch_and_leave_no_thread():
-    before = threading.active_count()
-    found = list(epoch_orders(50, lambda: {3, 7}, layer=2, epochs=4))
-    assert threading.active_count() == before and len(found) == 4
-    for epoch, orders in enumerate(found, start=1):
-        assert orders.keys() == {3, 7}
-        assert all(torch.equal(order, epoch_order(50, seed=s, layer=2, epoch=epoch)) for s, order in orders.items())
-
-
-def test_orders_that_are_given_up_leave_no_thread():
-    before = threading.active_count()
-    orders = epoch_orders(50, lambda: {0}, layer=1, epochs=100)
-    next(orders)
-    assert threading.active_count() == before + 1
-    orders.close()
-    assert threading.active_count() == before
-
-
-def test_an_order_that_cannot_be_made_is_an_error_of_its_epoch(monkeypatch):
-    def made(count: int, *, seed: int, layer: int, epoch: int) -> Tensor:
-        if epoch == 3:
-            raise MemoryError("no room")
-        return torch.arange(count)
-
-    monkeypatch.setattr("stackae.data.minibatches.epoch_order", made)
-    before, seen = threading.active_count(), []
-    with pytest.raises(MemoryError, match="no room"):
-        seen.extend(epoch_orders(5, lambda: {0}, layer=1, epochs=9))
-    assert threading.active_count() == before
-    with pytest.raises(MemoryError, match="no room"):
-        pretrain_stack(ROWS, config())
-    assert threading.active_count() == before
-
-
-def test_an_error_in_training_leaves_no_thread():
-    class Failing(Silent):
-        def batch(self, rows: int, loss: float) -> None:
-            raise LookupError("the shelf is empty")
-
-    before = threading.active_count()
-    with pytest.raises(LookupError):
-        pretrain_stack(ROWS, config(), listener=Failing())
-    assert threading.active_count() == before
-
-
-# ---- who is told
-
-
-class Kept(Silent):
-    def __init__(self) -> None:
-        self.stages: list[tuple[str, int, int, int]] = []
-        self.rows = 0
-        self.records: list[Mapping[int, EpochRecord]] = []
-
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
-        self.stages.append((title, members, rows, epochs))
-
-    def batch(self, rows: int, loss: float) -> None:
-        assert math.isfinite(loss)
-        self.rows += rows
-
-    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        self.records.append(records)
-
-
-def test_a_listener_is_told_of_each_network_by_its_place():
-    kept = Kept()
-    results = together(UNLIKE, listener=kept)
-    assert kept.stages == [("layer 1/2 20-12-20", 5, 150, 5), ("layer 2/2 12-6-12", 5, 150, 5)]
-    assert kept.rows == 2 * 5 * 150 and len(kept.records) == 2 * 5
-    for place, result in enumerate(results):
-        assert [records[place] for records in kept.records] == result.history
-
-
-def test_places_stay_when_one_has_diverged():
-    kept = Kept()
-    rates = ["1e30", "0.001", "0.001"]
-    configs = [config(sparsity="none", seed=i, learning_rate=rate, **LINEAR) for i, rate in enumerate(rates)]
-    kept.batch = lambda rows, loss: None  # type: ignore[method-assign]
-    results = pretrain_population(ROWS, configs, listener=kept)
-    assert [members for _, members, _, _ in kept.stages] == [3, 2]
-    assert all(records.keys() == {1, 2} for records in kept.records)
-    assert [records[2] for records in kept.records] == results[2].history

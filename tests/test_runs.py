@@ -15,7 +15,7 @@ from stackae.classifier import Classifier
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.data import Scaling
 from stackae.errors import ConfigError, RunError
-from stackae.runs import LATEST, Run, check_free, default_path, new_run, point_latest, write_whole
+from stackae.runs import LATEST, Run, check_free, default_path, new_runs, point_latest, write_whole
 
 ACTIVATIONS = ("tanh", "relu")
 
@@ -56,7 +56,7 @@ def classifier() -> Classifier:
 
 
 def make_run(path: Path = Path("runs/one"), force: bool = False, tied: str = "false") -> Run:
-    with new_run(path, force) as run:
+    with new_runs(path, force) as (run,):
         config = PretrainConfig.from_options("5,4,3", activation=",".join(ACTIVATIONS), tied=tied)
         run.write_config(RunConfig(data=DataConfig(), pretrain=config))
     return run
@@ -190,14 +190,14 @@ def test_a_folder_in_the_place_of_the_pointer_is_left_alone() -> None:
 
 
 def test_a_failed_run_leaves_no_folder_and_no_pointer(here: Path) -> None:
-    with pytest.raises(KeyError), new_run(Path("runs/one"), force=False) as run:
+    with pytest.raises(KeyError), new_runs(Path("runs/one"), force=False) as (run,):
         run.write("file", b"part")
         raise KeyError
     assert list((here / "runs").iterdir()) == []
 
 
 def test_a_failed_run_keeps_the_layers_that_were_trained() -> None:
-    with pytest.raises(KeyboardInterrupt), new_run(Path("runs/one"), force=False) as run:
+    with pytest.raises(KeyboardInterrupt), new_runs(Path("runs/one"), force=False) as (run,):
         run.save_layer(1, autoencoder(5, 4, tied=False))
         raise KeyboardInterrupt
     assert (run.path / "layer1.safetensors").is_file() and not LATEST.exists()
@@ -205,7 +205,7 @@ def test_a_failed_run_keeps_the_layers_that_were_trained() -> None:
 
 def test_a_replaced_run_is_given_up_only_for_a_complete_one() -> None:
     make_run().write("old", b"1")
-    with pytest.raises(KeyError), new_run(Path("runs/one"), force=True) as run:
+    with pytest.raises(KeyError), new_runs(Path("runs/one"), force=True) as (run,):
         run.save_layer(1, autoencoder(5, 4, tied=False))
         raise KeyError
     assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "old"]

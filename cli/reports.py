@@ -1,0 +1,162 @@
+"""What `stackae pretrain` says: its plan beforehand, and what became of it, for one stack or several."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from stackae.errors import DivergedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stackae.config import PretrainConfig
+    from stackae.data import Dataset
+    from stackae.pretrain import PretrainResult
+    from stackae.runs import Run
+
+
+def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) -> None:
+    """Sizes are those of one stack, but for the input: the data are shared, codes are each stack's own."""
+    from .console import emit_json, table
+
+    config = configs[0]
+    layers: list[dict[str, Any]] = []
+    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
+        m, codes = layer.n_hidden, len(dataset.train.x) * n * 4 * len(configs)
+        layers.append(
+            {
+                "layer": number,
+                "sizes": f"{n}-{m}-{n}",
+                "activations": f"{layer.activation} / {layer.output_activation}",
+                "corruption": layer.corruption.model_dump(),
+                "sparsity": layer.sparsity.model_dump(),
+                "parameters": n * m * (1 if layer.tied else 2) + n + m,
+                "input_bytes": dataset.train.x.nbytes if number == 1 else codes,
+                "steps": -(-len(dataset.train.x) // config.batch_size) * int(layer.max_epochs),
+            }
+        )
+    if as_json:
+        emit_json({"data": dataset.name, "seeds": [each.seed for each in configs], "layers": layers})
+        return
+    rows = [
+        [f"layer {plan['layer']}  {plan['sizes']}"]
+        + [str(plan[name]) for name in ("activations", "corruption", "sparsity")]
+        + [f"{plan['parameters']:,}", f"{plan['input_bytes'] / 2**20:,.1f} MiB", f"{plan['steps']:,}"]
+        for plan in layers
+    ]
+    title = "Plan" if len(configs) == 1 else f"Plan of {len(configs)} stacks, trained together"
+    table(title, ["", "activations", "corruption", "sparsity", "parameters", "input", "steps"], rows)
+
+
+def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:
+    from .console import closing, emit_json, run_option, table
+
+    layers = _layers(result)
+    if as_json:
+        emit_json({"run": str(run.path), "layers": layers})
+        return
+    rows = [
+        [
+            _name(entry),
+            f"{entry['kept_epoch']} of {entry['epochs']}",
+            f"{entry['loss']:.4g}",
+            _number(entry["validation_loss"]),
+            f"{entry['seconds']:.1f}",
+        ]
+        for entry in layers
+    ]
+    table("Pretrained", ["", "kept epoch", "loss", "validation loss", "seconds"], rows)
+    pictures = ["curves.png", "filters.png", "reconstructions.png"]
+    following = f"stackae finetune --head classifier{run_option(run)}"
+    closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
+
+
+def report_seeds(
+    folder: Path,
+    runs: list[Run],
+    configs: list[PretrainConfig],
+    results: list[PretrainResult | DivergedError],
+    as_json: bool,
+) -> None:
+    """Each layer's loss over the seeds that stayed finite: of validation, or of training where nothing is held out."""
+    from .console import closing, emit_json, note, stdout, table
+
+    finite = [run for run, result in zip(runs, results, strict=True) if not isinstance(result, DivergedError)]
+    seeds = [_seed(*each) for each in zip(runs, configs, results, strict=True)]
+    summary = [_over_seeds(entries) for entries in zip(*(x["layers"] for x in seeds if "layers" in x), strict=True)]
+    if as_json:
+        emit_json({"run": str(folder), "layers": summary, "seeds": seeds})
+        return
+    for seed in seeds:
+        if "diverged" in seed:
+            note(f"seed {seed['seed']} diverged: {seed['diverged']}")
+    rows = [
+        [
+            _name(entry),
+            *(_number(entry[name]) for name in ("mean", "sd", "lowest", "highest")),
+            f"{min(entry['kept_epochs'])} to {max(entry['kept_epochs'])}",
+            f"{entry['seconds']:.1f}",
+        ]
+        for entry in summary
+    ]
+    title = f"Pretrained, {len(finite)} of {len(runs)} seeds: {summary[0]['measure'].replace('_', ' ')}"
+    table(title, ["", "mean", "sd", "lowest", "highest", "kept epochs", "seconds"], rows)
+    names = [run.path.name for run in runs]
+    stdout.print(f"latest      runs/latest is {finite[0].path.name}", markup=False)
+    shown = names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
+    closing(folder, ["curves.png", *shown], "stackae finetune --head classifier")
+
+
+def _layers(result: PretrainResult) -> list[dict[str, Any]]:
+    """Of each layer: its sizes, its epochs, and what was recorded of the one that is kept."""
+    layers = []
+    config = result.config
+    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
+        records = [record for record in result.history if record.stage == f"layer{number}"]
+        kept = [record for record in records if record.best][-1]
+        layers.append(
+            {
+                "layer": number,
+                "n_visible": n,
+                "n_hidden": layer.n_hidden,
+                "epochs": len(records),
+                "kept_epoch": kept.epoch,
+                "loss": kept.loss,
+                "validation_loss": kept.validation_loss,
+                "seconds": sum(record.seconds for record in records),
+            }
+        )
+    return layers
+
+
+def _over_seeds(entries: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """One layer of several stacks: the losses of their kept epochs, and the seconds of all, which passed together."""
+    first = entries[0]
+    measure = "loss" if first["validation_loss"] is None else "validation_loss"
+    losses = [entry[measure] for entry in entries]
+    return {
+        **{name: first[name] for name in ("layer", "n_visible", "n_hidden")},
+        "measure": measure,
+        "mean": fmean(losses),
+        "sd": stdev(losses) if len(losses) > 1 else None,
+        "lowest": min(losses),
+        "highest": max(losses),
+        "kept_epochs": [entry["kept_epoch"] for entry in entries],
+        "seconds": max(entry["seconds"] for entry in entries),
+    }
+
+
+def _seed(run: Run, config: PretrainConfig, result: PretrainResult | DivergedError) -> dict[str, Any]:
+    document = {"seed": config.seed, "run": str(run.path)}
+    if isinstance(result, DivergedError):
+        return document | {"diverged": str(result)}
+    return document | {"layers": _layers(result)}
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return f"layer {entry['layer']}  {entry['n_visible']}-{entry['n_hidden']}-{entry['n_visible']}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
