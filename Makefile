@@ -1,4 +1,5 @@
-# make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make gpu · make wheels
+# make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make emulate
+# make gpu · make wheels
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ OUT ?= build/gpu
 DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
-.PHONY: demo test lint sanitize gpu wheels setup clean
+.PHONY: demo test lint sanitize emulate gpu wheels setup clean
 
 setup: $(VENV)/built
 
@@ -59,6 +60,18 @@ sanitize: $(VENV)/locked
 		--build-lib $(SANITIZED)/lib >$(SANITIZED)/build.log 2>&1 || { cat $(SANITIZED)/build.log; exit 1; }
 	$(SANITIZED_PYTHON) -c 'from stackae.ops import build_info; assert "-fsanitize=" in build_info()["flags"]'
 	$(SANITIZED_PYTHON) -m pytest --capture=no --hypothesis-profile=ci $(SANITIZED_TESTS)
+
+# The CUDA kernels without a GPU: a build in a folder of its own in which they take the place of the CPU's, run on the
+# host by an emulation (csrc/cuda/emulated), and the tests of every op and of the step on it, under both sanitizers.
+# What this cannot show: timings, and what only a GPU does (its own instructions, memory model and libraries).
+EMULATED := $(CURDIR)/build/emulated
+EMULATED_TESTS ?= $(SANITIZED_TESTS) tests/test_step_device.py tests/test_population.py
+
+emulate: $(VENV)/locked
+	mkdir -p $(EMULATED)
+	STACKAE_EMULATE=1 STACKAE_SANITIZE=1 $(BIN)/python setup.py build --build-base $(EMULATED) \
+		--build-lib $(EMULATED)/lib >$(EMULATED)/build.log 2>&1 || { cat $(EMULATED)/build.log; exit 1; }
+	$(subst $(SANITIZED),$(EMULATED),$(SANITIZED_PYTHON)) -m pytest --capture=no --hypothesis-profile=ci $(EMULATED_TESTS)
 
 # On a bare machine with python3, torch, nvcc and a GPU: no network, no virtual environment, nothing installed; in less
 # than ten minutes. Every stage runs even when an earlier one failed; results go to the folder that OUT names.

@@ -59,7 +59,7 @@ Engine = Annotated[
     option("--engine", "fused (compiled step and ops), eager (plain torch) or auto.", TRAINING, "auto: fused if built"),
 ]
 Precision = Annotated[
-    Text, option("--precision", "fp32, or bf16: products of 16-bit numbers, weights of 32.", TRAINING, "fp32")
+    Text, option("--precision", "Of products: fp32, tf32 (CUDA) or bf16; weights are fp32.", TRAINING, "fp32")
 ]
 Device = Annotated[Text, option("--device", "auto, cpu, cuda or cuda:N.", TRAINING, "auto: a GPU if there is one")]
 RunFolder = Annotated[

@@ -91,8 +91,9 @@ struct Linear {
 };
 
 // Calls body(Sigmoid<T>{}) and the like: one switch, outside every loop.
+STACKAE_CALLS_HOST_OR_DEVICE
 template <typename T, typename Body>
-STACKAE_INLINE void with_activation(Activation activation, Body&& body) {
+STACKAE_HOST_DEVICE STACKAE_INLINE void with_activation(Activation activation, Body&& body) {
   switch (activation) {
     case Activation::sigmoid: return body(Sigmoid<T>{});
     case Activation::tanh: return body(Tanh<T>{});

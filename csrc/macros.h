@@ -3,8 +3,11 @@
 
 #ifdef __CUDACC__
 #define STACKAE_HOST_DEVICE __host__ __device__
+// Before a function of both that calls what it is given, which may be of one of them alone.
+#define STACKAE_CALLS_HOST_OR_DEVICE _Pragma("nv_exec_check_disable")
 #else
 #define STACKAE_HOST_DEVICE
+#define STACKAE_CALLS_HOST_OR_DEVICE
 #endif
 
 // Loop bodies must be inlined into the multiversioned function that calls them (cpu/multiversion.h):

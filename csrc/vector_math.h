@@ -82,7 +82,7 @@ STACKAE_INLINE T alternate_series(T s) {
 }
 
 template <typename To, typename From>
-STACKAE_INLINE To bit_cast(From from) {
+STACKAE_HOST_DEVICE STACKAE_INLINE To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From), "bit_cast needs equal sizes");
   To to;
   std::memcpy(&to, &from, sizeof(to));

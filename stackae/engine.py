@@ -56,30 +56,38 @@ class StepChoice(NamedTuple):
 
 
 def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> StepChoice:
-    """The fused step where it serves: dense layers on the CPU, by the compiled extension. Elsewhere the eager one.
+    """The fused step where the extension has one for the device and the precision. Elsewhere the eager one, in fp32.
 
     Raises:
-        SetupError: ``bf16`` products were asked for and there are none.
+        SetupError: products of another precision were asked for and there are none.
     """
     chosen = choose_engine(engine)
-    half = precision == "bf16"
-    if chosen.name == "fused" and device.type == "cpu":
-        products = importlib.import_module("stackae.ops").products("cpu", precision)
-        if half and products is None:
-            raise SetupError(
-                "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "
-                "without, or STACKAE_PRODUCTS=aten; use --precision fp32"
-            )
-        return StepChoice(True, f"{precision}, products by {products}")
-    if half:
-        found = f"--engine {chosen.name} ({chosen.reason})" if chosen.name == "eager" else f"--device {device}"
-        raise SetupError(
-            f"precision bf16: expected the fused step on a CPU, got {found}; "
-            "use --precision fp32, or --device cpu with --engine fused"
-        )
+    if chosen.name == "fused":
+        products = importlib.import_module("stackae.ops").products(device.type, precision)
+        if products is not None:
+            return StepChoice(True, f"{precision}, products by {products}")
+    if precision != "fp32":
+        raise SetupError(_no_such_products(chosen, device, precision))
     if chosen.name == "eager":
         return StepChoice(False, f"engine eager, {chosen.reason}")
-    return StepChoice(False, f"the fused step runs on the CPU alone, not on {device.type} yet; its ops are fused")
+    return StepChoice(False, f"the extension was built without a step for {device.type}; its ops are fused")
+
+
+def _no_such_products(chosen: Engine, device: torch.device, precision: str) -> str:
+    if chosen.name == "eager":
+        found, remedy = f"--engine eager ({chosen.reason})", "use --precision fp32, or --engine fused"
+        return f"precision {precision}: expected the fused step, got {found}; {remedy}"
+    if device.type == "cpu" and precision == "bf16":
+        return (
+            "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "
+            "without, or STACKAE_PRODUCTS=aten; use --precision fp32"
+        )
+    if device.type == "cpu":
+        return f"precision {precision}: expected a CUDA device, got --device cpu; use --precision fp32 or bf16"
+    return (
+        f"precision {precision}: expected an extension that was built with a step for {device.type}, got one without; "
+        "use --precision fp32, or install stackae again where nvcc is at hand"
+    )
 
 
 def choose_device(wish: str = "auto") -> torch.device:

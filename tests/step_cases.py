@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any
 
 import pytest
@@ -20,9 +21,13 @@ from stackae.random import Purpose, uniform
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import ClassificationObjective, EagerStep, ReconstructionObjective
 
+DEVICE = os.environ.get("STACKAE_TEST_DEVICE", "cpu")  # `make gpu` says cuda
+DEVICE_STEP = products(DEVICE, "tf32") is not None  # the step of CUDA's sources: on a GPU, or emulated on the host
+HALF = pytest.mark.skipif(products(DEVICE, "bf16") is None, reason="this device has no bfloat16 products")
+
 
 def rows_of(n: int, width: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return uniform((n, width), seed=9, purpose=Purpose.SPLIT).to(dtype)
+    return uniform((n, width), seed=9, purpose=Purpose.SPLIT).to(DEVICE, dtype)
 
 
 def objective(x: Rows, n_hidden: int, dtype: torch.dtype = torch.float64, **given: Any) -> ReconstructionObjective:
@@ -36,7 +41,7 @@ def objective(x: Rows, n_hidden: int, dtype: torch.dtype = torch.float64, **give
         seed=5,
     )
     defaults = {"loss": "mse", "corruption": Corruption(), "sparsity": None, "seed": 3, "layer": 2}
-    return ReconstructionObjective(autoencoder.to(dtype), x, **{**defaults, **given})
+    return ReconstructionObjective(autoencoder.to(x.device, dtype), x, **{**defaults, **given})
 
 
 def both_steps(make: Any, build: Any, weight_decay: float = 0.0, **training: Any):
@@ -78,12 +83,9 @@ def classification(x: Rows, y: Tensor, sizes: tuple[int, ...], dtype: torch.dtyp
         Dense.initialised(n_in, n_out, activation if number < len(widths) else "linear", seed=4, layer=number)
         for number, (n_in, n_out) in enumerate(widths, start=1)
     ]
-    return ClassificationObjective(Classifier(layers[:-1], layers[-1]).to(dtype), x, y)
+    return ClassificationObjective(Classifier(layers[:-1], layers[-1]).to(x.device, dtype), x, y.to(x.device))
 
 
 def byte_rows(n: int, width: int, kind: str = "unit") -> ByteRows:
     raw = (rows_of(n, width) * 255).to(torch.uint8)
     return ByteRows(raw, Scaling.fit(kind, raw))
-
-
-HALF = pytest.mark.skipif(products("cpu", "bf16") is None, reason="this processor has no bfloat16 products")

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "../sparsity.h"
+#include "../versions.h"
 #include "passes.h"
 #include "tiles.h"
 
@@ -46,7 +47,7 @@ class Step final : public CpuStep {
       total += loss * static_cast<double>(batch.size);
       if (!std::isfinite(loss)) break;
     }
-    note_versions(/*moved=*/true);
+    versions_.moved(parameters_);
     return total;
   }
 
@@ -219,7 +220,7 @@ class Step final : public CpuStep {
       tiles_.add_room(network_, capacity_, threads_, network_.batch);
       add_statistics();
     }
-    if (!note_versions(/*moved=*/false)) return;
+    if (!versions_.changed(parameters_)) return;
     for (auto& layer : network_.layers) {
       std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
       if (network_.brgemm && !layer.tied) refresh(layer);
@@ -247,22 +248,6 @@ class Step final : public CpuStep {
     });
   }
 
-  // Whether a parameter was changed since the last call; `moved`: by this step itself, which is then made known.
-  bool note_versions(bool moved) {
-    bool changed = versions_.empty();
-    size_t next = 0;
-    for (const auto& layer : parameters_)
-      for (const auto& parameter : {layer.weight, layer.bias}) {
-        if (!parameter.defined()) continue;
-        if (moved) parameter.unsafeGetTensorImpl()->bump_version();
-        const uint32_t version = parameter._version();
-        if (next == versions_.size()) versions_.push_back(version + 1);
-        changed = changed || versions_[next] != version;
-        versions_[next++] = version;
-      }
-    return changed;
-  }
-
   std::vector<DenseLayer> parameters_;
   const Objective objective_;
   const Update update_;
@@ -273,7 +258,7 @@ class Step final : public CpuStep {
   Network<T, O> network_;
   Tiles<T, O> tiles_;
   std::vector<Product<O>> products_;
-  std::vector<uint32_t> versions_;
+  Versions versions_;
   int64_t capacity_ = 0;
   int threads_ = 0;
   T *code_on_ = nullptr, *code_off_ = nullptr, *slopes_ = nullptr, *no_slopes_ = nullptr;

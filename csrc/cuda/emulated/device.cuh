@@ -150,6 +150,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 inline int multiprocessors() { return 4; }
 
 // STACKAE_EMULATED_ELSEWHERE: rows count as lying on another device, so that sending them over is tested too.
+constexpr int64_t part_bytes = 1 << 14;
 inline bool is_elsewhere(const at::Tensor&) { return std::getenv("STACKAE_EMULATED_ELSEWHERE") != nullptr; }
 
 inline at::Tensor staging(at::IntArrayRef sizes, at::ScalarType type) { return at::empty(sizes, type); }

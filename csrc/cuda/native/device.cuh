@@ -80,7 +80,8 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 
 inline int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
 
-// Rows that lie in memory are sent over batch by batch.
+// Rows that lie in memory are sent over in parts of about this size.
+constexpr int64_t part_bytes = 64 << 20;
 inline bool is_elsewhere(const at::Tensor& rows) { return rows.is_cpu(); }
 
 // Memory of the host from which copies to the device overlap with work there.

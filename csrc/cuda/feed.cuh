@@ -1,0 +1,112 @@
+// The rows of a training as kernels read them: where they lie, or, for rows in memory, in two places on the device that
+// are filled in turn, one while the other is trained on.
+#pragma once
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
+
+#include "memory.cuh"
+
+namespace stackae {
+
+// What one member reads in one part of a call: rows of the source, by number.
+struct Feed {
+  Source source;
+  const int64_t *labels, *rows;
+};
+
+class RowFeed {
+ public:
+  explicit RowFeed(const std::vector<Member>& members)
+      : device_(members[0].layers[0].bias.device()), sends_(is_elsewhere(members[0].rows.x)) {
+    for (const auto& member : members) {
+      const auto& rows = member.rows;
+      rows_.push_back(rows);
+      if (!sends_ || !rows.offset.defined()) continue;
+      rows_.back().offset = rows.offset.to(device_);
+      rows_.back().scale = rows.scale.to(device_);
+    }
+  }
+
+  // How many rows of each member a part of a call may have; 0: any number.
+  int64_t most_rows(int64_t batch_size) const {
+    if (!sends_) return 0;
+    const auto& x = rows_[0].x;
+    const int64_t row_bytes = std::max<int64_t>(1, x.size(1) * x.element_size()) * static_cast<int64_t>(rows_.size());
+    return std::max<int64_t>(1, part_bytes / (row_bytes * batch_size)) * batch_size;
+  }
+
+  // Begins to send the rows [begin, end) of the call for part `part`, whose place must be free.
+  void send(const std::vector<Batches>& batches, int64_t part, int64_t begin, int64_t end) {
+    if (!sends_) return;
+    Place& place = places_[part % 2];
+    place.make(rows_, end - begin, device_);
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      const int64_t last = std::min(end, batches[i].rows.numel()), count = std::max<int64_t>(0, last - begin);
+      if (count == 0) continue;
+      const at::Tensor which = batches[i].rows.narrow(0, begin, count);
+      at::Tensor x = place.x_here.select(0, static_cast<int64_t>(i)).narrow(0, 0, count);
+      at::index_select_out(x, rows_[i].x, 0, which);
+      if (!rows_[i].labels.defined()) continue;
+      at::Tensor labels = place.labels_here.select(0, static_cast<int64_t>(i)).narrow(0, 0, count);
+      at::index_select_out(labels, rows_[i].labels, 0, which);
+    }
+    const Lane::Scope scope(lane_);
+    place.x.copy_(place.x_here, /*non_blocking=*/true);
+    if (place.labels.defined()) place.labels.copy_(place.labels_here, /*non_blocking=*/true);
+  }
+
+  // What the members read in that part; `lane` goes on once it is there.
+  std::vector<Feed> receive(const std::vector<Batches>& batches, int64_t part, int64_t begin, const Lane& lane) {
+    std::vector<int64_t> numbers;
+    std::vector<size_t> starts;
+    for (const auto& each : batches) {
+      starts.push_back(numbers.size());
+      const auto* const first = each.rows.const_data_ptr<int64_t>();
+      if (sends_)
+        for (int64_t i = begin; i < each.rows.numel(); ++i) numbers.push_back(i - begin);
+      else
+        numbers.insert(numbers.end(), first, first + each.rows.numel());
+    }
+    numbers.push_back(0);  // none of them may be nowhere
+    const int64_t* const sent = numbers_.send(numbers);
+    if (sends_) lane.after(lane_);
+    std::vector<Feed> feeds;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      Rows rows = rows_[i];
+      if (sends_) {
+        rows.x = places_[part % 2].x.select(0, static_cast<int64_t>(i));
+        if (rows.labels.defined()) rows.labels = places_[part % 2].labels.select(0, static_cast<int64_t>(i));
+      }
+      feeds.push_back(
+          {source_of(rows), rows.labels.defined() ? rows.labels.const_data_ptr<int64_t>() : nullptr, sent + starts[i]});
+    }
+    return feeds;
+  }
+
+ private:
+  // Room for the rows of a part: here, from where they are sent, and there.
+  struct Place {
+    at::Tensor x_here, x, labels_here, labels;
+
+    void make(const std::vector<Rows>& members, int64_t rows, at::Device device) {
+      if (x.defined() && x.size(1) >= rows) return;
+      const auto& first = members[0];
+      const auto count = static_cast<int64_t>(members.size());
+      x_here = staging({count, rows, first.x.size(1)}, first.x.scalar_type());
+      x = at::empty(x_here.sizes(), x_here.options().pinned_memory(false).device(device));
+      if (!first.labels.defined()) return;
+      labels_here = staging({count, rows}, at::kLong);
+      labels = at::empty(labels_here.sizes(), labels_here.options().pinned_memory(false).device(device));
+    }
+  };
+
+  at::Device device_;
+  bool sends_;
+  std::vector<Rows> rows_;
+  Place places_[2];
+  Lane lane_;
+  Table<int64_t> numbers_{device_};
+};
+
+}  // namespace stackae

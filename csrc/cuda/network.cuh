@@ -1,0 +1,119 @@
+// What the kernels of a training step are told of networks and their progress; all of it lies on the device.
+#pragma once
+
+#include "../source.h"
+#include "../update.h"
+#include "noise.cuh"
+#include "tile.cuh"
+
+namespace stackae {
+
+// Rows and columns of operands are padded with zeros to whole tiles of any shape and whole chunks of any type.
+constexpr int64_t padding = 64;
+STACKAE_HOST_DEVICE inline int64_t padded(int64_t n) { return (n + padding - 1) / padding * padding; }
+
+// One weight's gradient is a sum of this many products at the most: its own layer's, and those of layers tied to it.
+constexpr int most_uses = 4;
+
+// A layer of one member. `forward` and `backward` are its weight as right factor, with k along its rows.
+template <typename A>
+struct LayerData {
+  using number = typename A::number;
+  using operand = typename A::operand;
+
+  int64_t n_in, n_out;
+  Activation activation;
+  Factor<operand> input, forward, backward;
+  operand *output, *gradient;  // (rows, padded(n_out))
+  number *pre, *sums;          // sums (row blocks, padded(n_out)): of the gradient's columns
+  number *bias, *bias_first, *bias_second;
+  number* product;  // of the library, (rows, n_out) or (rows, n_in)
+
+  // Only where the weight is this layer's own: its gradient is the sum over uses of left^T right.
+  number *weight, *first, *second, *weight_product;
+  operand *panel, *transposed;  // the weight as operand (n_out, n_in), and its transpose; null where nothing reads them
+  Factor<operand> left[most_uses], right[most_uses];
+  int uses;
+};
+
+// How far a call has come. Nobody reads what its own launch writes, or threads of one block could part ways: the gather
+// reads `next` and `failed` and writes `current` and `halted`; forward and output kernels read these, and the last of
+// them writes `next` and, where its loss is not finite, `failed`; later kernels read all but `next` and write `total`.
+struct Progress {
+  int64_t next, current;
+  double total;
+  int failed, halted;
+};
+
+template <typename A>
+struct MemberData {
+  using number = typename A::number;
+
+  Source source;
+  const int64_t *labels, *rows;
+  const Motion<number>* motions;  // of step i: 2 i for weights, 2 i + 1 for biases
+  int64_t count, first_step;
+  Corruption corruption;
+  NoiseKey key;
+  double sparsity_target, sparsity_weight, l1_weight;
+  typename A::operand* x;     // the rows of a batch as operand
+  number *on, *off, *logits;  // on, off (row blocks, padded(n_hidden))
+  double *losses, *code_losses;
+  Progress* progress;
+};
+
+// What every kernel of a step is given.
+template <typename A>
+struct Networks {
+  const MemberData<A>* members;
+  const LayerData<A>* layers;  // member by member
+  int64_t layer_count, batch_size;
+  Loss loss;
+  Rule rule;
+  bool has_momentum;
+
+  __device__ const MemberData<A>& member() const { return members[blockIdx.z]; }
+  __device__ const LayerData<A>& layer(int64_t l) const { return layers[blockIdx.z * layer_count + l]; }
+};
+
+// The rows of one step: those of the call from `begin` on. A member that has none left, or has failed, has size 0.
+struct Span {
+  int64_t index, begin, size;
+
+  __device__ Span(int64_t count, int64_t index, int64_t batch_size, bool stands_still)
+      : index(index), begin(index * batch_size), size(0) {
+    const int64_t left = count - begin;
+    if (!stands_still && left > 0) size = left < batch_size ? left : batch_size;
+  }
+};
+
+template <typename A>
+__device__ Span span_of_gather(const Networks<A>& networks) {
+  const auto& member = networks.member();
+  return {member.count, member.progress->next, networks.batch_size, member.progress->failed != 0};
+}
+template <typename A>
+__device__ Span span_of_forward(const Networks<A>& networks) {
+  const auto& member = networks.member();
+  return {member.count, member.progress->current, networks.batch_size, member.progress->halted != 0};
+}
+template <typename A>
+__device__ Span span_of_backward(const Networks<A>& networks) {
+  const auto& member = networks.member();
+  return {member.count, member.progress->current, networks.batch_size, member.progress->failed != 0};
+}
+
+// Entry (row, column) of the source.
+template <typename T>
+__device__ T read_entry(const Source& source, int64_t row, int64_t column) {
+  const int64_t at = row * source.width + column;
+  switch (source.type) {
+    case Source::Type::bytes:
+      return static_cast<T>(
+          scaled_byte(static_cast<const uint8_t*>(source.data)[at], source.offset[column], source.scale[column]));
+    case Source::Type::single_precision: return static_cast<T>(static_cast<const float*>(source.data)[at]);
+    default: return static_cast<T>(static_cast<const double*>(source.data)[at]);
+  }
+}
+
+}  // namespace stackae

@@ -1,0 +1,45 @@
+// Which step trains on the device: one for each arithmetic (arithmetic.cuh), by tiles or by the library.
+#include <cstdlib>
+#include <string_view>
+
+#include "train_step.cuh"
+
+namespace stackae {
+namespace {
+
+constexpr int64_t library_width = 1024;  // from here on the library's products are taken
+
+// By width, or as STACKAE_CUDA_PRODUCTS says: benchmarks compare the two.
+bool takes_library(const std::vector<DenseLayer>& layers) {
+  const char* const wish = std::getenv("STACKAE_CUDA_PRODUCTS");
+  if (wish != nullptr && *wish != 0) {
+    const std::string_view word(wish);
+    TORCH_CHECK_VALUE(word == "tiles" || word == "library", "STACKAE_CUDA_PRODUCTS: expected tiles or library, got '",
+                      wish, "'");
+    return word == "library";
+  }
+  int64_t widest = width_in(layers, 0);
+  for (const auto& layer : layers) widest = std::max(widest, layer.bias.size(0));
+  return widest >= library_width;
+}
+
+std::optional<std::string> products(Precision) {
+  return "own tiles, from widths of " + std::to_string(library_width) + " by cuBLAS";
+}
+
+std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision) {
+  check_members(members);
+  const auto type = members[0].layers[0].bias.scalar_type();
+  const bool library = takes_library(members[0].layers);
+  TORCH_CHECK_TYPE(precision == Precision::fp32 || type == at::kFloat, "precision ",
+                   precision == Precision::tf32 ? "tf32" : "bf16", ": expected float32 parameters, got ", type);
+  if (precision == Precision::tf32) return std::make_unique<DeviceStep<Tf32>>(std::move(members), library);
+  if (precision == Precision::bf16) return std::make_unique<DeviceStep<Bf16>>(std::move(members), library);
+  if (type == at::kDouble) return std::make_unique<DeviceStep<Plain<double>>>(std::move(members), library);
+  return std::make_unique<DeviceStep<Plain<float>>>(std::move(members), library);
+}
+
+const RegisterSteps registered(device_type, {make, products});
+
+}  // namespace
+}  // namespace stackae

@@ -1,0 +1,252 @@
+// The training step of networks of one shape on the device: the passes of a step recorded once as a graph, and replayed
+// for as many steps as a call has, without a word from the host.
+//
+// Contract: the bits of a member do not depend on the others, nor on how calls are cut; every sum has a fixed order; a
+// batch whose loss is not finite moves nothing. Steps of narrow networks multiply in tiles of their own, with the pass
+// in the tile; those of wide ones by the library, with one pass over each result.
+#pragma once
+
+#include "../step_checks.h"
+#include "../versions.h"
+#include "feed.cuh"
+#include "library.cuh"
+#include "passes_backward.cuh"
+#include "passes_forward.cuh"
+
+namespace stackae {
+
+constexpr int64_t steps_a_graph = 16;
+
+template <typename A>
+class DeviceStep final : public TrainStep {
+ public:
+  using number = typename A::number;
+  using operand = typename A::operand;
+
+  DeviceStep(std::vector<Member> members, bool library)
+      : members_(std::move(members)), library_(library), versions_(members_.size()), feed_(members_) {
+    for (const auto& member : members_) memory_.emplace_back(member.layers, library);
+  }
+
+  std::vector<double> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
+    check_advance(members_, batches, batch_size, step);
+    int64_t count = 0;
+    for (const auto& each : batches) count = std::max(count, each.rows.numel());
+    if (count == 0) return std::vector<double>(members_.size());
+    const c10::DeviceGuard guard(device());
+    const Lane::Scope scope(lane_);
+    prepare(std::min(batch_size, count));
+    refresh();
+    const int64_t most = feed_.most_rows(batch_size), part = most == 0 ? count : most;
+    feed_.send(batches, 0, 0, std::min(part, count));
+    for (int64_t begin = 0; begin < count; begin += part) {
+      const int64_t end = std::min(begin + part, count);
+      describe(batches, batch_size, step, begin, end, part);  // waits for the part before
+      run((end - begin + batch_size - 1) / batch_size);
+      if (end < count) feed_.send(batches, end / part, end, std::min(end + part, count));
+    }
+    const auto progress = progress_.receive(static_cast<int64_t>(members_.size()));
+    std::vector<double> totals;
+    for (const auto& each : progress) totals.push_back(each.total);
+    for (size_t i = 0; i < members_.size(); ++i) versions_[i].moved(members_[i].layers);
+    return totals;
+  }
+
+  std::vector<std::vector<at::Tensor>> moments() const override {
+    std::vector<std::vector<at::Tensor>> all;
+    for (const auto& each : memory_) all.push_back(each.moments);
+    return all;
+  }
+
+ private:
+  at::Device device() const { return members_[0].layers[0].bias.device(); }
+  int64_t last() const { return static_cast<int64_t>(members_[0].layers.size()) - 1; }
+
+  // Everything is there for batches of this many rows; where it was not, graphs are recorded anew.
+  void prepare(int64_t rows) {
+    if (rows <= rows_) return;
+    rows_ = rows;
+    warm_ = false;
+    forget_graphs();
+    int64_t widest = 0;
+    for (const auto& layer : memory_[0].layers) widest = std::max({widest, layer.n_in, layer.n_out});
+    large_ = !library_ && tiles_of<LargeTile>(rows, widest) >= multiprocessors();
+    batch_.clear();
+    std::vector<LayerData<A>> layers;
+    for (auto& each : memory_) {
+      each.add_batch(rows, large_ ? LargeTile::size : SmallTile::size);
+      layers.insert(layers.end(), each.layers.begin(), each.layers.end());
+    }
+    layers_.send(layers);
+    add_statistics();
+  }
+
+  void add_statistics() {
+    statistics_.clear();
+    const auto& layers = memory_[0].layers;
+    const int64_t blocks = (rows_ + SmallTile::size - 1) / SmallTile::size, code = padded(layers[0].n_out);
+    const int64_t classes = members_[0].objective.loss == Loss::cross_entropy ? layers.back().n_out : 0;
+    for (size_t i = 0; i < members_.size(); ++i) {
+      MemberData<A> data{};
+      data.x = memory_[i].x;
+      data.on = batch_.template make<number>(blocks * code);
+      data.off = batch_.template make<number>(blocks * code);
+      data.logits = batch_.template make<number>(padded(rows_) * padded(classes));
+      data.losses = batch_.template make<double>(tiles_of<SmallTile>(rows_, layers.back().n_out));
+      data.code_losses = batch_.template make<double>(tiles_of<SmallTile>(rows_, layers[0].n_out));
+      statistics_.push_back(data);
+    }
+  }
+
+  // Parameters that were changed from outside are read anew.
+  void refresh() {
+    for (size_t i = 0; i < members_.size(); ++i) {
+      if (!versions_[i].changed(members_[i].layers)) continue;
+      for (const auto& layer : memory_[i].layers)
+        if (layer.weight != nullptr && (layer.panel != nullptr || layer.transposed != nullptr))
+          launch(panel_kernel<A>, blocks_for(layer.n_out * layer.n_in), threads_per_block, 0, layer);
+    }
+  }
+
+  // Tells the kernels of rows [begin, end) of the call.
+  void describe(const std::vector<Batches>& batches, int64_t batch_size, int64_t step, int64_t begin, int64_t end,
+                int64_t part) {
+    const auto feeds = feed_.receive(batches, begin / part, begin, lane_);
+    const int64_t first = begin / batch_size, steps = (end - begin + batch_size - 1) / batch_size;
+    std::vector<Motion<number>> motions(members_.size() * 2 * steps);
+    auto members = statistics_;
+    for (size_t i = 0; i < members_.size(); ++i) {
+      const auto& given = members_[i];
+      const auto& rates = batches[i].learning_rates;
+      for (int64_t s = 0; s < steps && first + s < static_cast<int64_t>(rates.size()); ++s)
+        for (int bias = 0; bias < 2; ++bias)
+          motions[2 * (i * steps + s) + bias] = {given.update, rates[first + s], step + first + s, bias == 0};
+      auto& to = members[i];
+      to.source = feeds[i].source;
+      to.labels = feeds[i].labels;
+      to.rows = feeds[i].rows;
+      to.count = std::max<int64_t>(0, std::min(end, batches[i].rows.numel()) - begin);
+      to.first_step = step + first;
+      to.corruption = given.corruption;
+      to.key = given.key;
+      to.sparsity_target = given.objective.sparsity_target;
+      to.sparsity_weight = given.objective.sparsity_weight;
+      to.l1_weight = given.objective.l1_weight;
+    }
+    const auto* const sent = motions_.send(motions);
+    if (begin == 0) progress_.send(std::vector<Progress>(members_.size()));
+    for (size_t i = 0; i < members_.size(); ++i) {
+      members[i].motions = sent + 2 * i * steps;
+      members[i].progress = progress_.data() + i;
+    }
+    members_table_.send(members);
+    const auto count = static_cast<int64_t>(members_.size());
+    launch(begin_kernel, blocks_for(count), threads_per_block, 0, progress_.data(), count);
+    const int64_t before = networks_.batch_size;
+    networks_ = {members_table_.data(),
+                 layers_.data(),
+                 last() + 1,
+                 std::min(batch_size, rows_),
+                 members_[0].objective.loss,
+                 members_[0].update.rule,
+                 members_[0].update.momentum != 0};
+    if (networks_.batch_size != before) forget_graphs();
+  }
+
+  // The first step of all is launched as it is: it makes the library and the driver load what they need.
+  void run(int64_t steps) {
+    if (!warm_) {
+      one_step();
+      warm_ = true;
+      --steps;
+    }
+    if (steps >= steps_a_graph && !many_)
+      many_ = Graph::record([&] {
+        for (int64_t i = 0; i < steps_a_graph; ++i) one_step();
+      });
+    for (; steps >= steps_a_graph; steps -= steps_a_graph) many_.replay();
+    if (steps > 0 && !one_) one_ = Graph::record([&] { one_step(); });
+    for (; steps > 0; --steps) one_.replay();
+  }
+
+  void forget_graphs() {
+    one_ = Graph();
+    many_ = Graph();
+  }
+
+  void one_step() {
+    if (library_)
+      enqueue<SmallTile, true>();
+    else if (large_)
+      enqueue<LargeTile, false>();
+    else
+      enqueue<SmallTile, false>();
+  }
+
+  template <typename Shape, bool library>
+  void enqueue() {
+    const auto& layers = memory_[0].layers;
+    const int64_t chunks = (layers[0].n_in + chunk_words - 1) / chunk_words;
+    launch(gather_kernel<A>, each_member(blocks_for(padded(rows_) * chunks * chunk_blocks).x), threads_per_block, 0,
+           networks_);
+    for (int64_t l = 0; l < last(); ++l) launch_pass<Shape, library>(forward_kernel<A, Shape, library>, l, true);
+    if (networks_.loss == Loss::cross_entropy) {
+      launch_pass<Shape, library>(logits_kernel<A, Shape, library>, last(), true);
+      launch(softmax_kernel<A, Shape>, each_member((rows_ + Shape::size - 1) / Shape::size), tile_threads, 0, networks_,
+             last());
+    } else {
+      launch_pass<Shape, library>(output_kernel<A, Shape, library>, last(), true);
+    }
+    for (int64_t l = last(); l > 0; --l) launch_pass<Shape, library>(backward_kernel<A, Shape, library>, l, false);
+    int64_t blocks = 1;
+    for (size_t l = 0; l < layers.size(); ++l) {
+      blocks += (layers[l].n_out + tile_threads - 1) / tile_threads;
+      if (layers[l].weight == nullptr) continue;
+      blocks += tiles_of<Shape>(layers[l].n_out, layers[l].n_in);
+      if constexpr (library)
+        for (const auto& member : memory_) products().weight(member, static_cast<int64_t>(l));
+    }
+    launch(update_kernel<A, Shape, library>, each_member(blocks), tile_threads, shared_bytes<Shape, library>(),
+           networks_);
+  }
+
+  // A pass over the result of layer l, forwards (rows, n_out) or backwards (rows, n_in), after its product.
+  template <typename Shape, bool library>
+  void launch_pass(void (*kernel)(Networks<A>, int64_t), int64_t l, bool forward) {
+    const auto& layer = memory_[0].layers[l];
+    if constexpr (library)
+      for (const auto& member : memory_) forward ? products().forward(member, l) : products().backward(member, l);
+    launch(kernel, each_member(tiles_of<Shape>(rows_, forward ? layer.n_out : layer.n_in)), tile_threads,
+           shared_bytes<Shape, library>(), networks_, l);
+  }
+
+  LibraryProducts<A> products() const { return {device(), rows_}; }
+
+  dim3 each_member(int64_t blocks) const {
+    return {static_cast<unsigned>(blocks), 1, static_cast<unsigned>(members_.size())};
+  }
+
+  template <typename Shape, bool library>
+  static constexpr size_t shared_bytes() {
+    return library ? 0 : TileProduct<A, Shape>::shared_bytes();
+  }
+
+  const std::vector<Member> members_;
+  const bool library_;
+  std::vector<Versions> versions_;
+  RowFeed feed_;
+  std::vector<LayerMemory<A>> memory_;
+  Arena batch_{device()};
+  Table<LayerData<A>> layers_{device()};
+  Table<MemberData<A>> members_table_{device()};
+  Table<Motion<number>> motions_{device()};
+  Table<Progress> progress_{device()};
+  std::vector<MemberData<A>> statistics_;
+  Networks<A> networks_{};
+  Lane lane_;
+  Graph one_, many_;
+  int64_t rows_ = 0;
+  bool warm_ = false, large_ = false;
+};
+
+}  // namespace stackae

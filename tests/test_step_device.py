@@ -1,0 +1,213 @@
+"""The step of CUDA's sources: on a GPU (`make gpu`), or run on the host by an emulation of one (`make emulate`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from step_cases import (
+    DEVICE,
+    DEVICE_STEP,
+    assert_equal_training,
+    both_steps,
+    byte_rows,
+    classification,
+    objective,
+    orders,
+    rows_of,
+    train,
+)
+from torch import Tensor
+
+from stackae.config import TrainingConfig
+from stackae.corruption import Corruption
+from stackae.ops import train_step, train_together
+from stackae.penalties import KlSparsity, L1Sparsity
+from stackae.training.fused import fused_classification, fused_reconstruction, reconstruction
+from stackae.training.step import Batches
+
+pytestmark = pytest.mark.skipif(not DEVICE_STEP, reason="needs a GPU, or the build of `make emulate`")
+
+PRODUCTS = ["tiles", "library"]
+SHAPES = [(256, 130, 70, 256), (40, 300, 17, 40), (9, 17, 300, 4), (70, 65, 33, 64)]
+PLAIN = {"optimizer": "sgd", "momentum": 0.0}
+
+
+def parameters(one: Any) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in one.autoencoder.parameters()]
+
+
+@pytest.fixture(params=PRODUCTS)
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Rows as they are, but in memory where the step is on a device."""
+    monkeypatch.setenv("STACKAE_EMULATED_ELSEWHERE", "1")
+    return lambda rows: rows.to("cpu")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("precision", "error"), [("fp32", 1e-5), ("tf32", 1e-3), ("bf16", 1e-2)])
+@pytest.mark.parametrize("tied", [True, False])
+def test_loss_and_gradients_are_those_of_float64_to_the_precision_of_the_products(
+    products, shape, precision, error, tied
+):
+    n, width, n_hidden, batch_size = shape
+    case = {"tied": tied, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("masking", 0.3)}
+    single, double = (
+        objective(rows_of(n, width, dtype), n_hidden, dtype, **case) for dtype in (torch.float32, torch.float64)
+    )
+    before = parameters(single)
+    losses = [
+        fused_reconstruction(one, TrainingConfig(precision=kind, **PLAIN), 0.0).advance(
+            torch.arange(batch_size), batch_size, 0, [1.0]
+        )
+        for one, kind in ((single, precision), (double, "fp32"))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=error)
+    for old, new, truth in zip(before, parameters(single), parameters(double), strict=True):
+        gradient = old.double() - truth
+        assert (old.double() - new.double() - gradient).norm() <= error * (gradient.norm() + 1e-3 * old.norm())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_by_the_library_train_as_eager_does(monkeypatch, shape, tied):
+    monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", "library")
+    n, width, n_hidden, batch_size = shape
+    x = rows_of(n, width)
+    case = {"tied": tied, "sparsity": L1Sparsity(0.01), "activation": "gelu", "corruption": Corruption("gaussian", 0.2)}
+    pair = both_steps(lambda: objective(x, n_hidden, **case), fused_reconstruction, 1e-3)
+    assert_equal_training(pair, n, batch_size, 30, 1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(12, 5), (12, 70, 33, 3), (12, 300)])
+def test_a_classifier_by_the_library_trains_as_eager_does(monkeypatch, sizes):
+    monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", "library")
+    x, y = rows_of(90, 12), torch.arange(90) % sizes[-1]
+    pair = both_steps(lambda: classification(x, y, sizes, torch.float64, "tanh"), fused_classification, optimizer="sgd")
+    assert_equal_training(pair, 90, 32, 30, 1e-9)
+
+
+def test_another_word_for_the_products_is_refused(monkeypatch):
+    monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", "cutlass")
+    with pytest.raises(ValueError, match="STACKAE_CUDA_PRODUCTS: expected tiles or library, got 'cutlass'"):
+        fused_reconstruction(objective(rows_of(8, 4), 3), TrainingConfig(), 0.0)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_rounded_products_want_float32_parameters(precision):
+    with pytest.raises(TypeError, match=f"precision {precision}: expected float32 parameters, got Double"):
+        fused_reconstruction(objective(rows_of(8, 4), 3), TrainingConfig(precision=precision), 0.0)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_rows_that_lie_elsewhere_train_to_the_same_bits(elsewhere, monkeypatch, loss):
+    def trained(place: Any) -> tuple[list[float], list[Tensor]]:
+        if loss == "mse":
+            one = objective(byte_rows(900, 65), 33, torch.float32, corruption=Corruption("masking", 0.3))
+            training = reconstruction(one, TrainingConfig(), 1e-4)
+            scaling = tuple(map(place, training.scaling or ()))
+            step = train_step(_replaced(training, x=place(training.x), scaling=scaling))
+            return train(step, 900, 64, 40), parameters(one)
+        x, y = rows_of(900, 65, torch.float32), torch.arange(900) % 7
+        other = classification(x, y, (65, 33, 7), torch.float32, "sigmoid")
+        training = fused_training(other)
+        step = train_step(_replaced(training, x=place(training.x), labels=place(training.labels)))
+        return train(step, 900, 64, 40), [p.detach().clone() for p in other.model.parameters()]
+
+    sent = trained(elsewhere)
+    monkeypatch.delenv("STACKAE_EMULATED_ELSEWHERE")
+    there = trained(lambda rows: rows)
+    assert sent[0] == there[0]
+    assert all(torch.equal(a, b) for a, b in zip(sent[1], there[1], strict=True))
+
+
+def test_networks_that_train_together_get_the_bits_that_each_gets_alone(products):
+    x = byte_rows(300, 130)
+    cases = [
+        {"seed": 1, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)},
+        {"seed": 2, "sparsity": KlSparsity(0.2, 0.1), "corruption": Corruption("gaussian", 0.1)},
+        {"seed": 3, "sparsity": KlSparsity(0.05, 1.0), "corruption": Corruption("gaussian", 0.5)},
+    ]
+    rates = [[0.01] * 24, [0.003] * 24, [0.03] * 24]
+    ways = [torch.cat(orders(300, 16))[start:][: 24 * 200] for start in range(3)]
+    apart, together = ([objective(x, 70, torch.float32, **case) for case in cases] for _ in range(2))
+    alone = [
+        fused_reconstruction(one, TrainingConfig(), 1e-4).advance(way, 200, 5, rate)
+        for one, way, rate in zip(apart, ways, rates, strict=True)
+    ]
+    step = train_together([reconstruction(one, TrainingConfig(), 1e-4) for one in together])
+    assert step.advance([Batches(way, rate) for way, rate in zip(ways, rates, strict=True)], 200, 5) == alone
+    for one, other in zip(apart, together, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
+
+
+def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
+    good, bad = rows_of(64, 20, torch.float32), rows_of(64, 20, torch.float32)
+    bad[40] = float("nan")
+    ones = [objective(x, 10, torch.float32) for x in (good, bad, good, good)]
+    step = train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
+    some, none = Batches(torch.arange(64), [0.1] * 4), Batches(torch.arange(0), [])
+    totals = step.advance([some, some, none, some], 16, 0)
+    assert totals[0] == totals[3]
+    assert not torch.isfinite(torch.tensor(totals[1]))
+    assert totals[2] == 0
+    fresh = objective(good, 10, torch.float32)
+    alone = fused_reconstruction(fresh, TrainingConfig(), 0.0)
+    alone.advance(torch.arange(64), 16, 0, [0.1] * 4)
+    two = objective(good, 10, torch.float32)
+    fused_reconstruction(two, TrainingConfig(), 0.0).advance(torch.arange(32), 16, 0, [0.1] * 2)
+    wanted = [fresh, two, objective(good, 10, torch.float32), fresh]
+    for one, other in zip(ones, wanted, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
+
+
+def test_members_of_another_shape_are_refused():
+    ones = [objective(rows_of(8, 4), width) for width in (3, 5)]
+    with pytest.raises(ValueError, match="member 2: expected the shape, activations, loss, optimiser"):
+        train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
+
+
+def test_a_batch_size_that_changes_is_followed():
+    x = rows_of(300, 20, torch.float32)
+    one, other = objective(x, 10, torch.float32), objective(x, 10, torch.float32)
+    step = fused_reconstruction(one, TrainingConfig(), 0.0)
+    for batch_size, begin in ((100, 0), (30, 3)):
+        rows = torch.arange(300)
+        count = -(-300 // batch_size)
+        step.advance(rows, batch_size, begin, [0.01] * count)
+    again = fused_reconstruction(other, TrainingConfig(), 0.0)
+    again.advance(torch.arange(300), 100, 0, [0.01] * 3)
+    for i in range(10):
+        again.advance(torch.arange(30 * i, 30 * i + 30), 30, 3 + i, [0.01])
+    assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
+
+
+def fused_training(one: Any) -> Any:
+    from stackae.training.fused import classification as told
+
+    return told(one, TrainingConfig(), 1e-4)
+
+
+def _replaced(training: Any, **changes: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(training, **changes)
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU: an emulation has no memory of its own")
+def test_memory_is_flat_over_a_thousand_epochs():
+    one = objective(byte_rows(300, 130), 70, torch.float32)
+    step = fused_reconstruction(one, TrainingConfig(), 0.0)
+    order = torch.cat(orders(300, 1))
+    step.advance(order, 64, 0, [0.01] * 5)
+    before = torch.cuda.memory_allocated()
+    for epoch in range(1, 1000):
+        step.advance(order, 64, 5 * epoch, [0.01] * 5)
+    assert torch.cuda.memory_allocated() == before
