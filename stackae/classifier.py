@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 
 from stackae.autoencoders.dense import Dense
@@ -16,6 +17,10 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.head = head
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

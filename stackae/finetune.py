@@ -12,6 +12,7 @@ from stackae.autoencoders.dense import Dense
 from stackae.classifier import Classifier
 from stackae.config import FinetuneConfig
 from stackae.data import Part, Rows, in_order
+from stackae.data.placement import placed
 from stackae.data.rows import subset
 from stackae.engine import choose_device, choose_step
 from stackae.errors import DataError
@@ -60,15 +61,15 @@ def finetune_classifier(
     x, y = labelled_rows(train, n_classes)
     held_out = labelled_rows(validation, n_classes, may_lack=True) if validation is not None else None
     model = _starting_point(stack, config, n_classes).to(device)
-    x, y = x.to(device), y.to(device)
-    held_out = (held_out[0].to(device), held_out[1].to(device)) if held_out is not None and len(held_out[0]) else None
+    x = placed(x, device)
+    held_out = (placed(held_out[0], device), held_out[1]) if held_out is not None and len(held_out[0]) else None
 
     trained = model
     if config.train == "head":  # the encoders stand still: their codes are computed once
         trained = Classifier([], model.head)
-        x = in_batches(model.encode, x)
-        held_out = (in_batches(model.encode, held_out[0]), held_out[1]) if held_out is not None else None
-    objective = ClassificationObjective(trained, x, y)
+        x = in_batches(model.encode, x, device)
+        held_out = (in_batches(model.encode, held_out[0], device), held_out[1]) if held_out is not None else None
+    objective = ClassificationObjective(trained, x, y.to(x.device))
     step: PopulationStep
     if choose_step(config.engine, device, config.precision).fused:
         step = fused_population([classification(objective, config, config.weight_decay)], config.precision)
@@ -131,7 +132,7 @@ def classification_loss(model: Classifier, x: Rows, y: Tensor) -> Validation:
     """Cross-entropy per row and share misclassified; x (n, n_visible), y (n,)."""
     loss = wrong = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
-        logits = model(x[part])
-        loss += F.cross_entropy(logits, y[part], reduction="sum").item()
-        wrong += float((logits.argmax(dim=1) != y[part]).sum())
+        logits, labels = model(x[part].to(model.device)), y[part].to(model.device)
+        loss += F.cross_entropy(logits, labels, reduction="sum").item()
+        wrong += float((logits.argmax(dim=1) != labels).sum())
     return Validation(loss / len(x), wrong / len(x))

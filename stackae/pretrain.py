@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stackae.config import LayerConfig, PretrainConfig
+from stackae.data.placement import placed
 from stackae.data.rows import Rows
 from stackae.engine import choose_device
 from stackae.errors import ConfigError, DataError, DivergedError
@@ -136,11 +137,11 @@ def population_layers(
     if len(x) == 0:
         raise DataError("data: expected at least one training row, got none")
     device = choose_device(configs[0].device)
-    held_out = validation.to(device) if validation is not None and len(validation) else None
-    reads = dict.fromkeys(range(len(configs)), Reads.of(x.to(device), held_out))
+    held_out = placed(validation, device) if validation is not None and len(validation) else None
+    reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
-        learners = [Learner.new(place, configs[place], number, own) for place, own in reads.items()]
+        learners = [Learner.new(place, configs[place], number, own, device) for place, own in reads.items()]
         outcomes |= train_layer(learners, listener or Silent())
         yield [outcomes[place] for place in range(len(configs))]
         going = [learner for learner in learners if isinstance(outcomes[learner.place], TrainedLayer)]

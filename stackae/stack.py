@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from stackae.autoencoders.dense import Autoencoder
 from stackae.data.minibatches import in_order
+from stackae.data.placement import home
 from stackae.data.rows import Rows
 
 ROWS_AT_ONCE = 4096
@@ -68,7 +70,18 @@ class StackedAutoencoder(nn.Module):
 
 
 @torch.no_grad()
-def in_batches(function: Callable[[Tensor], Tensor], x: Rows) -> Tensor:
-    """function(x) for any number of rows, without the memory of all intermediate results at once."""
-    pieces = [function(x[part]) for part in in_order(len(x), ROWS_AT_ONCE)] or [function(x[:])]
-    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+def in_batches(function: Callable[[Tensor], Tensor], x: Rows, device: torch.device | None = None) -> Tensor:
+    """function(x) for any number of rows, ROWS_AT_ONCE of them at a time on ``device``, or where x lies.
+
+    The result lies at home (``stackae.data.placement``), and exists once: every part is written into its place.
+    """
+    device = device or x.device
+    parts = list(in_order(len(x), ROWS_AT_ONCE)) or [slice(0, 0)]
+    results = torch.empty(0)
+    for number, part in enumerate(parts):
+        piece = function(x[part].to(device))
+        if number == 0:
+            shape = (len(x), *piece.shape[1:])
+            results = piece.new_empty(shape, device=home(math.prod(shape) * piece.element_size(), device))
+        results[part] = piece
+    return results

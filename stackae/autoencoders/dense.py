@@ -75,6 +75,10 @@ class Autoencoder(nn.Module):
         self.decoder_bias = nn.Parameter(torch.zeros(n_visible))
 
     @property
+    def device(self) -> torch.device:
+        return self.encoder.weight.device
+
+    @property
     def n_visible(self) -> int:
         return self.encoder.weight.shape[1]
 

@@ -49,8 +49,9 @@ class Reads(NamedTuple):
 
     def through(self, autoencoder: Autoencoder) -> Reads:
         """Their codes: what the layer above reads."""
-        held_out = in_batches(autoencoder.encode, self.held_out) if self.held_out is not None else None
-        return Reads.of(in_batches(autoencoder.encode, self.x), held_out)
+        device = autoencoder.device
+        held_out = in_batches(autoencoder.encode, self.held_out, device) if self.held_out is not None else None
+        return Reads.of(in_batches(autoencoder.encode, self.x, device), held_out)
 
 
 class Learner(NamedTuple):
@@ -63,7 +64,7 @@ class Learner(NamedTuple):
     autoencoder: Autoencoder
 
     @classmethod
-    def new(cls, place: int, config: PretrainConfig, number: int, reads: Reads) -> Learner:
+    def new(cls, place: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Learner:
         layer = config.layers[number - 1]
         autoencoder = Autoencoder(
             config.layer_sizes[number - 1],
@@ -75,7 +76,7 @@ class Learner(NamedTuple):
             layer=number,
             engine=config.engine,
         )
-        return cls(place, config, number, reads, autoencoder.to(reads.x.device))
+        return cls(place, config, number, reads, autoencoder.to(device))
 
     @property
     def layer(self) -> LayerConfig:
@@ -124,7 +125,7 @@ def train_layer(learners: Sequence[Learner], listener: Listener) -> dict[int, Tr
 
 
 def _step(learners: Sequence[Learner]) -> PopulationStep:
-    config, device = learners[0].config, learners[0].reads.x.device
+    config, device = learners[0].config, learners[0].autoencoder.device
     if choose_step(config.engine, device, config.precision).fused:
         trainings = [reconstruction(each.objective, each.config, each.layer.weight_decay) for each in learners]
         return fused_population(trainings, config.precision)
@@ -147,6 +148,6 @@ def reconstruction_loss(autoencoder: Autoencoder, x: Rows, loss: str) -> Validat
     """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
     total = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
-        rows = x[part]
+        rows = x[part].to(autoencoder.device)
         total += LOSSES[loss](autoencoder, autoencoder.encode(rows), rows).item() * len(rows)
     return Validation(total / len(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -72,7 +73,12 @@ class EagerStep:
             self._one(batch, step + i, rate) * len(batch)
             for i, (batch, rate) in enumerate(zip(batches, learning_rates, strict=True))
         ]
-        return float(torch.stack(losses).sum(dtype=torch.float64))
+        total = 0.0
+        for loss in torch.stack(losses).tolist():
+            total += loss
+            if not math.isfinite(loss):  # what follows says nothing, and depends on how long the call is
+                break
+        return total
 
     def _one(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:
         set_learning_rate(self._optimizer, learning_rate)
@@ -97,7 +103,7 @@ class ReconstructionObjective:
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         encoder = self.autoencoder.encoder
-        clean = self.x[rows]
+        clean = self.x[rows].to(self.autoencoder.device)
         noisy = self.corruption(clean, encoder.engine, seed=self.seed, layer=self.layer, step=step)
         code = self.autoencoder.encode(noisy)
         total = LOSSES[self.loss](self.autoencoder, code, clean)
@@ -115,4 +121,4 @@ class ClassificationObjective:
     y: Tensor
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        return F.cross_entropy(self.model(self.x[rows]), self.y[rows])
+        return F.cross_entropy(self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device))
