@@ -138,3 +138,14 @@ def test_places_stay_when_one_has_diverged():
     assert [members for _, members, _, _ in kept.stages] == [3, 2]
     assert all(records.keys() == {1, 2} for records in kept.records)
     assert [records[2] for records in kept.records] == results[2].history
+
+
+@pytest.mark.parametrize("engine", ["fused", "eager"])
+def test_what_is_said_of_a_divergence_does_not_depend_on_the_length_of_calls(monkeypatch, engine):
+    hopeless = config("20,12", sparsity="none", learning_rate=1e30, engine=engine, batch_size=8, **LINEAR)
+    sentences = set()
+    for reported_every in (0.0, 0.1, 1e9):
+        monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", reported_every)
+        for configs in ([hopeless], [hopeless, hopeless]):
+            sentences |= {str(result) for result in pretrain_population(ROWS, configs)}
+    assert len(sentences) == 1
