@@ -94,10 +94,11 @@ def pretrain_layers(
 def pretrain_population(
     x: Rows, configs: Sequence[PretrainConfig], *, validation: Rows | None = None, listener: Listener | None = None
 ) -> list[PretrainResult | DivergedError]:
-    """``pretrain_stack`` for several configurations, trained together; on the CPU a thread each.
+    """``pretrain_stack`` for several configurations, trained together.
 
-    Each is trained to the bits that it gets alone, wherever those do not depend on the number of threads. One that
-    diverges costs the others nothing: a DivergedError stands in the place of its result.
+    On the CPU each has a thread of its own, where there are at least as many networks as threads. Each is trained to
+    the bits that it gets alone, wherever those do not depend on the number of threads. One that diverges costs the
+    others nothing: a DivergedError stands in the place of its result.
 
     Args:
         x, validation, listener: as ``pretrain_stack`` has them; all networks read the same rows.
