@@ -20,8 +20,8 @@ from stackae.training import layer
 
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Any:
-    if request.param > 1 and products() == "ATen":
-        pytest.skip("ATen's products depend on the number of threads")
+    if request.param > 1 and products() != "oneDNN brgemm":
+        pytest.skip("the products of another library depend on the number of threads")
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

@@ -13,12 +13,12 @@ constexpr int tile_threads = 128;  // four warps
 
 // Few tiles: small ones, so that more multiprocessors have one; its four warps share out each chunk of k.
 struct SmallTile {
-  static constexpr int size = 32, slices = 4, stages = 3;
+  static constexpr int size = 32, slices = 4, stages = 4;
 };
 
 // Many tiles: larger ones, which read less for each multiplication; four warps share out the tile.
 struct LargeTile {
-  static constexpr int size = 64, slices = 1, stages = 2;
+  static constexpr int size = 64, slices = 1, stages = 3;
 };
 
 template <typename Operand>
@@ -76,7 +76,7 @@ class TileProduct {
     constexpr size_t outer_stages = 2 * Shape::stages * Stage<A, Shape, true>::entries * sizeof(operand);
     constexpr size_t results = Shape::slices * Shape::size * stride * sizeof(number);
     constexpr size_t largest = inner_stages > outer_stages ? inner_stages : outer_stages;
-    static_assert(largest <= 48 * 1024 && results <= 48 * 1024, "a block has 48 KiB without asking for more");
+    static_assert(largest <= 96 * 1024 && results <= 96 * 1024, "a block has no more on 8.6 and 8.9");
     return largest > results ? largest : results;
   }
 

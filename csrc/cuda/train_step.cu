@@ -2,7 +2,10 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "train_step.cuh"
+#include "../step_checks.h"
+#include <device.cuh>
+
+#include "train_step.h"
 
 namespace stackae {
 namespace {
@@ -33,10 +36,8 @@ std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision
   const bool library = takes_library(members[0].layers);
   TORCH_CHECK_TYPE(precision == Precision::fp32 || type == at::kFloat, "precision ",
                    precision == Precision::tf32 ? "tf32" : "bf16", ": expected float32 parameters, got ", type);
-  if (precision == Precision::tf32) return std::make_unique<DeviceStep<Tf32>>(std::move(members), library);
-  if (precision == Precision::bf16) return std::make_unique<DeviceStep<Bf16>>(std::move(members), library);
-  if (type == at::kDouble) return std::make_unique<DeviceStep<Plain<double>>>(std::move(members), library);
-  return std::make_unique<DeviceStep<Plain<float>>>(std::move(members), library);
+  return precision == Precision::fp32 ? make_plain_step(std::move(members), library)
+                                      : make_rounded_step(std::move(members), precision, library);
 }
 
 const RegisterSteps registered(device_type, {make, products});

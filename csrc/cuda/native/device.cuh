@@ -74,6 +74,10 @@ __device__ __forceinline__ T from_lane_xor(T value, int bits) {
 // Runs the kernel on the current stream.
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
+  constexpr size_t granted = 32 << 10;  // 48 KiB are, static memory included; more must be asked for
+  if (shared_bytes > granted)
+    C10_CUDA_CHECK(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
   kernel<<<grid, block, shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(arguments...);
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
