@@ -14,7 +14,7 @@ PYTHON=${PYTHON:-python3}
 OUT=${OUT:-build/gpu}
 DATA_ROOT=${DATA_ROOT:-build/data}
 PATIENCE=${PATIENCE:-1}
-ALL="machine wheels build tests step profile end_to_end memcheck racecheck population ladder ops cases report"
+ALL="machine wheels build tests step_tests step profile end_to_end memcheck racecheck population ladder ops cases report"
 STAGES=${STAGES:-$ALL}
 PATH=$PATH:/usr/local/cuda/bin
 
@@ -69,7 +69,7 @@ stage() {
   echo "$name: $verdict" | tee -a "$OUT/summary.txt"
 }
 
-# shellcheck disable=SC2086  # tests, options and step are lists
+# shellcheck disable=SC2086  # tests, steps, options and step are lists
 all() {
   mkdir -p "$OUT"
   OUT=$(cd "$OUT" && pwd)
@@ -86,10 +86,9 @@ all() {
   ln -s "$(pwd)/benchmarks" "$site/benchmarks"
   export PYTHON PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONPATH="$built/lib:$site"
 
-  tests=
-  for file in ops random objectives data_rows step step_contract step_cuda; do
-    [ -f "tests/test_$file.py" ] && tests="$tests tests/test_$file.py"
-  done
+  tests='' steps=''
+  for file in ops random objectives data_rows; do tests="$tests tests/test_$file.py"; done
+  for file in step step_contract step_device; do steps="$steps tests/test_$file.py"; done
   # Warnings of another torch are no errors here; hypothesis has no deadlines in its profile ci.
   options="-p benchmarks.cuda_required -p no:cacheprovider --hypothesis-profile=ci -W default"
   equal="equal_the_reference and (shape4 or shape7) and (sigmoid or gelu)"
@@ -98,8 +97,9 @@ all() {
 
   stage machine 10 sh "$0" machine
   stage wheels 10 sh "$0" wheels "$site"
-  stage build 130 sh "$0" build "$built"
-  stage tests 60 "$PYTHON" -m pytest $tests $options --continue-on-collection-errors --durations=5 -k cuda
+  stage build 115 sh "$0" build "$built"
+  stage tests 30 "$PYTHON" -m pytest $tests $options --continue-on-collection-errors --durations=5 -k cuda
+  stage step_tests 60 env STACKAE_TEST_DEVICE=cuda "$PYTHON" -m pytest $steps $options --durations=5
   stage step 95 $step --part cases --only "R: 256x784-300" "256x4096-4096, bf16"
   stage profile 20 "$PYTHON" -m benchmarks.profile_step --out "$OUT/profile.txt"
   stage end_to_end 60 "$PYTHON" -m benchmarks.end_to_end --device cuda --data-root "$DATA_ROOT" --usual-epochs 1 \
@@ -108,7 +108,7 @@ all() {
   stage memcheck 45 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 sh "$0" sanitize memcheck $tests $options -k "$few"
   stage racecheck 45 sh "$0" sanitize racecheck $tests $options -k "$few"
   stage population 10 $step --append --part population
-  stage ladder 35 $step --append --part ladder --rounds 9
+  stage ladder 20 $step --append --part ladder --rounds 9
   stage ops 25 "$PYTHON" -m benchmarks.ops --device cuda --rounds 15 --json "$OUT/ops.json"
   stage cases 15 $step --append --part cases --no-compile --rounds 9
   stage report 10 "$PYTHON" -m benchmarks.report "$OUT"

@@ -62,7 +62,7 @@ class CorruptionConfig(Model):
 
     @model_serializer
     def _to_text(self) -> str:
-        return "none" if self.kind == "none" else f"{self.kind}:{self.level:g}"
+        return "none" if self.kind == "none" else f"{self.kind}:{self.level!r}"
 
 
 class SparsityConfig(Model):
@@ -90,7 +90,7 @@ class SparsityConfig(Model):
 
     @model_serializer
     def _to_text(self) -> str:
-        forms = {"none": "none", "kl": f"kl:{self.target:g}:{self.weight:g}", "l1": f"l1:{self.weight:g}"}
+        forms = {"none": "none", "kl": f"kl:{self.target!r}:{self.weight!r}", "l1": f"l1:{self.weight!r}"}
         return forms[self.kind]
 
 

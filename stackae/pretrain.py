@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stackae.config import LayerConfig, PretrainConfig
-from stackae.data.placement import placed
+from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
 from stackae.engine import choose_device
 from stackae.errors import ConfigError, DataError, DivergedError
@@ -148,4 +148,6 @@ def population_layers(
         going = [learner for learner in learners if isinstance(outcomes[learner.place], TrainedLayer)]
         if not going or number == len(configs[0].layers):
             return
-        reads = {learner.place: learner.reads.through(learner.autoencoder) for learner in going}
+        size = len(x) * going[0].autoencoder.n_hidden * 4
+        keep = home(size * len(going), device)  # the codes of all on one device: they are trained together
+        reads = {learner.place: learner.reads.through(learner.autoencoder, keep) for learner in going}

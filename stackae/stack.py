@@ -70,10 +70,16 @@ class StackedAutoencoder(nn.Module):
 
 
 @torch.no_grad()
-def in_batches(function: Callable[[Tensor], Tensor], x: Rows, device: torch.device | None = None) -> Tensor:
+def in_batches(
+    function: Callable[[Tensor], Tensor],
+    x: Rows,
+    device: torch.device | None = None,
+    keep: torch.device | None = None,
+) -> Tensor:
     """function(x) for any number of rows, ROWS_AT_ONCE of them at a time on ``device``, or where x lies.
 
-    The result lies at home (``stackae.data.placement``), and exists once: every part is written into its place.
+    The result lies on ``keep``, or at home (``stackae.data.placement``), and exists once: every part is written into
+    its place.
     """
     device = device or x.device
     parts = list(in_order(len(x), ROWS_AT_ONCE)) or [slice(0, 0)]
@@ -82,6 +88,7 @@ def in_batches(function: Callable[[Tensor], Tensor], x: Rows, device: torch.devi
         piece = function(x[part].to(device))
         if number == 0:
             shape = (len(x), *piece.shape[1:])
-            results = piece.new_empty(shape, device=home(math.prod(shape) * piece.element_size(), device))
+            place = keep or home(math.prod(shape) * piece.element_size(), device)
+            results = piece.new_empty(shape, device=place)
         results[part] = piece
     return results

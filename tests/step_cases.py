@@ -16,8 +16,9 @@ from stackae.config import TrainingConfig
 from stackae.corruption import Corruption
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
-from stackae.ops import products
+from stackae.ops import FusedStep, products, train_step
 from stackae.random import Purpose, uniform
+from stackae.training import fused
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import ClassificationObjective, EagerStep, ReconstructionObjective
 
@@ -51,6 +52,16 @@ def both_steps(make: Any, build: Any, weight_decay: float = 0.0, **training: Any
     modules = [each.autoencoder if isinstance(each, ReconstructionObjective) else each.model for each in (fused, eager)]
     optimizer = make_optimizer(modules[1], config, 0.0, weight_decay)
     return (modules[0], build(fused, config, weight_decay)), (modules[1], EagerStep(eager, optimizer))
+
+
+def fused_reconstruction(one: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
+    """Trains the objective's autoencoder in place."""
+    return train_step(fused.reconstruction(one, config, weight_decay), config.precision)
+
+
+def fused_classification(one: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
+    """Trains the objective's classifier in place."""
+    return train_step(fused.classification(one, config, weight_decay), config.precision)
 
 
 def orders(n: int, epochs: int) -> list[Tensor]:

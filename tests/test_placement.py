@@ -43,3 +43,8 @@ def test_in_batches_gives_what_one_call_gives(count):
         result = in_batches(function, x, CPU)
         assert torch.equal(result, whole)
         assert result.dtype == whole.dtype
+
+
+def test_codes_are_kept_where_they_are_asked_to_be():
+    x = torch.rand(10, 3)
+    assert in_batches(lambda rows: rows * 2, x, CPU, torch.device("meta")).device.type == "meta"

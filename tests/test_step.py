@@ -14,6 +14,8 @@ from step_cases import (
     both_steps,
     byte_rows,
     classification,
+    fused_classification,
+    fused_reconstruction,
     objective,
     rows_of,
     train,
@@ -25,7 +27,6 @@ from stackae.data import load_data
 from stackae.fields import ACTIVATIONS, CORRUPTIONS
 from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.pretrain import pretrain_stack
-from stackae.training.fused import fused_classification, fused_reconstruction
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -13,6 +13,8 @@ from step_cases import (
     HALF,
     byte_rows,
     classification,
+    fused_classification,
+    fused_reconstruction,
     objective,
     orders,
     rows_of,
@@ -26,7 +28,6 @@ from stackae.engine import choose_step
 from stackae.errors import SetupError
 from stackae.ops import DenseLayer, Training, products, train_step
 from stackae.penalties import KlSparsity
-from stackae.training.fused import fused_classification, fused_reconstruction
 
 
 def trained_bits(threads: int, cuts: list[int], **training: Any) -> list[Tensor]:

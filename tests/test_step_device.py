@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from step_cases import (
     both_steps,
     byte_rows,
     classification,
+    fused_classification,
+    fused_reconstruction,
     objective,
     orders,
     rows_of,
@@ -24,7 +27,8 @@ from stackae.config import TrainingConfig
 from stackae.corruption import Corruption
 from stackae.ops import train_step, train_together
 from stackae.penalties import KlSparsity, L1Sparsity
-from stackae.training.fused import fused_classification, fused_reconstruction, reconstruction
+from stackae.training.fused import classification as told
+from stackae.training.fused import reconstruction
 from stackae.training.step import Batches
 
 pytestmark = pytest.mark.skipif(not DEVICE_STEP, reason="needs a GPU, or the build of `make emulate`")
@@ -113,12 +117,12 @@ def test_rows_that_lie_elsewhere_train_to_the_same_bits(elsewhere, monkeypatch, 
             one = objective(byte_rows(900, 65), 33, torch.float32, corruption=Corruption("masking", 0.3))
             training = reconstruction(one, TrainingConfig(), 1e-4)
             scaling = tuple(map(place, training.scaling or ()))
-            step = train_step(_replaced(training, x=place(training.x), scaling=scaling))
+            step = train_step(replace(training, x=place(training.x), scaling=scaling))
             return train(step, 900, 64, 40), parameters(one)
         x, y = rows_of(900, 65, torch.float32), torch.arange(900) % 7
         other = classification(x, y, (65, 33, 7), torch.float32, "sigmoid")
-        training = fused_training(other)
-        step = train_step(_replaced(training, x=place(training.x), labels=place(training.labels)))
+        training = told(other, TrainingConfig(), 1e-4)
+        step = train_step(replace(training, x=place(training.x), labels=place(training.labels)))
         return train(step, 900, 64, 40), [p.detach().clone() for p in other.model.parameters()]
 
     sent = trained(elsewhere)
@@ -187,18 +191,6 @@ def test_a_batch_size_that_changes_is_followed():
     for i in range(10):
         again.advance(torch.arange(30 * i, 30 * i + 30), 30, 3 + i, [0.01])
     assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
-
-
-def fused_training(one: Any) -> Any:
-    from stackae.training.fused import classification as told
-
-    return told(one, TrainingConfig(), 1e-4)
-
-
-def _replaced(training: Any, **changes: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(training, **changes)
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU: an emulation has no memory of its own")

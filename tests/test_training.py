@@ -334,3 +334,12 @@ def test_labels_of_other_data_are_matched_by_name():
     assert match_classes(y, ("a", "b"), ("a", "b")) is y
     with pytest.raises(DataError, match="expected the classes dog, bird, got cat as well"):
         match_classes(y, ("cat", "dog"), ("dog", "bird"))
+
+
+@pytest.mark.parametrize("number", [0.1 + 0.2, 1e-7, 0.12345678901234567])
+def test_noise_and_penalties_are_written_with_every_digit(number):
+    for options in ({"corruption": f"gaussian:{number!r}"}, {"sparsity": f"kl:{number!r}:{number!r}"}):
+        settings = config("8,4", **options).model_dump()["layers"][0]
+        again = config("8,4", **{name: settings[name] for name in options})
+        assert again == config("8,4", **options)
+        assert repr(number) in str(settings)

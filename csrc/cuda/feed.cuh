@@ -36,11 +36,12 @@ class RowFeed {
     return std::max<int64_t>(1, part_bytes / (row_bytes * batch_size)) * batch_size;
   }
 
-  // Begins to send the rows [begin, end) of the call for part `part`, whose place must be free.
+  // Begins to send the rows [begin, end) of the call for part `part`. Its place is free: it was that of part - 2, and
+  // receiving part - 1 waited for all that was done with it. So nothing on the way waits for what is being trained.
   void send(const std::vector<Batches>& batches, int64_t part, int64_t begin, int64_t end) {
     if (!sends_) return;
     Place& place = places_[part % 2];
-    place.make(rows_, end - begin, device_);
+    const bool is_new = place.make(rows_, end - begin, device_);
     for (size_t i = 0; i < rows_.size(); ++i) {
       const int64_t last = std::min(end, batches[i].rows.numel()), count = std::max<int64_t>(0, last - begin);
       if (count == 0) continue;
@@ -51,7 +52,7 @@ class RowFeed {
       at::Tensor labels = place.labels_here.select(0, static_cast<int64_t>(i)).narrow(0, 0, count);
       at::index_select_out(labels, rows_[i].labels, 0, which);
     }
-    const Lane::Scope scope(lane_);
+    const Lane::Scope scope(lane_, /*waits=*/is_new);
     place.x.copy_(place.x_here, /*non_blocking=*/true);
     if (place.labels.defined()) place.labels.copy_(place.labels_here, /*non_blocking=*/true);
   }
@@ -89,15 +90,18 @@ class RowFeed {
   struct Place {
     at::Tensor x_here, x, labels_here, labels;
 
-    void make(const std::vector<Rows>& members, int64_t rows, at::Device device) {
-      if (x.defined() && x.size(1) >= rows) return;
+    // Whether there was none before.
+    bool make(const std::vector<Rows>& members, int64_t rows, at::Device device) {
+      if (x.defined() && x.size(1) >= rows) return false;
       const auto& first = members[0];
       const auto count = static_cast<int64_t>(members.size());
       x_here = staging({count, rows, first.x.size(1)}, first.x.scalar_type());
       x = at::empty(x_here.sizes(), x_here.options().pinned_memory(false).device(device));
-      if (!first.labels.defined()) return;
-      labels_here = staging({count, rows}, at::kLong);
-      labels = at::empty(labels_here.sizes(), labels_here.options().pinned_memory(false).device(device));
+      if (first.labels.defined()) {
+        labels_here = staging({count, rows}, at::kLong);
+        labels = at::empty(labels_here.sizes(), labels_here.options().pinned_memory(false).device(device));
+      }
+      return true;
     }
   };
 

@@ -35,9 +35,8 @@ class Table {
   T* send(const std::vector<T>& entries) {
     const auto bytes = static_cast<int64_t>(entries.size() * sizeof(T));
     if (!memory_.defined() || memory_.numel() < bytes) memory_ = at::zeros({bytes}, options_);
-    // NOLINTNEXTLINE: from_blob wants a pointer that it could write through
-    auto* const from = const_cast<T*>(entries.data());
-    memory_.narrow(0, 0, bytes).copy_(at::from_blob(from, {bytes}, at::TensorOptions().dtype(at::kByte)));
+    // from_blob wants a pointer that it could write through
+    memory_.narrow(0, 0, bytes).copy_(here(const_cast<T*>(entries.data()), bytes));
     return data();
   }
 
@@ -45,12 +44,16 @@ class Table {
 
   std::vector<T> receive(int64_t count) const {
     const auto bytes = count * static_cast<int64_t>(sizeof(T));
-    const at::Tensor here = memory_.narrow(0, 0, bytes).cpu();
-    const auto* const first = static_cast<const T*>(here.const_data_ptr());
-    return {first, first + count};
+    std::vector<T> entries(static_cast<size_t>(count));
+    here(entries.data(), bytes).copy_(memory_.narrow(0, 0, bytes));
+    return entries;
   }
 
  private:
+  static at::Tensor here(T* entries, int64_t bytes) {
+    return at::from_blob(entries, {bytes}, at::TensorOptions().dtype(at::kByte));
+  }
+
   at::TensorOptions options_;
   at::Tensor memory_;
 };

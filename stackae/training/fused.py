@@ -15,27 +15,13 @@ from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.step import ClassificationObjective, ReconstructionObjective
 
 if TYPE_CHECKING:
-    from stackae.ops import FusedPopulation, FusedStep, Training
+    from stackae.ops import FusedPopulation, Training
 
 
 def fused_population(trainings: Sequence[Training], precision: str) -> FusedPopulation:
     """Trains the networks in place, together; moments and buffers live as long as the step does."""
     ops = importlib.import_module("stackae.ops")
     step: FusedPopulation = ops.train_together(trainings, precision)
-    return step
-
-
-def fused_reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
-    """Trains the objective's autoencoder in place; moments and buffers live as long as the step does."""
-    ops = importlib.import_module("stackae.ops")
-    step: FusedStep = ops.train_step(reconstruction(objective, config, weight_decay), config.precision)
-    return step
-
-
-def fused_classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
-    """Trains the objective's classifier in place, every layer of it."""
-    ops = importlib.import_module("stackae.ops")
-    step: FusedStep = ops.train_step(classification(objective, config, weight_decay), config.precision)
     return step
 
 

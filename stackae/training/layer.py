@@ -47,11 +47,11 @@ class Reads(NamedTuple):
     def of(cls, x: Rows, held_out: Rows | None) -> Reads:
         return cls(x, held_out, float(x.min()), float(x.max()))
 
-    def through(self, autoencoder: Autoencoder) -> Reads:
-        """Their codes: what the layer above reads."""
-        device = autoencoder.device
-        held_out = in_batches(autoencoder.encode, self.held_out, device) if self.held_out is not None else None
-        return Reads.of(in_batches(autoencoder.encode, self.x, device), held_out)
+    def through(self, autoencoder: Autoencoder, keep: torch.device) -> Reads:
+        """Their codes, which lie on ``keep``: what the layer above reads."""
+        encode, device = autoencoder.encode, autoencoder.device
+        held_out = None if self.held_out is None else in_batches(encode, self.held_out, device, keep)
+        return Reads.of(in_batches(encode, self.x, device, keep), held_out)
 
 
 class Learner(NamedTuple):

@@ -160,10 +160,9 @@ class Lane {
  public:
   class Scope {
    public:
-    explicit Scope(const Lane&) {}
+    explicit Scope(const Lane&, bool = true) {}
     ~Scope() {}
   };
-  void wait() const {}
   void after(const Lane&) const {}
 };
 

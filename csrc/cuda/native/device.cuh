@@ -93,18 +93,20 @@ inline at::Tensor staging(at::IntArrayRef sizes, at::ScalarType type) {
   return at::empty(sizes, at::TensorOptions().dtype(type).pinned_memory(true));
 }
 
-// A stream of its own for a sequence of launches. While a Scope lives it is the current stream; it begins after what
-// was given to the stream that was current before.
+// A stream of its own for a sequence of launches. While a Scope lives it is the current stream; what it is given begins
+// after what was given to the stream that was current before, unless it need not wait.
 class Lane {
  public:
   Lane() : stream_(c10::cuda::getStreamFromPool()) {}
 
   class Scope {
    public:
-    explicit Scope(const Lane& lane) : before_(c10::cuda::getCurrentCUDAStream()) {
-      at::cuda::CUDAEvent reached;
-      reached.record(before_);
-      reached.block(lane.stream_);
+    explicit Scope(const Lane& lane, bool waits = true) : before_(c10::cuda::getCurrentCUDAStream()) {
+      if (waits) {
+        at::cuda::CUDAEvent reached;
+        reached.record(before_);
+        reached.block(lane.stream_);
+      }
       c10::cuda::setCurrentCUDAStream(lane.stream_);
     }
     ~Scope() { c10::cuda::setCurrentCUDAStream(before_); }
@@ -114,8 +116,6 @@ class Lane {
    private:
     c10::cuda::CUDAStream before_;
   };
-
-  void wait() const { stream_.synchronize(); }
 
   // What is given to this lane from now on begins after all that `other` was given until now.
   void after(const Lane& other) const {
