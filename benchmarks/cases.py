@@ -86,7 +86,7 @@ LADDER = tuple(
 )
 """Square layers: at which width the library's products overtake the step's own."""
 POPULATIONS = (1, 8, 64)
-POPULATED = (StepCase("64x784-64", 64, 784, 64), REFERENCE)
+POPULATED = (StepCase("64x64-64", 64, 64, 64), StepCase("64x784-64", 64, 784, 64), REFERENCE)
 FLOOR = "cuBLAS"
 PRODUCTS = {"the step's own tiles": "tiles", "the library's products": "library"}
 """What the steps of the ladder are called, and what STACKAE_CUDA_PRODUCTS is for them."""

@@ -1,4 +1,4 @@
-"""The rows of benchmarks.step on a CPU."""
+"""The rows of benchmarks.step on a CPU: the cases, and several networks at once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
+from torch import Tensor
 
-from benchmarks.cases import STEPS_MEASURED, StepCase
+from benchmarks.cases import POPULATED, STEPS_MEASURED, StepCase
 from benchmarks.step_contenders import (
     UsualStep,
     brgemm_products,
@@ -21,14 +22,18 @@ from benchmarks.timing import Run, compare
 from stackae import ops
 
 STEPS = 4  # a call
+AT_ONCE = (1, 8)
 CPU = torch.device("cpu")
 
 
 def planned(rounds: int, compiled: bool) -> Iterator[Planned]:
-    """One row a case, without those whose products this processor has not."""
+    """One row a case, without those whose products this processor has not; then several networks at once."""
     for case in STEPS_MEASURED:
         if not case.bfloat16 or ops.products("cpu", "bf16") is not None:
             yield Planned("cases", case.name, partial(measure, case, rounds, compiled))
+    for case in POPULATED:
+        name = f"{case.name}, at once"
+        yield Planned("population", name, partial(measure_population, name, case, rounds))
 
 
 def measure(case: StepCase, rounds: int, compiled: bool) -> Entry:
@@ -37,9 +42,23 @@ def measure(case: StepCase, rounds: int, compiled: bool) -> Entry:
     return entry("cases", case.name, case, precision, results, floors=("MKL", "brgemm"), steps=STEPS)
 
 
-def contenders(case: StepCase, compiled: bool) -> dict[str, Run]:
+def measure_population(name: str, case: StepCase, rounds: int) -> Entry:
+    """Several networks in one call, in time per step of one of them, against one network alone."""
+    x, order = rows_and_order(case)
+    names = {f"{members} at once": members for members in AT_ONCE}
+    runs = {each: fused_step(case, x, order, "fp32", members) for each, members in names.items()}
+    steps = {each: members * STEPS for each, members in names.items()}
+    results = compare(runs, rounds=rounds, sample_ms=2, device=CPU, steps=steps)
+    return entry("population", name, case, "fp32", results)
+
+
+def rows_and_order(case: StepCase) -> tuple[Tensor, Tensor]:
     x = torch.rand(STEPS * case.batch, case.n_visible, generator=torch.Generator().manual_seed(1))
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(2))
+    return x, torch.randperm(len(x), generator=torch.Generator().manual_seed(2))
+
+
+def contenders(case: StepCase, compiled: bool) -> dict[str, Run]:
+    x, order = rows_and_order(case)
     precision = "bf16" if case.bfloat16 else "fp32"
     found = {
         "fused": fused_step(case, x, order, precision),

@@ -48,6 +48,7 @@ py::dict build_info() {
   info["flags"] = STACKAE_FLAGS;
   info["cpu_levels"] = STACKAE_CPU_LEVELS;
   info["cpu_level_in_use"] = active_cpu_level();
+  info["cuda_products"] = products("cuda", "fp32").value_or("none");
   info["cpu_products"] = "float32: " + products("cpu", "fp32").value_or("none") +
                          ", bfloat16: " + products("cpu", "bf16").value_or("none");
   info["torch"] = STACKAE_TORCH;

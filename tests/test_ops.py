@@ -391,6 +391,7 @@ def test_build_info_tells_how_the_extension_was_built(device):
         "cpu_levels",
         "cpu_level_in_use",
         "cpu_products",
+        "cuda_products",
         "cuda",
         "cuda_architectures",
         "git_revision",
