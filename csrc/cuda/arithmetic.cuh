@@ -114,8 +114,9 @@ struct Bf16 {
     using operand = c10::BFloat16;
     template <bool outer>
     __device__ static uint32_t read(const operand* tile, int stride, int row, int k, int word) {
-      const operand* const first = outer ? tile + (k + 2 * word) * stride + row : tile + row * stride + k + 2 * word;
-      return first[0].x | static_cast<uint32_t>(first[outer ? stride : 1].x) << 16;
+      if constexpr (!outer) return *reinterpret_cast<const uint32_t*>(tile + row * stride + k + 2 * word);
+      const operand* const first = tile + (k + 2 * word) * stride + row;
+      return first[0].x | static_cast<uint32_t>(first[stride].x) << 16;
     }
     __device__ static void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
       multiply_add_bf16(d, a, b);

@@ -2,9 +2,10 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "../step_checks.h"
+#include <c10/core/DeviceGuard.h>
 #include <device.cuh>
 
+#include "../step_checks.h"
 #include "train_step.h"
 
 namespace stackae {
@@ -32,6 +33,7 @@ std::optional<std::string> products(Precision) {
 
 std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision) {
   check_members(members);
+  const c10::DeviceGuard guard(members[0].layers[0].bias.device());
   const auto type = members[0].layers[0].bias.scalar_type();
   const bool library = takes_library(members[0].layers);
   TORCH_CHECK_TYPE(precision == Precision::fp32 || type == at::kFloat, "precision ",
