@@ -117,7 +117,7 @@ class UsualStep:
 
     def step(self, rows: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)
-        self._loss(self._parameters, self._x, rows, self._case.corruption).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(self._loss(self._parameters, self._x, rows, self._case.corruption))
         self._optimizer.step()
 
     def eager(self, steps: int) -> Run:
@@ -156,7 +156,7 @@ class Captured:
 
     def __init__(self, work: Run) -> None:
         self._work = work
-        beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types for it
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
             for _ in range(3):

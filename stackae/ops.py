@@ -234,8 +234,8 @@ def train_step(training: Training, precision: str = "fp32") -> FusedStep:
 def train_together(trainings: Sequence[Training], precision: str = "fp32") -> FusedPopulation:
     """``train_step`` for networks of one shape that train together: in one launch on CUDA, a thread each on the CPU.
 
-    They may differ in their parameters, rows, seeds, learning rates, and in the numbers of penalties and noise, but
-    not in shape, activations, loss, optimiser, kind of noise, kind of penalty, or type of rows.
+    They may differ in their parameters, rows, seeds, learning rates, noise and penalties, but not in shape,
+    activations, loss, optimiser, or type of rows.
     """
     return FusedPopulation(trainings, precision)
 

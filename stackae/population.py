@@ -1,4 +1,4 @@
-"""Which configurations may train together: those that differ in numbers alone."""
+"""Which configurations may train together: those whose networks have one shape and one way of training."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from stackae.config import LayerConfig, PretrainConfig, TrainingConfig
 from stackae.errors import ConfigError
 
-MAY_DIFFER = ("seed", "learning_rate", "weight_decay")
+MAY_DIFFER = ("seed", "learning_rate", "weight_decay", "corruption", "sparsity")
 
 
 def check_together(configs: Sequence[PretrainConfig]) -> None:
-    """Passes over seeds, learning rates, weight decays, and the numbers of noise and penalties.
+    """Passes over seeds, learning rates, weight decays, noise and penalties.
 
     Raises:
         ConfigError: there is no configuration, or one differs from the first in anything else.
@@ -23,7 +23,7 @@ def check_together(configs: Sequence[PretrainConfig]) -> None:
             if wanted != found:
                 raise ConfigError(
                     f"configuration {number}: {name}: expected {wanted} as in the first one, got {found}; train it "
-                    "apart: seeds, learning rates, weight decays and the numbers of noise and penalties may differ"
+                    "apart: seeds, learning rates, weight decays, noise and penalties may differ"
                 )
 
 
@@ -36,13 +36,4 @@ def _common(config: PretrainConfig) -> Iterator[tuple[str, object]]:
     for number, layer in enumerate(config.layers, start=1):
         for name in LayerConfig.model_fields:
             if name not in MAY_DIFFER:
-                yield f"layer {number}: {name}", _kind(layer, name)
-
-
-def _kind(layer: LayerConfig, name: str) -> object:
-    if name == "corruption":
-        return layer.corruption.kind
-    if name == "sparsity":
-        idle = layer.sparsity.kind == "kl" and layer.sparsity.weight == 0
-        return "kl of weight 0" if idle else layer.sparsity.kind
-    return getattr(layer, name)
+                yield f"layer {number}: {name}", getattr(layer, name)

@@ -102,8 +102,8 @@ def pretrain_population(
 
     Args:
         x, validation, listener: as ``pretrain_stack`` has them; all networks read the same rows.
-        configs: at least one; they may differ in seeds, learning rates, weight decays, and the numbers of noise and
-            penalties, but not in anything else.
+        configs: at least one; they may differ in seeds, learning rates, weight decays, noise and penalties, but not
+            in anything else.
 
     Raises:
         ConfigError: configurations that cannot train together; it names the first setting that differs.

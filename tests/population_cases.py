@@ -22,7 +22,8 @@ def config(layers: str = "20,12,6", **options: Any) -> PretrainConfig:
 
 NUMBERS = ({"learning_rate": 0.03}, {"seed": 4, "corruption": "masking:0.5,masking:0.1"}, {"weight_decay": 0.01})
 LINEAR = {"activation": "linear", "output_activation": "linear", "optimizer": "sgd", "schedule": "constant"}
-UNLIKE = [config(), *(config(**numbers) for numbers in NUMBERS), config(sparsity="kl:0.3:0.5", seed=1)]
+NOISES = ({"corruption": "none"}, {"corruption": "masking:0,gaussian:0.2"}, {"sparsity": "l1:0.01,kl:0.1:0"})
+UNLIKE = [config(), *(config(**each) for each in (*NUMBERS, *NOISES)), config(sparsity="kl:0.3:0.5", seed=1)]
 
 
 def together(configs: list[PretrainConfig], x: Any = ROWS, **named: Any) -> list[PretrainResult]:

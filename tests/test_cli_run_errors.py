@@ -42,7 +42,7 @@ def test_a_file_is_not_called_a_folder(fresh: Shell) -> None:
 
 def resize(path: Path) -> None:
     with safe_open(path, framework="pt") as file:
-        tensors, metadata = {name: torch.zeros(3, 3) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        tensors, metadata = {name: torch.zeros(3, 3) for name in file.keys()}, file.metadata()  # noqa: SIM118 - not a dict
     save_file(tensors, path, metadata)
 
 

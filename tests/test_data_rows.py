@@ -87,7 +87,14 @@ def test_a_read_is_a_new_tensor_and_other_rows_stand_still() -> None:
 
 
 @pytest.mark.parametrize(
-    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU; `make gpu` runs it"),
+        ),
+    ],
 )
 def test_a_device_takes_the_bytes_and_their_scaling(device: str) -> None:
     rows, scaled = rows_of(images(50)[0].reshape(50, -1), "standard")

@@ -123,7 +123,7 @@ class Kept(Silent):
 def test_a_listener_is_told_of_each_network_by_its_place():
     kept = Kept()
     results = together(UNLIKE, listener=kept)
-    assert kept.stages == [("layer 1/2 20-12-20", 5, 150, 5), ("layer 2/2 12-6-12", 5, 150, 5)]
+    assert kept.stages == [("layer 1/2 20-12-20", len(UNLIKE), 150, 5), ("layer 2/2 12-6-12", len(UNLIKE), 150, 5)]
     assert kept.rows == 2 * 5 * 150 and len(kept.records) == 2 * 5
     for place, result in enumerate(results):
         assert [records[place] for records in kept.records] == result.history
@@ -133,7 +133,7 @@ def test_places_stay_when_one_has_diverged():
     kept = Kept()
     rates = ["1e30", "0.001", "0.001"]
     configs = [config(sparsity="none", seed=i, learning_rate=rate, **LINEAR) for i, rate in enumerate(rates)]
-    kept.batch = lambda rows, loss: None  # type: ignore[method-assign]
+    kept.batch = lambda rows, loss: None
     results = pretrain_population(ROWS, configs, listener=kept)
     assert [members for _, members, _, _ in kept.stages] == [3, 2]
     assert all(records.keys() == {1, 2} for records in kept.records)

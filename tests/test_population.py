@@ -146,9 +146,6 @@ def settled(one: PretrainConfig) -> PretrainConfig:
         ({"activation": "tanh,sigmoid"}, "layer 2: activation: expected tanh as in the first one, got sigmoid"),
         ({"output_activation": "tanh"}, "layer 1: output_activation: expected sigmoid as in the first one, got tanh"),
         ({"tied": "true,false"}, "layer 2: tied: expected True as in the first one, got False"),
-        ({"corruption": "gaussian:0.3"}, "layer 1: corruption: expected masking as in the first one, got gaussian"),
-        ({"sparsity": "kl:0.1:0.1,none"}, "layer 2: sparsity: expected kl as in the first one, got none"),
-        ({"sparsity": "kl:0.1:0"}, "layer 1: sparsity: expected kl as in the first one, got kl of weight 0"),
         ({"max_epochs": "5,6"}, "layer 2: max_epochs: expected 5 as in the first one, got 6"),
     ],
 )

@@ -53,11 +53,11 @@ def test_how_many_steps_a_call_takes_does_not_change_a_bit(optimizer):
         assert all(torch.equal(a, b) for a, b in zip(whole, trained_bits(1, cuts, optimizer=optimizer), strict=True))
 
 
-@pytest.mark.parametrize("training", [{"optimizer": "sgd"}, {}, {"optimizer": "adamw"}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "training", [{"optimizer": "sgd"}, {}, {"optimizer": "adamw"}, pytest.param({"precision": "bf16"}, marks=HALF)]
+)
 @pytest.mark.parametrize("stop", [1, 11, 23])
 def test_a_new_step_goes_on_bit_for_bit_where_another_stopped(training, stop):
-    if training.get("precision") == "bf16" and products(DEVICE, "bf16") is None:
-        pytest.skip("this processor has no bfloat16 products")
     order, rates = torch.cat(orders(300, 16)), [0.01] * 24
     case = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)}
     whole, first, second = (objective(byte_rows(300, 130), 70, torch.float32, **case) for _ in range(3))

@@ -137,10 +137,11 @@ def test_networks_that_train_together_get_the_bits_that_each_gets_alone(products
     cases = [
         {"seed": 1, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)},
         {"seed": 2, "sparsity": KlSparsity(0.2, 0.1), "corruption": Corruption("gaussian", 0.1)},
-        {"seed": 3, "sparsity": KlSparsity(0.05, 1.0), "corruption": Corruption("gaussian", 0.5)},
+        {"seed": 3, "sparsity": L1Sparsity(0.01), "corruption": Corruption("masking", 0.5)},
+        {"seed": 4, "sparsity": None, "corruption": Corruption()},
     ]
-    rates = [[0.01] * 24, [0.003] * 24, [0.03] * 24]
-    ways = [torch.cat(orders(300, 16))[start:][: 24 * 200] for start in range(3)]
+    rates = [[0.01] * 24, [0.003] * 24, [0.03] * 24, [0.01] * 24]
+    ways = [torch.cat(orders(300, 16))[start:][: 24 * 200] for start in range(4)]
     apart, together = ([objective(x, 70, torch.float32, **case) for case in cases] for _ in range(2))
     alone = [
         fused_reconstruction(one, TrainingConfig(), 1e-4).advance(way, 200, 5, rate)

@@ -51,7 +51,7 @@ class LibraryProducts {
   }
 
   at::Tensor view(const Factor<operand>& factor, int64_t rows, int64_t columns) const {
-    // NOLINTNEXTLINE: from_blob wants a pointer that it could write through
+    // from_blob wants a pointer that it could write through
     return at::from_blob(const_cast<operand*>(factor.data), {rows, columns}, {factor.ld, 1}, options<operand>());
   }
 

@@ -57,7 +57,7 @@ def classes_of_texts(cells: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]
     values = [_number(cell) for cell in distinct]
     keys: list[float | str | None] = [*values] if None not in values else [*distinct]
     spelling = dict(zip(reversed(keys), reversed(distinct), strict=True))  # the shortest spelling of a value stays
-    ordered = sorted(spelling)  # type: ignore[type-var]
+    ordered = sorted(spelling)  # type: ignore[type-var]  # all are numbers, or all are texts
     position = {key: index for index, key in enumerate(ordered)}
     lookup = {cell: position[key] for cell, key in zip(distinct, keys, strict=True)} | {"": -1}
     return tuple(spelling[key] for key in ordered), np.array([lookup[cell] for cell in cells], dtype=np.int64)

@@ -84,7 +84,7 @@ class EagerStep:
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._objective(rows, step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self._optimizer.step()
         return loss.detach()
 
