@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Console
 from rich.table import Table
 
+from .log import log
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rich.progress import Progress
 
@@ -32,8 +34,16 @@ def emit_json(document: dict[str, Any]) -> None:
 
 
 def note(text: str) -> None:
-    """A line about what is going on."""
+    """A line about what is going on, for people and for the log."""
     stderr.print(text, markup=False)
+    log(text)
+
+
+def progress_note(text: str) -> None:
+    """What takes a moment now."""
+    if stderr.is_terminal:
+        stderr.print(text, style="dim", markup=False)
+    log(text)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -61,12 +71,12 @@ def shown(path: Path) -> Path:
 
 
 class Display:
-    """A listener that shows a live bar on a terminal and a line now and then elsewhere, and keeps metrics.jsonl.
+    """A listener that shows a live bar on a terminal and a line now and then elsewhere, and logs every epoch.
 
-    Of runs that train together it shows means over them, and rows a second of all; each keeps its own metrics.
+    Of runs that train together it shows means over them, and rows a second of all.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: int) -> None:
         self._runs = runs
         self._progress: Progress | None = None
         self._title = ""
@@ -95,29 +105,33 @@ class Display:
         if self._progress:
             self._progress.stop()
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
-        self._title = title if len(self._runs) == 1 else f"{title}, {members} seeds"
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
+        self._title = title if self._runs == 1 else f"{title}, {members} seeds"
         self._epochs = epochs
-        self._status = f"epoch 1/{epochs}"
+        self._status = f"epoch {min(epochs, passed // rows + 1)}/{epochs}"
+        if passed:
+            note(f"{self._title}  goes on in epoch {passed // rows + 1}/{epochs}, after {passed % rows:,} rows of it")
         if self._progress:
-            self._task = self._progress.add_task(self._title, total=rows * epochs, status=self._status)
+            self._task = self._progress.add_task(
+                self._title, total=rows * epochs, completed=passed, status=self._status
+            )
 
     def batch(self, rows: int, loss: float) -> None:
         if self._progress:
             self._progress.update(self._task, advance=rows, status=f"{self._status}  now {loss:.4g}")
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        for place, record in records.items():
-            self._runs[place].append_metrics({"event": "epoch", **record.to_dict()})
         together = list(records.values())
         number, figures = together[0].epoch, _figures(together)
+        log(f"{self._title}  epoch {number}/{self._epochs}  {figures}")
         if self._progress:
             self._status = f"epoch {min(number + 1, self._epochs)}/{self._epochs}  {figures}"
             self._progress.update(self._task, status=self._status)
         elif number in (1, self._epochs) or time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
             self._noted = time.monotonic()
             remaining = together[0].seconds * (self._epochs - number)
-            note(f"{self._title}  epoch {number}/{self._epochs}  {figures}  {remaining:.0f} s left")
+            line = f"{self._title}  epoch {number}/{self._epochs}  {figures}  {remaining:.0f} s left"
+            stderr.print(line, markup=False)
 
 
 def _figures(records: list[EpochRecord]) -> str:

@@ -46,12 +46,12 @@ def command(
 ) -> None:
     """Write the codes of all rows, in their order (a set's own test part last), as float32 (rows, n_hidden)."""
     from stackae.data import load_source, scaled_rows
-    from stackae.runs import Run
+    from stackae.runs import open_run
 
     from .console import emit_json, run_option, shown, stdout
     from .inputs import check_out, data_of, whole_number
 
-    opened = Run.open(run)
+    opened = open_run(run)
     count = len(opened.pretrain_config.layers)
     number = whole_number("--layer", layer, count) if layer else count
     path = out or opened.path / f"codes-layer{number}.npy"

@@ -37,12 +37,12 @@ def command(
 ) -> None:
     """Evaluate the newest run: accuracy and confusion of its classifier, reconstruction error of each layer."""
     from stackae.evaluate import evaluate_reconstruction
-    from stackae.runs import Run
+    from stackae.runs import open_run
 
     from .console import closing, emit_json, run_option
     from .inputs import dataset_of, part_of
 
-    opened = Run.open(run)
+    opened = open_run(run)
     stack = opened.load_stack(engine or "auto")
     dataset = dataset_of(opened, ctx.params)
     name, rows = part_of(dataset, part)
@@ -56,7 +56,7 @@ def command(
         document["confusion"] = report.confusion.tolist()
         files.append(f"confusion-{name}.png")
     document["reconstruction"] = [layer._asdict() for layer in layers]
-    opened.append_metrics({"event": "evaluation", **document})
+    opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **document}])})
     if json:
         emit_json(document)
         return
@@ -75,7 +75,7 @@ def assess(
     y = match_classes(rows.y, labels or classes, classes)
     report = evaluate_classifier(model.cpu(), rows.x, y)
     title = f"{part}: {100 * report.accuracy:.2f} % of {report.rows:,} right"
-    run.write(f"confusion-{part}.png", confusion_matrix(report.confusion, classes, title))
+    run.publish({f"confusion-{part}.png": confusion_matrix(report.confusion, classes, title)})
     return report
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stackae.config import FinetuneConfig
     from stackae.data import Dataset
     from stackae.finetune import FinetuneResult
-    from stackae.runs import Run
+    from stackae.runs import Run, Work
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -51,34 +51,49 @@ def command(
     device: o.Device = None,
     run: o.RunFolder = None,
     config: o.Config = None,
+    checkpoint_every: o.CheckpointEvery = None,
     json: o.Json = False,
 ) -> None:
     """Put a softmax head on the stack of the newest run and train it with labels.
 
     Data are the run's own unless others of the same width are named; they are scaled as the run's were.
     """
-    from stackae.finetune import finetune_classifier
-    from stackae.runs import Run
+    from stackae.engine import choose_device, choose_step
+    from stackae.runs import open_run
 
-    from .console import Display, note
-    from .inputs import dataset_of
+    from .inputs import dataset_of, seconds
+    from .training import finetuning_work
 
-    opened = Run.open(run)
+    opened = open_run(run)
+    every = seconds("--checkpoint-every", checkpoint_every)
     settings = _settings(opened, ctx.params, config)
-    stack = opened.load_stack(settings.engine)
+    choose_step(settings.engine, choose_device(settings.device), settings.precision)
+    opened.load_stack(settings.engine)
     dataset = dataset_of(opened, ctx.params)
-    note(_summary(dataset, settings))
-    with Display([opened]) as display:
-        result = finetune_classifier(
-            stack,
-            dataset.train,
-            settings,
-            n_classes=len(dataset.classes),
-            validation=dataset.validation,
-            listener=display,
+    train_and_report(opened, finetuning_work(opened, settings, dataset), settings, dataset, every, json)
+
+
+def train_and_report(
+    run: Run, work: Work, settings: FinetuneConfig, dataset: Dataset, every: float, as_json: bool
+) -> None:
+    """Goes on with the very same work where it was left, else begins it."""
+    from stackae.runs import latest
+    from stackae.runs.places import unfinished
+
+    from .console import note, shown
+    from .training import finetune, remembered
+
+    with run.writing(), remembered(run.path):
+        left = (
+            latest(run.path, "finetune", lambda error: note(f"passed over: {error}")) if unfinished(run.path) else None
         )
-    _save(opened, settings, dataset, result)
-    _report(opened, settings, dataset, result, json)
+        if left is not None and left.state.work != work:
+            left = None
+        if left is not None:
+            note(f"goes on from {shown(left.path)}")
+        note(summary(dataset, settings))
+        result = finetune(run, work, settings, dataset, every, left)
+        report(run, settings, dataset, result, as_json)
 
 
 def _settings(run: Run, params: dict[str, Any], config: Path | None) -> FinetuneConfig:
@@ -95,7 +110,7 @@ def _settings(run: Run, params: dict[str, Any], config: Path | None) -> Finetune
     )
 
 
-def _summary(dataset: Dataset, settings: FinetuneConfig) -> str:
+def summary(dataset: Dataset, settings: FinetuneConfig) -> str:
     from stackae.engine import choose_device, choose_step
 
     y = dataset.train.y
@@ -108,18 +123,7 @@ def _summary(dataset: Dataset, settings: FinetuneConfig) -> str:
     )
 
 
-def _save(run: Run, settings: FinetuneConfig, dataset: Dataset, result: FinetuneResult) -> None:
-    from .pictures import draw_curves
-
-    run.save_classifier(result.model, dataset.classes)
-    own = dataset.config == run.config.data
-    run.write_config(
-        run.config.model_copy(update={"finetune": settings, "finetune_data": None if own else dataset.config})
-    )
-    draw_curves(run)
-
-
-def _report(run: Run, settings: FinetuneConfig, dataset: Dataset, result: FinetuneResult, as_json: bool) -> None:
+def report(run: Run, settings: FinetuneConfig, dataset: Dataset, result: FinetuneResult, as_json: bool) -> None:
     from .console import closing, emit_json, run_option, table
     from .evaluate import assess
 

@@ -72,6 +72,20 @@ def whole_number(option: str, text: str, largest: int) -> int:
     return int(text)
 
 
+def seconds(option: str, text: str | None) -> float:
+    """How many seconds an option gives; 30 without it. Raises ConfigError unless it is a number of at least 0."""
+    from stackae.errors import ConfigError
+    from stackae.runs.journal import EVERY
+
+    try:
+        value = EVERY if text is None else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ConfigError(f"{option}: expected a number of seconds of at least 0, got {text}")
+    return value
+
+
 def check_out(path: Path, *, must_be_new: bool) -> None:
     """Raises ConfigError unless a file may be written there."""
     from stackae.errors import ConfigError

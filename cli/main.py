@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import signal
+import json
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
@@ -11,13 +10,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stackae import __version__
-from stackae.errors import ConfigError, SetupError, StackaeError
+from stackae.errors import ConfigError, SetupError, StackaeError, StoppedError
 
-from . import doctor, encode, evaluate, finetune, pretrain, reconstruct
-
-OUT_OF_SPACE = 7
-INTERRUPTED = 130
-TERMINATED = 143
+from . import doctor, encode, evaluate, finetune, pretrain, reconstruct, resume, runs, signals
 
 app = typer.Typer(
     name="stackae",
@@ -27,8 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (pretrain, finetune, evaluate, encode, reconstruct, doctor):
+for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
+app.add_typer(runs.app, name="runs")
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,44 +45,43 @@ def common(
 
 def main() -> None:
     """Runs one command. Exit codes: 0 done, 1 a bug, 2 usage or settings, 3 data, 4 run folder, 5 diverged,
-    6 environment, 7 disk full, 130 and 143 interrupted."""
-    signal.signal(signal.SIGTERM, _terminate)
+    6 environment, 7 disk, 130 and 143 interrupted."""
+    signals.install()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         sys.exit(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
     except KeyboardInterrupt:
-        _end("interrupted", INTERRUPTED)
+        _end(StoppedError(signals.INTERRUPT))
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        _end(*_verdict(error))
+        _end(_understood(error))
 
 
-def _verdict(error: Exception) -> tuple[str, int]:
-    """The sentence and the exit code of an error."""
+def _understood(error: Exception) -> StackaeError:
+    """The error as one of ours, with its sentence, its code and its exit code."""
     if isinstance(error, StackaeError):
-        return str(error), error.exit_code
+        return error
     if isinstance(error, OSError):
-        return _about_files(error), OUT_OF_SPACE if error.errno == errno.ENOSPC else SetupError.exit_code
+        name, reason = error.filename or "file", error.strerror or error
+        return SetupError(f"{name}: expected to read or write it, got '{reason}'; check the path and its permissions")
     if hasattr(error, "format_message"):  # a usage error of the command-line library
-        return f"{error.format_message().rstrip('.')}; see `stackae --help`", ConfigError.exit_code
+        return ConfigError(f"{error.format_message().rstrip('.')}; see `stackae --help`")
     if type(error).__name__ == "Abort":
-        return "interrupted", INTERRUPTED
-    return f"this is a bug in stackae: {type(error).__name__}: {error}; run again with --debug and report it", 1
+        return StoppedError(signals.INTERRUPT)
+    return StackaeError(
+        f"this is a bug in stackae: {type(error).__name__}: {error}; run again with --debug and report it"
+    )
 
 
-def _about_files(error: OSError) -> str:
-    remedy = "free some space" if error.errno == errno.ENOSPC else "check the path and its permissions"
-    return f"{error.filename or 'file'}: expected to read or write it, got '{error.strerror or error}'; {remedy}"
-
-
-def _terminate(number: int, frame: Any) -> NoReturn:
-    raise SystemExit(TERMINATED)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise SystemExit(code)
+def _end(error: StackaeError) -> NoReturn:
+    """One sentence for people; with --json a document too."""
+    typer.echo(f"error: {error}", err=True)
+    if "--json" in sys.argv:
+        found: dict[str, Any] = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
+        found |= {"details": details} if (details := getattr(error, "details", None)) else {}
+        typer.echo(json.dumps({"error": found}, indent=2))
+    raise SystemExit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,10 @@ RunFolder = Annotated[
     Path | None,
     option("--run", "Run folder to read.", OUTPUT, "runs/latest", metavar="DIR"),
 ]
+CheckpointEvery = Annotated[
+    Text,
+    option("--checkpoint-every", "Seconds between checkpoints within an epoch, at the most.", OUTPUT, "30"),
+]
 Config = Annotated[
     Path | None,
     option("--config", "TOML file to start from; other options override it.", OUTPUT, metavar="FILE"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from stackae.data import Dataset, Rows
@@ -14,43 +12,40 @@ if TYPE_CHECKING:
     from stackae.stack import StackedAutoencoder
 
 
-def draw_pretraining(run: Run, dataset: Dataset) -> None:
+def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
     """curves.png, filters.png and reconstructions.png."""
     from stackae.pictures import filters, reconstructions
 
     from .inputs import part_of
 
-    draw_curves(run)
     stack = run.load_stack(run.pretrain_config.engine)
-    run.write("filters.png", filters(stack.autoencoders[0].encoder.weight, dataset.image_shape))
     _, part = part_of(dataset, None)
-    run.write("reconstructions.png", reconstructions(example_rows(run, stack, part.x, part.y, 10), dataset.image_shape))
+    examples = example_rows(run, stack, part.x, part.y, 10)
+    return curves(run) | {
+        "filters.png": filters(stack.autoencoders[0].encoder.weight, dataset.image_shape),
+        "reconstructions.png": reconstructions(examples, dataset.image_shape),
+    }
 
 
-def draw_curves(run: Run) -> None:
+def curves(run: Run) -> dict[str, bytes]:
     """curves.png, of every stage that was trained so far; a stage trained again shows its last training."""
     from stackae.pictures import loss_curves
 
-    run.write("curves.png", loss_curves(_last_epochs(run)))
+    return {"curves.png": loss_curves(epochs_of(run))}
 
 
-def draw_curves_together(folder: Path, runs: list[Run]) -> None:
+def curves_together(runs: list[Run]) -> dict[str, bytes]:
     """curves.png of several runs."""
     from stackae.pictures import loss_curves_together
-    from stackae.runs import write_whole
 
-    write_whole(folder / "curves.png", loss_curves_together([_last_epochs(run) for run in runs]))
+    return {"curves.png": loss_curves_together([epochs_of(run) for run in runs])}
 
 
-def _last_epochs(run: Run) -> list[dict[str, Any]]:
-    latest: dict[str, list[dict[str, Any]]] = {}
-    for record in run.metrics():
-        if record["event"] != "epoch":
-            continue
-        if record["epoch"] == 1:
-            latest[record["stage"]] = []
-        latest[record["stage"]].append(record)
-    return [record for stage in latest.values() for record in stage]
+def epochs_of(run: Run) -> list[dict[str, Any]]:
+    """The records of each stage's last training, in the order of the stages."""
+    from stackae.runs.summary import last_trainings
+
+    return last_trainings([record for record in run.metrics() if record["event"] == "epoch"])
 
 
 def example_rows(

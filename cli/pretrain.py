@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stackae.errors import DivergedError
-
 from . import options as o
 from .options import option
 
 if TYPE_CHECKING:
     from stackae.config import DataConfig, PretrainConfig
     from stackae.data import Dataset
-    from stackae.pretrain import PretrainResult
-    from stackae.runs import Run
 
 MOST_SEEDS = 1000
 EXAMPLES = """[bold]Examples[/bold]
@@ -92,34 +88,98 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, write nothing.", rich_help_panel=o.OUTPUT)
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run if it was begun, with these very settings; else begin it.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False,
+    checkpoint_every: o.CheckpointEvery = None,
     json: o.Json = False,
 ) -> None:
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
-    from stackae.runs import check_free, default_path, new_runs
-    from stackae.training.members import alone
+    from stackae.runs import check_free, default_path
+    from stackae.runs.places import is_run
 
     from .console import note
-    from .inputs import whole_number
-    from .pictures import draw_curves_together
-    from .reports import report_run, report_seeds, show_plan
+    from .inputs import seconds, whole_number
+    from .reports import show_plan
+    from .resume import newest_unfinished
 
     count = whole_number("--seeds", seeds, MOST_SEEDS) if seeds is not None else None
+    every = seconds("--checkpoint-every", checkpoint_every)
     data_config, pretrain_config = _settings(ctx.params, config)
-    path = run or default_path(data_config.data, pretrain_config.layer_sizes, count)
-    check_free(path, force)
+    begun = (run or newest_unfinished()) if resume else None
+    path = begun or run or default_path(data_config.data, pretrain_config.layer_sizes, count)
+    goes_on = begun is not None and is_run(begun)
+    if not goes_on:
+        check_free(path, force)
     dataset, configs = _prepare(data_config, pretrain_config, count or 1)
-    note(_summary(configs, dataset))
     if dry_run:
+        note(summary(configs, dataset))
         show_plan(configs, dataset, json)
         return
-    with new_runs(path, force, [f"seed-{each.seed}" for each in configs] if count else [""]) as runs:
-        results = _train(runs, configs, dataset)
-        if count:
-            draw_curves_together(path, runs)
-    if count:
-        report_seeds(path, runs, configs, results, json)
+    names = [f"seed-{each.seed}" for each in configs] if count else [""]
+    if goes_on:
+        _go_on(path, names, configs, dataset, ctx.params, every)
     else:
-        report_run(runs[0], alone(results), json)
+        note(summary(configs, dataset))
+        _begin(path, names, configs, dataset, force, every, json)
+
+
+def _begin(
+    path: Path,
+    names: list[str],
+    configs: list[PretrainConfig],
+    dataset: Dataset,
+    force: bool,
+    every: float,
+    as_json: bool,
+) -> None:
+    from stackae.runs import new_runs
+    from stackae.training.members import alone
+
+    from .reports import report_run, report_seeds
+    from .training import pretrain, pretraining_work, remembered
+
+    with new_runs(path, force, names) as (folder, runs), remembered(path):
+        work = pretraining_work(names, configs, dataset)
+        results = pretrain(folder, runs, work, configs, dataset, every)
+    if names != [""]:
+        report_seeds(path, runs, configs, results, as_json)
+    else:
+        report_run(runs[0], alone(results), as_json)
+
+
+def _go_on(
+    path: Path,
+    names: list[str],
+    configs: list[PretrainConfig],
+    dataset: Dataset,
+    params: dict[str, Any],
+    every: float,
+) -> None:
+    """Goes on with the run at ``path``. Raises ConfigError where its settings, or its data, are others than these."""
+    from stackae.errors import ConfigError
+    from stackae.runs import Folder, latest
+    from stackae.runs.differences import differences, mathematical
+
+    from .resume import go_on
+    from .training import pretraining_work, remembered
+
+    work = pretraining_work(names, configs, dataset)
+    with Folder(path).writing(), remembered(path):
+        left = latest(path, "pretrain", lambda error: None)
+        found = mathematical(differences(left.state.work, work)) if left else []
+        if found:
+            lines = "\n".join(f"  {each}" for each in found)
+            raise ConfigError(
+                f"{path}: expected the settings that this run began with, got others; "
+                f"leave them out, or train a new run without --resume:\n{lines}"
+            )
+        go_on(path, params, every, params["json"])
 
 
 def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, PretrainConfig]:
@@ -133,7 +193,7 @@ def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, 
     given = {name: value for name, value in params.items() if value is not None}
     data_options = {name: given.pop(name) for name in DataConfig.model_fields if name in given}
     data_config = absolute(validated(DataConfig, overridden(tables.get("data", {}), data_options), "data"))
-    for name in ("seeds", "run", "force", "config", "dry_run", "json"):
+    for name in ("seeds", "run", "force", "config", "dry_run", "resume", "checkpoint_every", "json"):
         given.pop(name, None)
     layers = given.pop("layers", None)
     if "epochs" in given:
@@ -156,7 +216,7 @@ def _prepare(data_config: DataConfig, config: PretrainConfig, count: int) -> tup
     return dataset, [settle(each, dataset.train.x) for each in configs]
 
 
-def _summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
+def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
     from stackae.engine import choose_device, choose_step
 
     config = configs[0]
@@ -168,32 +228,3 @@ def _summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
         f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason}){together}"
     )
-
-
-def _train(runs: list[Run], configs: list[PretrainConfig], dataset: Dataset) -> list[PretrainResult | DivergedError]:
-    """Trains the runs together, saves and draws them. Raises DivergedError where none stays finite."""
-    from stackae.config import RunConfig
-    from stackae.pretrain import population_layers, population_results
-
-    from .console import Display
-    from .pictures import draw_pretraining
-
-    for run, config in zip(runs, configs, strict=True):
-        run.write_config(RunConfig(data=dataset.config, pretrain=config))
-        run.save_scaling(dataset.scaling)
-    floors = []
-    with Display(runs) as display:
-        layers = population_layers(dataset.train.x, configs, validation=dataset.validation.x, listener=display)
-        for outcomes in layers:
-            floors.append(outcomes)
-            for run, outcome in zip(runs, outcomes, strict=True):
-                if not isinstance(outcome, DivergedError):
-                    run.save_layer(outcome.number, outcome.autoencoder)
-    results = population_results(configs, floors)
-    diverged = [result for result in results if isinstance(result, DivergedError)]
-    if len(diverged) == len(results):
-        raise diverged[0]
-    for run, result in zip(runs, results, strict=True):
-        if not isinstance(result, DivergedError):
-            draw_pretraining(run, dataset)
-    return results

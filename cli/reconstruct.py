@@ -38,13 +38,13 @@ def command(
 ) -> None:
     """Draw rows of the data over what each layer makes of them; of a denoising stack, noisy rows over restored ones."""
     from stackae.pictures import reconstructions
-    from stackae.runs import Run, write_whole
+    from stackae.runs import open_run, write_whole
 
     from .console import emit_json, run_option, shown, stdout
     from .inputs import check_out, dataset_of, part_of, whole_number
     from .pictures import example_rows
 
-    opened = Run.open(run)
+    opened = open_run(run)
     shown_rows = whole_number("--count", count, MOST_ROWS)
     number = whole_number("--layer", layer, len(opened.pretrain_config.layers)) if layer else None
     path = out or opened.path / "reconstructions.png"

@@ -10,39 +10,67 @@ from collections.abc import Iterable
 
 
 class StackaeError(Exception):
-    """The root of every error that stackae raises on purpose."""
+    """The root of every error that stackae raises on purpose; ``code`` is its name in ``--json`` for good."""
 
     exit_code = 1
+    code = "bug"
 
 
 class ConfigError(StackaeError, ValueError):
     """A setting, or a combination of settings, that cannot work."""
 
     exit_code = 2
+    code = "config"
 
 
 class DataError(StackaeError, ValueError):
     """Data that is missing, damaged, or does not fit what was asked."""
 
     exit_code = 3
+    code = "data"
 
 
 class RunError(StackaeError):
     """A run folder that is missing, incomplete, damaged, or of another shape."""
 
     exit_code = 4
+    code = "run"
 
 
 class DivergedError(StackaeError, ArithmeticError):
-    """Training left the finite numbers."""
+    """Training left the finite numbers; ``details`` says where: stage, epoch, step, rows, learning rate."""
 
     exit_code = 5
+    code = "diverged"
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class SetupError(StackaeError, RuntimeError):
     """The machine or the installation lacks what was asked for."""
 
     exit_code = 6
+    code = "environment"
+
+
+class DiskError(StackaeError):
+    """A file that could not be written; what was there before is there still."""
+
+    exit_code = 7
+    code = "disk"
+
+
+class StoppedError(StackaeError):
+    """Training ended between two steps because it was asked to, by the signal of that number."""
+
+    code = "interrupted"
+    exit_code = 130
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("interrupted")
+        self.exit_code = 128 + signal
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

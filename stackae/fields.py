@@ -104,8 +104,16 @@ def _sentence(detail: Any, table: str) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file, or a ConfigError that names the file."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_bytes(), path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: expected a TOML configuration, got no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None
+
+
+def parse_toml(content: bytes, path: Path) -> dict[str, Any]:
+    """The tables of its content, or a ConfigError that names the file."""
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # bytes that are no UTF-8, or no TOML
         raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None

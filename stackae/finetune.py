@@ -19,6 +19,7 @@ from stackae.errors import DataError
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 from stackae.training.fused import classification, fused_population
 from stackae.training.history import EpochRecord, Listener, Silent
+from stackae.training.keeping import Forgetful, Keeper
 from stackae.training.loop import Stage, fit, settled_epochs
 from stackae.training.members import Member, Validation, alone
 from stackae.training.optimizers import make_optimizer
@@ -43,6 +44,7 @@ def finetune_classifier(
     n_classes: int,
     validation: Part | None = None,
     listener: Listener | None = None,
+    keeper: Keeper | None = None,
 ) -> FinetuneResult:
     """Trains a classifier that starts from the stack's encoders; the stack itself is left as it is.
 
@@ -52,10 +54,13 @@ def finetune_classifier(
         config: ``train="head"`` leaves the encoders alone, ``"all"`` trains every layer.
         n_classes: width of the head.
         validation: rows that choose the best epoch (by error, then by loss).
+        listener: told of every batch and epoch.
+        keeper: keeps where training is, and goes on from there.
 
     Raises:
         DataError: no labels, or labels of a single class.
-        DivergedError: after an epoch the loss or a weight is not finite.
+        DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
+        StoppedError: the keeper was asked to end the training.
     """
     device = choose_device(config.device)
     x, y = labelled_rows(train, n_classes)
@@ -85,11 +90,12 @@ def finetune_classifier(
         title=f"classifier {'-'.join(map(str, model.layer_sizes))}",
         number=HEAD_NUMBER,
         rows=len(x),
-        members=[Member(trained, config.seed, config.learning_rate, validate)],
+        members=[Member(trained, x, config.seed, config.learning_rate, validate)],
         step=step,
         max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
+        config=config,
     )
-    return FinetuneResult(model, alone(fit(stage, config, listener or Silent())))
+    return FinetuneResult(model, alone(fit(stage, listener or Silent(), keeper or Forgetful())))
 
 
 def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:

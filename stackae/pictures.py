@@ -75,6 +75,32 @@ def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
     return _png(_with_legend(figure))
 
 
+def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
+    """``loss_curves`` of runs by name, a colour each: training dashed, validation solid, a dot at the kept epoch."""
+    stages = list(dict.fromkeys(record["stage"] for epochs in runs.values() for record in epochs))
+    figure = _figure(4.2 * len(stages), 3.4)
+    for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
+        for number, (name, epochs) in enumerate(runs.items()):
+            records = [record for record in epochs if record["stage"] == stage]
+            if records:
+                _draw_compared(axes, records, name, f"C{number}")
+        axes.set(title=stage, xlabel="epoch", ylabel="loss a row (dashed: training)")
+        axes.locator_params(axis="x", integer=True)
+        axes.grid(alpha=0.3)
+    return _png(_with_legend(figure))
+
+
+def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, colour: str) -> None:
+    x = [record["epoch"] for record in records]
+    validated = records[0]["validation_loss"] is not None
+    measure = "validation_loss" if validated else "loss"
+    axes.plot(x, [record[measure] for record in records], color=colour, label=name)
+    if validated:
+        axes.plot(x, [record["loss"] for record in records], color=colour, linestyle="--", linewidth=0.8)
+    kept = _kept(records)
+    axes.plot([kept["epoch"]], [kept[measure]], "o", color=colour, markersize=4)
+
+
 def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> None:
     x = [record["epoch"] for record in records]
     axes.plot(x, [record["loss"] for record in records], color="C0", label="training", **style)

@@ -16,6 +16,7 @@ from stackae.errors import ConfigError, DataError, DivergedError
 from stackae.population import check_together
 from stackae.stack import StackedAutoencoder
 from stackae.training.history import EpochRecord, Listener, Silent
+from stackae.training.keeping import Forgetful, Keeper
 from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
 from stackae.training.loop import settled_epochs
 from stackae.training.members import alone
@@ -78,7 +79,7 @@ def pretrain_stack(
         listener: told of every batch and epoch.
 
     Raises:
-        DivergedError: after an epoch the loss or a weight is not finite.
+        DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
     """
     return alone(pretrain_population(x, [config], validation=validation, listener=listener))
 
@@ -128,11 +129,17 @@ def population_results(
 
 
 def population_layers(
-    x: Rows, configs: Sequence[PretrainConfig], *, validation: Rows | None = None, listener: Listener | None = None
+    x: Rows,
+    configs: Sequence[PretrainConfig],
+    *,
+    validation: Rows | None = None,
+    listener: Listener | None = None,
+    keeper: Keeper | None = None,
 ) -> Iterator[list[TrainedLayer | DivergedError]]:
     """The layers of ``pretrain_population``: lists with an entry a configuration, as soon as all have trained a layer.
 
-    Where one has diverged, it and every later list hold its DivergedError; none follows when all have.
+    Where one has diverged, it and every later list hold its DivergedError; none follows when all have. What the keeper
+    has from an earlier process is not trained again.
     """
     check_together(configs)
     if len(x) == 0:
@@ -143,7 +150,7 @@ def population_layers(
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
         learners = [Learner.new(place, configs[place], number, own, device) for place, own in reads.items()]
-        outcomes |= train_layer(learners, listener or Silent())
+        outcomes |= train_layer(learners, listener or Silent(), keeper or Forgetful())
         yield [outcomes[place] for place in range(len(configs))]
         going = [learner for learner in learners if isinstance(outcomes[learner.place], TrainedLayer)]
         if not going or number == len(configs[0].layers):

@@ -7,16 +7,17 @@ names it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.autoencoders.parameters import fill
 from stackae.classifier import Classifier
 from stackae.config import LayerConfig
 from stackae.data.scaling import Scaling
@@ -24,61 +25,84 @@ from stackae.errors import RunError, StackaeError
 from stackae.fields import ACTIVATIONS
 
 DESCRIPTION = "stackae"  # the one metadata key: safetensors writes several in random order
+LARGEST_HEADER = 1 << 20  # bytes: names, shapes, and names of classes
 
 
-def pack(tensors: dict[str, Tensor], **description: Any) -> bytes:
+def pack(tensors: Mapping[str, Tensor], **description: Any) -> bytes:
     """The file's content."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return save(plain, {DESCRIPTION: json.dumps(description, sort_keys=True)})
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
-    """The tensors and the description in a file; whatever fails in the body, the file is to blame.
+def opened(path: Path, content: bytes) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """The tensors and the description in a file's content; whatever fails in the body, the file is to blame.
 
     Raises:
-        RunError: the file is missing, damaged, or not what the body expects.
+        RunError: the content is damaged, or not what the body expects.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            description = json.loads((file.metadata() or {})[DESCRIPTION])
+        description = _description(content)
+        tensors = load(content)
         broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
         if broken:
             raise ValueError(f"{broken[0]} holds NaN or Inf")
         yield tensors, description
-    except FileNotFoundError:
-        raise RunError(f"{path}: expected a trained stage, got no such file; train it first") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, StackaeError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        NotImplementedError,
+        StackaeError,
+    ) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise RunError(f"{path}: expected a stage of this run, got a damaged file ({reason}); train it again") from None
+
+
+def _description(content: bytes) -> dict[str, Any]:
+    """What ``pack`` wrote beside the tensors: eight bytes say how long the header is, which is JSON."""
+    length = int.from_bytes(content[:8], "little")
+    if not 2 <= length <= min(LARGEST_HEADER, len(content) - 8):
+        raise ValueError(f"a header of {length:,} bytes")
+    described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][DESCRIPTION])
+    if not isinstance(described, dict):
+        raise TypeError(f"a description that is a {type(described).__name__}")
+    return described
 
 
 def pack_scaling(scaling: Scaling) -> bytes:
     return pack(scaling.to_tensors(), kind=scaling.kind)
 
 
-def read_scaling(path: Path, n_visible: int) -> Scaling:
-    with opened(path) as (tensors, description):
+def read_scaling(path: Path, content: bytes, n_visible: int) -> Scaling:
+    with opened(path, content) as (tensors, description):
         scaling = Scaling.from_tensors(description["kind"], tensors)
         if len(scaling.offset) != n_visible:
             raise ValueError(f"{len(scaling.offset)} features instead of {n_visible}")
         return scaling
 
 
-def pack_layer(autoencoder: Autoencoder) -> bytes:
+def layer_name(number: int) -> str:
+    """Of a layer's training, and of its file."""
+    return f"layer{number}"
+
+
+def pack_weights(weights: Mapping[str, Tensor], layer: LayerConfig) -> bytes:
+    """A layer's file: the parameters of the autoencoder that ``layer``, with every ``auto`` settled, describes."""
     return pack(
-        autoencoder.state_dict(),
+        weights,
         kind="dense",
-        activation=autoencoder.encoder.activation,
-        output_activation=autoencoder.output_activation,
-        tied=autoencoder.tied,
+        activation=layer.activation,
+        output_activation=layer.output_activation,
+        tied=layer.tied,
     )
 
 
-def read_layer(path: Path, n_visible: int, layer: LayerConfig, engine: str) -> Autoencoder:
+def read_layer(path: Path, content: bytes, n_visible: int, layer: LayerConfig, engine: str) -> Autoencoder:
     """The autoencoder that config.toml describes, with the weights of the file."""
-    with opened(path) as (tensors, description):
+    with opened(path, content) as (tensors, description):
         wanted = {
             "activation": layer.activation,
             "output_activation": layer.output_activation,
@@ -95,7 +119,7 @@ def read_layer(path: Path, n_visible: int, layer: LayerConfig, engine: str) -> A
             tied=layer.tied,
             engine=engine,
         )
-        _fill(autoencoder, tensors)
+        fill(autoencoder, tensors)
         return autoencoder
 
 
@@ -104,9 +128,11 @@ def pack_classifier(model: Classifier, classes: tuple[str, ...]) -> bytes:
     return pack(model.state_dict(), kind="classifier", activations=activations, classes=classes)
 
 
-def read_classifier(path: Path, layer_sizes: tuple[int, ...], engine: str) -> tuple[Classifier, tuple[str, ...]]:
+def read_classifier(
+    path: Path, content: bytes, layer_sizes: tuple[int, ...], engine: str
+) -> tuple[Classifier, tuple[str, ...]]:
     """The fine-tuned classifier and its class names."""
-    with opened(path) as (tensors, description):
+    with opened(path, content) as (tensors, description):
         activations, classes = description["activations"], tuple(str(name) for name in description["classes"])
         if not set(activations) <= set(ACTIVATIONS) or len(activations) != len(layer_sizes) - 1:
             raise ValueError(f"activations {activations} for {len(layer_sizes) - 1} layers")
@@ -116,13 +142,5 @@ def read_classifier(path: Path, layer_sizes: tuple[int, ...], engine: str) -> tu
         ]
         head = Dense.initialised(layer_sizes[-1], len(classes), "linear", seed=0, layer=0, engine=engine)
         model = Classifier(encoders, head)
-        _fill(model, tensors)
+        fill(model, tensors)
         return model, classes
-
-
-def _fill(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if wanted != found:
-        raise ValueError(f"tensors {found} instead of {wanted}")
-    module.load_state_dict(tensors)

@@ -18,6 +18,7 @@ import pytest
 
 SIZES = (8, 6, 4)
 LAYERS = "8,6,4"
+UNREAD = ("log.txt", "lock")
 QUICK = {"STACKAE_EPOCHS": "2", "STACKAE_DEVICE": "cpu", "COLUMNS": "120"}
 
 
@@ -42,7 +43,7 @@ class Shell:
 
         out, err = io.StringIO(), io.StringIO()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STACKAE_")}
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
         code: Any = 0
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.chdir(self.folder))
@@ -50,7 +51,8 @@ class Shell:
             stack.enter_context(patch.object(sys, "argv", ["stackae", *map(str, arguments)]))
             stack.enter_context(contextlib.redirect_stdout(out))
             stack.enter_context(contextlib.redirect_stderr(err))
-            stack.callback(signal.signal, signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                stack.callback(signal.signal, number, handler)
             try:
                 main()
             except SystemExit as end:
@@ -75,9 +77,9 @@ class Shell:
         return result.err[result.err.index("error: ") :].strip()
 
     def files(self) -> dict[str, bytes | str]:
-        """Every file's bytes and every link's target; folders too, but for an empty ``runs``."""
+        """Every file's bytes and every link's target; folders too, but for an empty ``runs``; no logs and locks."""
         found: dict[str, bytes | str] = {}
-        for path in self.folder.rglob("*"):
+        for path in (path for path in self.folder.rglob("*") if path.name not in UNREAD):
             content = str(path.readlink()) if path.is_symlink() else "" if path.is_dir() else path.read_bytes()
             found[str(path.relative_to(self.folder))] = content
         if not any(name.startswith("runs/") for name in found):
@@ -124,5 +126,16 @@ def trained(tmp_path: Path, first_run: Shell) -> Shell:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of the time of a small run goes into its pictures; tests of other things do without them."""
-    for name in ("loss_curves", "loss_curves_together", "filters", "reconstructions", "confusion_matrix"):
+    draw_nothing(monkeypatch)
+
+
+def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "loss_curves",
+        "loss_curves_together",
+        "loss_curves_compared",
+        "filters",
+        "reconstructions",
+        "confusion_matrix",
+    ):
         monkeypatch.setattr(f"stackae.pictures.{name}", lambda *arguments, **named: b"\x89PNG\r\n\x1a\n")

@@ -21,11 +21,14 @@ from stackae.runs import Run
 # ---- the happy path
 
 
+OTHERS = {"config.toml", "metrics.jsonl", "manifest.json", "checkpoints", "log.txt", "lock"}
+
+
 def test_a_run_folder_holds_all_that_is_promised(first_run: Shell) -> None:
     stages = {"scaling", "layer1", "layer2", "classifier"}
     pictures = {"curves", "filters", "reconstructions", "confusion-test"}
     promised = {f"{name}.safetensors" for name in stages} | {f"{name}.png" for name in pictures}
-    assert {path.name for path in first_run.run.iterdir()} == promised | {"config.toml", "metrics.jsonl"}
+    assert {path.name for path in first_run.run.iterdir()} == promised | OTHERS
     for name in pictures:
         assert (first_run.run / f"{name}.png").read_bytes().startswith(PNG)
 

@@ -21,6 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_cli_errors import PRETRAIN, READERS, says
 
+from stackae.runs import Run
+
 DIVERGING = ("--optimizer", "sgd", "--learning-rate", "1e30", "--schedule", "constant", "--batch-size", "10")
 
 # ---- run folders (2, 4)
@@ -31,7 +33,9 @@ def test_there_is_no_run_yet(fresh: Shell, command: str) -> None:
     sentence = fresh.refuses(4, command)
     says(sentence, "runs/latest: expected a run folder, got no such folder", "stackae pretrain --layers 784,300,150")
     fresh.folder.joinpath("other").mkdir()
-    says(fresh.refuses(4, command, "--run", "other"), "other: expected a run folder, got a folder without config.toml")
+    says(
+        fresh.refuses(4, command, "--run", "other"), "other: expected a run folder, got a folder without manifest.json"
+    )
 
 
 def test_a_file_is_not_called_a_folder(fresh: Shell) -> None:
@@ -83,16 +87,28 @@ def test_a_file_that_another_program_wrote(trained: Shell, name: str, arguments:
     says(trained.refuses(4, *arguments), f"{name}.safetensors: expected", "got")
 
 
-@pytest.mark.parametrize("content", ["", "[data]\n", "[pretrain", "x = 1\n", "\udcff"])
 @pytest.mark.parametrize("command", READERS)
-def test_a_damaged_configuration_of_the_run(trained: Shell, command: str, content: str) -> None:
-    (trained.run / "config.toml").write_text(content, errors="surrogateescape")
+def test_a_damaged_configuration_of_the_run(trained: Shell, command: str) -> None:
+    path = trained.run / "config.toml"
+    path.write_bytes(path.read_bytes().replace(b"sigmoid", b"sigmoie"))
+    says(
+        trained.refuses(4, command), "config.toml: expected the", "that manifest.json lists", "a damaged file", "resume"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"[data]\n", b"[pretrain", b"x = 1\n", b"\xff"])
+@pytest.mark.parametrize("command", READERS)
+def test_a_configuration_that_is_listed_but_is_none(trained: Shell, command: str, content: bytes) -> None:
+    Run(trained.run).publish({"config.toml": content})
     says(trained.refuses(4, command), "config.toml: expected the configuration of a run, got a damaged one")
 
 
-def test_a_torn_last_line_of_the_metrics_does_not_spoil_the_run(trained: Shell) -> None:
+def test_metrics_that_another_program_wrote_to(trained: Shell) -> None:
     with (trained.run / "metrics.jsonl").open("a") as file:
         file.write('{"event": "epo')
+    for command in ("finetune", "evaluate"):
+        says(trained.refuses(4, command), "metrics.jsonl: expected", f"`stackae resume {trained.run}` restores")
+    trained.does("resume", "runs/latest")
     trained.does("finetune")
 
 
@@ -174,7 +190,7 @@ def test_unknown_weights(trained: Shell) -> None:
     sentence = trained.refuses(2, "encode", "--weights", "finetune")
     says(sentence, "--weights: expected pretrained or finetuned", "did you mean 'finetuned'?")
     (trained.run / "classifier.safetensors").unlink()
-    says(trained.refuses(4, "encode", "--weights", "finetuned"), "classifier.safetensors: expected a trained")
+    says(trained.refuses(4, "encode", "--weights", "finetuned"), "classifier.safetensors: expected")
 
 
 # ---- divergence (5), environment (6), disk (7), bugs (1), signals (130, 143)
@@ -213,11 +229,10 @@ def test_a_gpu_beyond_the_last_one(trained: Shell) -> None:
 
 def test_a_disk_that_is_full_leaves_no_part_of_a_file(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(path: Path, content: bytes) -> NoReturn:
-        with path.open("wb") as file:
-            file.write(bytes(content)[:10])
+        path.write_bytes(bytes(content)[:10])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", fill)
+    monkeypatch.setattr("stackae.runs.durable._write", fill)
     for arguments in (PRETRAIN, (*PRETRAIN, "--run", "runs/first", "--force"), ("encode",), ("reconstruct",)):
         says(trained.refuses(7, *arguments), "got 'No space left on device'", "free some space")
 
@@ -256,11 +271,11 @@ def test_an_interruption_leaves_nothing(fresh: Shell, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_long_run(fresh: Shell, number: int, code: int) -> None:
-    before = fresh.files()
     with command(fresh, *PRETRAIN, "--epochs", "1000000", "--device", "cpu", "--run", "runs/long") as process:
         try:
             deadline = time.monotonic() + 60
-            while not (fresh.folder / "runs" / "long" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            log = fresh.folder / "runs" / "long" / "log.txt"
+            while not (log.exists() and "epoch 2/" in log.read_text()) and time.monotonic() < deadline:
                 assert process.poll() is None
                 time.sleep(0.02)
             process.send_signal(number)
@@ -268,4 +283,6 @@ def test_a_signal_ends_a_long_run(fresh: Shell, number: int, code: int) -> None:
         finally:
             process.kill()
     assert process.returncode == code and "Traceback" not in err
-    assert fresh.files() == before
+    assert "go on with it by:  stackae resume runs/long" in err and "error: interrupted" in err
+    assert not (fresh.folder / "runs" / "latest").exists()
+    assert "unfinished" in fresh.does("runs", "list")

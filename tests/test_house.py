@@ -29,6 +29,8 @@ OUTSIDE = {
     "config": {"pydantic", "tomli_w"},
     "fields": {"pydantic"},
     "stages": {"safetensors"},
+    "runs.state": {"pydantic"},
+    "runs.differences": {"pydantic"},
 }
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 

@@ -109,7 +109,7 @@ class Kept(Silent):
         self.rows = 0
         self.records: list[Mapping[int, EpochRecord]] = []
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
         self.stages.append((title, members, rows, epochs))
 
     def batch(self, rows: int, loss: float) -> None:

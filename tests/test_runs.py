@@ -14,8 +14,10 @@ from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.classifier import Classifier
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.data import Scaling
-from stackae.errors import ConfigError, RunError
-from stackae.runs import LATEST, Run, check_free, default_path, new_runs, point_latest, write_whole
+from stackae.errors import ConfigError, DiskError, RunError
+from stackae.runs import LATEST, Run, check_free, default_path, durable, new_runs, open_run, write_whole
+from stackae.runs.places import point_latest
+from stackae.runs.run import classifier_file, config_file, scaling_file, trained_layer_file
 
 ACTIVATIONS = ("tanh", "relu")
 
@@ -56,10 +58,18 @@ def classifier() -> Classifier:
 
 
 def make_run(path: Path = Path("runs/one"), force: bool = False, tied: str = "false") -> Run:
-    with new_runs(path, force) as (run,):
-        config = PretrainConfig.from_options("5,4,3", activation=",".join(ACTIVATIONS), tied=tied)
-        run.write_config(RunConfig(data=DataConfig(), pretrain=config))
+    with new_runs(path, force) as (_, (run,)):
+        run.publish(config_file(RunConfig(data=DataConfig(), pretrain=settings(tied))))
     return run
+
+
+def settings(tied: str = "false") -> PretrainConfig:
+    return PretrainConfig.from_options("5,4,3", activation=",".join(ACTIVATIONS), output_activation="linear", tied=tied)
+
+
+def layer_of(number: int, made: Autoencoder) -> dict[str, bytes]:
+    tied = str(made.tied).lower()
+    return trained_layer_file(number, made, settings(tied).layers[number - 1])
 
 
 # ---- round trips
@@ -68,7 +78,7 @@ def make_run(path: Path = Path("runs/one"), force: bool = False, tied: str = "fa
 @pytest.mark.parametrize("kind", ["none", "unit", "minmax", "standard"])
 def test_scaling_comes_back_bit_for_bit(kind: str) -> None:
     run, scaling = make_run(), Scaling.fit(kind, np.random.default_rng(0).normal(2, 9, (20, 5)).astype(np.float32))
-    run.save_scaling(scaling)
+    run.publish(scaling_file(scaling))
     loaded = run.load_scaling()
     assert loaded.kind == kind and same_bits(loaded.to_tensors(), scaling.to_tensors())
 
@@ -79,8 +89,8 @@ def test_layers_come_back_bit_for_bit(tied: tuple[bool, bool], engine: str) -> N
     run = make_run(tied=f"{tied[0]},{tied[1]}")
     layers = [autoencoder(5, 4, tied[0], "tanh"), autoencoder(4, 3, tied[1], "relu")]
     for number, layer in enumerate(layers, start=1):
-        run.save_layer(number, layer)
-    loaded = Run.open(None).load_stack(engine)
+        run.publish(layer_of(number, layer))
+    loaded = open_run(None).load_stack(engine)
     assert loaded.layer_sizes == (5, 4, 3)
     for one, other in zip(loaded.autoencoders, layers, strict=True):
         assert same_bits(one.state_dict(), other.state_dict())
@@ -91,7 +101,7 @@ def test_layers_come_back_bit_for_bit(tied: tuple[bool, bool], engine: str) -> N
 def test_a_classifier_comes_back_bit_for_bit_with_its_classes() -> None:
     run, model, classes = make_run(), classifier(), ("no", 'a "yes", \u00fc\n')
     assert not run.has_classifier
-    run.save_classifier(model, classes)
+    run.publish(classifier_file(model, classes))
     loaded, names = run.load_classifier()
     assert run.has_classifier and names == classes
     assert same_bits(loaded.state_dict(), model.state_dict())
@@ -101,7 +111,7 @@ def test_a_classifier_comes_back_bit_for_bit_with_its_classes() -> None:
 def test_the_same_weights_make_the_same_file() -> None:
     run, layer, contents = make_run(), autoencoder(5, 4, tied=False), set()
     for _ in range(20):
-        run.save_layer(1, layer)
+        run.publish(layer_of(1, layer))
         contents.add((run.path / "layer1.safetensors").read_bytes())
     assert len(contents) == 1
 
@@ -110,17 +120,16 @@ def test_configuration_and_metrics_come_back() -> None:
     run = make_run()
     assert run.metrics() == []
     for epoch in (1, 2):
-        run.append_metrics({"epoch": epoch, "name": "\u00fc\n"})
+        run.publish({"metrics.jsonl": run.metrics_with([{"epoch": epoch, "name": "\u00fc\n"}])})
     assert run.metrics() == [{"epoch": 1, "name": "\u00fc\n"}, {"epoch": 2, "name": "\u00fc\n"}]
     config = run.config
-    run.write_config(config)
+    run.publish(config_file(config))
     assert run.config == config and run.pretrain_config.layer_sizes == (5, 4, 3)
 
 
 def test_a_layer_of_another_shape_is_refused() -> None:
     run = make_run()
-    run.save_layer(1, autoencoder(5, 4, tied=False))
-    run.save_layer(2, autoencoder(4, 2, False, "relu"))
+    run.publish(layer_of(1, autoencoder(5, 4, tied=False)) | layer_of(2, autoencoder(4, 2, False, "relu")))
     with pytest.raises(RunError, match=r"layer2\.safetensors: expected a stage .*\(2, 4\).* instead of .*\(3, 4\)"):
         run.load_stack()
 
@@ -136,13 +145,14 @@ def test_writing_leaves_no_temporary_file(here: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_file_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(path: Path, content: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(content[:1])
+        path.write_bytes(content[:1])
         raise OSError(errno.ENOSPC, "full", str(path))
 
     write_whole(here / "file", b"old")
-    monkeypatch.setattr(Path, "write_bytes", fill)
-    with pytest.raises(OSError, match="full"):
+    monkeypatch.setattr(durable, "_write", fill)
+    with pytest.raises(
+        DiskError, match=r"expected to write 3 bytes, got 'full' with [\d,]+ bytes free; free some space"
+    ):
         write_whole(here / "file", b"new")
     assert (here / "file").read_bytes() == b"old"
     assert [path.name for path in here.iterdir()] == ["file"]
@@ -153,7 +163,7 @@ def test_a_failed_write_leaves_the_old_file_alone(here: Path, monkeypatch: pytes
 
 def test_opening_finds_the_newest_or_the_named_run(here: Path) -> None:
     one, two = make_run(), make_run(Path("elsewhere/two"))
-    assert Run.open(None).path == two.path.resolve() == here / "elsewhere" / "two"
+    assert open_run(None).path == two.path.resolve() == here / "elsewhere" / "two"
     assert Run.open(one.path).path == Run.open(here / "runs" / "one").path == one.path.resolve()
 
 
@@ -161,7 +171,7 @@ def test_opening_finds_the_newest_or_the_named_run(here: Path) -> None:
 def test_opening_what_is_no_run_says_how_to_make_one(here: Path, path: Path | None) -> None:
     (here / "empty").mkdir()
     with pytest.raises(RunError, match=r"expected a run folder, got .*stackae pretrain --layers"):
-        Run.open(path)
+        open_run(path)
 
 
 def test_the_pointer_moves_and_survives_a_move_of_all_runs(here: Path) -> None:
@@ -178,7 +188,7 @@ def test_a_pointer_to_nothing_is_no_run_and_is_replaced() -> None:
     LATEST.parent.mkdir()
     LATEST.symlink_to("gone")
     with pytest.raises(RunError):
-        Run.open(None)
+        open_run(None)
     assert Run.open(make_run().path).path == LATEST.resolve()
 
 
@@ -190,27 +200,34 @@ def test_a_folder_in_the_place_of_the_pointer_is_left_alone() -> None:
 
 
 def test_a_failed_run_leaves_no_folder_and_no_pointer(here: Path) -> None:
-    with pytest.raises(KeyError), new_runs(Path("runs/one"), force=False) as (run,):
-        run.write("file", b"part")
+    with pytest.raises(KeyError), new_runs(Path("runs/one"), force=False) as (_, (run,)):
+        run.publish({"file": b"part"})
         raise KeyError
     assert list((here / "runs").iterdir()) == []
 
 
-def test_a_failed_run_keeps_the_layers_that_were_trained() -> None:
-    with pytest.raises(KeyboardInterrupt), new_runs(Path("runs/one"), force=False) as (run,):
-        run.save_layer(1, autoencoder(5, 4, tied=False))
+def checkpoint(run: Run) -> None:
+    (run.path / "checkpoints" / "000002-layer1-end").mkdir(parents=True)
+
+
+def test_a_failed_run_with_a_checkpoint_is_kept() -> None:
+    with pytest.raises(KeyboardInterrupt), new_runs(Path("runs/one"), force=False) as (_, (run,)):
+        checkpoint(run)
         raise KeyboardInterrupt
-    assert (run.path / "layer1.safetensors").is_file() and not LATEST.exists()
+    assert run.path.is_dir() and not LATEST.exists()
 
 
 def test_a_replaced_run_is_given_up_only_for_a_complete_one() -> None:
-    make_run().write("old", b"1")
-    with pytest.raises(KeyError), new_runs(Path("runs/one"), force=True) as (run,):
-        run.save_layer(1, autoencoder(5, 4, tied=False))
+    make_run().publish({"old": b"1"})
+    with pytest.raises(KeyError), new_runs(Path("runs/one"), force=True) as (_, (run,)):
+        run.publish({"new": b"2"})
         raise KeyError
-    assert sorted(path.name for path in run.path.iterdir()) == ["config.toml", "old"]
-    make_run(force=True)
-    assert [path.name for path in run.path.iterdir()] == ["config.toml"]
+    assert run.holds("old") and not run.holds("new")
+    with pytest.raises(KeyError), new_runs(Path("runs/one"), force=True) as (_, (run,)):
+        checkpoint(run)
+        raise KeyError
+    assert Run(Path("runs/.one.replaced-1")).holds("old") and not LATEST.resolve().joinpath("manifest.json").exists()
+    assert not make_run(force=True).holds("old")
     assert sorted(path.name for path in Path("runs").iterdir()) == ["latest", "one"]
 
 

@@ -16,9 +16,9 @@ def epoch_order(count: int, *, seed: int, layer: int, epoch: int) -> Tensor:
 
 
 def epoch_orders(
-    count: int, seeds: Callable[[], Collection[int]], *, layer: int, epochs: int
+    count: int, seeds: Callable[[], Collection[int]], *, layer: int, epochs: int, first: int = 1
 ) -> Generator[dict[int, Tensor]]:
-    """``epoch_order`` for epochs 1, 2, ..., ``epochs``, by seed; a thread computes the next while one is in use.
+    """``epoch_order`` for epochs ``first`` to ``epochs``, by seed; a thread computes the next while one is in use.
 
     ``seeds`` is asked one epoch ahead, when the order before is handed out. The thread ends with the iterator: close
     one that is not exhausted. An error of the thread is raised where its order would have been handed out.
@@ -28,8 +28,8 @@ def epoch_orders(
         return {seed: epoch_order(count, seed=seed, layer=layer, epoch=epoch) for seed in wanted}
 
     with ThreadPoolExecutor(1, "epoch-order") as worker:
-        following = worker.submit(of_epoch, 1, seeds())
-        for epoch in range(1, epochs):
+        following = worker.submit(of_epoch, first, seeds())
+        for epoch in range(first, epochs):
             orders = following.result()
             following = worker.submit(of_epoch, epoch + 1, seeds())
             yield orders

@@ -31,8 +31,8 @@ class EpochRecord:
 class Listener(Protocol):
     """Told what happens during training, in this order: start_stage, then batches and epochs."""
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
-        """``members`` networks are to pass ``rows`` rows ``epochs`` times, together."""
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
+        """``members`` networks are to pass ``rows`` rows ``epochs`` times, together; ``passed`` they did before."""
         ...
 
     def batch(self, rows: int, loss: float) -> None:
@@ -47,7 +47,7 @@ class Listener(Protocol):
 class Silent:
     """A listener that ignores everything."""
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int) -> None:
+    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
         pass
 
     def batch(self, rows: int, loss: float) -> None:

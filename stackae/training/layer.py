@@ -19,6 +19,7 @@ from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.stack import ROWS_AT_ONCE, in_batches
 from stackae.training.fused import fused_population, reconstruction
 from stackae.training.history import EpochRecord, Listener
+from stackae.training.keeping import Keeper
 from stackae.training.loop import Stage, fit, settled_epochs
 from stackae.training.members import Member, Validation
 from stackae.training.optimizers import make_optimizer
@@ -100,7 +101,9 @@ class Learner(NamedTuple):
         return None if held_out is None else reconstruction_loss(self.autoencoder, held_out, self.layer.loss)
 
 
-def train_layer(learners: Sequence[Learner], listener: Listener) -> dict[int, TrainedLayer | DivergedError]:
+def train_layer(
+    learners: Sequence[Learner], listener: Listener, keeper: Keeper
+) -> dict[int, TrainedLayer | DivergedError]:
     """What becomes of each, by its place."""
     first = learners[0]
     config, rows, n, m = first.config, len(first.reads.x), first.autoencoder.n_visible, first.autoencoder.n_hidden
@@ -110,17 +113,20 @@ def train_layer(learners: Sequence[Learner], listener: Listener) -> dict[int, Tr
         number=first.number,
         rows=rows,
         members=[
-            Member(each.autoencoder, each.config.seed, each.layer.learning_rate, each.validate, each.place)
+            Member(
+                each.autoencoder, each.reads.x, each.config.seed, each.layer.learning_rate, each.validate, each.place
+            )
             for each in learners
         ],
         step=_step(learners),
         max_epochs=settled_epochs(first.layer.max_epochs, rows, config.batch_size, FEWEST_STEPS),
+        config=config,
     )
     return {
         each.place: outcome
         if isinstance(outcome, DivergedError)
         else TrainedLayer(each.number, each.autoencoder, outcome)
-        for each, outcome in zip(learners, fit(stage, config, listener), strict=True)
+        for each, outcome in zip(learners, fit(stage, listener, keeper), strict=True)
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -14,7 +14,9 @@ from torch import Tensor
 from stackae.config import TrainingConfig
 from stackae.data.minibatches import epoch_orders
 from stackae.errors import DivergedError
+from stackae.training.divergence import diverged
 from stackae.training.history import EpochRecord, Listener
+from stackae.training.keeping import Keeper, Left
 from stackae.training.members import Course, Epoch, Member
 from stackae.training.optimizers import scheduled
 from stackae.training.step import Batches, PopulationStep
@@ -46,12 +48,20 @@ class Stage:
     members: Sequence[Member]
     step: PopulationStep
     max_epochs: int
+    config: TrainingConfig
+
+    def first_step(self, epoch: int) -> int:
+        """Steps are counted from 0 through all epochs, which are counted from 1."""
+        return (epoch - 1) * math.ceil(self.rows / self.config.batch_size)
+
+    def rate(self, member: Member, step: int) -> float:
+        return scheduled(self.config.schedule, member.learning_rate, step, self.first_step(self.max_epochs + 1))
 
 
 class Pace:
     """How many batches a call of the step takes: as many as fill about REPORTED_EVERY seconds.
 
-    It changes not a bit of the weights; of a loss, which is summed call by call, the last bits at the most.
+    It changes not a bit of weights or losses.
     """
 
     def __init__(self) -> None:
@@ -65,82 +75,110 @@ class Pace:
             self.batches *= 2
 
 
-def fit(stage: Stage, config: TrainingConfig, listener: Listener) -> list[list[EpochRecord] | DivergedError]:
+def fit(stage: Stage, listener: Listener, keeper: Keeper) -> list[list[EpochRecord] | DivergedError]:
     """Trains the stage epoch by epoch and leaves every network's best weights in place.
 
-    A network whose patience is at an end, or whose loss or weights are not finite, stands still while the others go on.
+    A network whose patience is at an end, or that diverged, stands still while the others go on. Where the keeper has
+    the stage from an earlier process, it goes on from there, to the same bits as if it had never stopped.
 
     Returns:
         For each member the record of every epoch, or a DivergedError that says when its numbers ceased to be finite.
     """
-    courses = [Course(member, config.patience) for member in stage.members]
-    pace = Pace()
-    listener.start_stage(stage.name, stage.title, len(courses), stage.rows, stage.max_epochs)
+    courses = [Course(member, stage.config.patience) for member in stage.members]
+    kept = keeper.begin(stage.name, stage.members)
+    if isinstance(kept, Mapping):
+        return [course.stay(kept[course.member.place]) for course in courses]
+    _train(stage, courses, kept, listener, keeper)
+    outcomes = [course.finish() for course in courses]
+    if not all(course.diverged for course in courses):  # else what was kept last is the last that was finite
+        keeper.end(stage.name, {course.member.place: course.ended() for course in courses})
+    return outcomes
+
+
+def _train(stage: Stage, courses: Sequence[Course], kept: Left | None, listener: Listener, keeper: Keeper) -> None:
+    if kept is not None:
+        for course, moments in zip(courses, stage.step.moments(), strict=True):
+            course.go_on(*kept.members[course.member.place], moments)
+    first, passed = (kept.epoch, kept.rows) if kept is not None else (1, 0)
+    before = (first - 1) * stage.rows + passed
+    listener.start_stage(stage.name, stage.title, len(courses), stage.rows, stage.max_epochs, before)
+
+    def pause(epoch: int, rows: int) -> None:
+        def left() -> Left:
+            everything = zip(courses, stage.step.moments(), strict=True)
+            return Left(epoch, rows, {course.member.place: course.left(moments) for course, moments in everything})
+
+        keeper.pause(stage.name, left, epoch_ended=rows == 0)
 
     def seeds() -> set[int]:
         return {course.member.seed for course in courses if course.goes_on}
 
-    with closing(epoch_orders(stage.rows, seeds, layer=stage.number, epochs=stage.max_epochs)) as orders:
-        for number in range(1, stage.max_epochs + 1):
-            started = time.perf_counter()
-            order = next(orders)
-            rows = [order[course.member.seed] if course.goes_on else NO_ROWS for course in courses]
-            losses = run_epoch(stage, config, number, rows, pace, listener)
-            seconds = time.perf_counter() - started
-            records = {}
-            for course, loss in zip(courses, losses, strict=True):
-                epoch = _epoch(stage, config, course.member, number, loss, seconds)
-                if course.goes_on and (record := course.close(epoch)) is not None:
-                    records[course.member.place] = record
-            if records:
-                listener.epoch(records)
+    pace = Pace()
+    orders = epoch_orders(stage.rows, seeds, layer=stage.number, epochs=stage.max_epochs, first=first)
+    with closing(orders):
+        for number in range(first, stage.max_epochs + 1):
             if not any(course.goes_on for course in courses):
                 break
-    return [course.finish() for course in courses]
+            started = time.perf_counter()
+            run_epoch(stage, courses, number, next(orders), passed, pace, listener, pause)
+            _close(stage, courses, number, time.perf_counter() - started, listener)
+            if all(course.diverged for course in courses):
+                return
+            pause(number + 1, 0)
+            passed = 0
 
 
 def run_epoch(
-    stage: Stage, config: TrainingConfig, number: int, rows: Sequence[Tensor], pace: Pace, listener: Listener
-) -> list[float]:
-    """One pass of each member over its rows, in their order; a member without rows stands still.
+    stage: Stage,
+    courses: Sequence[Course],
+    number: int,
+    order: Mapping[int, Tensor],
+    passed: int,
+    pace: Pace,
+    listener: Listener,
+    pause: Callable[[int, int], None],
+) -> None:
+    """One pass over the rows after the first ``passed``, in the order of each member's seed; some members stand still.
 
-    Batches are handed to the step several at a time, as the pace has it. A member's pass ends early where its loss is
-    not finite.
-
-    Returns:
-        Each member's mean loss a row; 0 where it stood still.
+    Batches are handed to the step several at a time, as the pace has it, and training may pause after each time. A
+    member's pass ends where a step would have made its numbers infinite.
     """
-    first, seen = _first_step(stage, config, number), 0
-    totals = [0.0] * len(rows)
-    while seen < stage.rows:
-        going = [i for i, own in enumerate(rows) if len(own) and math.isfinite(totals[i])]
-        if not going:
-            break
-        end = min(stage.rows, seen + pace.batches * config.batch_size)
-        steps = range(first + seen // config.batch_size, first + math.ceil(end / config.batch_size))
-        batches = [Batches(NO_ROWS, [])] * len(rows)
-        for i in going:
-            rates = [_rate(stage, config, stage.members[i], step) for step in steps]
-            batches[i] = Batches(rows[i][seen:end], rates)
+    first, size = stage.first_step(number), stage.config.batch_size
+    while passed < stage.rows and (going := [course for course in courses if course.goes_on]):
+        end = min(stage.rows, passed + pace.batches * size)
+        steps = range(first + passed // size, first + math.ceil(end / size))
+        batches = [_batches(stage, course, order, slice(passed, end), steps) for course in courses]
         started = time.perf_counter()
-        sums = stage.step.advance(batches, config.batch_size, steps.start)
+        progress = stage.step.advance(batches, size, steps.start)
         pace.learn(len(steps), time.perf_counter() - started)
-        totals = [total + part for total, part in zip(totals, sums, strict=True)]
-        listener.batch(end - seen, sum(totals[i] for i in going) / len(going) / end)
-        seen = end
-    return [total / stage.rows for total in totals]
+        for course, each in zip(courses, progress, strict=True):
+            if course.goes_on and each.steps < len(steps):
+                failed = steps.start + each.steps
+                at = (failed - first) * size
+                rows, rate = order[course.member.seed][at : at + size], stage.rate(course.member, failed)
+                course.diverged = diverged(stage.name, stage.title, course.member, number, failed, rows, rate)
+            elif course.goes_on:
+                course.total = each.total
+        listener.batch(end - passed, sum(course.total for course in going) / len(going) / end)
+        passed = end
+        if passed < stage.rows and any(course.goes_on for course in courses):
+            pause(number, passed)
 
 
-def _first_step(stage: Stage, config: TrainingConfig, number: int) -> int:
-    """Steps are counted from 0 through all epochs, which are counted from 1."""
-    return (number - 1) * math.ceil(stage.rows / config.batch_size)
+def _batches(stage: Stage, course: Course, order: Mapping[int, Tensor], rows: slice, steps: range) -> Batches:
+    if not course.goes_on:
+        return Batches(NO_ROWS, [])
+    rates = [stage.rate(course.member, step) for step in steps]
+    return Batches(order[course.member.seed][rows], rates, course.total)
 
 
-def _rate(stage: Stage, config: TrainingConfig, member: Member, step: int) -> float:
-    return scheduled(config.schedule, member.learning_rate, step, _first_step(stage, config, stage.max_epochs + 1))
-
-
-def _epoch(stage: Stage, config: TrainingConfig, member: Member, number: int, loss: float, seconds: float) -> Epoch:
-    steps = (_first_step(stage, config, number), _first_step(stage, config, number + 1) - 1)
-    first, last = (_rate(stage, config, member, step) for step in steps)
-    return Epoch(stage.name, stage.title, number, stage.rows, loss, (first, last), seconds)
+def _close(stage: Stage, courses: Sequence[Course], number: int, seconds: float, listener: Listener) -> None:
+    records = {}
+    steps = (stage.first_step(number), stage.first_step(number + 1) - 1)
+    for course in (course for course in courses if course.goes_on):
+        rates = (stage.rate(course.member, steps[0]), stage.rate(course.member, steps[1]))
+        epoch = Epoch(stage.name, stage.title, number, stage.rows, rates, seconds)
+        if (record := course.close(epoch)) is not None:
+            records[course.member.place] = record
+    if records:
+        listener.epoch(records)

@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from stackae.autoencoders.parameters import fill
+from stackae.data.rows import Rows
 from stackae.errors import DivergedError
 from stackae.training.history import EpochRecord
+from stackae.training.keeping import Ended, Standing, Tensors
 from stackae.training.stopping import BestWeights
 
 T = TypeVar("T")
@@ -41,9 +45,10 @@ class Validation(NamedTuple):
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a stage. ``seed`` orders its rows; ``place`` is where it stands in what the caller began with."""
+    """One network of a stage. ``seed`` orders its rows x; ``place`` is where it stands among the caller's."""
 
     module: nn.Module
+    x: Rows
     seed: int
     learning_rate: float
     validate: Callable[[], Validation | None]
@@ -51,13 +56,12 @@ class Member:
 
 
 class Epoch(NamedTuple):
-    """A pass over the rows: mean loss a row, the first and the last learning rate, and what it took."""
+    """A pass over the rows: the first and the last learning rate, and what it took."""
 
     stage: str
     title: str
     number: int
     rows: int
-    loss: float
     learning_rates: tuple[float, float]
     seconds: float
 
@@ -67,31 +71,33 @@ class Course:
 
     def __init__(self, member: Member, patience: int) -> None:
         self.member = member
+        self.total = 0.0  # loss of the epoch's rows so far
+        self.diverged: DivergedError | None = None
         self._best = BestWeights(member.module, patience)
         self._history: list[EpochRecord] = []
-        self._diverged: DivergedError | None = None
 
     @property
     def goes_on(self) -> bool:
         """False once it has diverged, or has waited ``patience`` epochs for a better one."""
-        return self._diverged is None and not self._best.exhausted
+        return self.diverged is None and not self._best.exhausted
 
     def close(self, epoch: Epoch) -> EpochRecord | None:
         """Validates what the epoch made of the network; None where that is not finite, and then it goes no further."""
         validation = self.member.validate()
-        losses = (epoch.loss,) if validation is None else (epoch.loss, validation.loss)
-        weights = self.member.module.parameters()
-        if not all(map(math.isfinite, losses)) or not all(bool(weight.isfinite().all()) for weight in weights):
-            self._diverged = DivergedError(
-                f"{epoch.title}: expected a finite loss and finite weights, got loss {epoch.loss:.4g}"
-                f" in epoch {epoch.number} at learning rate {epoch.learning_rates[0]:.3g}; "
-                "lower --learning-rate, or scale the data (--scale minmax or standard)"
+        if validation is not None and not math.isfinite(validation.loss):
+            self.diverged = DivergedError(
+                f"{epoch.title}: expected a finite loss of validation, got {validation.loss:.4g} after epoch "
+                f"{epoch.number} at learning rate {epoch.learning_rates[0]:.3g}; lower --learning-rate, or scale the "
+                "data (--scale minmax or standard)",
+                stage=epoch.stage,
+                epoch=epoch.number,
+                learning_rate=epoch.learning_rates[1],
             )
             return None
         record = EpochRecord(
             stage=epoch.stage,
             epoch=epoch.number,
-            loss=epoch.loss,
+            loss=self.total / epoch.rows,
             validation_loss=validation.loss if validation else None,
             validation_error=validation.error if validation else None,
             learning_rate=epoch.learning_rates[1],
@@ -99,12 +105,52 @@ class Course:
             rows_per_second=epoch.rows / epoch.seconds,
             best=self._best.update(validation.score if validation else None),
         )
+        self.total = 0.0
         self._history.append(record)
         return record
 
     def finish(self) -> list[EpochRecord] | DivergedError:
         """Its records, with the best weights back in the network; or what ended it."""
-        if self._diverged is not None:
-            return self._diverged
+        if self.diverged is not None:
+            return self.diverged
         self._best.restore()
         return self._history
+
+    def ended(self) -> Ended:
+        """What ``finish`` left."""
+        return Ended(self.member.module.state_dict(), tuple(self._history), _message(self.diverged))
+
+    def left(self, moments: Sequence[Tensor]) -> tuple[Standing, Tensors]:
+        """All that it takes to go on from here: the tensors are those in use, not copies."""
+        best = self._best
+        standing = Standing(self.total, best.score, best.waited, tuple(self._history), _message(self.diverged))
+        return standing, Tensors(self.member.module.state_dict(), best.weights, moments)
+
+    @torch.no_grad()
+    def go_on(self, standing: Standing, tensors: Tensors, moments: Sequence[Tensor]) -> None:
+        """Takes up what ``left`` gave: parameters and moments are filled in place.
+
+        Raises:
+            ValueError: the tensors are not those of this network.
+        """
+        if [own.shape for own in moments] != [kept.shape for kept in tensors.moments]:
+            raise ValueError(f"moments of shapes {[tuple(kept.shape) for kept in tensors.moments]}")
+        fill(self.member.module, tensors.weights)
+        for own, kept in zip(moments, tensors.moments, strict=True):
+            own.copy_(kept)
+        self.total, self._history = standing.total, list(standing.history)
+        self.diverged = None if standing.diverged is None else DivergedError(standing.diverged)
+        self._best.score, self._best.waited = standing.score, standing.waited
+        device = next(self.member.module.parameters()).device
+        self._best.weights = {name: tensor.to(device) for name, tensor in tensors.best.items()}
+
+    def stay(self, ended: Ended) -> list[EpochRecord] | DivergedError:
+        """``finish`` of a stage that ended in an earlier process."""
+        if ended.diverged is not None:
+            return DivergedError(ended.diverged)
+        fill(self.member.module, ended.weights)
+        return list(ended.history)
+
+
+def _message(error: DivergedError | None) -> str | None:
+    return None if error is None else str(error)

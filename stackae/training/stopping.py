@@ -11,31 +11,32 @@ from torch import Tensor, nn
 class BestWeights:
     """Remembers the weights of the best epoch; lower scores are better, compared left to right.
 
-    Without validation data there is no score, and the last weights are the best.
+    Without validation data there is no score, and the last weights are the best. ``weights`` are those of the best
+    epoch, ``score`` is what it reached, and ``waited`` counts the epochs since.
     """
 
     def __init__(self, module: nn.Module, patience: int) -> None:
         self._module = module
         self._patience = patience
-        self._score: tuple[float, ...] | None = None
-        self._state: dict[str, Tensor] = {}
-        self._waited = 0
+        self.score: tuple[float, ...] | None = None
+        self.weights: dict[str, Tensor] = {}
+        self.waited = 0
 
     def update(self, score: tuple[float, ...] | None) -> bool:
         """Whether this epoch is the best so far."""
-        if score is not None and self._score is not None and score >= self._score:
-            self._waited += 1
+        if score is not None and self.score is not None and score >= self.score:
+            self.waited += 1
             return False
-        self._score, self._waited = score, 0
-        self._state = copy.deepcopy(self._module.state_dict())
+        self.score, self.waited = score, 0
+        self.weights = copy.deepcopy(self._module.state_dict())
         return True
 
     @property
     def exhausted(self) -> bool:
         """Whether ``patience`` epochs have passed without a better one; patience 0 waits for ever."""
-        return 0 < self._patience <= self._waited
+        return 0 < self._patience <= self.waited
 
     @torch.no_grad()
     def restore(self) -> None:
         """The best weights, back in the module."""
-        self._module.load_state_dict(self._state)
+        self._module.load_state_dict(self.weights)

@@ -1,0 +1,178 @@
+"""stackae resume: go on with a run that was stopped, to the same bits as if it had not been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stackae.errors import DataError, RunError
+
+from . import options as o
+
+if TYPE_CHECKING:
+    from stackae.data import Dataset
+    from stackae.runs import Checkpoint, Work
+
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae resume
+
+stackae resume runs/long
+
+stackae resume runs/long --device cpu --data moved/sensors.csv
+"""
+
+
+def command(
+    ctx: typer.Context,
+    run: Annotated[
+        Path | None, typer.Argument(help="Run folder. [dim]\\[default: the newest unfinished one][/dim]", metavar="RUN")
+    ] = None,
+    data: o.Data = None,
+    data_root: o.DataRoot = None,
+    engine: o.Engine = None,
+    device: o.Device = None,
+    checkpoint_every: o.CheckpointEvery = None,
+    json: o.Json = False,
+) -> None:
+    """Go on where a run was stopped or killed; make files that were damaged since again, from its checkpoints.
+
+    Settings are the run's own. Data that have moved may be named; they must be the same. On the same machine, device,
+    engine and number of threads every file comes out as if nothing had happened, bit for bit.
+    """
+    from stackae.runs import Folder
+    from stackae.runs.places import is_run
+
+    from .inputs import seconds
+    from .training import remembered
+
+    every = seconds("--checkpoint-every", checkpoint_every)
+    path = run if run is not None else newest_unfinished()
+    if path is None or not is_run(path):
+        found = "none" if path is None else "something else" if path.exists() else "no such folder"
+        raise RunError(
+            f"{path or 'runs'}: expected an unfinished run, got {found}; `stackae runs list` shows those that there are"
+        )
+    path = path.resolve()
+    with Folder(path).writing(), remembered(path):
+        go_on(path, ctx.params, every, json)
+
+
+def newest_unfinished() -> Path | None:
+    from stackae.runs.places import all_runs, unfinished
+
+    return next((path for path in all_runs() if unfinished(path)), None)
+
+
+def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> None:
+    """Does what is left to do, or to mend, in a folder that is this process's to write."""
+    from stackae.runs.checkpoints import latest
+    from stackae.runs.places import unfinished
+    from stackae.runs.verify import damaged_files
+
+    from .console import note, shown
+
+    passed_over: list[RunError] = []
+    pretraining, finetuning = (latest(path, command, passed_over.append) for command in ("pretrain", "finetune"))
+    for message in dict.fromkeys(map(str, passed_over)):
+        note(f"passed over: {message}")
+    damaged = [error for folder in (path, *_members(path)) for error in damaged_files(folder)]
+    for error in damaged:
+        note(f"to be made again: {error}")
+    if pretraining is None and finetuning is None:
+        raise RunError(f"{path}: expected a checkpoint that is whole, got none; train it again with --force")
+    open_ended = unfinished(path)
+    if not open_ended and not damaged:
+        _nothing_to_do(path, as_json)
+        return
+    again = finetuning is not None and (open_ended or bool(damaged))
+    if pretraining is not None and (damaged or (open_ended and finetuning is None)):
+        note(f"goes on from {shown(pretraining.path)}")
+        _pretraining(path, pretraining, params, every, as_json and not again)
+    if finetuning is not None and again:
+        note(f"goes on from {shown(finetuning.path)}")
+        _finetuning(path, finetuning, params, every, as_json)
+
+
+def _members(path: Path) -> list[Path]:
+    from stackae.runs import seed_runs
+
+    return seed_runs(path)
+
+
+def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: float, as_json: bool) -> None:
+    from stackae.runs import Folder, Run, completing
+    from stackae.training.members import alone
+
+    from .console import note
+    from .pretrain import summary
+    from .reports import report_run, report_seeds
+    from .training import pretrain
+
+    work = left.state.work
+    dataset = _same_data(work, params)
+    machine = _machine(params)
+    configs = [settings.pretrain.model_copy(update=machine) for settings in work.settings]
+    runs = [Run(path / name) for name in work.runs]
+    note(summary(configs, dataset))
+    with completing(path, runs):
+        results = pretrain(Folder(path), runs, work, configs, dataset, every, left)
+    if len(runs) > 1 or work.runs[0]:
+        report_seeds(path, runs, configs, results, as_json)
+    else:
+        report_run(runs[0], alone(results), as_json)
+
+
+def _finetuning(path: Path, left: Checkpoint, params: dict[str, Any], every: float, as_json: bool) -> None:
+    from stackae.runs import Run
+
+    from .console import note
+    from .finetune import report, summary
+    from .training import finetune
+
+    run, work = Run(path), left.state.work
+    settings = work.settings[0].finetune
+    if settings is None:
+        raise RunError(f"{left.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again")
+    settings = settings.model_copy(update=_machine(params))
+    dataset = _same_data(work, params, run)
+    note(summary(dataset, settings))
+    result = finetune(run, work, settings, dataset, every, left)
+    report(run, settings, dataset, result, as_json)
+
+
+def _machine(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: params[name] for name in ("device", "engine") if params.get(name) is not None}
+
+
+def _same_data(work: Work, params: dict[str, Any], run: Any = None) -> Dataset:
+    """The data of the work, from where they are now. Raises DataError where they are others."""
+    from stackae.config import DataConfig
+    from stackae.data import load_data
+    from stackae.data.fingerprint import fingerprint
+    from stackae.fields import validated
+
+    from .inputs import absolute
+
+    own = work.settings[0].finetune_data or work.settings[0].data
+    moved = {name: params[name] for name in ("data", "data_root") if params.get(name) is not None}
+    config = absolute(validated(DataConfig, own.model_dump() | moved, "data")) if moved else own
+    dataset = load_data(config, run.load_scaling() if run is not None else None)
+    if fingerprint(dataset) != work.data:
+        raise DataError(
+            f"{config.data}: expected the rows and labels that this run began with, got others; "
+            "name those by --data, or train a new run on these"
+        )
+    return dataset
+
+
+def _nothing_to_do(path: Path, as_json: bool) -> None:
+    from .console import emit_json, shown, stdout
+
+    if as_json:
+        emit_json({"run": str(path), "complete": True})
+        return
+    stdout.print(f"complete    {shown(path)}: nothing is left to do, and every file is as it was written", markup=False)
+    stdout.print(f"next        stackae runs show {shown(path)}", markup=False)

@@ -1,0 +1,230 @@
+"""stackae runs: the runs that there are, what they reached, whether their files are whole, and how they differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stackae.errors import RunError
+
+from . import options as o
+from .options import option
+
+if TYPE_CHECKING:
+    from stackae.runs.differences import Difference
+    from stackae.runs.summary import Summary
+
+app = typer.Typer(help="List, show, verify and compare runs.", no_args_is_help=True, rich_markup_mode="rich")
+RunArgument = Annotated[
+    Path | None, typer.Argument(help="Run folder. [dim]\\[default: runs/latest][/dim]", metavar="RUN")
+]
+
+
+@app.command("list", epilog="[bold]Example[/bold]\n\nstackae runs list --json")
+def list_runs(
+    root: Annotated[Path, option("--root", "Folder that holds runs.", o.OUTPUT, "runs", metavar="DIR")] = Path("runs"),
+    json: o.Json = False,
+) -> None:
+    """The runs in a folder, the newest first: what each is, how far it is, what it reached."""
+    from stackae.runs.places import all_runs
+    from stackae.runs.summary import summarise
+
+    from .console import emit_json, stdout, table
+
+    found = [summarise(path) for path in all_runs(root)]
+    if json:
+        emit_json({"runs": [_document(summary) for summary in found]})
+        return
+    if not found:
+        stdout.print(f"{root}: no runs", markup=False)
+        stdout.print("next        stackae pretrain --layers 784,300,150", markup=False)
+        return
+    table(
+        "Runs", ["", "status", "data", "layers", "validation loss", "accuracy", "size"], [_row(each) for each in found]
+    )
+    open_ended = next((each for each in found if each.status == "unfinished"), None)
+    following = f"resume {open_ended.path}" if open_ended else f"runs show {found[0].path}"
+    stdout.print(f"next        stackae {following}", markup=False)
+
+
+@app.command("show", epilog="[bold]Example[/bold]\n\nstackae runs show runs/long")
+def show(run: RunArgument = None, json: o.Json = False) -> None:
+    """One run: its stages, its settings, its files and checkpoints."""
+    from stackae.runs.checkpoints import numbered
+    from stackae.runs.summary import summarise
+
+    from .console import emit_json, shown, stdout, table
+
+    path = _named(run)
+    summary = summarise(path)
+    if summary.config is None:
+        raise RunError(summary.detail)
+    checkpoints = [checkpoint.name for _, checkpoint in numbered(path)]
+    files = sorted(file.name for file in path.iterdir() if file.is_file())
+    if json:
+        settings = summary.config.model_dump(mode="json", exclude_none=True)
+        emit_json({**_document(summary), "settings": settings, "files": files, "checkpoints": checkpoints})
+        return
+    detail = f" ({summary.detail})" if summary.detail else ""
+    stdout.print(f"run         {shown(path)}: {summary.status}{detail}", markup=False)
+    columns = ["", "kept epoch", "loss", "validation loss", "validation error"]
+    table("Stages", columns, [_stage_row(stage._asdict()) for stage in summary.stages])
+    stdout.print(summary.config.to_toml().rstrip(), markup=False)
+    stdout.print(f"files       {', '.join(files)}", markup=False)
+    stdout.print(f"checkpoints {', '.join(checkpoints) or 'none'}", markup=False)
+    stdout.print(f"next        stackae runs verify {shown(path)}", markup=False)
+
+
+@app.command("verify", epilog="[bold]Examples[/bold]\n\nstackae runs verify\n\nstackae runs verify --all")
+def verify(
+    run: RunArgument = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every run in ./runs.", rich_help_panel=o.OUTPUT)] = False,
+    json: o.Json = False,
+) -> None:
+    """Compare every file of a run, and of its checkpoints, with its SHA-256; exit code 4 when one differs."""
+    from stackae.runs.places import all_runs
+    from stackae.runs.summary import bytes_on_disk
+    from stackae.runs.verify import damages
+
+    from .console import emit_json, progress_note, shown, stdout
+
+    paths = all_runs() if everything else [_named(run)]
+    found: dict[Path, list[RunError]] = {}
+    for path in paths:
+        progress_note(f"{shown(path.absolute())}: {bytes_on_disk(path):,} bytes")
+        found[path] = damages(path)
+    damaged = [path for path in paths if found[path]]
+    if json:
+        emit_json({"runs": [{"run": str(path), "damaged": [str(each) for each in found[path]]} for path in paths]})
+    else:
+        for path in paths:
+            state = f"{len(found[path])} damaged" if found[path] else "every file is as it was written"
+            stdout.print(f"{shown(path.absolute())}: {state}", markup=False)
+            for each in found[path]:
+                stdout.print(f"  {each}", markup=False)
+    if damaged:
+        raise RunError(
+            f"{', '.join(map(str, damaged))}: expected files as they were written, got "
+            f"{sum(map(len, found.values()))} damaged; `stackae resume {damaged[0]}` makes them again"
+        )
+    if not json:
+        stdout.print("next        stackae runs list", markup=False)
+
+
+@app.command("compare", epilog="[bold]Example[/bold]\n\nstackae runs compare runs/one runs/two")
+def compare(
+    first: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
+    second: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
+    out: Annotated[Path, option("--out", "Picture to write.", o.OUTPUT, "runs/compare.png", metavar="FILE")] = Path(
+        "runs/compare.png"
+    ),
+    json: o.Json = False,
+) -> None:
+    """Two runs beside each other: settings that differ, what each stage reached, and their curves in one picture."""
+    from stackae.pictures import loss_curves_compared
+    from stackae.runs.differences import differences
+    from stackae.runs.durable import make_folder, write_whole
+    from stackae.runs.run import Run
+    from stackae.runs.summary import summarise
+
+    from .console import emit_json, shown, stdout
+    from .pictures import epochs_of
+
+    both = [summarise(_named(path)) for path in (first, second)]
+    for summary in both:
+        if summary.config is None or summary.status != "complete" or summary.seeds:
+            what = f"a folder of {summary.seeds} runs" if summary.seeds else f"one that is {summary.status}"
+            raise RunError(f"{summary.path}: expected a complete run, got {what}; name another")
+    configs = [summary.config for summary in both if summary.config is not None]
+    found = differences(*configs)
+    make_folder(out.absolute().parent)
+    names = [str(shown(summary.path)) for summary in both]
+    write_whole(out, loss_curves_compared(dict(zip(names, [epochs_of(Run(each.path)) for each in both], strict=True))))
+    if json:
+        settings = [each._asdict() for each in found]
+        emit_json({"runs": [_document(each) for each in both], "settings": settings, "picture": str(out)})
+        return
+    _show_comparison(both, names, found)
+    stdout.print(f"picture     {shown(out.resolve())}", markup=False)
+    stdout.print(f"next        stackae runs show {names[1]}", markup=False)
+
+
+def _show_comparison(both: list[Summary], names: list[str], found: list[Difference]) -> None:
+    from .console import table
+
+    settings = [[each.name, str(each.first), str(each.second)] for each in found]
+    table("Settings that differ", ["", *names], settings or [["none", "", ""]])
+    rows = []
+    stages = dict.fromkeys(stage.stage for summary in both for stage in summary.stages)
+    for name in stages:
+        each = [next((stage for stage in summary.stages if stage.stage == name), None) for summary in both]
+        rows.append([f"{name}, loss", *("-" if stage is None else f"{stage.loss:.4g}" for stage in each)])
+        rows.append([f"{name}, validation loss", *(_figure(stage and stage.validation_loss) for stage in each)])
+    rows.append(["accuracy, last evaluation", *(_percent(summary.accuracy) for summary in both)])
+    table("Figures of the kept epochs", ["", *names], rows)
+
+
+def _named(run: Path | None) -> Path:
+    from stackae.runs import LATEST
+    from stackae.runs.places import is_run
+
+    path = run or LATEST
+    if not path.is_dir() or not is_run(path):
+        what = "something else" if path.exists() else "no such folder"
+        raise RunError(f"{path}: expected a run folder, got {what}; `stackae runs list` shows those that there are")
+    return path.resolve()
+
+
+def _document(summary: Summary) -> dict[str, Any]:
+    config = summary.config
+    return {
+        "run": str(summary.path),
+        "status": summary.status,
+        "detail": summary.detail,
+        "data": config.data.data if config else None,
+        "layer_sizes": list(config.pretrain.layer_sizes) if config else None,
+        "seeds": summary.seeds,
+        "stages": [stage._asdict() for stage in summary.stages],
+        "accuracy": summary.accuracy,
+    }
+
+
+def _row(summary: Summary) -> list[str]:
+    from stackae.runs.summary import bytes_on_disk
+
+    from .console import shown
+
+    config = summary.config
+    status = summary.status if summary.status != "unfinished" else f"unfinished: {summary.detail}"
+    top = [stage for stage in summary.stages if stage.stage != "classifier"]
+    sizes = "-" if config is None else "-".join(map(str, config.pretrain.layer_sizes))
+    return [
+        str(shown(summary.path.absolute())),
+        status,
+        "-" if config is None else Path(config.data.data).name,
+        sizes + (f" x {summary.seeds} seeds" if summary.seeds else ""),
+        _figure(top[-1].validation_loss) if top else "-",
+        _percent(summary.accuracy),
+        f"{bytes_on_disk(summary.path) / 2**20:,.1f} MiB",
+    ]
+
+
+def _stage_row(stage: dict[str, Any]) -> list[str]:
+    kept = f"{stage['kept_epoch']} of {stage['epochs']}"
+    return [
+        stage["stage"],
+        kept,
+        f"{stage['loss']:.4g}",
+        _figure(stage["validation_loss"]),
+        _percent(stage["validation_error"]),
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

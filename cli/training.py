@@ -1,0 +1,154 @@
+"""Trainings whose runs lie on the disk: new ones, and those that an earlier process left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stackae.errors import DivergedError
+
+if TYPE_CHECKING:
+    from stackae.config import FinetuneConfig, PretrainConfig
+    from stackae.data import Dataset
+    from stackae.finetune import FinetuneResult
+    from stackae.pretrain import PretrainResult
+    from stackae.runs import Checkpoint, Folder, Run, Work
+
+Outcomes = list["PretrainResult | DivergedError"]
+
+
+def pretraining_work(runs: list[str], configs: list[PretrainConfig], dataset: Dataset) -> Work:
+    from stackae.config import RunConfig
+    from stackae.data.fingerprint import fingerprint
+    from stackae.runs import Work
+
+    settings = tuple(RunConfig(data=dataset.config, pretrain=config) for config in configs)
+    return Work(command="pretrain", runs=tuple(runs), settings=settings, data=fingerprint(dataset))
+
+
+def finetuning_work(run: Run, settings: FinetuneConfig, dataset: Dataset) -> Work:
+    from stackae.data.fingerprint import fingerprint
+    from stackae.runs import Work
+
+    config = run.config
+    other = None if dataset.config == config.data else dataset.config
+    whole = config.model_copy(update={"finetune": settings, "finetune_data": other})
+    return Work(command="finetune", runs=("",), settings=(whole,), data=fingerprint(dataset))
+
+
+def pretrain(
+    folder: Folder,
+    runs: list[Run],
+    work: Work,
+    configs: list[PretrainConfig],
+    dataset: Dataset,
+    every: float,
+    left: Checkpoint | None = None,
+) -> Outcomes:
+    """Trains the runs together, saves and draws them. Raises DivergedError where none stays finite."""
+    from stackae.pretrain import population_layers, population_results
+    from stackae.runs import Journal, Requests
+    from stackae.runs.run import config_file, scaling_file, trained_layer_file
+
+    from .console import Display
+    from .signals import heard_by
+
+    journal = Journal(folder, work, left, every=every, requests=heard_by(Requests()))
+    for run, settings in zip(runs, work.settings, strict=True):
+        run.publish(config_file(settings) | scaling_file(dataset.scaling))
+    floors = []
+    with Display(len(runs)) as display:
+        layers = population_layers(
+            dataset.train.x, configs, validation=dataset.validation.x, listener=display, keeper=journal
+        )
+        for outcomes in layers:
+            floors.append(outcomes)
+            for run, config, outcome in zip(runs, configs, outcomes, strict=True):
+                if not isinstance(outcome, DivergedError):
+                    layer = config.layers[outcome.number - 1]
+                    run.publish(trained_layer_file(outcome.number, outcome.autoencoder, layer))
+    results = population_results(configs, floors)
+    diverged = [result for result in results if isinstance(result, DivergedError)]
+    if len(diverged) == len(results):
+        raise diverged[0]
+    _publish(folder, runs, results, dataset, journal.number, new=journal.trained)
+    journal.finish()
+    return results
+
+
+def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Dataset, number: int, new: bool) -> None:
+    from .console import progress_note
+    from .pictures import curves_together, pretraining_pictures
+
+    progress_note("drawing pictures")
+    for run, result in zip(runs, results, strict=True):
+        if not isinstance(result, DivergedError):
+            run.publish({"metrics.jsonl": run.metrics_with([_record(each) for each in result.history], new)})
+            run.publish(pretraining_pictures(run, dataset), None if folder.path != run.path else number)
+    if folder.path != runs[0].path:
+        finite = [run for run, result in zip(runs, results, strict=True) if not isinstance(result, DivergedError)]
+        folder.publish(curves_together(finite), number)
+
+
+def finetune(
+    run: Run, work: Work, settings: FinetuneConfig, dataset: Dataset, every: float, left: Checkpoint | None = None
+) -> FinetuneResult:
+    """Trains the classifier, saves it and draws its curves."""
+    from stackae.finetune import finetune_classifier
+    from stackae.runs import Journal, Requests
+    from stackae.runs.run import classifier_file, config_file
+
+    from .console import Display
+    from .pictures import curves
+    from .signals import heard_by
+
+    stack = run.load_stack(settings.engine)
+    run.metrics()  # damaged ones are found before there is anything to add
+    journal = Journal(run, work, left, every=every, requests=heard_by(Requests()))
+    try:
+        with Display(1) as display:
+            result = finetune_classifier(
+                stack,
+                dataset.train,
+                settings,
+                n_classes=len(dataset.classes),
+                validation=dataset.validation,
+                listener=display,
+                keeper=journal,
+            )
+    except BaseException:
+        journal.abandon()
+        raise
+    metrics = run.metrics_with([_record(each) for each in result.history], journal.trained)
+    run.publish(
+        classifier_file(result.model, dataset.classes) | config_file(work.settings[0]) | {"metrics.jsonl": metrics}
+    )
+    run.publish(curves(run), journal.number)
+    journal.finish()
+    return result
+
+
+@contextmanager
+def remembered(path: Path) -> Iterator[None]:
+    """Whatever ends a training, the command that goes on with it is named; what happens goes to the folder's log."""
+    from stackae.runs.places import has_progress, unfinished
+
+    from .console import note, shown
+    from .log import logged
+
+    try:
+        with logged(path):
+            yield
+    except BaseException:
+        if has_progress(path) and unfinished(path):
+            note(f"kept        {shown(path.absolute())}; go on with it by:  stackae resume {shown(path.absolute())}")
+        raise
+
+
+def _record(record: Any) -> dict[str, Any]:
+    """An epoch without what another run of it would not repeat."""
+    figures: dict[str, Any] = record.to_dict()
+    del figures["seconds"], figures["rows_per_second"]
+    return {"event": "epoch", **figures}

@@ -1,0 +1,28 @@
+"""Runs on the disk: folders that hold what was asked and what came of it, and lose nothing."""
+
+from stackae.runs.checkpoints import Checkpoint, latest
+from stackae.runs.durable import write_whole
+from stackae.runs.folder import Folder
+from stackae.runs.journal import Journal, Requests
+from stackae.runs.places import LATEST, RUNS, check_free, completing, default_path, new_runs, open_run, seed_runs
+from stackae.runs.run import Run
+from stackae.runs.state import Work
+
+__all__ = [
+    "LATEST",
+    "RUNS",
+    "Checkpoint",
+    "Folder",
+    "Journal",
+    "Requests",
+    "Run",
+    "Work",
+    "check_free",
+    "completing",
+    "default_path",
+    "latest",
+    "new_runs",
+    "open_run",
+    "seed_runs",
+    "write_whole",
+]

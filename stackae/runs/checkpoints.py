@@ -1,0 +1,226 @@
+"""Checkpoints: numbered folders from which a training goes on to the same bits.
+
+    checkpoints/000001-pretrain-begin/     the work: what is to be done, and a digest of the data
+    checkpoints/000004-layer1-end/         a trained layer; kept for good, so that a damaged file can be made again
+    checkpoints/000006-layer2-epoch12/     between two steps of epoch 12: parameters, best ones, moments; the last two
+        state.json                         stackae.runs.state
+        0.safetensors ...                  the tensors of each network, by place
+        manifest.json                      both, by size and SHA-256
+
+No random state is kept: orders and noise are functions of seed, layer, epoch and step. The newest folder is the
+latest; there is no pointer that could say otherwise. One that is damaged is passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from stackae.errors import RunError
+from stackae.runs.durable import make_folder, remove_folder, write_folder
+from stackae.runs.manifest import NAME as MANIFEST
+from stackae.runs.manifest import Entry, Manifest, read_file, read_listed, read_manifest
+from stackae.runs.state import EndedState, StageState, StandingState, State
+from stackae.stages import LARGEST_HEADER, opened, pack
+from stackae.training.history import EpochRecord
+from stackae.training.keeping import Ended, Left, Standing, Tensors
+
+FOLDER = "checkpoints"
+STATE = "state.json"
+LARGEST_STATE = 1 << 28
+NUMBERED = re.compile(r"(\d{6,12})-([a-z0-9-]{1,60})")
+
+
+class Checkpoint(NamedTuple):
+    """One that was read and found whole."""
+
+    path: Path
+    number: int
+    state: State
+
+
+def numbered(folder: Path) -> list[tuple[int, Path]]:
+    """The checkpoints of a run folder by number, oldest first, whole or not."""
+    inside = folder / FOLDER
+    if inside.is_symlink() or not inside.is_dir():
+        return []
+    found = [(NUMBERED.fullmatch(path.name), path) for path in inside.iterdir() if path.is_dir()]
+    return sorted((int(match[1]), path) for match, path in found if match and not path.is_symlink())
+
+
+def latest(folder: Path, command: str | None, passed_over: Callable[[RunError], None]) -> Checkpoint | None:
+    """The newest checkpoint (of that command, if one is named) that is whole, with all that it builds on."""
+    for _, path in reversed(numbered(folder)):
+        try:
+            checkpoint = read(path)
+            if command in (None, checkpoint.state.work.command):
+                for _ in ended_files(folder, checkpoint.state):
+                    pass
+                return checkpoint
+        except RunError as error:
+            passed_over(error)
+    return None
+
+
+def newest_state(folder: Path) -> State:
+    """Of the newest checkpoint whose state is whole, whatever its tensors are. Raises RunError where there is none."""
+    for _, path in reversed(numbered(folder)):
+        with suppress(RunError):
+            return _read_state(path, read_manifest(path))
+    raise RunError(f"{folder}: expected a checkpoint with a whole {STATE}, got none; train it again with --force")
+
+
+def read(path: Path) -> Checkpoint:
+    """A checkpoint, every file of it compared with its manifest.
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    manifest = read_manifest(path)
+    for name in manifest.files:
+        read_listed(path, name, manifest)
+    return Checkpoint(path, int(path.name.partition("-")[0]), _read_state(path, manifest))
+
+
+def _read_state(path: Path, manifest: Manifest) -> State:
+    content = read_listed(path, STATE, manifest, LARGEST_STATE)
+    try:
+        state = State.unpack(content)
+        missing = {f"{place}.safetensors" for place in (state.stage.members if state.stage else ())} - manifest.files.keys()
+        if missing or not all(place < len(state.work.runs) for each in state.ended.values() for place in each):
+            raise ValueError(f"other networks than {len(state.work.runs)} with a file each")
+    except ValueError as error:
+        raise RunError(f"{path / STATE}: expected the state of a training, got another content ({error})") from None
+    return state
+
+
+def ended_files(folder: Path, state: State) -> Iterator[tuple[str, int, bytes]]:
+    """The weights of every stage that ended, with its name and the place of the network.
+
+    A layer is taken from the checkpoint of its end, or where that is damaged from the run that was made of it.
+
+    Raises:
+        RunError: neither is whole.
+    """
+    paths = dict(numbered(folder))
+    for stage, members in state.ended.items():
+        for place, ended in members.items():
+            if ended.diverged is None:
+                end = paths.get(ended.checkpoint, folder / FOLDER / f"{ended.checkpoint:06d}-{stage}-end")
+                made_of_it = folder / state.work.runs[place] / f"{stage}.safetensors"
+                yield stage, place, _first_whole([end / f"{place}.safetensors", made_of_it], ended)
+
+
+def _first_whole(paths: list[Path], ended: EndedState) -> bytes:
+    for path in paths:
+        try:
+            content = read_file(path, ended.size)
+        except (OSError, ValueError):
+            continue
+        if Entry.of(content) == Entry(ended.size, ended.sha256):
+            return content
+    raise RunError(f"{paths[0]}: expected the {ended.size:,} bytes of a trained stage, got none or a damaged file")
+
+
+def tensors_of(path: Path, content: bytes) -> dict[str, Tensor]:
+    """Those of a trained stage."""
+    with opened(path, content) as (tensors, _):
+        return tensors
+
+
+def write_checkpoint(folder: Path, number: int, label: str, state: State, tensors: Mapping[int, bytes]) -> None:
+    """A new checkpoint, there whole or not at all. Raises DiskError."""
+    files = {f"{place}.safetensors": content for place, content in tensors.items()} | {STATE: state.pack()}
+    manifest = Manifest({name: (Entry.of(content),) for name, content in files.items()}, number)
+    make_folder(folder / FOLDER)
+    write_folder(folder / FOLDER / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
+
+
+def pack_tensors(tensors: Tensors) -> bytes:
+    """Of a network between two steps."""
+    flat = {f"weights.{name}": tensor for name, tensor in tensors.weights.items()}
+    flat |= {f"best.{name}": tensor for name, tensor in tensors.best.items()}
+    flat |= {f"moments.{number}": tensor for number, tensor in enumerate(tensors.moments)}
+    return pack(flat, kind="checkpoint")
+
+
+def read_left(checkpoint: Checkpoint, stage: StageState, most: Mapping[int, int]) -> Left:
+    """Where a stage was left; ``most`` is how many bytes the parameters of each network take.
+
+    Raises:
+        RunError: a file is damaged, or larger than its network can account for.
+    """
+    members = {}
+    manifest = read_manifest(checkpoint.path)
+    for place, standing in stage.members.items():
+        name = f"{place}.safetensors"
+        content = read_listed(checkpoint.path, name, manifest, 4 * most.get(place, 0) + LARGEST_HEADER)
+        with opened(checkpoint.path / name, content) as (tensors, _):
+            members[place] = (Standing(**dict(standing)), _sorted_out(tensors))
+    return Left(stage.epoch, stage.rows, members)
+
+
+def _sorted_out(tensors: Mapping[str, Tensor]) -> Tensors:
+    weights, best, moments = (
+        {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
+        for kind in ("weights.", "best.", "moments.")
+    )
+    return Tensors(weights, best, [moments[str(number)] for number in range(len(moments))])
+
+
+def stage_state(name: str, left: Left) -> StageState:
+    members = {place: StandingState(**standing._asdict()) for place, (standing, _) in left.members.items()}
+    return StageState(name=name, epoch=left.epoch, rows=left.rows, members=members)
+
+
+def ended_state(number: int, content: bytes, ended: Ended) -> EndedState:
+    size, sha256 = Entry.of(content)
+    return EndedState(checkpoint=number, size=size, sha256=sha256, history=ended.history, diverged=ended.diverged)
+
+
+def of_command(folder: Path, command: str) -> list[tuple[int, Path]]:
+    """``numbered``, of one kind of work."""
+    labels = {"pretrain": ("pretrain-", "layer"), "finetune": ("finetune-", "classifier-")}[command]
+    return [(number, path) for number, path in numbered(folder) if path.name.partition("-")[2].startswith(labels)]
+
+
+def prune(folder: Path, command: str, begun: int, done: bool) -> None:
+    """Leaves the last two and, for good, the beginning and the ends of stages; of work that is done these alone.
+
+    Work of the same kind that began before ``begun`` is given up when the new is done.
+    """
+    entries = of_command(folder, command)
+    for number, path in entries if done else entries[:-2]:
+        if not path.name.endswith(("-begin", "-end")) or (done and number < begun):
+            remove_folder(path)
+
+
+def remove_after(folder: Path, command: str, number: int) -> None:
+    """Checkpoints of a kind that are newer than the one that is gone on from: damaged ones."""
+    for later, path in of_command(folder, command):
+        if later > number:
+            remove_folder(path)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """The folder of checkpoints, where there is none in it."""
+    with suppress(OSError):
+        (folder / FOLDER).rmdir()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """What a program that was killed left of checkpoints it was writing or removing."""
+    for path in (folder / FOLDER).glob(".*.tmp"):
+        shutil.rmtree(path)
+
+
+def history_of(state: State, place: int) -> list[EpochRecord]:
+    """Every epoch of a network so far, stage by stage."""
+    records = [record for stage in state.ended.values() if place in stage for record in stage[place].history]
+    return records + list(state.stage.members[place].history if state.stage and place in state.stage.members else ())

@@ -1,0 +1,136 @@
+"""Files that are there whole or not at all, whatever stops the program or the machine.
+
+Everything a run keeps is written through the four functions at the end, and in one order: content, its fsync, the
+rename into place, the fsync of the folder. A disk that loses whatever was not synced leaves the old file or the new.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from stackae.errors import DiskError
+
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space within the quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.ENOENT: "the folder is gone: put it back, or choose another",
+}
+Content = bytes | memoryview
+
+
+def write_whole(path: Path, content: Content) -> None:
+    """A reader sees the old file or the new one, never a part; a failure leaves the old one and nothing else.
+
+    Raises:
+        DiskError: it could not be written.
+    """
+    write_files(path.parent, {path.name: content})
+
+
+def write_files(folder: Path, files: Mapping[str, Content]) -> None:
+    """``write_whole`` for several files of a folder: none is replaced before all are on the disk.
+
+    Raises:
+        DiskError: they could not be written.
+    """
+    with disk_errors(folder / next(iter(files), ""), sum(map(len, files.values()))):
+        try:
+            for name, content in files.items():
+                _write(temporary(folder / name), content)
+            for name in files:
+                _move(temporary(folder / name), folder / name)
+            _sync_folder(folder)
+        except BaseException:
+            for name in files:
+                with suppress(OSError):
+                    temporary(folder / name).unlink(missing_ok=True)
+            raise
+
+
+def write_folder(path: Path, files: Mapping[str, Content]) -> None:
+    """A new folder with these files, in their order: there whole, or not at all.
+
+    Raises:
+        DiskError: it could not be written.
+    """
+    beside = temporary(path)
+    with disk_errors(path, sum(map(len, files.values()))):
+        try:
+            if beside.exists():
+                shutil.rmtree(beside)
+            beside.mkdir(parents=True)
+            for name, content in files.items():
+                _write(beside / name, content)
+            _sync_folder(beside)
+            _move(beside, path)
+            _sync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+
+
+def make_folder(path: Path) -> None:
+    """The folder and those above it, durably; no error where it is there already."""
+    with disk_errors(path, 0):
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            _sync_folder(folder.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Out of sight by one rename, then gone: what is left when that is cut short is temporary."""
+    beside = temporary(path)
+    if beside.exists():
+        shutil.rmtree(beside)
+    _move(path, beside)
+    shutil.rmtree(beside)
+
+
+def temporary(path: Path) -> Path:
+    """Where ``path`` is made ready; what lies there was left by a program that was killed."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def free_bytes(path: Path) -> int:
+    """On the disk that holds the path, or would."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    return shutil.disk_usage(there).free
+
+
+@contextmanager
+def disk_errors(path: Path, needed: int) -> Iterator[None]:
+    """What the system says of a write of ``needed`` bytes, as a DiskError."""
+    try:
+        yield
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "choose a place that can be written, or change its permissions")
+        raise DiskError(
+            f"{path}: expected to write {needed:,} bytes, got '{error.strerror or error}' with "
+            f"{free_bytes(path):,} bytes free; {remedy}"
+        ) from error
+
+
+def _write(path: Path, content: Content) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move(path: Path, to: Path) -> None:
+    path.rename(to)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,74 @@
+"""A folder whose files are listed with their digests: read only where they are right, replaced all together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from stackae.errors import RunError
+from stackae.runs.durable import Content, write_files
+from stackae.runs.lock import writing
+from stackae.runs.manifest import NAME, Entry, Manifest, read_listed, read_manifest
+
+
+class Folder:
+    """One folder of a run, or of runs that train together."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def writing(self) -> AbstractContextManager[None]:
+        """This process alone writes to it; RunError where another does."""
+        return writing(self.path)
+
+    @property
+    def manifest(self) -> Manifest:
+        """RunError where it is missing or damaged."""
+        with self._remedied():
+            return read_manifest(self.path)
+
+    def holds(self, name: str) -> bool:
+        """Whether the manifest lists such a file."""
+        return name in self.manifest.files
+
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The content of a listed file, of at most ``most`` bytes; RunError where it is missing or damaged."""
+        manifest = self.manifest
+        with self._remedied():
+            return read_listed(self.path, name, manifest, most)
+
+    def publish(self, files: Mapping[str, Content], made_from: int | None = None) -> None:
+        """Writes files and lists them, as made from the checkpoint of that number.
+
+        At every moment each listed file has a content that is listed: a file that is replaced is listed with both. A
+        damaged manifest is replaced by one of these files alone.
+
+        Raises:
+            DiskError: they could not be written. RunError: another process writes to the folder.
+        """
+        with self.writing():
+            old = self._listed_before()
+            new = {name: (Entry.of(content),) for name, content in files.items()}
+            replaced = {name: (*old.files[name], *new[name]) for name in new if old.files.get(name, new[name]) != new[name]}
+            if replaced:
+                self._list(Manifest({**old.files, **replaced}, old.made_from))
+            write_files(self.path, files)
+            self._list(Manifest({**old.files, **new}, old.made_from if made_from is None else made_from))
+
+    @contextmanager
+    def _remedied(self) -> Iterator[None]:
+        try:
+            yield
+        except RunError as error:
+            remedy = f"`stackae resume {self.path}` restores what its checkpoints hold, else train it again"
+            raise RunError(f"{error}; {remedy}") from None
+
+    def _listed_before(self) -> Manifest:
+        try:
+            return self.manifest
+        except RunError:
+            return Manifest({})
+
+    def _list(self, manifest: Manifest) -> None:
+        write_files(self.path, {NAME: manifest.pack()})

@@ -1,0 +1,149 @@
+"""The keeper of a training whose runs lie on a disk: decides when a checkpoint is due, and what is resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stackae.errors import StoppedError
+from stackae.runs.checkpoints import (
+    Checkpoint,
+    ended_files,
+    ended_state,
+    numbered,
+    pack_tensors,
+    prune,
+    read_left,
+    remove_after,
+    remove_if_empty,
+    remove_unfinished,
+    stage_state,
+    tensors_of,
+    write_checkpoint,
+)
+from stackae.runs.durable import remove_folder
+from stackae.runs.folder import Folder
+from stackae.runs.state import EndedState, StageState, State, Work
+from stackae.stages import layer_name, pack, pack_weights
+from stackae.training.keeping import Ended, Left
+from stackae.training.members import Member
+
+EVERY = 30.0  # seconds between checkpoints within an epoch, at the most
+SHARE = 0.05  # of the time that checkpoints at the ends of epochs may take
+
+
+@dataclass
+class Requests:
+    """What signals ask of a training: to end (by which signal), or to save. ``heard`` while it looks for them."""
+
+    stop: int | None = None
+    save: bool = False
+    heard: bool = False
+
+
+class Journal:
+    """A ``stackae.training.keeping.Keeper`` that writes checkpoints into a folder.
+
+    A stage's end is always kept, an epoch's where that takes no more than SHARE of the time, and within an epoch one is
+    kept every ``every`` seconds.
+    """
+
+    def __init__(
+        self, folder: Folder, work: Work, left: Checkpoint | None = None, *, every: float = EVERY, requests: Requests
+    ) -> None:
+        self._folder, self._every, self._requests = folder.path, every, requests
+        remove_unfinished(folder.path)
+        if left is not None:
+            remove_after(folder.path, work.command, left.number)
+        self._left = left
+        self.trained = False  # whether anything was, or all had ended before
+        self._number = max((number for number, _ in numbered(folder.path)), default=0)
+        self._state = left.state if left else State(begun=self._number + 1, work=work, ended={})
+        self._last, self._cost = time.monotonic(), 0.0
+
+    @property
+    def number(self) -> int:
+        """Of the newest checkpoint."""
+        return self._number
+
+    def begin(self, stage: str, members: Sequence[Member]) -> Left | Mapping[int, Ended] | None:
+        if stage in self._state.ended:
+            return self._ended(stage, self._state.ended[stage])
+        if self._number < self._state.begun:
+            self._write(f"{self._state.work.command}-begin", self._state, {})
+        self._requests.heard = self.trained = True
+        self._last = time.monotonic()
+        standing = self._state.stage
+        if self._left is None or standing is None or standing.name != stage:
+            return None
+        most = {each.place: sum(tensor.nbytes for tensor in each.module.state_dict().values()) for each in members}
+        return read_left(self._left, standing, most)
+
+    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+        waited = time.monotonic() - self._last
+        due = waited >= self._every or (epoch_ended and SHARE * waited >= self._cost)
+        if due or self._requests.save or self._requests.stop is not None:
+            self._save(stage, left())
+        self._stop_where_asked()
+
+    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+        number = self._number + 1
+        contents = {place: self._packed(stage, place, ended) for place, ended in members.items()}
+        ended = {place: ended_state(number, contents[place], each) for place, each in members.items()}
+        state = self._state.model_copy(update={"ended": {**self._state.ended, stage: ended}, "stage": None})
+        whole = {place: content for place, content in contents.items() if members[place].diverged is None}
+        self._write(f"{stage}-end", state, whole)
+        self._stop_where_asked()
+        self._requests.heard = False
+
+    def finish(self) -> None:
+        """The work is done, and what was made of it is on the disk."""
+        prune(self._folder, self._state.work.command, self._state.begun, done=True)
+
+    def abandon(self) -> None:
+        """The work failed: where nothing is to be gone on from, it was never begun."""
+        entries = [path for number, path in numbered(self._folder) if number >= self._state.begun]
+        if all(path.name.endswith("-begin") for path in entries):
+            for path in entries:
+                remove_folder(path)
+            remove_if_empty(self._folder)
+
+    def _ended(self, stage: str, members: Mapping[int, EndedState]) -> dict[int, Ended]:
+        files = {place: content for name, place, content in ended_files(self._folder, self._state) if name == stage}
+        return {
+            place: Ended(
+                tensors_of(self._folder / f"{stage}.safetensors", files[place]) if place in files else {},
+                each.history,
+                each.diverged,
+            )
+            for place, each in members.items()
+        }
+
+    def _packed(self, stage: str, place: int, ended: Ended) -> bytes:
+        """Of a layer, the very file that its run will hold: either can take the place of the other."""
+        if ended.diverged is not None:
+            return b""
+        layers = self._state.work.settings[place].pretrain.layers
+        for number, layer in enumerate(layers, start=1):
+            if stage == layer_name(number):
+                return pack_weights(ended.weights, layer)
+        return pack(ended.weights, kind="stage")
+
+    def _save(self, stage: str, left: Left) -> None:
+        started = time.monotonic()
+        state = self._state.model_copy(update={"stage": stage_state(stage, left)})
+        tensors = {place: pack_tensors(tensors) for place, (_, tensors) in left.members.items()}
+        self._write(f"{stage}-epoch{left.epoch}", state, tensors)
+        self._last, self._requests.save = time.monotonic(), False
+        self._cost = self._last - started
+
+    def _write(self, label: str, state: State, tensors: Mapping[int, bytes]) -> None:
+        write_checkpoint(self._folder, self._number + 1, label, state, tensors)
+        self._number += 1
+        self._state = state
+        prune(self._folder, state.work.command, state.begun, done=False)
+
+    def _stop_where_asked(self) -> None:
+        if self._requests.stop is not None:
+            raise StoppedError(self._requests.stop)

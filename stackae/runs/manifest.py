@@ -1,0 +1,126 @@
+"""What a folder holds, by name, size and SHA-256, and reading it so that a changed bit is found before it is used.
+
+``manifest.json`` has one spelling only, and a digest of itself, so no bit of it can change unseen either. Names are
+plain: no folders, no links, nothing outside. A file that is being replaced is listed with its old and its new digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stackae.errors import RunError
+
+NAME = "manifest.json"
+LARGEST = 1 << 20  # bytes of a manifest
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Entry(NamedTuple):
+    """One content of a file."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes | memoryview) -> Entry:
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+
+class Manifest(NamedTuple):
+    """The files, each with the contents that are right; and the number of the checkpoint that they were made from."""
+
+    files: Mapping[str, tuple[Entry, ...]]
+    made_from: int = 0
+
+    def pack(self) -> bytes:
+        """The one spelling."""
+        files = {name: [each._asdict() for each in self.files[name]] for name in sorted(self.files)}
+        body = {"files": files, "made_from": self.made_from}
+        digest = hashlib.sha256(_spelled(body)).hexdigest()
+        return _spelled({**body, "sha256": digest})
+
+    @classmethod
+    def unpack(cls, content: bytes) -> Manifest:
+        """Raises ValueError unless the content is what ``pack`` gives for plain names and true sizes."""
+        document = json.loads(content)
+        made_from, files = document["made_from"], document["files"]
+        if not isinstance(made_from, int) or made_from < 0 or not all(map(PLAIN.fullmatch, files)):
+            raise ValueError("a name that is not plain")
+        manifest = cls({name: tuple(_entry(each) for each in given) for name, given in files.items()}, made_from)
+        if manifest.pack() != content:
+            raise ValueError("another spelling or digest than its own")
+        return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    path = folder / NAME
+    try:
+        return Manifest.unpack(read_file(path, LARGEST))
+    except FileNotFoundError:
+        raise RunError(f"{path}: expected the list of this folder's files, got no such file") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path}: expected the list of this folder's files, got a damaged one ({error})") from None
+
+
+def read_listed(folder: Path, name: str, manifest: Manifest, most: int | None = None) -> bytes:
+    """The content of a file, which is one that the manifest lists and has at most ``most`` bytes.
+
+    Raises:
+        RunError: it is missing, is no plain file, has another content, or does not fit into the memory.
+    """
+    path, entries = folder / name, manifest.files.get(name, ())
+    if not entries:
+        raise RunError(f"{path}: expected a file that {NAME} lists, got none of that name")
+    listed = max(entry.size for entry in entries)
+    if most is not None and listed > most:
+        raise RunError(f"{path}: expected at most {most:,} bytes, got {listed:,} in {NAME}")
+    try:
+        content = read_file(path, listed)
+    except FileNotFoundError:
+        raise RunError(f"{path}: expected a file of {listed:,} bytes, got no such file") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: expected a file of {listed:,} bytes, got {error}") from None
+    except MemoryError:
+        raise RunError(f"{path}: expected a file that fits into the memory, got {listed:,} bytes") from None
+    if Entry.of(content) not in entries:
+        raise RunError(
+            f"{path}: expected the {listed:,} bytes that {NAME} lists, got {len(content):,} bytes of another content: "
+            "a damaged file"
+        )
+    return content
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Up to ``most`` bytes of a plain file, which is no link. Raises ValueError where it has more, OSError as usual."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("something that is not a plain file")
+        if found.st_size > most:
+            raise ValueError(f"a file of {found.st_size:,} bytes")
+        return file.read(found.st_size)
+
+
+def _entry(given: Any) -> Entry:
+    entry = Entry(**given)
+    if not isinstance(entry.size, int) or entry.size < 0 or not DIGEST.fullmatch(entry.sha256):
+        raise ValueError("an entry that is no size and SHA-256")
+    return entry
+
+
+def _spelled(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()

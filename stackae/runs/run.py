@@ -1,0 +1,169 @@
+"""One run folder: its settings, its trained stages, its records.
+
+    manifest.json              every file below, by size and SHA-256; nothing is used before it was compared
+    config.toml                what was asked, complete; `stackae pretrain --config` reruns it
+    metrics.jsonl              one line an epoch, one line an evaluation: figures that a rerun repeats to the bit
+    scaling.safetensors        the scaling that was fitted on the training part
+    layer1.safetensors ...     one file a trained layer
+    classifier.safetensors     the fine-tuned classifier
+    *.png                      pictures
+    checkpoints/               what a training goes on from (stackae.runs.checkpoints)
+    log.txt                    what was done when, and how fast; never read by the program
+
+Nothing here is ever pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from stackae.autoencoders.dense import Autoencoder
+from stackae.classifier import Classifier
+from stackae.config import LayerConfig, PretrainConfig, RunConfig
+from stackae.data.scaling import Scaling
+from stackae.engine import choose_engine
+from stackae.errors import ConfigError, RunError
+from stackae.fields import parse_toml, validated
+from stackae.runs.folder import Folder
+from stackae.runs.manifest import NAME as MANIFEST
+from stackae.stack import StackedAutoencoder
+from stackae.stages import (
+    LARGEST_HEADER,
+    layer_name,
+    pack_classifier,
+    pack_scaling,
+    pack_weights,
+    read_classifier,
+    read_layer,
+    read_scaling,
+)
+
+LARGEST_CONFIG = 1 << 24
+HEAD = "# Written by stackae. `stackae pretrain --config THIS_FILE` trains the same stack again.\n\n"
+
+
+class Run(Folder):
+    """One run folder."""
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """The run at ``path``.
+
+        Raises:
+            RunError: there is none.
+        """
+        if not (path / MANIFEST).is_file():
+            found = "a file" if path.is_file() else f"a folder without {MANIFEST}"
+            what = found if path.exists() else "no such folder"
+            raise RunError(
+                f"{path}: expected a run folder, got {what}; name one with --run DIR, or make one with "
+                "`stackae pretrain --layers 784,300,150`"
+            )
+        return cls(path.resolve())
+
+    @property
+    def config(self) -> RunConfig:
+        path, content = self.path / "config.toml", self.read("config.toml", LARGEST_CONFIG)
+        try:
+            return validated(RunConfig, parse_toml(content, path))
+        except ConfigError as error:
+            raise RunError(f"{path}: expected the configuration of a run, got a damaged one ({error})") from None
+
+    @property
+    def pretrain_config(self) -> PretrainConfig:
+        return self.config.pretrain
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every record, oldest first."""
+        content = self.read("metrics.jsonl") if self.holds("metrics.jsonl") else b""
+        try:
+            return [json.loads(line) for line in content.splitlines()]
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / 'metrics.jsonl'}: expected a JSON record a line, got {error}") from None
+
+    def metrics_with(self, records: Iterable[dict[str, Any]], new: bool = True) -> bytes:
+        """The content of metrics.jsonl with these records after those that it holds.
+
+        Records that are not ``new`` are added only where they are missing, and where the file is damaged stand alone.
+        """
+        added = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        try:
+            old = self.read("metrics.jsonl") if self.holds("metrics.jsonl") else b""
+        except RunError:
+            if new:
+                raise
+            old = b""
+        return old if not new and added in old else old + added
+
+    def load_scaling(self) -> Scaling:
+        width = self.pretrain_config.n_visible
+        content = self.read("scaling.safetensors", 8 * width + LARGEST_HEADER)
+        return read_scaling(self.path / "scaling.safetensors", content, width)
+
+    def load_stack(self, engine: str = "auto") -> StackedAutoencoder:
+        """The pretrained stack.
+
+        Raises:
+            RunError: a layer's file is missing, damaged, or not of the shape that config.toml says.
+        """
+        choose_engine(engine)
+        return StackedAutoencoder(
+            self._load_layer(number, engine) for number in range(1, len(self.pretrain_config.layers) + 1)
+        )
+
+    def _load_layer(self, number: int, engine: str) -> Autoencoder:
+        sizes, layer = self.pretrain_config.layer_sizes[number - 1 : number + 1], self.pretrain_config.layers[number - 1]
+        name = layer_file(number)
+        if not self.holds(name):
+            raise RunError(
+                f"{self.path / name}: expected layer {number} of {len(self.pretrain_config.layers)}, got a run that "
+                f"did not train it yet; go on with `stackae resume {self.path}`"
+            )
+        content = self.read(name, _most_bytes(sizes))
+        return read_layer(self.path / name, content, sizes[0], layer, engine)
+
+    @property
+    def has_classifier(self) -> bool:
+        return self.holds("classifier.safetensors")
+
+    def load_classifier(self, engine: str = "auto") -> tuple[Classifier, tuple[str, ...]]:
+        """The fine-tuned classifier and its class names."""
+        choose_engine(engine)
+        path = self.path / "classifier.safetensors"
+        if not self.has_classifier:
+            raise RunError(f"{path}: expected a trained classifier, got none; run `stackae finetune --head classifier`")
+        content = self.read(path.name)
+        return read_classifier(path, content, self.pretrain_config.layer_sizes, engine)
+
+
+def config_file(config: RunConfig) -> dict[str, bytes]:
+    """config.toml."""
+    return {"config.toml": (HEAD + config.to_toml()).encode()}
+
+
+def scaling_file(scaling: Scaling) -> dict[str, bytes]:
+    """scaling.safetensors."""
+    return {"scaling.safetensors": pack_scaling(scaling)}
+
+
+def layer_file(number: int) -> str:
+    return f"{layer_name(number)}.safetensors"
+
+
+def trained_layer_file(number: int, autoencoder: Autoencoder, layer: LayerConfig) -> dict[str, bytes]:
+    """layerN.safetensors."""
+    return {layer_file(number): pack_weights(autoencoder.state_dict(), layer)}
+
+
+def classifier_file(model: Classifier, classes: tuple[str, ...]) -> dict[str, bytes]:
+    """classifier.safetensors."""
+    return {"classifier.safetensors": pack_classifier(model, classes)}
+
+
+def _most_bytes(sizes: tuple[int, ...]) -> int:
+    """Of a layer's file: both matrices, both biases, and the header."""
+    n, m = sizes
+    return 4 * (2 * n * m + n + m) + LARGEST_HEADER

@@ -1,0 +1,88 @@
+"""A run in a few figures: what was asked, how far it is, what it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stackae.config import RunConfig
+from stackae.errors import RunError
+from stackae.runs.checkpoints import history_of, newest_state
+from stackae.runs.places import seed_runs, unfinished
+from stackae.runs.run import Run
+from stackae.runs.state import State
+
+
+class StageSummary(NamedTuple):
+    """A trained stage, or one that is being trained: its epochs so far, and the best of them."""
+
+    stage: str
+    epochs: int
+    kept_epoch: int
+    loss: float
+    validation_loss: float | None
+    validation_error: float | None
+
+
+class Summary(NamedTuple):
+    """One run; ``status`` is complete, unfinished or damaged, ``detail`` says where or why."""
+
+    path: Path
+    status: str
+    detail: str
+    config: RunConfig | None
+    stages: Sequence[StageSummary]
+    accuracy: float | None
+    seeds: int
+
+
+def summarise(path: Path) -> Summary:
+    """Of a run folder or a folder of seeds, of which the first stands for all; never raises for a damaged one."""
+    seeds = seed_runs(path)
+    try:
+        if unfinished(path):
+            return _of_state(path, newest_state(path), len(seeds))
+        run = Run(seeds[0] if seeds else path)
+        records = run.metrics()
+        evaluated = [record["accuracy"] for record in records if "accuracy" in record]
+        stages = stage_summaries(last_trainings([record for record in records if record["event"] == "epoch"]))
+        return Summary(path, "complete", "", run.config, stages, evaluated[-1] if evaluated else None, len(seeds))
+    except RunError as error:
+        return Summary(path, "damaged", str(error), None, [], None, len(seeds))
+
+
+def _of_state(path: Path, state: State, seeds: int) -> Summary:
+    config, records = state.work.settings[0], [record.to_dict() for record in history_of(state, 0)]
+    where = "not begun"
+    if state.stage is not None:
+        where = f"{state.stage.name}, epoch {state.stage.epoch}, after {state.stage.rows:,} rows of it"
+    elif state.ended:
+        where = f"after {list(state.ended)[-1]}"
+    return Summary(path, "unfinished", where, config, stage_summaries(records), None, seeds)
+
+
+def last_trainings(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The epochs of each stage's last training, in the order of the stages."""
+    latest: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if record["epoch"] == 1:
+            latest[record["stage"]] = []
+        latest.setdefault(record["stage"], []).append(record)
+    return [record for stage in latest.values() for record in stage]
+
+
+def stage_summaries(records: Sequence[dict[str, Any]]) -> list[StageSummary]:
+    """Of records of epochs, stage by stage."""
+    found = []
+    for stage in dict.fromkeys(record["stage"] for record in records):
+        own = [record for record in records if record["stage"] == stage]
+        kept = [record for record in own if record["best"]][-1]
+        figures = (kept[name] for name in ("loss", "validation_loss", "validation_error"))
+        found.append(StageSummary(stage, len(own), kept["epoch"], *figures))
+    return found
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Of every file in the folder, checkpoints included."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink())

@@ -1,0 +1,80 @@
+"""What training hands out to be kept, and takes back to go on from: nothing here touches a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from torch import Tensor
+
+from stackae.training.history import EpochRecord
+
+if TYPE_CHECKING:
+    from stackae.training.members import Member
+
+
+class Standing(NamedTuple):
+    """How a network fares in a stage: what ``Course`` remembers, beside tensors.
+
+    ``total`` is the loss of the epoch's rows so far, ``score`` that of the best epoch, ``waited`` the epochs since, and
+    ``diverged`` what ended it, if anything did.
+    """
+
+    total: float
+    score: tuple[float, ...] | None
+    waited: int
+    history: tuple[EpochRecord, ...]
+    diverged: str | None
+
+
+class Tensors(NamedTuple):
+    """A network's parameters, those of its best epoch (none before the first one ends), and the optimiser's memory."""
+
+    weights: Mapping[str, Tensor]
+    best: Mapping[str, Tensor]
+    moments: Sequence[Tensor]
+
+
+class Left(NamedTuple):
+    """A stage between two steps: ``rows`` rows of epoch ``epoch`` (from 1) are passed. Members are told by place."""
+
+    epoch: int
+    rows: int
+    members: Mapping[int, tuple[Standing, Tensors]]
+
+
+class Ended(NamedTuple):
+    """How a network left a stage: its best weights, and the record of every epoch; or what ended it."""
+
+    weights: Mapping[str, Tensor]
+    history: tuple[EpochRecord, ...]
+    diverged: str | None
+
+
+class Keeper(Protocol):
+    """Keeps what a training must not lose. For each stage: ``begin``, then ``pause`` between steps, at last ``end``."""
+
+    def begin(self, stage: str, members: Sequence[Member]) -> Left | Mapping[int, Ended] | None:
+        """Where an earlier process left this stage, or how it ended there; None where it never began."""
+        ...
+
+    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+        """Training may be stopped here. Raises StoppedError where it was asked to, with all of it kept."""
+        ...
+
+    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+        """The stage is done."""
+        ...
+
+
+class Forgetful:
+    """A keeper that keeps nothing."""
+
+    def begin(self, stage: str, members: Sequence[Member]) -> None:
+        return None
+
+    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+        pass
+
+    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+        pass
