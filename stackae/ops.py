@@ -183,12 +183,8 @@ class FusedPopulation:
         self._step = _C.train_step([_member(each) for each in trainings], precision)
 
     def advance(self, batches: Sequence[tuple[Tensor, Sequence[float]]], batch_size: int, step: int) -> list[float]:
-        import math
-
-        from stackae.training.step import Progress
-
-        totals: list[float] = self._step.advance([tuple(each)[:2] for each in batches], batch_size, step)
-        return [Progress(each[2] + t, len(each[1]) if math.isfinite(t) else 0) for each, t in zip(batches, totals)]
+        totals: list[float] = self._step.advance([tuple(each) for each in batches], batch_size, step)
+        return totals
 
     def moments(self) -> list[list[Tensor]]:
         """The optimiser's memory of each network, as ``FusedStep.moments`` has it."""

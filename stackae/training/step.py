@@ -26,12 +26,6 @@ class Batches(NamedTuple):
 
     rows: Tensor
     learning_rates: Sequence[float]
-    total: float = 0.0
-
-
-class Progress(NamedTuple):
-    total: float
-    steps: int
 
 
 class TrainStep(Protocol):
