@@ -51,7 +51,7 @@ class Stage:
 class Pace:
     """How many batches a call of the step takes: as many as fill about REPORTED_EVERY seconds.
 
-    It changes not a bit of the weights; of a loss, which is summed call by call, the last bits at the most.
+    It changes not a bit of the weights nor of the losses.
     """
 
     def __init__(self) -> None:
@@ -104,30 +104,35 @@ def run_epoch(
 ) -> list[float]:
     """One pass of each member over its rows, in their order; a member without rows stands still.
 
-    Batches are handed to the step several at a time, as the pace has it. A member's pass ends early where its loss is
-    not finite.
+    Batches are handed to the step several at a time, as the pace has it. A member's pass ends early where a step is
+    refused.
 
     Returns:
-        Each member's mean loss a row; 0 where it stood still.
+        Each member's mean loss a row; 0 where it stood still, and not finite where a step was refused.
     """
     first, seen = _first_step(stage, config, number), 0
-    totals = [0.0] * len(rows)
+    totals, taken = [0.0] * len(rows), [0] * len(rows)
     while seen < stage.rows:
-        going = [i for i, own in enumerate(rows) if len(own) and math.isfinite(totals[i])]
+        going = [i for i, own in enumerate(rows) if len(own) and taken[i] == seen // config.batch_size]
         if not going:
             break
         end = min(stage.rows, seen + pace.batches * config.batch_size)
         steps = range(first + seen // config.batch_size, first + math.ceil(end / config.batch_size))
-        batches = [Batches(NO_ROWS, [])] * len(rows)
+        batches = [Batches(NO_ROWS, [], total) for total in totals]
         for i in going:
             rates = [_rate(stage, config, stage.members[i], step) for step in steps]
-            batches[i] = Batches(rows[i][seen:end], rates)
+            batches[i] = Batches(rows[i][seen:end], rates, totals[i])
         started = time.perf_counter()
-        sums = stage.step.advance(batches, config.batch_size, steps.start)
+        progress = stage.step.advance(batches, config.batch_size, steps.start)
         pace.learn(len(steps), time.perf_counter() - started)
-        totals = [total + part for total, part in zip(totals, sums, strict=True)]
+        totals = [each.total for each in progress]
+        taken = [before + each.steps for before, each in zip(taken, progress, strict=True)]
         listener.batch(end - seen, sum(totals[i] for i in going) / len(going) / end)
         seen = end
+    whole = math.ceil(stage.rows / config.batch_size)
+    for i, own in enumerate(rows):
+        if len(own) and taken[i] < whole and math.isfinite(totals[i]):  # the loss was finite, but not its step
+            totals[i] = math.inf
     return [total / stage.rows for total in totals]
 
 
