@@ -19,6 +19,7 @@ from benchmarks.cases import PRECISIONS, PRODUCTS, StepCase
 from benchmarks.machine import machine
 from benchmarks.step_contenders import RATE, training
 from stackae import ops
+from stackae.batches import Batches
 
 SHAPES = ((1, 1, 1), (7, 5, 3), (64, 64, 64), (70, 65, 33), (20, 200, 130))
 KINDS = ("none", "masking", "gaussian", "salt-and-pepper")
@@ -32,8 +33,11 @@ def losses(case: StepCase, precision: str, device: torch.device) -> list[float]:
     step = ops.train_together([training(case, x, seed) for seed in range(MEMBERS)], precision)
     a_epoch = math.ceil(n / case.batch)
     return [
-        sum(step.advance([(torch.randperm(n), [RATE] * a_epoch)] * MEMBERS, case.batch, epoch * a_epoch))
-        for epoch in range(EPOCHS)
+        sum(
+            each.total
+            for each in step.advance([Batches(torch.randperm(n), [RATE] * a_epoch)] * MEMBERS, case.batch, first)
+        )
+        for first in range(0, EPOCHS * a_epoch, a_epoch)
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -15,6 +14,7 @@ from benchmarks.cases import StepCase
 from benchmarks.timing import Run
 from benchmarks.usual import RHO, kl, noise
 from stackae import ops
+from stackae.batches import Batches
 
 RATE, BETA = 1e-3, 0.1
 
@@ -55,12 +55,12 @@ def fused_step(case: StepCase, x: Tensor, order: Tensor, precision: str, members
     """A call of ``advance`` over all of ``order`` (on the CPU), for so many networks at once."""
     step = ops.train_together([training(case, x, seed) for seed in range(members)], precision)
     steps = len(order) // case.batch
-    batches, done = [(order, [RATE] * steps)] * members, itertools.count(0, steps)
+    batches, done = [Batches(order, [RATE] * steps)] * members, itertools.count(0, steps)
 
     def run() -> None:
-        losses = step.advance(batches, case.batch, next(done))
-        if not all(math.isfinite(loss) for loss in losses):
-            raise ArithmeticError(f"expected finite losses, or steps are left out of the time; got {losses[:4]}")
+        progress = step.advance(batches, case.batch, next(done))
+        if any(each.steps < steps for each in progress):
+            raise ArithmeticError(f"expected {steps} steps, or some are left out of the time; got {progress[:4]}")
 
     return run
 

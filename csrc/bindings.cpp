@@ -140,12 +140,15 @@ void bind_step(py::module_& m) {
   py::class_<stackae::TrainStep>(m, "TrainStep")
       .def(
           "advance",
-          [](stackae::TrainStep& self, const std::vector<std::pair<at::Tensor, std::vector<double>>>& given,
+          [](stackae::TrainStep& self, const std::vector<std::tuple<at::Tensor, std::vector<double>, double>>& given,
              int64_t batch_size, int64_t step) {
             std::vector<stackae::Batches> batches;
-            for (const auto& [rows, rates] : given) batches.push_back({rows, rates});
+            for (const auto& [rows, rates, total] : given) batches.push_back({rows, rates, total});
             const py::gil_scoped_release release;
-            return self.advance(batches, batch_size, step);
+            std::vector<std::pair<double, int64_t>> progress;
+            for (const auto& [total, steps] : self.advance(batches, batch_size, step))
+              progress.emplace_back(total, steps);
+            return progress;
           },
           py::arg("batches"), py::arg("batch_size"), py::arg("step"))
       .def("moments", &stackae::TrainStep::moments);

@@ -56,10 +56,19 @@ struct Member {
   NoiseKey key;
 };
 
-// What a call trains one member on: rows (int64), cut into batches, with one learning rate for each of them.
+// What a call trains one member on: rows (int64), cut into batches, with one learning rate for each of them. `total` is
+// the sum of the losses of the batches before.
 struct Batches {
   at::Tensor rows;
   std::vector<double> learning_rates;
+  double total = 0;
+};
+
+// How far a call came. `total`: the sum that it was given, to which the loss of each batch times its rows was added,
+// one after another in their order. `steps`: how many were taken.
+struct Progress {
+  double total = 0;
+  int64_t steps = 0;
 };
 
 // fp32 is the arithmetic of the parameters' own type, float64 included; tf32 and bf16 round the operands of products
@@ -71,10 +80,10 @@ class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  // One step for each learning rate: step + i on the i-th batch_size of a member's rows. Returns each member's sum over
-  // rows of the loss before each step. A batch whose loss is not finite ends the call for its member: it moves nothing,
-  // and that loss is returned. A member without rows stands still, with a sum of 0.
-  virtual std::vector<double> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) = 0;
+  // One step for each learning rate: step + i on the i-th batch_size of a member's rows. Losses are those before each
+  // step. A batch whose loss is not finite ends the call for its member: it moves nothing, its loss is added, and it is
+  // no step taken. A member without rows stands still.
+  virtual std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) = 0;
 
   // The update's memory, member by member and layer by layer: the first and second moments of its weight, where it has
   // one of its own, and of its bias. What is copied into them is what the next step goes on from.

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from stackae.batches import Batches, Progress
+
 try:
     _C = importlib.import_module("stackae._C")
 except ImportError as error:
@@ -182,9 +184,9 @@ class FusedPopulation:
     def __init__(self, trainings: Sequence[Training], precision: str) -> None:
         self._step = _C.train_step([_member(each) for each in trainings], precision)
 
-    def advance(self, batches: Sequence[tuple[Tensor, Sequence[float]]], batch_size: int, step: int) -> list[float]:
-        totals: list[float] = self._step.advance([tuple(each) for each in batches], batch_size, step)
-        return totals
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[Progress]:
+        """``FusedStep.advance`` for each network on its own batches; one without rows stands still."""
+        return [Progress(*each) for each in self._step.advance(batches, batch_size, step)]
 
     def moments(self) -> list[list[Tensor]]:
         """The optimiser's memory of each network, as ``FusedStep.moments`` has it."""
@@ -198,8 +200,11 @@ class FusedStep:
     def __init__(self, training: Training, precision: str) -> None:
         self._one = FusedPopulation([training], precision)
 
-    def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
-        return self._one.advance([(rows, learning_rates)], batch_size, step)[0]
+    def advance(
+        self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
+    ) -> Progress:
+        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows; see ``Progress``."""
+        return self._one.advance([Batches(rows, learning_rates, total)], batch_size, step)[0]
 
     def moments(self) -> list[Tensor]:
         """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
@@ -215,7 +220,7 @@ def train_step(training: Training, precision: str = "fp32") -> FusedStep:
 
     Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
     same arithmetic up to rounding. Nothing is allocated after the first batch of a size. A batch whose loss is not
-    finite ends a call of ``advance``: it moves nothing, and the sum is not finite. The interpreter's lock is released
+    finite ends a call of ``advance``: it moves nothing, and its step is not counted. The interpreter's lock is released
     meanwhile.
 
     Args:

@@ -49,9 +49,17 @@ def both_steps(make: Any, build: Any, weight_decay: float = 0.0, **training: Any
     """(module, step) for the fused and the eager step, each on a network of its own."""
     config = TrainingConfig(**training)
     fused, eager = make(), make()
-    modules = [each.autoencoder if isinstance(each, ReconstructionObjective) else each.model for each in (fused, eager)]
-    optimizer = make_optimizer(modules[1], config, 0.0, weight_decay)
-    return (modules[0], build(fused, config, weight_decay)), (modules[1], EagerStep(eager, optimizer))
+    steps = build(fused, config, weight_decay), eager_step(eager, config, weight_decay)
+    return (module_of(fused), steps[0]), (module_of(eager), steps[1])
+
+
+def module_of(one: Any) -> Any:
+    return one.autoencoder if isinstance(one, ReconstructionObjective) else one.model
+
+
+def eager_step(one: Any, config: TrainingConfig, weight_decay: float) -> EagerStep:
+    """Trains the objective's network in place."""
+    return EagerStep(one, make_optimizer(module_of(one), config, 0.0, weight_decay))
 
 
 def fused_reconstruction(one: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
@@ -75,7 +83,9 @@ def train(step: Any, n: int, batch_size: int, steps: int, rate: float = 0.01) ->
     for order in orders(n, -(-steps // per_epoch)):
         count = min(per_epoch, steps - done)
         rates = [rate / (1 + done + i) ** 0.5 for i in range(count)]
-        losses.append(step.advance(order[: count * batch_size], batch_size, done, rates))
+        progress = step.advance(order[: count * batch_size], batch_size, done, rates)
+        assert progress.steps == count
+        losses.append(progress.total)
         done += count
     return losses
 

@@ -15,6 +15,7 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
+    ("batches",),
     ("errors", "random", "losses", "pictures", "ops", "training.history"),
     ("reference", "fields"),
     ("config", "engine"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from population_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config, together
 
+from stackae.batches import Progress
 from stackae.config import PretrainConfig
 from stackae.data.rows import ByteRows
 from stackae.data.scaling import Scaling
@@ -87,7 +88,7 @@ def test_one_that_is_exhausted_costs_nothing(monkeypatch):
         def __init__(self, step: Any) -> None:
             self.step = step
 
-        def advance(self, batches: Any, batch_size: int, step: int) -> list[float]:
+        def advance(self, batches: Any, batch_size: int, step: int) -> list[Progress]:
             handed.append([len(each.rows) for each in batches])
             return self.step.advance(batches, batch_size, step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -68,9 +69,9 @@ def test_loss_and_gradients_are_those_of_float64_to_the_precision_of_the_product
     )
     before = parameters(single)
     losses = [
-        fused_reconstruction(one, TrainingConfig(precision=kind, **PLAIN), 0.0).advance(
-            torch.arange(batch_size), batch_size, 0, [1.0]
-        )
+        fused_reconstruction(one, TrainingConfig(precision=kind, **PLAIN), 0.0)
+        .advance(torch.arange(batch_size), batch_size, 0, [1.0])
+        .total
         for one, kind in ((single, precision), (double, "fp32"))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=error)
@@ -159,10 +160,11 @@ def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
     ones = [objective(x, 10, torch.float32) for x in (good, bad, good, good)]
     step = train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
     some, none = Batches(torch.arange(64), [0.1] * 4), Batches(torch.arange(0), [])
-    totals = step.advance([some, some, none, some], 16, 0)
-    assert totals[0] == totals[3]
-    assert not torch.isfinite(torch.tensor(totals[1]))
-    assert totals[2] == 0
+    progress = step.advance([some, some, none, some], 16, 0)
+    assert [each.steps for each in progress] == [4, 2, 0, 4]
+    assert progress[0].total == progress[3].total
+    assert not math.isfinite(progress[1].total)
+    assert progress[2].total == 0
     fresh = objective(good, 10, torch.float32)
     alone = fused_reconstruction(fresh, TrainingConfig(), 0.0)
     alone.advance(torch.arange(64), 16, 0, [0.1] * 4)

@@ -16,17 +16,17 @@ class CpuPopulation final : public TrainStep {
     for (const auto& member : members_) steps_.push_back(make_cpu_step(member, precision));
   }
 
-  std::vector<double> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
+  std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
     check_advance(members_, batches, batch_size, step);
-    std::vector<double> totals(steps_.size());
+    std::vector<Progress> progress(steps_.size());
     const auto train = [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) totals[i] = steps_[i]->advance(batches[i], batch_size, step);
+      for (int64_t i = begin; i < end; ++i) progress[i] = steps_[i]->advance(batches[i], batch_size, step);
     };
     if (static_cast<int64_t>(steps_.size()) < at::get_num_threads())
       train(0, static_cast<int64_t>(steps_.size()));
     else
       at::parallel_for(0, static_cast<int64_t>(steps_.size()), 1, train);
-    return totals;
+    return progress;
   }
 
   std::vector<std::vector<at::Tensor>> moments() const override {

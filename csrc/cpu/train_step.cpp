@@ -33,22 +33,23 @@ class Step final : public CpuStep {
     network_.add_layers(parameters_);
   }
 
-  double advance(const Batches& batches, int64_t batch_size, int64_t step) override {
-    const auto& [rows, learning_rates] = batches;
+  Progress advance(const Batches& batches, int64_t batch_size, int64_t step) override {
+    const auto& [rows, learning_rates, total] = batches;
     const int64_t count = rows.numel();
-    if (count == 0) return 0;
+    Progress progress{total, 0};
+    if (count == 0) return progress;
     const FlushDenormals flush;
     prepare(std::min(batch_size, count));
-    double total = 0;
-    for (size_t i = 0; i < learning_rates.size(); ++i) {
-      const int64_t begin = static_cast<int64_t>(i) * batch_size;
+    for (const double learning_rate : learning_rates) {
+      const int64_t begin = progress.steps * batch_size;
       const Batch batch{rows.const_data_ptr<int64_t>() + begin, std::min(batch_size, count - begin)};
-      const double loss = one_step(batch, step + static_cast<int64_t>(i), learning_rates[i]);
-      total += loss * static_cast<double>(batch.size);
+      const double loss = one_step(batch, step + progress.steps, learning_rate);
+      progress.total += loss * static_cast<double>(batch.size);
       if (!std::isfinite(loss)) break;
+      ++progress.steps;
     }
     versions_.moved(parameters_);
-    return total;
+    return progress;
   }
 
   std::vector<at::Tensor> moments() const override { return network_.moments; }

@@ -10,7 +10,7 @@ namespace stackae {
 class CpuStep {
  public:
   virtual ~CpuStep() = default;
-  virtual double advance(const Batches& batches, int64_t batch_size, int64_t step) = 0;  // see TrainStep
+  virtual Progress advance(const Batches& batches, int64_t batch_size, int64_t step) = 0;  // see TrainStep
   virtual std::vector<at::Tensor> moments() const = 0;
 };
 

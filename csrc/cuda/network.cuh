@@ -39,10 +39,13 @@ struct LayerData {
 // How far a call has come. Nobody reads what its own launch writes, or threads of one block could part ways: the gather
 // reads `next` and `failed` and writes `current` and `halted`; forward and output kernels read these, and the last of
 // them writes `next` and, where its loss is not finite, `failed`; later kernels read all but `next` and write `total`.
-struct Progress {
-  int64_t next, current;
+// `before` counts the steps of the parts of the call that are over.
+struct Course {
+  int64_t next, current, before;
   double total;
   int failed, halted;
+
+  Progress progress() const { return {total, before + next - failed}; }
 };
 
 template <typename A>
@@ -59,7 +62,7 @@ struct MemberData {
   typename A::operand* x;     // the rows of a batch as operand
   number *on, *off, *logits;  // on, off (row blocks, padded(n_hidden))
   double *losses, *code_losses;
-  Progress* progress;
+  Course* course;
 };
 
 // What every kernel of a step is given.
@@ -90,17 +93,17 @@ struct Span {
 template <typename A>
 __device__ Span span_of_gather(const Networks<A>& networks) {
   const auto& member = networks.member();
-  return {member.count, member.progress->next, networks.batch_size, member.progress->failed != 0};
+  return {member.count, member.course->next, networks.batch_size, member.course->failed != 0};
 }
 template <typename A>
 __device__ Span span_of_forward(const Networks<A>& networks) {
   const auto& member = networks.member();
-  return {member.count, member.progress->current, networks.batch_size, member.progress->halted != 0};
+  return {member.count, member.course->current, networks.batch_size, member.course->halted != 0};
 }
 template <typename A>
 __device__ Span span_of_backward(const Networks<A>& networks) {
   const auto& member = networks.member();
-  return {member.count, member.progress->current, networks.batch_size, member.progress->failed != 0};
+  return {member.count, member.course->current, networks.batch_size, member.course->failed != 0};
 }
 
 // Entry (row, column) of the source.

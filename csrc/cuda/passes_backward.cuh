@@ -146,7 +146,7 @@ __device__ void add_loss(const Networks<A>& networks, const Span& span) {
     }
   sum = sum_of_block(sum);
   if (threadIdx.x != 0) return;
-  member.progress->total += sum * static_cast<double>(span.size);
+  member.course->total += sum * static_cast<double>(span.size);
 }
 
 // Blocks: the tiles of every weight, then the biases of every layer, then one for the loss.
@@ -154,7 +154,7 @@ template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads) update_kernel(Networks<A> networks) {
   const Span span = span_of_forward(networks);  // of a step that failed too: its loss is added
   if (span.size == 0) return;
-  const bool stands_still = networks.member().progress->failed != 0;
+  const bool stands_still = networks.member().course->failed != 0;
   int64_t number = blockIdx.x;
   for (int64_t l = 0; l < networks.layer_count; ++l) {
     const auto& layer = networks.layer(l);
@@ -180,9 +180,11 @@ __global__ void __launch_bounds__(tile_threads) update_kernel(Networks<A> networ
 }
 
 // Before the steps of a call, or of the part of it whose rows are on the device.
-static __global__ void begin_kernel(Progress* progress, int64_t members) {
+static __global__ void begin_kernel(Course* courses, int64_t members) {
   const int64_t i = threadIdx.x + int64_t(blockIdx.x) * blockDim.x;
-  if (i < members) progress[i].next = 0;
+  if (i >= members) return;
+  courses[i].before += courses[i].next;
+  courses[i].next = 0;
 }
 
 // A weight that was changed from outside, as operand.

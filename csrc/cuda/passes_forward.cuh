@@ -16,8 +16,8 @@ __global__ void gather_kernel(Networks<A> networks) {
   const Span span = span_of_gather(networks);
   const int64_t number = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (number == 0) {
-    member.progress->current = member.progress->next;
-    member.progress->halted = member.progress->failed;
+    member.course->current = member.course->next;
+    member.course->halted = member.course->failed;
   }
   const int64_t width = member.source.width, chunks = (width + chunk_words - 1) / chunk_words;
   const int64_t row = number / (chunks * chunk_blocks);
@@ -93,8 +93,8 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
 template <typename A>
 __device__ void note_loss(const MemberData<A>& member, const Span& span, double loss) {
   member.losses[blockIdx.x] = loss;
-  if (!is_finite(loss)) member.progress->failed = 1;
-  if (blockIdx.x == 0) member.progress->next = span.index + 1;
+  if (!is_finite(loss)) member.course->failed = 1;
+  if (blockIdx.x == 0) member.course->next = span.index + 1;
 }
 
 // The gradient of the output's pre-activation, its columns' sums, and the loss; the target is the row itself.

@@ -28,15 +28,18 @@ class DeviceStep final : public TrainStep {
     for (const auto& member : members_) memory_.emplace_back(member.layers, library);
   }
 
-  std::vector<double> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
+  std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
     check_advance(members_, batches, batch_size, step);
     int64_t count = 0;
     for (const auto& each : batches) count = std::max(count, each.rows.numel());
-    if (count == 0) return std::vector<double>(members_.size());
+    std::vector<Course> courses;
+    for (const auto& each : batches) courses.push_back({0, 0, 0, each.total, 0, 0});
+    if (count == 0) return progress_of(courses);
     const c10::DeviceGuard guard(device());
     const Lane::Scope scope(lane_);
-    prepare(std::min(batch_size, count));
+    prepare(std::min(batch_size, std::max(count, most_rows())));
     refresh();
+    courses_.send(courses);
     const int64_t most = feed_.most_rows(batch_size), part = most == 0 ? count : most;
     feed_.send(batches, 0, 0, std::min(part, count));
     for (int64_t begin = 0; begin < count; begin += part) {
@@ -45,11 +48,9 @@ class DeviceStep final : public TrainStep {
       run((end - begin + batch_size - 1) / batch_size);
       if (end < count) feed_.send(batches, end / part, end, std::min(end + part, count));
     }
-    const auto progress = progress_.receive(static_cast<int64_t>(members_.size()));
-    std::vector<double> totals;
-    for (const auto& each : progress) totals.push_back(each.total);
+    courses = courses_.receive(static_cast<int64_t>(members_.size()));
     for (size_t i = 0; i < members_.size(); ++i) versions_[i].moved(members_[i].layers);
-    return totals;
+    return progress_of(courses);
   }
 
   std::vector<std::vector<at::Tensor>> moments() const override {
@@ -61,6 +62,20 @@ class DeviceStep final : public TrainStep {
  private:
   at::Device device() const { return members_[0].layers[0].bias.device(); }
   int64_t last() const { return static_cast<int64_t>(members_[0].layers.size()) - 1; }
+
+  // Of any member's data. Room is made for whole batches of them even where a call begins with a short one: which tiles
+  // are taken, and with it the bits, must not depend on where a pass was cut.
+  int64_t most_rows() const {
+    int64_t most = 0;
+    for (const auto& member : members_) most = std::max(most, member.rows.x.size(0));
+    return most;
+  }
+
+  static std::vector<Progress> progress_of(const std::vector<Course>& courses) {
+    std::vector<Progress> all;
+    for (const auto& each : courses) all.push_back(each.progress());
+    return all;
+  }
 
   // Everything is there for batches of this many rows; where it was not, graphs are recorded anew.
   void prepare(int64_t rows) {
@@ -134,14 +149,13 @@ class DeviceStep final : public TrainStep {
       to.l1_weight = given.objective.l1_weight;
     }
     const auto* const sent = motions_.send(motions);
-    if (begin == 0) progress_.send(std::vector<Progress>(members_.size()));
     for (size_t i = 0; i < members_.size(); ++i) {
       members[i].motions = sent + 2 * i * steps;
-      members[i].progress = progress_.data() + i;
+      members[i].course = courses_.data() + i;
     }
     members_table_.send(members);
     const auto count = static_cast<int64_t>(members_.size());
-    launch(begin_kernel, blocks_for(count), threads_per_block, 0, progress_.data(), count);
+    launch(begin_kernel, blocks_for(count), threads_per_block, 0, courses_.data(), count);
     const int64_t before = networks_.batch_size;
     networks_ = {members_table_.data(),
                  layers_.data(),
@@ -240,7 +254,7 @@ class DeviceStep final : public TrainStep {
   Table<LayerData<A>> layers_{device()};
   Table<MemberData<A>> members_table_{device()};
   Table<Motion<number>> motions_{device()};
-  Table<Progress> progress_{device()};
+  Table<Course> courses_{device()};
   std::vector<MemberData<A>> statistics_;
   Networks<A> networks_{};
   Lane lane_;

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from stackae.autoencoders.dense import Autoencoder
+from stackae.batches import Batches, Progress
 from stackae.classifier import Classifier
 from stackae.corruption import Corruption
 from stackae.data.minibatches import in_order
@@ -20,21 +21,27 @@ from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.optimizers import set_learning_rate
 
-
-class Batches(NamedTuple):
-    """What a call trains one network on: rows (k,) int64, on the CPU, and one learning rate for each batch of them."""
-
-    rows: Tensor
-    learning_rates: Sequence[float]
+__all__ = [
+    "Batches",
+    "ClassificationObjective",
+    "EagerStep",
+    "OneByOne",
+    "PopulationStep",
+    "Progress",
+    "ReconstructionObjective",
+    "TrainStep",
+]
 
 
 class TrainStep(Protocol):
     """What trains a network: ``EagerStep`` and the fused step (``stackae.ops.train_step``)."""
 
-    def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
+    def advance(
+        self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
+    ) -> Progress:
         """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows (k,) int64, on the CPU.
 
-        Moves the parameters in place; returns the sum over rows of the loss before each step.
+        Moves the parameters in place, until a batch is refused because its loss is not finite: that one moves nothing.
         """
         ...
 
@@ -42,8 +49,8 @@ class TrainStep(Protocol):
 class PopulationStep(Protocol):
     """What trains several networks together; ``OneByOne``, and the fused one (``stackae.ops.train_together``)."""
 
-    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[float]:
-        """``TrainStep.advance`` for each network on its own batches; one without rows stands still, with a sum of 0."""
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[Progress]:
+        """``TrainStep.advance`` for each network on its own batches; one without rows stands still, at its total."""
         ...
 
 
@@ -53,9 +60,9 @@ class OneByOne:
     def __init__(self, steps: Sequence[TrainStep]) -> None:
         self._steps = steps
 
-    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[float]:
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[Progress]:
         return [
-            one.advance(each.rows, batch_size, step, each.learning_rates) if len(each.rows) else 0.0
+            one.advance(each.rows, batch_size, step, each.learning_rates, each.total)
             for one, each in zip(self._steps, batches, strict=True)
         ]
 
@@ -67,18 +74,21 @@ class EagerStep:
         self._objective = objective
         self._optimizer = optimizer
 
-    def advance(self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float]) -> float:
+    def advance(
+        self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
+    ) -> Progress:
+        if not len(rows):
+            return Progress(total, 0)
         batches = [rows[piece] for piece in in_order(len(rows), batch_size)]
         losses = [
             self._one(batch, step + i, rate) * len(batch)
             for i, (batch, rate) in enumerate(zip(batches, learning_rates, strict=True))
         ]
-        total = 0.0
-        for loss in torch.stack(losses).tolist():
+        for taken, loss in enumerate(torch.stack(losses).tolist()):
             total += loss
             if not math.isfinite(loss):  # what follows says nothing, and depends on how long the call is
-                break
-        return total
+                return Progress(total, taken)
+        return Progress(total, len(losses))
 
     def _one(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:
         set_learning_rate(self._optimizer, learning_rate)
