@@ -49,7 +49,7 @@ def progress_note(text: str) -> None:
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     built = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        built.add_column(column, justify="left" if index == 0 else "right")
+        built.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         built.add_row(*row)
     stdout.print(built)

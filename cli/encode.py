@@ -58,7 +58,7 @@ def command(
     check_out(path, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")
     rows = scaled_rows(load_source(data_of(opened, ctx.params)), opened.load_scaling())
-    shape = write_codes(path, encoder, rows.x)
+    shape = write_codes(opened if out is None else None, path, encoder, rows.x)
     if json:
         emit_json({"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)})
         return
@@ -79,8 +79,8 @@ def _encoder(run: Run, weights: str, number: int, engine: str) -> Callable[[Tens
     return lambda x: model.encode(x, number)
 
 
-def write_codes(path: Path, encode: Callable[[Tensor], Tensor], x: Rows) -> tuple[int, ...]:
-    """Writes encode(x) as .npy, whole or not at all, and returns its shape."""
+def write_codes(run: Run | None, path: Path, encode: Callable[[Tensor], Tensor], x: Rows) -> tuple[int, ...]:
+    """Writes encode(x) as .npy, whole or not at all, as a file of the run if one is given, and returns its shape."""
     import numpy as np
 
     from stackae.runs import write_whole
@@ -89,6 +89,9 @@ def write_codes(path: Path, encode: Callable[[Tensor], Tensor], x: Rows) -> tupl
     codes = in_batches(encode, x).numpy()
     content = io.BytesIO()
     np.save(content, codes, allow_pickle=False)
-    write_whole(path, content.getbuffer())
+    if run is None:
+        write_whole(path, content.getbuffer())
+    else:
+        run.publish({path.name: content.getbuffer()})
     shape: tuple[int, ...] = codes.shape
     return shape

@@ -79,7 +79,7 @@ def _end(error: StackaeError) -> NoReturn:
     typer.echo(f"error: {error}", err=True)
     if "--json" in sys.argv:
         found: dict[str, Any] = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
-        found |= {"details": details} if (details := getattr(error, "details", None)) else {}
+        found |= {"details": error.details} if error.details else {}
         typer.echo(json.dumps({"error": found}, indent=2))
     raise SystemExit(error.exit_code)
 

@@ -164,7 +164,7 @@ def _go_on(
     """Goes on with the run at ``path``. Raises ConfigError where its settings, or its data, are others than these."""
     from stackae.errors import ConfigError
     from stackae.runs import Folder, latest
-    from stackae.runs.differences import differences, mathematical
+    from stackae.runs.differences import mathematical, of_work
 
     from .resume import go_on
     from .training import pretraining_work, remembered
@@ -172,7 +172,7 @@ def _go_on(
     work = pretraining_work(names, configs, dataset)
     with Folder(path).writing(), remembered(path):
         left = latest(path, "pretrain", lambda error: None)
-        found = mathematical(differences(left.state.work, work)) if left else []
+        found = mathematical(of_work(left.state.work, work)) if left else []
         if found:
             lines = "\n".join(f"  {each}" for each in found)
             raise ConfigError(

@@ -53,7 +53,11 @@ def command(
     dataset = dataset_of(opened, ctx.params)
     _, rows = part_of(dataset, part)
     named = example_rows(opened, stack, rows.x, rows.y, shown_rows, number)
-    write_whole(path, reconstructions(named, dataset.image_shape))
+    picture = reconstructions(named, dataset.image_shape)
+    if out is None:
+        opened.publish({path.name: picture})
+    else:
+        write_whole(path, picture)
     if json:
         emit_json({"run": str(opened.path), "picture": str(path), "rows": [name for name, _ in named]})
         return

@@ -96,6 +96,19 @@ def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> No
         _finetuning(path, finetuning, params, every, as_json)
 
 
+def _note_machine(left: Checkpoint) -> None:
+    from stackae.runs.journal import this_machine
+
+    from .console import note
+
+    here, there = this_machine(), left.state.machine
+    others = [
+        f"{name} {there.get(name, '?')} instead of {here[name]}" for name in here if here[name] != there.get(name)
+    ]
+    if others:
+        note(f"this run began with {', '.join(others)}: it goes on to the same figures, but not to the same bits")
+
+
 def _members(path: Path) -> list[Path]:
     from stackae.runs import seed_runs
 
@@ -112,6 +125,7 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     from .training import pretrain
 
     work = left.state.work
+    _note_machine(left)
     dataset = _same_data(work, params)
     machine = _machine(params)
     configs = [settings.pretrain.model_copy(update=machine) for settings in work.settings]
@@ -133,6 +147,7 @@ def _finetuning(path: Path, left: Checkpoint, params: dict[str, Any], every: flo
     from .training import finetune
 
     run, work = Run(path), left.state.work
+    _note_machine(left)
     settings = work.settings[0].finetune
     if settings is None:
         raise RunError(f"{left.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again")

@@ -41,9 +41,8 @@ def list_runs(
         stdout.print(f"{root}: no runs", markup=False)
         stdout.print("next        stackae pretrain --layers 784,300,150", markup=False)
         return
-    table(
-        "Runs", ["", "status", "data", "layers", "validation loss", "accuracy", "size"], [_row(each) for each in found]
-    )
+    columns = ["", "status", "layers", "validation loss", "accuracy", "size"]
+    table("Runs", columns, [_row(each) for each in found])
     open_ended = next((each for each in found if each.status == "unfinished"), None)
     following = f"resume {open_ended.path}" if open_ended else f"runs show {found[0].path}"
     stdout.print(f"next        stackae {following}", markup=False)
@@ -96,9 +95,10 @@ def verify(
         progress_note(f"{shown(path.absolute())}: {bytes_on_disk(path):,} bytes")
         found[path] = damages(path)
     damaged = [path for path in paths if found[path]]
-    if json:
-        emit_json({"runs": [{"run": str(path), "damaged": [str(each) for each in found[path]]} for path in paths]})
-    else:
+    document = [{"run": str(path), "damaged": [str(each) for each in found[path]]} for path in paths]
+    if json and not damaged:
+        emit_json({"runs": document})
+    if not json:
         for path in paths:
             state = f"{len(found[path])} damaged" if found[path] else "every file is as it was written"
             stdout.print(f"{shown(path.absolute())}: {state}", markup=False)
@@ -107,7 +107,8 @@ def verify(
     if damaged:
         raise RunError(
             f"{', '.join(map(str, damaged))}: expected files as they were written, got "
-            f"{sum(map(len, found.values()))} damaged; `stackae resume {damaged[0]}` makes them again"
+            f"{sum(map(len, found.values()))} damaged; `stackae resume {damaged[0]}` makes them again",
+            runs=document,
         )
     if not json:
         stdout.print("next        stackae runs list", markup=False)
@@ -154,7 +155,7 @@ def compare(
 def _show_comparison(both: list[Summary], names: list[str], found: list[Difference]) -> None:
     from .console import table
 
-    settings = [[each.name, str(each.first), str(each.second)] for each in found]
+    settings = [[each.name, *each.values] for each in found]
     table("Settings that differ", ["", *names], settings or [["none", "", ""]])
     rows = []
     stages = dict.fromkeys(stage.stage for summary in both for stage in summary.stages)
@@ -197,13 +198,12 @@ def _row(summary: Summary) -> list[str]:
     from .console import shown
 
     config = summary.config
-    status = summary.status if summary.status != "unfinished" else f"unfinished: {summary.detail}"
+    status = f"unfinished: {summary.detail}" if summary.status == "unfinished" else summary.status
     top = [stage for stage in summary.stages if stage.stage != "classifier"]
     sizes = "-" if config is None else "-".join(map(str, config.pretrain.layer_sizes))
     return [
         str(shown(summary.path.absolute())),
         status,
-        "-" if config is None else Path(config.data.data).name,
         sizes + (f" x {summary.seeds} seeds" if summary.seeds else ""),
         _figure(top[-1].validation_loss) if top else "-",
         _percent(summary.accuracy),

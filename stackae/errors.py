@@ -10,10 +10,17 @@ from collections.abc import Iterable
 
 
 class StackaeError(Exception):
-    """The root of every error that stackae raises on purpose; ``code`` is its name in ``--json`` for good."""
+    """The root of every error that stackae raises on purpose.
+
+    ``code`` is its name in ``--json``, which never changes; ``details`` say more there, for programs.
+    """
 
     exit_code = 1
     code = "bug"
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class ConfigError(StackaeError, ValueError):
@@ -42,10 +49,6 @@ class DivergedError(StackaeError, ArithmeticError):
 
     exit_code = 5
     code = "diverged"
-
-    def __init__(self, message: str, **details: object) -> None:
-        super().__init__(message)
-        self.details = details
 
 
 class SetupError(StackaeError, RuntimeError):

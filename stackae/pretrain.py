@@ -68,7 +68,12 @@ def _settle_layer(layer: LayerConfig, in_unit: bool, targets: str) -> LayerConfi
 
 
 def pretrain_stack(
-    x: Rows, config: PretrainConfig, *, validation: Rows | None = None, listener: Listener | None = None
+    x: Rows,
+    config: PretrainConfig,
+    *,
+    validation: Rows | None = None,
+    listener: Listener | None = None,
+    keeper: Keeper | None = None,
 ) -> PretrainResult:
     """Trains every layer of the configuration on x, bottom first.
 
@@ -77,11 +82,12 @@ def pretrain_stack(
         config: the layers and how to train them.
         validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them the last one stays.
         listener: told of every batch and epoch.
+        keeper: keeps where training is, and goes on from there; ``stackae.runs.Journal`` keeps it on the disk.
 
     Raises:
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
     """
-    return alone(pretrain_population(x, [config], validation=validation, listener=listener))
+    return alone(pretrain_population(x, [config], validation=validation, listener=listener, keeper=keeper))
 
 
 def pretrain_layers(
@@ -93,7 +99,12 @@ def pretrain_layers(
 
 
 def pretrain_population(
-    x: Rows, configs: Sequence[PretrainConfig], *, validation: Rows | None = None, listener: Listener | None = None
+    x: Rows,
+    configs: Sequence[PretrainConfig],
+    *,
+    validation: Rows | None = None,
+    listener: Listener | None = None,
+    keeper: Keeper | None = None,
 ) -> list[PretrainResult | DivergedError]:
     """``pretrain_stack`` for several configurations, trained together.
 
@@ -102,7 +113,7 @@ def pretrain_population(
     others nothing: a DivergedError stands in the place of its result.
 
     Args:
-        x, validation, listener: as ``pretrain_stack`` has them; all networks read the same rows.
+        x, validation, listener, keeper: as ``pretrain_stack`` has them; all networks read the same rows.
         configs: at least one; they may differ in seeds, learning rates, weight decays, noise and penalties, but not
             in anything else.
 
@@ -110,7 +121,8 @@ def pretrain_population(
         ConfigError: configurations that cannot train together; it names the first setting that differs.
     """
     settled = [settle(config, x) for config in configs]
-    return population_results(settled, population_layers(x, settled, validation=validation, listener=listener))
+    layers = population_layers(x, settled, validation=validation, listener=listener, keeper=keeper)
+    return population_results(settled, layers)
 
 
 def population_results(

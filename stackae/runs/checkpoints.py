@@ -25,7 +25,7 @@ from torch import Tensor
 from stackae.errors import RunError
 from stackae.runs.durable import make_folder, remove_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
-from stackae.runs.manifest import Entry, Manifest, read_file, read_listed, read_manifest
+from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
 from stackae.runs.state import EndedState, StageState, StandingState, State
 from stackae.stages import LARGEST_HEADER, opened, pack
 from stackae.training.history import EpochRecord
@@ -84,7 +84,7 @@ def read(path: Path) -> Checkpoint:
     """
     manifest = read_manifest(path)
     for name in manifest.files:
-        read_listed(path, name, manifest)
+        check_listed(path, name, manifest)
     return Checkpoint(path, int(path.name.partition("-")[0]), _read_state(path, manifest))
 
 
@@ -92,7 +92,9 @@ def _read_state(path: Path, manifest: Manifest) -> State:
     content = read_listed(path, STATE, manifest, LARGEST_STATE)
     try:
         state = State.unpack(content)
-        missing = {f"{place}.safetensors" for place in (state.stage.members if state.stage else ())} - manifest.files.keys()
+        missing = {
+            f"{place}.safetensors" for place in (state.stage.members if state.stage else ())
+        } - manifest.files.keys()
         if missing or not all(place < len(state.work.runs) for each in state.ended.values() for place in each):
             raise ValueError(f"other networks than {len(state.work.runs)} with a file each")
     except ValueError as error:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from stackae.runs.state import Work
+
 PLACES = ("data", "data_root")  # where the rows lie, but not which they are
 MACHINES = ("device", "engine")  # who computes, but not what
 
@@ -18,8 +20,13 @@ class Difference(NamedTuple):
     first: Any
     second: Any
 
+    @property
+    def values(self) -> tuple[str, str]:
+        """Both, to be shown."""
+        return _shown(self.first), _shown(self.second)
+
     def __str__(self) -> str:
-        return f"{self.name}: {_shown(self.first)} there, {_shown(self.second)} here"
+        return f"{self.name}: {self.values[0]} there, {self.values[1]} here"
 
 
 def differences(first: BaseModel, second: BaseModel) -> list[Difference]:
@@ -35,6 +42,16 @@ def mathematical(found: list[Difference]) -> list[Difference]:
     return [each for each in found if each.name.split(".")[-1] not in (*PLACES, *MACHINES)]
 
 
+def of_work(first: Work, second: Work) -> list[Difference]:
+    """``differences`` of the settings of networks that train together, and of how many and which data they have."""
+    found = [Difference("seeds", ", ".join(first.runs), ", ".join(second.runs))] if first.runs != second.runs else []
+    pairs = zip(first.settings, second.settings, strict=False)
+    each = [difference for pair in pairs for difference in differences(*pair)]
+    if not mathematical(found + each) and first.data != second.data:
+        found.append(Difference("digest of the rows and labels", first.data[:12], second.data[:12]))
+    return found + list(dict.fromkeys(each))
+
+
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, each in value.items():
@@ -47,4 +64,4 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    return "-" if value is None else str(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from stackae.errors import RunError
 from stackae.runs.durable import Content, write_files
 from stackae.runs.lock import writing
-from stackae.runs.manifest import NAME, Entry, Manifest, read_listed, read_manifest
+from stackae.runs.manifest import NAME, Entry, Manifest, check_listed, read_listed, read_manifest
 
 
 class Folder:
@@ -38,6 +38,12 @@ class Folder:
         with self._remedied():
             return read_listed(self.path, name, manifest, most)
 
+    def check(self, name: str) -> None:
+        """Compares a listed file of any size; RunError where it is missing or damaged."""
+        manifest = self.manifest
+        with self._remedied():
+            check_listed(self.path, name, manifest)
+
     def publish(self, files: Mapping[str, Content], made_from: int | None = None) -> None:
         """Writes files and lists them, as made from the checkpoint of that number.
 
@@ -50,7 +56,9 @@ class Folder:
         with self.writing():
             old = self._listed_before()
             new = {name: (Entry.of(content),) for name, content in files.items()}
-            replaced = {name: (*old.files[name], *new[name]) for name in new if old.files.get(name, new[name]) != new[name]}
+            replaced = {
+                name: (*old.files[name], *new[name]) for name in new if old.files.get(name, new[name]) != new[name]
+            }
             if replaced:
                 self._list(Manifest({**old.files, **replaced}, old.made_from))
             write_files(self.path, files)

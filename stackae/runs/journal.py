@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import torch
 
 from stackae.errors import StoppedError
 from stackae.runs.checkpoints import (
@@ -24,7 +27,7 @@ from stackae.runs.checkpoints import (
 )
 from stackae.runs.durable import remove_folder
 from stackae.runs.folder import Folder
-from stackae.runs.state import EndedState, StageState, State, Work
+from stackae.runs.state import EndedState, State, Work
 from stackae.stages import layer_name, pack, pack_weights
 from stackae.training.keeping import Ended, Left
 from stackae.training.members import Member
@@ -40,6 +43,15 @@ class Requests:
     stop: int | None = None
     save: bool = False
     heard: bool = False
+
+
+def this_machine() -> dict[str, str]:
+    """What the bits of a training depend on beside what is asked."""
+    return {
+        "torch": torch.__version__,
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "threads": str(torch.get_num_threads()),
+    }
 
 
 class Journal:
@@ -59,7 +71,7 @@ class Journal:
         self._left = left
         self.trained = False  # whether anything was, or all had ended before
         self._number = max((number for number, _ in numbered(folder.path)), default=0)
-        self._state = left.state if left else State(begun=self._number + 1, work=work, ended={})
+        self._state = left.state if left else State(begun=self._number + 1, work=work, machine=this_machine(), ended={})
         self._last, self._cost = time.monotonic(), 0.0
 
     @property

@@ -13,12 +13,13 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from stackae.errors import RunError
 
 NAME = "manifest.json"
 LARGEST = 1 << 20  # bytes of a manifest
+CHUNK = 1 << 20
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -103,16 +104,42 @@ def read_listed(folder: Path, name: str, manifest: Manifest, most: int | None = 
     return content
 
 
+def check_listed(folder: Path, name: str, manifest: Manifest) -> None:
+    """``read_listed`` for files of any size, of which nothing is kept."""
+    path, entries = folder / name, manifest.files.get(name, ())
+    digest = hashlib.sha256()
+    try:
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size not in [entry.size for entry in entries]:
+                raise ValueError(f"a file of {size:,} bytes")
+            while piece := file.read(CHUNK):
+                digest.update(piece)
+    except FileNotFoundError:
+        raise RunError(f"{path}: expected a file of {entries[-1].size:,} bytes, got no such file") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: expected a file of {entries[-1].size:,} bytes, got {error}") from None
+    if digest.hexdigest() not in [entry.sha256 for entry in entries if entry.size == size]:
+        raise RunError(f"{path}: expected the {size:,} bytes that {NAME} lists, got others: a damaged file")
+
+
 def read_file(path: Path, most: int) -> bytes:
     """Up to ``most`` bytes of a plain file, which is no link. Raises ValueError where it has more, OSError as usual."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("something that is not a plain file")
-        if found.st_size > most:
-            raise ValueError(f"a file of {found.st_size:,} bytes")
-        return file.read(found.st_size)
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"a file of {size:,} bytes")
+        return file.read(size)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """The file, to be read; ValueError where it is no plain file, without waiting for it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise ValueError("something that is not a plain file")
+    return file
 
 
 def _entry(given: Any) -> Entry:

@@ -104,7 +104,7 @@ def check_free(path: Path, force: bool) -> None:
 
 @contextmanager
 def new_runs(path: Path, force: bool, names: Sequence[str] = ("",)) -> Iterator[tuple[Folder, list[Run]]]:
-    """A fresh folder, this process's to write, with a run in each folder that is named, or one that is the folder itself.
+    """A fresh folder, this process's to write, with a run in each folder that is named; "" is the folder itself.
 
     What was there before is put aside, and given up only when all is done. A failure leaves what has a checkpoint to
     go on from; where there is none, it leaves everything as it was.

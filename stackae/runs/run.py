@@ -115,7 +115,10 @@ class Run(Folder):
         )
 
     def _load_layer(self, number: int, engine: str) -> Autoencoder:
-        sizes, layer = self.pretrain_config.layer_sizes[number - 1 : number + 1], self.pretrain_config.layers[number - 1]
+        sizes, layer = (
+            self.pretrain_config.layer_sizes[number - 1 : number + 1],
+            self.pretrain_config.layers[number - 1],
+        )
         name = layer_file(number)
         if not self.holds(name):
             raise RunError(
@@ -161,9 +164,3 @@ def trained_layer_file(number: int, autoencoder: Autoencoder, layer: LayerConfig
 def classifier_file(model: Classifier, classes: tuple[str, ...]) -> dict[str, bytes]:
     """classifier.safetensors."""
     return {"classifier.safetensors": pack_classifier(model, classes)}
-
-
-def _most_bytes(sizes: tuple[int, ...]) -> int:
-    """Of a layer's file: both matrices, both biases, and the header."""
-    n, m = sizes
-    return 4 * (2 * n * m + n + m) + LARGEST_HEADER

@@ -63,11 +63,15 @@ class StageState(Strict):
 
 
 class State(Strict):
-    """All of a checkpoint but for tensors. ``begun`` is the number of the first checkpoint of this work."""
+    """All of a checkpoint but for tensors. ``begun`` is the number of the first checkpoint of this work.
+
+    ``machine`` is what the bits depend on beside the work: the version of torch, and the processor and its threads.
+    """
 
     format: Literal[1] = 1
     begun: Number
     work: Work
+    machine: dict[str, str]
     ended: dict[Name, dict[int, EndedState]]
     stage: StageState | None = None
 

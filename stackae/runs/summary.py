@@ -56,7 +56,7 @@ def _of_state(path: Path, state: State, seeds: int) -> Summary:
     config, records = state.work.settings[0], [record.to_dict() for record in history_of(state, 0)]
     where = "not begun"
     if state.stage is not None:
-        where = f"{state.stage.name}, epoch {state.stage.epoch}, after {state.stage.rows:,} rows of it"
+        where = f"{state.stage.name}, epoch {state.stage.epoch}"
     elif state.ended:
         where = f"after {list(state.ended)[-1]}"
     return Summary(path, "unfinished", where, config, stage_summaries(records), None, seeds)

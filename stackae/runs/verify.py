@@ -11,7 +11,7 @@ from stackae.runs.places import seed_runs
 
 
 def damages(path: Path) -> list[RunError]:
-    """What is wrong with the files of a run, of the runs in a folder, and of their checkpoints; nothing, if all is well."""
+    """What is wrong with the files of a run, of the runs in a folder, and of their checkpoints."""
     found = damaged_files(path) + damaged_checkpoints(path)
     for run in seed_runs(path):
         found += damages(run)
@@ -30,7 +30,7 @@ def damaged_files(path: Path) -> list[RunError]:
 
 def _damage(folder: Folder, name: str) -> RunError | None:
     try:
-        folder.read(name)
+        folder.check(name)
     except RunError as error:
         return error
     return None
