@@ -115,18 +115,15 @@ class Run(Folder):
         )
 
     def _load_layer(self, number: int, engine: str) -> Autoencoder:
-        sizes, layer = (
-            self.pretrain_config.layer_sizes[number - 1 : number + 1],
-            self.pretrain_config.layers[number - 1],
-        )
-        name = layer_file(number)
+        config, name = self.pretrain_config, layer_file(number)
         if not self.holds(name):
             raise RunError(
-                f"{self.path / name}: expected layer {number} of {len(self.pretrain_config.layers)}, got a run that "
-                f"did not train it yet; go on with `stackae resume {self.path}`"
+                f"{self.path / name}: expected layer {number} of {len(config.layers)}, got a run that did not train it "
+                f"yet; go on with `stackae resume {self.path}`"
             )
-        content = self.read(name, _most_bytes(sizes))
-        return read_layer(self.path / name, content, sizes[0], layer, engine)
+        n, m = config.layer_sizes[number - 1 : number + 1]
+        content = self.read(name, 4 * (2 * n * m + n + m) + LARGEST_HEADER)  # both matrices and both biases
+        return read_layer(self.path / name, content, n, config.layers[number - 1], engine)
 
     @property
     def has_classifier(self) -> bool:
