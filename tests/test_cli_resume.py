@@ -19,7 +19,7 @@ LONG = (*PRETRAIN, "--run", "runs/long", "--epochs", "6", "--batch-size", "16")
 
 
 def stop(shell: Shell, *arguments: object, at: int = 3) -> str:
-    """What it says when it is interrupted at the ``at``-th time that it may be."""
+    """What it says when it is interrupted at the ``at``-th time that it may be, which is after every step."""
     seen = []
     original = Journal.pause
 
@@ -29,7 +29,7 @@ def stop(shell: Shell, *arguments: object, at: int = 3) -> str:
             journal._requests.stop = signal.SIGTERM
         original(journal, *rest, **named)
 
-    with patch.object(Journal, "pause", interrupted):
+    with patch("stackae.training.loop.REPORTED_EVERY", -1.0), patch.object(Journal, "pause", interrupted):
         result = shell(*arguments)
     assert result.code == 143 and result.out == "", result.err
     return result.err
@@ -44,7 +44,7 @@ def test_resume_takes_the_newest_unfinished_run(fresh: Shell) -> None:
     stop(fresh, *LONG)
     said = fresh("resume", "--json")
     assert said.code == 0 and json.loads(said.out)["run"] == str(fresh.folder / "runs" / "long")
-    says(said.err, "goes on from runs/long/checkpoints/", "layer 1/2 8-6-8  goes on in epoch 4/6, after 0 rows of it")
+    says(said.err, "goes on from runs/long/checkpoints/", "layer 1/2 8-6-8  goes on in epoch 2/6, after 0 rows of it")
     assert fresh.run.name == "long"
 
 
@@ -162,7 +162,7 @@ def test_runs_are_listed_with_what_they_are(trained: Shell) -> None:
         "many": "complete",
         "first": "damaged",
     }
-    assert found["long"]["detail"] == "layer1, epoch 4" and found["many"]["seeds"] == 2
+    assert found["long"]["detail"] == "layer1, epoch 2" and found["many"]["seeds"] == 2
     assert [stage["stage"] for stage in found["many"]["stages"]] == ["layer1", "layer2"]
     text = trained.does("runs", "list")
     says(text, "unfinished", "complete", "damaged", "next        stackae resume runs/long")
