@@ -122,7 +122,7 @@ def _read_quickly(rows: CsvRows, width: int, target: int | None) -> _Table:
         except ValueError:
             return _Table(values, labels, False, False)
         if len(values) >= watched:
-            rows.check_memory(values.itemsize * len(values))
+            rows.check_memory(values.itemsize * len(values), values.itemsize * len(values))
             watched += BETWEEN_CHECKS
     finite = bool(np.isfinite(np.frombuffer(values, dtype=np.float32)).all())
     return _Table(values, labels, True, finite and rows.plain)

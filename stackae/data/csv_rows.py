@@ -45,10 +45,11 @@ class CsvRows:
         """How many bytes have been read."""
         return os.lseek(self._descriptor, 0, os.SEEK_CUR)
 
-    def check_memory(self, held: int) -> None:
-        """DataError when the numbers of the whole file, of which ``held`` bytes are here, will not fit the memory."""
+    def check_memory(self, found: int, held: int) -> None:
+        """DataError when the memory is too small for the whole file, of which ``found`` bytes of numbers have been
+        read and ``held`` are held."""
         size, position = os.fstat(self._descriptor).st_size, self.position()
-        check_memory(str(self.path), held * max(size, position) // max(position, 1) - held)
+        check_memory(str(self.path), found * max(size, position) // max(position, 1) - held)
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
         plain, commas = True, 0
