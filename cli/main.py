@@ -11,9 +11,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stackae import __version__
-from stackae.errors import ConfigError, SetupError, StackaeError
+from stackae.errors import ConfigError, SetupError, StackaeError, legible
 
-from . import doctor, encode, evaluate, finetune, pretrain, reconstruct
+from . import data, doctor, encode, evaluate, finetune, pretrain, reconstruct
 
 OUT_OF_SPACE = 7
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 for module in (pretrain, finetune, evaluate, encode, reconstruct, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
+app.add_typer(data.app, name="data")
 
 
 def _show_version(wanted: bool) -> None:
@@ -85,7 +86,8 @@ def _terminate(number: int, frame: Any) -> NoReturn:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    lines = (legible(line, len(line)) for line in message.split("\n"))  # names and cells come from files
+    typer.echo("error: " + "\n".join(lines), err=True)
     raise SystemExit(code)
 
 
