@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .log import log
@@ -68,6 +69,43 @@ def shown(path: Path) -> Path:
     """The path as short as it can be said from here."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+class Meter:
+    """How far a reading has come: nothing for two seconds, then a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._progress: Progress | None = None
+        self._noted = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def update(self, share: float) -> None:
+        """Of the whole, from 0 to 1."""
+        if self._progress:
+            self._progress.update(self._task, completed=100 * share)
+        elif time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
+            self._noted = time.monotonic()
+            if stderr.is_terminal:
+                self._start()
+            else:
+                note(f"{self._title}  {100 * share:.0f} %")
+
+    def _start(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("left"), TimeRemainingColumn()
+        self._progress = Progress(*columns, console=stderr)
+        self._task = self._progress.add_task(escape(self._title), total=100)
+        self._progress.start()
 
 
 class Display:

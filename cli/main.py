@@ -10,9 +10,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stackae import __version__
-from stackae.errors import ConfigError, SetupError, StackaeError, StoppedError
+from stackae.errors import ConfigError, SetupError, StackaeError, StoppedError, legible
 
-from . import doctor, encode, evaluate, finetune, pretrain, reconstruct, resume, runs, signals
+from . import data, doctor, encode, evaluate, finetune, pretrain, reconstruct, resume, runs, signals
 
 app = typer.Typer(
     name="stackae",
@@ -25,6 +25,7 @@ app = typer.Typer(
 for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(runs.app, name="runs")
+app.add_typer(data.app, name="data")
 
 
 def _show_version(wanted: bool) -> None:
@@ -76,7 +77,8 @@ def _understood(error: Exception) -> StackaeError:
 
 def _end(error: StackaeError) -> NoReturn:
     """One sentence for people; with --json a document too."""
-    typer.echo(f"error: {error}", err=True)
+    lines = (legible(line, len(line)) for line in str(error).split("\n"))  # names and cells come from files
+    typer.echo("error: " + "\n".join(lines), err=True)
     if "--json" in sys.argv:
         found: dict[str, Any] = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
         found |= {"details": error.details} if error.details else {}

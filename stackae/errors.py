@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
+
+MOST_WORDS, LONGEST_WORD = 1000, 60  # that are compared: the time grows with the square of their length
 
 
 class StackaeError(Exception):
@@ -77,6 +80,16 @@ class StoppedError(StackaeError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'; did you mean 'sigmoid'?', or nothing when no known word is near."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    """'; did you mean 'sigmoid'?', or nothing when no known word is near; of long words and many, the first few."""
+    short = (name for name in islice(known, MOST_WORDS) if len(name) <= LONGEST_WORD)
+    found = difflib.get_close_matches(word[:LONGEST_WORD], list(short), n=1)
+    return f"; did you mean '{legible(found[0])}'?" if found else ""
+
+
+def legible(text: str, most: int = 40) -> str:
+    """The text as a message may show it: at most so many characters of it, and escapes for those that are not printed.
+
+    What comes from a file could otherwise forge lines, or tell the terminal what to do.
+    """
+    shown = text if len(text) <= most else text[:most] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)

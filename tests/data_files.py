@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import struct
 from pathlib import Path
@@ -48,6 +49,17 @@ def variants(content: bytes) -> list[bytes]:
         for bits in (0x01, 0xFF)
     ]
     return cut + flipped
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def npy_header(text: str, body: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+    length = struct.pack("<H" if version[0] == 1 else "<I", len(text) + 1)
+    return b"\x93NUMPY" + version + length + text.encode() + b"\n" + body
 
 
 def idx_bytes(array: np.ndarray, code: int = 0x08) -> bytes:

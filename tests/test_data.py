@@ -222,7 +222,7 @@ def test_load_source_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         def read(_: DataConfig) -> None:
             raise error
 
-        monkeypatch.setattr(loading_module, "_read", read)
+        monkeypatch.setattr(loading_module, "read_named", read)
 
     fail(PermissionError("Permission denied"))
     assert of("digits") == "digits: expected files that can be read, got Permission denied; check them"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import pytest
 from data_files import (
     laws,
     message,
+    npy_bytes,
+    npy_header,
     variants,
     write,
 )
@@ -25,18 +26,6 @@ from stackae.data.csv import load_csv
 from stackae.data.idx import read_idx
 from stackae.data.source import checked
 from stackae.errors import DataError
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def npy_header(text: str, body: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    length = struct.pack("<H" if version[0] == 1 else "<I", len(text) + 1)
-    return b"\x93NUMPY" + version + length + text.encode() + b"\n" + body
-
 
 real_dtypes = st.sampled_from(["u1", "i1", ">i2", "<i4", ">u4", "<f2", ">f4", "f8", "?"])
 

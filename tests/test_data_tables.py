@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
-import sys
-import types
-import urllib.error
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from data_files import (
-    TEST_DATA,
     laws,
     matrices,
     message,
-    needs_data,
     write,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stackae.config import DataConfig
-from stackae.data import Source, load_source
+from stackae.data import load_source
 from stackae.data.csv import load_csv
 from stackae.data.source import checked
-from stackae.errors import DataError, SetupError
+from stackae.errors import DataError
 
 # ---- CSV
 
@@ -122,7 +115,7 @@ def test_csv_sentences(tmp_path: Path) -> None:
     assert f"{path}:3: expected comma-separated cells, got" in of('a,b\n1,2\n"3,4\n')
 
 
-# ---- digits and torchvision
+# ---- digits
 
 
 def test_digits() -> None:
@@ -132,87 +125,3 @@ def test_digits() -> None:
     assert source.y is not None and np.bincount(source.y).sum() == 1797 and len(source.classes) == 10
     again = load_source(DataConfig(data="digits"))
     np.testing.assert_array_equal(source.x, again.x)
-
-
-class FakeImages:
-    """A set as torchvision has them: train or test part, downloaded on request."""
-
-    images: object = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
-    failure: Exception | None = None
-
-    def __init__(self, root: str, train: bool = True, download: bool = False) -> None:
-        if self.failure is not None:
-            raise self.failure
-        assert download and root
-        self.data = self.images if train else self.images[:2]
-        self.targets = [0, 1, 2, 1, 0] if train else [2, 0]
-        self.classes = ["plane", "car", "bird"]
-
-
-class FakeSplits:
-    """As SVHN: a split, channels before height, labels instead of targets, no class names."""
-
-    def __init__(self, root: str, split: str = "train", download: bool = False) -> None:
-        count = {"train": 5, "test": 2}[split]
-        self.data = np.arange(count * 48).reshape(count, 3, 4, 4).astype(np.uint8)
-        self.labels = np.arange(count)
-
-
-def vision(name: str, root: Path) -> Source:
-    return load_source(DataConfig(data=f"torchvision:{name}", data_root=str(root)))
-
-
-def test_vision_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("torchvision.datasets")
-    monkeypatch.setattr(datasets, "FakeImages", FakeImages, raising=False)
-    monkeypatch.setattr(datasets, "FakeSplits", FakeSplits, raising=False)
-    source = vision("FakeImages", tmp_path)
-    assert source.x.shape == (5, 48) and source.image_shape == (4, 4, 3) and source.classes[1] == "car"
-    assert source.y_test is not None and source.y_test.tolist() == [2, 0]
-    source = vision("FakeSplits", tmp_path)
-    assert source.image_shape == (4, 4, 3) and source.classes == ("0", "1", "2", "3", "4")
-    np.testing.assert_array_equal(source.x[0].reshape(4, 4, 3)[..., 1].ravel(), np.arange(16, 32))
-    monkeypatch.setattr(FakeImages, "images", torch.ones(5, 4, 4, dtype=torch.uint8))
-    assert vision("FakeImages", tmp_path).image_shape == (4, 4)
-
-
-def test_vision_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("torchvision.datasets")
-    monkeypatch.setattr(datasets, "FakeImages", FakeImages, raising=False)
-    assert "got 'mnist'; did you mean 'MNIST'?" in message(vision, "mnist", tmp_path)
-    assert "got 'CIFAR1O'; did you mean 'CIFAR10'?" in message(vision, "CIFAR1O", tmp_path)
-    assert "expected a set that can be downloaded" in message(vision, "FakeData", tmp_path)
-    monkeypatch.setattr(FakeImages, "images", np.zeros(5))
-    assert "expected images of one size in .data, got shape (5,)" in message(vision, "FakeImages", tmp_path)
-    for failure in (urllib.error.URLError("no network"), RuntimeError("no network"), ConnectionError("no network")):
-        monkeypatch.setattr(FakeImages, "failure", failure)
-        text = message(vision, "FakeImages", tmp_path)
-        assert f"expected the train part under {tmp_path} or a download of it, got" in text and "no network" in text
-    monkeypatch.setattr(FakeImages, "failure", ModuleNotFoundError("No module named 'scipy'"))
-    text = message(vision, "FakeImages", tmp_path, error=SetupError)
-    assert "expected what torchvision needs to read it, got No module named 'scipy'; install it" in text
-
-
-def test_vision_without_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
-    monkeypatch.delitem(sys.modules, "torchvision.datasets", raising=False)
-    assert "pip install torchvision, in the build that matches" in message(vision, "MNIST", tmp_path, error=SetupError)
-
-
-@needs_data
-def test_vision_reads_a_downloaded_mnist_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torchvision.datasets")
-
-    def no_network(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr("urllib.request.urlopen", no_network)
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for path in (TEST_DATA / "MNIST" / "raw").glob("*-ubyte.gz"):  # torchvision insists on its own .gz by MD5
-        write(raw / path.stem, gzip.decompress(path.read_bytes()))
-    ours = load_source(DataConfig(data="mnist", data_root=str(TEST_DATA)))
-    theirs = vision("MNIST", tmp_path)
-    np.testing.assert_array_equal(ours.x, theirs.x)
-    np.testing.assert_array_equal(ours.y, theirs.y)
-    assert "no network" in message(vision, "KMNIST", tmp_path)

@@ -7,31 +7,34 @@ import math
 import os
 import tokenize
 import warnings
-import zipfile
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.bounded import DAMAGE, check_size, read_body, read_up_to
-from stackae.data.labels import classes_of_arrays
-from stackae.data.source import Source
-from stackae.errors import DataError
+from stackae.data.archive import Member, members_of
+from stackae.data.bounded import Resumed, Stream, check_size, opened, read_body, read_up_to
+from stackae.data.labels import LARGEST, classes_of_arrays
+from stackae.data.memory import check_memory
+from stackae.data.source import Source, native
+from stackae.errors import DataError, legible
 
 HEADER_BYTES = 1 << 14
 HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, LookupError, RecursionError, MemoryError, tokenize.TokenError)
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 NUMBERS, LABELS = "buif", "biuUS"  # kinds of numpy's dtypes
 KINDS = {"x": NUMBERS, "y": LABELS, "x_test": NUMBERS, "y_test": LABELS}
+MOST_DIMENSIONS = 4
+LONGEST_LABEL = 1000  # characters
 
 
 def load_npy(path: Path) -> Source:
     """Rows of a .npy file: (n, d), or images (n, h, w) or (n, h, w, channels), which are flattened; no labels.
 
-    Raises DataError when the file is cut short, damaged, has bytes to spare, or holds anything but real numbers.
+    Raises DataError when the file is cut short, damaged, has bytes to spare, holds anything but real numbers, or is
+    larger than the memory.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         array = _read_array(file, os.fstat(file.fileno()).st_size, str(path), NUMBERS)
     x, image_shape = _as_rows(array, str(path))
     return Source(name=str(path), x=x, image_shape=image_shape)
@@ -63,56 +66,68 @@ def load_npz(path: Path) -> Source:
 
 
 def _read_members(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            if "x" not in members:
-                raise DataError(
-                    f"{path}: expected an array named x, got {', '.join(members) or 'no arrays'}; "
-                    "save it by numpy.savez(path, x=rows, y=labels)"
-                )
-            return {name: _read_member(archive, members[name], path, name) for name in KINDS if name in members}
-    except DataError:
-        raise
-    except DAMAGE as error:
-        raise DataError(f"{path}: expected a .npz archive, got damaged data ({error}); save it again") from None
+    with members_of(path, KINDS) as members:
+        if "x" not in members:
+            names = ", ".join(legible(name) for name in list(members)[:20]) or "no arrays"
+            more = f" and {len(members) - 20} more" if len(members) > 20 else ""
+            raise DataError(
+                f"{path}: expected an array named x, got {names}{more}; save it by numpy.savez(path, x=rows, y=labels)"
+            )
+        return {name: _read_member(members[name], path, name) for name in KINDS if name in members}
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, name: str) -> np.ndarray:
-    if info.compress_type not in METHODS:
-        raise DataError(
-            f"{path}: {name}: expected numpy's compression (stored or deflated), got method {info.compress_type}; "
-            "save it by numpy.savez or numpy.savez_compressed"
-        )
-    with archive.open(info) as member:
-        return _read_array(cast(io.BufferedIOBase, member), info.file_size, f"{path}: {name}", KINDS[name])
+def _read_member(member: Member, path: Path, name: str) -> np.ndarray:
+    with member.open() as stream:
+        return _read_array(stream, member.size, f"{path}: {name}", KINDS[name])
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     shape: tuple[int, ...]
     column_major: bool
     dtype: np.dtype
     start: int
 
+    @property
+    def nbytes(self) -> int:
+        """Of the numbers that follow the header, as it declares them."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
-def _read_array(stream: io.BufferedIOBase, size: int, name: str, kinds: str) -> np.ndarray:
-    header = _parse_header(bytes(read_up_to(stream, min(size, HEADER_BYTES), name)), name)
+
+def read_header(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> tuple[Header, bytes]:
+    """What a .npy stream of ``size`` bytes declares, checked against them, and its first bytes, which were read."""
+    head = bytes(read_up_to(stream, min(size, HEADER_BYTES), name))
+    header = _parse_header(head, name)
     if header.dtype.kind not in kinds:
         wanted = "real numbers" if kinds == NUMBERS else "integers or strings"
-        raise DataError(f"{name}: expected an array of {wanted}, got {header.dtype}; convert it and save it again")
-    count = math.prod(header.shape) * header.dtype.itemsize
-    if count < 1 or min(header.shape, default=1) < 1:
+        dtype = legible(str(header.dtype))
+        raise DataError(f"{name}: expected an array of {wanted}, got {dtype}; convert it and save it again")
+    if len(header.shape) > MOST_DIMENSIONS:
+        raise DataError(
+            f"{name}: expected at most {MOST_DIMENSIONS} dimensions, got {len(header.shape)}; reshape the array"
+        )
+    if header.nbytes < 1 or min(header.shape, default=1) < 1:
         raise DataError(
             f"{name}: expected at least one element, got shape {header.shape}; save an array that holds data"
         )
-    check_size(name, header.start + count, size)
-    stream.seek(header.start)
-    flat = np.frombuffer(read_body(stream, count, name, header.start), header.dtype)
-    array = flat.reshape(header.shape, order="F" if header.column_major else "C")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    characters = header.dtype.itemsize // (4 if header.dtype.kind == "U" else 1)
+    if header.dtype.kind in "US" and characters > LONGEST_LABEL:
+        raise DataError(
+            f"{name}: expected labels of at most {LONGEST_LABEL:,} characters, got {characters:,}; "
+            "save class names or numbers"
+        )
+    check_size(name, header.start + header.nbytes, size)
+    return header, head
 
 
-def _parse_header(head: bytes, name: str) -> _Header:
+def _read_array(stream: Stream, size: int, name: str, kinds: str) -> np.ndarray:
+    header, head = read_header(stream, size, name, kinds)
+    check_memory(name, header.nbytes)
+    body = read_body(Resumed(head[header.start :], stream), header.nbytes, name, header.start)
+    flat = native(np.frombuffer(body, header.dtype))
+    return flat.reshape(header.shape, order="F" if header.column_major else "C")
+
+
+def _parse_header(head: bytes, name: str) -> Header:
     stream = io.BytesIO(head)
     try:
         with warnings.catch_warnings():
@@ -120,18 +135,26 @@ def _parse_header(head: bytes, name: str) -> _Header:
             version = np.lib.format.read_magic(stream)
             if version not in HEADER_READERS:
                 raise ValueError(f"format version {version[0]}.{version[1]}")
-            return _Header(*HEADER_READERS[version](stream), stream.tell())
+            shape, column_major, dtype = HEADER_READERS[version](stream)
+        if any(abs(length) > LARGEST for length in shape):
+            raise ValueError("a length beyond 64 bits")
+        return Header(tuple(int(length) for length in shape), column_major, dtype, stream.tell())
     except HEADER_DAMAGE as error:
-        cause = " ".join(str(error).split())[:80]
+        cause = legible(" ".join(str(error).split()), 80)
         raise DataError(f"{name}: expected an array as numpy.save writes it, got {cause}; save it again") from None
 
 
 def _as_rows(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[int, ...] | None]:
-    if array.ndim not in (2, 3, 4):
+    image_shape = row_shape(array.shape, name)
+    return (array if array.ndim == 2 else array.reshape(len(array), -1)), image_shape
+
+
+def row_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...] | None:
+    """The shape of the image that a row is, None where it is none; DataError for a shape that is no rows."""
+    if len(shape) not in (2, 3, 4):
         raise DataError(
-            f"{name}: expected shape (n, d), (n, h, w) or (n, h, w, channels), got {array.shape}; reshape the array"
+            f"{name}: expected shape (n, d), (n, h, w) or (n, h, w, channels), got {shape}; reshape the array"
         )
-    if array.ndim == 2:
-        return array, None
-    shape = array.shape[1:3] if array.shape[3:] == (1,) else array.shape[1:]
-    return array.reshape(len(array), -1), shape
+    if len(shape) == 2:
+        return None
+    return shape[1:3] if shape[3:] == (1,) else shape[1:]

@@ -5,100 +5,57 @@ A file is read once, quickly; only when something in it is wrong is it read agai
 
 from __future__ import annotations
 
-import csv as _csv
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.labels import classes_of_texts
+from stackae.data.bounded import opened
+from stackae.data.csv_rows import CsvRows
+from stackae.data.labels import check_classes, classes_of_texts
 from stackae.data.source import Source
-from stackae.errors import DataError, nearest
+from stackae.errors import DataError, legible, nearest
 
 SHOWN_PROBLEMS = 10
 SHOWN_COLUMNS = 20
-SHOWN_CHARACTERS = 40
+BETWEEN_CHECKS = 1 << 22  # numbers, between one look at the memory and the next
 
 
 def load_csv(path: Path, target: str | None = None) -> Source:
     """Rows of a CSV file: x (n, d) float32 from every column but ``target``, whose cells become the labels.
 
     An empty target cell means no label. Without a target every column is a feature. Raises DataError for a missing
-    or doubtful header, an unknown target, and for bad cells and lines: the first ten by file, line (from 1), column
-    and value, with their total.
+    or doubtful header, an unknown target, for more than the memory holds, and for bad cells and lines: the first ten
+    by file, line (from 1), column and value, with their total.
     """
-    rows = _Rows(path)
-    header = _header(rows)
-    index = None if target is None else _target_index(path, header, target)
-    values, labels, sound = _read_quickly(rows, len(header), index)
-    if not sound:
-        _report_problems(path, header, index)
-    features = tuple(name for column, name in enumerate(header) if column != index)
-    if not features:
-        raise DataError(f"{path}: expected a column of numbers besides the target '{target}', got none; add features")
-    if not values:
+    with opened(path) as file:
+        rows = CsvRows(path, file)
+        header = read_names(rows)
+        index = None if target is None else target_index(path, header, target)
+        table = _read_quickly(rows, len(header), index)
+        if not table.sound:
+            _report_problems(CsvRows(path, file), header, index)
+            if not table.whole:
+                raise DataError(f"{path}: expected a file that stays as it is, got one that changes; wait for its end")
+    features = feature_names(path, header, index)
+    if not table.values:
         raise DataError(
             f"{path}: expected rows of numbers below the header line, got none; give a file that holds data"
         )
-    x = np.frombuffer(values, dtype=np.float32).reshape(-1, len(features))
+    x = np.frombuffer(table.values, dtype=np.float32).reshape(-1, len(features))
     source = Source(name=str(path), x=x, column_names=features)
     if index is None:
         return source
-    classes, y = classes_of_texts(labels)
+    classes, y = classes_of_texts(str(path), table.labels)
     return source._replace(y=y, classes=classes)
 
 
-class _Row(NamedTuple):
-    line: int
-    cells: list[str]
-
-
-class _Rows:
-    """The rows of a file with their line numbers; blank lines at its end are left out.
-
-    ``plain`` turns False at the first line below the header whose digits float() would read but a user may not mean:
-    1_000, or digits of another script.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.plain = True
-        self._rows = self._read()
-
-    def __iter__(self) -> Iterator[_Row]:
-        return self._rows
-
-    def _lines(self) -> Iterator[str]:
-        with self.path.open(encoding="utf-8-sig", newline="") as file:
-            for number, line in enumerate(file):
-                if number and self.plain:
-                    self.plain = "_" not in line and line.isascii()
-                yield line
-
-    def _read(self) -> Iterator[_Row]:
-        reader = _csv.reader(self._lines(), strict=True)
-        blank: list[_Row] = []
-        line = 1
-        try:
-            for cells in reader:
-                if cells:
-                    yield from blank
-                    blank = []
-                    yield _Row(line, cells)
-                else:
-                    blank.append(_Row(line, cells))
-                line = reader.line_num + 1
-        except _csv.Error as error:
-            raise DataError(f"{self.path}:{line}: expected comma-separated cells, got {error}; correct it") from None
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            raise DataError(f"{self.path}: expected UTF-8 text, got byte 0x{byte:02x}; save it as UTF-8") from None
-
-
-def _header(rows: _Rows) -> list[str]:
+def read_names(rows: CsvRows) -> list[str]:
+    """The names of the columns; DataError where the first line is missing, empty, all numbers, or names one twice."""
     first = next(iter(rows), None)
     if first is None or not first.cells:
         got = "an empty file" if first is None else "an empty line"
@@ -108,46 +65,73 @@ def _header(rows: _Rows) -> list[str]:
         raise DataError(
             f"{rows.path}: expected a header line that names the columns, got numbers ({_listed(names)}); add one"
         )
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
-        raise DataError(f"{rows.path}: expected a name of its own for each column, got '{twice}' twice; rename one")
+        raise DataError(
+            f"{rows.path}: expected a name of its own for each column, got '{legible(twice)}' twice; rename one"
+        )
     return names
 
 
-def _target_index(path: Path, header: list[str], target: str) -> int:
+def target_index(path: Path, header: list[str], target: str) -> int:
+    """Which column holds the labels; DataError when none has that name."""
     if target not in header:
         raise DataError(
-            f"{path}: expected a column named '{target}' for the target, got columns {_listed(header)}"
+            f"{path}: expected a column named '{legible(target)}' for the target, got columns {_listed(header)}"
             f"{nearest(target, header) or '; name one of them'}"
         )
     return header.index(target)
 
 
+def feature_names(path: Path, header: list[str], target: int | None) -> tuple[str, ...]:
+    """The other columns; DataError when there is none."""
+    features = tuple(name for column, name in enumerate(header) if column != target)
+    if not features:
+        name = "" if target is None else legible(header[target])
+        raise DataError(f"{path}: expected a column of numbers besides the target '{name}', got none; add features")
+    return features
+
+
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
-    return ", ".join(names[:SHOWN_COLUMNS]) + more
+    return ", ".join(legible(name) for name in names[:SHOWN_COLUMNS]) + more
 
 
-def _read_quickly(rows: _Rows, width: int, target: int | None) -> tuple[array[float], list[str], bool]:
-    """The features in one flat array, the label cells, and whether no cell needs a second look."""
+class _Table(NamedTuple):
+    """The features in one flat array, the label cells; whether they are all, and whether none needs a second look."""
+
+    values: array[float]
+    labels: list[str]
+    whole: bool
+    sound: bool
+
+
+def _read_quickly(rows: CsvRows, width: int, target: int | None) -> _Table:
     values, labels = array("f"), list[str]()
+    known: dict[str, str] = {}  # one object for all equal labels
+    watched = BETWEEN_CHECKS
     for _, cells in rows:
         if len(cells) != width:
-            return values, labels, False
+            return _Table(values, labels, False, False)
         if target is not None:
-            labels.append(cells.pop(target).strip())
+            label = cells.pop(target).strip()
+            labels.append(known.setdefault(label, label))
+            check_classes(str(rows.path), len(known) - ("" in known))
         try:
             values.extend(map(float, cells))
         except ValueError:
-            return values, labels, False
+            return _Table(values, labels, False, False)
+        if len(values) >= watched:
+            rows.check_memory(values.itemsize * len(values), values.itemsize * len(values))
+            watched += BETWEEN_CHECKS
     finite = bool(np.isfinite(np.frombuffer(values, dtype=np.float32)).all())
-    return values, labels, finite and rows.plain
+    return _Table(values, labels, True, finite and rows.plain)
 
 
-def _report_problems(path: Path, header: list[str], target: int | None) -> None:
+def _report_problems(rows: CsvRows, header: list[str], target: int | None) -> None:
     shown: list[str] = []
     total = 0
-    for problem in _problems(path, header, target):
+    for problem in _problems(rows, header, target):
         total += 1
         if total <= SHOWN_PROBLEMS:
             shown.append(problem)
@@ -157,26 +141,31 @@ def _report_problems(path: Path, header: list[str], target: int | None) -> None:
         raise DataError("\n".join(shown))
 
 
-def _problems(path: Path, header: list[str], target: int | None) -> Iterator[str]:
-    rows = iter(_Rows(path))
-    next(rows)
+def _problems(rows: CsvRows, header: list[str], target: int | None) -> Iterator[str]:
+    next(iter(rows), None)
     for line, cells in rows:
         if len(cells) != len(header):
-            yield f"{path}:{line}: expected {len(header)} cells as in the header, got {len(cells)}"
+            yield f"{rows.path}:{line}: expected {len(header)} cells as in the header, got {len(cells)}"
             continue
         for column, cell in enumerate(cells):
             if column != target and (fault := _fault(cell)):
-                text = cell if len(cell) <= SHOWN_CHARACTERS else cell[:SHOWN_CHARACTERS] + "..."
-                yield f"{path}:{line}: column '{header[column]}' ({column + 1}): '{text}' {fault}"
+                place = f"{rows.path}:{line}: column '{legible(header[column])}' ({column + 1})"
+                yield f"{place}: '{legible(cell)}' {fault}"
 
 
-def _fault(cell: str) -> str | None:
-    """What keeps a cell from being a number, or None when it is one."""
+def number_of(cell: str) -> float | None:
+    """The number that a cell is, NaN and infinities too; None when it is none that a user may mean."""
     try:
         value = float(cell)
     except ValueError:
-        return "is not a number"
-    if "_" in cell or not cell.isascii():
+        return None
+    return None if "_" in cell or not cell.isascii() else value
+
+
+def _fault(cell: str) -> str | None:
+    """What keeps a cell from being a 32-bit number, or None when it is one."""
+    value = number_of(cell)
+    if value is None:
         return "is not a number"
     if not math.isfinite(value) and "n" in cell.lower():
         return "is not a finite number"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import math
 import os
 import struct
@@ -11,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stackae.data.bounded import DEFLATE_LIMIT, check_size, read_body, read_up_to
-from stackae.data.source import Source
+from stackae.data.bounded import DEFLATE_LIMIT, GZIP, Gunzip, Stream, check_size, opened, read_body, read_up_to
+from stackae.data.memory import check_memory
+from stackae.data.source import Source, native
 from stackae.errors import DataError
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -27,29 +26,31 @@ FOLDERS = {"mnist": ("MNIST", DIGIT_NAMES), "fashion-mnist": ("FashionMNIST", FA
 def read_idx(path: Path) -> np.ndarray:
     """The array of an IDX file, gzipped or not (told by its first bytes), in the machine's byte order.
 
-    Raises DataError when the magic bytes, the sizes or the number of bytes do not fit; no more is ever held than the
-    file really has.
+    Raises DataError when the magic bytes, the sizes or the number of bytes do not fit, and when there is less memory
+    than they ask for; no more is ever held than the file really has.
     """
-    with path.open("rb") as file:
+    name = str(path)
+    with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
-        gzipped = file.read(2) == b"\x1f\x8b"
+        gzipped = file.read(2) == GZIP
         file.seek(0)
-        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if gzipped else file
-        dtype, shape = _read_header(stream, str(path))
+        stream: Stream = Gunzip(file) if gzipped else file
+        dtype, shape = _read_header(stream, name)
         start = 4 + 4 * len(shape)
         count = math.prod(shape) * dtype.itemsize
         if not gzipped:
-            check_size(str(path), start + count, size)
+            check_size(name, start + count, size)
         elif start + count > DEFLATE_LIMIT * size:
             raise DataError(
-                f"{path}: expected {start + count} bytes as its header declares, got a gzip file of {size} bytes "
+                f"{name}: expected {start + count} bytes as its header declares, got a gzip file of {size} bytes "
                 "that cannot hold them; fetch it again"
             )
-        body = read_body(stream, count, str(path), start)
-    return np.frombuffer(body, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+        check_memory(name, count)
+        body = read_body(stream, count, name, start)
+    return native(np.frombuffer(body, dtype).reshape(shape))
 
 
-def _read_header(stream: io.BufferedIOBase, name: str) -> tuple[np.dtype, tuple[int, ...]]:
+def _read_header(stream: Stream, name: str) -> tuple[np.dtype, tuple[int, ...]]:
     magic = bytes(read_up_to(stream, 4, name))
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or not 1 <= magic[3] <= MAX_DIMENSIONS:
         raise DataError(

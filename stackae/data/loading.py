@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from stackae.data.arrays import load_npy, load_npz
 from stackae.data.csv import load_csv
 from stackae.data.digits import load_digits
 from stackae.data.idx import FOLDERS, load_idx_folder
+from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
@@ -58,12 +61,22 @@ def load_source(config: DataConfig) -> Source:
     Raises DataError when the data are unknown, missing, damaged or too large for the memory; ConfigError when a
     target column is named for data that have no columns; SetupError when torchvision is asked for and missing.
     """
+    with reading(config):
+        return checked(read_named(config) or _read_file(file_of(config), config.target))
+
+
+@contextmanager
+def reading(config: DataConfig) -> Iterator[None]:
+    """While the data are read: whatever the system says of files and memory is a DataError that names the data.
+
+    Raises ConfigError when a target column is named for data that have no columns.
+    """
     if config.target is not None and not config.data.lower().endswith(".csv"):
         raise ConfigError(
             f"target: expected none for {config.data}, got '{config.target}'; only a .csv file has a target column"
         )
     try:
-        return checked(_read(config))
+        yield
     except OSError as error:
         raise DataError(f"{config.data}: expected files that can be read, got {error}; check them") from None
     except MemoryError:
@@ -72,19 +85,29 @@ def load_source(config: DataConfig) -> Source:
         ) from None
 
 
-def _read(config: DataConfig) -> Source:
+def read_named(config: DataConfig) -> Source | None:
+    """The named set as it is stored, unchecked; None when ``config.data`` is no name of one."""
     if config.data == "digits":
         return load_digits()
     if config.data in FOLDERS:
         return load_idx_folder(config.data, Path(config.data_root))
     if config.data.startswith(PREFIX):
         return load_vision(config.data.removeprefix(PREFIX), Path(config.data_root))
+    return None
+
+
+def file_of(config: DataConfig) -> Path:
+    """The path of a .npy, .npz or .csv file that is there; DataError for anything else."""
     path = Path(config.data)
-    suffix = path.suffix.lower()
-    if path.is_dir() or (suffix not in SUFFIXES) or not path.exists():
+    if path.is_dir() or path.suffix.lower() not in SUFFIXES or not path.exists():
         raise DataError(_no_data(config.data, path))
+    return path
+
+
+def _read_file(path: Path, target: str | None) -> Source:
+    suffix = path.suffix.lower()
     if suffix == ".csv":
-        return load_csv(path, config.target)
+        return load_csv(path, target)
     return load_npy(path) if suffix == ".npy" else load_npz(path)
 
 
@@ -108,6 +131,9 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
     """
     source = load_source(config)
     x, y = source.x, source.y
+    for rows in (source.x, source.x_test):
+        if rows is not None:  # the parts are copies
+            check_memory(source.name, rows.nbytes)
     kept, held = np.arange(len(x)), np.arange(0)
     if source.x_test is None:
         kept, held = hold_out(y, len(x), config.test_fraction, SPLIT_SEED, TEST)

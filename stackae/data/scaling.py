@@ -98,17 +98,23 @@ def _largest(rows: np.ndarray) -> float:
 
 def _per_feature(kind: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = rows.min(axis=0).astype(np.float32), rows.max(axis=0).astype(np.float32)
+    span = checked_span(low, high)
+    offset, scale = (low, span) if kind == "minmax" else _mean_and_deviation(rows)
+    constant = (span == 0) | (scale == 0)
+    return np.where(constant, low, offset), np.where(constant, np.float32(1), scale)
+
+
+def checked_span(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(d,) float32 high - low; DataError when that of a feature is no 32-bit number."""
     with np.errstate(over="ignore"):
-        span = high - low
+        span: np.ndarray = high - low
     if not np.isfinite(span).all():
         column = int(np.argmin(np.isfinite(span)))
         raise DataError(
             f"data: expected features whose range is a 32-bit number, got {low[column]:g} to {high[column]:g} in "
             f"column {column} (counted from 0); rescale it, or use --scale unit"
         )
-    offset, scale = (low, span) if kind == "minmax" else _mean_and_deviation(rows)
-    constant = (span == 0) | (scale == 0)
-    return np.where(constant, low, offset), np.where(constant, np.float32(1), scale)
+    return span
 
 
 def _mean_and_deviation(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

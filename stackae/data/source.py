@@ -50,6 +50,13 @@ def checked(source: Source) -> Source:
     return source._replace(x=x, y=y, x_test=x_test, y_test=y_test)
 
 
+def native(array: np.ndarray) -> np.ndarray:
+    """The same numbers in the machine's byte order, turned where they lie: the array must be writeable. No errors."""
+    if array.dtype.isnative:
+        return array
+    return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
+
+
 def real_rows(name: str, array: np.ndarray) -> np.ndarray:
     """(n, d) uint8 as it is, any other real numbers as float32, or a DataError that names the first bad cell."""
     if array.ndim != 2 or array.size == 0:
@@ -76,10 +83,15 @@ def _check_finite(name: str, rows: np.ndarray, original: np.ndarray) -> None:
             first = first or (start + int(row), int(column))
             total += int(bad.sum())
     if first is not None:
-        raise DataError(
-            f"{name}: expected finite 32-bit numbers, got {original[first]} at row {first[0]}, column {first[1]} "
-            f"(counted from 0), {total} such cells in all; remove or fill them"
-        )
+        raise not_finite(name, str(original[first]), *first, total)
+
+
+def not_finite(name: str, value: str, row: int, column: int, total: int) -> DataError:
+    """The error that names the first cell which is no finite 32-bit number."""
+    return DataError(
+        f"{name}: expected finite 32-bit numbers, got {value} at row {row}, column {column} "
+        f"(counted from 0), {total} such cells in all; remove or fill them"
+    )
 
 
 def _labels(name: str, labels: np.ndarray | None, rows: int, classes: int) -> np.ndarray | None:

@@ -22,8 +22,8 @@ def hold_out(
     shares = [min(round(fraction * size), size - 1) for size in sizes.tolist()]
     if fraction > 0 and count >= 2 and not any(shares):
         shares[int(np.argmax(sizes))] = 1
-    for number, share in zip(numbers.tolist(), shares, strict=True):
-        rows = np.flatnonzero(groups == number)
+    members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])  # of each group, ascending
+    for number, share, rows in zip(numbers.tolist(), shares, members, strict=True):
         order = permutation(len(rows), seed=seed, purpose=Purpose.SPLIT, layer=which, counter=number).numpy()
         held[rows[order[:share]]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)

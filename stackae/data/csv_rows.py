@@ -1,0 +1,94 @@
+"""The rows of a CSV file one by one, with their line numbers; no line or row is ever held that is beyond all use."""
+
+from __future__ import annotations
+
+import csv as _csv
+import io
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from stackae.data.memory import check_memory
+from stackae.errors import DataError
+
+MOST_COLUMNS = 1 << 20
+LONGEST_LINE = 1 << 25  # characters; a cell has at most 131,072, by the limit of Python's reader
+
+
+class Row(NamedTuple):
+    line: int
+    cells: list[str]
+
+
+class CsvRows:
+    """The rows of an open file from its start; blank lines at its end are left out.
+
+    ``plain`` turns False at the first line below the header whose digits float() would read but a user may not mean:
+    1_000, or digits of another script. Raises DataError, while it is read, for what is not UTF-8 text, for quotes that
+    never close, and for lines and rows beyond the limits above.
+    """
+
+    def __init__(self, path: Path, file: io.BufferedReader) -> None:
+        self.path = path
+        self.plain = True
+        self._descriptor = file.fileno()
+        self._line = 1  # the first of the row that is being read, which may take several
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self._rows = self._read()
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._rows
+
+    def position(self) -> int:
+        """How many bytes have been read."""
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+    def check_memory(self, found: int, held: int) -> None:
+        """DataError when the memory is too small for the whole file, of which ``found`` bytes of numbers have been
+        read and ``held`` are held."""
+        size, position = os.fstat(self._descriptor).st_size, self.position()
+        check_memory(str(self.path), found * max(size, position) // max(position, 1) - held)
+
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        plain, commas = True, 0
+        for number, line in enumerate(iter(partial(text.readline, LONGEST_LINE + 1), ""), start=1):
+            if number == self._line and len(line) <= MOST_COLUMNS:  # most rows are one short line
+                commas = 0
+            else:
+                commas = line.count(",") + (commas if number != self._line else 0)
+                self._check_length(number, line, commas)
+            if "\0" in line:
+                raise self._fault(number, "UTF-8 text, got a NUL character", "save it as UTF-8")
+            if plain and number > 1 and ("_" in line or not line.isascii()):
+                self.plain = plain = False
+            yield line
+
+    def _check_length(self, number: int, line: str, commas: int) -> None:
+        if len(line) > LONGEST_LINE:
+            raise self._fault(number, f"lines of at most {LONGEST_LINE:,} characters, got a longer one")
+        if commas >= MOST_COLUMNS:
+            raise self._fault(self._line, f"at most {MOST_COLUMNS:,} columns, got more commas in one row")
+
+    def _read(self) -> Iterator[Row]:
+        text = open(self._descriptor, encoding="utf-8-sig", newline="", closefd=False)  # noqa: SIM115
+        try:
+            reader = _csv.reader(self._lines(text), strict=True)
+            blank: list[int] = []
+            for cells in reader:
+                if cells:
+                    yield from (Row(line, []) for line in blank)
+                    blank = []
+                    yield Row(self._line, cells)
+                elif len(blank) < MOST_COLUMNS:
+                    blank.append(self._line)
+                self._line = reader.line_num + 1
+        except _csv.Error as error:
+            raise self._fault(self._line, f"comma-separated cells, got {error}", "correct it") from None
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise DataError(f"{self.path}: expected UTF-8 text, got byte 0x{byte:02x}; save it as UTF-8") from None
+
+    def _fault(self, line: int, sentence: str, remedy: str = "give a table of numbers") -> DataError:
+        return DataError(f"{self.path}:{line}: expected {sentence}; {remedy}")

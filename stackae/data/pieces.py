@@ -1,0 +1,128 @@
+"""A .npy or .csv file in pieces of rows, as they are stored: what lets a file larger than the memory be looked at."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stackae.data.arrays import read_header, row_shape
+from stackae.data.bounded import CHUNK_BYTES, check_size, read_up_to
+from stackae.data.csv import feature_names, number_of, read_names, target_index
+from stackae.data.csv_rows import CsvRows
+from stackae.data.labels import MOST_CLASSES
+from stackae.data.memory import check_memory
+
+PIECE_BYTES = 8 * CHUNK_BYTES
+
+
+class NpyPieces:
+    """The rows of an open .npy file: iterating yields (r, d) arrays, in the order of the rows.
+
+    Raises DataError as load_npy does, for the header at once and for a file that ends early while it is read.
+    """
+
+    def __init__(self, path: Path, file: io.BufferedReader) -> None:
+        self._name, self._file = str(path), file
+        self._header, _ = read_header(file, os.fstat(file.fileno()).st_size, self._name)
+        self.dtype = self._header.dtype
+        self.image_shape = row_shape(self._header.shape, self._name)
+        self.rows, self.columns = self._header.shape[0], math.prod(self._header.shape[1:])
+
+    def check_memory(self) -> None:
+        """DataError when the memory is too small for all rows at once."""
+        check_memory(self._name, self._header.nbytes)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        step = max(1, PIECE_BYTES // (self.columns * self.dtype.itemsize))
+        for start in range(0, self.rows, step):
+            count = min(step, self.rows - start)
+            yield (
+                self._strided(start, count)
+                if self._header.column_major
+                else self._cells(start * self.columns, count * self.columns).reshape(count, self.columns)
+            )
+
+    def _cells(self, start: int, count: int) -> np.ndarray:
+        """So many cells from a place on, in the order of the file."""
+        size = self.dtype.itemsize
+        place = self._header.start + start * size
+        self._file.seek(place)
+        body = read_up_to(self._file, count * size, self._name, place)
+        check_size(self._name, place + count * size, place + len(body))
+        return np.frombuffer(body, self.dtype)
+
+    def _strided(self, start: int, count: int) -> np.ndarray:
+        """Rows of an array that lies column by column."""
+        columns = [self._cells(column * self.rows + start, count) for column in range(self.columns)]
+        rows = np.stack(columns, axis=1)
+        return rows.reshape(count, *self._header.shape[1:], order="F").reshape(count, self.columns)
+
+
+class CsvPieces:
+    """The rows of an open CSV file: iterating yields (r, d) float64 arrays, NaN where a cell is no number.
+
+    Rows with too few or too many cells are passed over and counted in ``ragged``, cells that are no number in
+    ``not_numbers``; ``labels`` counts the label cells by their text, up to MOST_CLASSES of them, and "" for none.
+    ``doubtful`` is True when load_csv might refuse the file. Raises DataError where not even that can be read.
+    """
+
+    def __init__(self, path: Path, file: io.BufferedReader, target: str | None) -> None:
+        self._reader = CsvRows(path, file)
+        self._size = os.fstat(file.fileno()).st_size
+        header = read_names(self._reader)
+        self._target = None if target is None else target_index(path, header, target)
+        self._width = len(header)
+        self.column_names = feature_names(path, header, self._target)
+        self.columns = len(self.column_names)
+        self.labels: Counter[str] = Counter()
+        self.ragged = self.not_numbers = 0
+        self._excess = False
+
+    @property
+    def doubtful(self) -> bool:
+        return bool(self.ragged or self.not_numbers or self._excess or not self._reader.plain)
+
+    @property
+    def share(self) -> float:
+        """How much of the file has been read, from 0 to 1."""
+        return self._reader.position() / max(1, self._size)
+
+    def check_memory(self, rows: int) -> None:
+        """DataError when the memory is too small for a file that so far holds so many rows."""
+        self._reader.check_memory(4 * rows * self.columns, 0)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        values = array("d")
+        for _, cells in self._reader:
+            if len(cells) != self._width:
+                self.ragged += 1
+                continue
+            if self._target is not None:
+                self._count(cells.pop(self._target).strip())
+            try:
+                values.extend([float(cell) for cell in cells])
+            except ValueError:
+                values.extend(map(self._number, cells))
+            if len(values) * 8 >= PIECE_BYTES:
+                yield np.frombuffer(values).reshape(-1, self.columns)
+                values = array("d")
+        if values:
+            yield np.frombuffer(values).reshape(-1, self.columns)
+
+    def _number(self, cell: str) -> float:
+        value = number_of(cell)
+        self.not_numbers += value is None
+        return math.nan if value is None else value
+
+    def _count(self, label: str) -> None:
+        if label in self.labels or len(self.labels) <= MOST_CLASSES + 1:
+            self.labels[label] += 1
+        else:
+            self._excess = True
