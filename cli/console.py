@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+    from stackae.errors import StackaeError
     from stackae.runs import Run
     from stackae.training.history import EpochRecord
 
@@ -30,8 +31,25 @@ stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_documents = [0]
+
+
 def emit_json(document: dict[str, Any]) -> None:
+    _documents[0] += 1
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def emit_error(error: StackaeError) -> None:
+    """The error as a document, where the command has not given one already: there is one on stdout, never two."""
+    if _documents[0]:
+        return
+    found: dict[str, Any] = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
+    emit_json({"error": found | ({"details": error.details} if error.details else {})})
+
+
+def forget_documents() -> None:
+    """A command begins."""
+    _documents[0] = 0
 
 
 def note(text: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from stackae import __version__
 from stackae.errors import ConfigError, SetupError, StackaeError, StoppedError, legible
 
-from . import data, doctor, encode, evaluate, finetune, pretrain, reconstruct, resume, runs, signals
+from . import console, data, doctor, encode, evaluate, finetune, pretrain, reconstruct, resume, runs, signals
 
 app = typer.Typer(
     name="stackae",
@@ -48,6 +47,7 @@ def main() -> None:
     """Runs one command. Exit codes: 0 done, 1 a bug, 2 usage or settings, 3 data, 4 run folder, 5 diverged,
     6 environment, 7 disk, 130 and 143 interrupted."""
     signals.install()
+    console.forget_documents()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         sys.exit(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
@@ -80,9 +80,7 @@ def _end(error: StackaeError) -> NoReturn:
     lines = (legible(line, len(line)) for line in str(error).split("\n"))  # names and cells come from files
     typer.echo("error: " + "\n".join(lines), err=True)
     if "--json" in sys.argv:
-        found: dict[str, Any] = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
-        found |= {"details": error.details} if error.details else {}
-        typer.echo(json.dumps({"error": found}, indent=2))
+        console.emit_error(error)
     raise SystemExit(error.exit_code)
 
 

@@ -120,15 +120,16 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     from stackae.training.members import alone
 
     from .console import note
-    from .pretrain import summary
+    from .pretrain import check_memory, summary
     from .reports import report_run, report_seeds
     from .training import pretrain
 
     work = left.state.work
     _note_machine(left)
-    dataset = _same_data(work, params)
     machine = _machine(params)
     configs = [settings.pretrain.model_copy(update=machine) for settings in work.settings]
+    check_memory(configs[0], len(configs))
+    dataset = _same_data(work, params)
     runs = [Run(path / name) for name in work.runs]
     note(summary(configs, dataset))
     with completing(path, runs):

@@ -95,10 +95,9 @@ def verify(
         progress_note(f"{shown(path.absolute())}: {bytes_on_disk(path):,} bytes")
         found[path] = damages(path)
     damaged = [path for path in paths if found[path]]
-    document = [{"run": str(path), "damaged": [str(each) for each in found[path]]} for path in paths]
-    if json and not damaged:
-        emit_json({"runs": document})
-    if not json:
+    if json:
+        emit_json({"runs": [{"run": str(path), "damaged": [str(each) for each in found[path]]} for path in paths]})
+    else:
         for path in paths:
             state = f"{len(found[path])} damaged" if found[path] else "every file is as it was written"
             stdout.print(f"{shown(path.absolute())}: {state}", markup=False)
@@ -107,8 +106,7 @@ def verify(
     if damaged:
         raise RunError(
             f"{', '.join(map(str, damaged))}: expected files as they were written, got "
-            f"{sum(map(len, found.values()))} damaged; `stackae resume {damaged[0]}` makes them again",
-            runs=document,
+            f"{sum(map(len, found.values()))} damaged; `stackae resume {damaged[0]}` makes them again"
         )
     if not json:
         stdout.print("next        stackae runs list", markup=False)

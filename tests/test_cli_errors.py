@@ -38,6 +38,11 @@ def test_layers_that_cannot_be(fresh: Shell, layers: str, parts: tuple[str, ...]
     says(fresh.refuses(2, "pretrain", "--data", "labelled.npz", "--layers", layers), "--layers", *parts)
 
 
+def test_layers_that_no_memory_holds(fresh: Shell) -> None:
+    sentence = fresh.refuses(2, "pretrain", "--layers", "8,900000000,4", "--data", "labelled.npz")
+    says(sentence, "--layers: expected a network that fits into the memory, got 129,600,", "bytes available", "narrower")
+
+
 def test_layers_must_be_given(fresh: Shell) -> None:
     sentence = fresh.refuses(2, "pretrain", "--data", "labelled.npz")
     says(sentence, "--layers: expected the widths of the stack", "such as --layers 784,300,150", "got none")

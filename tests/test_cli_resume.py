@@ -203,7 +203,7 @@ def test_verify_finds_what_was_changed_and_resume_mends_it(trained: Shell) -> No
         assert result.code == 4
         says(result.out, "layer1.safetensors: expected the", "a damaged file")
         says(result.err, "expected files as they were written, got 1 damaged", "stackae resume")
-    (document,) = json.loads(trained("runs", "verify", "--json").out)["error"]["details"]["runs"]
+    (document,) = json.loads(trained("runs", "verify", "--json").out)["runs"]
     assert len(document["damaged"]) == 1
     says(trained("resume", "runs/first").err, "to be made again", "layer1.safetensors")
     assert trained.files() == whole
