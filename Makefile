@@ -49,7 +49,7 @@ lint: setup
 #   hypothesis profile    without deadlines: the code runs several times slower
 SANITIZED := $(CURDIR)/build/sanitized
 SANITIZED_TESTS ?= tests/test_ops.py tests/test_random.py tests/test_step.py tests/test_step_contract.py \
-	tests/test_step_calls.py
+	tests/test_step_calls.py tests/test_step_guard.py
 SANITIZED_PYTHON := env PYTHONSAFEPATH=1 PYTHONPATH=$(SANITIZED)/lib CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=passive \
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:abort_on_error=1 \

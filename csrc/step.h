@@ -81,8 +81,9 @@ class TrainStep {
   virtual ~TrainStep() = default;
 
   // One step for each learning rate: step + i on the i-th batch_size of a member's rows. Losses are those before each
-  // step. A batch whose loss is not finite ends the call for its member: it moves nothing, its loss is added, and it is
-  // no step taken. A member without rows stands still.
+  // step. What is not finite never gets into parameters or moments. A batch whose loss is not finite moves nothing; one
+  // whose update would make some of them not finite leaves these as they are, and moves the others. Either ends the
+  // call for its member; its loss is added, and it is no step taken. A member without rows stands still.
   virtual std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) = 0;
 
   // The update's memory, member by member and layer by layer: the first and second moments of its weight, where it has

@@ -1,5 +1,7 @@
 // How one parameter moves, shared by host and device: stochastic gradient descent with momentum, Adam (Kingma & Ba
 // 2015) and AdamW (Loshchilov & Hutter 2019), in the arithmetic of torch.optim.
+//
+// What is not finite never gets into a parameter or a moment: where one of them would not be, all keep what they have.
 #pragma once
 
 #include <cmath>
@@ -28,21 +30,33 @@ struct Motion {
         epsilon(static_cast<T>(update.epsilon)) {}
 };
 
-// The parameter that p becomes by its gradient g. Without momentum the velocity is left alone.
+// Moves p by its gradient g; false where it was kept. Without momentum the velocity is left alone, with it a velocity
+// that is not finite makes a parameter that is not.
 template <bool has_momentum, typename T>
-STACKAE_HOST_DEVICE STACKAE_INLINE T sgd(T p, T g, T& velocity, const Motion<T>& motion) {
+STACKAE_HOST_DEVICE STACKAE_INLINE bool sgd(T& p, T g, T& velocity, const Motion<T>& motion) {
   T slope = g + motion.decay * p;
-  if constexpr (has_momentum) slope = velocity = motion.momentum * velocity + slope;
-  return p - motion.rate * slope;
+  if constexpr (has_momentum) slope = motion.momentum * velocity + slope;
+  const T moved = p - motion.rate * slope;
+  const bool finite = moved * T(0) == T(0);
+  p = finite ? moved : p;
+  if constexpr (has_momentum) velocity = finite ? slope : velocity;
+  return finite;
 }
 
+// A mean that is not finite shows in the parameter or in the square; an infinite square leaves the parameter where it
+// is, and shows in itself alone.
 template <bool decoupled, typename T>
-STACKAE_HOST_DEVICE STACKAE_INLINE T adam(T p, T g, T& mean, T& square, const Motion<T>& motion) {
+STACKAE_HOST_DEVICE STACKAE_INLINE bool adam(T& p, T g, T& mean, T& square, const Motion<T>& motion) {
   const T slope = decoupled ? g : g + motion.decay * p;
   const T old = decoupled ? p * motion.shrink : p;
-  mean += motion.first * (slope - mean);
-  square = motion.beta2 * square + motion.second * slope * slope;
-  return old - motion.size * mean / (sqrt_nonnegative(square) * motion.root + motion.epsilon);
+  const T new_mean = mean + motion.first * (slope - mean);
+  const T new_square = motion.beta2 * square + motion.second * slope * slope;
+  const T moved = old - motion.size * new_mean / (sqrt_nonnegative(new_square) * motion.root + motion.epsilon);
+  const bool finite = moved * T(0) + new_square * T(0) == T(0);
+  p = finite ? moved : p;
+  mean = finite ? new_mean : mean;
+  square = finite ? new_square : square;
+  return finite;
 }
 
 }  // namespace stackae

@@ -209,8 +209,8 @@ class FusedStep:
     def moments(self) -> list[Tensor]:
         """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
 
-        They are the memory itself. To go on where another step stopped, bit for bit: the same parameters, the moments
-        copied in, and the number of the next step given to ``advance``.
+        Adam's two; for SGD its velocity, and zeros. They are the memory itself. To go on where another step stopped,
+        bit for bit: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
         """
         return self._one.moments()[0]
 
@@ -219,9 +219,10 @@ def train_step(training: Training, precision: str = "fp32") -> FusedStep:
     """The training step of a chain of dense layers, by hand-written gradients over preallocated buffers.
 
     Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
-    same arithmetic up to rounding. Nothing is allocated after the first batch of a size. A batch whose loss is not
-    finite ends a call of ``advance``: it moves nothing, and its step is not counted. The interpreter's lock is released
-    meanwhile.
+    same arithmetic up to rounding. Nothing is allocated after the first batch of a size. What is not finite never gets
+    into parameters or moments: a batch whose loss is not finite moves nothing; where a parameter or one of its moments
+    would not be finite, all three keep what they have. Either ends a call of ``advance``, and its step is not counted.
+    The interpreter's lock is released meanwhile.
 
     Args:
         training: the layers, their rows and their objective; it runs where the layers lie.

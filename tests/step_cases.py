@@ -57,6 +57,11 @@ def module_of(one: Any) -> Any:
     return one.autoencoder if isinstance(one, ReconstructionObjective) else one.model
 
 
+def bits(one: Any) -> list[bytes]:
+    """Of the parameters of its network."""
+    return [parameter.detach().cpu().numpy().tobytes() for parameter in module_of(one).parameters()]
+
+
 def eager_step(one: Any, config: TrainingConfig, weight_decay: float) -> EagerStep:
     """Trains the objective's network in place."""
     return EagerStep(one, make_optimizer(module_of(one), config, 0.0, weight_decay))
@@ -70,6 +75,11 @@ def fused_reconstruction(one: ReconstructionObjective, config: TrainingConfig, w
 def fused_classification(one: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
     """Trains the objective's classifier in place."""
     return train_step(fused.classification(one, config, weight_decay), config.precision)
+
+
+ENGINES = pytest.mark.parametrize("engine", ["fused", "eager"])
+RECONSTRUCTION = {"fused": fused_reconstruction, "eager": eager_step}
+CLASSIFICATION = {"fused": fused_classification, "eager": eager_step}
 
 
 def orders(n: int, epochs: int) -> list[Tensor]:

@@ -64,10 +64,10 @@ STACKAE_DECLARE_FORMS(c10::BFloat16)
 #undef STACKAE_DECLARE_FORMS
 
 // Moves a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
-// with the strides of p.
-void update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second, int64_t rows,
+// with the strides of p. False where some of them would not be finite: those keep what they have (update.h).
+bool update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second, int64_t rows,
                  int64_t columns, Rule rule, const Motion<float>& motion);
-void update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second, int64_t rows,
+bool update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second, int64_t rows,
                  int64_t columns, Rule rule, const Motion<double>& motion);
 
 // The sum of |c| over the tile.

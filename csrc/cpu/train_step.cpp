@@ -4,9 +4,11 @@
 //
 // Never materialised: the reconstruction, a target, noise, pre-activations (but for GELU), weight gradients.
 // Contract: nothing is allocated after the first batch of a size; through brgemm the same bits for any thread count,
-// through ATen what its library gives; a batch whose loss is not finite moves nothing.
+// through ATen what its library gives; a batch whose loss is not finite moves nothing, and a parameter that would not
+// be finite, or whose moments would not, stays.
 #include "train_step.h"
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -43,9 +45,10 @@ class Step final : public CpuStep {
     for (const double learning_rate : learning_rates) {
       const int64_t begin = progress.steps * batch_size;
       const Batch batch{rows.const_data_ptr<int64_t>() + begin, std::min(batch_size, count - begin)};
+      moved_ = true;
       const double loss = one_step(batch, step + progress.steps, learning_rate);
       progress.total += loss * static_cast<double>(batch.size);
-      if (!std::isfinite(loss)) break;
+      if (!std::isfinite(loss) || !moved_) break;
       ++progress.steps;
     }
     versions_.moved(parameters_);
@@ -182,8 +185,10 @@ class Step final : public CpuStep {
       if (network_.layers[each].owner == l) products_.push_back(network_.weight_product(each, batch.size));
     tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
-      update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at,
-                  tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, update_.rule, motion);
+      const int64_t rows = tile.row_end - tile.row_begin, columns = tile.column_end - tile.column_begin;
+      if (!update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at, rows, columns,
+                       update_.rule, motion))
+        moved_.store(false, std::memory_order_relaxed);
       store_weight(c, ld, layer, tile, pairs);
     });
   }
@@ -193,8 +198,9 @@ class Step final : public CpuStep {
     const int64_t ld = padded(layer.n_out);
     for (int64_t block = 1; block < row_blocks(batch.size); ++block)
       for (int64_t j = 0; j < layer.n_out; ++j) layer.sums[j] += layer.sums[block * ld + j];
-    update_pass(layer.bias, ld, layer.sums, ld, layer.bias_first, layer.bias_second, 1, layer.n_out, update_.rule,
-                motion);
+    if (!update_pass(layer.bias, ld, layer.sums, ld, layer.bias_first, layer.bias_second, 1, layer.n_out, update_.rule,
+                     motion))
+      moved_ = false;
     std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
   }
 
@@ -262,6 +268,7 @@ class Step final : public CpuStep {
   Versions versions_;
   int64_t capacity_ = 0;
   int threads_ = 0;
+  std::atomic<bool> moved_ = true;  // all parameters by this step; threads have a tile each
   T *code_on_ = nullptr, *code_off_ = nullptr, *slopes_ = nullptr, *no_slopes_ = nullptr;
 };
 

@@ -37,15 +37,17 @@ struct LayerData {
 };
 
 // How far a call has come. Nobody reads what its own launch writes, or threads of one block could part ways: the gather
-// reads `next` and `failed` and writes `current` and `halted`; forward and output kernels read these, and the last of
-// them writes `next` and, where its loss is not finite, `failed`; later kernels read all but `next` and write `total`.
-// `before` counts the steps of the parts of the call that are over.
+// reads `next`, `failed` and `kept` and writes `current` and `halted`; forward and output kernels read these, and the
+// last of them writes `next`; where a loss is not finite, they write `failed`. The kernels of the gradients read all
+// but `next` and `kept`; the update writes `total`, and `kept` where a parameter would not be finite. `before` counts
+// the steps of the parts of the call that are over.
 struct Course {
   int64_t next, current, before;
   double total;
-  int failed, halted;
+  int failed, kept, halted;
 
-  Progress progress() const { return {total, before + next - failed}; }
+  STACKAE_HOST_DEVICE bool refused() const { return failed != 0 || kept != 0; }
+  Progress progress() const { return {total, before + next - (refused() ? 1 : 0)}; }
 };
 
 template <typename A>
@@ -79,7 +81,7 @@ struct Networks {
   __device__ const LayerData<A>& layer(int64_t l) const { return layers[blockIdx.z * layer_count + l]; }
 };
 
-// The rows of one step: those of the call from `begin` on. A member that has none left, or has failed, has size 0.
+// The rows of one step: those of the call from `begin` on. A member that has none left, or stands still, has size 0.
 struct Span {
   int64_t index, begin, size;
 
@@ -93,7 +95,7 @@ struct Span {
 template <typename A>
 __device__ Span span_of_gather(const Networks<A>& networks) {
   const auto& member = networks.member();
-  return {member.count, member.course->next, networks.batch_size, member.course->failed != 0};
+  return {member.count, member.course->next, networks.batch_size, member.course->refused()};
 }
 template <typename A>
 __device__ Span span_of_forward(const Networks<A>& networks) {
@@ -103,7 +105,8 @@ __device__ Span span_of_forward(const Networks<A>& networks) {
 template <typename A>
 __device__ Span span_of_backward(const Networks<A>& networks) {
   const auto& member = networks.member();
-  return {member.count, member.course->current, networks.batch_size, member.course->failed != 0};
+  const bool stands_still = member.course->halted != 0 || member.course->failed != 0;
+  return {member.count, member.course->current, networks.batch_size, stands_still};
 }
 
 // Entry (row, column) of the source.

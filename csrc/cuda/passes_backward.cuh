@@ -63,16 +63,18 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   if (Lanes<Shape>::lane() == 0 && inside) below.sums[at.row_block * ld + column] = sum;
 }
 
-// The parameter that p becomes; what it says of momentum and decay it reads from the motion.
+// Moves p and its moments, or keeps them and says so for all of this member's parameters.
 template <typename A>
-__device__ typename A::number moved(const Networks<A>& networks, typename A::number p, typename A::number g,
-                                    typename A::number& first, typename A::number& second,
-                                    const Motion<typename A::number>& motion) {
-  switch (networks.rule) {
-    case Rule::sgd: return networks.has_momentum ? sgd<true>(p, g, first, motion) : sgd<false>(p, g, first, motion);
-    case Rule::adam: return adam<false>(p, g, first, second, motion);
-    default: return adam<true>(p, g, first, second, motion);
-  }
+__device__ void move(const Networks<A>& networks, typename A::number& p, typename A::number g,
+                     typename A::number& first, typename A::number& second, const Motion<typename A::number>& motion) {
+  const auto by_rule = [&] {
+    switch (networks.rule) {
+      case Rule::sgd: return networks.has_momentum ? sgd<true>(p, g, first, motion) : sgd<false>(p, g, first, motion);
+      case Rule::adam: return adam<false>(p, g, first, second, motion);
+      default: return adam<true>(p, g, first, second, motion);
+    }
+  };
+  if (!by_rule()) networks.member().course->kept = 1;
 }
 
 // Moves one tile of a weight by its gradient, and writes it as operand.
@@ -93,8 +95,8 @@ __device__ void move_weight(const Networks<A>& networks, const LayerData<A>& lay
     const int64_t row = at.row + i, column = at.column + j;
     if (row >= layer.n_out || column >= layer.n_in) return;
     const int64_t place = row * layer.n_in + column;
-    T first = layer.first[place], second = layer.second[place];
-    const T p = moved(networks, layer.weight[place], c(i, j), first, second, motion);
+    T p = layer.weight[place], first = layer.first[place], second = layer.second[place];
+    move(networks, p, c(i, j), first, second, motion);
     layer.weight[place] = p;
     layer.first[place] = first;
     layer.second[place] = second;
@@ -119,8 +121,8 @@ __device__ void move_biases(const Networks<A>& networks, const LayerData<A>& lay
   if (column >= layer.n_out) return;
   const int64_t blocks = (span.size + Shape::size - 1) / Shape::size;
   const auto g = sum_of_blocks(layer.sums, blocks, padded(layer.n_out), column);
-  layer.bias[column] = moved(networks, layer.bias[column], g, layer.bias_first[column], layer.bias_second[column],
-                             networks.member().motions[2 * span.index + 1]);
+  move(networks, layer.bias[column], g, layer.bias_first[column], layer.bias_second[column],
+       networks.member().motions[2 * span.index + 1]);
 }
 
 // The loss of the step, with its penalties, added to the call's.
@@ -147,6 +149,7 @@ __device__ void add_loss(const Networks<A>& networks, const Span& span) {
   sum = sum_of_block(sum);
   if (threadIdx.x != 0) return;
   member.course->total += sum * static_cast<double>(span.size);
+  if (!is_finite(sum)) member.course->kept = 1;  // by a penalty, which nobody looked at before
 }
 
 // Blocks: the tiles of every weight, then the biases of every layer, then one for the loss.

@@ -17,7 +17,7 @@ __global__ void gather_kernel(Networks<A> networks) {
   const int64_t number = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (number == 0) {
     member.course->current = member.course->next;
-    member.course->halted = member.course->failed;
+    member.course->halted = member.course->refused() ? 1 : 0;
   }
   const int64_t width = member.source.width, chunks = (width + chunk_words - 1) / chunk_words;
   const int64_t row = number / (chunks * chunk_blocks);
@@ -85,7 +85,10 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
   }
   if (member.l1_weight > 0) {
     const double sum = sum_of_block(static_cast<double>(absolute));
-    if (threadIdx.x == 0) member.code_losses[blockIdx.x] = sum * member.l1_weight / static_cast<double>(span.size);
+    if (threadIdx.x == 0) {
+      member.code_losses[blockIdx.x] = sum * member.l1_weight / static_cast<double>(span.size);
+      if (!is_finite(sum)) member.course->failed = 1;
+    }
   }
 }
 

@@ -2,8 +2,9 @@
 // for as many steps as a call has, without a word from the host.
 //
 // Contract: the bits of a member do not depend on the others, nor on how calls are cut; every sum has a fixed order; a
-// batch whose loss is not finite moves nothing. Steps of narrow networks multiply in tiles of their own, with the pass
-// in the tile; those of wide ones by the library, with one pass over each result.
+// batch whose loss is not finite moves nothing, and a parameter that would not be finite, or whose moments would not,
+// stays. Steps of narrow networks multiply in tiles of their own, with the pass in the tile; those of wide ones by the
+// library, with one pass over each result.
 #pragma once
 
 #include "../step_checks.h"
@@ -33,7 +34,7 @@ class DeviceStep final : public TrainStep {
     int64_t count = 0;
     for (const auto& each : batches) count = std::max(count, each.rows.numel());
     std::vector<Course> courses;
-    for (const auto& each : batches) courses.push_back({0, 0, 0, each.total, 0, 0});
+    for (const auto& each : batches) courses.push_back({0, 0, 0, each.total, 0, 0, 0});
     if (count == 0) return progress_of(courses);
     const c10::DeviceGuard guard(device());
     const Lane::Scope scope(lane_);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -37,9 +36,3 @@ def scheduled(schedule: str, learning_rate: float, step: int, steps: int) -> flo
     if schedule == "cosine":
         return learning_rate * 0.5 * (1 + math.cos(math.pi * t))
     return learning_rate
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    groups: Iterable[dict[str, object]] = optimizer.param_groups
-    for group in groups:
-        group["lr"] = value

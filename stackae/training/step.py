@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.batches import Batches, Progress
 from stackae.classifier import Classifier
 from stackae.corruption import Corruption
@@ -19,12 +18,13 @@ from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity, L1Sparsity
-from stackae.training.optimizers import set_learning_rate
+from stackae.training.guarded import GuardedOptimizer
 
 __all__ = [
     "Batches",
     "ClassificationObjective",
     "EagerStep",
+    "Objective",
     "OneByOne",
     "PopulationStep",
     "Progress",
@@ -41,7 +41,17 @@ class TrainStep(Protocol):
     ) -> Progress:
         """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows (k,) int64, on the CPU.
 
-        Moves the parameters in place, until a batch is refused because its loss is not finite: that one moves nothing.
+        Moves the parameters in place. What is not finite never gets into parameters or moments: the first step that
+        would bring it there is refused, and ends the call. Where the loss is not finite, it moves nothing; where the
+        update is not, at least what would not be finite stays as it is.
+        """
+        ...
+
+    def moments(self) -> list[Tensor]:
+        """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+
+        Adam's two; for SGD its velocity, and zeros. They are the memory itself. To go on where another step stopped,
+        bit for bit: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
         """
         ...
 
@@ -51,6 +61,10 @@ class PopulationStep(Protocol):
 
     def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[Progress]:
         """``TrainStep.advance`` for each network on its own batches; one without rows stands still, at its total."""
+        ...
+
+    def moments(self) -> list[list[Tensor]]:
+        """``TrainStep.moments`` of each network."""
         ...
 
 
@@ -66,13 +80,29 @@ class OneByOne:
             for one, each in zip(self._steps, batches, strict=True)
         ]
 
+    def moments(self) -> list[list[Tensor]]:
+        return [step.moments() for step in self._steps]
+
+
+class Objective(Protocol):
+    """What a network is trained for."""
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Layer by layer: its weight, unless tied, and its bias."""
+        ...
+
+    def __call__(self, rows: Tensor, step: int) -> Tensor:
+        """The loss of a batch of rows, a scalar: mean over the batch, in the parameters' type."""
+        ...
+
 
 class EagerStep:
-    """A ``TrainStep`` of any objective, by autograd over the ops."""
+    """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is SGD, Adam or AdamW, and new."""
 
-    def __init__(self, objective: Callable[[Tensor, int], Tensor], optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, objective: Objective, optimizer: torch.optim.Optimizer) -> None:
         self._objective = objective
-        self._optimizer = optimizer
+        self._optimizer = GuardedOptimizer(objective.parameters, optimizer)
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
@@ -80,22 +110,28 @@ class EagerStep:
         if not len(rows):
             return Progress(total, 0)
         batches = [rows[piece] for piece in in_order(len(rows), batch_size)]
-        losses = [
-            self._one(batch, step + i, rate) * len(batch)
-            for i, (batch, rate) in enumerate(zip(batches, learning_rates, strict=True))
-        ]
-        for taken, loss in enumerate(torch.stack(losses).tolist()):
-            total += loss
-            if not math.isfinite(loss):  # what follows says nothing, and depends on how long the call is
-                return Progress(total, taken)
-        return Progress(total, len(losses))
+        losses, refusals = [], []
+        self._optimizer.begin(step)
+        for i, (batch, rate) in enumerate(zip(batches, learning_rates, strict=True)):
+            losses.append(self._one(batch, step + i, rate))
+            refusals.append(self._optimizer.refused.clone())
+            if self._optimizer.stands_still:
+                break
+        refused = torch.stack(refusals).tolist()
+        steps = refused.index(1.0) if 1.0 in refused else len(batches)
+        for batch, loss in list(zip(batches, torch.stack(losses).tolist(), strict=False))[: steps + 1]:
+            total += loss * len(batch)
+        return Progress(total, steps)
+
+    def moments(self) -> list[Tensor]:
+        return list(self._optimizer.moments)
 
     def _one(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:
-        set_learning_rate(self._optimizer, learning_rate)
-        self._optimizer.zero_grad(set_to_none=True)
+        for parameter in self._objective.parameters:
+            parameter.grad = None
         loss = self._objective(rows, step)
         torch.autograd.backward(loss)
-        self._optimizer.step()
+        self._optimizer.step(loss.detach(), learning_rate)
         return loss.detach()
 
 
@@ -110,6 +146,12 @@ class ReconstructionObjective:
     sparsity: KlSparsity | L1Sparsity | None
     seed: int
     layer: int
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        one = self.autoencoder
+        decoder_weight = [] if one.decoder_weight is None else [one.decoder_weight]
+        return [one.encoder.weight, one.encoder.bias, *decoder_weight, one.decoder_bias]
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         encoder = self.autoencoder.encoder
@@ -129,6 +171,11 @@ class ClassificationObjective:
     model: Classifier
     x: Rows
     y: Tensor
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        dense = [module for module in (*self.model.encoders, self.model.head) if isinstance(module, Dense)]
+        return [parameter for layer in dense for parameter in (layer.weight, layer.bias)]
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         return F.cross_entropy(self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device))
