@@ -1,5 +1,5 @@
 # make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make emulate
-# make gpu · make wheels
+# make fuzz · make gpu · make wheels
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ OUT ?= build/gpu
 DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
-.PHONY: demo test lint sanitize emulate gpu wheels setup clean
+.PHONY: demo test lint sanitize emulate fuzz gpu wheels setup clean
 
 setup: $(VENV)/built
 
@@ -82,6 +82,23 @@ emulate: $(VENV)/locked
 		--build-lib $(EMULATED_LIB) >$(EMULATED)/build.log 2>&1 || { cat $(EMULATED)/build.log; exit 1; }
 	$(EMULATED_PYTHON) -c 'from stackae.ops import products; assert products("cpu", "tf32")'
 	$(EMULATED_PYTHON) -m pytest --capture=no --hypothesis-profile=ci $(EMULATED_TESTS)
+
+# Coverage-guided fuzzing of everything that reads a file (docs/data.md): FUZZ_RUNS executions of each of FUZZ_READERS, one
+# after the other, half an hour or so in all. A finding ends it, with the input in build/fuzz; inputs that reach new
+# code are kept in build/fuzz/corpus and begun with the next time. atheris is for this alone, and beside .venv.
+FUZZ_RUNS ?= 1000000
+FUZZ_READERS ?= idx idx-gz idx-packed npy npz npz-repaired csv csv-target labels config
+FUZZ := build/fuzz
+
+$(FUZZ)/lib: $(VENV)/locked
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $@ atheris==3.0.0
+
+fuzz: setup $(FUZZ)/lib
+	for reader in $(FUZZ_READERS); do \
+		env PYTHONPATH=$(FUZZ)/lib OMP_NUM_THREADS=1 $(BIN)/python fuzz/readers.py $$reader -atheris_runs=$(FUZZ_RUNS) \
+			>$(FUZZ)/$$reader.log 2>&1 || { tail -n 40 $(FUZZ)/$$reader.log; exit 1; }; \
+		echo "$$reader: $$(tail -n 1 $(FUZZ)/$$reader.log)"; \
+	done
 
 # On a bare machine with python3, torch, nvcc and a GPU: no network, no virtual environment, nothing installed; in less
 # than ten minutes. Every stage runs even when an earlier one failed; results go to the folder that OUT names.

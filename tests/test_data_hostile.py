@@ -113,7 +113,7 @@ def test_more_than_the_memory_is_refused_before_it_is_read(tmp_path: Path, monke
     with (tmp_path / "a.npy").open("wb") as file:  # a hole: it takes no room on the disk
         file.write(head)
         file.truncate(size)
-    expected = "expected data that fit in the memory, got 4,000,000,000,000 bytes to be held and 104,857,600 bytes"
+    expected = "expected data that fit in the memory, got 6,000,000,000,000 bytes to be held and 104,857,600 bytes"
     assert peak_of(lambda: expected in message(load_npy, tmp_path / "a.npy")) < MIB
     np.savez_compressed(tmp_path / "b.npz", x=np.zeros((200, MIB), np.uint8))
     assert (tmp_path / "b.npz").stat().st_size < MIB

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from stackae.errors import legible
 FEW_ROWS = 10  # of a class: a tenth held out for validation is one of them
 MANY_TWICE = 0.01
 SHOWN = 5
+ItemT = TypeVar("ItemT")
 
 
 def warnings_of(report: Report) -> list[str]:
@@ -40,20 +42,22 @@ def _about_labels(report: Report, part: Examined) -> list[str]:
     few = [index for index in present if part.counts[index] < FEW_ROWS]
     if not few:
         return []
-    names = [f"'{_name(report, index)}' ({part.counts[index]})" for index in few]
-    return [f"{_some(names, 'class has', 'classes have')} fewer than {FEW_ROWS} rows: {_listed(names)}"]
+    counts = part.counts
+    names = _listed(few, lambda index: f"'{_name(report, index)}' ({counts[index]})")
+    return [f"{_some(few, 'class has', 'classes have')} fewer than {FEW_ROWS} rows: {names}"]
 
 
 def _about_columns(report: Report, part: Examined) -> list[str]:
     constant, twice = part.findings.constant_columns, part.findings.duplicate_columns
     found = []
     if constant:
-        names = [column_name(report, column) for column in constant]
-        found.append(f"{_some(names, 'column is', 'columns are')} constant and will teach nothing: {_listed(names)}")
-    groups = [group for group in twice if group[0] not in constant]
+        names = _listed(constant, lambda column: column_name(report, column))
+        found.append(f"{_some(constant, 'column is', 'columns are')} constant and will teach nothing: {names}")
+    known = set(constant)
+    groups = [group for group in twice if group[0] not in known]
     if groups:
-        names = [" = ".join(column_name(report, column) for column in group[:SHOWN]) for group in groups]
-        found.append(f"{_some(names, 'group', 'groups')} of equal columns: {_listed(names)}")
+        names = _listed(groups, lambda group: " = ".join(column_name(report, column) for column in group[:SHOWN]))
+        found.append(f"{_some(groups, 'group', 'groups')} of equal columns: {names}")
     return found
 
 
@@ -86,8 +90,8 @@ def _about_test_part(report: Report, training: Examined, test: Examined) -> list
     unseen = np.flatnonzero((test.counts > 0) & (training.counts == 0)).tolist()
     if not unseen:
         return []
-    names = [f"'{_name(report, index)}'" for index in unseen]
-    return [f"{_some(names, 'class is', 'classes are')} in the test part alone: {_listed(names)}"]
+    names = _listed(unseen, lambda index: f"'{_name(report, index)}'")
+    return [f"{_some(unseen, 'class is', 'classes are')} in the test part alone: {names}"]
 
 
 def column_name(report: Report, column: int) -> str:
@@ -99,10 +103,10 @@ def _name(report: Report, index: int) -> str:
     return legible(report.classes[index])
 
 
-def _some(items: Sequence[str], one: str, more: str) -> str:
+def _some(items: Sequence[object], one: str, more: str) -> str:
     return f"{len(items):,} {one if len(items) == 1 else more}"
 
 
-def _listed(items: Sequence[str]) -> str:
+def _listed(items: Sequence[ItemT], say: Callable[[ItemT], str]) -> str:
     more = f" and {len(items) - SHOWN:,} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
+    return ", ".join(say(item) for item in items[:SHOWN]) + more

@@ -46,7 +46,7 @@ class _Bounded:
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
 
     def read(self, size: int = -1) -> bytes:
-        if size > DIRECTORY_BYTES + CHUNK_BYTES:
+        if size > max(DIRECTORY_BYTES, CHUNK_BYTES):
             raise zipfile.BadZipFile(f"a list of members of {size:,} bytes")
         return self._file.read(size)
 

@@ -16,7 +16,7 @@ from stackae.data.archive import Member, members_of
 from stackae.data.bounded import Resumed, Stream, check_size, opened, read_body, read_up_to
 from stackae.data.labels import LARGEST, classes_of_arrays
 from stackae.data.memory import check_memory
-from stackae.data.source import Source, native
+from stackae.data.source import Source, bytes_held, native
 from stackae.errors import DataError, legible
 
 HEADER_BYTES = 1 << 14
@@ -88,9 +88,13 @@ class Header(NamedTuple):
     start: int
 
     @property
+    def cells(self) -> int:
+        return math.prod(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """Of the numbers that follow the header, as it declares them."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return self.cells * self.dtype.itemsize
 
 
 def read_header(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> tuple[Header, bytes]:
@@ -121,7 +125,7 @@ def read_header(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> t
 
 def _read_array(stream: Stream, size: int, name: str, kinds: str) -> np.ndarray:
     header, head = read_header(stream, size, name, kinds)
-    check_memory(name, header.nbytes)
+    check_memory(name, bytes_held(header.dtype, header.cells))
     body = read_body(Resumed(head[header.start :], stream), header.nbytes, name, header.start)
     flat = native(np.frombuffer(body, header.dtype))
     return flat.reshape(header.shape, order="F" if header.column_major else "C")

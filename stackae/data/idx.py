@@ -11,7 +11,7 @@ import numpy as np
 
 from stackae.data.bounded import DEFLATE_LIMIT, GZIP, Gunzip, Stream, check_size, opened, read_body, read_up_to
 from stackae.data.memory import check_memory
-from stackae.data.source import Source, native
+from stackae.data.source import Source, bytes_held, native
 from stackae.errors import DataError
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -45,7 +45,7 @@ def read_idx(path: Path) -> np.ndarray:
                 f"{name}: expected {start + count} bytes as its header declares, got a gzip file of {size} bytes "
                 "that cannot hold them; fetch it again"
             )
-        check_memory(name, count)
+        check_memory(name, bytes_held(dtype, math.prod(shape)))
         body = read_body(stream, count, name, start)
     return native(np.frombuffer(body, dtype).reshape(shape))
 

@@ -18,6 +18,7 @@ from stackae.data.csv import feature_names, number_of, read_names, target_index
 from stackae.data.csv_rows import CsvRows
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.memory import check_memory
+from stackae.data.source import bytes_held
 
 PIECE_BYTES = 8 * CHUNK_BYTES
 
@@ -37,7 +38,7 @@ class NpyPieces:
 
     def check_memory(self) -> None:
         """DataError when the memory is too small for all rows at once."""
-        check_memory(self._name, self._header.nbytes)
+        check_memory(self._name, bytes_held(self.dtype, self._header.cells))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         step = max(1, PIECE_BYTES // (self.columns * self.dtype.itemsize))

@@ -50,6 +50,11 @@ def checked(source: Source) -> Source:
     return source._replace(x=x, y=y, x_test=x_test, y_test=y_test)
 
 
+def bytes_held(dtype: np.dtype, cells: int) -> int:
+    """What so many cells take while they are made rows: as they are stored, and in 32 bits where those are others."""
+    return cells * (dtype.itemsize + (0 if dtype.newbyteorder("=") in (np.uint8, np.float32) else 4))
+
+
 def native(array: np.ndarray) -> np.ndarray:
     """The same numbers in the machine's byte order, turned where they lie: the array must be writeable. No errors."""
     if array.dtype.isnative:

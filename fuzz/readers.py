@@ -1,0 +1,237 @@
+"""Coverage-guided fuzzing of everything that reads a file: python fuzz/readers.py READER [options of libFuzzer].
+
+A reader may answer any bytes with data or with an error of its own kind; any other exception, a run of more than five
+seconds, and more than CAP bytes beside what was there at the start are findings. `make fuzz` runs them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import resource
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import atheris
+import numpy as np
+from numpy.lib import _format_impl as numpy_format
+
+with atheris.instrument_imports(include=["stackae.data", "stackae.config", "stackae.fields", "zipfile"]):
+    import zipfile
+
+    from stackae.config import RunConfig, read_tables
+    from stackae.data.arrays import load_npy, load_npz
+    from stackae.data.csv import load_csv
+    from stackae.data.idx import read_idx
+    from stackae.data.labels import classes_of_arrays, classes_of_texts
+    from stackae.data.source import Source, checked
+    from stackae.errors import StackaeError
+    from stackae.fields import validated
+
+for function in ("_read_array_header", "descr_to_dtype", "_filter_header"):
+    setattr(numpy_format, function, atheris.instrument_func(getattr(numpy_format, function)))
+
+CAP = 512 << 20
+SECONDS = 5
+BUILD = Path("build/fuzz")
+FOLDER = Path(tempfile.mkdtemp(prefix="stackae-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+FILE = FOLDER / "file"
+
+
+class Reader(NamedTuple):
+    """What is done with the bytes, valid files to start from, words that such files hold, and the longest file."""
+
+    read: Callable[[bytes], object]
+    seeds: Callable[[], list[bytes]]
+    words: tuple[bytes, ...] = ()
+    longest: int = 1 << 12
+
+
+def from_file(load: Callable[[Path], object]) -> Callable[[bytes], object]:
+    def read(content: bytes) -> object:
+        FILE.write_bytes(content)
+        return load(FILE)
+
+    return read
+
+
+def whole(source: Source) -> None:
+    """A source is taken on as training takes it on, and is then what its docstring says."""
+    rows = checked(source)
+    assert rows.x.ndim == 2 and rows.x.size and rows.x.dtype in (np.uint8, np.float32) and np.isfinite(rows.x).all()
+    assert rows.y is None or (len(rows.y) == len(rows.x) and rows.y.max(initial=-1) < len(rows.classes))
+
+
+def read_packed_idx(path: Path) -> None:
+    """The fuzzer's bytes, packed: it does not get past a checksum by itself."""
+    path.write_bytes(gzip.compress(path.read_bytes(), 1))
+    read_idx(path)
+
+
+def repaired(path: Path) -> None:
+    """An archive whose members have the checksums that they declare to have."""
+    content = bytearray(path.read_bytes())
+    with contextlib.suppress(Exception), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for info in archive.infolist():
+            if info.compress_type == zipfile.ZIP_STORED and 0 <= info.header_offset < len(content):
+                _repair(content, info)
+    path.write_bytes(content)
+    whole(load_npz(path))
+
+
+def _repair(content: bytearray, info: zipfile.ZipInfo) -> None:
+    start = info.header_offset + 30 + sum(struct.unpack_from("<HH", content, info.header_offset + 26))
+    sum_of_body = struct.pack("<I", zipfile.crc32(content[start : start + info.file_size]))
+    content[info.header_offset + 14 : info.header_offset + 18] = sum_of_body
+    place = content.find(b"PK\x01\x02")
+    while place >= 0:
+        if struct.unpack_from("<I", content, place + 42)[0] == info.header_offset:
+            content[place + 16 : place + 20] = sum_of_body
+        place = content.find(b"PK\x01\x02", place + 1)
+
+
+def read_labels(content: bytes) -> None:
+    """Labels as the cells of a column, and as arrays of each kind."""
+    classes_of_texts("labels", content.decode("utf-8", "replace").split(","))
+    for dtype in ("i1", "u8", "S3", "U1", "?"):
+        size = len(content) // np.dtype(dtype).itemsize
+        if size:
+            classes_of_arrays("labels", [np.frombuffer(content, dtype, size)])
+
+
+def read_config(path: Path) -> None:
+    """A configuration as --config takes it, and as a run folder holds it."""
+    validated(RunConfig, dict(read_tables(path)))
+
+
+def idx_seeds() -> list[bytes]:
+    codes = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+    shapes = [(6,), (3, 2), (2, 3, 4), (1,) * 8]
+    return [
+        struct.pack(f">4B{len(shape)}I", 0, 0, code, len(shape), *shape) + np.zeros(shape, dtype).tobytes()
+        for code, dtype in codes.items()
+        for shape in shapes
+    ]
+
+
+def packed_idx_seeds() -> list[bytes]:
+    return [gzip.compress(seed) for seed in idx_seeds()]
+
+
+def npy_seeds() -> list[bytes]:
+    arrays = [np.zeros((3, 2), dtype) for dtype in ("u1", ">i2", "<f2", "f4", ">f8", "?", "g", "c8", "M8[s]", "U2")]
+    arrays += [np.zeros((2, 3, 4)), np.zeros((2, 3, 4, 1), order="F"), np.asfortranarray(np.ones((3, 2)))]
+    files = []
+    for array in arrays:
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        files.append(buffer.getvalue())
+        if array.dtype == np.float32:
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, array, version=(2, 0))
+            files.append(buffer.getvalue())
+    return files
+
+
+def npz_seeds() -> list[bytes]:
+    x = np.arange(8, dtype=np.uint8).reshape(4, 2)
+    files = []
+    for save in (np.savez, np.savez_compressed):
+        for y in (None, [0, 1, -1, 1], ["a", "", "b", "a"], np.array([b"a", b"b", b"", b"a"])):
+            buffer = io.BytesIO()
+            save(buffer, x=x, **({} if y is None else {"y": y, "x_test": x, "y_test": y}))
+            files.append(buffer.getvalue())
+    return files
+
+
+def csv_seeds() -> list[bytes]:
+    table = 'a,"b c",y\n1,2.5,cat\n-3e4,"4",dog\n0,1e-9,\n'
+    return [
+        table.encode(), table.replace("\n", "\r\n").encode("utf-8-sig"), table.replace("\n", "\r").encode(),
+        table.encode("utf-16"), b"a,b\n1\n1,2,3\nnan,inf\n1e300,1_0\n\n\n", b'a\n"1\n', "ä\n１\n".encode(),
+    ]  # fmt: skip
+
+
+def config_seeds() -> list[bytes]:
+    return [
+        b'[data]\ndata = "digits"\nscale = "auto"\n[pretrain]\nn_visible = 4\n[[pretrain.layers]]\nn_hidden = 2\n'
+        b'corruption = "masking:0.3"\nsparsity = "kl:0.05:0.1"\nmax_epochs = "auto"\n',
+        b'[data]\n[pretrain]\nn_visible = 4\nlayers = [{n_hidden = 2, loss = "bce"}]\n[finetune]\ntrain = "head"\n',
+    ]
+
+
+NUMPY_WORDS = (b"'descr': ", b"'fortran_order': ", b"True", b"False", b"'shape': ", b"'<f8'", b"'>f4'", b"'|u1'",
+               b"'|O'", b"[('a', '<f4')]", b"('<f4', (3,))", b"'<U999999999'", b"-1", b"99999999999999999999",
+               b"\x93NUMPY", b"\x01\x00", b"\x02\x00", b"\x03\x00", b"(((", b"[[[", b"3L")  # fmt: skip
+ZIP_WORDS = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"x.npy", b"y.npy", b"../x.npy",
+             b"\xff\xff\xff\xff", b"\xff" * 8, b"\x08\x00", b"\x0c\x00", b"\x0e\x00", b"\x01\x00\x1c\x00")  # fmt: skip
+CSV_WORDS = (b",", b'"', b'""', b"\r\n", b"\xef\xbb\xbf", b"nan", b"inf", b"1e400", b"1e39", b"0x1p3", b"1_0",
+             b"\xff\xfe", b"\0", b"-0", "١".encode())  # fmt: skip
+TOML_WORDS = (b"[data]", b"[pretrain]", b"[[pretrain.layers]]", b"n_hidden = ", b"layers = ", b"'''", b"1979-05-27",
+              b"nan", b"= 99999999999999999999", b"inf", b"\\uD800", b"{", b"kl:0.1:1", b"gaussian:1")  # fmt: skip
+
+READERS = {
+    "idx": Reader(from_file(read_idx), idx_seeds, (b"\0\0\x08\x03", b"\xff\xff\xff\xff"), 256),
+    "idx-gz": Reader(
+        from_file(read_idx), lambda: [gzip.compress(seed) for seed in idx_seeds()], (b"\x1f\x8b\x08",), 512
+    ),
+    "idx-packed": Reader(from_file(read_packed_idx), idx_seeds, (b"\0\0\x08\x03", b"\xff\xff\xff\xff"), 256),
+    "npy": Reader(from_file(lambda path: whole(load_npy(path))), npy_seeds, NUMPY_WORDS, 1024),
+    "npz": Reader(from_file(lambda path: whole(load_npz(path))), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
+    "npz-repaired": Reader(from_file(repaired), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
+    "csv": Reader(from_file(lambda path: whole(load_csv(path))), csv_seeds, CSV_WORDS, 1024),
+    "csv-target": Reader(from_file(lambda path: whole(load_csv(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
+    "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
+    "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
+}
+
+
+def prepare(name: str, reader: Reader) -> tuple[Path, Path]:
+    """The folder of seeds, kept between runs, and the file of words."""
+    corpus, words = BUILD / "corpus" / name, BUILD / f"{name}.dict"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(reader.seeds()):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    lines = ['"' + "".join(f"\\x{byte:02x}" for byte in word) + '"' for word in reader.words]
+    words.write_text("\n".join(lines) + "\n")
+    return corpus, words
+
+
+def main() -> None:
+    name, *options = sys.argv[1:] or [""]
+    if name not in READERS:
+        sys.exit(f"reader: expected one of {', '.join(READERS)}, got '{name}'")
+    reader = READERS[name]
+    corpus, words = prepare(name, reader)
+    atheris.enabled_hooks.add("str")
+
+    def one_input(content: bytes) -> None:
+        with contextlib.suppress(StackaeError):
+            reader.read(content)
+
+    for seed in reader.seeds():  # everything that is loaded on first use is loaded before memory is capped
+        one_input(seed)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    cap = pages * resource.getpagesize() + CAP
+    resource.setrlimit(resource.RLIMIT_AS, (cap, cap))
+    limits = [f"-max_len={reader.longest}", f"-timeout={SECONDS}", "-rss_limit_mb=4096", f"-dict={words}",
+              f"-artifact_prefix={BUILD}/{name}-"]  # fmt: skip
+    atheris.Setup([sys.argv[0], *limits, *options, str(corpus)], one_input)
+    try:
+        atheris.Fuzz()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # libFuzzer's, which watches over no input any more
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
