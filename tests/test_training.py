@@ -199,8 +199,18 @@ def test_few_rows_are_passed_more_often_up_to_a_bound():
 
 def test_a_loss_that_is_not_finite_stops_and_names_layer_epoch_and_learning_rate():
     options = {"activation": "linear", "output_activation": "linear", "optimizer": "sgd", "learning_rate": 1e30}
-    with pytest.raises(DivergedError, match=r"layer 1/1 12-8-12: expected a finite loss and finite weights, got "):
+    with pytest.raises(DivergedError, match=r"layer 1/1 12-8-12: expected a finite loss and finite updates") as caught:
         pretrain_stack(TRAIN.x, config("12,8", **options))
+    details = caught.value.details
+    assert details["stage"] == "layer1" and details["epoch"] == 1 and details["step"] <= 2
+    assert details["largest_weight"] < float("inf") and set(details["rows"]) <= set(range(len(TRAIN.x)))
+
+
+def test_a_divergence_blames_inputs_that_are_large_and_else_the_learning_rate():
+    options = {"activation": "linear", "output_activation": "linear", "optimizer": "sgd", "corruption": "none"}
+    for scale, first in ((1e25, "scale the data"), (1.0, "lower --learning-rate")):
+        with pytest.raises(DivergedError, match=f"the largest weight was [^:]*: {first}"):
+            pretrain_stack(TRAIN.x * scale, config("12,8", learning_rate=1e30, **options))
 
 
 def test_settling_names_a_width_that_is_not_the_datas():
