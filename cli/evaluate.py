@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from stackae.classifier import Classifier
     from stackae.data import Part
     from stackae.evaluate import ClassifierReport, ReconstructionReport
-    from stackae.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -48,26 +47,25 @@ def command(
     name, rows = part_of(dataset, part)
     layers = evaluate_reconstruction(stack, rows.x)
     document: dict[str, Any] = {"run": str(opened.path), "data": dataset.name, "part": name, "rows": len(rows.x)}
-    files = []
+    pictures: dict[str, bytes] = {}
     if opened.has_classifier and rows.y is not None and bool((rows.y >= 0).any()):
         model, classes = opened.load_classifier(engine or "auto")
-        report = assess(opened, model, classes, rows, name, dataset.classes)
+        report, pictures = assess(model, classes, rows, name, dataset.classes)
         document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
         document["confusion"] = report.confusion.tolist()
-        files.append(f"confusion-{name}.png")
     document["reconstruction"] = [layer._asdict() for layer in layers]
-    opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **document}])})
+    opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **document}])} | pictures)
     if json:
         emit_json(document)
         return
     _show(document, layers)
     following = "stackae encode" if "accuracy" in document else "stackae finetune --head classifier"
-    closing(opened.path, [*files, "metrics.jsonl"], following + run_option(opened))
+    closing(opened.path, [*pictures, "metrics.jsonl"], following + run_option(opened))
 
 
 def assess(
-    run: Run, model: Classifier, classes: tuple[str, ...], rows: Part, part: str, labels: tuple[str, ...] | None = None
-) -> ClassifierReport:
+    model: Classifier, classes: tuple[str, ...], rows: Part, part: str, labels: tuple[str, ...] | None = None
+) -> tuple[ClassifierReport, dict[str, bytes]]:
     """Evaluates the classifier and draws confusion-PART.png. ``labels`` are the names that the y of the rows index."""
     from stackae.evaluate import evaluate_classifier, match_classes
     from stackae.pictures import confusion_matrix
@@ -75,8 +73,7 @@ def assess(
     y = match_classes(rows.y, labels or classes, classes)
     report = evaluate_classifier(model.cpu(), rows.x, y)
     title = f"{part}: {100 * report.accuracy:.2f} % of {report.rows:,} right"
-    run.publish({f"confusion-{part}.png": confusion_matrix(report.confusion, classes, title)})
-    return report
+    return report, {f"confusion-{part}.png": confusion_matrix(report.confusion, classes, title)}
 
 
 def _show(document: dict[str, Any], layers: list[ReconstructionReport]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from stackae.config import FinetuneConfig
     from stackae.data import Dataset
+    from stackae.evaluate import ClassifierReport
     from stackae.finetune import FinetuneResult
     from stackae.runs import Run, Work
 
@@ -92,8 +93,8 @@ def train_and_report(
         if left is not None:
             note(f"goes on from {shown(left.path)}")
         note(summary(dataset, settings))
-        result = finetune(run, work, settings, dataset, every, left)
-        report(run, settings, dataset, result, as_json)
+        result, tested = finetune(run, work, settings, dataset, every, left)
+        report(run, settings, result, tested, as_json)
 
 
 def _settings(run: Run, params: dict[str, Any], config: Path | None) -> FinetuneConfig:
@@ -123,9 +124,11 @@ def summary(dataset: Dataset, settings: FinetuneConfig) -> str:
     )
 
 
-def report(run: Run, settings: FinetuneConfig, dataset: Dataset, result: FinetuneResult, as_json: bool) -> None:
+def report(
+    run: Run, settings: FinetuneConfig, result: FinetuneResult, tested: ClassifierReport | None, as_json: bool
+) -> None:
+    """Says what became of the fine-tuning."""
     from .console import closing, emit_json, run_option, table
-    from .evaluate import assess
 
     kept = [record for record in result.history if record.best][-1]
     document: dict[str, Any] = {
@@ -139,10 +142,8 @@ def report(run: Run, settings: FinetuneConfig, dataset: Dataset, result: Finetun
         "seconds": sum(record.seconds for record in result.history),
     }
     files = ["classifier.safetensors", "curves.png"]
-    labels = dataset.test.y
-    if labels is not None and bool((labels >= 0).any()):
-        report = assess(run, result.model, dataset.classes, dataset.test, "test")
-        document |= {"accuracy": report.accuracy, "test_rows": report.rows}
+    if tested is not None:
+        document |= {"accuracy": tested.accuracy, "test_rows": tested.rows}
         files.append("confusion-test.png")
     if as_json:
         emit_json(document)

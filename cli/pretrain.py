@@ -101,7 +101,7 @@ def command(
 ) -> None:
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
     from stackae.runs import check_free, default_path
-    from stackae.runs.places import is_run
+    from stackae.runs.places import is_run, never_began
 
     from .console import note
     from .inputs import seconds, whole_number
@@ -113,7 +113,7 @@ def command(
     data_config, pretrain_config = _settings(ctx.params, config)
     begun = (run or newest_unfinished()) if resume else None
     path = begun or run or default_path(data_config.data, pretrain_config.layer_sizes, count)
-    goes_on = begun is not None and is_run(begun)
+    goes_on = begun is not None and is_run(begun) and not never_began(begun)
     if not goes_on:
         check_free(path, force)
     dataset, configs = _prepare(data_config, pretrain_config, count or 1)

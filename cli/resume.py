@@ -68,12 +68,13 @@ def newest_unfinished() -> Path | None:
 
 def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> None:
     """Does what is left to do, or to mend, in a folder that is this process's to write."""
-    from stackae.runs.checkpoints import latest
+    from stackae.runs.checkpoints import latest, prune, remove_unfinished
     from stackae.runs.places import unfinished
     from stackae.runs.verify import damaged_files
 
     from .console import note, shown
 
+    remove_unfinished(path)
     passed_over: list[RunError] = []
     pretraining, finetuning = (latest(path, command, passed_over.append) for command in ("pretrain", "finetune"))
     for message in dict.fromkeys(map(str, passed_over)):
@@ -85,6 +86,9 @@ def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> No
         raise RunError(f"{path}: expected a checkpoint that is whole, got none; train it again with --force")
     open_ended = unfinished(path)
     if not open_ended and not damaged:
+        for each in (pretraining, finetuning):
+            if each is not None:  # what a process that was killed at the very end did not come to
+                prune(path, each.state.work.command, each.state.begun, done=True)
         _nothing_to_do(path, as_json)
         return
     again = finetuning is not None and (open_ended or bool(damaged))
@@ -116,7 +120,7 @@ def _members(path: Path) -> list[Path]:
 
 
 def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: float, as_json: bool) -> None:
-    from stackae.runs import Folder, Run, completing
+    from stackae.runs import Folder, Run
     from stackae.training.members import alone
 
     from .console import note
@@ -132,8 +136,7 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     dataset = _same_data(work, params)
     runs = [Run(path / name) for name in work.runs]
     note(summary(configs, dataset))
-    with completing(path, runs):
-        results = pretrain(Folder(path), runs, work, configs, dataset, every, left)
+    results = pretrain(Folder(path), runs, work, configs, dataset, every, left)
     if len(runs) > 1 or work.runs[0]:
         report_seeds(path, runs, configs, results, as_json)
     else:
@@ -155,8 +158,8 @@ def _finetuning(path: Path, left: Checkpoint, params: dict[str, Any], every: flo
     settings = settings.model_copy(update=_machine(params))
     dataset = _same_data(work, params, run)
     note(summary(dataset, settings))
-    result = finetune(run, work, settings, dataset, every, left)
-    report(run, settings, dataset, result, as_json)
+    result, tested = finetune(run, work, settings, dataset, every, left)
+    report(run, settings, result, tested, as_json)
 
 
 def _machine(params: dict[str, Any]) -> dict[str, Any]:

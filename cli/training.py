@@ -12,6 +12,7 @@ from stackae.errors import DivergedError
 if TYPE_CHECKING:
     from stackae.config import FinetuneConfig, PretrainConfig
     from stackae.data import Dataset
+    from stackae.evaluate import ClassifierReport
     from stackae.finetune import FinetuneResult
     from stackae.pretrain import PretrainResult
     from stackae.runs import Checkpoint, Folder, Run, Work
@@ -50,12 +51,14 @@ def pretrain(
     """Trains the runs together, saves and draws them. Raises DivergedError where none stays finite."""
     from stackae.pretrain import population_layers, population_results
     from stackae.runs import Journal, Requests
+    from stackae.runs.places import complete
     from stackae.runs.run import config_file, scaling_file, trained_layer_file
 
     from .console import Display
     from .signals import heard_by
 
     journal = Journal(folder, work, left, every=every, requests=heard_by(Requests()))
+    journal.open()
     for run, settings in zip(runs, work.settings, strict=True):
         run.publish(config_file(settings) | scaling_file(dataset.scaling))
     floors = []
@@ -73,12 +76,14 @@ def pretrain(
     diverged = [result for result in results if isinstance(result, DivergedError)]
     if len(diverged) == len(results):
         raise diverged[0]
-    _publish(folder, runs, results, dataset, journal.number, new=journal.trained)
+    _publish(folder, runs, results, dataset, new=journal.trained)
+    complete(folder.path, runs)
+    folder.publish({}, made_from=journal.number)
     journal.finish()
     return results
 
 
-def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Dataset, number: int, new: bool) -> None:
+def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Dataset, new: bool) -> None:
     from .console import progress_note
     from .pictures import curves_together, pretraining_pictures
 
@@ -86,16 +91,16 @@ def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Datase
     for run, result in zip(runs, results, strict=True):
         if not isinstance(result, DivergedError):
             run.publish({"metrics.jsonl": run.metrics_with([_record(each) for each in result.history], new)})
-            run.publish(pretraining_pictures(run, dataset), None if folder.path != run.path else number)
+            run.publish(pretraining_pictures(run, dataset))
     if folder.path != runs[0].path:
         finite = [run for run, result in zip(runs, results, strict=True) if not isinstance(result, DivergedError)]
-        folder.publish(curves_together(finite), number)
+        folder.publish(curves_together(finite))
 
 
 def finetune(
     run: Run, work: Work, settings: FinetuneConfig, dataset: Dataset, every: float, left: Checkpoint | None = None
-) -> FinetuneResult:
-    """Trains the classifier, saves it and draws its curves."""
+) -> tuple[FinetuneResult, ClassifierReport | None]:
+    """Trains the classifier, tests it, saves and draws it."""
     from stackae.finetune import finetune_classifier
     from stackae.runs import Journal, Requests
     from stackae.runs.run import classifier_file, config_file
@@ -125,9 +130,20 @@ def finetune(
     run.publish(
         classifier_file(result.model, dataset.classes) | config_file(work.settings[0]) | {"metrics.jsonl": metrics}
     )
-    run.publish(curves(run), journal.number)
+    report, pictures = _tested(result, dataset)
+    run.publish(curves(run) | pictures, journal.number)
     journal.finish()
-    return result
+    return result, report
+
+
+def _tested(result: FinetuneResult, dataset: Dataset) -> tuple[ClassifierReport | None, dict[str, bytes]]:
+    """How the classifier does on the test part, with its picture, where that has labels."""
+    from .evaluate import assess
+
+    labels = dataset.test.y
+    if labels is None or not bool((labels >= 0).any()):
+        return None, {}
+    return assess(result.model, dataset.classes, dataset.test, "test")
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def test_tensors_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         train(tmp_path, given, pauses=3)
     wider = given[0].model_copy(update={"layers": tuple(_wider(layer) for layer in given[0].layers)})
-    with pytest.raises((RunError, ValueError), match="instead of|moments of shapes|at most"):
+    with pytest.raises((RunError, ValueError), match=r"instead of|moments of shapes|at most"):
         train(tmp_path, [wider])
 
 

@@ -4,7 +4,7 @@ from stackae.runs.checkpoints import Checkpoint, latest
 from stackae.runs.durable import write_whole
 from stackae.runs.folder import Folder
 from stackae.runs.journal import Journal, Requests
-from stackae.runs.places import LATEST, RUNS, check_free, completing, default_path, new_runs, open_run, seed_runs
+from stackae.runs.places import LATEST, RUNS, check_free, default_path, new_runs, open_run, seed_runs
 from stackae.runs.run import Run
 from stackae.runs.state import Work
 
@@ -18,7 +18,6 @@ __all__ = [
     "Run",
     "Work",
     "check_free",
-    "completing",
     "default_path",
     "latest",
     "new_runs",

@@ -217,9 +217,12 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """What a program that was killed left of checkpoints it was writing or removing."""
-    for path in (folder / FOLDER).glob(".*.tmp"):
-        shutil.rmtree(path)
+    """What a program that was killed left of files and checkpoints that it was writing or removing."""
+    for path in (*folder.glob(".*.tmp"), *(folder / FOLDER).glob(".*.tmp")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def history_of(state: State, place: int) -> list[EpochRecord]:

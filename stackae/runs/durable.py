@@ -39,7 +39,9 @@ def write_files(folder: Path, files: Mapping[str, Content]) -> None:
     Raises:
         DiskError: they could not be written.
     """
-    with disk_errors(folder / next(iter(files), ""), sum(map(len, files.values()))):
+    if not files:
+        return
+    with disk_errors(folder / next(iter(files)), sum(map(len, files.values()))):
         try:
             for name, content in files.items():
                 _write(temporary(folder / name), content)
@@ -96,6 +98,11 @@ def remove_folder(path: Path) -> None:
 def temporary(path: Path) -> Path:
     """Where ``path`` is made ready; what lies there was left by a program that was killed."""
     return path.with_name(f".{path.name}.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether it lies where something was made ready."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def free_bytes(path: Path) -> int:

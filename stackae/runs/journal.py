@@ -79,11 +79,15 @@ class Journal:
         """Of the newest checkpoint."""
         return self._number
 
+    def open(self) -> None:
+        """The work is begun; it can be gone on with from here on."""
+        if self._number < self._state.begun:
+            self._write(f"{self._state.work.command}-begin", self._state, {})
+
     def begin(self, stage: str, members: Sequence[Member]) -> Left | Mapping[int, Ended] | None:
         if stage in self._state.ended:
             return self._ended(stage, self._state.ended[stage])
-        if self._number < self._state.begun:
-            self._write(f"{self._state.work.command}-begin", self._state, {})
+        self.open()
         self._requests.heard = self.trained = True
         self._last = time.monotonic()
         standing = self._state.stage

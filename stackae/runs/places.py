@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from stackae.errors import ConfigError, RunError
-from stackae.runs.checkpoints import numbered
-from stackae.runs.durable import disk_errors, make_folder
+from stackae.runs.checkpoints import FOLDER, numbered
+from stackae.runs.durable import disk_errors, is_temporary, make_folder, remove_folder
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.run import Run
@@ -63,6 +63,17 @@ def is_run(path: Path) -> bool:
     return (path / MANIFEST).is_file() or bool(numbered(path)) or bool(seed_runs(path))
 
 
+def never_began(path: Path) -> bool:
+    """Whether the folder is empty, or holds no more than a run leaves that was killed before its first checkpoint."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    for entry in path.iterdir():
+        folder = entry.name == FOLDER or re.fullmatch(r"seed-\d+", entry.name)
+        if not (never_began(entry) if folder else entry.name in ("lock", "log.txt") or is_temporary(entry)):
+            return False
+    return True
+
+
 def unfinished(path: Path) -> bool:
     """Whether its newest checkpoint was not made into files of the run yet."""
     numbers = [number for number, _ in numbered(path)]
@@ -89,7 +100,7 @@ def check_free(path: Path, force: bool) -> None:
         raise ConfigError(f"{path}: expected a folder of its own for the new run, got the place of a pointer to one")
     if Path.cwd().is_relative_to(path.resolve()):
         raise ConfigError(f"{path}: expected a new folder, got the one that this command runs in; choose another --run")
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or never_began(path):
         return
     seeds = seed_runs(path)
     strange = {entry.name for entry in path.iterdir()} - SHARED - {run.name for run in seeds} if seeds else set()
@@ -113,12 +124,15 @@ def new_runs(path: Path, force: bool, names: Sequence[str] = ("",)) -> Iterator[
     aside = None
     if path.exists():
         with Folder(path).writing():
-            aside = _put_aside(path)
+            if never_began(path):
+                remove_folder(path)
+            else:
+                aside = _put_aside(path)
     runs = [Run(path / name) for name in names]
     try:
         for run in runs:
             make_folder(run.path)
-        with completing(path, runs):
+        with Folder(path).writing():
             yield Folder(path), runs
     except BaseException:
         if not has_progress(path):
@@ -128,17 +142,14 @@ def new_runs(path: Path, force: bool, names: Sequence[str] = ("",)) -> Iterator[
         raise
 
 
-@contextmanager
-def completing(path: Path, runs: Sequence[Run]) -> Iterator[None]:
-    """The folder is this process's to write; when all is done, it takes the place of what it replaces.
+def complete(path: Path, runs: Sequence[Run]) -> None:
+    """The runs in this folder are done: they take the place of what they replace.
 
-    runs/latest then points at the first of the runs that have the most layers.
+    runs/latest then points at the first of those that have the most layers.
     """
-    with Folder(path).writing():
-        yield
-        for aside in path.parent.glob(f".{path.name}.replaced-*"):
-            shutil.rmtree(aside)
-        point_latest(max(runs, key=_layers_in).path)
+    for aside in path.parent.glob(f".{path.name}.replaced-*"):
+        remove_folder(aside)
+    point_latest(max(runs, key=_layers_in).path)
 
 
 def has_progress(path: Path) -> bool:
