@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from stackae.errors import ConfigError, nearest
+from stackae.errors import ConfigError, legible, nearest
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear")
 CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
+MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
 SCALES = ("auto", "none", "unit", "minmax", "standard")
 
 
@@ -102,10 +103,26 @@ def _sentence(detail: Any, table: str) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, or a ConfigError that names the file."""
+    """The tables of a TOML file, or a ConfigError that names the file.
+
+    The time and memory of parsing grow with the square of the dots in a key, and nothing in a configuration is long:
+    what is beyond the limits above is refused before it is parsed, and pipes and devices are not opened.
+    """
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: expected a TOML configuration, got something that is no regular file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
+        longest = max(map(len, text.split("\n")))
+        if len(text) > MOST_CHARACTERS or longest > LONGEST_LINE or text.count(".") > MOST_DOTS:
+            limits = f"{MOST_CHARACTERS:,} characters, {LONGEST_LINE:,} a line, and {MOST_DOTS:,} dots"
+            raise ConfigError(f"{path}: expected a TOML configuration of at most {limits}, got more")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: expected a TOML configuration, got no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: expected a TOML configuration, got lists or tables nested too deeply") from None
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:  # of TOML, of UTF-8, of a number of thousands of digits
+        raise ConfigError(f"{path}: expected a TOML configuration, got {legible(str(error), 200)}") from None
