@@ -15,7 +15,6 @@ from stackae.config import RunConfig, read_tables
 from stackae.errors import ConfigError
 from stackae.fields import validated
 
-
 TOO_LONG = "of at most 262,144 characters, 2,048 a line, and 10,000 dots, got more"
 
 
