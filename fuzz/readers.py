@@ -176,7 +176,8 @@ ZIP_WORDS = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x0
 CSV_WORDS = (b",", b'"', b'""', b"\r\n", b"\xef\xbb\xbf", b"nan", b"inf", b"1e400", b"1e39", b"0x1p3", b"1_0",
              b"\xff\xfe", b"\0", b"-0", "١".encode())  # fmt: skip
 TOML_WORDS = (b"[data]", b"[pretrain]", b"[[pretrain.layers]]", b"n_hidden = ", b"layers = ", b"'''", b"1979-05-27",
-              b"nan", b"= 99999999999999999999", b"inf", b"\\uD800", b"{", b"kl:0.1:1", b"gaussian:1")  # fmt: skip
+              b"{a=" * 9, b"[" * 9, b".a" * 9, b"nan", b"= 99999999999999999999", b"inf", b"\\uD800",
+              b"kl:0.1:1", b"gaussian:1")  # fmt: skip
 
 READERS = {
     "idx": Reader(from_file(read_idx), idx_seeds, (b"\0\0\x08\x03", b"\xff\xff\xff\xff"), 256),

@@ -87,12 +87,13 @@ def make_folder(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Out of sight by one rename, then gone: what is left when that is cut short is temporary."""
+    """Out of sight by one rename, then gone: what is left when that is cut short is temporary. Raises DiskError."""
     beside = temporary(path)
-    if beside.exists():
+    with disk_errors(path, 0):
+        if beside.exists():
+            shutil.rmtree(beside)
+        _move(path, beside)
         shutil.rmtree(beside)
-    _move(path, beside)
-    shutil.rmtree(beside)
 
 
 def temporary(path: Path) -> Path:
