@@ -24,8 +24,12 @@ import atheris
 import numpy as np
 from numpy.lib import _format_impl as numpy_format
 
-with atheris.instrument_imports(include=["stackae.data", "stackae.config", "stackae.fields", "zipfile"]):
+with atheris.instrument_imports(
+    include=["stackae.data", "stackae.config", "stackae.fields", "stackae.runs", "stackae.stages", "zipfile"]
+):
     import zipfile
+
+    import run_files
 
     from stackae.config import RunConfig, read_tables
     from stackae.data.arrays import load_npy, load_npz
@@ -192,6 +196,11 @@ READERS = {
     "csv-target": Reader(from_file(lambda path: whole(load_csv(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
     "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
     "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
+    "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),
+    "state": Reader(run_files.read_state, run_files.state_seeds),
+    "layer": Reader(run_files.read_layer_file, run_files.layer_seeds),
+    "scaling": Reader(run_files.read_scaling_file, run_files.scaling_seeds),
+    "classifier": Reader(run_files.read_classifier_file, run_files.classifier_seeds),
 }
 
 
