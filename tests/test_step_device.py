@@ -183,6 +183,20 @@ def test_members_of_another_shape_are_refused():
         train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
 
 
+def test_a_new_step_may_go_on_with_the_short_batch_that_ends_a_pass(products):
+    """Its tiles are those of whole batches, though it sees none."""
+    x, rows, rates = byte_rows(300, 130), torch.arange(300), [0.01, 0.01]
+    whole, first, second = (objective(x, 70, torch.float32, tied=False) for _ in range(3))
+    steps = [fused_reconstruction(one, TrainingConfig(), 0.0) for one in (whole, first, second)]
+    total = steps[0].advance(rows, 256, 0, rates)
+    half = steps[1].advance(rows[:256], 256, 0, rates[:1])
+    second.autoencoder.load_state_dict(first.autoencoder.state_dict())
+    for kept, fresh in zip(steps[1].moments(), steps[2].moments(), strict=True):
+        fresh.copy_(kept)
+    assert steps[2].advance(rows[256:], 256, 1, rates[1:], half.total).total == total.total
+    assert all(torch.equal(a, b) for a, b in zip(parameters(whole), parameters(second), strict=True))
+
+
 def test_a_batch_size_that_changes_is_followed():
     x = rows_of(300, 20, torch.float32)
     one, other = objective(x, 10, torch.float32), objective(x, 10, torch.float32)
