@@ -197,6 +197,7 @@ READERS = {
     "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
     "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
     "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),
+    "manifest-repaired": Reader(run_files.read_repaired_manifest, run_files.manifest_seeds),
     "state": Reader(run_files.read_state, run_files.state_seeds),
     "layer": Reader(run_files.read_layer_file, run_files.layer_seeds),
     "scaling": Reader(run_files.read_scaling_file, run_files.scaling_seeds),
