@@ -88,7 +88,7 @@ all() {
 
   tests='' steps=''
   for file in ops random objectives data_rows; do tests="$tests tests/test_$file.py"; done
-  for file in step step_contract step_device; do steps="$steps tests/test_$file.py"; done
+  for file in step step_contract step_calls step_guard step_device; do steps="$steps tests/test_$file.py"; done
   # Warnings of another torch are no errors here; hypothesis has no deadlines in its profile ci.
   options="-p benchmarks.cuda_required -p no:cacheprovider --hypothesis-profile=ci -W default"
   equal="equal_the_reference and (shape4 or shape7) and (sigmoid or gelu)"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stackae.config import DataConfig
+    from stackae.config import DataConfig, PretrainConfig
     from stackae.data import Dataset, Part
     from stackae.runs import Run
 
@@ -84,6 +84,21 @@ def seconds(option: str, text: str | None) -> float:
     if not 0 <= value < float("inf"):
         raise ConfigError(f"{option}: expected a number of seconds of at least 0, got {text}")
     return value
+
+
+def check_memory(config: PretrainConfig, count: int) -> None:
+    """Raises ConfigError unless the parameters of the widest layer, the best ones and both moments can be held."""
+    from stackae.data.memory import free_memory
+    from stackae.errors import ConfigError
+
+    layers = zip(config.layer_sizes, config.layers, strict=False)
+    numbers = max(n * layer.n_hidden * (1 if layer.tied else 2) + n + layer.n_hidden for n, layer in layers)
+    needed, free = 4 * 4 * numbers * count, free_memory()
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"--layers: expected a network that fits into the memory, got {needed:,} bytes to be held and {free:,} "
+            "bytes available; make its widest layer narrower"
+        )
 
 
 def check_out(path: Path, *, must_be_new: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import Annotated, NoReturn
@@ -9,9 +10,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from stackae import __version__
-from stackae.errors import ConfigError, SetupError, StackaeError, StoppedError, legible
+from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError, legible
 
 from . import console, data, doctor, encode, evaluate, finetune, pretrain, reconstruct, resume, runs, signals
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(
     name="stackae",
@@ -65,7 +68,8 @@ def _understood(error: Exception) -> StackaeError:
         return error
     if isinstance(error, OSError):
         name, reason = error.filename or "file", error.strerror or error
-        return SetupError(f"{name}: expected to read or write it, got '{reason}'; check the path and its permissions")
+        kind = DiskError if error.errno in OF_THE_DISK else SetupError
+        return kind(f"{name}: expected to read or write it, got '{reason}'; check the path, its disk and permissions")
     if hasattr(error, "format_message"):  # a usage error of the command-line library
         return ConfigError(f"{error.format_message().rstrip('.')}; see `stackae --help`")
     if type(error).__name__ == "Abort":

@@ -105,7 +105,7 @@ def command(
 
     from .console import note
     from .inputs import seconds, whole_number
-    from .reports import show_plan
+    from .reports import show_plan, summary
     from .resume import newest_unfinished
 
     count = whole_number("--seeds", seeds, MOST_SEEDS) if seeds is not None else None
@@ -209,38 +209,11 @@ def _prepare(data_config: DataConfig, config: PretrainConfig, count: int) -> tup
     from stackae.fields import validated
     from stackae.pretrain import settle
 
+    from .inputs import check_memory
+
     seeds = range(config.seed, config.seed + count)
     configs = [validated(PretrainConfig, {**dict(config), "seed": seed}) for seed in seeds]
     choose_step(config.engine, choose_device(config.device), config.precision)
     check_memory(config, count)
     dataset = load_data(data_config)
     return dataset, [settle(each, dataset.train.x) for each in configs]
-
-
-def check_memory(config: PretrainConfig, count: int) -> None:
-    """Raises ConfigError unless the parameters of the widest layer, the best ones and both moments can be held."""
-    from stackae.data.memory import free_memory
-    from stackae.errors import ConfigError
-
-    layers = zip(config.layer_sizes, config.layers, strict=False)
-    numbers = max(n * layer.n_hidden * (1 if layer.tied else 2) + n + layer.n_hidden for n, layer in layers)
-    needed, free = 4 * 4 * numbers * count, free_memory()
-    if free is not None and needed > free:
-        raise ConfigError(
-            f"--layers: expected a network that fits into the memory, got {needed:,} bytes to be held and {free:,} "
-            "bytes available; make its widest layer narrower"
-        )
-
-
-def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
-    from stackae.engine import choose_device, choose_step
-
-    config = configs[0]
-    device = choose_device(config.device)
-    step = choose_step(config.engine, device, config.precision)
-    together = f"\nseeds    {config.seed} to {configs[-1].seed}, trained together" if len(configs) > 1 else ""
-    return (
-        f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
-        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
-        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason}){together}"
-    )

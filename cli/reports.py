@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from stackae.runs import Run
 
 
+def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
+    from stackae.engine import choose_device, choose_step
+
+    config = configs[0]
+    device = choose_device(config.device)
+    step = choose_step(config.engine, device, config.precision)
+    together = f"\nseeds    {config.seed} to {configs[-1].seed}, trained together" if len(configs) > 1 else ""
+    return (
+        f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
+        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
+        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason}){together}"
+    )
+
+
 def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) -> None:
     """Sizes are those of one stack, but for the input: the data are shared, codes are each stack's own."""
     from .console import emit_json, table

@@ -137,8 +137,8 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     from stackae.training.members import alone
 
     from .console import note
-    from .pretrain import check_memory, summary
-    from .reports import report_run, report_seeds
+    from .inputs import check_memory
+    from .reports import report_run, report_seeds, summary
     from .training import pretrain
 
     work = left.state.work

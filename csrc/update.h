@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "step.h"
 #include "vector_math.h"
@@ -44,7 +45,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE bool sgd(T& p, T g, T& velocity, const Motion
 }
 
 // A mean that is not finite shows in the parameter or in the square; an infinite square leaves the parameter where it
-// is, and shows in itself alone.
+// is, and shows in itself alone. A square is never negative: one multiply-add and one comparison see both.
 template <bool decoupled, typename T>
 STACKAE_HOST_DEVICE STACKAE_INLINE bool adam(T& p, T g, T& mean, T& square, const Motion<T>& motion) {
   const T slope = decoupled ? g : g + motion.decay * p;
@@ -52,7 +53,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE bool adam(T& p, T g, T& mean, T& square, cons
   const T new_mean = mean + motion.first * (slope - mean);
   const T new_square = motion.beta2 * square + motion.second * slope * slope;
   const T moved = old - motion.size * new_mean / (sqrt_nonnegative(new_square) * motion.root + motion.epsilon);
-  const bool finite = moved * T(0) + new_square * T(0) == T(0);
+  const bool finite = moved * T(0) + new_square < std::numeric_limits<T>::infinity();
   p = finite ? moved : p;
   mean = finite ? new_mean : mean;
   square = finite ? new_square : square;

@@ -24,8 +24,12 @@ import atheris
 import numpy as np
 from numpy.lib import _format_impl as numpy_format
 
-with atheris.instrument_imports(include=["stackae.data", "stackae.config", "stackae.fields", "zipfile"]):
+with atheris.instrument_imports(
+    include=["stackae.data", "stackae.config", "stackae.fields", "stackae.runs", "stackae.stages", "zipfile"]
+):
     import zipfile
+
+    import run_files
 
     from stackae.config import RunConfig, read_tables
     from stackae.data.arrays import load_npy, load_npz
@@ -176,7 +180,8 @@ ZIP_WORDS = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x0
 CSV_WORDS = (b",", b'"', b'""', b"\r\n", b"\xef\xbb\xbf", b"nan", b"inf", b"1e400", b"1e39", b"0x1p3", b"1_0",
              b"\xff\xfe", b"\0", b"-0", "١".encode())  # fmt: skip
 TOML_WORDS = (b"[data]", b"[pretrain]", b"[[pretrain.layers]]", b"n_hidden = ", b"layers = ", b"'''", b"1979-05-27",
-              b"nan", b"= 99999999999999999999", b"inf", b"\\uD800", b"{", b"kl:0.1:1", b"gaussian:1")  # fmt: skip
+              b"{a=" * 9, b"[" * 9, b".a" * 9, b"nan", b"= 99999999999999999999", b"inf", b"\\uD800",
+              b"kl:0.1:1", b"gaussian:1")  # fmt: skip
 
 READERS = {
     "idx": Reader(from_file(read_idx), idx_seeds, (b"\0\0\x08\x03", b"\xff\xff\xff\xff"), 256),
@@ -191,6 +196,12 @@ READERS = {
     "csv-target": Reader(from_file(lambda path: whole(load_csv(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
     "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
     "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
+    "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),
+    "manifest-repaired": Reader(run_files.read_repaired_manifest, run_files.manifest_seeds),
+    "state": Reader(run_files.read_state, run_files.state_seeds),
+    "layer": Reader(run_files.read_layer_file, run_files.layer_seeds),
+    "scaling": Reader(run_files.read_scaling_file, run_files.scaling_seeds),
+    "classifier": Reader(run_files.read_classifier_file, run_files.classifier_seeds),
 }
 
 

@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from stackae.errors import ConfigError, nearest
+from stackae.errors import ConfigError, legible, nearest
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear")
 CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
+MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
 SCALES = ("auto", "none", "unit", "minmax", "standard")
 
 
@@ -102,18 +103,35 @@ def _sentence(detail: Any, table: str) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, or a ConfigError that names the file."""
+    """The tables of a TOML file, or a ConfigError that names the file; pipes and devices are not opened."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: expected a TOML configuration, got something that is no regular file")
     try:
-        return parse_toml(path.read_bytes(), path)
+        with path.open("rb") as file:
+            content = file.read(4 * MOST_CHARACTERS + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: expected a TOML configuration, got no such file") from None
     except OSError as error:
         raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None
+    return parse_toml(content, path)
 
 
 def parse_toml(content: bytes, path: Path) -> dict[str, Any]:
-    """The tables of its content, or a ConfigError that names the file."""
+    """The tables of a file's content, or a ConfigError that names the file.
+
+    The time and memory of parsing grow with the square of the dots in a key, and nothing in a configuration is long:
+    what is beyond the limits above is refused before it is parsed.
+    """
     try:
-        return tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:  # bytes that are no UTF-8, or no TOML
-        raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None
+        text = content.decode().replace("\r\n", "\n")
+        longest = max(map(len, text.split("\n")))
+        if len(text) > MOST_CHARACTERS or longest > LONGEST_LINE or text.count(".") > MOST_DOTS:
+            limits = f"{MOST_CHARACTERS:,} characters, {LONGEST_LINE:,} a line, and {MOST_DOTS:,} dots"
+            raise ConfigError(f"{path}: expected a TOML configuration of at most {limits}, got more")
+        return tomllib.loads(text)
+    except ConfigError:
+        raise
+    except RecursionError:
+        raise ConfigError(f"{path}: expected a TOML configuration, got lists or tables nested too deeply") from None
+    except ValueError as error:  # of TOML, of UTF-8, of a number of thousands of digits
+        raise ConfigError(f"{path}: expected a TOML configuration, got {legible(str(error), 200)}") from None

@@ -217,6 +217,7 @@ HEADER = "{{'descr': {}, 'fortran_order': False, 'shape': {}, }}"
         ("'<m8[s]'", "(1, 1)", "expected an array of real numbers, got timedelta64[s]"),
         ("('<f4', (1000,))", "(1, 1)", "expected an array of real numbers, got ('<f4', (1000,))"),
         ("'|O'", "(1, 1)", "expected an array of real numbers, got object"),
+        ("A", "(1, 1)", "got malformed node or string on line 1: <ast.Name>; save it again"),
         ("'|S4'", "(1, 1)", "expected an array of real numbers"),
         ("'\\x1b[31m'", "(1, 1)", "expected an array as numpy.save writes it"),
     ],

@@ -16,7 +16,7 @@ from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.data import Scaling
 from stackae.errors import ConfigError, DiskError, RunError
 from stackae.runs import LATEST, Run, check_free, default_path, durable, new_runs, open_run, write_whole
-from stackae.runs.places import point_latest
+from stackae.runs.places import complete, point_latest
 from stackae.runs.run import classifier_file, config_file, scaling_file, trained_layer_file
 
 ACTIVATIONS = ("tanh", "relu")
@@ -60,6 +60,7 @@ def classifier() -> Classifier:
 def make_run(path: Path = Path("runs/one"), force: bool = False, tied: str = "false") -> Run:
     with new_runs(path, force) as (_, (run,)):
         run.publish(config_file(RunConfig(data=DataConfig(), pretrain=settings(tied))))
+        complete(path, [run])
     return run
 
 

@@ -157,11 +157,11 @@ def test_networks_that_train_together_get_the_bits_that_each_gets_alone(products
 def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
     good, bad = rows_of(64, 20, torch.float32), rows_of(64, 20, torch.float32)
     bad[40] = float("nan")
-    ones = [objective(x, 10, torch.float32) for x in (good, bad, good, good)]
+    ones = [objective(x, 10, torch.float32) for x in (good, bad, good, good, good)]
     step = train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
     some, none = Batches(torch.arange(64), [0.1] * 4), Batches(torch.arange(0), [])
-    progress = step.advance([some, some, none, some], 16, 0)
-    assert [each.steps for each in progress] == [4, 2, 0, 4]
+    progress = step.advance([some, some, none, some, some._replace(learning_rates=[0.1, 1e38, 0.1, 0.1])], 16, 0)
+    assert [each.steps for each in progress] == [4, 2, 0, 4, 1]
     assert progress[0].total == progress[3].total
     assert not math.isfinite(progress[1].total)
     assert progress[2].total == 0
@@ -170,7 +170,9 @@ def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
     alone.advance(torch.arange(64), 16, 0, [0.1] * 4)
     two = objective(good, 10, torch.float32)
     fused_reconstruction(two, TrainingConfig(), 0.0).advance(torch.arange(32), 16, 0, [0.1] * 2)
-    wanted = [fresh, two, objective(good, 10, torch.float32), fresh]
+    one_step = objective(good, 10, torch.float32)
+    fused_reconstruction(one_step, TrainingConfig(), 0.0).advance(torch.arange(16), 16, 0, [0.1])
+    wanted = [fresh, two, objective(good, 10, torch.float32), fresh, one_step]
     for one, other in zip(ones, wanted, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
 
@@ -179,6 +181,20 @@ def test_members_of_another_shape_are_refused():
     ones = [objective(rows_of(8, 4), width) for width in (3, 5)]
     with pytest.raises(ValueError, match="member 2: expected the shape, activations, loss, optimiser"):
         train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
+
+
+def test_a_new_step_may_go_on_with_the_short_batch_that_ends_a_pass(products):
+    """Its tiles are those of whole batches, though it sees none."""
+    x, rows, rates = byte_rows(300, 130), torch.arange(300), [0.01, 0.01]
+    whole, first, second = (objective(x, 70, torch.float32, tied=False) for _ in range(3))
+    steps = [fused_reconstruction(one, TrainingConfig(), 0.0) for one in (whole, first, second)]
+    total = steps[0].advance(rows, 256, 0, rates)
+    half = steps[1].advance(rows[:256], 256, 0, rates[:1])
+    second.autoencoder.load_state_dict(first.autoencoder.state_dict())
+    for kept, fresh in zip(steps[1].moments(), steps[2].moments(), strict=True):
+        fresh.copy_(kept)
+    assert steps[2].advance(rows[256:], 256, 1, rates[1:], half.total).total == total.total
+    assert all(torch.equal(a, b) for a, b in zip(parameters(whole), parameters(second), strict=True))
 
 
 def test_a_batch_size_that_changes_is_followed():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import tokenize
 import warnings
 from pathlib import Path
@@ -144,7 +145,7 @@ def _parse_header(head: bytes, name: str) -> Header:
             raise ValueError("a length beyond 64 bits")
         return Header(tuple(int(length) for length in shape), column_major, dtype, stream.tell())
     except HEADER_DAMAGE as error:
-        cause = legible(" ".join(str(error).split()), 80)
+        cause = legible(re.sub(r" object at 0x[0-9a-f]+", "", " ".join(str(error).split())), 80)  # the same every time
         raise DataError(f"{name}: expected an array as numpy.save writes it, got {cause}; save it again") from None
 
 

@@ -87,7 +87,7 @@ def make_folder(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Out of sight by one rename, then gone: what is left when that is cut short is temporary."""
+    """Out of sight by one rename, then gone: what is left when that is cut short is temporary. Raises DiskError."""
     beside = temporary(path)
     with disk_errors(path, 0):
         _clear(beside)

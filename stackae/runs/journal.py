@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from stackae.errors import StoppedError
 from stackae.runs.checkpoints import (
@@ -30,7 +31,6 @@ from stackae.runs.folder import Folder
 from stackae.runs.state import EndedState, State, Work
 from stackae.stages import layer_name, pack, pack_weights
 from stackae.training.keeping import Ended, Left
-from stackae.training.members import Member
 
 EVERY = 30.0  # seconds between checkpoints within an epoch, at the most
 SHARE = 0.05  # of the time that checkpoints at the ends of epochs may take
@@ -83,7 +83,7 @@ class Journal:
         if self._number < self._state.begun:
             self._write(f"{self._state.work.command}-begin", self._state, {})
 
-    def begin(self, stage: str, members: Sequence[Member]) -> Left | Mapping[int, Ended] | None:
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
         if stage in self._state.ended:
             return self._ended(stage, self._state.ended[stage])
         self.open()
@@ -92,7 +92,7 @@ class Journal:
         standing = self._state.stage
         if self._left is None or standing is None or standing.name != stage:
             return None
-        most = {each.place: sum(tensor.nbytes for tensor in each.module.state_dict().values()) for each in members}
+        most = {place: sum(each.nbytes for each in own.state_dict().values()) for place, own in networks.items()}
         return read_left(self._left, standing, most)
 
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:

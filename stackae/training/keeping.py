@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from stackae.training.history import EpochRecord
-
-if TYPE_CHECKING:
-    from stackae.training.members import Member
 
 
 class Standing(NamedTuple):
@@ -54,8 +51,11 @@ class Ended(NamedTuple):
 class Keeper(Protocol):
     """Keeps what a training must not lose. For each stage: ``begin``, then ``pause`` between steps, at last ``end``."""
 
-    def begin(self, stage: str, members: Sequence[Member]) -> Left | Mapping[int, Ended] | None:
-        """Where an earlier process left this stage, or how it ended there; None where it never began."""
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
+        """Where an earlier process left this stage, or how it ended there; None where it never began.
+
+        ``networks`` are those that are to be trained, by place.
+        """
         ...
 
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
@@ -70,7 +70,7 @@ class Keeper(Protocol):
 class Forgetful:
     """A keeper that keeps nothing."""
 
-    def begin(self, stage: str, members: Sequence[Member]) -> None:
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> None:
         return None
 
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:

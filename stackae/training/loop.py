@@ -85,7 +85,7 @@ def fit(stage: Stage, listener: Listener, keeper: Keeper) -> list[list[EpochReco
         For each member the record of every epoch, or a DivergedError that says when its numbers ceased to be finite.
     """
     courses = [Course(member, stage.config.patience) for member in stage.members]
-    kept = keeper.begin(stage.name, stage.members)
+    kept = keeper.begin(stage.name, {member.place: member.module for member in stage.members})
     if isinstance(kept, Mapping):
         return [course.stay(kept[course.member.place]) for course in courses]
     _train(stage, courses, kept, listener, keeper)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import LAYERS, Shell, draw_nothing, write_data
 from fault_cases import ALL, a_step_a_call, result
-from fault_disk import CutOffError, Disk, cut_off, failing
+from fault_disk import CutOffError, Disk, Operation, cut_off, failing
 
 from stackae.runs import latest
 from stackae.runs.verify import damages
@@ -111,6 +111,12 @@ def check_what_was_there(job: Job, point: int) -> None:
         assert all(found[name] == old[name] for name in kept) and not damages(job.run), point
 
 
+def removes(operation: Operation) -> bool:
+    """Whether it gives up a checkpoint: one too many costs space alone, and goes at the next occasion."""
+    name = operation.detail.name if operation.kind == "rename" else operation.path.name
+    return operation.kind in ("unlink", "rmdir") or name == "checkpoints" or name.endswith(".tmp")
+
+
 def test_any_operation_fails(job: Job, figures: dict[str, int]) -> None:
     for point in points(job):
         job.restart()
@@ -118,8 +124,9 @@ def test_any_operation_fails(job: Job, figures: dict[str, int]) -> None:
         with a_step_a_call(), Disk(job.shell.folder / "runs", failing(point, number)).watched() as disk:
             ended = job.shell(*job.command)
         failed = (point, disk.operations[point - 1], ended.err)
-        assert ended.code == 7 and "Traceback" not in ended.err, failed
-        assert [line[:7] for line in ended.err.splitlines()].count("error: ") == 1, failed
+        assert ended.code == 7 or (ended.code == 0 and removes(disk.operations[point - 1])), failed
+        assert [line[:7] for line in ended.err.splitlines()].count("error: ") == (ended.code == 7), failed
+        assert "Traceback" not in ended.err, failed
         check_what_was_there(job, point)
         assert job.goes_on() == job.expected, failed
         figures["operations that failed"] += 1

@@ -1,0 +1,84 @@
+"""What keeping a training costs: a checkpoint written and synced, and read and compared, beside a torch.save.
+
+    python -m benchmarks.checkpoints [--folder DIR]
+
+The contenders of a row take turns. ``save`` is what a training waits for: tensors packed, files written and synced,
+the folder renamed and synced, the one before the last removed. ``torch.save`` is one file with the same tensors, not
+synced: what a kill leaves of it is not promised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.machine import machine
+from stackae.autoencoders.dense import Autoencoder
+from stackae.config import DataConfig, PretrainConfig, RunConfig
+from stackae.runs import Folder, Journal, Requests, Work, latest
+from stackae.runs.checkpoints import read_left
+from stackae.training.keeping import Left, Standing, Tensors
+
+SIZES = ((64, 32), (784, 300), (784, 1000), (4096, 4096))
+ROUNDS = 15
+
+
+def measured(contenders: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Seconds of each, medians over rounds in which all take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: median(each) for name, each in seconds.items()}
+
+
+def row(n: int, m: int, folder: Path) -> tuple[int, dict[str, float]]:
+    """Bytes of a checkpoint of an untied n-m-n autoencoder between two steps, and what is done with it."""
+    weights = Autoencoder(n, m, seed=1).state_dict()
+    moments = [torch.rand_like(each) for each in weights.values() for _ in range(2)]
+    standing = Standing(0.0, (1.0,), 0, (), None)
+    left = Left(2, 0, {0: (standing, Tensors(weights, {k: v + 1 for k, v in weights.items()}, moments))})
+    settings = RunConfig(data=DataConfig(), pretrain=PretrainConfig.from_options(f"{n},{m}"))
+    work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)
+    journal = Journal(Folder(folder), work, every=0, requests=Requests())
+    journal.open()
+    most = {0: sum(each.nbytes for each in weights.values())}
+
+    def save() -> None:
+        journal.pause("layer1", lambda: left, epoch_ended=True)
+
+    def read() -> None:
+        checkpoint = latest(folder, "pretrain", lambda error: None)
+        assert checkpoint is not None and checkpoint.state.stage is not None
+        read_left(checkpoint, checkpoint.state.stage, most)
+
+    def plain() -> None:
+        torch.save([left.members[0][1]], folder / "plain.pt")
+
+    save()
+    return 4 * most[0], measured({"save": save, "read": read, "torch.save": plain})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="on the disk to be measured; default: the one for temporary files")
+    folder = parser.parse_args().folder
+    print(machine(torch.device("cpu")))
+    print(f"{'layer':>12} {'MB':>7} {'save':>9} {'read':>9} {'torch.save':>11}")
+    for n, m in SIZES:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            size, seconds = row(n, m, Path(place))
+        figures = " ".join(f"{1e3 * seconds[name]:6.1f} ms" for name in ("save", "read", "torch.save"))
+        print(f"{f'{n}-{m}-{n}':>12} {size / 1e6:7.1f} {figures}")
+
+
+if __name__ == "__main__":
+    main()

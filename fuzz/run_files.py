@@ -1,0 +1,97 @@
+"""The files of run folders for the fuzzer: how each is read, and valid ones to start from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.classifier import Classifier
+from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
+from stackae.data.scaling import Scaling
+from stackae.runs.manifest import Entry, Manifest
+from stackae.runs.state import EndedState, StageState, StandingState, State, Work
+from stackae.stages import (
+    pack_classifier,
+    pack_scaling,
+    pack_weights,
+    read_classifier,
+    read_layer,
+    read_scaling,
+)
+from stackae.training.history import EpochRecord
+
+HERE = Path("file")
+LAYER = LayerConfig(n_hidden=2, output_activation="linear", tied=False)
+CLASSES = ("no", "yes")
+
+
+def read_manifest(content: bytes) -> None:
+    """What is read as a manifest is written as the same bytes."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        assert Manifest.unpack(content).pack() == content
+
+
+def read_repaired_manifest(content: bytes) -> None:
+    """With the digest and the spelling that are right for what it says: the fuzzer does not find them by itself."""
+    with contextlib.suppress(ValueError, RecursionError):
+        document = json.loads(content)
+        if isinstance(document, dict):
+            body = {name: each for name, each in document.items() if name != "sha256"}
+            spelled = json.dumps(body, indent=1, sort_keys=True) + "\n"
+            whole = {**body, "sha256": hashlib.sha256(spelled.encode()).hexdigest()}
+            read_manifest((json.dumps(whole, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_state(content: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        State.unpack(content)
+
+
+def read_layer_file(content: bytes) -> None:
+    autoencoder = read_layer(HERE, content, 3, LAYER, "eager")
+    assert all(bool(each.isfinite().all()) for each in autoencoder.parameters())
+
+
+def read_scaling_file(content: bytes) -> None:
+    assert bool((read_scaling(HERE, content, 3).scale > 0).all())
+
+
+def read_classifier_file(content: bytes) -> None:
+    model, _ = read_classifier(HERE, content, (3, 2), "eager")
+    assert all(bool(each.isfinite().all()) for each in model.parameters())
+
+
+def manifest_seeds() -> list[bytes]:
+    entries = (Entry.of(b"old"), Entry.of(b"new"))
+    return [Manifest({}).pack(), Manifest({"config.toml": entries[:1], "layer1.safetensors": entries}, 7).pack()]
+
+
+def state_seeds() -> list[bytes]:
+    settings = RunConfig(data=DataConfig(), pretrain=PretrainConfig.from_options("3,2,1"))
+    work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)
+    record = EpochRecord("layer1", 1, 0.5, None, None, 1e-3, 0.1, 100.0, True)
+    ended = EndedState(checkpoint=2, size=3, sha256="0" * 64, history=(record,), diverged=None)
+    standing = StandingState(total=0.5, score=(0.1,), waited=0, history=(record,), diverged=None)
+    stage = StageState(name="layer2", epoch=2, rows=64, members={0: standing})
+    whole = State(begun=1, work=work, machine={"threads": "2"}, ended={"layer1": {0: ended}}, stage=stage)
+    return [whole.pack(), whole.model_copy(update={"stage": None, "ended": {}}).pack()]
+
+
+def layer_seeds() -> list[bytes]:
+    made = Autoencoder(3, 2, output_activation="linear", engine="eager")
+    return [pack_weights(made.state_dict(), LAYER)]
+
+
+def scaling_seeds() -> list[bytes]:
+    return [pack_scaling(Scaling("unit", torch.zeros(3), torch.ones(3)))]
+
+
+def classifier_seeds() -> list[bytes]:
+    encoder = Dense.initialised(3, 2, "tanh", seed=0, layer=1, engine="eager")
+    head = Dense.initialised(2, 2, "linear", seed=0, layer=2, engine="eager")
+    return [pack_classifier(Classifier([encoder], head), CLASSES)]
