@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 NAME = "log.txt"
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place is not waited for
 _open: list[Path] = []
 
 
@@ -38,7 +39,7 @@ def log(text: str) -> None:
     lines = "".join(f"{time}  {line}\n" for line in text.splitlines())
     for path in _open:
         with suppress(OSError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            descriptor = os.open(path, FLAGS, 0o644)
             try:
                 os.write(descriptor, lines.encode(errors="replace"))
             finally:

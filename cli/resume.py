@@ -69,6 +69,7 @@ def newest_unfinished() -> Path | None:
 def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> None:
     """Does what is left to do, or to mend, in a folder that is this process's to write."""
     from stackae.runs.checkpoints import latest, prune, remove_unfinished
+    from stackae.runs.mending import behind, made_again
     from stackae.runs.places import unfinished
     from stackae.runs.verify import damaged_files
 
@@ -84,20 +85,32 @@ def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> No
         note(f"to be made again: {error}")
     if pretraining is None and finetuning is None:
         raise RunError(f"{path}: expected a checkpoint that is whole, got none; train it again with --force")
+    whole = [each for each in (pretraining, finetuning) if each is not None]
+    for again in (again for each in whole for again in made_again(path, each)):
+        note(f"made again: {shown(again)}")
     open_ended = unfinished(path)
-    if not open_ended and not damaged:
-        for each in (pretraining, finetuning):
-            if each is not None:  # what a process that was killed at the very end did not come to
-                prune(path, each.state.work.command, each.state.begun, done=True)
+    lost = any(behind(path, each) for each in whole)
+    if not open_ended and not damaged and not lost:
+        for each in whole:  # what a process that was killed at the very end did not come to
+            prune(path, each.state.work.command, each.state.begun, done=True)
         _nothing_to_do(path, as_json)
         return
-    again = finetuning is not None and (open_ended or bool(damaged))
-    if pretraining is not None and (damaged or (open_ended and finetuning is None)):
+    both = finetuning is not None and (open_ended or bool(damaged) or lost)
+    if pretraining is not None and (damaged or lost or (open_ended and finetuning is None)):
         note(f"goes on from {shown(pretraining.path)}")
-        _pretraining(path, pretraining, params, every, as_json and not again)
-    if finetuning is not None and again:
+        _pretraining(path, pretraining, params, every, as_json and not both)
+    if finetuning is not None and both:
         note(f"goes on from {shown(finetuning.path)}")
         _finetuning(path, finetuning, params, every, as_json)
+    _check_mended(path)
+
+
+def _check_mended(path: Path) -> None:
+    from stackae.runs.verify import damaged_files
+
+    for folder in (path, *_members(path)):
+        for error in damaged_files(folder):
+            raise RunError(f"{error}: no checkpoint makes it; `stackae evaluate` draws its own pictures again")
 
 
 def _note_machine(left: Checkpoint) -> None:

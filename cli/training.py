@@ -76,7 +76,7 @@ def pretrain(
     diverged = [result for result in results if isinstance(result, DivergedError)]
     if len(diverged) == len(results):
         raise diverged[0]
-    _publish(folder, runs, results, dataset, new=journal.trained)
+    _publish(folder, runs, results, dataset, new=left is None)
     complete(folder.path, runs)
     folder.publish({}, made_from=journal.number)
     journal.finish()
@@ -126,7 +126,7 @@ def finetune(
     except BaseException:
         journal.abandon()
         raise
-    metrics = run.metrics_with([_record(each) for each in result.history], journal.trained)
+    metrics = run.metrics_with([_record(each) for each in result.history], new=left is None)
     run.publish(
         classifier_file(result.model, dataset.classes) | config_file(work.settings[0]) | {"metrics.jsonl": metrics}
     )

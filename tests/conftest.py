@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -139,3 +140,30 @@ def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         "confusion_matrix",
     ):
         monkeypatch.setattr(f"stackae.pictures.{name}", lambda *arguments, **named: b"\x89PNG\r\n\x1a\n")
+
+
+# ---- what the tests of faults count, told at the end
+
+FIGURES: Counter[str] = Counter()
+LONGEST: dict[str, float] = {}
+
+
+@pytest.fixture
+def figures() -> Counter[str]:
+    """Counts by name, over all tests."""
+    return FIGURES
+
+
+@pytest.fixture
+def longest() -> dict[str, float]:
+    """Seconds by name, the longest of all tests."""
+    return LONGEST
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FIGURES or LONGEST:
+        terminalreporter.section("faults")
+    for name, count in FIGURES.items():
+        terminalreporter.write_line(f"{count:>7,} {name}")
+    for name, seconds in LONGEST.items():
+        terminalreporter.write_line(f"{seconds:>7.2f} s, the longest of {name}")

@@ -14,7 +14,6 @@ latest; there is no pointer that could say otherwise. One that is damaged is pas
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from stackae.errors import DiskError, RunError
-from stackae.runs.durable import make_folder, remove_folder, write_folder
+from stackae.runs.durable import make_folder, remove_folder, remove_temporary, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
 from stackae.runs.state import EndedState, StageState, StandingState, State
@@ -220,10 +219,7 @@ def remove_if_empty(folder: Path) -> None:
 def remove_unfinished(folder: Path) -> None:
     """What a program that was killed left of files and checkpoints that it was writing or removing."""
     for path in (*folder.glob(".*.tmp"), *(folder / FOLDER).glob(".*.tmp")):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        remove_temporary(path)
 
 
 def history_of(state: State, place: int) -> list[EpochRecord]:

@@ -2,6 +2,7 @@
 
 Everything a run keeps is written through the four functions at the end, and in one order: content, its fsync, the
 rename into place, the fsync of the folder. A disk that loses whatever was not synced leaves the old file or the new.
+No link is followed on the way: what lies at a temporary name is removed, whatever it is.
 """
 
 from __future__ import annotations
@@ -64,8 +65,7 @@ def write_folder(path: Path, files: Mapping[str, Content]) -> None:
     beside = temporary(path)
     with disk_errors(path, sum(map(len, files.values()))):
         try:
-            if beside.exists():
-                shutil.rmtree(beside)
+            _clear(beside)
             beside.mkdir(parents=True)
             for name, content in files.items():
                 _write(beside / name, content)
@@ -90,10 +90,37 @@ def remove_folder(path: Path) -> None:
     """Out of sight by one rename, then gone: what is left when that is cut short is temporary. Raises DiskError."""
     beside = temporary(path)
     with disk_errors(path, 0):
-        if beside.exists():
-            shutil.rmtree(beside)
+        _clear(beside)
         _move(path, beside)
+        _sync_folder(path.parent)  # else a power failure could bring it back with half of its files
         shutil.rmtree(beside)
+
+
+def remove_temporary(path: Path) -> None:
+    """What lies there, a folder with its content or anything else; no error where nothing does."""
+    with disk_errors(path, 0):
+        _clear(path)
+
+
+def move_folder(path: Path, to: Path) -> None:
+    """To another name beside it; a failure leaves it where it was."""
+    with disk_errors(to, 0):
+        _move(path, to)
+        try:
+            _sync_folder(to.parent)
+        except OSError:
+            _move(to, path)
+            raise
+
+
+def write_link(path: Path, target: str) -> None:
+    """A link to a folder, in the place of one that is there or of nothing."""
+    beside = temporary(path)
+    with disk_errors(path, 0):
+        _clear(beside)
+        beside.symlink_to(target, target_is_directory=True)
+        _move(beside, path)
+        _sync_folder(path.parent)
 
 
 def temporary(path: Path) -> Path:
@@ -126,14 +153,26 @@ def disk_errors(path: Path, needed: int) -> Iterator[None]:
 
 
 def _write(path: Path, content: Content) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    _clear(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _move(path: Path, to: Path) -> None:
-    path.rename(to)
+    path.replace(to)
 
 
 def _sync_folder(path: Path) -> None:

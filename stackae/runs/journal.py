@@ -69,7 +69,6 @@ class Journal:
         if left is not None:
             remove_after(folder.path, work.command, left.number)
         self._left = left
-        self.trained = False  # whether anything was, or all had ended before
         self._number = max((number for number, _ in numbered(folder.path)), default=0)
         self._state = left.state if left else State(begun=self._number + 1, work=work, machine=this_machine(), ended={})
         self._last, self._cost = time.monotonic(), 0.0
@@ -88,7 +87,7 @@ class Journal:
         if stage in self._state.ended:
             return self._ended(stage, self._state.ended[stage])
         self.open()
-        self._requests.heard = self.trained = True
+        self._requests.heard = True
         self._last = time.monotonic()
         standing = self._state.stage
         if self._left is None or standing is None or standing.name != stage:

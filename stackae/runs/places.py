@@ -5,6 +5,7 @@ Stacks that were trained together lie in one folder: a run folder ``seed-N`` for
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -15,7 +16,15 @@ from pathlib import Path
 
 from stackae.errors import ConfigError, RunError
 from stackae.runs.checkpoints import FOLDER, numbered
-from stackae.runs.durable import disk_errors, is_temporary, make_folder, remove_folder
+from stackae.runs.durable import (
+    is_temporary,
+    make_folder,
+    move_folder,
+    remove_folder,
+    remove_temporary,
+    temporary,
+    write_link,
+)
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.run import Run
@@ -54,7 +63,8 @@ def default_path(data: str, layer_sizes: tuple[int, ...], seeds: int | None = No
 def seed_runs(path: Path) -> list[Path]:
     """The runs of stacks that were trained together, by seed, where ``path`` is a folder of them."""
     inside = list(path.iterdir()) if path.is_dir() and not (path / "config.toml").exists() else []
-    runs = [entry for entry in inside if re.fullmatch(r"seed-\d+", entry.name) and (entry / MANIFEST).is_file()]
+    named = [entry for entry in inside if re.fullmatch(r"seed-\d+", entry.name) and not entry.is_symlink()]
+    runs = [entry for entry in named if (entry / MANIFEST).is_file()]
     return sorted(runs, key=lambda run: int(run.name[len("seed-") :]))
 
 
@@ -67,9 +77,10 @@ def never_began(path: Path) -> bool:
     """Whether the folder is empty, or holds no more than a run leaves that was killed before its first checkpoint."""
     if not path.is_dir() or path.is_symlink():
         return False
+    files = {"lock", "log.txt"} if (path / "lock").exists() else set()  # a log without a lock is someone else's
     for entry in path.iterdir():
         folder = entry.name == FOLDER or re.fullmatch(r"seed-\d+", entry.name)
-        if not (never_began(entry) if folder else entry.name in ("lock", "log.txt") or is_temporary(entry)):
+        if not (never_began(entry) if folder else entry.name in files or is_temporary(entry)):
             return False
     return True
 
@@ -121,6 +132,7 @@ def new_runs(path: Path, force: bool, names: Sequence[str] = ("",)) -> Iterator[
     go on from; where there is none, it leaves everything as it was.
     """
     check_free(path, force)
+    remove_temporary(temporary(path))
     aside = None
     if path.exists():
         with Folder(path).writing():
@@ -138,7 +150,7 @@ def new_runs(path: Path, force: bool, names: Sequence[str] = ("",)) -> Iterator[
         if not has_progress(path):
             shutil.rmtree(path, ignore_errors=True)
             if aside is not None:
-                aside.replace(path)
+                move_folder(aside, path)
         raise
 
 
@@ -147,8 +159,8 @@ def complete(path: Path, runs: Sequence[Run]) -> None:
 
     runs/latest then points at the first of those that have the most layers.
     """
-    for aside in path.parent.glob(f".{path.name}.replaced-*"):
-        remove_folder(aside)
+    for aside in path.parent.glob(f".{glob.escape(path.name)}.replaced-*"):
+        remove_temporary(aside)
     point_latest(max(runs, key=_layers_in).path)
 
 
@@ -165,7 +177,8 @@ def _put_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f".{path.name}.replaced-{number}")).exists():
         number += 1
-    return path.rename(aside)
+    move_folder(path, aside)
+    return aside
 
 
 def point_latest(path: Path) -> None:
@@ -173,8 +186,4 @@ def point_latest(path: Path) -> None:
     make_folder(RUNS)
     if LATEST.exists() and not LATEST.is_symlink():
         raise ConfigError(f"{LATEST}: expected a pointer to the newest run, got a folder; move it away")
-    with disk_errors(LATEST, 0):
-        beside = RUNS / ".latest.tmp"
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(os.path.relpath(path.resolve(), RUNS.resolve()), target_is_directory=True)
-        beside.replace(LATEST)
+    write_link(LATEST, os.path.relpath(path.resolve(), RUNS.resolve()))

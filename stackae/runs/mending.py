@@ -1,0 +1,44 @@
+"""Checkpoints that are kept for good and were damaged or lost, made again from a later one of the same work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stackae.errors import RunError
+from stackae.runs.checkpoints import (
+    FOLDER,
+    Checkpoint,
+    ended_files,
+    of_command,
+    read,
+    write_checkpoint,
+)
+from stackae.runs.durable import remove_temporary
+
+
+def behind(folder: Path, checkpoint: Checkpoint) -> bool:
+    """Whether there is a newer one of the same kind: a damaged one, of which nothing later tells."""
+    return any(number > checkpoint.number for number, _ in of_command(folder, checkpoint.state.work.command))
+
+
+def made_again(folder: Path, later: Checkpoint) -> list[Path]:
+    """The beginning and the ends of stages before ``later``, those that are not whole: now they are, byte for byte."""
+    state, found = later.state, []
+    ends = [(next(iter(members.values())).checkpoint, f"{stage}-end") for stage, members in state.ended.items()]
+    for stages, (number, label) in enumerate([(state.begun, f"{state.work.command}-begin"), *ends]):
+        path = folder / FOLDER / f"{number:06d}-{label}"
+        if number < later.number and not _whole(path):
+            ended = dict(list(state.ended.items())[:stages])
+            files = {place: content for stage, place, content in ended_files(folder, state) if f"{stage}-end" == label}
+            remove_temporary(path)
+            write_checkpoint(folder, number, label, state.model_copy(update={"ended": ended, "stage": None}), files)
+            found.append(path)
+    return found
+
+
+def _whole(path: Path) -> bool:
+    try:
+        read(path)
+    except RunError:
+        return False
+    return True
