@@ -54,8 +54,8 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         sys.exit(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
-    except KeyboardInterrupt:
-        _end(StoppedError(signals.INTERRUPT))
+    except signals.Ended as ended:
+        _end(StoppedError(ended.number))
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()

@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 INTERRUPT = signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
 _listening: list[Requests] = []
+
+
+class Ended(BaseException):
+    """The program is to end now; no handler of errors on the way takes it for one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 def install() -> None:
@@ -39,9 +46,7 @@ def _end(number: int, frame: FrameType | None) -> None:
             for each in ENDING:
                 signal.signal(each, signal.SIG_DFL)
             return
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(TERMINATED)
+    raise Ended(number)
 
 
 def _save(number: int, frame: FrameType | None) -> None:
