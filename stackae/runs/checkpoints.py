@@ -139,7 +139,7 @@ def write_checkpoint(folder: Path, number: int, label: str, state: State, tensor
     """A new checkpoint, there whole or not at all. Raises DiskError."""
     files = {f"{place}.safetensors": content for place, content in tensors.items()} | {STATE: state.pack()}
     manifest = Manifest({name: (Entry.of(content),) for name, content in files.items()}, number)
-    make_folder(folder / FOLDER)
+    make_folder(folder / FOLDER, above=False)  # a run whose folder is gone is not begun again in its middle
     write_folder(folder / FOLDER / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
 
 

@@ -77,11 +77,11 @@ def write_folder(path: Path, files: Mapping[str, Content]) -> None:
             raise
 
 
-def make_folder(path: Path) -> None:
-    """The folder and those above it, durably; no error where it is there already."""
+def make_folder(path: Path, above: bool = True) -> None:
+    """The folder, and those above it where that is wanted, durably; no error where it is there already."""
     with disk_errors(path, 0):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=above, exist_ok=True)
         for folder in reversed(missing):
             _sync_folder(folder.parent)
 

@@ -26,7 +26,7 @@ from stackae.runs.checkpoints import (
     tensors_of,
     write_checkpoint,
 )
-from stackae.runs.durable import remove_folder
+from stackae.runs.durable import make_folder, remove_folder
 from stackae.runs.folder import Folder
 from stackae.runs.state import EndedState, State, Work
 from stackae.stages import layer_name, pack, pack_weights
@@ -81,6 +81,7 @@ class Journal:
     def open(self) -> None:
         """The work is begun; it can be gone on with from here on."""
         if self._number < self._state.begun:
+            make_folder(self._folder)
             self._write(f"{self._state.work.command}-begin", self._state, {})
 
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
