@@ -1,4 +1,4 @@
-"""Disks that are full, limited, read-only or gone: exit 7, one sentence with the bytes, and the last checkpoint intact."""
+"""Disks that are full, limited, read-only or gone: exit 7, one sentence with the bytes, the last checkpoint intact."""
 
 from __future__ import annotations
 
