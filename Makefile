@@ -1,5 +1,5 @@
 # make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make emulate
-# make fuzz · make gpu · make wheels
+# make faults · make fuzz · make gpu · make wheels
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ OUT ?= build/gpu
 DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
-.PHONY: demo test lint sanitize emulate fuzz gpu wheels setup clean
+.PHONY: demo test lint sanitize emulate faults fuzz gpu wheels setup clean
 
 setup: $(VENV)/built
 
@@ -82,6 +82,11 @@ emulate: $(VENV)/locked
 		--build-lib $(EMULATED_LIB) >$(EMULATED)/build.log 2>&1 || { cat $(EMULATED)/build.log; exit 1; }
 	$(EMULATED_PYTHON) -c 'from stackae.ops import products; assert products("cpu", "tf32")'
 	$(EMULATED_PYTHON) -m pytest --capture=no --hypothesis-profile=ci $(EMULATED_TESTS)
+
+# Every fault of tests/faults: each step stopped at, each operation on the disk failing or the last, each file damaged,
+# kills by the hundred; half an hour or so. The tests of every day try a sample of them.
+faults: setup
+	STACKAE_FAULTS=all $(BIN)/python -m pytest tests/faults --durations=10
 
 # Coverage-guided fuzzing of everything that reads a file (docs/data.md): FUZZ_RUNS executions of each of FUZZ_READERS, one
 # after the other, half an hour or so in all. A finding ends it, with the input in build/fuzz; inputs that reach new
