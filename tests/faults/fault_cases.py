@@ -59,7 +59,8 @@ def result(run: Path) -> dict[str, bytes | object]:
     found: dict[str, bytes | object] = {}
     for path in sorted(run.rglob("*")):
         name = str(path.relative_to(run))
-        if path.is_dir() or path.name in ("log.txt", "lock"):
+        unfinished = any(part.startswith(".") for part in path.relative_to(run).parts[:-1])
+        if path.is_dir() or path.name in ("log.txt", "lock") or unfinished:
             continue
         if name == "manifest.json":
             found[name] = Manifest.unpack(path.read_bytes()).files
