@@ -71,10 +71,12 @@ def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> No
     from stackae.runs.checkpoints import latest, prune, remove_unfinished
     from stackae.runs.mending import behind, made_again
     from stackae.runs.places import unfinished
+    from stackae.runs.summary import bytes_on_disk
     from stackae.runs.verify import damaged_files
 
-    from .console import note, shown
+    from .console import note, progress_note, shown
 
+    progress_note(f"comparing {bytes_on_disk(path):,} bytes with their digests")
     remove_unfinished(path)
     passed_over: list[RunError] = []
     pretraining, finetuning = (latest(path, command, passed_over.append) for command in ("pretrain", "finetune"))

@@ -199,6 +199,7 @@ READERS = {
     "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),
     "manifest-repaired": Reader(run_files.read_repaired_manifest, run_files.manifest_seeds),
     "state": Reader(run_files.read_state, run_files.state_seeds),
+    "metrics": Reader(run_files.read_metrics, run_files.metrics_seeds),
     "layer": Reader(run_files.read_layer_file, run_files.layer_seeds),
     "scaling": Reader(run_files.read_scaling_file, run_files.scaling_seeds),
     "classifier": Reader(run_files.read_classifier_file, run_files.classifier_seeds),

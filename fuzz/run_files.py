@@ -13,8 +13,11 @@ from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.classifier import Classifier
 from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
 from stackae.data.scaling import Scaling
+from stackae.runs.checkpoints import history_of
 from stackae.runs.manifest import Entry, Manifest
+from stackae.runs.records import read_records
 from stackae.runs.state import EndedState, StageState, StandingState, State, Work
+from stackae.runs.summary import last_trainings, stage_summaries
 from stackae.stages import (
     pack_classifier,
     pack_scaling,
@@ -48,8 +51,17 @@ def read_repaired_manifest(content: bytes) -> None:
 
 
 def read_state(content: bytes) -> None:
+    """What is read as a state is one that can be shown, and written again."""
     with contextlib.suppress(ValueError):
-        State.unpack(content)
+        state = State.unpack(content)
+        assert State.unpack(state.pack()) == state
+        stage_summaries([record.to_dict() for record in history_of(state, 0)])
+
+
+def read_metrics(content: bytes) -> None:
+    """What is read as records are those of stages that can be shown."""
+    with contextlib.suppress(ValueError):
+        stage_summaries(last_trainings([each for each in read_records(content) if each["event"] == "epoch"]))
 
 
 def read_layer_file(content: bytes) -> None:
@@ -74,12 +86,23 @@ def manifest_seeds() -> list[bytes]:
 def state_seeds() -> list[bytes]:
     settings = RunConfig(data=DataConfig(), pretrain=PretrainConfig.from_options("3,2,1"))
     work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)
-    record = EpochRecord("layer1", 1, 0.5, None, None, 1e-3, 0.1, 100.0, True)
-    ended = EndedState(checkpoint=2, size=3, sha256="0" * 64, history=(record,), diverged=None)
-    standing = StandingState(total=0.5, score=(0.1,), waited=0, history=(record,), diverged=None)
+    records = [EpochRecord(f"layer{each}", 1, 0.5, None, None, 1e-3, 0.1, 100.0, True) for each in (1, 2)]
+    ended = EndedState(checkpoint=2, size=3, sha256="0" * 64, history=(records[0],), diverged=None)
+    standing = StandingState(total=0.5, score=(0.1,), waited=0, history=(records[1],), diverged=None)
     stage = StageState(name="layer2", epoch=2, rows=64, members={0: standing})
     whole = State(begun=1, work=work, machine={"threads": "2"}, ended={"layer1": {0: ended}}, stage=stage)
     return [whole.pack(), whole.model_copy(update={"stage": None, "ended": {}}).pack()]
+
+
+def metrics_seeds() -> list[bytes]:
+    figures = {"loss": 0.5, "validation_loss": 0.4, "validation_error": None, "learning_rate": 1e-3}
+    lines = [
+        {"event": "epoch", "stage": stage, "epoch": epoch, **figures, "best": epoch == 1}
+        for stage in ("layer1", "classifier")
+        for epoch in (1, 2)
+    ]
+    lines.append({"event": "evaluation", "run": "runs/it", "accuracy": 0.9, "classes": ["no", "yes"]})
+    return [b"", b"".join(json.dumps(line).encode() + b"\n" for line in lines)]
 
 
 def layer_seeds() -> list[bytes]:

@@ -7,8 +7,9 @@ names it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder, Dense
-from stackae.autoencoders.parameters import fill
+from stackae.autoencoders.parameters import fill, forms
 from stackae.classifier import Classifier
 from stackae.config import LayerConfig
 from stackae.data.scaling import Scaling
@@ -89,6 +90,25 @@ def layer_name(number: int) -> str:
     return f"layer{number}"
 
 
+def layer_numbers(n_visible: int, layer: LayerConfig) -> int:
+    """How many parameters an autoencoder has."""
+    n, m = n_visible, layer.n_hidden
+    return n * m * (1 if layer.tied else 2) + n + m
+
+
+def classifier_numbers(layer_sizes: Sequence[int], classes: int) -> int:
+    """How many parameters encoders of these sizes have, and a head on them."""
+    sizes = (*layer_sizes, classes)
+    return sum((n + 1) * m for n, m in pairwise(sizes))
+
+
+def _check_numbers(tensors: Mapping[str, Tensor], wanted: int) -> None:
+    """Before anything of that size is made. Raises ValueError."""
+    found = sum(tensor.numel() for tensor in tensors.values())
+    if found != wanted:
+        raise ValueError(f"tensors {forms(tensors)}, {found:,} numbers instead of {wanted:,}")
+
+
 def pack_weights(weights: Mapping[str, Tensor], layer: LayerConfig) -> bytes:
     """A layer's file: the parameters of the autoencoder that ``layer``, with every ``auto`` settled, describes."""
     return pack(
@@ -111,6 +131,7 @@ def read_layer(path: Path, content: bytes, n_visible: int, layer: LayerConfig, e
         found = {name: description[name] for name in wanted}
         if any(wanted[name] not in (found[name], "auto") for name in wanted):
             raise ValueError(f"{found} instead of {wanted}")
+        _check_numbers(tensors, layer_numbers(n_visible, layer))
         autoencoder = Autoencoder(
             n_visible,
             layer.n_hidden,
@@ -136,6 +157,7 @@ def read_classifier(
         activations, classes = description["activations"], tuple(str(name) for name in description["classes"])
         if not set(activations) <= set(ACTIVATIONS) or len(activations) != len(layer_sizes) - 1:
             raise ValueError(f"activations {activations} for {len(layer_sizes) - 1} layers")
+        _check_numbers(tensors, classifier_numbers(layer_sizes, len(classes)))
         encoders = [
             Dense.initialised(n_in, n_out, activation, seed=0, layer=0, engine=engine)
             for n_in, n_out, activation in zip(layer_sizes, layer_sizes[1:], activations, strict=False)

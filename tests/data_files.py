@@ -51,6 +51,31 @@ def variants(content: bytes) -> list[bytes]:
     return cut + flipped
 
 
+@st.composite
+def mutated(draw: st.DrawFn, files: list[bytes]) -> bytes:
+    """A valid file after one to four flips, cuts, insertions, copies of its own bytes, or splices with another."""
+    content = bytearray(draw(st.sampled_from(files)))
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(content)))
+        kind = draw(st.sampled_from(["flip", "set", "cut", "remove", "insert", "copy", "splice"]))
+        length = draw(st.integers(1, 16))
+        if kind == "flip" and place < len(content):
+            content[place] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "set":
+            content[place : place + 4] = draw(st.sampled_from([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"]))
+        elif kind == "cut":
+            del content[place:]
+        elif kind == "remove":
+            del content[place : place + length]
+        elif kind == "insert":
+            content[place:place] = draw(st.binary(min_size=1, max_size=16))
+        elif kind == "copy":
+            content[place:place] = content[max(0, place - length) : place]
+        elif kind == "splice":
+            content[place:] = draw(st.sampled_from(files))[place:]
+    return bytes(content)
+
+
 def npy_bytes(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import idx_bytes, laws, npy_bytes, write
+from data_files import idx_bytes, laws, mutated, npy_bytes, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,31 +48,6 @@ VALID = {
     "csv": (load_csv, [b'a,"b c"\n1,2.5\n-3e4,"4"\n', b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n", "ä\n1_0\n".encode()]),
     "csv-target": (lambda path: load_csv(path, "y"), [b'a,y\n1,cat\n2,\n3,"do\ng"\n', "a,y\r1,é\r2,1.0\r3,1".encode()]),
 }  # fmt: skip
-
-
-@st.composite
-def mutated(draw: st.DrawFn, files: list[bytes]) -> bytes:
-    """A valid file after one to four flips, cuts, insertions, copies of its own bytes, or splices with another."""
-    content = bytearray(draw(st.sampled_from(files)))
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(content)))
-        kind = draw(st.sampled_from(["flip", "set", "cut", "remove", "insert", "copy", "splice"]))
-        length = draw(st.integers(1, 16))
-        if kind == "flip" and place < len(content):
-            content[place] ^= 1 << draw(st.integers(0, 7))
-        elif kind == "set":
-            content[place : place + 4] = draw(st.sampled_from([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"]))
-        elif kind == "cut":
-            del content[place:]
-        elif kind == "remove":
-            del content[place : place + length]
-        elif kind == "insert":
-            content[place:place] = draw(st.binary(min_size=1, max_size=16))
-        elif kind == "copy":
-            content[place:place] = content[max(0, place - length) : place]
-        elif kind == "splice":
-            content[place:] = draw(st.sampled_from(files))[place:]
-    return bytes(content)
 
 
 def bounded_read(reader: str, path: Path) -> None:

@@ -30,6 +30,7 @@ OUTSIDE = {
     "config": {"pydantic", "tomli_w"},
     "fields": {"pydantic"},
     "stages": {"safetensors"},
+    "runs.records": {"pydantic"},
     "runs.state": {"pydantic"},
     "runs.differences": {"pydantic"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +121,10 @@ def test_the_same_weights_make_the_same_file() -> None:
 def test_configuration_and_metrics_come_back() -> None:
     run = make_run()
     assert run.metrics() == []
-    for epoch in (1, 2):
-        run.publish({"metrics.jsonl": run.metrics_with([{"epoch": epoch, "name": "\u00fc\n"}])})
-    assert run.metrics() == [{"epoch": 1, "name": "\u00fc\n"}, {"epoch": 2, "name": "\u00fc\n"}]
+    evaluations = [{"event": "evaluation", "rows": number, "name": "\u00fc\n"} for number in (1, 2)]
+    for each in evaluations:
+        run.publish({"metrics.jsonl": run.metrics_with([each])})
+    assert run.metrics() == evaluations
     config = run.config
     run.publish(config_file(config))
     assert run.config == config and run.pretrain_config.layer_sizes == (5, 4, 3)
@@ -131,8 +133,32 @@ def test_configuration_and_metrics_come_back() -> None:
 def test_a_layer_of_another_shape_is_refused() -> None:
     run = make_run()
     run.publish(layer_of(1, autoencoder(5, 4, tied=False)) | layer_of(2, autoencoder(4, 2, False, "relu")))
-    with pytest.raises(RunError, match=r"layer2\.safetensors: expected a stage .*\(2, 4\).* instead of .*\(3, 4\)"):
+    with pytest.raises(RunError, match=r"layer2\.safetensors: expected a stage .*\(2, 4\).*, 22 numbers instead of 31"):
         run.load_stack()
+
+
+EPOCH = {"event": "epoch", "stage": "layer1", "epoch": 1, "loss": 0.5, "validation_loss": None,
+         "validation_error": None, "learning_rate": 0.1, "best": True}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([1], "line 1: "),
+        ([EPOCH, {**EPOCH, "event": "end"}], "line 2: "),
+        ([{**EPOCH, "loss": "0.5"}], "line 1: epoch.loss: Input should be a valid number"),
+        ([{**EPOCH, "epoch": 2}], "epoch 2 of layer1 after epoch 0"),
+        ([{**EPOCH, "best": False}], "a first epoch of layer1 that is not the best so far"),
+        ([EPOCH, {**EPOCH, "epoch": 3}], "epoch 3 of layer1 after epoch 1"),
+        ([{"event": "evaluation", "accuracy": 1.5}], "line 1: evaluation.accuracy: "),
+    ],
+)
+def test_records_that_say_nothing_are_refused(records: list[object], reason: str) -> None:
+    run = make_run()
+    run.publish({"metrics.jsonl": b"".join(json.dumps(each).encode() + b"\n" for each in records)})
+    with pytest.raises(RunError, match=r"metrics\.jsonl: expected an epoch or an evaluation a line, got ") as caught:
+        run.metrics()
+    assert reason in str(caught.value)
 
 
 # ---- whole files

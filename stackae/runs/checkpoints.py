@@ -49,8 +49,8 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
     inside = folder / FOLDER
     if inside.is_symlink() or not inside.is_dir():
         return []
-    found = [(NUMBERED.fullmatch(path.name), path) for path in inside.iterdir() if path.is_dir()]
-    return sorted((int(match[1]), path) for match, path in found if match and not path.is_symlink())
+    found = [(NUMBERED.fullmatch(path.name), path) for path in inside.iterdir()]
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def latest(folder: Path, command: str | None, passed_over: Callable[[RunError], None]) -> Checkpoint | None:
@@ -71,7 +71,7 @@ def newest_state(folder: Path) -> State:
     """Of the newest checkpoint whose state is whole, whatever its tensors are. Raises RunError where there is none."""
     for _, path in reversed(numbered(folder)):
         with suppress(RunError):
-            return _read_state(path, read_manifest(path))
+            return _read_state(path, _manifest(path))
     raise RunError(f"{folder}: expected a checkpoint with a whole {STATE}, got none; train it again with --force")
 
 
@@ -81,10 +81,17 @@ def read(path: Path) -> Checkpoint:
     Raises:
         RunError: a file is missing or damaged.
     """
-    manifest = read_manifest(path)
+    manifest = _manifest(path)
     for name in manifest.files:
         check_listed(path, name, manifest)
     return Checkpoint(path, int(path.name.partition("-")[0]), _read_state(path, manifest))
+
+
+def _manifest(path: Path) -> Manifest:
+    """Of a folder, and not of one that a link leads to."""
+    if path.is_symlink() or not path.is_dir():
+        raise RunError(f"{path}: expected the folder of a checkpoint, got something else; remove it")
+    return read_manifest(path)
 
 
 def _read_state(path: Path, manifest: Manifest) -> State:
@@ -139,8 +146,11 @@ def write_checkpoint(folder: Path, number: int, label: str, state: State, tensor
     """A new checkpoint, there whole or not at all. Raises DiskError."""
     files = {f"{place}.safetensors": content for place, content in tensors.items()} | {STATE: state.pack()}
     manifest = Manifest({name: (Entry.of(content),) for name, content in files.items()}, number)
-    make_folder(folder / FOLDER, above=False)  # a run whose folder is gone is not begun again in its middle
-    write_folder(folder / FOLDER / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
+    inside = folder / FOLDER
+    if inside.is_symlink():
+        raise RunError(f"{inside}: expected a folder of this run, got a link; put what it leads to in its place")
+    make_folder(inside, above=False)  # a run whose folder is gone is not begun again in its middle
+    write_folder(inside / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
 
 
 def pack_tensors(tensors: Tensors) -> bytes:
@@ -218,7 +228,8 @@ def remove_if_empty(folder: Path) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """What a program that was killed left of files and checkpoints that it was writing or removing."""
-    for path in (*folder.glob(".*.tmp"), *(folder / FOLDER).glob(".*.tmp")):
+    inside = folder / FOLDER
+    for path in (*folder.glob(".*.tmp"), *(() if inside.is_symlink() else inside.glob(".*.tmp"))):
         remove_temporary(path)
 
 

@@ -20,6 +20,7 @@ REMEDIES = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space within the quota",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EISDIR: "move away the folder that lies in its place",
     errno.ENOENT: "the folder is gone: put it back, or choose another",
 }
 Content = bytes | memoryview
@@ -87,13 +88,13 @@ def make_folder(path: Path, above: bool = True) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Out of sight by one rename, then gone: what is left when that is cut short is temporary. Raises DiskError."""
+    """Out of sight by one rename, then gone, whatever it is; cut short, it leaves a temporary. Raises DiskError."""
     beside = temporary(path)
     with disk_errors(path, 0):
         _clear(beside)
         _move(path, beside)
         _sync_folder(path.parent)  # else a power failure could bring it back with half of its files
-        shutil.rmtree(beside)
+        _clear(beside)
 
 
 def remove_temporary(path: Path) -> None:

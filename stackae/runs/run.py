@@ -23,16 +23,21 @@ from typing import Any
 from stackae.autoencoders.dense import Autoencoder
 from stackae.classifier import Classifier
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
+from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
 from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError
 from stackae.fields import parse_toml, validated
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
+from stackae.runs.records import LARGEST as LARGEST_METRICS
+from stackae.runs.records import read_records
 from stackae.stack import StackedAutoencoder
 from stackae.stages import (
     LARGEST_HEADER,
+    classifier_numbers,
     layer_name,
+    layer_numbers,
     pack_classifier,
     pack_scaling,
     pack_weights,
@@ -78,11 +83,17 @@ class Run(Folder):
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every record, oldest first."""
-        content = self.read("metrics.jsonl") if self.holds("metrics.jsonl") else b""
+        content = self._metrics()
         try:
-            return [json.loads(line) for line in content.splitlines()]
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.path / 'metrics.jsonl'}: expected a JSON record a line, got {error}") from None
+            return read_records(content)
+        except ValueError as error:
+            raise RunError(
+                f"{self.path / 'metrics.jsonl'}: expected an epoch or an evaluation a line, got {error}; "
+                "train the run again with --force"
+            ) from None
+
+    def _metrics(self) -> bytes:
+        return self.read("metrics.jsonl", LARGEST_METRICS) if self.holds("metrics.jsonl") else b""
 
     def metrics_with(self, records: Iterable[dict[str, Any]], new: bool = True) -> bytes:
         """The content of metrics.jsonl with these records after those that it holds.
@@ -91,7 +102,7 @@ class Run(Folder):
         """
         added = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         try:
-            old = self.read("metrics.jsonl") if self.holds("metrics.jsonl") else b""
+            old = self._metrics()
         except RunError:
             if new:
                 raise
@@ -121,9 +132,9 @@ class Run(Folder):
                 f"{self.path / name}: expected layer {number} of {len(config.layers)}, got a run that did not train it "
                 f"yet; go on with `stackae resume {self.path}`"
             )
-        n, m = config.layer_sizes[number - 1 : number + 1]
-        content = self.read(name, 4 * (2 * n * m + n + m) + LARGEST_HEADER)  # both matrices and both biases
-        return read_layer(self.path / name, content, n, config.layers[number - 1], engine)
+        n, layer = config.layer_sizes[number - 1], config.layers[number - 1]
+        content = self.read(name, 4 * layer_numbers(n, layer) + LARGEST_HEADER)
+        return read_layer(self.path / name, content, n, layer, engine)
 
     @property
     def has_classifier(self) -> bool:
@@ -135,8 +146,9 @@ class Run(Folder):
         path = self.path / "classifier.safetensors"
         if not self.has_classifier:
             raise RunError(f"{path}: expected a trained classifier, got none; run `stackae finetune --head classifier`")
-        content = self.read(path.name)
-        return read_classifier(path, content, self.pretrain_config.layer_sizes, engine)
+        sizes = self.pretrain_config.layer_sizes
+        content = self.read(path.name, 4 * classifier_numbers(sizes, MOST_CLASSES) + LARGEST_HEADER)
+        return read_classifier(path, content, sizes, engine)
 
 
 def config_file(config: RunConfig) -> dict[str, bytes]:

@@ -1,19 +1,22 @@
 """What a checkpoint says beside its tensors, as JSON that is read strictly: state.json.
 
-Needs pydantic and the standard library alone, but for the settings and the records that it holds.
+Nothing is taken from it that does not fit together: stages follow one another as the settings have them, networks that
+train are those that ended the stage before, epochs count from one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stackae.config import RunConfig
+from stackae.runs.records import Name, check_epochs, first_of
+from stackae.stages import layer_name
 from stackae.training.history import EpochRecord
 
 Number = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -31,6 +34,36 @@ class Work(Strict):
     runs: tuple[Annotated[str, Field(pattern=r"^(seed-[0-9]{1,20})?$")], ...]
     settings: tuple[RunConfig, ...]
     data: Digest
+
+    @property
+    def stages(self) -> list[str]:
+        """What is trained, in order."""
+        if self.command == "finetune":
+            return ["classifier"]
+        return [layer_name(number) for number in range(1, len(self.settings[0].pretrain.layers) + 1)]
+
+    @property
+    def batch_size(self) -> int:
+        own = self.settings[0]
+        return (
+            own.pretrain.batch_size if own.finetune is None or self.command == "pretrain" else own.finetune.batch_size
+        )
+
+    @property
+    def patience(self) -> int:
+        own = self.settings[0]
+        return own.pretrain.patience if own.finetune is None or self.command == "pretrain" else own.finetune.patience
+
+    @model_validator(mode="after")
+    def _each_run_has_settings(self) -> Self:
+        seeds = tuple(f"seed-{settings.pretrain.seed}" for settings in self.settings)
+        if self.runs != seeds and (self.runs != ("",) or len(seeds) != 1):
+            raise ValueError(f"runs {list(self.runs)} with settings of {list(seeds)}")
+        if len(set(self.runs)) < len(self.runs) or not self.runs:
+            raise ValueError(f"runs {list(self.runs)}")
+        if self.command == "finetune" and (self.runs != ("",) or self.settings[0].finetune is None):
+            raise ValueError("a fine-tuning of other than one run with settings for it")
+        return self
 
 
 class EndedState(Strict):
@@ -75,6 +108,32 @@ class State(Strict):
     ended: dict[Name, dict[int, EndedState]]
     stage: StageState | None = None
 
+    @model_validator(mode="after")
+    def _stages_follow_one_another(self) -> Self:
+        stages, places = self.work.stages, set(range(len(self.work.runs)))
+        if list(self.ended) != stages[: len(self.ended)]:
+            raise ValueError(f"{list(self.ended)} ended, of {stages}")
+        for name, members in self.ended.items():
+            if set(members) != places or len({each.checkpoint for each in members.values()}) != 1:
+                raise ValueError(f"{name} of networks {list(members)} instead of {sorted(places)}")
+            for each in members.values():
+                _check_history(name, each.history, None if each.diverged else max(1, len(each.history)))
+            places = {place for place, each in members.items() if each.diverged is None}
+        if self.stage is not None:
+            self._check_stage(self.stage, places)
+        return self
+
+    def _check_stage(self, stage: StageState, places: set[int]) -> None:
+        if [stage.name] != self.work.stages[len(self.ended) :][:1] or set(stage.members) != places or not places:
+            raise ValueError(f"{stage.name} of networks {list(stage.members)} after {list(self.ended)}")
+        if stage.rows % self.work.batch_size:
+            raise ValueError(f"{stage.rows} rows passed in batches of {self.work.batch_size}")
+        for each in stage.members.values():
+            stands = each.diverged is not None or 0 < self.work.patience <= each.waited
+            _check_history(stage.name, each.history, None if stands else stage.epoch - 1)
+            if len(each.history) >= stage.epoch:
+                raise ValueError(f"{len(each.history)} epochs before epoch {stage.epoch}")
+
     def pack(self) -> bytes:
         return self.model_dump_json(indent=1).encode()
 
@@ -84,6 +143,14 @@ class State(Strict):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{place}: {first['msg']}") from None
+            raise ValueError(first_of(error)) from None
+
+
+def _check_history(stage: str, history: Sequence[EpochRecord], epochs: int | None) -> None:
+    """Raises ValueError unless it is the stage's, from epoch 1 on, and of so many epochs."""
+    check_epochs(history)
+    found = [record.epoch for record in history]
+    if {record.stage for record in history} - {stage} or found != list(range(1, len(found) + 1)):
+        raise ValueError(f"{stage} with a history of other stages, or of epochs that are counted twice")
+    if epochs not in (None, len(found)):
+        raise ValueError(f"{stage} with a history of {len(found)} epochs instead of {epochs}")

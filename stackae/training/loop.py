@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stackae.config import TrainingConfig
 from stackae.data.minibatches import epoch_orders
-from stackae.errors import DivergedError
+from stackae.errors import DivergedError, RunError
 from stackae.training.divergence import diverged
 from stackae.training.history import EpochRecord, Listener
 from stackae.training.keeping import Keeper, Left
@@ -83,11 +83,15 @@ def fit(stage: Stage, listener: Listener, keeper: Keeper) -> list[list[EpochReco
 
     Returns:
         For each member the record of every epoch, or a DivergedError that says when its numbers ceased to be finite.
+
+    Raises:
+        RunError: what the keeper has is of other networks.
     """
     courses = [Course(member, stage.config.patience) for member in stage.members]
     kept = keeper.begin(stage.name, {member.place: member.module for member in stage.members})
     if isinstance(kept, Mapping):
-        return [course.stay(kept[course.member.place]) for course in courses]
+        with _of_these_networks(stage):
+            return [course.stay(kept[course.member.place]) for course in courses]
     _train(stage, courses, kept, listener, keeper)
     outcomes = [course.finish() for course in courses]
     if not all(course.diverged for course in courses):  # else what was kept last is the last that was finite
@@ -97,8 +101,8 @@ def fit(stage: Stage, listener: Listener, keeper: Keeper) -> list[list[EpochReco
 
 def _train(stage: Stage, courses: Sequence[Course], kept: Left | None, listener: Listener, keeper: Keeper) -> None:
     if kept is not None:
-        for course, moments in zip(courses, stage.step.moments(), strict=True):
-            course.go_on(*kept.members[course.member.place], moments)
+        with _of_these_networks(stage):
+            _go_on(stage, courses, kept)
     first, passed = (kept.epoch, kept.rows) if kept is not None else (1, 0)
     before = (first - 1) * stage.rows + passed
     listener.start_stage(stage.name, stage.title, len(courses), stage.rows, stage.max_epochs, before)
@@ -126,6 +130,25 @@ def _train(stage: Stage, courses: Sequence[Course], kept: Left | None, listener:
                 return
             pause(number + 1, 0)
             passed = 0
+
+
+def _go_on(stage: Stage, courses: Sequence[Course], kept: Left) -> None:
+    if kept.epoch > stage.max_epochs + 1 or kept.rows >= stage.rows:
+        raise ValueError(f"{kept.rows:,} rows of epoch {kept.epoch}, of {stage.rows:,} and {stage.max_epochs} epochs")
+    for course, moments in zip(courses, stage.step.moments(), strict=True):
+        course.go_on(*kept.members[course.member.place], moments)
+
+
+@contextmanager
+def _of_these_networks(stage: Stage) -> Iterator[None]:
+    """What a keeper has may be anyone's: RunError where it does not fit."""
+    try:
+        yield
+    except ValueError as error:
+        raise RunError(
+            f"{stage.title}: expected where an earlier process left this training, got {error}; "
+            "train it again with --force"
+        ) from None
 
 
 def run_epoch(

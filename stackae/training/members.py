@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from stackae.autoencoders.parameters import fill
+from stackae.autoencoders.parameters import fill, forms
 from stackae.data.rows import Rows
 from stackae.errors import DivergedError
 from stackae.training.history import EpochRecord
@@ -133,8 +133,11 @@ class Course:
         Raises:
             ValueError: the tensors are not those of this network.
         """
-        if [own.shape for own in moments] != [kept.shape for kept in tensors.moments]:
-            raise ValueError(f"moments of shapes {[tuple(kept.shape) for kept in tensors.moments]}")
+        if _forms(moments) != _forms(tensors.moments):
+            raise ValueError(f"moments {_forms(tensors.moments)} instead of {_forms(moments)}")
+        weights = self.member.module.state_dict()
+        if forms(tensors.best) != (forms(weights) if standing.history else {}):
+            raise ValueError(f"best tensors {forms(tensors.best)}")
         fill(self.member.module, tensors.weights)
         for own, kept in zip(moments, tensors.moments, strict=True):
             own.copy_(kept)
@@ -150,6 +153,10 @@ class Course:
             return DivergedError(ended.diverged)
         fill(self.member.module, ended.weights)
         return list(ended.history)
+
+
+def _forms(moments: Sequence[Tensor]) -> list[tuple[str, tuple[int, ...]]]:
+    return list(forms(dict(zip(map(str, range(len(moments))), moments, strict=True))).values())
 
 
 def _message(error: DivergedError | None) -> str | None:

@@ -1,0 +1,79 @@
+"""The lines of metrics.jsonl, read strictly: what an epoch reached, and what an evaluation found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+LARGEST = 1 << 28  # bytes: a million epochs
+Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+
+
+class Line(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
+
+
+class EpochLine(Line):
+    """``stackae.training.history.EpochRecord``, but for what another run of it would not repeat."""
+
+    event: Literal["epoch"]
+    stage: Name
+    epoch: Annotated[int, Field(ge=1)]
+    loss: float
+    validation_loss: float | None
+    validation_error: float | None
+    learning_rate: float
+    best: bool
+
+
+class EvaluationLine(Line):
+    """What `stackae evaluate --json` prints; ``accuracy`` where there is a classifier and labels."""
+
+    event: Literal["evaluation"]
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+LINE: TypeAdapter[EpochLine | EvaluationLine] = TypeAdapter(
+    Annotated[EpochLine | EvaluationLine, Field(discriminator="event")]
+)
+
+
+class Epoch(Protocol):
+    @property
+    def stage(self) -> str: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def best(self) -> bool: ...
+
+
+def read_records(content: bytes) -> list[dict[str, Any]]:
+    """A record a line, oldest first. Raises ValueError where one is none, or epochs do not follow one another."""
+    lines = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            lines.append(LINE.validate_json(line))
+        except ValidationError as error:
+            raise ValueError(f"line {number}: {first_of(error)}") from None
+    check_epochs(line for line in lines if isinstance(line, EpochLine))
+    return [line.model_dump(exclude_unset=True) for line in lines]
+
+
+def check_epochs(records: Iterable[Epoch]) -> None:
+    """Raises ValueError unless each training of a stage counts its epochs from 1, of which the first is the best."""
+    last: dict[str, int] = {}
+    for record in records:
+        if record.epoch not in (1, last.get(record.stage, 0) + 1):
+            raise ValueError(f"epoch {record.epoch} of {record.stage} after epoch {last.get(record.stage, 0)}")
+        if record.epoch == 1 and not record.best:
+            raise ValueError(f"a first epoch of {record.stage} that is not the best so far")
+        last[record.stage] = record.epoch
+
+
+def first_of(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors()[0]
+    place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
