@@ -47,7 +47,7 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
                 "sparsity": layer.sparsity.model_dump(),
                 "parameters": n * m * (1 if layer.tied else 2) + n + m,
                 "input_bytes": dataset.train.x.nbytes if number == 1 else codes,
-                "steps": -(-len(dataset.train.x) // config.batch_size) * int(layer.max_epochs),
+                "steps": -(-len(dataset.train.x) // layer.batch_size) * int(layer.max_epochs),
             }
         )
     if as_json:

@@ -16,6 +16,7 @@ from stackae.errors import ConfigError, legible, nearest
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear")
 CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
+SPARSITIES = ("none", "kl", "l1", "top-k", "batch-top-k")
 MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
 SCALES = ("auto", "none", "unit", "minmax", "standard")
 

@@ -93,7 +93,9 @@ def finetune_classifier(
         members=[Member(trained, x, config.seed, config.learning_rate, validate)],
         step=step,
         max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
-        config=config,
+        batch_size=config.batch_size,
+        patience=config.patience,
+        schedule=config.schedule,
     )
     return FinetuneResult(model, alone(fit(stage, listener or Silent(), keeper or Forgetful())))
 

@@ -49,7 +49,7 @@ def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
     layers = []
     for number, layer in enumerate(config.layers, start=1):
         settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
-        epochs = settled_epochs(layer.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
+        epochs = settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
         layers.append(settled.model_copy(update={"max_epochs": epochs}))
         in_unit = layer.activation == "sigmoid"
     return config.model_copy(update={"layers": tuple(layers)})

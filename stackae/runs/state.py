@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stackae.config import RunConfig
+from stackae.config import FinetuneConfig, LayerConfig, RunConfig
 from stackae.runs.records import Name, check_epochs, first_of
 from stackae.stages import layer_name
 from stackae.training.history import EpochRecord
@@ -42,17 +42,12 @@ class Work(Strict):
             return ["classifier"]
         return [layer_name(number) for number in range(1, len(self.settings[0].pretrain.layers) + 1)]
 
-    @property
-    def batch_size(self) -> int:
+    def settings_of(self, stage: str) -> LayerConfig | FinetuneConfig:
+        """Those of one of the ``stages``, for the first of the runs."""
         own = self.settings[0]
-        return (
-            own.pretrain.batch_size if own.finetune is None or self.command == "pretrain" else own.finetune.batch_size
-        )
-
-    @property
-    def patience(self) -> int:
-        own = self.settings[0]
-        return own.pretrain.patience if own.finetune is None or self.command == "pretrain" else own.finetune.patience
+        if own.finetune is not None and self.command == "finetune":
+            return own.finetune
+        return own.pretrain.layers[self.stages.index(stage)]
 
     @model_validator(mode="after")
     def _each_run_has_settings(self) -> Self:
@@ -126,10 +121,11 @@ class State(Strict):
     def _check_stage(self, stage: StageState, places: set[int]) -> None:
         if [stage.name] != self.work.stages[len(self.ended) :][:1] or set(stage.members) != places or not places:
             raise ValueError(f"{stage.name} of networks {list(stage.members)} after {list(self.ended)}")
-        if stage.rows % self.work.batch_size:
-            raise ValueError(f"{stage.rows} rows passed in batches of {self.work.batch_size}")
+        settings = self.work.settings_of(stage.name)
+        if stage.rows % settings.batch_size:
+            raise ValueError(f"{stage.rows} rows passed in batches of {settings.batch_size}")
         for each in stage.members.values():
-            stands = each.diverged is not None or 0 < self.work.patience <= each.waited
+            stands = each.diverged is not None or 0 < settings.patience <= each.waited
             _check_history(stage.name, each.history, None if stands else stage.epoch - 1)
             if len(each.history) >= stage.epoch:
                 raise ValueError(f"{len(each.history)} epochs before epoch {stage.epoch}")

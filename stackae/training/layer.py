@@ -119,8 +119,10 @@ def train_layer(
             for each in learners
         ],
         step=_step(learners),
-        max_epochs=settled_epochs(first.layer.max_epochs, rows, config.batch_size, FEWEST_STEPS),
-        config=config,
+        max_epochs=settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS),
+        batch_size=first.layer.batch_size,
+        patience=first.layer.patience,
+        schedule=config.schedule,
     )
     return {
         each.place: outcome

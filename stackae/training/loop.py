@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stackae.config import TrainingConfig
 from stackae.data.minibatches import epoch_orders
 from stackae.errors import DivergedError, RunError
 from stackae.training.divergence import diverged
@@ -48,14 +47,16 @@ class Stage:
     members: Sequence[Member]
     step: PopulationStep
     max_epochs: int
-    config: TrainingConfig
+    batch_size: int
+    patience: int
+    schedule: str
 
     def first_step(self, epoch: int) -> int:
         """Steps are counted from 0 through all epochs, which are counted from 1."""
-        return (epoch - 1) * math.ceil(self.rows / self.config.batch_size)
+        return (epoch - 1) * math.ceil(self.rows / self.batch_size)
 
     def rate(self, member: Member, step: int) -> float:
-        return scheduled(self.config.schedule, member.learning_rate, step, self.first_step(self.max_epochs + 1))
+        return scheduled(self.schedule, member.learning_rate, step, self.first_step(self.max_epochs + 1))
 
 
 class Pace:
@@ -87,7 +88,7 @@ def fit(stage: Stage, listener: Listener, keeper: Keeper) -> list[list[EpochReco
     Raises:
         RunError: what the keeper has is of other networks.
     """
-    courses = [Course(member, stage.config.patience) for member in stage.members]
+    courses = [Course(member, stage.patience) for member in stage.members]
     kept = keeper.begin(stage.name, {member.place: member.module for member in stage.members})
     if isinstance(kept, Mapping):
         with _of_these_networks(stage):
@@ -166,7 +167,7 @@ def run_epoch(
     Batches are handed to the step several at a time, as the pace has it, and training may pause after each time. A
     member's pass ends where a step would have made its numbers infinite.
     """
-    first, size = stage.first_step(number), stage.config.batch_size
+    first, size = stage.first_step(number), stage.batch_size
     while passed < stage.rows and (going := [course for course in courses if course.goes_on]):
         end = min(stage.rows, passed + pace.batches * size)
         steps = range(first + passed // size, first + math.ceil(end / size))
