@@ -197,6 +197,9 @@ def _figures(records: list[EpochRecord]) -> str:
     validation = f"  validation {fmean(losses):.4g}" if losses else ""
     if errors:
         validation += f" ({100 * fmean(errors):.2f} % wrong)"
+    dead = [record.dead for record in records if record.dead]
+    if dead:
+        validation += f"  {100 * sum(dead) / len(records):.1f} % of units dead"
     rate = sum(record.rows_per_second for record in records)
     return f"loss {fmean(record.loss for record in records):.4g}{validation}  {rate:,.0f} rows/s"
 

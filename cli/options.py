@@ -45,7 +45,7 @@ Scale = Annotated[
         "--scale", "none, unit, minmax or standard, fitted on the training part.", DATA, "auto: unit for byte images"
     ),
 ]
-BatchSize = Annotated[Text, option("--batch-size", "Rows a step.", TRAINING, "64, fine-tuning 128")]
+BatchSize = Annotated[Text, option("--batch-size", "Rows a step.", TRAINING, "128")]
 Optimizer = Annotated[Text, option("--optimizer", "adam, adamw or sgd.", TRAINING, "adam")]
 Momentum = Annotated[Text, option("--momentum", "Momentum of sgd.", TRAINING, "0.9")]
 Schedule = Annotated[Text, option("--schedule", "Learning rate: constant, linear or cosine.", TRAINING, "cosine")]

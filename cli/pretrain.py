@@ -42,8 +42,8 @@ def command(
         o.Text, option("--output-activation", "Of the decoder.", o.LAYERS, "auto: sigmoid for data in [0, 1]")
     ] = None,
     loss: Annotated[o.Text, option("--loss", "mse or bce.", o.LAYERS, "mse")] = None,
-    tied: Annotated[
-        bool | None, option("--tied/--untied", "Decoder weights are the encoder's, transposed.", o.LAYERS, "tied")
+    weights: Annotated[
+        o.Text, option("--weights", "Of the decoder: tied (the encoder's, transposed) or untied.", o.LAYERS, "tied")
     ] = None,
     corruption: Annotated[
         o.Text,
@@ -51,12 +51,36 @@ def command(
             "--corruption", "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input.", o.LAYERS, "masking:0.3"
         ),
     ] = None,
+    emphasis: Annotated[
+        o.Text,
+        option("--emphasis", "ALPHA:BETA, what errors of corrupted inputs and of others count.", o.LAYERS, "none"),
+    ] = None,
+    dropout: Annotated[
+        o.Text, option("--dropout", "P or P:Q, shares of inputs and of code units left out.", o.LAYERS, "0")
+    ] = None,
     sparsity: Annotated[
-        o.Text, option("--sparsity", "none, kl:RHO:WEIGHT or l1:WEIGHT, on the code.", o.LAYERS, "none")
+        o.Text,
+        option(
+            "--sparsity", "none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K or batch-top-k:K, on the code.", o.LAYERS, "none"
+        ),
+    ] = None,
+    revive: Annotated[
+        o.Text, option("--revive", "none, or resample: give dead units something to do.", o.LAYERS, "none")
+    ] = None,
+    contraction: Annotated[
+        o.Text, option("--contraction", "Weight of the encoder's squared Jacobian.", o.LAYERS, "0")
     ] = None,
     weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "1e-5")] = None,
+    weight_l1: Annotated[o.Text, option("--weight-l1", "L1 penalty of the weights.", o.LAYERS, "0")] = None,
+    max_norm: Annotated[
+        o.Text, option("--max-norm", "Longest that a unit's incoming weights may be; 0: any.", o.LAYERS, "0")
+    ] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.003")] = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 16, more for few rows")] = None,
+    batch_size: Annotated[o.Text, option("--batch-size", "Rows a step.", o.LAYERS, "64")] = None,
+    patience: Annotated[
+        o.Text, option("--patience", "Stop after this many epochs without a better one; 0: never.", o.LAYERS, "0")
+    ] = None,
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
@@ -67,11 +91,9 @@ def command(
     test_fraction: Annotated[
         o.Text, option("--test-fraction", "Share held out for testing, where the data name none.", o.DATA, "0.2")
     ] = None,
-    batch_size: o.BatchSize = None,
     optimizer: o.Optimizer = None,
     momentum: o.Momentum = None,
     schedule: o.Schedule = None,
-    patience: o.Patience = None,
     seed: o.Seed = None,
     seeds: Annotated[
         o.Text,
@@ -198,7 +220,17 @@ def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, 
     layers = given.pop("layers", None)
     if "epochs" in given:
         given["max_epochs"] = given.pop("epochs")
+    if "weights" in given:
+        given["tied"] = ",".join(_tied(word.strip()) for word in given.pop("weights").split(","))
     return data_config, PretrainConfig.from_options(layers, base=tables.get("pretrain"), **given)
+
+
+def _tied(word: str) -> str:
+    from stackae.errors import ConfigError, nearest
+
+    if word not in ("tied", "untied"):
+        raise ConfigError(f"--weights: expected tied or untied, got '{word}'{nearest(word, ('tied', 'untied'))}")
+    return "true" if word == "tied" else "false"
 
 
 def _prepare(data_config: DataConfig, config: PretrainConfig, count: int) -> tuple[Dataset, list[PretrainConfig]]:

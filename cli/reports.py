@@ -23,15 +23,22 @@ def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
     device = choose_device(config.device)
     step = choose_step(config.engine, device, config.precision)
     together = f"\nseeds    {config.seed} to {configs[-1].seed}, trained together" if len(configs) > 1 else ""
+    eager = [
+        f"layer {number} eager: {layer.steps_eagerly}"
+        for number, layer in enumerate(config.layers, start=1)
+        if step.fused and layer.steps_eagerly
+    ]
     return (
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
-        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason}){together}"
+        f"step     {'fused' if step.fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])}){together}"
     )
 
 
 def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) -> None:
     """Sizes are those of one stack, but for the input: the data are shared, codes are each stack's own."""
+    from stackae.stages import layer_numbers
+
     from .console import emit_json, table
 
     config = configs[0]
@@ -45,7 +52,7 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
                 "activations": f"{layer.activation} / {layer.output_activation}",
                 "corruption": layer.corruption.model_dump(),
                 "sparsity": layer.sparsity.model_dump(),
-                "parameters": n * m * (1 if layer.tied else 2) + n + m,
+                "parameters": layer_numbers(n, layer),
                 "input_bytes": dataset.train.x.nbytes if number == 1 else codes,
                 "steps": -(-len(dataset.train.x) // layer.batch_size) * int(layer.max_epochs),
             }

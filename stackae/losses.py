@@ -16,18 +16,23 @@ class Decoder(Protocol):
     def decode_logits(self, h: Tensor) -> Tensor: ...
 
 
-def squared_error(decoder: Decoder, h: Tensor, x: Tensor) -> Tensor:
-    """(1/B) Σ_i ‖z_i − x_i‖², z = decode(h). h (batch, n_hidden), x (batch, n_visible) -> scalar."""
-    return F.mse_loss(decoder.decode(h), x, reduction="sum") / max(1, len(x))
+def squared_error(decoder: Decoder, h: Tensor, x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """(1/B) Σ_i Σ_j w_ij (z_ij − x_ij)², z = decode(h). h (batch, n_hidden), x and w (batch, n_visible) -> scalar.
+
+    Without weights they are 1.
+    """
+    z = decoder.decode(h)
+    total = F.mse_loss(z, x, reduction="sum") if weight is None else (weight * (z - x).square()).sum()
+    return total / max(1, len(x))
 
 
-def binary_cross_entropy(decoder: Decoder, h: Tensor, x: Tensor) -> Tensor:
-    """−(1/B) Σ_i Σ_j x_ij ln z_ij + (1−x_ij) ln(1−z_ij), x in [0, 1], in nats.
+def binary_cross_entropy(decoder: Decoder, h: Tensor, x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """−(1/B) Σ_i Σ_j w_ij (x_ij ln z_ij + (1−x_ij) ln(1−z_ij)), x in [0, 1], in nats.
 
     Computed from the decoder's pre-activation, so that a saturated output keeps its gradient z − x.
     """
     logits = decoder.decode_logits(h)
-    return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / max(1, len(x))
+    return F.binary_cross_entropy_with_logits(logits, x, weight, reduction="sum") / max(1, len(x))
 
 
 LOSSES = {"mse": squared_error, "bce": binary_cross_entropy}

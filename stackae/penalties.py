@@ -1,9 +1,11 @@
-"""Penalties on a layer's code."""
+"""Penalties on a layer's code, and a limit to its weights."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from stackae.engine import Engine
@@ -39,3 +41,14 @@ class KlSparsity:
         """h: (batch, n_hidden) -> scalar."""
         unit = (h + 1) / 2 if activation == "tanh" else h
         return self.weight * engine.sparsity_kl(unit, self.target)
+
+
+@torch.no_grad()
+def clip_norms(weights: Iterable[Tensor], longest: float) -> None:
+    """w_j ← w_j · min(1, c / ‖w_j‖) for each row w_j of each weight (n_out, n_in): a unit's incoming weights.
+
+    Srebro & Shraibman (2005); Srivastava et al. (2014), Dropout, section 5.1.
+    """
+    for weight in weights:
+        norms = weight.norm(dim=1, keepdim=True)
+        weight.mul_(longest / norms.clamp(min=longest))

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from stackae.autoencoders.building import build
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.autoencoders.parameters import fill, forms
 from stackae.classifier import Classifier
@@ -93,7 +94,7 @@ def layer_name(number: int) -> str:
 def layer_numbers(n_visible: int, layer: LayerConfig) -> int:
     """How many parameters an autoencoder has."""
     n, m = n_visible, layer.n_hidden
-    return n * m * (1 if layer.tied else 2) + n + m
+    return n * m * (1 if layer.tied else 2) + n + m + (layer.sparsity.kind == "batch-top-k")
 
 
 def classifier_numbers(layer_sizes: Sequence[int], classes: int) -> int:
@@ -132,14 +133,8 @@ def read_layer(path: Path, content: bytes, n_visible: int, layer: LayerConfig, e
         if any(wanted[name] not in (found[name], "auto") for name in wanted):
             raise ValueError(f"{found} instead of {wanted}")
         _check_numbers(tensors, layer_numbers(n_visible, layer))
-        autoencoder = Autoencoder(
-            n_visible,
-            layer.n_hidden,
-            activation=layer.activation,
-            output_activation=found["output_activation"],
-            tied=layer.tied,
-            engine=engine,
-        )
+        settled = layer.model_copy(update={"output_activation": found["output_activation"]})
+        autoencoder = build(n_visible, settled, engine=engine)
         fill(autoencoder, tensors)
         return autoencoder
 

@@ -20,7 +20,8 @@ from stackae.ops import FusedStep, products, train_step
 from stackae.random import Purpose, uniform
 from stackae.training import fused
 from stackae.training.optimizers import make_optimizer
-from stackae.training.step import ClassificationObjective, EagerStep, ReconstructionObjective
+from stackae.training.reconstruction import ReconstructionObjective
+from stackae.training.step import ClassificationObjective, EagerStep
 
 DEVICE = os.environ.get("STACKAE_TEST_DEVICE", "cpu")  # `make gpu` says cuda
 DEVICE_STEP = products(DEVICE, "tf32") is not None  # the step of CUDA's sources: on a GPU, or emulated on the host

@@ -206,7 +206,7 @@ def test_file_then_environment_then_flag(trained: Shell) -> None:
         (("--batch-size", 40), {}, 40),
     ):
         trained.does(*again, *extra, **environment)
-        assert settings(trained.run)["pretrain"]["batch_size"] == wanted
+        assert {layer["batch_size"] for layer in settings(trained.run)["pretrain"]["layers"]} == {wanted}
 
 
 @without_pictures
@@ -221,7 +221,7 @@ def test_values_of_each_layer_arrive_in_the_configuration(fresh: Shell) -> None:
         "epochs": [1, 2],
     }
     options = [word for name, values in each.items() for word in (f"--{name}", ",".join(map(str, values)))]
-    fresh.does(*PRETRAIN, "--tied", *options)
+    fresh.does(*PRETRAIN, "--weights", "tied", *options)
     layers = settings(fresh.run)["pretrain"]["layers"]
     assert [layer["tied"] for layer in layers] == [True, True]
     for name, values in each.items():

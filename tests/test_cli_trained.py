@@ -91,9 +91,10 @@ def test_a_configuration_serves_other_data(fresh: Shell) -> None:
 
 @without_pictures
 def test_a_configuration_file_may_hold_a_few_settings(fresh: Shell) -> None:
-    (fresh.folder / "some.toml").write_text("[pretrain]\nbatch_size = 20\n")
+    (fresh.folder / "some.toml").write_text("[pretrain]\noptimizer = 'sgd'\nbatch_size = 20\n")
     fresh.does(*PRETRAIN, "--config", "some.toml")
-    assert settings(fresh.run)["pretrain"]["batch_size"] == 20
+    found = settings(fresh.run)["pretrain"]
+    assert found["optimizer"] == "sgd" and [layer["batch_size"] for layer in found["layers"]] == [20, 20]
 
 
 # ---- odd sizes

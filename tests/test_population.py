@@ -140,10 +140,10 @@ def settled(one: PretrainConfig) -> PretrainConfig:
     [
         ({"layers": "20,12,7"}, "layers: expected 20,12,6 as in the first one, got 20,12,7"),
         ({"layers": "20,12"}, "layers: expected 20,12,6 as in the first one, got 20,12;"),
-        ({"batch_size": 16}, "batch_size: expected 32 as in the first one, got 16"),
+        ({"batch_size": 16}, "layer 1: batch_size: expected 32 as in the first one, got 16"),
         ({"optimizer": "sgd"}, "optimizer: expected adam as in the first one, got sgd"),
         ({"engine": "eager"}, "engine: expected auto as in the first one, got eager"),
-        ({"patience": 2}, "patience: expected 0 as in the first one, got 2"),
+        ({"patience": "0,2"}, "layer 2: patience: expected 0 as in the first one, got 2"),
         ({"activation": "tanh,sigmoid"}, "layer 2: activation: expected tanh as in the first one, got sigmoid"),
         ({"output_activation": "tanh"}, "layer 1: output_activation: expected sigmoid as in the first one, got tanh"),
         ({"tied": "true,false"}, "layer 2: tied: expected True as in the first one, got False"),

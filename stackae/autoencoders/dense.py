@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stackae.engine import choose_engine
+from stackae.autoencoders.selection import batch_top_k, threshold_of, top_k
+from stackae.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
 
 
@@ -47,6 +48,9 @@ class Autoencoder(nn.Module):
         activation: f; sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         tied: W' = Wᵀ, one matrix for both; otherwise W' has weights of its own.
+        keeps: how many units of the code are kept, the largest; the others are 0. 0 keeps all.
+        over_batch: a training batch keeps ``keeps`` units a row on average, not each row as many; the code of a row is
+            then what lies above the buffer ``threshold``, which ``calibrate`` sets.
         seed: the weights are a function of (seed, layer) alone.
         engine: auto, fused or eager.
 
@@ -61,6 +65,8 @@ class Autoencoder(nn.Module):
         activation: str = "sigmoid",
         output_activation: str = "sigmoid",
         tied: bool = False,
+        keeps: int = 0,
+        over_batch: bool = False,
         seed: int = 0,
         layer: int = 0,
         engine: str = "auto",
@@ -68,6 +74,9 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = Dense.initialised(n_visible, n_hidden, activation, seed=seed, layer=layer, engine=engine)
         self.output_activation = output_activation
+        self.keeps = keeps
+        self.register_buffer("threshold", torch.zeros(()) if over_batch else None)
+        self.threshold: Tensor | None
         if tied:
             self.register_parameter("decoder_weight", None)
         else:
@@ -77,6 +86,16 @@ class Autoencoder(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.encoder.weight.device
+
+    @property
+    def engine(self) -> Engine:
+        return self.encoder.engine
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """Parameters layer by layer: the weight, unless tied, and the bias."""
+        decoder_weight = [] if self.decoder_weight is None else [self.decoder_weight]
+        return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
 
     @property
     def n_visible(self) -> int:
@@ -93,7 +112,21 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """x (batch, n_visible) -> code h (batch, n_hidden)."""
         code: Tensor = self.encoder(x)
-        return code
+        return self.kept(code)
+
+    def kept(self, h: Tensor, training: bool = False) -> Tensor:
+        """Of a code h (batch, n_hidden) the units that are kept, in a batch that is trained on or a row at a time."""
+        if not self.keeps:
+            return h
+        if self.threshold is None:
+            return top_k(h, self.keeps)
+        return batch_top_k(h, self.keeps) if training else torch.where(h > self.threshold, h, 0.0)
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Sets the threshold above which rows like x (batch, n_visible) have ``keeps`` units on average."""
+        if self.threshold is not None:
+            self.threshold.copy_(threshold_of(self.encoder(x), self.keeps))
 
     def decode(self, h: Tensor) -> Tensor:
         """Code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
@@ -115,7 +148,8 @@ class Autoencoder(nn.Module):
         return self.encoder.engine.dense_act(h, weight, self.decoder_bias, activation)
 
     def extra_repr(self) -> str:
-        return f"output_activation={self.output_activation}, tied={self.tied}"
+        kept = f", keeps={self.keeps}" if self.keeps else ""
+        return f"output_activation={self.output_activation}, tied={self.tied}{kept}"
 
 
 def glorot_uniform(n_out: int, n_in: int, *, seed: int, layer: int, part: int = 0) -> Tensor:

@@ -44,6 +44,7 @@ class LayerConfig(Model):
             f"contraction {self.contraction:g}": self.contraction > 0,
             f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
+            f"revive {self.revive}": self.revive != "none",
         }
         return next((name for name, given in asked.items() if given), "")
 

@@ -26,6 +26,7 @@ class EpochLine(Line):
     validation_error: float | None
     learning_rate: float
     best: bool
+    dead: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class EvaluationLine(Line):

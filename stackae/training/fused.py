@@ -12,7 +12,8 @@ from stackae.autoencoders.dense import Dense
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
 from stackae.penalties import KlSparsity, L1Sparsity
-from stackae.training.step import ClassificationObjective, ReconstructionObjective
+from stackae.training.reconstruction import ReconstructionObjective
+from stackae.training.step import ClassificationObjective
 
 if TYPE_CHECKING:
     from stackae.ops import FusedPopulation, Training

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 class EpochRecord:
     """One epoch of one network in one stage. Losses are per row; ``validation_error`` is the share misclassified.
 
+    ``dead`` is the share of the code's units that do nothing, where that is looked at.
+
     ``seconds`` are those that the epoch took, of networks that train together for all of them at once.
     """
 
@@ -23,6 +25,7 @@ class EpochRecord:
     seconds: float
     rows_per_second: float
     best: bool
+    dead: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from stackae.autoencoders.building import build
 from stackae.autoencoders.dense import Autoencoder
-from stackae.config import LayerConfig, PretrainConfig, SparsityConfig
-from stackae.corruption import Corruption
+from stackae.config import DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
+from stackae.config.layer import SATURATING
+from stackae.corruption import Corruption, Dropout, Emphasis
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.engine import choose_step
@@ -23,7 +26,9 @@ from stackae.training.keeping import Keeper
 from stackae.training.loop import Stage, fit, settled_epochs
 from stackae.training.members import Member, Validation
 from stackae.training.optimizers import make_optimizer
-from stackae.training.step import EagerStep, OneByOne, PopulationStep, ReconstructionObjective
+from stackae.training.reconstruction import ReconstructionObjective
+from stackae.training.revival import SAMPLE, dead_units, resample
+from stackae.training.step import EagerStep, OneByOne, PopulationStep
 
 FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
 
@@ -66,17 +71,8 @@ class Learner(NamedTuple):
 
     @classmethod
     def new(cls, place: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Learner:
-        layer = config.layers[number - 1]
-        autoencoder = Autoencoder(
-            config.layer_sizes[number - 1],
-            layer.n_hidden,
-            activation=layer.activation,
-            output_activation=layer.output_activation,
-            tied=layer.tied,
-            seed=config.seed,
-            layer=number,
-            engine=config.engine,
-        )
+        size = config.layer_sizes[number - 1]
+        autoencoder = build(size, config.layers[number - 1], seed=config.seed, number=number, engine=config.engine)
         return cls(place, config, number, reads, autoencoder.to(device))
 
     @property
@@ -85,20 +81,43 @@ class Learner(NamedTuple):
 
     @property
     def objective(self) -> ReconstructionObjective:
-        noise = self.layer.corruption
+        layer, noise = self.layer, self.layer.corruption
         return ReconstructionObjective(
             autoencoder=self.autoencoder,
             x=self.reads.x,
-            loss=self.layer.loss,
+            loss=layer.loss,
             corruption=Corruption(noise.kind, noise.level, self.reads.low, self.reads.high),
-            sparsity=_penalty(self.layer.sparsity),
+            sparsity=_penalty(layer.sparsity),
             seed=self.config.seed,
             layer=self.number,
+            emphasis=_emphasis(layer.emphasis),
+            dropout=_dropout(layer.dropout),
+            contraction=layer.contraction,
+            weight_l1=layer.weight_l1,
+            max_norm=layer.max_norm,
         )
 
     def validate(self) -> Validation | None:
         held_out = self.reads.held_out
         return None if held_out is None else reconstruction_loss(self.autoencoder, held_out, self.layer.loss)
+
+    @property
+    def sample(self) -> Tensor:
+        """The rows that tell what the units of the code do."""
+        return self.reads.x[: min(SAMPLE, len(self.reads.x))].to(self.autoencoder.device)
+
+    def census(self) -> Tensor | None:
+        """Which units are dead, where that is to be known; a code that depends on a threshold gets that first."""
+        if self.layer.sparsity.kind == "none" and self.layer.activation in SATURATING:
+            return None
+        sample = self.sample
+        self.autoencoder.calibrate(sample)
+        return dead_units(self.autoencoder, sample)
+
+    def revive(self, dead: Tensor, epoch: int, moments: Sequence[Tensor]) -> None:
+        if self.layer.revive != "none":
+            stream = {"seed": self.config.seed, "layer": self.number, "epoch": epoch}
+            resample(self.autoencoder, self.sample, dead, moments, **stream)
 
 
 def train_layer(
@@ -114,7 +133,14 @@ def train_layer(
         rows=rows,
         members=[
             Member(
-                each.autoencoder, each.reads.x, each.config.seed, each.layer.learning_rate, each.validate, each.place
+                each.autoencoder,
+                each.reads.x,
+                each.config.seed,
+                each.layer.learning_rate,
+                each.validate,
+                each.place,
+                each.census,
+                each.revive,
             )
             for each in learners
         ],
@@ -134,7 +160,8 @@ def train_layer(
 
 def _step(learners: Sequence[Learner]) -> PopulationStep:
     config, device = learners[0].config, learners[0].autoencoder.device
-    if choose_step(config.engine, device, config.precision).fused:
+    eagerly = any(each.layer.steps_eagerly for each in learners)
+    if not eagerly and choose_step(config.engine, device, config.precision).fused:
         trainings = [reconstruction(each.objective, each.config, each.layer.weight_decay) for each in learners]
         return fused_population(trainings, config.precision)
     optimizers = [
@@ -146,9 +173,17 @@ def _step(learners: Sequence[Learner]) -> PopulationStep:
 
 
 def _penalty(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
-    if sparsity.kind == "none":
-        return None
-    return KlSparsity(sparsity.target, sparsity.weight) if sparsity.kind == "kl" else L1Sparsity(sparsity.weight)
+    if sparsity.kind == "kl":
+        return KlSparsity(sparsity.target, sparsity.weight)
+    return L1Sparsity(sparsity.weight) if sparsity.kind == "l1" else None
+
+
+def _emphasis(wish: EmphasisConfig) -> Emphasis | None:
+    return None if wish == EmphasisConfig() else Emphasis(wish.corrupted, wish.others)
+
+
+def _dropout(wish: DropoutConfig) -> tuple[Dropout, Dropout] | None:
+    return (Dropout(wish.encoder, 1), Dropout(wish.decoder, 2)) if wish else None
 
 
 @torch.no_grad()

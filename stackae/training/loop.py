@@ -129,6 +129,8 @@ def _train(stage: Stage, courses: Sequence[Course], kept: Left | None, listener:
             _close(stage, courses, number, time.perf_counter() - started, listener)
             if all(course.diverged for course in courses):
                 return
+            if number < stage.max_epochs:
+                _revive(stage, courses, number)
             pause(number + 1, 0)
             passed = 0
 
@@ -194,6 +196,14 @@ def _batches(stage: Stage, course: Course, order: Mapping[int, Tensor], rows: sl
         return Batches(NO_ROWS, [])
     rates = [stage.rate(course.member, step) for step in steps]
     return Batches(order[course.member.seed][rows], rates, course.total)
+
+
+def _revive(stage: Stage, courses: Sequence[Course], number: int) -> None:
+    revivable = [course.goes_on and course.dead is not None and bool(course.dead.any()) for course in courses]
+    if any(revivable):
+        for course, moments in zip(courses, stage.step.moments(), strict=True):
+            if course.goes_on and course.dead is not None:
+                course.member.revive(course.dead, number, moments)
 
 
 def _close(stage: Stage, courses: Sequence[Course], number: int, seconds: float, listener: Listener) -> None:

@@ -45,7 +45,11 @@ class Validation(NamedTuple):
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a stage. ``seed`` orders its rows x; ``place`` is where it stands among the caller's."""
+    """One network of a stage. ``seed`` orders its rows x; ``place`` is where it stands among the caller's.
+
+    At the end of an epoch ``census`` says which units of its code are dead, and ``revive`` does what is wished for them
+    before the next one: handed those, the epoch's number, and the optimiser's memory.
+    """
 
     module: nn.Module
     x: Rows
@@ -53,6 +57,8 @@ class Member:
     learning_rate: float
     validate: Callable[[], Validation | None]
     place: int = 0
+    census: Callable[[], Tensor | None] = lambda: None
+    revive: Callable[[Tensor, int, Sequence[Tensor]], None] = lambda dead, epoch, moments: None
 
 
 class Epoch(NamedTuple):
@@ -73,6 +79,7 @@ class Course:
         self.member = member
         self.total = 0.0  # loss of the epoch's rows so far
         self.diverged: DivergedError | None = None
+        self.dead: Tensor | None = None  # units of the code, at the end of the last epoch
         self._best = BestWeights(member.module, patience)
         self._history: list[EpochRecord] = []
 
@@ -83,6 +90,7 @@ class Course:
 
     def close(self, epoch: Epoch) -> EpochRecord | None:
         """Validates what the epoch made of the network; None where that is not finite, and then it goes no further."""
+        self.dead = self.member.census()
         validation = self.member.validate()
         if validation is not None and not math.isfinite(validation.loss):
             self.diverged = DivergedError(
@@ -104,6 +112,7 @@ class Course:
             seconds=epoch.seconds,
             rows_per_second=epoch.rows / epoch.seconds,
             best=self._best.update(validation.score if validation else None),
+            dead=None if self.dead is None else float(self.dead.float().mean()),
         )
         self.total = 0.0
         self._history.append(record)

@@ -10,14 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.autoencoders.dense import Dense
 from stackae.batches import Batches, Progress
 from stackae.classifier import Classifier
-from stackae.corruption import Corruption
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
-from stackae.losses import LOSSES
-from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.guarded import GuardedOptimizer
 
 __all__ = [
@@ -28,7 +25,6 @@ __all__ = [
     "OneByOne",
     "PopulationStep",
     "Progress",
-    "ReconstructionObjective",
     "TrainStep",
 ]
 
@@ -96,6 +92,10 @@ class Objective(Protocol):
         """The loss of a batch of rows, a scalar: mean over the batch, in the parameters' type."""
         ...
 
+    def constrain(self) -> None:
+        """After every update: puts parameters back to where they may be."""
+        ...
+
 
 class EagerStep:
     """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is SGD, Adam or AdamW, and new."""
@@ -132,36 +132,8 @@ class EagerStep:
         loss = self._objective(rows, step)
         torch.autograd.backward(loss)
         self._optimizer.step(loss.detach(), learning_rate)
+        self._objective.constrain()
         return loss.detach()
-
-
-@dataclass(frozen=True)
-class ReconstructionObjective:
-    """Corrupt, encode, decode: the loss against the clean input, plus the sparsity penalty of the code."""
-
-    autoencoder: Autoencoder
-    x: Rows
-    loss: str
-    corruption: Corruption
-    sparsity: KlSparsity | L1Sparsity | None
-    seed: int
-    layer: int
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        one = self.autoencoder
-        decoder_weight = [] if one.decoder_weight is None else [one.decoder_weight]
-        return [one.encoder.weight, one.encoder.bias, *decoder_weight, one.decoder_bias]
-
-    def __call__(self, rows: Tensor, step: int) -> Tensor:
-        encoder = self.autoencoder.encoder
-        clean = self.x[rows].to(self.autoencoder.device)
-        noisy = self.corruption(clean, encoder.engine, seed=self.seed, layer=self.layer, step=step)
-        code = self.autoencoder.encode(noisy)
-        total = LOSSES[self.loss](self.autoencoder, code, clean)
-        if self.sparsity is not None:
-            total = total + self.sparsity(code, encoder.activation, encoder.engine)
-        return total
 
 
 @dataclass(frozen=True)
@@ -179,3 +151,6 @@ class ClassificationObjective:
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         return F.cross_entropy(self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device))
+
+    def constrain(self) -> None:
+        pass

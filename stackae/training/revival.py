@@ -1,0 +1,66 @@
+"""Units of a code that do nothing: counted, and given something to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stackae.autoencoders.dense import Autoencoder
+from stackae.random import Purpose, uniform
+
+SAMPLE = 2048  # rows that are looked at
+STILL = 1e-3  # of the range of the liveliest unit
+
+
+@torch.no_grad()
+def dead_units(autoencoder: Autoencoder, x: Tensor) -> Tensor:
+    """Units whose code is the same for all rows of x (batch, n_visible), or as good as: (n_hidden,) of bool.
+
+    That is 0 for units of relu and of codes of which few are kept, a bound for units of sigmoid and tanh.
+    """
+    h = autoencoder.encode(x)
+    spread = h.amax(dim=0) - h.amin(dim=0)
+    return spread <= STILL * spread.max()
+
+
+@torch.no_grad()
+def resample(
+    autoencoder: Autoencoder, x: Tensor, dead: Tensor, moments: Sequence[Tensor], *, seed: int, layer: int, epoch: int
+) -> None:
+    """Turns dead units towards rows that are reconstructed badly; rows are drawn with probability ∝ ‖z − x‖⁴.
+
+    A unit's incoming weights become the row's deviation from the mean row, as long as those of living units on average;
+    its bias 0; its outgoing weights the same direction; the optimiser forgets it. Which rows, is a function of
+    (seed, layer, epoch) and the weights.
+
+    Args:
+        x: (batch, n_visible) rows to draw from.
+        dead: (n_hidden,) of bool.
+        moments: the optimiser's memory, as ``TrainStep.moments`` has it.
+
+    Bricken et al. (2023), Towards monosemanticity, appendix: neuron resampling.
+    """
+    if not bool(dead.any()):
+        return
+    chance = (autoencoder.reconstruct(x) - x).square().sum(dim=1).square().double().cumsum(dim=0)
+    draws = uniform((int(dead.sum()),), seed=seed, purpose=Purpose.REVIVAL, layer=layer, counter=epoch)
+    rows = torch.searchsorted(chance, draws.to(chance) * chance[-1]).clamp(max=len(x) - 1)
+    deviation = x[rows] - x.mean(dim=0)
+    direction = deviation / deviation.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    encoder, outgoing = autoencoder.encoder, autoencoder.decoder_weight
+    encoder.weight[dead] = direction * _length(encoder.weight, ~dead)
+    encoder.bias[dead] = 0
+    if outgoing is not None:
+        outgoing[:, dead] = direction.t() * _length(outgoing.t(), ~dead)
+    for number, own in enumerate(autoencoder.trained):
+        for moment in moments[2 * number : 2 * number + 2]:
+            if own is outgoing:
+                moment[:, dead] = 0
+            elif own is encoder.weight or own is encoder.bias:
+                moment[dead] = 0
+
+
+def _length(weight: Tensor, living: Tensor) -> float:
+    return float(weight[living].norm(dim=1).mean()) if bool(living.any()) else 1.0
