@@ -51,4 +51,4 @@ def clip_norms(weights: Iterable[Tensor], longest: float) -> None:
     """
     for weight in weights:
         norms = weight.norm(dim=1, keepdim=True)
-        weight.mul_(longest / norms.clamp(min=longest))
+        weight.mul_(torch.where(norms > longest, longest / norms, 1.0))

@@ -115,9 +115,8 @@ class Learner(NamedTuple):
         return dead_units(self.autoencoder, sample)
 
     def revive(self, dead: Tensor, epoch: int, moments: Sequence[Tensor]) -> None:
-        if self.layer.revive != "none":
-            stream = {"seed": self.config.seed, "layer": self.number, "epoch": epoch}
-            resample(self.autoencoder, self.sample, dead, moments, **stream)
+        stream = {"seed": self.config.seed, "layer": self.number, "epoch": epoch}
+        resample(self.autoencoder, self.sample, dead, moments, **stream)
 
 
 def train_layer(
@@ -140,7 +139,7 @@ def train_layer(
                 each.validate,
                 each.place,
                 each.census,
-                each.revive,
+                None if each.layer.revive == "none" else each.revive,
             )
             for each in learners
         ],

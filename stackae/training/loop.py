@@ -199,11 +199,9 @@ def _batches(stage: Stage, course: Course, order: Mapping[int, Tensor], rows: sl
 
 
 def _revive(stage: Stage, courses: Sequence[Course], number: int) -> None:
-    revivable = [course.goes_on and course.dead is not None and bool(course.dead.any()) for course in courses]
-    if any(revivable):
-        for course, moments in zip(courses, stage.step.moments(), strict=True):
-            if course.goes_on and course.dead is not None:
-                course.member.revive(course.dead, number, moments)
+    for place, course in enumerate(courses):
+        if course.goes_on and course.dead is not None and course.member.revive is not None:
+            course.member.revive(course.dead, number, stage.step.moments()[place])
 
 
 def _close(stage: Stage, courses: Sequence[Course], number: int, seconds: float, listener: Listener) -> None:

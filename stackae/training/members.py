@@ -58,7 +58,7 @@ class Member:
     validate: Callable[[], Validation | None]
     place: int = 0
     census: Callable[[], Tensor | None] = lambda: None
-    revive: Callable[[Tensor, int, Sequence[Tensor]], None] = lambda dead, epoch, moments: None
+    revive: Callable[[Tensor, int, Sequence[Tensor]], None] | None = None
 
 
 class Epoch(NamedTuple):
