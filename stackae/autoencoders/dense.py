@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stackae.engine import choose_engine
+from stackae.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
 
 
@@ -23,10 +23,11 @@ class Dense(nn.Module):
 
     @classmethod
     def initialised(
-        cls, n_in: int, n_out: int, activation: str, *, seed: int, layer: int, engine: str = "auto"
+        cls, n_in: int, n_out: int, activation: str, *, seed: int, layer: int, part: int = 0, engine: str = "auto"
     ) -> Dense:
         """Weights as ``glorot_uniform`` draws them, biases 0."""
-        return cls(glorot_uniform(n_out, n_in, seed=seed, layer=layer), torch.zeros(n_out), activation, engine)
+        weight = glorot_uniform(n_out, n_in, seed=seed, layer=layer, part=part)
+        return cls(weight, torch.zeros(n_out), activation, engine)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, n_in) -> (batch, n_out)."""
@@ -89,6 +90,20 @@ class Autoencoder(nn.Module):
     @property
     def tied(self) -> bool:
         return self.decoder_weight is None
+
+    @property
+    def activation(self) -> str:
+        return self.encoder.activation
+
+    @property
+    def engine(self) -> Engine:
+        return self.encoder.engine
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """Layer by layer: its weight, unless tied, and its bias."""
+        decoder_weight = [] if self.decoder_weight is None else [self.decoder_weight]
+        return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
 
     def encode(self, x: Tensor) -> Tensor:
         """x (batch, n_visible) -> code h (batch, n_hidden)."""
