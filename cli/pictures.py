@@ -21,8 +21,9 @@ def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
     stack = run.load_stack(run.pretrain_config.engine)
     _, part = part_of(dataset, None)
     examples = example_rows(run, stack, part.x, part.y, 10)
+    weight, own_shape = stack.autoencoders[0].filters
     return curves(run) | {
-        "filters.png": filters(stack.autoencoders[0].encoder.weight, dataset.image_shape),
+        "filters.png": filters(weight, own_shape or dataset.image_shape),
         "reconstructions.png": reconstructions(examples, dataset.image_shape),
     }
 
@@ -63,7 +64,7 @@ def example_rows(
     levels = range(1, len(stack.autoencoders) + 1) if layer is None else [layer]
     first = run.pretrain_config.layers[0].corruption
     noise = Corruption(first.kind, first.level, float(x.min()), float(x.max()))
-    noisy = noise(rows, stack.autoencoders[0].encoder.engine, seed=run.pretrain_config.seed, layer=1, step=0)
+    noisy = noise(rows, stack.autoencoders[0].engine, seed=run.pretrain_config.seed, layer=1, step=0)
     with torch.no_grad():
         named = [("original", rows)]
         named += [(f"layer {level}", stack.reconstruct(rows, level)) for level in levels]

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from stackae.autoencoders.base import Encoder
 from stackae.autoencoders.dense import Dense
 
 
 class Classifier(nn.Module):
     """p(class | x) = softmax(head(encoders(x)))."""
 
-    def __init__(self, encoders: Iterable[Dense], head: Dense) -> None:
+    def __init__(self, encoders: Iterable[Encoder], head: Dense) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.head = head
@@ -25,8 +26,12 @@ class Classifier(nn.Module):
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """(n_visible, n_hidden of layer 1, ..., number of classes)"""
-        dense = [module for module in (*self.encoders, self.head) if isinstance(module, Dense)]
-        return (dense[0].weight.shape[1], *(layer.weight.shape[0] for layer in dense))
+        return (self.parts[0].sizes[0], *(part.sizes[1] for part in self.parts))
+
+    @property
+    def parts(self) -> list[Encoder]:
+        """The encoders and the head."""
+        return [part for part in (*self.encoders, self.head) if isinstance(part, Encoder)]
 
     def encode(self, x: Tensor, layer: int | None = None) -> Tensor:
         """x (batch, n_visible) -> the code of a layer, counted from 1; None is the top (batch, n_hidden)."""

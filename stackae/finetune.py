@@ -17,7 +17,7 @@ from stackae.data.rows import subset
 from stackae.engine import choose_device, choose_step
 from stackae.errors import DataError
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
-from stackae.training.fused import classification, fused_population
+from stackae.training.fused import classification, fused_population, is_dense
 from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.keeping import Forgetful, Keeper
 from stackae.training.loop import Stage, fit, settled_epochs
@@ -76,7 +76,7 @@ def finetune_classifier(
         held_out = (in_batches(model.encode, held_out[0], device), held_out[1]) if held_out is not None else None
     objective = ClassificationObjective(trained, x, y.to(x.device))
     step: PopulationStep
-    if choose_step(config.engine, device, config.precision).fused:
+    if is_dense(trained) and choose_step(config.engine, device, config.precision).fused:
         step = fused_population([classification(objective, config, config.weight_decay)], config.precision)
     else:
         optimizer = make_optimizer(trained, config, config.learning_rate, config.weight_decay)
@@ -120,15 +120,8 @@ def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[R
 def _starting_point(stack: StackedAutoencoder, config: FinetuneConfig, n_classes: int) -> Classifier:
     encoders = []
     for number, autoencoder in enumerate(stack.autoencoders, start=1):
-        old = autoencoder.encoder
-        if config.init == "pretrained":
-            weight, bias = old.weight.detach().clone(), old.bias.detach().clone()
-            encoders.append(Dense(weight, bias, old.activation, config.engine))
-        else:
-            n_out, n_in = old.weight.shape
-            encoders.append(
-                Dense.initialised(n_in, n_out, old.activation, seed=config.seed, layer=number, engine=config.engine)
-            )
+        source = autoencoder if config.init == "pretrained" else autoencoder.anew(config.seed, number)
+        encoders.append(source.encoder_alone(config.engine))
     head = Dense.initialised(
         stack.layer_sizes[-1], n_classes, "linear", seed=config.seed, layer=HEAD_NUMBER, engine=config.engine
     )

@@ -45,10 +45,11 @@ class KlSparsity:
 
 @torch.no_grad()
 def clip_norms(weights: Iterable[Tensor], longest: float) -> None:
-    """w_j ← w_j · min(1, c / ‖w_j‖) for each row w_j of each weight (n_out, n_in): a unit's incoming weights.
+    """w_j ← w_j · min(1, c / ‖w_j‖) for each row w_j of each weight (n_out, ...): a unit's incoming weights.
 
     Srebro & Shraibman (2005); Srivastava et al. (2014), Dropout, section 5.1.
     """
     for weight in weights:
-        norms = weight.norm(dim=1, keepdim=True)
-        weight.mul_(torch.where(norms > longest, longest / norms, 1.0))
+        rows = weight.view(len(weight), -1)
+        norms = rows.norm(dim=1, keepdim=True)
+        rows.mul_(torch.where(norms > longest, longest / norms, 1.0))

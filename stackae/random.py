@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     CORRUPTION = 2
     INITIALISATION = 3
     SPLIT = 4
+    LATENT = 5
     REVIVAL = 6
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.base import LayerAutoencoder
 from stackae.data.minibatches import in_order
 from stackae.data.placement import home
 from stackae.data.rows import Rows
@@ -24,7 +24,7 @@ class StackedAutoencoder(nn.Module):
     Bengio, Lamblin, Popovici & Larochelle (2006); Vincent et al. (2010).
     """
 
-    def __init__(self, layers: Iterable[Autoencoder]) -> None:
+    def __init__(self, layers: Iterable[LayerAutoencoder]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         if not self.layers:
@@ -36,8 +36,8 @@ class StackedAutoencoder(nn.Module):
                 )
 
     @property
-    def autoencoders(self) -> list[Autoencoder]:
-        return [layer for layer in self.layers if isinstance(layer, Autoencoder)]
+    def autoencoders(self) -> list[LayerAutoencoder]:
+        return [layer for layer in self.layers if isinstance(layer, LayerAutoencoder)]
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class StackedAutoencoder(nn.Module):
 
     forward = reconstruct
 
-    def _up_to(self, layer: int | None) -> list[Autoencoder]:
+    def _up_to(self, layer: int | None) -> list[LayerAutoencoder]:
         count = len(self.autoencoders)
         if layer is not None and not 1 <= layer <= count:
             raise ValueError(f"layer: expected 1 to {count}, got {layer}")

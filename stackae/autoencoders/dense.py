@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stackae.autoencoders.selection import batch_top_k, threshold_of, top_k
+from stackae.autoencoders.base import Encoder, LayerAutoencoder
+from stackae.autoencoders.selection import batch_top_k, few_of, threshold_of
 from stackae.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
 
 
-class Dense(nn.Module):
+class Dense(Encoder):
     """y = f(x Wᵀ + b), weight (n_out, n_in), bias (n_out,)."""
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str, engine: str = "auto") -> None:
@@ -24,10 +25,20 @@ class Dense(nn.Module):
 
     @classmethod
     def initialised(
-        cls, n_in: int, n_out: int, activation: str, *, seed: int, layer: int, engine: str = "auto"
+        cls, n_in: int, n_out: int, activation: str, *, seed: int, layer: int, part: int = 0, engine: str = "auto"
     ) -> Dense:
         """Weights as ``glorot_uniform`` draws them, biases 0."""
-        return cls(glorot_uniform(n_out, n_in, seed=seed, layer=layer), torch.zeros(n_out), activation, engine)
+        weight = glorot_uniform(n_out, n_in, seed=seed, layer=layer, part=part)
+        return cls(weight, torch.zeros(n_out), activation, engine)
+
+    @property
+    def trained(self) -> list[Tensor]:
+        return [self.weight, self.bias]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        n_out, n_in = self.weight.shape
+        return n_in, n_out
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, n_in) -> (batch, n_out)."""
@@ -39,7 +50,23 @@ class Dense(nn.Module):
         return f"{n_in} -> {n_out}, {self.activation}, {self.engine.name}"
 
 
-class Autoencoder(nn.Module):
+class FewUnits(Dense):
+    """``Dense``, of whose units few are kept: see ``few_of``."""
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, activation: str, engine: str, keeps: int, threshold: Tensor | None
+    ) -> None:
+        super().__init__(weight, bias, activation, engine)
+        self.keeps = keeps
+        self.register_buffer("threshold", None if threshold is None else threshold.detach().clone())
+        self.threshold: Tensor | None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, n_in) -> (batch, n_out)."""
+        return few_of(super().forward(x), self.keeps, self.threshold)
+
+
+class Autoencoder(LayerAutoencoder):
     """h = f(W x + b), z = g(W' h + c): trained to reconstruct x from its code h.
 
     Args:
@@ -84,20 +111,6 @@ class Autoencoder(nn.Module):
         self.decoder_bias = nn.Parameter(torch.zeros(n_visible))
 
     @property
-    def device(self) -> torch.device:
-        return self.encoder.weight.device
-
-    @property
-    def engine(self) -> Engine:
-        return self.encoder.engine
-
-    @property
-    def trained(self) -> list[Tensor]:
-        """Parameters layer by layer: the weight, unless tied, and the bias."""
-        decoder_weight = [] if self.decoder_weight is None else [self.decoder_weight]
-        return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
-
-    @property
     def n_visible(self) -> int:
         return self.encoder.weight.shape[1]
 
@@ -109,18 +122,33 @@ class Autoencoder(nn.Module):
     def tied(self) -> bool:
         return self.decoder_weight is None
 
-    def encode(self, x: Tensor) -> Tensor:
-        """x (batch, n_visible) -> code h (batch, n_hidden)."""
+    @property
+    def activation(self) -> str:
+        return self.encoder.activation
+
+    @property
+    def engine(self) -> Engine:
+        return self.encoder.engine
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """Layer by layer: its weight, unless tied, and its bias."""
+        decoder_weight = [] if self.decoder_weight is None else [self.decoder_weight]
+        return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
+
+    @property
+    def filters(self) -> tuple[Tensor, None]:
+        return self.encoder.weight, None
+
+    def code(self, x: Tensor) -> Tensor:
+        """f(W x + b)."""
         code: Tensor = self.encoder(x)
-        return self.kept(code)
+        return code
 
     def kept(self, h: Tensor, training: bool = False) -> Tensor:
-        """Of a code h (batch, n_hidden) the units that are kept, in a batch that is trained on or a row at a time."""
-        if not self.keeps:
-            return h
-        if self.threshold is None:
-            return top_k(h, self.keeps)
-        return batch_top_k(h, self.keeps) if training else torch.where(h > self.threshold, h, 0.0)
+        if training and self.threshold is not None:
+            return batch_top_k(h, self.keeps)
+        return few_of(h, self.keeps, self.threshold)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
@@ -136,11 +164,25 @@ class Autoencoder(nn.Module):
         """The reconstruction before its activation, W' h + c."""
         return self._decode(h, "linear")
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """z = decode(encode(x))."""
-        return self.decode(self.encode(x))
+    def encoder_alone(self, engine: str = "auto") -> Dense:
+        weight, bias = self.encoder.weight.detach().clone(), self.encoder.bias.detach().clone()
+        if not self.keeps:
+            return Dense(weight, bias, self.activation, engine)
+        return FewUnits(weight, bias, self.activation, engine, self.keeps, self.threshold)
 
-    forward = reconstruct
+    def anew(self, seed: int, layer: int) -> Autoencoder:
+        return Autoencoder(
+            self.n_visible,
+            self.n_hidden,
+            activation=self.activation,
+            output_activation=self.output_activation,
+            tied=self.tied,
+            keeps=self.keeps,
+            over_batch=self.threshold is not None,
+            seed=seed,
+            layer=layer,
+            engine=self.engine.name,
+        )
 
     def _decode(self, h: Tensor, activation: str) -> Tensor:
         check_width("h", h, self.n_hidden)

@@ -32,3 +32,10 @@ def threshold_of(h: Tensor, count: int) -> Tensor:
     values = h.flatten()
     below = len(values) - count * len(h)
     return values.kthvalue(below).values if below > 0 else values.min() - 1
+
+
+def few_of(h: Tensor, count: int, threshold: Tensor | None) -> Tensor:
+    """Row by row: the ``count`` largest units, or those above a threshold where there is one; 0 keeps all."""
+    if not count:
+        return h
+    return top_k(h, count) if threshold is None else torch.where(h > threshold, h, 0.0)

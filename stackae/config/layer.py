@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -12,9 +12,23 @@ from stackae.fields import Activation, Count, Epochs, Loss, Model, NonNegative, 
 SATURATING = ("sigmoid", "tanh")
 
 
+KINDS = ("dense", "convolutional", "variational")
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "dense": {},
+    "convolutional": {"activation": "relu", "tied": False},
+    "variational": {"activation": "tanh", "tied": False, "corruption": "none"},
+}
+"""Of a kind, where they are not those of a dense layer."""
+
+OF_DENSE = ("tied", "dropout", "revive", "contraction", "max_norm")
+OF_KIND = {"hidden": "variational", "beta": "variational", "shape": "convolutional", "channels": "convolutional",
+           "kernel": "convolutional", "pool": "convolutional"}  # fmt: skip
+
+
 class LayerConfig(Model):
     """One layer of the stack: its autoencoder, its objective, its training."""
 
+    kind: Annotated[str, one_of(*KINDS)] = "dense"
     n_hidden: Count
     activation: Activation = "sigmoid"
     output_activation: OutputActivation = "auto"
@@ -29,15 +43,27 @@ class LayerConfig(Model):
     weight_decay: NonNegative = 1e-5
     weight_l1: NonNegative = 0.0
     max_norm: NonNegative = 0.0
+    hidden: Annotated[int, Field(ge=0)] = 0
+    beta: NonNegative = 1.0
+    shape: tuple[Count, Count, Count] | None = None
+    channels: Annotated[int, Field(ge=0)] = 0
+    kernel: Annotated[int, Field(ge=1)] = 3
+    pool: bool = False
     learning_rate: Positive = 3e-3
     max_epochs: Epochs = "auto"
     batch_size: Count = 64
     patience: Annotated[int, Field(ge=0)] = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_kind(cls, value: Any) -> Any:
+        return {**DEFAULTS.get(value.get("kind"), {}), **value} if isinstance(value, dict) else value
+
     @property
     def steps_eagerly(self) -> str:
         """The first setting that the fused step does not have; "" where it has all of them."""
         asked = {
+            f"kind {self.kind}": self.kind != "dense",
             f"emphasis {self.emphasis.model_dump()}": self.emphasis != EmphasisConfig(),
             f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few,
@@ -47,6 +73,48 @@ class LayerConfig(Model):
             f"revive {self.revive}": self.revive != "none",
         }
         return next((name for name, given in asked.items() if given), "")
+
+    @model_validator(mode="after")
+    def _kind_has_the_settings(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            plain = False if name == "tied" else field.default
+            if self.kind != "dense" and name in OF_DENSE and value != plain:
+                shown = value.model_dump() if isinstance(value, Model) else value
+                raise ValueError(f"{name} {shown}: expected a layer of kind dense, got kind {self.kind}; leave it out")
+            if name in OF_KIND and self.kind != OF_KIND[name] and value != plain:
+                raise ValueError(
+                    f"{name} {value}: expected a layer of kind {OF_KIND[name]}, got kind {self.kind}; leave it out"
+                )
+        if self.kind == "variational" and self.sparsity.kind != "none":
+            raise ValueError(
+                f"sparsity {self.sparsity.model_dump()}: expected none for kind variational, whose code is drawn and "
+                "held to the prior; use beta, or put the variational layer on a sparse one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _images_fit(self) -> Self:
+        if self.kind != "convolutional":
+            return self
+        if self.shape is None or self.channels < 1 or self.kernel % 2 == 0:
+            raise ValueError(
+                f"kind convolutional: expected shape (height, width, channels), channels and an odd kernel, got "
+                f"{self.shape}, {self.channels} and {self.kernel}; write the layers as 28x28x1,conv16,pool,300"
+            )
+        if self.sparsity.keeps_few:
+            raise ValueError(
+                f"sparsity {self.sparsity.model_dump()}: expected a layer of kind dense, got kind convolutional; use "
+                "l1:WEIGHT"
+            )
+        height, width, _ = self.shape
+        pixels = -(-height // 2) * -(-width // 2) if self.pool else height * width
+        if pixels * self.channels != self.n_hidden:
+            raise ValueError(
+                f"n_hidden: expected {pixels} pixels of {self.channels} channels, {pixels * self.channels} units, got "
+                f"{self.n_hidden}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _activations_fit(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -12,6 +13,8 @@ from stackae.config.layer import LayerConfig
 from stackae.config.training import TrainingConfig
 from stackae.errors import ConfigError
 from stackae.fields import Count, validated
+
+Shape = tuple[int, int, int]
 
 
 class PretrainConfig(TrainingConfig):
@@ -35,6 +38,28 @@ class PretrainConfig(TrainingConfig):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _kinds_stand_on_each_other(self) -> Self:
+        for number, layer in enumerate(self.layers, start=1):
+            below = self.layers[number - 2] if number > 1 else None
+            if layer.kind == "variational" and number < len(self.layers):
+                raise ValueError(
+                    f"kind variational: expected at the top of the stack, got in layer {number} of {len(self.layers)}; "
+                    "put it last, or train what stands above it on its codes as a stack of its own"
+                )
+            if layer.shape is not None and math.prod(layer.shape) != self.layer_sizes[number - 1]:
+                found = "x".join(map(str, layer.shape))
+                raise ValueError(
+                    f"kind convolutional: expected an image of {self.layer_sizes[number - 1]} numbers below layer "
+                    f"{number}, got {found}; write the layers as 28x28x1,conv16,pool,300"
+                )
+            if layer.kind == "convolutional" and below is not None and below.kind != "convolutional":
+                raise ValueError(
+                    f"kind convolutional: expected an image below layer {number}, got the flat code of a layer of kind "
+                    f"{below.kind}; put convolutions first"
+                )
+        return self
+
     @classmethod
     def from_options(cls, layers: str | None, *, base: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """The configuration that a command line names.
@@ -54,10 +79,10 @@ class PretrainConfig(TrainingConfig):
         shared = {name: settings.pop(name) for name in LayerConfig.model_fields if name in settings}
         each = [{**shared, **layer} for layer in each]
         if layers is not None:
-            sizes = parse_layers(layers)
-            each = each if len(each) == len(sizes) - 1 else [dict(shared) for _ in sizes[1:]]
-            settings["n_visible"] = sizes[0]
-            each = [{**layer, "n_hidden": size} for layer, size in zip(each, sizes[1:], strict=True)]
+            n_visible, found = parse_layers(layers)
+            each = each if len(each) == len(found) else [dict(shared) for _ in found]
+            settings["n_visible"] = n_visible
+            each = [{**layer, **own} for layer, own in zip(each, found, strict=True)]
         for name, value in options.items():
             if value is None:
                 continue
@@ -69,20 +94,73 @@ class PretrainConfig(TrainingConfig):
         return validated(cls, {**settings, "layers": each})
 
 
-def parse_layers(text: str) -> tuple[int, ...]:
-    """(784, 300, 150) from "784,300,150"."""
-    sizes = []
-    for part in text.split(","):
-        if not re.fullmatch(r"[+-]?[0-9]{1,9}", part.strip()):
-            raise ConfigError(f"--layers: expected whole numbers such as 784,300,150, got '{part.strip()}' in '{text}'")
-        sizes.append(int(part))
-    if len(sizes) < 2:
+def parse_layers(text: str) -> tuple[int, list[dict[str, Any]]]:
+    """The input width, and what each layer is, of "784,300,150" or "28x28x1,conv16,pool,conv8,pool,64".
+
+    An image HEIGHTxWIDTHxCHANNELS may be given in the place of the width; convolutional layers with that many channels
+    stand on it, each with the pool that follows it, then dense ones.
+    """
+    words = [word.strip() for word in text.split(",")]
+    shape = _shape(words[0], text)
+    n_visible = _width(words[0], text) if shape is None else math.prod(shape)
+    layers: list[dict[str, Any]] = []
+    for word in words[1:]:
+        if word.startswith("conv"):
+            layers.append(_convolution(word, shape, text))
+            shape = shape_of_code(layers[-1])
+        elif word == "pool":
+            if not layers or layers[-1].get("kind") != "convolutional" or layers[-1]["pool"]:
+                raise ConfigError(f"--layers: expected pool after a convolution, such as conv16,pool, got '{text}'")
+            layers[-1] |= {"pool": True}
+            shape = shape_of_code(layers[-1])
+            layers[-1]["n_hidden"] = math.prod(shape)
+        else:
+            layers.append({"kind": "dense", "n_hidden": _width(word, text)})
+            shape = None
+    if not layers:
         raise ConfigError(
             f"--layers: expected the input width and at least one code width, such as {text.strip()},300, got '{text}'"
         )
-    if min(sizes) < 1:
-        raise ConfigError(f"--layers: expected widths of at least 1, got {min(sizes)} in '{text}'")
-    return tuple(sizes)
+    return n_visible, layers
+
+
+def shape_of_code(layer: Mapping[str, Any]) -> Shape:
+    """(height, width, channels) of what a convolutional layer makes."""
+    height, width, _ = layer["shape"]
+    return (-(-height // 2), -(-width // 2), layer["channels"]) if layer["pool"] else (height, width, layer["channels"])
+
+
+def _shape(word: str, text: str) -> Shape | None:
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})x(\d{1,5})", word)
+    if found is None:
+        return None
+    shape = int(found[1]), int(found[2]), int(found[3])
+    if min(shape) < 1:
+        raise ConfigError(f"--layers: expected an image of at least 1x1x1, got '{word}' in '{text}'")
+    return shape
+
+
+def _width(word: str, text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", word):
+        raise ConfigError(
+            f"--layers: expected whole numbers such as 784,300,150, or 28x28x1,conv16,pool,64, got '{word}' in '{text}'"
+        )
+    if int(word) < 1:
+        raise ConfigError(f"--layers: expected widths of at least 1, got {int(word)} in '{text}'")
+    return int(word)
+
+
+def _convolution(word: str, shape: Shape | None, text: str) -> dict[str, Any]:
+    channels = word.removeprefix("conv")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", channels):
+        raise ConfigError(f"--layers: expected conv and a number of channels, such as conv16, got '{word}' in '{text}'")
+    if shape is None:
+        raise ConfigError(
+            f"--layers: expected an image below {word}, got a flat row of numbers in '{text}'; begin with "
+            "HEIGHTxWIDTHxCHANNELS, such as 28x28x1,conv16,pool,64, and put convolutions before widths"
+        )
+    layer = {"kind": "convolutional", "shape": shape, "channels": int(channels), "pool": False}
+    return {**layer, "n_hidden": math.prod(shape_of_code(layer))}
 
 
 def _per_layer(name: str, value: Any, count: int) -> list[Any]:

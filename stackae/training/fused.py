@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from stackae.autoencoders.dense import Dense
+from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.classifier import Classifier
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
 from stackae.penalties import KlSparsity, L1Sparsity
@@ -30,6 +31,8 @@ def reconstruction(objective: ReconstructionObjective, config: TrainingConfig, w
     """The objective as the extension wants it told."""
     ops = importlib.import_module("stackae.ops")
     autoencoder, noise, penalty = objective.autoencoder, objective.corruption, objective.sparsity
+    if not isinstance(autoencoder, Autoencoder):
+        raise TypeError(f"objective: expected a dense autoencoder, got {type(autoencoder).__name__}")
     encoder = autoencoder.encoder
     output = "linear" if objective.loss == "bce" else autoencoder.output_activation
     decoder = ops.DenseLayer(
@@ -53,11 +56,16 @@ def reconstruction(objective: ReconstructionObjective, config: TrainingConfig, w
     return training
 
 
+def is_dense(model: Classifier) -> bool:
+    """Whether it is a chain of dense layers, as the extension has it."""
+    return all(type(part) is Dense for part in model.parts)
+
+
 def classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> Training:
     """The objective as the extension wants it told."""
     ops = importlib.import_module("stackae.ops")
     model = objective.model
-    dense = [module for module in (*model.encoders, model.head) if isinstance(module, Dense)]
+    dense = [part for part in model.parts if isinstance(part, Dense)]
     x, scaling = _raw(objective.x)
     training: Training = ops.Training(
         layers=[ops.DenseLayer(layer.weight, layer.bias, layer.activation) for layer in dense],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.contraction import contraction
 from stackae.autoencoders.dense import Autoencoder
 from stackae.corruption import Corruption, Dropout, Emphasis
@@ -30,7 +31,7 @@ class ReconstructionObjective:
         max_norm: the longest that the incoming weights of a unit may be; 0 lets them be.
     """
 
-    autoencoder: Autoencoder
+    autoencoder: LayerAutoencoder
     x: Rows
     loss: str
     corruption: Corruption
@@ -58,13 +59,13 @@ class ReconstructionObjective:
         seen = self.corruption(clean, one.engine, **stream)
         if self.dropout is not None:
             seen = self.dropout[0](seen, one.engine, **stream)
-        code, penalty = self._encoded(seen)
+        code, penalty = self._coded(seen)
         code = one.kept(code, training=True)
         weight = self.emphasis(clean, self.corruption, one.engine, **stream) if self.emphasis is not None else None
         kept = code if self.dropout is None else self.dropout[1](code, one.engine, **stream)
         total = LOSSES[self.loss](one, kept, clean, weight)
         if self.sparsity is not None:
-            total = total + self.sparsity(code, one.encoder.activation, one.engine)
+            total = total + self.sparsity(code, one.activation, one.engine)
         if penalty is not None:
             total = total + self.contraction * penalty
         if self.weight_l1:
@@ -75,11 +76,12 @@ class ReconstructionObjective:
         if self.max_norm:
             clip_norms(self.weights, self.max_norm)
 
-    def _encoded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _coded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The code, and the contraction where that is asked for."""
-        encoder = self.autoencoder.encoder
+        one = self.autoencoder
         if not self.contraction:
-            return encoder(x), None
-        before = encoder.engine.dense_act(x, encoder.weight, encoder.bias, "linear")
-        penalty = contraction(before, encoder.weight, encoder.activation)
-        return ACTIVATIONS[encoder.activation](before), penalty
+            return one.code(x), None
+        if not isinstance(one, Autoencoder):
+            raise TypeError(f"contraction: expected a dense autoencoder, got {type(one).__name__}")
+        before = one.engine.dense_act(x, one.encoder.weight, one.encoder.bias, "linear")
+        return ACTIVATIONS[one.activation](before), contraction(before, one.encoder.weight, one.activation)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stackae.autoencoders.dense import Dense
 from stackae.batches import Batches, Progress
 from stackae.classifier import Classifier
 from stackae.data.minibatches import in_order
@@ -146,8 +145,7 @@ class ClassificationObjective:
 
     @property
     def parameters(self) -> list[Tensor]:
-        dense = [module for module in (*self.model.encoders, self.model.head) if isinstance(module, Dense)]
-        return [parameter for layer in dense for parameter in (layer.weight, layer.bias)]
+        return [parameter for part in self.model.parts for parameter in part.trained]
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         return F.cross_entropy(self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device))

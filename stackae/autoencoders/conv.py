@@ -1,0 +1,233 @@
+"""The convolutional layer, and the autoencoder made of two."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stackae.autoencoders.base import Encoder, LayerAutoencoder
+from stackae.autoencoders.dense import check_width
+from stackae.engine import Engine, choose_engine
+from stackae.random import Purpose, uniform
+from stackae.reference import ACTIVATIONS
+
+Shape = tuple[int, int, int]
+
+
+class Convolution(nn.Module):
+    """y = f(w * x + b), as many pixels out as in: zeros beyond the edge.
+
+    weight (channels, channels_in, kernel, kernel), bias (channels,).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str, engine: str = "auto") -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+        self.activation = activation
+        self.engine = choose_engine(engine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels_in, height, width) -> (batch, channels, height, width)."""
+        return ACTIVATIONS[self.activation](self.logits(x))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The same before the activation, w * x + b."""
+        return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[2] // 2)
+
+    def extra_repr(self) -> str:
+        channels, channels_in, kernel, _ = self.weight.shape
+        return f"{channels_in} -> {channels}, {kernel}x{kernel}, {self.activation}, {self.engine.name}"
+
+
+class ConvolutionalEncoder(Encoder):
+    """pool(f(w * x + b)) of flat rows."""
+
+    def __init__(self, convolution: Convolution, shape: Shape, pool: bool) -> None:
+        super().__init__()
+        self.convolution, self.shape, self.pool = convolution, shape, pool
+
+    @property
+    def trained(self) -> list[Tensor]:
+        return [self.convolution.weight, self.convolution.bias]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        code = shape_of_code(self.shape, self.convolution.weight.shape[0], self.pool)
+        return math.prod(self.shape), math.prod(code)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, n_in) -> (batch, n_out)."""
+        return pooled(self.convolution, x, self.shape, self.pool)
+
+
+class ConvolutionalAutoencoder(LayerAutoencoder):
+    """h = pool(f(w * x + b)), z = g(w' * grow(h) + c): pool takes the largest of each 2x2 pixels, grow repeats them.
+
+    Rows are flat, as those of every layer: pixel by pixel, row by row, the channels of a pixel beside each other. So
+    a row of x is an image (height, width, channels_in), and a row of the code is one of ``code_shape``, which the
+    convolutional layer above takes as its ``shape``. Where height or width is odd, the last row or column is pooled
+    without a partner, and what grow makes too much of is cut off.
+
+    Args:
+        shape: (height, width, channels_in) of the input x and of the reconstruction z.
+        channels: of the code.
+        kernel: height and width of both kernels w and w', odd.
+        pool: halve height and width, rounded up; otherwise the code has as many pixels as x.
+        activation: f; sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.
+        output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
+        seed: the weights are a function of (seed, layer) alone.
+        engine: of corruption and penalties; the products are torch's, channels last: those of flat rows as they lie.
+
+    Raises:
+        ValueError: a shape, channels, kernel or activation that is none.
+
+    Masci, Meier, Cireşan & Schmidhuber (2011), Stacked convolutional auto-encoders for hierarchical feature
+    extraction. The weights are not tied.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        channels: int,
+        *,
+        kernel: int = 3,
+        pool: bool = True,
+        activation: str = "relu",
+        output_activation: str = "sigmoid",
+        seed: int = 0,
+        layer: int = 0,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        _check(shape, channels, kernel, (activation, output_activation))
+        channels_in = shape[2]
+        self.shape, self.pool, self.output_activation = shape, pool, output_activation
+        there = glorot_kernels(channels, channels_in, kernel, seed=seed, layer=layer)
+        back = glorot_kernels(channels_in, channels, kernel, seed=seed, layer=layer, part=1)
+        self.encoder = Convolution(there, torch.zeros(channels), activation, engine)
+        self.decoder = Convolution(back, torch.zeros(channels_in), output_activation, engine)
+
+    @property
+    def code_shape(self) -> Shape:
+        """(height, width, channels) of the code."""
+        return shape_of_code(self.shape, self.encoder.weight.shape[0], self.pool)
+
+    @property
+    def n_visible(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def n_hidden(self) -> int:
+        return math.prod(self.code_shape)
+
+    @property
+    def activation(self) -> str:
+        return self.encoder.activation
+
+    @property
+    def engine(self) -> Engine:
+        return self.encoder.engine
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """Layer by layer: its weight and its bias."""
+        return [self.encoder.weight, self.encoder.bias, self.decoder.weight, self.decoder.bias]
+
+    @property
+    def filters(self) -> tuple[Tensor, Shape]:
+        kernels = self.encoder.weight.permute(0, 2, 3, 1)
+        return kernels.flatten(1), (kernels.shape[1], kernels.shape[2], kernels.shape[3])
+
+    def code(self, x: Tensor) -> Tensor:
+        """pool(f(w * x + b)), flat."""
+        return pooled(self.encoder, x, self.shape, self.pool)
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
+        return _rows(self.decoder(self._grown(h)))
+
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """The reconstruction before its activation, w' * grow(h) + c."""
+        return _rows(self.decoder.logits(self._grown(h)))
+
+    def encoder_alone(self, engine: str = "auto") -> ConvolutionalEncoder:
+        weight, bias = self.encoder.weight.detach().clone(), self.encoder.bias.detach().clone()
+        return ConvolutionalEncoder(Convolution(weight, bias, self.activation, engine), self.shape, self.pool)
+
+    def anew(self, seed: int, layer: int) -> ConvolutionalAutoencoder:
+        channels, _, kernel, _ = self.encoder.weight.shape
+        return ConvolutionalAutoencoder(
+            self.shape,
+            channels,
+            kernel=kernel,
+            pool=self.pool,
+            activation=self.activation,
+            output_activation=self.output_activation,
+            seed=seed,
+            layer=layer,
+            engine=self.engine.name,
+        )
+
+    def _grown(self, h: Tensor) -> Tensor:
+        check_width("h", h, self.n_hidden)
+        maps = _images(h, self.code_shape)
+        if not self.pool:
+            return maps
+        height, width, _ = self.shape
+        grown = F.interpolate(maps, scale_factor=2, mode="nearest")[:, :, :height, :width]
+        return grown.contiguous(memory_format=torch.channels_last)
+
+    def extra_repr(self) -> str:
+        return f"{self.shape} -> {self.code_shape}"
+
+
+def shape_of_code(shape: Shape, channels: int, pool: bool) -> Shape:
+    """(height, width, channels) of the code of images of that shape."""
+    height, width, _ = shape
+    return (-(-height // 2), -(-width // 2), channels) if pool else (height, width, channels)
+
+
+def pooled(convolution: Convolution, x: Tensor, shape: Shape, pool: bool) -> Tensor:
+    """x (batch, height · width · channels_in) -> the code of each row, flat."""
+    check_width("x", x, math.prod(shape))
+    maps: Tensor = convolution(_images(x, shape))
+    return _rows(F.max_pool2d(maps, 2, ceil_mode=True) if pool else maps)
+
+
+def glorot_kernels(channels: int, channels_in: int, kernel: int, *, seed: int, layer: int, part: int = 0) -> Tensor:
+    """(channels, channels_in, kernel, kernel) from U(±√(6 / (kernel² (channels_in + channels)))).
+
+    Glorot & Bengio (2010): every output is a sum over kernel² · channels_in inputs.
+    """
+    bound = math.sqrt(6.0 / (kernel**2 * (channels_in + channels)))
+    shape = (channels, channels_in, kernel, kernel)
+    draw = uniform(shape, seed=seed, purpose=Purpose.INITIALISATION, layer=layer, counter=part)
+    return (2.0 * draw - 1.0) * bound
+
+
+def _images(rows: Tensor, shape: Shape) -> Tensor:
+    """(batch, height · width · channels) -> (batch, channels, height, width), channels last in memory: no copy."""
+    return rows.reshape(len(rows), *shape).permute(0, 3, 1, 2)
+
+
+def _rows(maps: Tensor) -> Tensor:
+    return maps.permute(0, 2, 3, 1).flatten(1)
+
+
+def _check(shape: Shape, channels: int, kernel: int, activations: tuple[str, str]) -> None:
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(
+            f"shape: expected (height, width, channels) of at least 1 each, got {shape}; "
+            "give grey images one channel, such as (28, 28, 1)"
+        )
+    if channels < 1:
+        raise ValueError(f"channels: expected at least 1, got {channels}; 16 is usual")
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"kernel: expected an odd number of pixels, got {kernel}; use 3 or 5")
+    for name, activation in zip(("activation", "output_activation"), activations, strict=True):
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"{name}: expected one of {', '.join(ACTIVATIONS)}, got '{activation}'")
