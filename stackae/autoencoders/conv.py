@@ -134,7 +134,7 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
 
     @property
     def trained(self) -> list[Tensor]:
-        """Layer by layer: its weight and its bias."""
+        """Parameters layer by layer: the weight and the bias."""
         return [self.encoder.weight, self.encoder.bias, self.decoder.weight, self.decoder.bias]
 
     @property

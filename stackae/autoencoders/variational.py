@@ -112,7 +112,7 @@ class VariationalAutoencoder(LayerAutoencoder):
 
     @property
     def trained(self) -> list[Tensor]:
-        """Layer by layer: its weight and its bias."""
+        """Parameters layer by layer: the weight and the bias."""
         layers = (self.encoder_hidden, self.mu, self.logvar, self.decoder_hidden, self.output)
         return [parameter for layer in layers if layer is not None for parameter in (layer.weight, layer.bias)]
 
