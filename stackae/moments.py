@@ -20,7 +20,7 @@ from stackae.fields import CORRUPTIONS
 ROWS_AT_ONCE = 4096
 EXACT_ROWS = 1024  # products of b − 128 are at most 2^14: the sum of so many is an integer that float32 holds
 STRIP = 256  # columns of a symmetric product that are computed at once, from the diagonal down
-MATRICES = 4  # d x d float64 at once, the solution of a closed form included
+MATRICES = 12  # d x d float64 at once, those of a solution included
 
 
 @dataclass(frozen=True, eq=False)
