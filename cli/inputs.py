@@ -88,11 +88,11 @@ def seconds(option: str, text: str | None) -> float:
 
 def check_memory(config: PretrainConfig, count: int) -> None:
     """Raises ConfigError unless the parameters of the widest layer, the best ones and both moments can be held."""
+    from stackae.autoencoders.building import numbers_of
     from stackae.data.memory import free_memory
     from stackae.errors import ConfigError
 
-    layers = zip(config.layer_sizes, config.layers, strict=False)
-    numbers = max(n * layer.n_hidden * (1 if layer.tied else 2) + n + layer.n_hidden for n, layer in layers)
+    numbers = max(numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
     needed, free = 4 * 4 * numbers * count, free_memory()
     if free is not None and needed > free:
         raise ConfigError(

@@ -37,7 +37,7 @@ def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
 
 def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) -> None:
     """Sizes are those of one stack, but for the input: the data are shared, codes are each stack's own."""
-    from stackae.stages import layer_numbers
+    from stackae.autoencoders.building import numbers_of
 
     from .console import emit_json, table
 
@@ -52,7 +52,7 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
                 "activations": f"{layer.activation} / {layer.output_activation}",
                 "corruption": layer.corruption.model_dump(),
                 "sparsity": layer.sparsity.model_dump(),
-                "parameters": layer_numbers(n, layer),
+                "parameters": numbers_of(n, layer),
                 "input_bytes": dataset.train.x.nbytes if number == 1 else codes,
                 "steps": -(-len(dataset.train.x) // layer.batch_size) * int(layer.max_epochs),
             }

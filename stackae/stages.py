@@ -7,9 +7,8 @@ names it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stackae.autoencoders.building import build
-from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.autoencoders.base import LayerAutoencoder
+from stackae.autoencoders.building import build, numbers_of
+from stackae.autoencoders.dense import Dense
 from stackae.autoencoders.parameters import fill, forms
 from stackae.classifier import Classifier
-from stackae.config import LayerConfig
+from stackae.config import LayerConfig, PretrainConfig
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError, StackaeError
-from stackae.fields import ACTIVATIONS
 
 DESCRIPTION = "stackae"  # the one metadata key: safetensors writes several in random order
 LARGEST_HEADER = 1 << 20  # bytes: names, shapes, and names of classes
@@ -91,22 +90,16 @@ def layer_name(number: int) -> str:
     return f"layer{number}"
 
 
-def layer_numbers(n_visible: int, layer: LayerConfig) -> int:
-    """How many parameters an autoencoder has."""
-    n, m = n_visible, layer.n_hidden
-    return n * m * (1 if layer.tied else 2) + n + m + (layer.sparsity.kind == "batch-top-k")
+def classifier_numbers(config: PretrainConfig, classes: int) -> int:
+    """How many numbers the file of a classifier on such a stack holds, at the most."""
+    layers = zip(config.layer_sizes, config.layers, strict=False)
+    return sum(numbers_of(n, layer) for n, layer in layers) + (config.layer_sizes[-1] + 1) * classes
 
 
-def classifier_numbers(layer_sizes: Sequence[int], classes: int) -> int:
-    """How many parameters encoders of these sizes have, and a head on them."""
-    sizes = (*layer_sizes, classes)
-    return sum((n + 1) * m for n, m in pairwise(sizes))
-
-
-def _check_numbers(tensors: Mapping[str, Tensor], wanted: int) -> None:
+def _check_numbers(tensors: Mapping[str, Tensor], wanted: int, fewest: int | None = None) -> None:
     """Before anything of that size is made. Raises ValueError."""
     found = sum(tensor.numel() for tensor in tensors.values())
-    if found != wanted:
+    if not (wanted if fewest is None else fewest) <= found <= wanted:
         raise ValueError(f"tensors {forms(tensors)}, {found:,} numbers instead of {wanted:,}")
 
 
@@ -114,17 +107,18 @@ def pack_weights(weights: Mapping[str, Tensor], layer: LayerConfig) -> bytes:
     """A layer's file: the parameters of the autoencoder that ``layer``, with every ``auto`` settled, describes."""
     return pack(
         weights,
-        kind="dense",
+        kind=layer.kind,
         activation=layer.activation,
         output_activation=layer.output_activation,
         tied=layer.tied,
     )
 
 
-def read_layer(path: Path, content: bytes, n_visible: int, layer: LayerConfig, engine: str) -> Autoencoder:
+def read_layer(path: Path, content: bytes, n_visible: int, layer: LayerConfig, engine: str) -> LayerAutoencoder:
     """The autoencoder that config.toml describes, with the weights of the file."""
     with opened(path, content) as (tensors, description):
         wanted = {
+            "kind": layer.kind,
             "activation": layer.activation,
             "output_activation": layer.output_activation,
             "tied": layer.tied,
@@ -132,32 +126,38 @@ def read_layer(path: Path, content: bytes, n_visible: int, layer: LayerConfig, e
         found = {name: description[name] for name in wanted}
         if any(wanted[name] not in (found[name], "auto") for name in wanted):
             raise ValueError(f"{found} instead of {wanted}")
-        _check_numbers(tensors, layer_numbers(n_visible, layer))
-        settled = layer.model_copy(update={"output_activation": found["output_activation"]})
-        autoencoder = build(n_visible, settled, engine=engine)
+        _check_numbers(tensors, numbers_of(n_visible, layer))
+        own = layer.model_copy(update={"output_activation": found["output_activation"]})
+        autoencoder = build(n_visible, own, engine=engine)
         fill(autoencoder, tensors)
         return autoencoder
 
 
 def pack_classifier(model: Classifier, classes: tuple[str, ...]) -> bytes:
-    activations = [module.activation for module in model.encoders if isinstance(module, Dense)]
-    return pack(model.state_dict(), kind="classifier", activations=activations, classes=classes)
+    return pack(model.state_dict(), kind="classifier", sizes=model.layer_sizes, classes=classes)
 
 
 def read_classifier(
-    path: Path, content: bytes, layer_sizes: tuple[int, ...], engine: str
+    path: Path, content: bytes, config: PretrainConfig, engine: str
 ) -> tuple[Classifier, tuple[str, ...]]:
     """The fine-tuned classifier and its class names."""
     with opened(path, content) as (tensors, description):
-        activations, classes = description["activations"], tuple(str(name) for name in description["classes"])
-        if not set(activations) <= set(ACTIVATIONS) or len(activations) != len(layer_sizes) - 1:
-            raise ValueError(f"activations {activations} for {len(layer_sizes) - 1} layers")
-        _check_numbers(tensors, classifier_numbers(layer_sizes, len(classes)))
+        classes = tuple(str(name) for name in description["classes"])
+        sizes = (*config.layer_sizes, len(classes))
+        if tuple(description["sizes"]) != sizes:
+            raise ValueError(f"sizes {description['sizes']} instead of {list(sizes)}")
+        head_numbers = (sizes[-2] + 1) * sizes[-1]
+        _check_numbers(tensors, classifier_numbers(config, len(classes)), head_numbers)
         encoders = [
-            Dense.initialised(n_in, n_out, activation, seed=0, layer=0, engine=engine)
-            for n_in, n_out, activation in zip(layer_sizes, layer_sizes[1:], activations, strict=False)
+            build(n, settled(layer), engine=engine).encoder_alone(engine)
+            for n, layer in zip(sizes, config.layers, strict=False)
         ]
-        head = Dense.initialised(layer_sizes[-1], len(classes), "linear", seed=0, layer=0, engine=engine)
+        head = Dense.initialised(sizes[-2], sizes[-1], "linear", seed=0, layer=0, engine=engine)
         model = Classifier(encoders, head)
         fill(model, tensors)
         return model, classes
+
+
+def settled(layer: LayerConfig) -> LayerConfig:
+    """With an output activation, where only the encoder is of interest."""
+    return layer.model_copy(update={"output_activation": "linear"}) if layer.output_activation == "auto" else layer

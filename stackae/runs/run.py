@@ -20,7 +20,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.base import LayerAutoencoder
+from stackae.autoencoders.building import numbers_of
 from stackae.classifier import Classifier
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.data.labels import MOST_CLASSES
@@ -37,7 +38,6 @@ from stackae.stages import (
     LARGEST_HEADER,
     classifier_numbers,
     layer_name,
-    layer_numbers,
     pack_classifier,
     pack_scaling,
     pack_weights,
@@ -125,7 +125,7 @@ class Run(Folder):
             self._load_layer(number, engine) for number in range(1, len(self.pretrain_config.layers) + 1)
         )
 
-    def _load_layer(self, number: int, engine: str) -> Autoencoder:
+    def _load_layer(self, number: int, engine: str) -> LayerAutoencoder:
         config, name = self.pretrain_config, layer_file(number)
         if not self.holds(name):
             raise RunError(
@@ -133,7 +133,7 @@ class Run(Folder):
                 f"yet; go on with `stackae resume {self.path}`"
             )
         n, layer = config.layer_sizes[number - 1], config.layers[number - 1]
-        content = self.read(name, 4 * layer_numbers(n, layer) + LARGEST_HEADER)
+        content = self.read(name, 4 * numbers_of(n, layer) + LARGEST_HEADER)
         return read_layer(self.path / name, content, n, layer, engine)
 
     @property
@@ -146,9 +146,9 @@ class Run(Folder):
         path = self.path / "classifier.safetensors"
         if not self.has_classifier:
             raise RunError(f"{path}: expected a trained classifier, got none; run `stackae finetune --head classifier`")
-        sizes = self.pretrain_config.layer_sizes
-        content = self.read(path.name, 4 * classifier_numbers(sizes, MOST_CLASSES) + LARGEST_HEADER)
-        return read_classifier(path, content, sizes, engine)
+        config = self.pretrain_config
+        content = self.read(path.name, 4 * classifier_numbers(config, MOST_CLASSES) + LARGEST_HEADER)
+        return read_classifier(path, content, config, engine)
 
 
 def config_file(config: RunConfig) -> dict[str, bytes]:
@@ -165,7 +165,7 @@ def layer_file(number: int) -> str:
     return f"{layer_name(number)}.safetensors"
 
 
-def trained_layer_file(number: int, autoencoder: Autoencoder, layer: LayerConfig) -> dict[str, bytes]:
+def trained_layer_file(number: int, autoencoder: LayerAutoencoder, layer: LayerConfig) -> dict[str, bytes]:
     """layerN.safetensors."""
     return {layer_file(number): pack_weights(autoencoder.state_dict(), layer)}
 

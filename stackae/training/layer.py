@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.building import build
 from stackae.autoencoders.dense import Autoencoder
 from stackae.config import DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
@@ -37,7 +38,7 @@ class TrainedLayer(NamedTuple):
     """One trained autoencoder of the stack; ``number`` counts from 1 at the bottom."""
 
     number: int
-    autoencoder: Autoencoder
+    autoencoder: LayerAutoencoder
     history: list[EpochRecord]
 
 
@@ -53,7 +54,7 @@ class Reads(NamedTuple):
     def of(cls, x: Rows, held_out: Rows | None) -> Reads:
         return cls(x, held_out, float(x.min()), float(x.max()))
 
-    def through(self, autoencoder: Autoencoder, keep: torch.device) -> Reads:
+    def through(self, autoencoder: LayerAutoencoder, keep: torch.device) -> Reads:
         """Their codes, which lie on ``keep``: what the layer above reads."""
         encode, device = autoencoder.encode, autoencoder.device
         held_out = None if self.held_out is None else in_batches(encode, self.held_out, device, keep)
@@ -67,7 +68,7 @@ class Learner(NamedTuple):
     config: PretrainConfig
     number: int
     reads: Reads
-    autoencoder: Autoencoder
+    autoencoder: LayerAutoencoder
 
     @classmethod
     def new(cls, place: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Learner:
