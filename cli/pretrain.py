@@ -32,7 +32,17 @@ stackae pretrain --layers 784,300,150 --seeds 8
 def command(
     ctx: typer.Context,
     layers: Annotated[
-        o.Text, option("--layers", "Input width, then the width of each code: 784,300,150.", o.LAYERS, metavar="N,M,K")
+        o.Text,
+        option(
+            "--layers",
+            "Input width, then the width of each code: 784,300,150; or 28x28x1,conv16,pool,64.",
+            o.LAYERS,
+            metavar="N,M,K",
+        ),
+    ] = None,
+    kind: Annotated[
+        o.Text,
+        option("--kind", "dense, variational (on top), marginalized or pca (both in closed form).", o.LAYERS, "dense"),
     ] = None,
     activation: Annotated[
         o.Text,
@@ -75,6 +85,14 @@ def command(
     max_norm: Annotated[
         o.Text, option("--max-norm", "Longest that a unit's incoming weights may be; 0: any.", o.LAYERS, "0")
     ] = None,
+    init: Annotated[
+        o.Text, option("--init", "Weights to begin with: random, pca or marginalized.", o.LAYERS, "random")
+    ] = None,
+    ridge: Annotated[o.Text, option("--ridge", "Of closed forms, in mean variances.", o.LAYERS, "1e-5")] = None,
+    hidden: Annotated[
+        o.Text, option("--hidden", "Units between input and code of a variational layer.", o.LAYERS, "0: none")
+    ] = None,
+    beta: Annotated[o.Text, option("--beta", "Weight of a variational layer's KL.", o.LAYERS, "1")] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.003")] = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 16, more for few rows")] = None,
     batch_size: Annotated[o.Text, option("--batch-size", "Rows a step.", o.LAYERS, "64")] = None,

@@ -49,6 +49,7 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
             {
                 "layer": number,
                 "sizes": f"{n}-{m}-{n}",
+                "kind": layer.kind,
                 "activations": f"{layer.activation} / {layer.output_activation}",
                 "corruption": layer.corruption.model_dump(),
                 "sparsity": layer.sparsity.model_dump(),
@@ -62,12 +63,12 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
         return
     rows = [
         [f"layer {plan['layer']}  {plan['sizes']}"]
-        + [str(plan[name]) for name in ("activations", "corruption", "sparsity")]
+        + [str(plan[name]) for name in ("kind", "activations", "corruption", "sparsity")]
         + [f"{plan['parameters']:,}", f"{plan['input_bytes'] / 2**20:,.1f} MiB", f"{plan['steps']:,}"]
         for plan in layers
     ]
     title = "Plan" if len(configs) == 1 else f"Plan of {len(configs)} stacks, trained together"
-    table(title, ["", "activations", "corruption", "sparsity", "parameters", "input", "steps"], rows)
+    table(title, ["", "kind", "activations", "corruption", "sparsity", "parameters", "input", "steps"], rows)
 
 
 def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stackae.config import LayerConfig, PretrainConfig
+from stackae.config.layer import CLOSED
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
 from stackae.engine import choose_device
@@ -20,6 +21,7 @@ from stackae.training.keeping import Forgetful, Keeper
 from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
 from stackae.training.loop import settled_epochs
 from stackae.training.members import alone
+from stackae.training.solving import solve_layer
 
 
 class PretrainResult(NamedTuple):
@@ -49,9 +51,10 @@ def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
     layers = []
     for number, layer in enumerate(config.layers, start=1):
         settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
-        epochs = settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
+        solved = layer.kind in CLOSED
+        epochs = 1 if solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
         layers.append(settled.model_copy(update={"max_epochs": epochs}))
-        in_unit = layer.activation == "sigmoid"
+        in_unit = layer.activation == "sigmoid" and layer.kind != "variational"
     return config.model_copy(update={"layers": tuple(layers)})
 
 
@@ -162,7 +165,8 @@ def population_layers(
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
         learners = [Learner.new(place, configs[place], number, own, device) for place, own in reads.items()]
-        outcomes |= train_layer(learners, listener or Silent(), keeper or Forgetful())
+        train = solve_layer if learners[0].layer.kind in CLOSED else train_layer
+        outcomes |= train(learners, listener or Silent(), keeper or Forgetful())
         yield [outcomes[place] for place in range(len(configs))]
         going = [learner for learner in learners if isinstance(outcomes[learner.place], TrainedLayer)]
         if not going or number == len(configs[0].layers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.conv import ConvolutionalAutoencoder
 from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.marginalized import MarginalizedAutoencoder
 from stackae.autoencoders.variational import VariationalAutoencoder
 from stackae.config import LayerConfig
 
@@ -35,6 +36,8 @@ def build(
             engine=engine,
             **where,
         )
+    if layer.kind == "marginalized":
+        return MarginalizedAutoencoder(n_visible, layer.n_hidden, activation=layer.activation, engine=engine)
     return Autoencoder(
         n_visible,
         layer.n_hidden,

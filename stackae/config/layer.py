@@ -12,17 +12,39 @@ from stackae.fields import Activation, Count, Epochs, Loss, Model, NonNegative, 
 SATURATING = ("sigmoid", "tanh")
 
 
-KINDS = ("dense", "convolutional", "variational")
+KINDS = ("dense", "convolutional", "variational", "marginalized", "pca")
+CLOSED = ("marginalized", "pca")
+"""Solved in closed form, from the second moments of their input."""
+
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "dense": {},
     "convolutional": {"activation": "relu", "tied": False},
     "variational": {"activation": "tanh", "tied": False, "corruption": "none"},
+    "marginalized": {"activation": "tanh", "output_activation": "linear", "tied": False},
+    "pca": {"activation": "linear", "output_activation": "linear", "corruption": "none"},
 }
 """Of a kind, where they are not those of a dense layer."""
 
-OF_DENSE = ("tied", "dropout", "revive", "contraction", "max_norm")
-OF_KIND = {"hidden": "variational", "beta": "variational", "shape": "convolutional", "channels": "convolutional",
-           "kernel": "convolutional", "pool": "convolutional"}  # fmt: skip
+HAVE = {
+    "tied": ("dense",),
+    "loss": ("dense", "convolutional", "variational"),
+    "corruption": ("dense", "convolutional", "variational", "marginalized"),
+    "emphasis": ("dense", "convolutional"),
+    "dropout": ("dense", "convolutional"),
+    "sparsity": ("dense", "convolutional"),
+    "revive": ("dense",),
+    "contraction": ("dense",),
+    "weight_l1": ("dense", "convolutional"),
+    "max_norm": ("dense", "convolutional"),
+    "init": ("dense",),
+    "ridge": ("dense", "marginalized"),
+    "hidden": ("variational",),
+    "beta": ("variational",),
+    "shape": ("convolutional",),
+    "channels": ("convolutional",),
+    "kernel": ("convolutional",),
+    "pool": ("convolutional",),
+}
+"""Settings that some kinds alone have."""
 
 
 class LayerConfig(Model):
@@ -43,6 +65,8 @@ class LayerConfig(Model):
     weight_decay: NonNegative = 1e-5
     weight_l1: NonNegative = 0.0
     max_norm: NonNegative = 0.0
+    init: Annotated[str, one_of("random", "pca", "marginalized")] = "random"
+    ridge: NonNegative = 1e-5
     hidden: Annotated[int, Field(ge=0)] = 0
     beta: NonNegative = 1.0
     shape: tuple[Count, Count, Count] | None = None
@@ -57,7 +81,7 @@ class LayerConfig(Model):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_kind(cls, value: Any) -> Any:
-        return {**DEFAULTS.get(value.get("kind"), {}), **value} if isinstance(value, dict) else value
+        return {**DEFAULTS.get(str(value.get("kind")), {}), **value} if isinstance(value, dict) else value
 
     @property
     def steps_eagerly(self) -> str:
@@ -76,20 +100,34 @@ class LayerConfig(Model):
 
     @model_validator(mode="after")
     def _kind_has_the_settings(self) -> Self:
-        for name, field in type(self).model_fields.items():
+        plain = DEFAULTS.get(self.kind, {})
+        for name, kinds in HAVE.items():
             value = getattr(self, name)
-            plain = False if name == "tied" else field.default
-            if self.kind != "dense" and name in OF_DENSE and value != plain:
-                shown = value.model_dump() if isinstance(value, Model) else value
-                raise ValueError(f"{name} {shown}: expected a layer of kind dense, got kind {self.kind}; leave it out")
-            if name in OF_KIND and self.kind != OF_KIND[name] and value != plain:
+            usual = type(self).model_fields[name].default if name not in plain else plain[name]
+            shown = value.model_dump() if isinstance(value, Model) else value
+            if self.kind not in kinds and usual not in (value, shown):
                 raise ValueError(
-                    f"{name} {value}: expected a layer of kind {OF_KIND[name]}, got kind {self.kind}; leave it out"
+                    f"{name} {shown}: expected a layer of kind {' or '.join(kinds)}, got kind {self.kind}; leave it out"
                 )
-        if self.kind == "variational" and self.sparsity.kind != "none":
+        return self
+
+    @model_validator(mode="after")
+    def _closed_forms_fit(self) -> Self:
+        allowed = {"marginalized": ("tanh", "linear"), "pca": ("linear",)}.get(self.kind)
+        if allowed is not None and self.activation not in allowed:
             raise ValueError(
-                f"sparsity {self.sparsity.model_dump()}: expected none for kind variational, whose code is drawn and "
-                "held to the prior; use beta, or put the variational layer on a sparse one"
+                f"activation {self.activation}: expected {' or '.join(allowed)} for kind {self.kind}, which is "
+                f"solved in closed form; use kind dense with init {self.kind}"
+            )
+        if allowed is not None and self.output_activation not in ("auto", "linear"):
+            raise ValueError(
+                f"output_activation {self.output_activation}: expected linear for kind {self.kind}, which is solved in "
+                "closed form; leave it out"
+            )
+        if self.init != "random" and self.sparsity.keeps_few:
+            raise ValueError(
+                f"init {self.init}: expected a code of which all units are kept, got sparsity "
+                f"{self.sparsity.model_dump()}; use init random"
             )
         return self
 

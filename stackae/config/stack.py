@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from stackae.config.layer import LayerConfig
+from stackae.config.layer import CLOSED, LayerConfig
 from stackae.config.training import TrainingConfig
 from stackae.errors import ConfigError
 from stackae.fields import Count, validated
@@ -47,6 +47,13 @@ class PretrainConfig(TrainingConfig):
                     f"kind variational: expected at the top of the stack, got in layer {number} of {len(self.layers)}; "
                     "put it last, or train what stands above it on its codes as a stack of its own"
                 )
+            if "pca" in (layer.kind, layer.init) or "marginalized" in (layer.kind, layer.init):
+                n, closed = self.layer_sizes[number - 1], layer.kind if layer.kind in CLOSED else f"init {layer.init}"
+                if layer.n_hidden > n:
+                    raise ValueError(
+                        f"{closed}: expected a code of at most the {n} inputs of layer {number}, got {layer.n_hidden}; "
+                        "make it narrower, or use kind dense with init random"
+                    )
             if layer.shape is not None and math.prod(layer.shape) != self.layer_sizes[number - 1]:
                 found = "x".join(map(str, layer.shape))
                 raise ValueError(
@@ -82,7 +89,10 @@ class PretrainConfig(TrainingConfig):
             n_visible, found = parse_layers(layers)
             each = each if len(each) == len(found) else [dict(shared) for _ in found]
             settings["n_visible"] = n_visible
-            each = [{**layer, **own} for layer, own in zip(each, found, strict=True)]
+            each = [
+                {**(layer if "shape" in own or "shape" not in layer else shared), **own}
+                for layer, own in zip(each, found, strict=True)
+            ]
         for name, value in options.items():
             if value is None:
                 continue
@@ -90,7 +100,8 @@ class PretrainConfig(TrainingConfig):
                 settings[name] = value
                 continue
             for layer, item in zip(each, _per_layer(name, value, len(each)), strict=True):
-                layer[name] = item
+                if name != "kind" or "shape" not in layer:  # a convolution is one by its place in the layers
+                    layer[name] = item
         return validated(cls, {**settings, "layers": each})
 
 
@@ -115,7 +126,7 @@ def parse_layers(text: str) -> tuple[int, list[dict[str, Any]]]:
             shape = shape_of_code(layers[-1])
             layers[-1]["n_hidden"] = math.prod(shape)
         else:
-            layers.append({"kind": "dense", "n_hidden": _width(word, text)})
+            layers.append({"n_hidden": _width(word, text)})
             shape = None
     if not layers:
         raise ConfigError(

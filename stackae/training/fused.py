@@ -14,7 +14,7 @@ from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
 from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.training.reconstruction import ReconstructionObjective
-from stackae.training.step import ClassificationObjective
+from stackae.training.step import ClassificationObjective, Objective
 
 if TYPE_CHECKING:
     from stackae.ops import FusedPopulation, Training
@@ -27,12 +27,12 @@ def fused_population(trainings: Sequence[Training], precision: str) -> FusedPopu
     return step
 
 
-def reconstruction(objective: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> Training:
+def reconstruction(objective: Objective, config: TrainingConfig, weight_decay: float) -> Training:
     """The objective as the extension wants it told."""
     ops = importlib.import_module("stackae.ops")
+    if not isinstance(objective, ReconstructionObjective) or not isinstance(objective.autoencoder, Autoencoder):
+        raise TypeError(f"objective: expected that of a dense autoencoder, got {type(objective).__name__}")
     autoencoder, noise, penalty = objective.autoencoder, objective.corruption, objective.sparsity
-    if not isinstance(autoencoder, Autoencoder):
-        raise TypeError(f"objective: expected a dense autoencoder, got {type(autoencoder).__name__}")
     encoder = autoencoder.encoder
     output = "linear" if objective.loss == "bce" else autoencoder.output_activation
     decoder = ops.DenseLayer(

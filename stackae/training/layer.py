@@ -11,6 +11,7 @@ from torch import Tensor
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.building import build
 from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.variational import VariationalAutoencoder
 from stackae.config import DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
 from stackae.config.layer import SATURATING
 from stackae.corruption import Corruption, Dropout, Emphasis
@@ -21,6 +22,7 @@ from stackae.errors import DivergedError
 from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.stack import ROWS_AT_ONCE, in_batches
+from stackae.training.closed import put_closed_form
 from stackae.training.fused import fused_population, reconstruction
 from stackae.training.history import EpochRecord, Listener
 from stackae.training.keeping import Keeper
@@ -30,6 +32,7 @@ from stackae.training.optimizers import make_optimizer
 from stackae.training.reconstruction import ReconstructionObjective
 from stackae.training.revival import SAMPLE, dead_units, resample
 from stackae.training.step import EagerStep, OneByOne, PopulationStep
+from stackae.training.variational import VariationalObjective, variational_loss
 
 FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
 
@@ -81,13 +84,22 @@ class Learner(NamedTuple):
         return self.config.layers[self.number - 1]
 
     @property
-    def objective(self) -> ReconstructionObjective:
-        layer, noise = self.layer, self.layer.corruption
+    def corruption(self) -> Corruption:
+        noise = self.layer.corruption
+        return Corruption(noise.kind, noise.level, self.reads.low, self.reads.high)
+
+    @property
+    def objective(self) -> ReconstructionObjective | VariationalObjective:
+        layer, one = self.layer, self.autoencoder
+        if isinstance(one, VariationalAutoencoder):
+            return VariationalObjective(
+                one, self.reads.x, layer.loss, self.corruption, layer.beta, self.config.seed, self.number
+            )
         return ReconstructionObjective(
-            autoencoder=self.autoencoder,
+            autoencoder=one,
             x=self.reads.x,
             loss=layer.loss,
-            corruption=Corruption(noise.kind, noise.level, self.reads.low, self.reads.high),
+            corruption=self.corruption,
             sparsity=_penalty(layer.sparsity),
             seed=self.config.seed,
             layer=self.number,
@@ -99,8 +111,15 @@ class Learner(NamedTuple):
         )
 
     def validate(self) -> Validation | None:
-        held_out = self.reads.held_out
-        return None if held_out is None else reconstruction_loss(self.autoencoder, held_out, self.layer.loss)
+        if self.reads.held_out is None:
+            return None
+        if isinstance(self.autoencoder, VariationalAutoencoder):
+            return Validation(variational_loss(self.autoencoder, self.reads.held_out, self.layer.loss, self.layer.beta))
+        return reconstruction_loss(self.autoencoder, self.reads.held_out, self.layer.loss)
+
+    def prepare(self) -> None:
+        """What a closed form begins with, where the layer is to begin there."""
+        put_closed_form(self.autoencoder, self.layer, self.reads.x, self.corruption)
 
     @property
     def sample(self) -> Tensor:
@@ -109,15 +128,17 @@ class Learner(NamedTuple):
 
     def census(self) -> Tensor | None:
         """Which units are dead, where that is to be known; a code that depends on a threshold gets that first."""
-        if self.layer.sparsity.kind == "none" and self.layer.activation in SATURATING:
+        one, layer = self.autoencoder, self.layer
+        if not isinstance(one, Autoencoder) or (layer.sparsity.kind == "none" and layer.activation in SATURATING):
             return None
         sample = self.sample
-        self.autoencoder.calibrate(sample)
-        return dead_units(self.autoencoder, sample)
+        one.calibrate(sample)
+        return dead_units(one, sample)
 
     def revive(self, dead: Tensor, epoch: int, moments: Sequence[Tensor]) -> None:
-        stream = {"seed": self.config.seed, "layer": self.number, "epoch": epoch}
-        resample(self.autoencoder, self.sample, dead, moments, **stream)
+        if isinstance(self.autoencoder, Autoencoder):
+            stream = {"seed": self.config.seed, "layer": self.number, "epoch": epoch}
+            resample(self.autoencoder, self.sample, dead, moments, **stream)
 
 
 def train_layer(
@@ -145,6 +166,7 @@ def train_layer(
             for each in learners
         ],
         step=_step(learners),
+        prepare=[each.prepare for each in learners],
         max_epochs=settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS),
         batch_size=first.layer.batch_size,
         patience=first.layer.patience,
@@ -187,7 +209,7 @@ def _dropout(wish: DropoutConfig) -> tuple[Dropout, Dropout] | None:
 
 
 @torch.no_grad()
-def reconstruction_loss(autoencoder: Autoencoder, x: Rows, loss: str) -> Validation:
+def reconstruction_loss(autoencoder: LayerAutoencoder, x: Rows, loss: str) -> Validation:
     """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
     total = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):

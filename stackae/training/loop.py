@@ -37,7 +37,7 @@ def settled_epochs(wish: int | str, rows: int, batch_size: int, fewest_steps: in
 class Stage:
     """Networks trained by one kind of objective on ``rows`` rows each; ``step`` has them in the order of ``members``.
 
-    ``number`` keeps the stage's random streams apart from others'.
+    ``number`` keeps the stage's random streams apart from others'; ``prepare`` is called where it begins anew.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Stage:
     batch_size: int
     patience: int
     schedule: str
+    prepare: Sequence[Callable[[], None]] = ()
 
     def first_step(self, epoch: int) -> int:
         """Steps are counted from 0 through all epochs, which are counted from 1."""
@@ -93,6 +94,9 @@ def fit(stage: Stage, listener: Listener, keeper: Keeper) -> list[list[EpochReco
     if isinstance(kept, Mapping):
         with _of_these_networks(stage):
             return [course.stay(kept[course.member.place]) for course in courses]
+    if kept is None:
+        for prepare in stage.prepare:
+            prepare()
     _train(stage, courses, kept, listener, keeper)
     outcomes = [course.finish() for course in courses]
     if not all(course.diverged for course in courses):  # else what was kept last is the last that was finite

@@ -113,6 +113,13 @@ def elbo(
     return ElboReport(log_likelihood - divergence, log_likelihood, divergence, importance_bound)
 
 
+def variational_loss(autoencoder: VariationalAutoencoder, x: Rows, loss: str, beta: float) -> float:
+    """``VariationalObjective`` of uncorrupted rows x (n, n_visible), by one draw a row."""
+    found = elbo(autoencoder, x, loss, draws=1)
+    constant = 0.0 if loss == "bce" else x.shape[1] / 2 * math.log(math.pi)
+    return beta * found.kl - found.log_likelihood - constant
+
+
 def _log_likelihood(one: VariationalAutoencoder, h: Tensor, x: Tensor, loss: str, variance: float) -> Tensor:
     """ln p(x|h) of each row, (batch,) float64."""
     if loss == "bce":
