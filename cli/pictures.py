@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
-    """curves.png, filters.png and reconstructions.png."""
+    """curves.png, filters.png and reconstructions.png; codes.png where the top code has two units."""
+    from stackae.latent_pictures import latent_scatter
     from stackae.pictures import filters, reconstructions
+    from stackae.stack import in_batches
 
     from .inputs import part_of
 
@@ -22,10 +24,17 @@ def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
     _, part = part_of(dataset, None)
     examples = example_rows(run, stack, part.x, part.y, 10)
     weight, own_shape = stack.autoencoders[0].filters
-    return curves(run) | {
-        "filters.png": filters(weight, own_shape or dataset.image_shape),
-        "reconstructions.png": reconstructions(examples, dataset.image_shape),
-    }
+    plane = {}
+    if stack.layer_sizes[-1] == 2:
+        plane["codes.png"] = latent_scatter(in_batches(stack.encode, part.x), part.y, dataset.classes)
+    return (
+        plane
+        | curves(run)
+        | {
+            "filters.png": filters(weight, own_shape or dataset.image_shape),
+            "reconstructions.png": reconstructions(examples, dataset.image_shape),
+        }
+    )
 
 
 def curves(run: Run) -> dict[str, bytes]:

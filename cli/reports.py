@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
+    from stackae.config.layer import CLOSED
     from stackae.engine import choose_device, choose_step
 
     config = configs[0]
@@ -26,7 +27,7 @@ def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
     eager = [
         f"layer {number} eager: {layer.steps_eagerly}"
         for number, layer in enumerate(config.layers, start=1)
-        if step.fused and layer.steps_eagerly
+        if step.fused and layer.steps_eagerly and layer.kind not in CLOSED
     ]
     return (
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "

@@ -60,4 +60,5 @@ def numbers_of(n_visible: int, layer: LayerConfig) -> int:
     if layer.kind == "variational":
         below = (n + 1) * hidden + (m + 1) * hidden if hidden else 0
         return below + 2 * ((hidden or n) + 1) * m + ((hidden or m) + 1) * n
-    return n * m * (1 if layer.tied else 2) + n + m + (layer.sparsity.kind == "batch-top-k")
+    buffers = int(layer.sparsity.kind == "batch-top-k" or layer.kind == "marginalized")
+    return n * m * (1 if layer.tied else 2) + n + m + buffers

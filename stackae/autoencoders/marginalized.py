@@ -15,6 +15,7 @@ from stackae.errors import ConfigError
 from stackae.moments import CorruptedMoments, Moments
 
 RIDGE = 1e-5
+WIDEST = 1 - 2.0**-24
 ACTIVATIONS = ("linear", "tanh")
 ROUNDINGS = 100  # of d ε: what is smaller, relative to the largest, may be rounding alone
 
@@ -28,8 +29,9 @@ class MarginalizedAutoencoder(Autoencoder):
         activation: f; linear or tanh.
         engine: auto, fused or eager.
 
-    Its weights are random until ``solved`` makes one, or until they are loaded. f⁻¹ of tanh takes codes within ±1 by
-    one unit in their last place, so z is finite.
+    Its weights are random until ``solved`` makes one, or until they are loaded. f⁻¹ of tanh takes codes within
+    ±``bound``, which is 1 but for one unit in the last place until ``calibrate`` has seen rows: a code that a layer
+    above makes a little too large is then read as the largest there was, and not as ten times that.
 
     Raises:
         ConfigError: more units than inputs, or an f that is neither linear nor tanh.
@@ -45,6 +47,8 @@ class MarginalizedAutoencoder(Autoencoder):
                 "use one of them"
             )
         super().__init__(n_visible, n_hidden, activation=activation, output_activation="linear", engine=engine)
+        self.bound: Tensor
+        self.register_buffer("bound", torch.tensor(WIDEST))
 
     @classmethod
     @torch.no_grad()
@@ -103,8 +107,15 @@ class MarginalizedAutoencoder(Autoencoder):
     def _inverted(self, h: Tensor) -> Tensor:
         if self.encoder.activation == "linear":
             return h
-        bound = 1 - torch.finfo(h.dtype).eps / 2
-        return h.clamp(-bound, bound).atanh()
+        widest = float(self.bound) if self.bound < WIDEST else 1 - torch.finfo(h.dtype).eps / 2
+        return h.clamp(-widest, widest).atanh()
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Lets the bound be the largest code of rows x (batch, n_visible), or what it is where that is larger."""
+        if self.encoder.activation == "tanh":
+            seen = torch.zeros_like(self.bound) if self.bound >= WIDEST else self.bound
+            self.bound.copy_(torch.maximum(seen, self.encoder(x).abs().max()).clamp(max=WIDEST))
 
 
 def initialise_marginalized(

@@ -9,8 +9,10 @@ from stackae.autoencoders.marginalized import MarginalizedAutoencoder, initialis
 from stackae.autoencoders.parameters import fill
 from stackae.config import LayerConfig
 from stackae.corruption import Corruption
+from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.moments import Moments
+from stackae.stack import ROWS_AT_ONCE
 
 
 def put_closed_form(autoencoder: LayerAutoencoder, layer: LayerConfig, x: Rows, corruption: Corruption) -> None:
@@ -29,6 +31,8 @@ def put_closed_form(autoencoder: LayerAutoencoder, layer: LayerConfig, x: Rows, 
             engine=autoencoder.engine.name,
         )
         fill(autoencoder, solved.to(autoencoder.device).state_dict())
+        for part in in_order(len(x), ROWS_AT_ONCE):
+            autoencoder.calibrate(x[part].to(autoencoder.device))
     elif form == "pca":
         initialise_pca(autoencoder, moments)
     else:
