@@ -17,7 +17,7 @@ CLOSED = ("marginalized", "pca")
 """Solved in closed form, from the second moments of their input."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "convolutional": {"activation": "relu", "tied": False},
+    "convolutional": {"activation": "relu", "tied": False, "corruption": "none"},
     "variational": {"activation": "tanh", "tied": False, "corruption": "none"},
     "marginalized": {"activation": "tanh", "output_activation": "linear", "tied": False},
     "pca": {"activation": "linear", "output_activation": "linear", "corruption": "none"},

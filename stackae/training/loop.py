@@ -133,7 +133,7 @@ def _train(stage: Stage, courses: Sequence[Course], kept: Left | None, listener:
             _close(stage, courses, number, time.perf_counter() - started, listener)
             if all(course.diverged for course in courses):
                 return
-            if number < stage.max_epochs:
+            if 2 * number <= stage.max_epochs:  # what is revived has as long again to find its place
                 _revive(stage, courses, number)
             pause(number + 1, 0)
             passed = 0
