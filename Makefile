@@ -84,7 +84,7 @@ emulate: $(VENV)/locked
 	$(EMULATED_PYTHON) -m pytest --capture=no --hypothesis-profile=ci $(EMULATED_TESTS)
 
 # Every fault of tests/faults: each step stopped at, each operation on the disk failing or the last, each file damaged,
-# kills by the hundred; half an hour or so. The tests of every day try a sample of them.
+# kills by the hundred; a quarter of an hour. The tests of every day try a sample of them.
 faults: setup
 	STACKAE_FAULTS=all $(BIN)/python -m pytest tests/faults --durations=10
 

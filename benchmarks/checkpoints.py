@@ -23,6 +23,7 @@ from stackae.autoencoders.dense import Autoencoder
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.runs import Folder, Journal, Requests, Work, latest
 from stackae.runs.checkpoints import read_left
+from stackae.training.history import EpochRecord
 from stackae.training.keeping import Left, Standing, Tensors
 
 SIZES = ((64, 32), (784, 300), (784, 1000), (4096, 4096))
@@ -44,7 +45,7 @@ def row(n: int, m: int, folder: Path) -> tuple[int, dict[str, float]]:
     """Bytes of a checkpoint of an untied n-m-n autoencoder between two steps, and what is done with it."""
     weights = Autoencoder(n, m, seed=1).state_dict()
     moments = [torch.rand_like(each) for each in weights.values() for _ in range(2)]
-    standing = Standing(0.0, (1.0,), 0, (), None)
+    standing = Standing(0.0, (1.0,), 0, (EpochRecord("layer1", 1, 1.0, 1.0, None, 1e-3, 1.0, 1.0, True),), None)
     left = Left(2, 0, {0: (standing, Tensors(weights, {k: v + 1 for k, v in weights.items()}, moments))})
     settings = RunConfig(data=DataConfig(), pretrain=PretrainConfig.from_options(f"{n},{m}"))
     work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)

@@ -135,7 +135,8 @@ def _members(path: Path) -> list[Path]:
 
 
 def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: float, as_json: bool) -> None:
-    from stackae.runs import Folder, Run
+    from stackae.runs import Folder
+    from stackae.runs.places import runs_in
     from stackae.training.members import alone
 
     from .console import note
@@ -149,7 +150,7 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     configs = [settings.pretrain.model_copy(update=machine) for settings in work.settings]
     check_memory(configs[0], len(configs))
     dataset = _same_data(work, params)
-    runs = [Run(path / name) for name in work.runs]
+    runs = runs_in(path, work.runs)
     note(summary(configs, dataset))
     results = pretrain(Folder(path), runs, work, configs, dataset, every, left)
     if len(runs) > 1 or work.runs[0]:

@@ -21,10 +21,8 @@ def writing(folder: Path) -> Iterator[None]:
     """The folder is this process's to write; entered again within itself, it is the same lock.
 
     Raises:
-        RunError: another process has it, or it is a link to one elsewhere. DiskError: it cannot be written.
+        RunError: another process has it. DiskError: it cannot be written.
     """
-    if folder.is_symlink():
-        raise RunError(f"{folder}: expected a run folder, got a link; name the folder that it leads to")
     own = folder.resolve()
     if own in _held:
         yield

@@ -68,6 +68,18 @@ def seed_runs(path: Path) -> list[Path]:
     return sorted(runs, key=lambda run: int(run.name[len("seed-") :]))
 
 
+def runs_in(path: Path, names: Sequence[str]) -> list[Run]:
+    """The run in each folder that is named; "" is the folder itself.
+
+    Raises:
+        RunError: one is a link, by which a training would be written elsewhere.
+    """
+    for name in names:
+        if (path / name).is_symlink():
+            raise RunError(f"{path / name}: expected a run folder, got a link; put what it leads to in its place")
+    return [Run(path / name) for name in names]
+
+
 def is_run(path: Path) -> bool:
     """Whether stackae made this folder: of one run, or of several."""
     return (path / MANIFEST).is_file() or bool(numbered(path)) or bool(seed_runs(path))

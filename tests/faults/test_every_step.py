@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +76,7 @@ def test_there_is_a_step_to_stop_at_wherever_it_matters(undisturbed: Undisturbed
         assert any(name.startswith(f"{stage}-epoch") and name.endswith("0.safetensors") for name in found)
 
 
-def test_stopped_at_any_step_of_pretraining(undisturbed: Undisturbed) -> None:
+def test_stopped_at_any_step_of_pretraining(undisturbed: Undisturbed, figures: Counter[str]) -> None:
     shell = undisturbed.shell
     for stop in stops(undisturbed.pretraining):
         with a_step_a_call(), stopped_at(stop, interrupt):
@@ -84,10 +85,11 @@ def test_stopped_at_any_step_of_pretraining(undisturbed: Undisturbed) -> None:
         with a_step_a_call():
             shell.does(*RESUME)
         assert result(undisturbed.run) == undisturbed.pretrained, f"stopped at {stop}"
+        figures["steps of pretraining stopped at, the same bytes in the end"] += 1
         shutil.rmtree(undisturbed.run)
 
 
-def test_stopped_at_any_step_of_finetuning(undisturbed: Undisturbed) -> None:
+def test_stopped_at_any_step_of_finetuning(undisturbed: Undisturbed, figures: Counter[str]) -> None:
     shell = undisturbed.shell
     for stop in stops(undisturbed.finetuning):
         shutil.copytree(shell.folder / "pretrained", undisturbed.run)
@@ -96,6 +98,7 @@ def test_stopped_at_any_step_of_finetuning(undisturbed: Undisturbed) -> None:
         with a_step_a_call():
             shell.does(*RESUME)
         assert result(undisturbed.run) == undisturbed.finetuned, f"stopped at {stop}"
+        figures["steps of fine-tuning stopped at, the same bytes in the end"] += 1
         shutil.rmtree(undisturbed.run)
 
 
