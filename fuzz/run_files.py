@@ -31,6 +31,7 @@ from stackae.training.history import EpochRecord
 HERE = Path("file")
 LAYER = LayerConfig(n_hidden=2, output_activation="linear", tied=False)
 CLASSES = ("no", "yes")
+STACK = PretrainConfig.from_options("3,2", activation="tanh")
 
 
 def read_manifest(content: bytes) -> None:
@@ -74,7 +75,7 @@ def read_scaling_file(content: bytes) -> None:
 
 
 def read_classifier_file(content: bytes) -> None:
-    model, _ = read_classifier(HERE, content, (3, 2), "eager")
+    model, _ = read_classifier(HERE, content, STACK, "eager")
     assert all(bool(each.isfinite().all()) for each in model.parameters())
 
 

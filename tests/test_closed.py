@@ -300,10 +300,23 @@ def test_weights_that_are_saved_and_loaded_are_the_same_autoencoder(activation):
     x = rows(30, 6)
     solved = MarginalizedAutoencoder.solved(Moments.of(x), 4, MASKING, activation=activation)
     again = MarginalizedAutoencoder(6, 4, activation=activation)
+    solved.calibrate(x)
     fill(again, solved.state_dict())
-    assert set(solved.state_dict()) == {"encoder.weight", "encoder.bias", "decoder_weight", "decoder_bias"}
+    assert set(solved.state_dict()) == {"encoder.weight", "encoder.bias", "decoder_weight", "decoder_bias", "bound"}
     assert torch.equal(again.reconstruct(x), solved.reconstruct(x))
     assert (again.n_visible, again.n_hidden, again.tied, again.device.type) == (6, 4, False, "cpu")
+
+
+def test_codes_beyond_those_that_were_seen_are_read_as_the_largest():
+    x = rows(40, 6)
+    solved = MarginalizedAutoencoder.solved(Moments.of(x), 4, MASKING)
+    before = solved.reconstruct(x)
+    solved.calibrate(x[:20])
+    solved.calibrate(x[20:])
+    assert float(solved.bound) == solved.encode(x).abs().max().item() < 1
+    assert torch.equal(solved.reconstruct(x), before)
+    beyond = torch.full((1, 4), 1.5)
+    assert torch.equal(solved.decode(beyond), solved.decode(torch.full((1, 4), float(solved.bound))))
 
 
 # ---- starts for gradient training
@@ -315,7 +328,7 @@ def test_a_linear_autoencoder_starts_as_the_marginalised_one(noise):
     network = Autoencoder(7, 3, activation="linear", output_activation="linear")
     initialise_marginalized(network, moments, noise)
     solved = MarginalizedAutoencoder.solved(moments, 3, noise, activation="linear")
-    for name, tensor in solved.state_dict().items():
+    for name, tensor in solved.named_parameters():
         torch.testing.assert_close(network.state_dict()[name], tensor)
 
 
