@@ -20,6 +20,8 @@ FLOORS = (
     ("reference", "fields"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
+    ("moments",),
+    ("autoencoders.start", "autoencoders.linear", "autoencoders.marginalized"),
     ("stack", "classifier"),
     ("training", "evaluate", "stages"),
     ("pretrain", "finetune", "runs"),

@@ -1,0 +1,164 @@
+"""The marginalised denoising autoencoder: trained on infinitely many corruptions of every row, in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from stackae.autoencoders.dense import Autoencoder, check_width
+from stackae.autoencoders.linear import with_signs
+from stackae.autoencoders.start import check_n_hidden, deviations, start, unit_scales
+from stackae.corruption import Corruption
+from stackae.errors import ConfigError
+from stackae.moments import CorruptedMoments, Moments
+
+RIDGE = 1e-5
+ACTIVATIONS = ("linear", "tanh")
+ROUNDINGS = 100  # of d ε: what is smaller, relative to the largest, may be rounding alone
+
+
+class MarginalizedAutoencoder(Autoencoder):
+    """h = f(W x + b), z = W' f⁻¹(h) + c: the reconstruction is affine in x, whatever f is.
+
+    Args:
+        n_visible: width of the input x and of the reconstruction z.
+        n_hidden: width of the code h, at most n_visible.
+        activation: f; linear or tanh.
+        engine: auto, fused or eager.
+
+    Its weights are random until ``solved`` makes one, or until they are loaded. f⁻¹ of tanh takes codes within ±1 by
+    one unit in their last place, so z is finite.
+
+    Raises:
+        ConfigError: more units than inputs, or an f that is neither linear nor tanh.
+
+    Chen, Xu, Weinberger & Sha (2012), Marginalized denoising autoencoders for domain adaptation.
+    """
+
+    def __init__(self, n_visible: int, n_hidden: int, *, activation: str = "tanh", engine: str = "auto") -> None:
+        check_n_hidden(n_hidden, n_visible)
+        if activation not in ACTIVATIONS:
+            raise ConfigError(
+                f"activation: expected linear or tanh, which a marginalised autoencoder can invert, got {activation}; "
+                "use one of them"
+            )
+        super().__init__(n_visible, n_hidden, activation=activation, output_activation="linear", engine=engine)
+
+    @classmethod
+    @torch.no_grad()
+    def solved(
+        cls,
+        moments: Moments,
+        n_hidden: int,
+        corruption: Corruption,
+        *,
+        ridge: float = RIDGE,
+        activation: str = "tanh",
+        engine: str = "auto",
+    ) -> MarginalizedAutoencoder:
+        """min E‖x − A x̃ − b‖² + λ‖A‖², A of rank at most n_hidden, over rows with these moments and their corruptions.
+
+        With P = Cov(x, x̃) and Q = Cov(x̃), A = P (Q + λ)⁻¹ and b = μ − A μ̃ for n_hidden = n_visible: W = A, as Chen et
+        al. have it, W' = 1 and c = 0. For fewer units A = U Uᵀ P (Q + λ)⁻¹, U the first eigenvectors of
+        P (Q + λ)⁻¹ P: W = R Uᵀ P (Q + λ)⁻¹, W' = U R⁻¹ and c = μ, where R = 1 for f linear, and for tanh brings each
+        unit's pre-activation on clean rows to a standard deviation of 1, or less where it is below the inputs' mean
+        one. Without noise and ridge that is PCA.
+
+        Args:
+            ridge: λ over the mean variance of the corrupted inputs, tr(Q)/d; the bias has none, and no noise. Where
+                Q + λ has no inverse, as with ridge 0 and constant features, its pseudo-inverse takes the place.
+
+        Returns:
+            float32, on the device of the moments.
+
+        Raises:
+            ConfigError: as the class, or a ridge that is no finite number of at least 0, or unknown noise.
+
+        Izenman (1975), Reduced-rank regression for the multivariate linear model; Mukherjee & Zhu (2011).
+        """
+        autoencoder = cls(moments.width, n_hidden, activation=activation, engine=engine).to(moments.mean.device)
+        noise = CorruptedMoments.of(moments, corruption)
+        weight = denoising_map(noise, ridge)
+        if n_hidden == moments.width:
+            bias, decoder, rest = noise.mean - weight @ noise.noisy_mean, torch.eye(n_hidden), torch.zeros(n_hidden)
+        else:
+            directions = _directions(noise, weight, n_hidden)
+            weight, decoder, rest = directions.t() @ weight, directions, noise.mean
+            if activation == "tanh":
+                scale = unit_scales(deviations(weight, noise.covariance), noise.covariance)
+                weight, decoder = scale.unsqueeze(1) * weight, decoder / scale
+            bias = -weight @ noise.noisy_mean
+        autoencoder.encoder.weight.copy_(weight)
+        autoencoder.encoder.bias.copy_(bias)
+        autoencoder.decoder_weight.copy_(decoder)
+        autoencoder.decoder_bias.copy_(rest)
+        return autoencoder
+
+    def _decode(self, h: Tensor, activation: str) -> Tensor:
+        check_width("h", h, self.n_hidden)
+        return super()._decode(self._inverted(h), activation)
+
+    def _inverted(self, h: Tensor) -> Tensor:
+        if self.encoder.activation == "linear":
+            return h
+        bound = 1 - torch.finfo(h.dtype).eps / 2
+        return h.clamp(-bound, bound).atanh()
+
+
+def initialise_marginalized(
+    autoencoder: Autoencoder, moments: Moments, corruption: Corruption, *, ridge: float = RIDGE
+) -> None:
+    """W = Uᵀ P (Q + λ)⁻¹, b = −W μ̃, W' = U, c = μ: where training on that corruption ends, f and g linear.
+
+    With f and g linear and untied, no other weights have a smaller expected squared error plus ridge. Tied, row j is
+    s_j u_j with the best s_j: for gaussian noise no other tied weights are better, for other noise they may be. For
+    other f and g, see ``stackae.autoencoders.start.start``.
+
+    Args:
+        corruption, ridge: as ``MarginalizedAutoencoder.solved`` has them.
+
+    Raises:
+        ConfigError: as ``initialise_pca``, or a ridge that is no finite number of at least 0, or unknown noise.
+    """
+    check_n_hidden(autoencoder.n_hidden, autoencoder.n_visible)
+    noise = CorruptedMoments.of(moments, corruption)
+    weight = denoising_map(noise, ridge)
+    directions = _directions(noise, weight, autoencoder.n_hidden)
+    start(autoencoder, directions.t() @ weight, directions, noise)
+
+
+def denoising_map(noise: CorruptedMoments, ridge: float = RIDGE) -> Tensor:
+    """P (Q + λ)⁻¹ (d, d) float64, λ = ridge · tr(Q)/d: the ridge regression of x on x̃, both centred.
+
+    Raises:
+        ConfigError: a ridge that is no finite number of at least 0.
+    """
+    if not math.isfinite(ridge) or ridge < 0:
+        raise ConfigError(f"ridge: expected a finite number of at least 0, got {ridge:g}; use 0 for none")
+    q = noise.noisy_covariance
+    padding = ridge * q.trace() / len(q)
+    return _solved(q + padding * torch.eye(len(q)).to(q), noise.cross.t()).t()
+
+
+def _solved(q: Tensor, right: Tensor) -> Tensor:
+    """Q⁻¹ B by Cholesky, or Q⁺ B where Q is singular to working precision; Q symmetric, not negative."""
+    rounding = ROUNDINGS * len(q) * torch.finfo(q.dtype).eps
+    factor, failed = torch.linalg.cholesky_ex(q)
+    if not int(failed):
+        condition = torch.linalg.matrix_norm(q, 1) * torch.linalg.matrix_norm(torch.cholesky_inverse(factor), 1)
+        if bool(condition < 1 / rounding):
+            return torch.cholesky_solve(right, factor)
+    values, vectors = torch.linalg.eigh(q)
+    large = values > rounding * values[-1].clamp(min=0)
+    inverse = torch.where(large, 1 / torch.where(large, values, 1.0), 0.0)
+    solution: Tensor = vectors @ (inverse.unsqueeze(1) * (vectors.t() @ right))
+    return solution
+
+
+def _directions(noise: CorruptedMoments, weight: Tensor, count: int) -> Tensor:
+    """U (d, count): the first eigenvectors of A Pᵀ = P (Q + λ)⁻¹ Pᵀ, the largest eigenvalue first."""
+    explained = weight @ noise.cross.t()
+    _, vectors = torch.linalg.eigh((explained + explained.t()) / 2)
+    return with_signs(vectors.flip(1).t()[:count]).t()

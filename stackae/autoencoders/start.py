@@ -1,0 +1,140 @@
+"""A closed-form solution as the weights that gradient training of a dense autoencoder starts from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stackae.autoencoders.dense import Autoencoder
+from stackae.errors import ConfigError
+from stackae.moments import CorruptedMoments
+from stackae.reference import ACTIVATIONS
+
+OUTPUTS = ("linear", "sigmoid", "tanh")
+FURTHEST, POINTS = 8.0, 401  # standard deviations and places at which a Gaussian is looked at
+SCALES = torch.logspace(-1, 3, 161, dtype=torch.float64)
+LEAST = 1e-3  # of a deviation: a unit below it is as good as linear there
+EDGE = 0.01  # how near to its bounds an output starts
+
+
+def check_n_hidden(n_hidden: int, n_visible: int) -> None:
+    """ConfigError unless 1 <= n_hidden <= n_visible."""
+    if not 1 <= n_hidden <= n_visible:
+        raise ConfigError(
+            f"n_hidden: expected 1 to {n_visible} units, as a closed form has no more directions than inputs, "
+            f"got {n_hidden}; use at most {n_visible}, or train the layer by gradients from random weights"
+        )
+
+
+@torch.no_grad()
+def start(autoencoder: Autoencoder, encoder: Tensor, directions: Tensor, noise: CorruptedMoments) -> None:
+    """z = g(γ U G (f(R E (x̃ − μ̃)) − f̄) + g⁻¹(μ)): the affine map μ + U E (x̃ − μ̃), through f and g.
+
+    Args:
+        autoencoder: n_visible -> m, linear or not, tied or not; its weights are overwritten.
+        encoder: E (m, n_visible) float64.
+        directions: U (n_visible, m) float64, orthonormal columns.
+        noise: the moments of the rows that it is to be trained on; their noise is looked at as if it were Gaussian.
+
+    f linear, untied: R = G = 1, and with g linear too this is the affine map itself. Other f: R brings each
+    pre-activation to a standard deviation of 1, or less where its variance is below the inputs' mean one; a ≈ G (f(a) −
+    f̄) is the best linear reading of a from f(a).
+    Tied: E is left out. Row j is s_j u_j; for f linear s_j² = γ u_jᵀPu_j / u_jᵀQu_j, with which no other scales
+    along the same directions have a smaller expected error; for other f the s_j in a fine grid that is best so.
+    g linear: γ = 1. g sigmoid: γ = 4, the inverse of its tangent at ½; tanh: γ = 1; then μ is first brought within the
+    bounds of g by 0.01.
+
+    Raises:
+        ConfigError: g is none of linear, sigmoid and tanh, or the moments are those of rows of another width.
+    """
+    _check(autoencoder, noise)
+    activation = autoencoder.encoder.activation
+    gain, base = _output(autoencoder.output_activation, noise.mean)
+    if autoencoder.tied:
+        scale, rest = _tied_scales(activation, directions, noise, gain)
+        weight = scale.unsqueeze(1) * directions.t()
+        decoder = weight.t()
+    else:
+        scale, readout, rest = _untied_scales(activation, encoder, noise)
+        weight = scale.unsqueeze(1) * encoder
+        decoder = gain * directions * readout
+        autoencoder.decoder_weight.copy_(decoder)
+    autoencoder.encoder.weight.copy_(weight)
+    autoencoder.encoder.bias.copy_(-weight @ noise.noisy_mean)
+    autoencoder.decoder_bias.copy_(base - decoder @ rest)
+
+
+def deviations(rows: Tensor, covariance: Tensor) -> Tensor:
+    """(m,) standard deviations of rows (m, d) times inputs of that covariance (d, d)."""
+    return ((rows @ covariance) * rows).sum(dim=1).clamp(min=0).sqrt()
+
+
+def unit_scales(deviation: Tensor, covariance: Tensor) -> Tensor:
+    """(m,) what brings deviations (m,) to 1, or to less where they are below that of the mean input."""
+    least = (covariance.trace() / len(covariance)).clamp(min=0).sqrt()
+    largest = torch.maximum(deviation, least)
+    return torch.where(largest > 0, 1 / largest, 1.0)
+
+
+def _check(autoencoder: Autoencoder, noise: CorruptedMoments) -> None:
+    if autoencoder.output_activation not in OUTPUTS:
+        raise ConfigError(
+            f"output_activation: expected one of {', '.join(OUTPUTS)} for a start in closed form, got "
+            f"{autoencoder.output_activation}; use one of them, or start from random weights"
+        )
+    if len(noise.mean) != autoencoder.n_visible:
+        raise ConfigError(
+            f"moments: expected those of rows of {autoencoder.n_visible} numbers, the inputs of the autoencoder, got "
+            f"{len(noise.mean)}; take the moments of the layer's own inputs"
+        )
+
+
+def _output(activation: str, mean: Tensor) -> tuple[float, Tensor]:
+    if activation == "sigmoid":
+        return 4.0, mean.clamp(EDGE, 1 - EDGE).logit()
+    return 1.0, mean.clamp(EDGE - 1, 1 - EDGE).atanh() if activation == "tanh" else mean
+
+
+def _untied_scales(activation: str, encoder: Tensor, noise: CorruptedMoments) -> tuple[Tensor, Tensor, Tensor]:
+    """R, G R⁻¹ and f̄, each (m,)."""
+    if activation == "linear":
+        one = torch.ones(len(encoder)).to(encoder)
+        return one, one, torch.zeros_like(one)
+    deviation = deviations(encoder, noise.noisy_covariance)
+    scale = unit_scales(deviation, noise.noisy_covariance)
+    places, chances = _gaussian(encoder)
+    a = (scale * deviation).clamp(min=LEAST).unsqueeze(1) * places
+    h = ACTIVATIONS[activation](a)
+    rest = h @ chances
+    apart = h - rest.unsqueeze(1)
+    return scale, ((a * apart) @ chances) / (apart.square() @ chances) / scale, rest
+
+
+def _tied_scales(activation: str, directions: Tensor, noise: CorruptedMoments, gain: float) -> tuple[Tensor, Tensor]:
+    """s and f̄, each (m,)."""
+    rows = directions.t()
+    variance = ((rows @ noise.noisy_covariance) * rows).sum(dim=1)
+    shared = ((rows @ noise.cross) * rows).sum(dim=1)
+    wanted = gain * torch.where(variance == 0, 1.0, shared / variance).clamp(min=0)
+    if activation == "linear":
+        return wanted.sqrt(), torch.zeros_like(wanted)
+    places, chances = _gaussian(directions)
+    y = variance.clamp(min=0).sqrt().unsqueeze(1) * places
+    best = torch.full_like(wanted, torch.inf)
+    scale, rest = torch.zeros_like(wanted), torch.zeros_like(wanted)
+    for factor in SCALES.tolist():
+        s = factor * wanted.sqrt()
+        h = ACTIVATIONS[activation](s.unsqueeze(1) * y)
+        mean = h @ chances
+        error = (wanted.unsqueeze(1) * y - s.unsqueeze(1) * (h - mean.unsqueeze(1))).square() @ chances
+        better = error < best
+        best = torch.where(better, error, best)
+        scale, rest = torch.where(better, s, scale), torch.where(better, mean, rest)
+    return scale, rest
+
+
+def _gaussian(like: Tensor) -> tuple[Tensor, Tensor]:
+    """Places (k,) of a standard normal number and their chances (k,)."""
+    places = torch.linspace(-FURTHEST, FURTHEST, POINTS).to(like)
+    chances = torch.exp(-0.5 * places.square())
+    return places, chances / chances.sum()
