@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
@@ -34,7 +34,7 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """(h, w) or (h, w, 3 or 4), as matplotlib can draw it, or None."""
     if image_shape is None or len(image_shape) == 2:
         return image_shape
@@ -49,20 +49,20 @@ def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
     epochs: records of metrics.jsonl that describe an epoch.
     """
     stages = list(dict.fromkeys(record["stage"] for record in epochs))
-    figure = _figure(4.2 * len(stages), 3.4)
+    figure = new_figure(4.2 * len(stages), 3.4)
     for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         records = [record for record in epochs if record["stage"] == stage]
         _draw_losses(axes, records, marker=".")
         kept = _kept(records)["epoch"]
         axes.axvline(kept, color="grey", linestyle=":", label="kept")
         axes.set_title(f"{stage}, epoch {kept} kept")
-    return _png(_with_legend(figure))
+    return png_of(_with_legend(figure))
 
 
 def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
     """``loss_curves`` of several runs over one another, with a dot at each one's kept epoch."""
     stages = list(dict.fromkeys(record["stage"] for epochs in runs for record in epochs))
-    figure = _figure(4.2 * len(stages), 3.4)
+    figure = new_figure(4.2 * len(stages), 3.4)
     for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         each = [[record for record in epochs if record["stage"] == stage] for epochs in runs]
         trained = [records for records in each if records]
@@ -72,13 +72,13 @@ def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
         losses = [record["loss"] if record["validation_loss"] is None else record["validation_loss"] for record in kept]
         axes.plot([record["epoch"] for record in kept], losses, "k.", markersize=5, label="kept")
         axes.set_title(f"{stage}, {len(kept)} seed{'s' if len(kept) > 1 else ''}")
-    return _png(_with_legend(figure))
+    return png_of(_with_legend(figure))
 
 
 def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
     """``loss_curves`` of runs by name, a colour each: training dashed, validation solid, a dot at the kept epoch."""
     stages = list(dict.fromkeys(record["stage"] for epochs in runs.values() for record in epochs))
-    figure = _figure(4.2 * len(stages), 3.4)
+    figure = new_figure(4.2 * len(stages), 3.4)
     for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         for number, (name, epochs) in enumerate(runs.items()):
             records = [record for record in epochs if record["stage"] == stage]
@@ -87,7 +87,7 @@ def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
         axes.set(title=stage, xlabel="epoch", ylabel="loss a row (dashed: training)")
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
-    return _png(_with_legend(figure))
+    return png_of(_with_legend(figure))
 
 
 def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, colour: str) -> None:
@@ -129,20 +129,20 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
     Without an image shape, the weights themselves as one map: units down, features across.
     """
     w = weight.detach().cpu().numpy()
-    figure = _figure(8, 8)
-    shape = _drawable(image_shape)
+    figure = new_figure(8, 8)
+    shape = drawable(image_shape)
     if shape is None or len(shape) == 3:
         axes = figure.subplots()
         bound = float(np.abs(w).max()) or 1.0
         shown = axes.imshow(w, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
         axes.set(title="first-layer weights", xlabel="feature", ylabel="unit")
         figure.colorbar(shown)
-        return _png(figure)
+        return png_of(figure)
     count = min(most, len(w))
     columns = math.ceil(math.sqrt(count))
     figure.suptitle(f"first-layer filters ({count} of {len(w)} units, each scaled to its own range)")
     _image_grid(figure, w[:count], shape, columns)
-    return _png(figure)
+    return png_of(figure)
 
 
 def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...] | None) -> bytes:
@@ -150,8 +150,8 @@ def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...]
 
     Each entry is (name, (n, n_visible)). Without an image shape, the rows are drawn as curves over the features.
     """
-    figure = _figure(1.0 * len(rows[0][1]) + 1.2, 1.05 * len(rows) + 0.3)
-    shape = _drawable(image_shape)
+    figure = new_figure(1.0 * len(rows[0][1]) + 1.2, 1.05 * len(rows) + 0.3)
+    shape = drawable(image_shape)
     low, high = float(rows[0][1].min()), float(rows[0][1].max())
     high = high if high > low else low + 1.0
     named = [(name, values.detach().cpu().numpy()) for name, values in rows]
@@ -159,7 +159,7 @@ def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...]
         _draw_rows_as_curves(figure, named, low, high)
     else:
         _draw_rows_as_images(figure, named, shape, low, high)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _draw_rows_as_curves(figure: Figure, rows: list[tuple[str, np.ndarray]], low: float, high: float) -> None:
@@ -194,7 +194,7 @@ def confusion_matrix(confusion: Tensor, classes: tuple[str, ...], title: str) ->
     """confusion (n_classes, n_classes): rows true, columns predicted; counts written in the cells up to 20 classes."""
     counts = confusion.numpy()
     size = min(12.0, 2.5 + 0.5 * len(classes))
-    figure = _figure(size, size)
+    figure = new_figure(size, size)
     axes = figure.subplots()
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -207,7 +207,7 @@ def confusion_matrix(confusion: Tensor, classes: tuple[str, ...], title: str) ->
             axes.text(
                 j, i, str(counts[i, j]), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black"
             )
-    return _png(figure)
+    return png_of(figure)
 
 
 def _image_grid(figure: Figure, images: np.ndarray, shape: tuple[int, ...], columns: int) -> None:

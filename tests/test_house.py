@@ -17,7 +17,7 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 FLOORS = (
     ("batches",),
     ("errors", "random", "losses", "pictures", "ops", "training.history"),
-    ("reference", "fields"),
+    ("reference", "fields", "latent_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
     ("moments",),
