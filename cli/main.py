@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, score, doctor):
+for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, score, sweep, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")

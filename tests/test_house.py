@@ -17,7 +17,7 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 FLOORS = (
     ("batches",),
     ("errors", "random", "losses", "pictures", "ops", "training.history"),
-    ("reference", "fields", "latent_pictures", "score_pictures"),
+    ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
     ("moments",),
@@ -25,6 +25,7 @@ FLOORS = (
     ("stack", "classifier"),
     ("training", "evaluate", "stages", "anomaly"),
     ("pretrain", "finetune", "runs"),
+    ("sweep",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 
