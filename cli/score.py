@@ -70,14 +70,14 @@ def command(
 ) -> None:
     """Score rows by how badly the newest run reconstructs them, and flag those above a threshold.
 
-    The score of a row is its squared reconstruction error, summed over its scaled features. The threshold comes from
-    the validation rows: of rows like them, at most --false-alarm-rate are flagged, on average. Beside it: the error of
-    PCA with a code of the same width, and the squared Mahalanobis distance, each with its own threshold.
+    The score of a row is its squared reconstruction error, summed over its scaled features.
+    The validation rows give the threshold: of rows like them, at most --false-alarm-rate are flagged, on average.
+    Beside it: PCA's error with a code as wide, and the squared Mahalanobis distance, each with its own threshold.
+    With --anomalies or --against the methods are compared: AUROC, false alarms, detections.
 
-    FILE.csv has a line a row: row (from 0, as the data have them), score, flagged, the same of the baselines, and
-    anomaly (1 or 0) where that is known; rows of --against follow. FILE-features.csv has a line a feature: its mean
-    error, and its error in each of the most suspicious rows. FILE.png shows all of it. With --anomalies or --against
-    the methods are compared: AUROC, false alarms, detections.
+    FILE.csv has a line a row: row (from 0), score, flagged, the same of the baselines, and anomaly (1 or 0) if known.
+    FILE-features.csv has a line a feature: its mean error, and its error in each of the most suspicious rows.
+    FILE.png shows how the scores are spread, and where the most suspicious rows err.
     """
     from stackae.runs import open_run
     from stackae.runs.durable import write_files

@@ -85,13 +85,12 @@ def command(
 ) -> None:
     """Train the same autoencoder with codes of several widths, and compare how well rows come back from them.
 
-    The error is that of the validation rows, through the whole stack, beside the error of PCA with as many components.
-    A code that is too narrow loses what tells rows apart; beyond some width more units hardly help, and a code as wide
-    as the rows may copy them without learning anything. Where the curve bends says how many units the data need. Where
-    it lies above that of PCA, not the width but the training is the limit: a few sigmoid units saturate, and noise on
-    the input is for wide codes; a narrow one is better off with --activation linear --corruption none.
+    The error is that of the validation rows, through the whole stack, beside PCA's with as many components.
+    A code too narrow loses what tells rows apart; one as wide as the rows may copy them without learning anything.
+    Where the curve bends says how many units the data need.
+    Where it lies above PCA's, the training is the limit: narrow codes suffer from noise, and sigmoid units saturate.
 
-    The folder holds sweep.json (all figures and settings), sweep.png (both curves) and codes.png (codes by class).
+    The folder holds sweep.json (figures and settings), sweep.png (both curves) and codes.png (codes by class).
     It is written when all is done, whole or not at all. The options of layers are those of `stackae pretrain`.
     """
     from stackae.config import read_tables

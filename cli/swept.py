@@ -79,10 +79,13 @@ def files_of(dataset: Dataset, measured: Measured, document: dict[str, Any], sca
     errors = {each.width: each.report.squared_error for each in measured.swept if each.report is not None}
     name = Path(dataset.name).name
     title = f"{len(measured.rows.x):,} {measured.part} rows of {name}"
+    above = f", above {'-'.join(map(str, document['below']))}" if document["below"] else ""
     points, labels, named, axes = _plane(measured, scatter)
     return {
         "sweep.json": json.dumps(document, indent=2).encode() + b"\n",
-        "sweep.png": error_by_width(list(errors), list(errors.values()), measured.principal, title),
+        "sweep.png": error_by_width(
+            list(errors), list(errors.values()), measured.principal, f"reconstruction of {title}{above}"
+        ),
         "codes.png": latent_scatter(points, labels, dataset.classes, f"{named}\n{title}", axes),
     }
 
