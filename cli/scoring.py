@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from stackae.errors import DataError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -73,7 +75,10 @@ def score_all(stack: StackedAutoencoder, rows: RowsToScore, layer: int | None, r
 
     if baselines:
         progress_note("fitting PCA and Mahalanobis distance on the training rows")
-    scores = fit_scores(stack, rows.train, layer, baselines=baselines)
+    try:
+        scores = fit_scores(stack, rows.train, layer, baselines=baselines)
+    except DataError as error:  # of a covariance that the memory does not hold
+        raise DataError(f"{error}; or leave out PCA and Mahalanobis distance by --no-baselines") from None
     everything = [group.x for group in rows.groups]
     total = len(scores) * (len(rows.validation) + sum(map(len, everything)))
     methods = {}

@@ -16,6 +16,7 @@ from conftest import Shell
 from stackae.anomaly import auroc, calibrated, fit_scores, score_rows
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source, scaled_rows
+from stackae.errors import DataError
 from stackae.runs import Run
 
 FILES = ("scores.csv", "scores-features.csv", "scores.png")
@@ -250,6 +251,16 @@ def test_without_validation_rows_there_is_no_threshold(fresh: Shell) -> None:
 )
 def test_what_cannot_be_scored(trained: Shell, code: int, options: tuple[str, ...], wanted: tuple[str, ...]) -> None:
     says(trained.refuses(code, "score", *options), *wanted)
+
+
+@without_pictures
+def test_rows_too_wide_for_a_covariance_are_scored_without_it(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(name: str, needed: int, remedy: str) -> None:
+        raise DataError(f"{name}: expected data that fit in the memory, got {needed:,} bytes to be held; {remedy}")
+
+    monkeypatch.setattr("stackae.moments.check_memory", full)
+    says(trained.refuses(3, "score"), "moments of 8 columns: expected data that fit", "got", "by --no-baselines")
+    trained.does("score", "--no-baselines")
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_nothing(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
