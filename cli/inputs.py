@@ -72,6 +72,19 @@ def whole_number(option: str, text: str, largest: int) -> int:
     return int(text)
 
 
+def share(option: str, text: str) -> float:
+    """The number that an option gives. Raises ConfigError unless it is between 0 and 1."""
+    from stackae.errors import ConfigError
+
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise ConfigError(f"{option}: expected a number between 0 and 1, such as 0.01, got {text}")
+    return value
+
+
 def seconds(option: str, text: str | None) -> float:
     """How many seconds an option gives; 30 without it. Raises ConfigError unless it is a number of at least 0."""
     from stackae.errors import ConfigError

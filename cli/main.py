@@ -12,7 +12,22 @@ import typer
 from stackae import __version__
 from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError, legible
 
-from . import console, data, doctor, encode, evaluate, finetune, pretrain, reconstruct, resume, runs, sample, signals
+from . import (
+    console,
+    data,
+    doctor,
+    encode,
+    evaluate,
+    finetune,
+    pretrain,
+    reconstruct,
+    resume,
+    runs,
+    sample,
+    score,
+    signals,
+    sweep,
+)
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
@@ -24,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, sample, doctor):
+for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, sample, score, sweep, doctor):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")

@@ -14,6 +14,7 @@ import typer
 DATA = "Data"
 LAYERS = "Layers (one value for all, or a comma list with one a layer)"
 TRAINING = "Training"
+SCORES = "Scores"
 OUTPUT = "Run and output"
 
 
@@ -44,6 +45,55 @@ Scale = Annotated[
     option(
         "--scale", "none, unit, minmax or standard, fitted on the training part.", DATA, "auto: unit for byte images"
     ),
+]
+ValidationFraction = Annotated[
+    Text, option("--validation-fraction", "Share of the training rows held out.", DATA, "0.1")
+]
+TestFraction = Annotated[
+    Text, option("--test-fraction", "Share held out for testing, where the data name none.", DATA, "0.2")
+]
+Kind = Annotated[
+    Text,
+    option("--kind", "dense, variational (on top), marginalized or pca (both in closed form).", LAYERS, "dense"),
+]
+Activation = Annotated[
+    Text,
+    option("--activation", "sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.", LAYERS, "sigmoid"),
+]
+OutputActivation = Annotated[
+    Text, option("--output-activation", "Of the decoder.", LAYERS, "auto: sigmoid for data in [0, 1]")
+]
+Loss = Annotated[Text, option("--loss", "mse or bce.", LAYERS, "mse")]
+Weights = Annotated[
+    Text, option("--weights", "Of the decoder: tied (the encoder's, transposed) or untied.", LAYERS, "tied")
+]
+Corruption = Annotated[
+    Text,
+    option("--corruption", "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input.", LAYERS, "masking:0.3"),
+]
+Emphasis = Annotated[
+    Text,
+    option("--emphasis", "ALPHA:BETA, what errors of corrupted inputs and of others count.", LAYERS, "none"),
+]
+Dropout = Annotated[Text, option("--dropout", "P or P:Q, shares of inputs and of code units left out.", LAYERS, "0")]
+Sparsity = Annotated[
+    Text,
+    option("--sparsity", "none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K or batch-top-k:K, on the code.", LAYERS, "none"),
+]
+Revive = Annotated[Text, option("--revive", "none, or resample: give dead units something to do.", LAYERS, "none")]
+Contraction = Annotated[Text, option("--contraction", "Weight of the encoder's squared Jacobian.", LAYERS, "0")]
+WeightDecay = Annotated[Text, option("--weight-decay", "L2 penalty of the weights.", LAYERS, "1e-5")]
+WeightL1 = Annotated[Text, option("--weight-l1", "L1 penalty of the weights.", LAYERS, "0")]
+MaxNorm = Annotated[Text, option("--max-norm", "Longest that a unit's incoming weights may be; 0: any.", LAYERS, "0")]
+Init = Annotated[Text, option("--init", "Weights to begin with: random, pca or marginalized.", LAYERS, "random")]
+Ridge = Annotated[Text, option("--ridge", "Of closed forms, in mean variances.", LAYERS, "1e-5")]
+Hidden = Annotated[Text, option("--hidden", "Units between input and code of a variational layer.", LAYERS, "0: none")]
+Beta = Annotated[Text, option("--beta", "Weight of a variational layer's KL.", LAYERS, "1")]
+LearningRate = Annotated[Text, option("--learning-rate", "First learning rate.", LAYERS, "0.003")]
+Epochs = Annotated[Text, option("--epochs", "Epochs a layer.", LAYERS, "auto: 16, more for few rows")]
+LayerBatchSize = Annotated[Text, option("--batch-size", "Rows a step.", LAYERS, "64")]
+LayerPatience = Annotated[
+    Text, option("--patience", "Stop after this many epochs without a better one; 0: never.", LAYERS, "0")
 ]
 BatchSize = Annotated[Text, option("--batch-size", "Rows a step.", TRAINING, "128")]
 Optimizer = Annotated[Text, option("--optimizer", "adam, adamw or sgd.", TRAINING, "adam")]

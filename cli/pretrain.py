@@ -40,75 +40,34 @@ def command(
             metavar="N,M,K",
         ),
     ] = None,
-    kind: Annotated[
-        o.Text,
-        option("--kind", "dense, variational (on top), marginalized or pca (both in closed form).", o.LAYERS, "dense"),
-    ] = None,
-    activation: Annotated[
-        o.Text,
-        option("--activation", "sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.", o.LAYERS, "sigmoid"),
-    ] = None,
-    output_activation: Annotated[
-        o.Text, option("--output-activation", "Of the decoder.", o.LAYERS, "auto: sigmoid for data in [0, 1]")
-    ] = None,
-    loss: Annotated[o.Text, option("--loss", "mse or bce.", o.LAYERS, "mse")] = None,
-    weights: Annotated[
-        o.Text, option("--weights", "Of the decoder: tied (the encoder's, transposed) or untied.", o.LAYERS, "tied")
-    ] = None,
-    corruption: Annotated[
-        o.Text,
-        option(
-            "--corruption", "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input.", o.LAYERS, "masking:0.3"
-        ),
-    ] = None,
-    emphasis: Annotated[
-        o.Text,
-        option("--emphasis", "ALPHA:BETA, what errors of corrupted inputs and of others count.", o.LAYERS, "none"),
-    ] = None,
-    dropout: Annotated[
-        o.Text, option("--dropout", "P or P:Q, shares of inputs and of code units left out.", o.LAYERS, "0")
-    ] = None,
-    sparsity: Annotated[
-        o.Text,
-        option(
-            "--sparsity", "none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K or batch-top-k:K, on the code.", o.LAYERS, "none"
-        ),
-    ] = None,
-    revive: Annotated[
-        o.Text, option("--revive", "none, or resample: give dead units something to do.", o.LAYERS, "none")
-    ] = None,
-    contraction: Annotated[
-        o.Text, option("--contraction", "Weight of the encoder's squared Jacobian.", o.LAYERS, "0")
-    ] = None,
-    weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.LAYERS, "1e-5")] = None,
-    weight_l1: Annotated[o.Text, option("--weight-l1", "L1 penalty of the weights.", o.LAYERS, "0")] = None,
-    max_norm: Annotated[
-        o.Text, option("--max-norm", "Longest that a unit's incoming weights may be; 0: any.", o.LAYERS, "0")
-    ] = None,
-    init: Annotated[
-        o.Text, option("--init", "Weights to begin with: random, pca or marginalized.", o.LAYERS, "random")
-    ] = None,
-    ridge: Annotated[o.Text, option("--ridge", "Of closed forms, in mean variances.", o.LAYERS, "1e-5")] = None,
-    hidden: Annotated[
-        o.Text, option("--hidden", "Units between input and code of a variational layer.", o.LAYERS, "0: none")
-    ] = None,
-    beta: Annotated[o.Text, option("--beta", "Weight of a variational layer's KL.", o.LAYERS, "1")] = None,
-    learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.LAYERS, "0.003")] = None,
-    epochs: Annotated[o.Text, option("--epochs", "Epochs a layer.", o.LAYERS, "auto: 16, more for few rows")] = None,
-    batch_size: Annotated[o.Text, option("--batch-size", "Rows a step.", o.LAYERS, "64")] = None,
-    patience: Annotated[
-        o.Text, option("--patience", "Stop after this many epochs without a better one; 0: never.", o.LAYERS, "0")
-    ] = None,
+    kind: o.Kind = None,
+    activation: o.Activation = None,
+    output_activation: o.OutputActivation = None,
+    loss: o.Loss = None,
+    weights: o.Weights = None,
+    corruption: o.Corruption = None,
+    emphasis: o.Emphasis = None,
+    dropout: o.Dropout = None,
+    sparsity: o.Sparsity = None,
+    revive: o.Revive = None,
+    contraction: o.Contraction = None,
+    weight_decay: o.WeightDecay = None,
+    weight_l1: o.WeightL1 = None,
+    max_norm: o.MaxNorm = None,
+    init: o.Init = None,
+    ridge: o.Ridge = None,
+    hidden: o.Hidden = None,
+    beta: o.Beta = None,
+    learning_rate: o.LearningRate = None,
+    epochs: o.Epochs = None,
+    batch_size: o.LayerBatchSize = None,
+    patience: o.LayerPatience = None,
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
     scale: o.Scale = None,
-    validation_fraction: Annotated[
-        o.Text, option("--validation-fraction", "Share of the training rows held out.", o.DATA, "0.1")
-    ] = None,
-    test_fraction: Annotated[
-        o.Text, option("--test-fraction", "Share held out for testing, where the data name none.", o.DATA, "0.2")
-    ] = None,
+    validation_fraction: o.ValidationFraction = None,
+    test_fraction: o.TestFraction = None,
     optimizer: o.Optimizer = None,
     momentum: o.Momentum = None,
     schedule: o.Schedule = None,
@@ -224,23 +183,35 @@ def _go_on(
 
 def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, PretrainConfig]:
     """Defaults < --config < environment < flags."""
-    from stackae.config import DataConfig, PretrainConfig, read_tables
+    from stackae.config import read_tables
+
+    tables = read_tables(config)
+    return data_settings(params, tables), pretrain_settings(params, tables)
+
+
+def data_settings(params: dict[str, Any], tables: dict[str, dict[str, Any]]) -> DataConfig:
+    """What the options say of the data, on top of the tables of a configuration file."""
+    from stackae.config import DataConfig
     from stackae.fields import validated
 
     from .inputs import absolute, overridden
 
-    tables = read_tables(config)
-    given = {name: value for name, value in params.items() if value is not None}
-    data_options = {name: given.pop(name) for name in DataConfig.model_fields if name in given}
-    data_config = absolute(validated(DataConfig, overridden(tables.get("data", {}), data_options), "data"))
-    for name in ("seeds", "run", "force", "config", "dry_run", "resume", "checkpoint_every", "json"):
-        given.pop(name, None)
+    given = {name: params[name] for name in DataConfig.model_fields if params.get(name) is not None}
+    return absolute(validated(DataConfig, overridden(tables.get("data", {}), given), "data"))
+
+
+def pretrain_settings(params: dict[str, Any], tables: dict[str, dict[str, Any]]) -> PretrainConfig:
+    """What the options say of layers and their training, on top of the tables of a configuration file."""
+    from stackae.config import LayerConfig, PretrainConfig
+
+    known = {*PretrainConfig.model_fields, *LayerConfig.model_fields, "epochs", "weights"}
+    given = {name: value for name, value in params.items() if name in known and value is not None}
     layers = given.pop("layers", None)
     if "epochs" in given:
         given["max_epochs"] = given.pop("epochs")
     if "weights" in given:
         given["tied"] = ",".join(_tied(word.strip()) for word in given.pop("weights").split(","))
-    return data_config, PretrainConfig.from_options(layers, base=tables.get("pretrain"), **given)
+    return PretrainConfig.from_options(layers, base=tables.get("pretrain"), **given)
 
 
 def _tied(word: str) -> str:

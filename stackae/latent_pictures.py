@@ -98,7 +98,13 @@ def _draw_curves(axes: Axes, values: np.ndarray, rows: int, columns: int) -> Non
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
 
-def latent_scatter(codes: Tensor, y: Tensor | None, classes: tuple[str, ...], title: str = "codes by class") -> bytes:
+def latent_scatter(
+    codes: Tensor,
+    y: Tensor | None,
+    classes: tuple[str, ...],
+    title: str = "codes by class",
+    axis_names: tuple[str, str] = ("$h_1$", "$h_2$"),
+) -> bytes:
     """codes (n, 2) as points, a colour a class; y (n,) int64 indices into classes, −1 for none, or None.
 
     The names of up to 20 classes stand at their medians too. Beyond 40 classes, those with the fewest rows are grey.
@@ -123,7 +129,7 @@ def latent_scatter(codes: Tensor, y: Tensor | None, classes: tuple[str, ...], ti
             _write(axes, np.median(points[labels == label], axis=0), _short(classes[label]))
     _draw_legend(axes, entries)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set(title=title, xlabel="$h_1$", ylabel="$h_2$")
+    axes.set(title=title, xlabel=axis_names[0], ylabel=axis_names[1])
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

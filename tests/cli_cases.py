@@ -10,24 +10,27 @@ from typing import Any
 import pytest
 from conftest import LAYERS
 
-COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "doctor")
+COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "score", "sweep", "doctor")
 NEXT = {
     "pretrain": "finetune",
     "finetune": "evaluate",
     "evaluate": "encode",
     "encode": "reconstruct",
     "reconstruct": "encode",
+    "score": "reconstruct",
+    "sweep": "pretrain",
     "doctor": "pretrain",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
+SWEEP = ("sweep", "--widths", "2,4", "--data", "labelled.npz")
 
 
 without_pictures = pytest.mark.usefixtures("undrawn")
 
 
 def arguments_of(command: str) -> tuple[str, ...]:
-    return PRETRAIN if command == "pretrain" else (command,)
+    return {"pretrain": PRETRAIN, "sweep": SWEEP}.get(command, (command,))
 
 
 def settings(run: Path) -> dict[str, Any]:

@@ -132,14 +132,17 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
-        "loss_curves",
-        "loss_curves_together",
-        "loss_curves_compared",
-        "filters",
-        "reconstructions",
-        "confusion_matrix",
+        "pictures.loss_curves",
+        "pictures.loss_curves_together",
+        "pictures.loss_curves_compared",
+        "pictures.filters",
+        "pictures.reconstructions",
+        "pictures.confusion_matrix",
+        "latent_pictures.latent_scatter",
+        "score_pictures.anomaly_scores",
+        "sweep_pictures.error_by_width",
     ):
-        monkeypatch.setattr(f"stackae.pictures.{name}", lambda *arguments, **named: b"\x89PNG\r\n\x1a\n")
+        monkeypatch.setattr(f"stackae.{name}", lambda *arguments, **named: b"\x89PNG\r\n\x1a\n")
 
 
 # ---- what the tests of faults count, told at the end

@@ -51,15 +51,15 @@ def test_every_command_names_the_next_one(trained: Shell, command: str) -> None:
 @without_pictures
 def test_the_next_command_names_a_run_that_is_not_the_newest(trained: Shell) -> None:
     trained.does(*PRETRAIN, "--run", "runs/second")
-    for command in ("finetune", "evaluate", "encode", "reconstruct"):
+    for command in ("finetune", "evaluate", "encode", "reconstruct", "score"):
         assert trained.does(command, "--run", "runs/first").strip().endswith(" --run runs/first")
 
 
-@pytest.mark.parametrize("command", ["pretrain", "finetune", "evaluate", "encode", "doctor"])
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "evaluate", "encode", "score", "sweep", "doctor"])
 def test_json_is_one_document_on_stdout(trained: Shell, command: str) -> None:
     document = json.loads(trained.does(*arguments_of(command), "--json"))
     assert isinstance(document, dict)
-    if command != "doctor":
+    if command not in ("sweep", "doctor"):
         assert (trained.folder / document["run"]).resolve() == trained.run
 
 
@@ -85,7 +85,7 @@ def test_a_plan_counts_a_byte_a_cell_of_bytes(fresh: Shell) -> None:
 def test_every_command_reads_bytes(fresh: Shell) -> None:
     write_bytes(fresh.folder)
     fresh.does("pretrain", "--layers", LAYERS, "--data", "bytes.npz")
-    for command in ("finetune", "evaluate", "encode", "reconstruct"):
+    for command in ("finetune", "evaluate", "encode", "reconstruct", "score"):
         fresh.does(command)
     run = Run.open(fresh.run)
     rows = scaled_rows(load_source(run.config.data), run.load_scaling())

@@ -10,7 +10,7 @@ import pytest
 from conftest import LAYERS, Shell
 
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
-READERS = ("finetune", "evaluate", "encode", "reconstruct")
+READERS = ("finetune", "evaluate", "encode", "reconstruct", "score")
 
 
 def says(sentence: str, *parts: str) -> None:
@@ -254,7 +254,7 @@ def test_data_of_another_width(fresh: Shell, command: str, scale: str) -> None:
     says(fresh.refuses(3, command, "--data", "wide.npz"), "expected", "8", "got", "16")
 
 
-@pytest.mark.parametrize("command", ["evaluate", "reconstruct"])
+@pytest.mark.parametrize("command", ["evaluate", "reconstruct", "score"])
 def test_a_part_of_no_rows(fresh: Shell, command: str) -> None:
     fresh.does(*PRETRAIN, "--test-fraction", 0)
     sentence = fresh.refuses(3, command, "--part", "test")

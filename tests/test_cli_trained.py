@@ -125,13 +125,16 @@ def test_no_test_part_means_no_test_accuracy(fresh: Shell) -> None:
 def test_constant_data_are_trained_and_drawn_without_a_warning(fresh: Shell, scale: str, value: float) -> None:
     np.save(fresh.folder / "same.npy", np.full((10, 3), value))
     fresh.does("pretrain", "--layers", "3,2", "--data", "same.npy", "--scale", scale)
+    fresh.does("score")
+    fresh.does("sweep", "--widths", "2,4", "--data", "same.npy", "--scale", scale)
 
 
 def test_one_row_is_enough(fresh: Shell) -> None:
     np.save(fresh.folder / "one.npy", np.array([[0.1, 0.5, 0.9]]))
     fresh.does("pretrain", "--layers", "3,2", "--data", "one.npy")
-    for command in ("evaluate", "encode", "reconstruct"):
-        fresh.does(command)
+    for command in (["evaluate"], ["encode"], ["reconstruct"], ["score", "--part", "train"]):
+        fresh.does(*command)
+    fresh.does("sweep", "--widths", "1,2,3,4", "--data", "one.npy")
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (2, 2, 1), (2, 2, 2), (2, 2, 3), (2, 1, 4)])
@@ -140,6 +143,7 @@ def test_images_of_any_number_of_channels_are_drawn(fresh: Shell, shape: tuple[i
     np.save(fresh.folder / "images.npy", images)
     fresh.does("pretrain", "--layers", f"{images[0].size},3", "--data", "images.npy")
     fresh.does("reconstruct")
+    fresh.does("score")
 
 
 @pytest.mark.parametrize("names", [("$^$", "a", "b"), ("\u65e5", "\U0001f600", "b"), ("[red]", "\\", "c d")])

@@ -17,14 +17,15 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 FLOORS = (
     ("batches",),
     ("errors", "random", "losses", "pictures", "ops", "training.history"),
-    ("reference", "fields", "latent_pictures"),
+    ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
     ("moments",),
     ("autoencoders.start", "autoencoders.linear", "autoencoders.marginalized"),
     ("stack", "classifier"),
-    ("training", "evaluate", "stages"),
+    ("training", "evaluate", "stages", "anomaly"),
     ("pretrain", "finetune", "runs"),
+    ("sweep",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 

@@ -43,7 +43,10 @@ class Part(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """The three parts, and what is needed to prepare other rows the same way; config.scale is the settled kind."""
+    """The three parts, and what is needed to prepare other rows the same way; config.scale is the settled kind.
+
+    column_names has a name a feature, or none.
+    """
 
     name: str
     train: Part
@@ -53,6 +56,7 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     image_shape: tuple[int, ...] | None
     config: DataConfig
+    column_names: tuple[str, ...] = ()
 
 
 def load_source(config: DataConfig) -> Source:
@@ -156,6 +160,7 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
         classes=source.classes,
         image_shape=source.image_shape,
         config=config.model_copy(update={"scale": scaling.kind}),
+        column_names=source.column_names,
     )
 
 

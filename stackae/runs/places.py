@@ -50,9 +50,14 @@ def open_run(path: Path | None) -> Run:
 
 def default_path(data: str, layer_sizes: tuple[int, ...], seeds: int | None = None) -> Path:
     """runs/<time>-<data>-<sizes>, and -<seeds>-seeds where a number of them is given; free to use."""
+    sizes = "-".join(map(str, layer_sizes))
+    return free_path(data, f"{sizes}-{seeds}-seeds" if seeds else sizes)
+
+
+def free_path(data: str, what: str) -> Path:
+    """runs/<time>-<data>-<what>; free to use."""
     label = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(data).stem)
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{label}-{'-'.join(map(str, layer_sizes))}"
-    name += f"-{seeds}-seeds" if seeds else ""
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{label}-{what}"
     path, number = RUNS / name, 1
     while path.exists():
         number += 1

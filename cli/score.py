@@ -1,0 +1,201 @@
+"""stackae score: how unusual rows are to a trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+from .options import option
+
+if TYPE_CHECKING:
+    from stackae.runs import Run
+
+    from .scoring import Scored
+
+MOST_ROWS = 100
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae score
+
+stackae score --data new.csv --false-alarm-rate 0.001 --out found.csv
+
+stackae score --data tested.csv --target state --anomalies broken,worn
+
+stackae score --against fashion-mnist --data-root DIR
+"""
+
+
+def command(
+    ctx: typer.Context,
+    data: o.Data = None,
+    part: Annotated[
+        o.Text, option("--part", "test, validation, train or all.", o.DATA, "test; all of other --data")
+    ] = None,
+    data_root: o.DataRoot = None,
+    target: o.Target = None,
+    anomalies: Annotated[
+        o.Text,
+        option("--anomalies", "Labels of the rows that are anomalies; other labels are normal.", o.DATA, metavar="A,B"),
+    ] = None,
+    against: Annotated[
+        o.Text,
+        option("--against", "Other data whose rows are anomalies: their test part, or all of them.", o.DATA),
+    ] = None,
+    layer: Annotated[o.Text, option("--layer", "Reconstruct through this layer, from 1.", o.LAYERS, "the top")] = None,
+    false_alarm_rate: Annotated[
+        str,
+        option("--false-alarm-rate", "Share of normal rows that may be flagged, at most.", o.SCORES, "0.01"),
+    ] = "0.01",
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Score by PCA and Mahalanobis distance too.",
+            rich_help_panel=o.SCORES,
+            show_default=False,
+        ),
+    ] = True,
+    count: Annotated[str, option("--count", "Most suspicious rows to look into.", o.SCORES, "8")] = "8",
+    engine: o.Engine = None,
+    run: o.RunFolder = None,
+    out: Annotated[
+        Path | None,
+        option("--out", "File to write.", o.OUTPUT, "scores.csv in the run folder", metavar="FILE.csv"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.", rich_help_panel=o.OUTPUT)] = False,
+    json: o.Json = False,
+) -> None:
+    """Score rows by how badly the newest run reconstructs them, and flag those above a threshold.
+
+    The score of a row is its squared reconstruction error, summed over its scaled features.
+    The validation rows give the threshold: of rows like them, at most --false-alarm-rate are flagged, on average.
+    Beside it: PCA's error with a code as wide, and the squared Mahalanobis distance, each with its own threshold.
+    With --anomalies or --against the methods are compared: AUROC, false alarms, detections.
+
+    FILE.csv has a line a row: row (from 0), score, flagged, the same of the baselines, and anomaly (1 or 0) if known.
+    FILE-features.csv has a line a feature: its mean error, and its error in each of the most suspicious rows.
+    FILE.png shows how the scores are spread, and where the most suspicious rows err.
+    """
+    from stackae.runs import open_run
+    from stackae.runs.durable import write_files
+
+    from .console import emit_json
+    from .inputs import share, whole_number
+    from .score_files import files_of
+    from .scored_rows import read_rows
+    from .scoring import score_all
+
+    opened = open_run(run)
+    rate = share("--false-alarm-rate", false_alarm_rate)
+    shown_rows = whole_number("--count", count, MOST_ROWS)
+    number = whole_number("--layer", layer, len(opened.pretrain_config.layers)) if layer else None
+    path = _checked(out or opened.path / "scores.csv", must_be_new=out is not None and not force)
+    stack = opened.load_stack(engine or "auto")
+    rows = read_rows(opened, ctx.params)
+    scored = score_all(stack, rows, number, rate, baselines)
+    files = files_of(path.stem, scored, shown_rows)
+    if out is None:
+        opened.publish(files)
+    else:
+        write_files(path.parent, files)
+    document = {"run": str(opened.path), **_document(scored), "files": [str(path.parent / name) for name in files]}
+    if json:
+        emit_json(document)
+    else:
+        _show(scored, document)
+        _close(path.parent, list(files), opened)
+
+
+def _checked(path: Path, must_be_new: bool) -> Path:
+    from stackae.errors import ConfigError
+
+    from .inputs import check_out
+    from .score_files import names_of
+
+    if path.suffix.lower() != ".csv":
+        raise ConfigError(f"--out: expected a name that ends in .csv, got {path.name}; add .csv")
+    for name in names_of(path.stem):
+        check_out(path.with_name(name), must_be_new=must_be_new)
+    return path
+
+
+def _document(scored: Scored) -> dict[str, Any]:
+    rows = scored.rows
+    worst = scored.errors.argsort(descending=True)[:5].tolist()
+    document: dict[str, Any] = {
+        "data": rows.groups[0].name,
+        "part": rows.part,
+        "rows": len(rows.groups[0].x),
+        "layer": scored.layer,
+        "false_alarm_rate": scored.rate,
+        "validation_rows": len(rows.validation),
+        "methods": {name: _method(scored, name) for name in scored.methods},
+        "worst_features": [
+            {"feature": rows.feature_name(place), "mean_error": float(scored.errors[place])} for place in worst
+        ],
+        "most_suspicious": [
+            {"data": rows.place_of(index)[0].name, "row": rows.place_of(index)[1], "score": float(scored.scores[index])}
+            for index in scored.most_suspicious(5, 0).tolist()
+        ],
+    }
+    if rows.anomaly is not None:
+        document["against"] = rows.groups[1].name if len(rows.groups) > 1 else None
+        document["normal_rows"] = int((rows.anomaly == 0).sum())
+        document["anomalous_rows"] = int((rows.anomaly == 1).sum())
+    return document
+
+
+def _method(scored: Scored, name: str) -> dict[str, Any]:
+    from math import isfinite
+
+    method, anomaly, performance = scored.methods[name], scored.rows.anomaly, scored.performance(name)
+    normal = method.scores if anomaly is None else method.scores[anomaly == 0]
+    return {
+        "threshold": method.threshold if isfinite(method.threshold) else None,
+        "flagged": int(method.flagged.sum()),
+        "normal_median": float(normal.median()),
+        **(performance._asdict() if performance else {}),
+    }
+
+
+def _show(scored: Scored, document: dict[str, Any]) -> None:
+    from .console import note, stdout, table
+    from .scoring import why_no_threshold
+
+    known = "normal_rows" in document
+    what = f"{document['rows']:,} rows of {document['data']}, {document['part']}"
+    if known:
+        what = f"{document['anomalous_rows']:,} anomalous rows among {document['normal_rows']:,} normal ones"
+    columns = [
+        "",
+        "threshold",
+        "normal median" if known else "median",
+        *(["AUROC", "false alarms", "detected"] if known else ["flagged"]),
+    ]
+    lines = []
+    for name, method in document["methods"].items():
+        threshold = "-" if method["threshold"] is None else f"{method['threshold']:.4g}"
+        figures = [f"{method['flagged']:,}"]
+        if known:
+            shares = [f"{100 * method[each]:.2f} %" for each in ("false_alarms", "detections")]
+            figures = [f"{method['auroc']:.4f}", *shares]
+        lines.append([name, threshold, f"{method['normal_median']:.4g}", *figures])
+    table(f"{what}; at most {100 * scored.rate:g} % false alarms", columns, lines)
+    if warning := why_no_threshold(scored):
+        note(warning)
+    worst = "  ".join(f"{each['row']} ({each['score']:.4g})" for each in document["most_suspicious"])
+    stdout.print(f"suspicious  rows {worst}", markup=False)
+    if scored.rows.image_shape is None:
+        errors = "  ".join(f"{each['feature']} ({each['mean_error']:.4g})" for each in document["worst_features"])
+        stdout.print(f"features    {errors}", markup=False)
+
+
+def _close(folder: Path, names: list[str], opened: Run) -> None:
+    from .console import run_option, shown, stdout
+
+    for title, name in zip(("scores", "features", "picture"), names, strict=True):
+        stdout.print(f"{title:<12}{shown((folder / name).resolve())}", markup=False)
+    stdout.print(f"next        stackae reconstruct{run_option(opened)}", markup=False)

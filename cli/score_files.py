@@ -1,0 +1,122 @@
+"""The files of `stackae score`: a line a row, a line a feature, and a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stackae.score_pictures import Panel, Suspects
+
+    from .scoring import Scored
+
+
+def names_of(stem: str) -> tuple[str, str, str]:
+    return f"{stem}.csv", f"{stem}-features.csv", f"{stem}.png"
+
+
+def files_of(stem: str, scored: Scored, count: int) -> dict[str, bytes]:
+    """Their contents by name; ``count`` is how many suspicious rows are looked into."""
+    from .console import progress_note
+
+    tables = [_rows_table(scored), _features_table(scored, count)]
+    progress_note("drawing a picture")
+    return dict(zip(names_of(stem), [*tables, _picture(scored, count)], strict=True))
+
+
+def _rows_table(scored: Scored) -> bytes:
+    """row, score, flagged, and the same of the baselines; anomaly where it is known, data where there are several."""
+    rows = scored.rows
+    columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in range(len(group.x))]}
+    for name, method in scored.methods.items():
+        titles = ("score", "flagged") if name == "autoencoder" else (name, f"{name}_flagged")
+        columns |= dict(zip(titles, [method.scores.tolist(), method.flagged.int().tolist()], strict=True))
+    if rows.anomaly is not None:
+        columns["anomaly"] = ["" if kind < 0 else kind for kind in rows.anomaly.tolist()]
+    if len(rows.groups) > 1:
+        columns["data"] = [group.name for group in rows.groups for _ in range(len(group.x))]
+    return _table(columns)
+
+
+def _features_table(scored: Scored, count: int) -> bytes:
+    """feature, mean_error, and the error in each of the most suspicious rows."""
+    rows = scored.rows
+    indices = scored.most_suspicious(count)
+    columns: dict[str, list[object]] = {
+        "feature": [rows.feature_name(place) for place in range(len(scored.errors))],
+        "mean_error": scored.errors.tolist(),
+    }
+    suspects = _suspects(scored, indices.tolist(), "")
+    for index, errors in zip(indices.tolist(), suspects.errors, strict=True):
+        group, number = rows.place_of(index)
+        name = f"row_{number}" if len(rows.groups) == 1 else f"{group.name}_row_{number}"
+        columns[name] = errors.tolist()
+    return _table(columns)
+
+
+def _table(columns: dict[str, list[object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return text.getvalue().encode(errors="backslashreplace")
+
+
+def _picture(scored: Scored, count: int) -> bytes:
+    from stackae.score_pictures import anomaly_scores
+
+    rows = scored.rows
+    first = rows.groups[0]
+    own, *others = (Path(group.name).name for group in rows.groups)
+    if rows.anomaly is None:
+        labels = ["validation rows", f"{rows.part} rows of {own}"]
+        blocks = [_suspects(scored, scored.most_suspicious(count).tolist(), "most suspicious rows")]
+    else:
+        labels = ["validation rows", *([own, *others] if others else ["normal rows", "anomalies"])]
+        titles = [f"most suspicious {label}" if not others else f"most suspicious of {label}" for label in labels[1:]]
+        blocks = [
+            _suspects(scored, scored.most_suspicious(count, kind).tolist(), title) for kind, title in enumerate(titles)
+        ]
+    panels = [_panel(scored, name) for name in scored.methods]
+    return anomaly_scores(panels, [_short(label) for label in labels], blocks, rows.image_shape, first.column_names)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 40 else "…" + label[-39:]
+
+
+def _panel(scored: Scored, name: str) -> Panel:
+    from stackae.score_pictures import Panel
+
+    method, anomaly, found = scored.methods[name], scored.rows.anomaly, scored.performance(name)
+    title = {"pca": "PCA", "mahalanobis": "Mahalanobis distance, squared"}.get(name, name)
+    if found is None or anomaly is None:
+        flagged = int(method.flagged.sum())
+        title += f"\n{flagged:,} of {len(method.scores):,} rows flagged"
+        return Panel(title, method.threshold, method.calibration, method.scores)
+    title += (
+        f", AUROC {found.auroc:.4f}\ndetects {100 * found.detections:.2f} % at {100 * found.false_alarms:.2f} % "
+        "false alarms"
+    )
+    known = [method.scores[anomaly == kind] for kind in (0, 1)]
+    return Panel(title, method.threshold, method.calibration, *known)
+
+
+def _suspects(scored: Scored, indices: list[int], title: str) -> Suspects:
+    import torch
+
+    from stackae.score_pictures import Suspects
+
+    rows, score = scored.rows, scored.score
+    names, taken = [], []
+    for index in indices:
+        group, number = rows.place_of(index)
+        names.append(f"{number}\n{float(scored.scores[index]):.3g}")
+        taken.append(group.x[torch.tensor([number])])
+    x = torch.cat(taken) if taken else torch.empty(0, len(scored.errors))
+    with torch.no_grad():
+        made = score.stack.reconstruct(x, score.layer)
+        errors = score.errors(x)
+    return Suspects(title, names, rows.scaling.inverse_transform(x), rows.scaling.inverse_transform(made), errors)

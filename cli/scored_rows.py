@@ -1,0 +1,155 @@
+"""Which rows `stackae score` is to score, and which of them are known to be anomalies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stackae.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stackae.config import DataConfig
+    from stackae.data import Dataset, Rows, Scaling
+    from stackae.runs import Run
+
+PARTS = ("test", "validation", "train", "all")
+UNKNOWN = -1
+
+
+class Group(NamedTuple):
+    """Rows of one data set, scaled as the run's were."""
+
+    name: str
+    x: Rows
+    y: Tensor | None
+    classes: tuple[str, ...]
+    column_names: tuple[str, ...]
+
+
+class RowsToScore(NamedTuple):
+    """Rows in groups, those of --against second. ``train`` and ``validation`` are the run's own.
+
+    anomaly (n,) int64 says of all rows which are anomalies: 1, 0, or −1 where that is unknown; None where it is of all.
+    """
+
+    groups: list[Group]
+    part: str
+    anomaly: Tensor | None
+    train: Rows
+    validation: Rows
+    image_shape: tuple[int, ...] | None
+    scaling: Scaling
+
+    def feature_name(self, place: int) -> str:
+        names = self.groups[0].column_names
+        return names[place] if names else str(place)
+
+    def place_of(self, index: int) -> tuple[Group, int]:
+        """The group of one of all rows, and its number there."""
+        first = self.groups[0]
+        return (first, index) if index < len(first.x) else (self.groups[1], index - len(first.x))
+
+
+def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
+    """What the command line asks for: without --data the test part of the data that the run was pretrained on.
+
+    Raises:
+        ConfigError: an unknown part or class, or both --anomalies and --against. DataError: no rows, no labels, or
+            rows of one kind alone.
+    """
+    from stackae.data import load_data
+
+    anomalies, against = params["anomalies"], params["against"]
+    if anomalies is not None and against is not None:
+        raise ConfigError("--anomalies: expected none beside --against, got both; leave out one of them")
+    own = _overridden(run.config.data, params, "data_root")
+    asked = _overridden(own, _of_tables(params, own), "data", "target")
+    wish = _part(params["part"], "all" if asked.data != own.data else "test")
+    scaling = run.load_scaling()
+    dataset = load_data(own, scaling)
+    groups = [_group(dataset if asked == own else None, asked, wish, scaling)]
+    anomaly = None if anomalies is None else _of_classes(groups[0], anomalies)
+    if against is not None:
+        groups.append(_other_kind(_overridden(own, params | {"data": against}, "data", "target"), scaling))
+        anomaly = _of_groups(groups)
+    own_rows = dataset.train.x, dataset.validation.x
+    return RowsToScore(groups, wish, anomaly, *own_rows, dataset.image_shape, scaling)
+
+
+def _overridden(settings: DataConfig, params: dict[str, Any], *names: str) -> DataConfig:
+    from stackae.config import DataConfig
+    from stackae.fields import validated
+
+    from .inputs import absolute, overridden
+
+    given = {name: params[name] for name in names if params.get(name) is not None}
+    return absolute(validated(DataConfig, overridden(settings.model_dump(), given), "data")) if given else settings
+
+
+def _of_tables(params: dict[str, Any], own: DataConfig) -> dict[str, Any]:
+    """The options, without the target column where it can only be that of --against."""
+    is_table = [str(name).lower().endswith(".csv") for name in (params["data"] or own.data, params["against"])]
+    return {name: value for name, value in params.items() if name != "target" or is_table != [False, True]}
+
+
+def _part(wish: str | None, default: str) -> str:
+    if wish is not None and wish not in PARTS:
+        raise ConfigError(f"--part: expected {', '.join(PARTS)}, got '{wish}'{nearest(wish, PARTS)}")
+    return wish or default
+
+
+def _group(dataset: Dataset | None, config: DataConfig, wish: str, scaling: Scaling) -> Group:
+    """All rows of the data in their order, or a part of them; ``dataset`` where they were read already."""
+    from stackae.data import load_data, load_source, scaled_rows
+
+    from .inputs import part_of
+
+    if wish == "all":
+        source = load_source(config)
+        return Group(source.name, *scaled_rows(source, scaling), source.classes, source.column_names)
+    dataset = dataset or load_data(config, scaling)
+    return Group(dataset.name, *part_of(dataset, wish)[1], dataset.classes, dataset.column_names)
+
+
+def _other_kind(config: DataConfig, scaling: Scaling) -> Group:
+    """Their own test part where they have one, else all of them."""
+    from stackae.data import load_source, scaled_rows
+
+    source = load_source(config if config.data.lower().endswith(".csv") else config.model_copy(update={"target": None}))
+    if source.x_test is not None:
+        source = source._replace(x=source.x_test, y=source.y_test, x_test=None, y_test=None)
+    return Group(source.name, *scaled_rows(source, scaling), source.classes, source.column_names)
+
+
+def _of_classes(group: Group, text: str) -> Tensor:
+    """By labels: 1 for those that are named, 0 for others, −1 for rows without one."""
+    import torch
+
+    if group.y is None or not bool((group.y >= 0).any()):
+        raise DataError(
+            f"--anomalies: expected rows with labels, got none in {group.name}; name their column with --target, or "
+            "use --against"
+        )
+    names = [text] if text in group.classes else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in group.classes:
+            known = ", ".join(group.classes[:20]) + (", ..." if len(group.classes) > 20 else "")
+            raise ConfigError(
+                f"--anomalies: expected classes of {group.name} ({known}), got '{name}'{nearest(name, group.classes)}"
+            )
+    chosen = torch.tensor([group.classes.index(name) for name in names])
+    anomaly = torch.where(group.y < 0, UNKNOWN, torch.isin(group.y, chosen).long())
+    normal, anomalous = (int((anomaly == kind).sum()) for kind in (0, 1))
+    if not normal or not anomalous:
+        raise DataError(
+            f"--anomalies: expected rows of both kinds in {group.name}, got {normal:,} normal and {anomalous:,} "
+            "anomalous ones; name other classes, or another --part"
+        )
+    return anomaly
+
+
+def _of_groups(groups: list[Group]) -> Tensor:
+    import torch
+
+    return torch.cat([torch.full((len(group.x),), kind) for kind, group in enumerate(groups)])

@@ -1,0 +1,175 @@
+"""What `stackae sweep` found: its files, and what it says."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stackae.config import PretrainConfig
+    from stackae.data import Dataset, Part
+    from stackae.sweep import Swept
+
+POINTS = 5
+
+
+class Measured(NamedTuple):
+    """A sweep's widths, the errors of PCA by width (d + 1,), and the rows that all were measured on."""
+
+    swept: list[Swept]
+    principal: list[float]
+    part: str
+    rows: Part
+
+    @property
+    def finite(self) -> list[Swept]:
+        return [each for each in self.swept if each.report is not None]
+
+    def principal_error(self, width: int) -> float:
+        """A code as wide as the rows leaves nothing."""
+        return self.principal[min(width, len(self.principal) - 1)]
+
+    def share(self, error: float) -> float:
+        """Of the variance that is explained, as ``evaluate`` counts it: beside always answering the training mean."""
+        return 1 - error / self.principal[0] if self.principal[0] > 0 else float(error == 0)
+
+
+def document_of(dataset: Dataset, configs: list[PretrainConfig], measured: Measured) -> dict[str, Any]:
+    from stackae.errors import DivergedError
+
+    points: list[dict[str, Any]] = []
+    for each in measured.swept:
+        error = measured.principal_error(each.width)
+        point: dict[str, Any] = {"width": each.width, "pca_error": error, "pca_explained": measured.share(error)}
+        if each.report is None or isinstance(each.result, DivergedError):
+            points.append(point | {"diverged": str(each.result)})
+            continue
+        error = each.report.squared_error
+        stage = f"layer{len(each.result.config.layers)}"
+        epochs = [record for record in each.result.history if record.stage == stage]
+        kept = [record.epoch for record in epochs if record.best][-1]
+        found = {"squared_error": error, "explained": measured.share(error), "epochs": len(epochs), "kept_epoch": kept}
+        points.append(point | found)
+    return {
+        "data": dataset.name,
+        "measured_on": measured.part,
+        "rows": len(measured.rows.x),
+        "below": list(configs[0].layer_sizes[1:-1]),
+        "widths": points,
+        "enough": _enough(points),
+        "settings": {"data": dataset.config.model_dump(), "pretrain": configs[-1].model_dump()},
+    }
+
+
+def _enough(points: list[dict[str, Any]]) -> int:
+    """The narrowest width that explains at most POINTS percentage points less of the variance than the best one."""
+    shares: dict[int, float] = {point["width"]: point["explained"] for point in points if "explained" in point}
+    return min(width for width, share in shares.items() if share >= max(shares.values()) - POINTS / 100)
+
+
+def files_of(dataset: Dataset, measured: Measured, document: dict[str, Any], scatter: str) -> dict[str, bytes]:
+    """sweep.json, sweep.png and codes.png."""
+    from stackae.latent_pictures import latent_scatter
+    from stackae.sweep_pictures import error_by_width
+
+    errors = {each.width: each.report.squared_error for each in measured.swept if each.report is not None}
+    name = Path(dataset.name).name
+    title = f"{len(measured.rows.x):,} {measured.part} rows of {name}"
+    above = f", above {'-'.join(map(str, document['below']))}" if document["below"] else ""
+    points, labels, named, axes = _plane(measured, scatter)
+    return {
+        "sweep.json": json.dumps(document, indent=2).encode() + b"\n",
+        "sweep.png": error_by_width(
+            list(errors), list(errors.values()), measured.principal, f"reconstruction of {title}{above}"
+        ),
+        "codes.png": latent_scatter(points, labels, dataset.classes, f"{named}\n{title}", axes),
+    }
+
+
+def _plane(measured: Measured, scatter: str) -> tuple[Tensor, Tensor | None, str, tuple[str, str]]:
+    """Where codes are drawn, their labels, a title, and the names of the axes."""
+    from stackae.data.rows import subset
+    from stackae.errors import DivergedError
+    from stackae.stack import in_batches
+    from stackae.sweep import MOST_EMBEDDED, plane_of
+
+    from .console import progress_note
+
+    flat = [each for each in measured.finite if each.width == 2] if scatter == "auto" else []
+    chosen = (flat or measured.finite)[-1]
+    assert not isinstance(chosen.result, DivergedError)  # those of ``finite`` have a report
+    rows, labels = measured.rows
+    if scatter == "tsne" and len(rows) > MOST_EMBEDDED:
+        import torch
+
+        some = torch.arange(MOST_EMBEDDED)
+        rows, labels = subset(rows, some), None if labels is None else labels[some]
+    codes = in_batches(chosen.result.stack.encode, rows)
+    if flat:
+        return codes, labels, "code of 2 units", ("$h_1$", "$h_2$")
+    units = f"code of {chosen.width} unit{'s' if chosen.width > 1 else ''}"
+    if scatter == "tsne":
+        progress_note(f"t-SNE of {len(rows):,} codes")
+        return plane_of(codes, "tsne", chosen.result.config.seed), labels, f"{units}, placed by t-SNE", ("", "")
+    names = ("first principal component", "second principal component")
+    return plane_of(codes, "pca"), labels, f"{units}, by PCA", names
+
+
+def show(document: dict[str, Any]) -> None:
+    from .console import stdout, table
+
+    lines = []
+    for point in document["widths"]:
+        line = ["diverged", "-", "-"]
+        if "squared_error" in point:
+            line = [
+                f"{point['squared_error']:.4g}",
+                f"{100 * point['explained']:.1f} %",
+                f"{point['kept_epoch']} of {point['epochs']}",
+            ]
+        lines.append(
+            [
+                str(point["width"]),
+                *line[:2],
+                f"{point['pca_error']:.4g}",
+                f"{100 * point['pca_explained']:.1f} %",
+                line[2],
+            ]
+        )
+    below = f" above {'-'.join(map(str, document['below']))}" if document["below"] else ""
+    title = f"Squared error a row{below}, {document['rows']:,} {document['measured_on']} rows of {document['data']}"
+    table(title, ["width", "autoencoder", "explained", "PCA", "explained", "kept epoch"], lines)
+    enough = document["enough"]
+    stdout.print(f"enough      {enough} units: within {POINTS} points of the best explained variance", markup=False)
+    worse = [str(each["width"]) for each in document["widths"] if each.get("squared_error", 0) > each["pca_error"]]
+    if worse:
+        what = f"width{'s' if len(worse) > 1 else ''} {', '.join(worse)}"
+        remedy = "; try --activation linear --corruption none" if _is_held_back(document) else ", or its epochs"
+        stdout.print(f"PCA         is better at {what}: the training is the limit there{remedy}", markup=False)
+
+
+def _is_held_back(document: dict[str, Any]) -> bool:
+    """By noise on its input, or by a code that saturates."""
+    top = document["settings"]["pretrain"]["layers"][-1]
+    return (top["corruption"], top["activation"]) != ("none", "linear")
+
+
+def close(path: Path, names: list[str], document: dict[str, Any]) -> None:
+    from .console import shown, stdout
+
+    folder = shown(path.resolve())
+    stdout.print(f"folder      {folder}", markup=False)
+    for name in names:
+        stdout.print(f"            {folder / name}", markup=False)
+    n_visible, data = document["settings"]["pretrain"]["n_visible"], document["settings"]["data"]
+    layers = ",".join(map(str, [n_visible, *document["below"], document["enough"]]))
+    words = ["stackae", "pretrain", "--layers", layers]
+    if data["data"] != "digits":
+        words += ["--data", data["data"], *(["--target", data["target"]] if data["target"] else [])]
+    if data["data"] != "digits" and not Path(data["data"]).is_file():
+        words += ["--data-root", data["data_root"]]
+    stdout.print(f"next        {shlex.join(words)}", markup=False)
