@@ -1,4 +1,4 @@
-"""stackae evaluate: accuracy of the classifier, reconstruction error of every layer."""
+"""stackae evaluate: how each head does that was trained, and the reconstruction error of every layer."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def command(
     run: o.RunFolder = None,
     json: o.Json = False,
 ) -> None:
-    """Evaluate the newest run: accuracy and confusion of its classifier, reconstruction error of each layer."""
-    from stackae.evaluate import evaluate_reconstruction
+    """Evaluate the newest run: accuracy and confusion of its classifier, reconstruction error of each layer, and of all
+    layers fine-tuned as one network."""
+    from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
     from stackae.runs import open_run
 
     from .console import closing, emit_json, run_option
@@ -54,11 +55,15 @@ def command(
         document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
         document["confusion"] = report.confusion.tolist()
     document["reconstruction"] = [layer._asdict() for layer in layers]
+    deep = None
+    if opened.has_head("reconstruction"):
+        deep = evaluate_unrolled(opened.load_reconstruction(engine or "auto"), rows.x)
+        document["finetuned_reconstruction"] = deep._asdict()
     opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **document}])} | pictures)
     if json:
         emit_json(document)
         return
-    _show(document, layers)
+    _show(document, layers, deep)
     following = "stackae encode" if "accuracy" in document else "stackae finetune --head classifier"
     closing(opened.path, [*pictures, "metrics.jsonl"], following + run_option(opened))
 
@@ -76,7 +81,7 @@ def assess(
     return report, {f"confusion-{part}.png": confusion_matrix(report.confusion, classes, title)}
 
 
-def _show(document: dict[str, Any], layers: list[ReconstructionReport]) -> None:
+def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None) -> None:
     from .console import stdout, table
 
     if "accuracy" in document:
@@ -87,12 +92,12 @@ def _show(document: dict[str, Any], layers: list[ReconstructionReport]) -> None:
         )
     rows = [
         [
-            f"layer {layer.layer} ({layer.n_hidden})",
+            f"{'fine-tuned' if layer is deep else 'layer'} {layer.layer} ({layer.n_hidden})",
             f"{layer.squared_error:.4g}",
             f"{layer.mean_squared_error:.4g}",
             f"{100 * layer.explained:.1f} %",
         ]
-        for layer in layers
+        for layer in [*layers, *([] if deep is None else [deep])]
     ]
     title = f"Reconstruction of {document['rows']:,} {document['part']} rows"
     table(title, ["up to", "squared error a row", "a feature", "variance explained"], rows)

@@ -63,6 +63,15 @@ def part_of(dataset: Dataset, wish: str | None) -> tuple[str, Part]:
     return wish, parts[wish]
 
 
+def check_weights(wish: str) -> None:
+    """Raises ConfigError unless they are pretrained or finetuned."""
+    from stackae.errors import ConfigError, nearest
+
+    choices = ("pretrained", "finetuned")
+    if wish not in choices:
+        raise ConfigError(f"--weights: expected pretrained or finetuned, got '{wish}'{nearest(wish, choices)}")
+
+
 def whole_number(option: str, text: str, largest: int) -> int:
     """The number that an option gives. Raises ConfigError unless it is 1 to ``largest``."""
     from stackae.errors import ConfigError

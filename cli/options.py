@@ -62,6 +62,7 @@ Precision = Annotated[
     Text, option("--precision", "Of products: fp32, tf32 (CUDA) or bf16; weights are fp32.", TRAINING, "fp32")
 ]
 Device = Annotated[Text, option("--device", "auto, cpu, cuda or cuda:N.", TRAINING, "auto: a GPU if there is one")]
+Weights = Annotated[str, option("--weights", "pretrained, or finetuned: those of the last head.", LAYERS, "pretrained")]
 RunFolder = Annotated[
     Path | None,
     option("--run", "Run folder to read.", OUTPUT, "runs/latest", metavar="DIR"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +13,7 @@ from stackae.classifier import Classifier
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows, subset
 from stackae.errors import DataError
+from stackae.heads import DeepAutoencoder
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 
 
@@ -52,26 +55,38 @@ def evaluate_classifier(model: Classifier, x: Rows, y: Tensor | None) -> Classif
     return ClassifierReport(len(y), (predicted == y).double().mean().item(), confusion.cpu())
 
 
-@torch.no_grad()
 def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows) -> list[ReconstructionReport]:
     """One report a layer, for x (n, n_visible) with n >= 1."""
-    if len(x) == 0:
-        raise DataError("data: expected rows to reconstruct, got none")
     spread = _spread(x)
-    reports = []
-    for layer, autoencoder in enumerate(stack.autoencoders, start=1):
-        total = 0.0
-        for part in in_order(len(x), ROWS_AT_ONCE):
-            rows = x[part]
-            total += (stack.reconstruct(rows, layer) - rows).double().square().sum().item()
-        error = total / len(x)
-        explained = 1 - error / spread if spread > 0 else float(error == 0)
-        reports.append(ReconstructionReport(layer, autoencoder.n_hidden, error, error / x.shape[1], explained))
-    return reports
+    return [
+        _report(layer, stack.layer_sizes[layer], partial(stack.reconstruct, layer=layer), x, spread)
+        for layer in range(1, len(stack.layer_sizes))
+    ]
+
+
+def evaluate_unrolled(model: DeepAutoencoder, x: Rows) -> ReconstructionReport:
+    """Of the whole of it, for x (n, n_visible) with n >= 1."""
+    top = len(model.encoders)
+    return _report(top, model.layer_sizes[top], model.reconstruct, x, _spread(x))
+
+
+@torch.no_grad()
+def _report(
+    layer: int, n_hidden: int, reconstruct: Callable[[Tensor], Tensor], x: Rows, spread: float
+) -> ReconstructionReport:
+    total = 0.0
+    for part in in_order(len(x), ROWS_AT_ONCE):
+        rows = x[part]
+        total += (reconstruct(rows) - rows).double().square().sum().item()
+    error = total / len(x)
+    explained = 1 - error / spread if spread > 0 else float(error == 0)
+    return ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained)
 
 
 def _spread(x: Rows) -> float:
     """‖x − mean row‖², averaged over rows; in float64, so that equal rows give exactly 0."""
+    if len(x) == 0:
+        raise DataError("data: expected rows to reconstruct, got none")
     parts = list(in_order(len(x), ROWS_AT_ONCE))
     mean = torch.stack([x[part].double().sum(0) for part in parts]).sum(0) / len(x)
     return sum((x[part].double() - mean).square().sum().item() for part in parts) / len(x)

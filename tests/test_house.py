@@ -23,6 +23,7 @@ FLOORS = (
     ("moments",),
     ("autoencoders.start", "autoencoders.linear", "autoencoders.marginalized"),
     ("stack", "classifier"),
+    ("heads",),
     ("training", "evaluate", "stages"),
     ("pretrain", "finetune", "runs"),
 )

@@ -61,3 +61,9 @@ def numbers_of(n_visible: int, layer: LayerConfig) -> int:
         below = (n + 1) * hidden + (m + 1) * hidden if hidden else 0
         return below + 2 * ((hidden or n) + 1) * m + ((hidden or m) + 1) * n
     return n * m * (1 if layer.tied else 2) + n + m + (layer.sparsity.kind == "batch-top-k")
+
+
+def unrolled_numbers_of(n_visible: int, layer: LayerConfig) -> int:
+    """How many numbers its encoder and its decoder hold when nothing is tied, and a code is its mean."""
+    numbers = numbers_of(n_visible, layer.model_copy(update={"tied": False}))
+    return numbers - (((layer.hidden or n_visible) + 1) * layer.n_hidden if layer.kind == "variational" else 0)

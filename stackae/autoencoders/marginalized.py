@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from stackae.autoencoders.dense import Autoencoder, check_width
+from stackae.autoencoders.dense import Autoencoder, Dense, check_width
 from stackae.autoencoders.linear import with_signs
 from stackae.autoencoders.start import check_n_hidden, deviations, start, unit_scales
 from stackae.corruption import Corruption
@@ -17,6 +17,17 @@ from stackae.moments import CorruptedMoments, Moments
 RIDGE = 1e-5
 ACTIVATIONS = ("linear", "tanh")
 ROUNDINGS = 100  # of d ε: what is smaller, relative to the largest, may be rounding alone
+
+
+class Inverting(Dense):
+    """z = W' artanh(h) + c: the decoder of a marginalised autoencoder whose code is a tanh."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h: (batch, n_in) -> (batch, n_out)."""
+        return super().forward(inverted(h))
+
+    def logits(self, h: Tensor) -> Tensor:
+        return super().logits(inverted(h))
 
 
 class MarginalizedAutoencoder(Autoencoder):
@@ -98,13 +109,24 @@ class MarginalizedAutoencoder(Autoencoder):
 
     def _decode(self, h: Tensor, activation: str) -> Tensor:
         check_width("h", h, self.n_hidden)
-        return super()._decode(self._inverted(h), activation)
+        return super()._decode(h if self.activation == "linear" else inverted(h), activation)
 
-    def _inverted(self, h: Tensor) -> Tensor:
-        if self.encoder.activation == "linear":
-            return h
-        bound = 1 - torch.finfo(h.dtype).eps / 2
-        return h.clamp(-bound, bound).atanh()
+    def decoder_alone(self, engine: str = "auto") -> Dense:
+        kind = Dense if self.activation == "linear" else Inverting
+        return kind(*self._decoder_copies(), self.output_activation, engine)
+
+    def anew(self, seed: int, layer: int) -> MarginalizedAutoencoder:
+        one = MarginalizedAutoencoder(
+            self.n_visible, self.n_hidden, activation=self.activation, engine=self.engine.name
+        )
+        one.load_state_dict(super().anew(seed, layer).state_dict())
+        return one
+
+
+def inverted(h: Tensor) -> Tensor:
+    """artanh(h), finite: what is beyond ±1 by one unit in its last place is taken as that."""
+    bound = 1 - torch.finfo(h.dtype).eps / 2
+    return h.clamp(-bound, bound).atanh()
 
 
 def initialise_marginalized(

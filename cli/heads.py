@@ -1,0 +1,83 @@
+"""Each head of a fine-tuning: how it is trained, what of it is kept, and how it does on the test part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from stackae.config import FinetuneConfig
+    from stackae.data import Dataset
+    from stackae.finetune import FinetuneResult
+    from stackae.runs import Run
+    from stackae.training.history import Listener
+    from stackae.training.keeping import Keeper
+
+
+class Tested(NamedTuple):
+    """On the test part: figures for programs, cells of a table by their titles for people, and pictures."""
+
+    figures: dict[str, Any]
+    cells: dict[str, str]
+    pictures: dict[str, bytes]
+
+
+def rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
+    y = dataset.train.y
+    if settings.head == "reconstruction":
+        return f"{len(dataset.train.x):,} training rows"
+    labelled = 0 if y is None else int((y >= 0).sum())
+    return f"{labelled:,} labelled training rows, {len(dataset.classes)} classes"
+
+
+def train_head(
+    run: Run, settings: FinetuneConfig, dataset: Dataset, listener: Listener, keeper: Keeper
+) -> tuple[FinetuneResult[Any], dict[str, bytes]]:
+    """Trains it on the run's stack; with its file."""
+    from stackae.finetune import finetune_classifier, finetune_reconstruction
+    from stackae.runs.run import classifier_file, reconstruction_file
+
+    stack = run.load_stack(settings.engine)
+    train, held_out = dataset.train, dataset.validation
+    told: dict[str, Any] = {"listener": listener, "keeper": keeper}
+    if settings.head == "reconstruction":
+        loss = run.pretrain_config.layers[0].loss
+        deep = finetune_reconstruction(stack, train.x, settings, loss=loss, validation=held_out.x, **told)
+        return deep, reconstruction_file(deep.model, stack)
+    classes = dataset.classes
+    result = finetune_classifier(stack, train, settings, n_classes=len(classes), validation=held_out, **told)
+    return result, classifier_file(result.model, classes)
+
+
+def assess_head(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
+    """How it does on the test part, where that has what it takes."""
+    test = {"reconstruction": _reconstruction, "classifier": _classifier}[settings.head]
+    return test(run, settings, model.cpu(), dataset)
+
+
+def _classifier(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
+    from .evaluate import assess
+
+    labels = dataset.test.y
+    if labels is None or not bool((labels >= 0).any()):
+        return Tested({}, {"test accuracy": "-"}, {})
+    report, pictures = assess(model, dataset.classes, dataset.test, "test")
+    figures = {"accuracy": report.accuracy, "test_rows": report.rows}
+    return Tested(figures, {"test accuracy": f"{100 * report.accuracy:.2f} %"}, pictures)
+
+
+def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
+    """Beside that of the stack as it was pretrained."""
+    from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
+
+    x = dataset.test.x
+    if not len(x):
+        return Tested({}, {"test error, pretrained": "-", "fine-tuned": "-"}, {})
+    before, after = evaluate_reconstruction(run.load_stack(settings.engine), x)[-1], evaluate_unrolled(model, x)
+    figures = {
+        "test_rows": len(x),
+        "pretrained_squared_error": before.squared_error,
+        "squared_error": after.squared_error,
+        "explained": after.explained,
+    }
+    cells = {"test error, pretrained": f"{before.squared_error:.4g}", "fine-tuned": f"{after.squared_error:.4g}"}
+    return Tested(figures, cells, {})
