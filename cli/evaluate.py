@@ -11,8 +11,9 @@ from .options import option
 
 if TYPE_CHECKING:
     from stackae.classifier import Classifier
-    from stackae.data import Part
+    from stackae.data import Dataset, Part
     from stackae.evaluate import ClassifierReport, ReconstructionReport
+    from stackae.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -30,6 +31,7 @@ def command(
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
+    target_kind: o.TargetKind = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     json: o.Json = False,
@@ -40,6 +42,7 @@ def command(
     from stackae.runs import open_run
 
     from .console import closing, emit_json, run_option
+    from .heads import show_targets
     from .inputs import dataset_of, part_of
 
     opened = open_run(run)
@@ -49,11 +52,13 @@ def command(
     layers = evaluate_reconstruction(stack, rows.x)
     document: dict[str, Any] = {"run": str(opened.path), "data": dataset.name, "part": name, "rows": len(rows.x)}
     pictures: dict[str, bytes] = {}
-    if opened.has_classifier and rows.y is not None and bool((rows.y >= 0).any()):
+    if opened.has_classifier and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
         model, classes = opened.load_classifier(engine or "auto")
         report, pictures = assess(model, classes, rows, name, dataset.classes)
         document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
         document["confusion"] = report.confusion.tolist()
+    targets = _of_targets(opened, engine or "auto", dataset, rows)
+    document |= targets
     document["reconstruction"] = [layer._asdict() for layer in layers]
     deep = None
     if opened.has_head("reconstruction"):
@@ -63,9 +68,31 @@ def command(
     if json:
         emit_json(document)
         return
+    for figures in targets.values():
+        show_targets(figures, name)
     _show(document, layers, deep)
-    following = "stackae encode" if "accuracy" in document else "stackae finetune --head classifier"
+    following = "stackae encode" if "accuracy" in document or targets else "stackae finetune --head classifier"
     closing(opened.path, [*pictures, "metrics.jsonl"], following + run_option(opened))
+
+
+def _of_targets(run: Run, engine: str, dataset: Dataset, rows: Part) -> dict[str, Any]:
+    """The figures of the run's regressor and of its multilabel classifier, where the rows have their targets."""
+    from stackae.errors import DataError, legible
+
+    from .heads import target_figures
+
+    loads: dict[str, Any] = {"regressor": run.load_regressor, "multilabel": run.load_multilabel}
+    found = {}
+    for head, load in loads.items():
+        if not run.has_head(head) or rows.y is None or rows.y.dim() == 1 or bool(rows.y.isnan().all()):
+            continue
+        model, names = load(engine)
+        if names == dataset.targets:
+            found[head] = target_figures(model, names, rows)
+        elif run.config.finetune is not None and run.config.finetune.head == head:
+            wanted, got = (", ".join(map(legible, each[:20])) for each in (names, dataset.targets))
+            raise DataError(f"targets: expected {wanted}, got {got}; name them by --target, in this order")
+    return found
 
 
 def assess(

@@ -29,9 +29,11 @@ stackae finetune --head classifier --train gradual --layer-decay 0.5
 
 stackae finetune --head reconstruction --epochs 100
 
+stackae finetune --head regressor --data houses.csv --target price,rent
+
 stackae finetune --head classifier --data labelled.csv --target species --run runs/seeds
 """
-HEADS = "classifier, or reconstruction: encoders and decoders as one network"
+HEADS = "classifier; reconstruction: encoders and decoders as one network; regressor; multilabel"
 
 
 def command(
@@ -77,7 +79,7 @@ def command(
     from stackae.engine import choose_device, choose_step
     from stackae.runs import open_run
 
-    from .inputs import dataset_of, seconds
+    from .inputs import dataset_of, read_as, seconds
     from .training import finetuning_work
 
     opened = open_run(run)
@@ -85,7 +87,7 @@ def command(
     settings = _settings(opened, ctx.params, config)
     choose_step(settings.engine, choose_device(settings.device), settings.precision)
     opened.load_stack(settings.engine)
-    dataset = dataset_of(opened, ctx.params)
+    dataset = dataset_of(opened, read_as(settings, ctx.params))
     train_and_report(opened, finetuning_work(opened, settings, dataset), settings, dataset, every, json)
 
 
@@ -172,7 +174,7 @@ def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], test
         **tested.cells,
         "seconds": f"{document['seconds']:.1f}",
     }
-    del row["validation loss" if settings.head == "classifier" else "validation accuracy"]
+    del row["validation loss" if settings.head in ("classifier", "multilabel") else "validation accuracy"]
     table(f"Fine-tuned: {settings.head}", list(row), [list(row.values())])
     files = [head_file(settings.head), "curves.png", *tested.pictures]
     closing(run.path, files, f"stackae evaluate{run_option(run)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stackae.config import DataConfig, PretrainConfig
+    from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
     from stackae.data import Dataset, Part
     from stackae.runs import Run
 
@@ -27,7 +27,9 @@ def data_of(run: Run, params: dict[str, Any]) -> DataConfig:
     from stackae.fields import validated
 
     own = run.config.finetune_data or run.config.data
-    given = {name: params[name] for name in ("data", "data_root", "target") if params.get(name) is not None}
+    given = {
+        name: params[name] for name in ("data", "data_root", "target", "target_kind") if params.get(name) is not None
+    }
     return absolute(validated(DataConfig, overridden(own.model_dump(), given), "data")) if given else own
 
 
@@ -36,6 +38,12 @@ def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any
     other = "data" in given and Path(given["data"]).absolute() != Path(str(settings.get("data", ""))).absolute()
     inherited = {name: value for name, value in settings.items() if not (other and name == "target")}
     return inherited | given
+
+
+def read_as(settings: FinetuneConfig, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the kind of targets that the head learns from."""
+    kinds = {"classifier": "classes", "regressor": "numbers", "multilabel": "numbers"}
+    return {**params, "target_kind": kinds.get(settings.head)}
 
 
 def dataset_of(run: Run, params: dict[str, Any]) -> Dataset:

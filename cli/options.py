@@ -38,7 +38,12 @@ Data = Annotated[
     option("--data", "digits, mnist, fashion-mnist, torchvision:NAME, or a path: .npy, .npz, .csv.", DATA, "digits"),
 ]
 DataRoot = Annotated[Text, option("--data-root", "Folder of the named image sets.", DATA, "data", metavar="DIR")]
-Target = Annotated[Text, option("--target", "Column of a .csv that holds the labels.", DATA, metavar="COLUMN")]
+Target = Annotated[
+    Text, option("--target", "Column of a .csv that holds the labels; of numbers also A,B,C.", DATA, metavar="COLUMN")
+]
+TargetKind = Annotated[
+    Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, "classes")
+]
 Scale = Annotated[
     Text,
     option(

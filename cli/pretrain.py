@@ -102,6 +102,7 @@ def command(
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
+    target_kind: o.TargetKind = None,
     scale: o.Scale = None,
     validation_fraction: Annotated[
         o.Text, option("--validation-fraction", "Share of the training rows held out.", o.DATA, "0.1")

@@ -74,7 +74,7 @@ def read_scaling_file(content: bytes) -> None:
 
 
 def read_classifier_file(content: bytes) -> None:
-    model, _ = read_classifier(HERE, content, (3, 2), "eager")
+    model, _ = read_classifier(HERE, content, PretrainConfig.from_options("3,2"), "eager")
     assert all(bool(each.isfinite().all()) for each in model.parameters())
 
 

@@ -67,7 +67,7 @@ def finetune_classifier(
     device = choose_device(config.device)
     x, y = labelled_rows(train, n_classes)
     held_out, held_y = labelled_rows(validation, n_classes, may_lack=True) if validation is not None else (None, y)
-    model = Classifier(_encoders(stack, config), new_head(stack, config, n_classes)).to(device)
+    model = Classifier(new_encoders(stack, config), new_head(stack, config, n_classes)).to(device)
     x = placed(x, device)
     history = fit_head(
         model,
@@ -132,6 +132,11 @@ def finetune_reconstruction(
 def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:
     """The rows that have a label, with their labels."""
     labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
+    if labels.is_floating_point():
+        raise DataError(
+            "labels: expected the class of each row to train a classifier, got numbers; use --head regressor or "
+            "multilabel, or read them with --target-kind classes"
+        )
     known = labels >= 0
     x, y = (data.x, labels) if bool(known.all()) else (subset(data.x, known), labels[known])
     if may_lack:
@@ -153,7 +158,8 @@ def new_head(stack: StackedAutoencoder, config: FinetuneConfig, outputs: int) ->
     )
 
 
-def _encoders(stack: StackedAutoencoder, config: FinetuneConfig) -> list[Encoder]:
+def new_encoders(stack: StackedAutoencoder, config: FinetuneConfig) -> list[Encoder]:
+    """Copies of the stack's, or of untrained ones like them."""
     return [each.encoder_alone(config.engine) for each in _start(stack, config).autoencoders]
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -25,9 +25,10 @@ from stackae.config import LayerConfig, PretrainConfig
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError, StackaeError
 from stackae.fields import ACTIVATIONS
-from stackae.heads import DeepAutoencoder
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.stack import StackedAutoencoder
 
+TargetsModelT = TypeVar("TargetsModelT", Regressor, MultilabelClassifier)
 DESCRIPTION = "stackae"  # the one metadata key: safetensors writes several in random order
 LARGEST_HEADER = 1 << 20  # bytes: names, shapes, and names of classes
 
@@ -190,6 +191,30 @@ def read_reconstruction(path: Path, content: bytes, config: PretrainConfig, engi
         model = DeepAutoencoder.unrolled(StackedAutoencoder(stack), engine)
         fill(model, tensors)
         return model
+
+
+def pack_targets(model: Regressor | MultilabelClassifier, head: str, targets: tuple[str, ...]) -> bytes:
+    return pack(model.state_dict(), kind=head, sizes=model.layer_sizes, targets=targets)
+
+
+def read_targets(
+    path: Path, content: bytes, config: PretrainConfig, engine: str, kind: type[TargetsModelT], head: str
+) -> tuple[TargetsModelT, tuple[str, ...]]:
+    """The fine-tuned regressor, or the multilabel classifier, and the names of its targets."""
+    with opened(path, content) as (tensors, description):
+        targets = tuple(str(name) for name in description["targets"])
+        sizes = (*config.layer_sizes, len(targets))
+        if description["kind"] != head or tuple(description["sizes"]) != sizes:
+            raise ValueError(f"{description['kind']} of sizes {description['sizes']} instead of {list(sizes)}")
+        most, fewest = classifier_numbers(config, len(targets)), (sizes[-2] + 1) * sizes[-1]
+        _check_numbers(tensors, most + 2 * len(targets), fewest)
+        encoders = [
+            build(n, settled(layer), engine=engine).encoder_alone(engine)
+            for n, layer in zip(sizes, config.layers, strict=False)
+        ]
+        model = kind(encoders, Dense.initialised(sizes[-2], sizes[-1], "linear", seed=0, layer=0, engine=engine))
+        fill(model, tensors)
+        return model, targets
 
 
 def settled(layer: LayerConfig) -> LayerConfig:

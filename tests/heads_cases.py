@@ -13,11 +13,11 @@ from stackae.autoencoders.dense import Dense
 from stackae.classifier import Classifier
 from stackae.config import PretrainConfig
 from stackae.data import Part
-from stackae.heads import DeepAutoencoder
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.pretrain import pretrain_stack
 from stackae.random import Purpose, uniform
 from stackae.stack import StackedAutoencoder
-from stackae.training.heads import UnrolledObjective
+from stackae.training.heads import MultilabelObjective, RegressionObjective, UnrolledObjective
 from stackae.training.keeping import Left
 from stackae.training.step import ClassificationObjective, FinetuneObjective
 
@@ -83,10 +83,27 @@ def deep(loss: str, **more: Any) -> UnrolledObjective:
     return UnrolledObjective(model, x, x, loss, **more)
 
 
+def numbers(rows: int, count: int, binary: bool = False) -> Tensor:
+    """(rows, count) targets of which some are missing."""
+    y = torch.randn(rows, count, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    y = (y > 0).double() if binary else y
+    y.view(-1)[::5] = torch.nan
+    return y
+
+
+def targets(kind: Any, model: Any, **more: Any) -> FinetuneObjective:
+    layers = chain(6, 5, 4, 3)
+    y = numbers(20, 3, binary=kind is MultilabelObjective)
+    one: FinetuneObjective = kind(model(layers[:-1], layers[-1]).double(), rows_of(20, 6), y, **more)
+    return one
+
+
 OBJECTIVES: dict[str, Callable[..., FinetuneObjective]] = {
     "classifier": classifier,
     "deep, mse": lambda **more: deep("mse", **more),
     "deep, bce": lambda **more: deep("bce", **more),
+    "regressor": lambda **more: targets(RegressionObjective, Regressor, **more),
+    "multilabel": lambda **more: targets(MultilabelObjective, MultilabelClassifier, **more),
 }
 
 

@@ -159,3 +159,100 @@ def test_settings_of_the_training_that_do_not_fit_are_refused(trained: Shell) ->
         trained.refuses(2, "finetune", "--precision", "bf16", "--max-norm", "1"),
         "precision bf16: expected a training that the fused step has, got max_norm 1; use precision fp32",
     )
+
+
+# ---- numbers, and several labels
+
+
+def write_targets(folder: Path) -> None:
+    """table.csv: eight features, two numbers and two labels, of which some are missing; arrays.npz has the numbers."""
+    x = np.load(folder / "unlabelled.npy")
+    numbers, labels = np.stack([100 * x[:, 0], x[:, 1] - x[:, 2]], axis=1), x[:, 3:5] > np.median(x[:, 3:5], axis=0)
+    np.savez(folder / "arrays.npz", x=x, y=np.where(np.arange(60)[:, None] % 7 == 0, np.nan, numbers))
+    lines = [",".join([*(f"f{i}" for i in range(8)), "price", "rent", "wet", "hot"])]
+    for i, row in enumerate(zip(x, numbers, labels, strict=True)):
+        cells = [str(cell) for part in row for cell in (part.astype(float)).tolist()]
+        if i % 5 == 0:
+            cells[8] = ""
+        if i % 6 == 0:
+            cells[10:] = ["", ""]
+        lines.append(",".join(cells))
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+
+
+@without_pictures
+@pytest.mark.parametrize("head", ["regressor", "multilabel"])
+def test_targets_are_learned_kept_resumed_and_scored(fresh: Shell, head: str) -> None:
+    write_targets(fresh.folder)
+    fresh.does("pretrain", "--layers", "8,6,4", "--data", "unlabelled.npy", "--run", "runs/first")
+    target = "price,rent" if head == "regressor" else "wet,hot"
+    drop = ("--data", "table.csv", "--target", target)
+    if head == "multilabel":  # the other targets are features of this table: it is narrowed first
+        lines = (fresh.folder / "table.csv").read_text().splitlines()
+        kept = [",".join(cells[:8] + cells[10:]) for cells in (line.split(",") for line in lines)]
+        (fresh.folder / "table.csv").write_text("\n".join(kept) + "\n")
+    else:
+        lines = (fresh.folder / "table.csv").read_text().splitlines()
+        (fresh.folder / "table.csv").write_text("\n".join(line.rsplit(",", 2)[0] for line in lines) + "\n")
+    command = ("finetune", "--head", head, *drop, "--train", "gradual", "--epochs", 6, "--batch-size", 16)
+    result = fresh(*command, "--json")
+    says(result.err, f"head     {head}, pretrained weights, train gradual", f"with targets {target.replace(',', ', ')}")
+    document = json.loads(result.out)
+    file = (fresh.run / f"{head}.safetensors").read_bytes()
+    stop(fresh, *command, at=8)
+    fresh.does("resume")
+    assert (fresh.run / f"{head}.safetensors").read_bytes() == file
+    evaluated = json.loads(fresh.does("evaluate", "--json"))[head]
+    names = {"regressor": ("targets", "target", "r2"), "multilabel": ("labels", "label", "auroc")}[head]
+    assert [each[names[1]] for each in evaluated[names[0]]] == target.split(",")
+    assert evaluated[names[0]] == document[names[0]] and all(names[2] in each for each in evaluated[names[0]])
+    says(fresh.does("evaluate"), *target.split(","), "layer 2 (4)")
+    fresh.does("evaluate", "--part", "train", "--data", "unlabelled.npy")
+    fresh.does("encode", "--weights", "finetuned")
+    fresh.does(*command[:3], "--data", "table.csv", "--target", target)
+    assert settings(fresh.run)["finetune_data"]["target_kind"] == "numbers"
+
+
+@without_pictures
+def test_a_run_pretrained_beside_targets_leaves_them_out(fresh: Shell) -> None:
+    write_targets(fresh.folder)
+    kind = ("--target-kind", "numbers")
+    fresh.does("pretrain", "--layers", "8,6,4", "--data", "table.csv", "--target", "price,rent,wet,hot", *kind)
+    document = json.loads(fresh.does("finetune", "--head", "regressor", "--json"))
+    assert [each["target"] for each in document["targets"]] == ["price", "rent", "wet", "hot"]
+    fresh.does("pretrain", "--layers", "8,6,4", "--data", "arrays.npz", *kind)
+    assert "Fine-tuned: regressor" in fresh.does("finetune", "--head", "regressor")
+    says(fresh.does("data", "check", "arrays.npz", *kind), "pretraining takes the data", *kind)
+
+
+def test_targets_that_do_not_fit_are_refused(fresh: Shell) -> None:
+    write_targets(fresh.folder)
+    fresh.does("pretrain", "--layers", "8,6,4", "--data", "arrays.npz", "--target-kind", "numbers")
+    says(fresh.refuses(3, "finetune", "--head", "multilabel"), "targets: expected labels that are 0 or 1, or missing")
+    says(fresh.refuses(3, "finetune", "--head", "classifier"), "expected an array of integers or strings")
+    says(
+        fresh.refuses(3, "finetune", "--head", "regressor", "--data", "unlabelled.npy"),
+        "targets: expected numbers to train a regressor, got none; use data that has them",
+    )
+    says(fresh.refuses(2, "evaluate", "--target-kind", "number"), "target_kind: expected one of classes, numbers")
+    fresh.does("finetune", "--head", "regressor")
+    table = ("--data", "table.csv", "--target", "price,rent,wet,hot")
+    says(fresh.refuses(3, "evaluate", *table), "targets: expected y0, y1, got price, rent, wet, hot; name them by")
+
+
+@without_pictures
+def test_files_of_other_targets_are_refused(fresh: Shell) -> None:
+    write_targets(fresh.folder)
+    fresh.does("pretrain", "--layers", "8,6,4", "--data", "arrays.npz", "--target-kind", "numbers")
+    fresh.does("finetune", "--head", "regressor")
+    path = fresh.run / "regressor.safetensors"
+    with opened(path, path.read_bytes()) as (tensors, described):
+        several = [
+            (pack(tensors, **{**described, "targets": ["a"]}), "of sizes [8, 6, 4, 2] instead of [8, 6, 4, 1]"),
+            (pack(tensors, **{**described, "kind": "multilabel"}), "multilabel of sizes"),
+            (pack({**tensors, "more": torch.ones(999)}, **described), "numbers instead of"),
+            (pack({name: own for name, own in tensors.items() if name != "scale"}, **described), "instead of"),
+        ]
+    for content, found in several:
+        replaced(fresh.run, path.name, content)
+        says(fresh.refuses(4, "evaluate"), "regressor.safetensors: expected a stage of this run", found)

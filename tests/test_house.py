@@ -16,7 +16,7 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
     ("batches",),
-    ("errors", "random", "losses", "pictures", "ops", "training.history"),
+    ("errors", "random", "losses", "pictures", "ops", "scores", "training.history"),
     ("reference", "fields", "latent_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
@@ -26,6 +26,7 @@ FLOORS = (
     ("heads",),
     ("training", "evaluate", "stages"),
     ("pretrain", "finetune", "runs"),
+    ("finetune_targets",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 

@@ -20,7 +20,7 @@ from stackae.fields import (
     one_of,
 )
 
-HEADS = ("classifier", "reconstruction")
+HEADS = ("classifier", "reconstruction", "regressor", "multilabel")
 
 
 class TrainingConfig(Model):
@@ -56,6 +56,7 @@ class FinetuneConfig(TrainingConfig):
     def steps_eagerly(self) -> str:
         """The first setting that the fused step does not have; "" where it has all of them."""
         asked = {
+            f"head {self.head}": self.head in ("regressor", "multilabel"),
             f"train {self.train} of head {self.head}": self.head == "reconstruction" and self.train == "head",
             f"train {self.train}": self.train == "gradual",
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,

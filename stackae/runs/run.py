@@ -7,6 +7,7 @@
     layer1.safetensors ...     one file a trained layer
     classifier.safetensors     the fine-tuned classifier
     reconstruction.safetensors the stack, unrolled and fine-tuned
+    regressor.safetensors      the fine-tuned regressor; multilabel.safetensors, one of labels
     *.png                      pictures
     checkpoints/               what a training goes on from (stackae.runs.checkpoints)
     log.txt                    what was done when, and how fast; never read by the program
@@ -27,10 +28,11 @@ from stackae.classifier import Classifier, Finetuned
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
+from stackae.data.targets import MOST_TARGETS
 from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError
 from stackae.fields import parse_toml, validated
-from stackae.heads import DeepAutoencoder
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.records import LARGEST as LARGEST_METRICS
@@ -38,16 +40,19 @@ from stackae.runs.records import read_records
 from stackae.stack import StackedAutoencoder
 from stackae.stages import (
     LARGEST_HEADER,
+    TargetsModelT,
     classifier_numbers,
     layer_name,
     pack_classifier,
     pack_reconstruction,
     pack_scaling,
+    pack_targets,
     pack_weights,
     read_classifier,
     read_layer,
     read_reconstruction,
     read_scaling,
+    read_targets,
     unrolled_numbers,
 )
 
@@ -161,12 +166,28 @@ class Run(Folder):
         content = self._head("reconstruction", unrolled_numbers(config), engine)
         return read_reconstruction(self.path / head_file("reconstruction"), content, config, engine)
 
+    def load_regressor(self, engine: str = "auto") -> tuple[Regressor, tuple[str, ...]]:
+        """The fine-tuned regressor and the names of its targets."""
+        return self._load_targets(Regressor, "regressor", engine)
+
+    def load_multilabel(self, engine: str = "auto") -> tuple[MultilabelClassifier, tuple[str, ...]]:
+        """The fine-tuned multilabel classifier and the names of its labels."""
+        return self._load_targets(MultilabelClassifier, "multilabel", engine)
+
+    def _load_targets(self, kind: type[TargetsModelT], head: str, engine: str) -> tuple[TargetsModelT, tuple[str, ...]]:
+        config = self.pretrain_config
+        content = self._head(head, classifier_numbers(config, MOST_TARGETS) + 2 * MOST_TARGETS, engine)
+        return read_targets(self.path / head_file(head), content, config, engine, kind, head)
+
     def load_encoders(self, engine: str = "auto") -> Finetuned:
         """What the last fine-tuning made, whatever head it has."""
         finetune = self.config.finetune
-        if finetune is not None and finetune.head == "reconstruction":
+        head = "classifier" if finetune is None else finetune.head
+        if head == "reconstruction":
             return self.load_reconstruction(engine)
-        return self.load_classifier(engine)[0]
+        if head == "classifier":
+            return self.load_classifier(engine)[0]
+        return (self.load_regressor if head == "regressor" else self.load_multilabel)(engine)[0]
 
     def _head(self, head: str, numbers: int, engine: str) -> bytes:
         """The file of a head, which holds at most so many numbers; RunError where it is missing or damaged."""
@@ -211,3 +232,8 @@ def reconstruction_file(model: DeepAutoencoder, stack: StackedAutoencoder) -> di
     """reconstruction.safetensors, of what began as this stack."""
     outputs = [layer.output_activation for layer in stack.autoencoders]
     return {head_file("reconstruction"): pack_reconstruction(model, outputs)}
+
+
+def targets_file(model: Regressor | MultilabelClassifier, head: str, targets: tuple[str, ...]) -> dict[str, bytes]:
+    """regressor.safetensors or multilabel.safetensors."""
+    return {head_file(head): pack_targets(model, head, targets)}
