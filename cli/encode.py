@@ -32,7 +32,7 @@ stackae encode --weights finetuned
 def command(
     ctx: typer.Context,
     layer: Annotated[o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top")] = None,
-    weights: Annotated[str, option("--weights", "pretrained or finetuned.", o.LAYERS, "pretrained")] = "pretrained",
+    weights: o.Weights = "pretrained",
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
@@ -67,15 +67,13 @@ def command(
 
 
 def _encoder(run: Run, weights: str, number: int, engine: str) -> Callable[[Tensor], Tensor]:
-    from stackae.errors import ConfigError, nearest
+    from .inputs import check_weights
 
-    choices = ("pretrained", "finetuned")
-    if weights not in choices:
-        raise ConfigError(f"--weights: expected pretrained or finetuned, got '{weights}'{nearest(weights, choices)}")
+    check_weights(weights)
     if weights == "pretrained":
         stack = run.load_stack(engine)
         return lambda x: stack.encode(x, number)
-    model, _ = run.load_classifier(engine)
+    model = run.load_encoders(engine)
     return lambda x: model.encode(x, number)
 
 

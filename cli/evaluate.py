@@ -1,4 +1,4 @@
-"""stackae evaluate: accuracy of the classifier, reconstruction error of every layer."""
+"""stackae evaluate: how each head does that was trained, and the reconstruction error of every layer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from .options import option
 
 if TYPE_CHECKING:
     from stackae.classifier import Classifier
-    from stackae.data import Part
+    from stackae.data import Dataset, Part
     from stackae.evaluate import ClassifierReport, ReconstructionReport
+    from stackae.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -30,15 +31,18 @@ def command(
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
+    target_kind: o.TargetKind = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     json: o.Json = False,
 ) -> None:
-    """Evaluate the newest run: accuracy and confusion of its classifier, reconstruction error of each layer."""
-    from stackae.evaluate import evaluate_reconstruction
+    """Evaluate the newest run: accuracy and confusion of its classifier, reconstruction error of each layer, and of all
+    layers fine-tuned as one network."""
+    from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
     from stackae.runs import open_run
 
     from .console import closing, emit_json, run_option
+    from .heads import show_targets
     from .inputs import dataset_of, part_of
 
     opened = open_run(run)
@@ -48,19 +52,47 @@ def command(
     layers = evaluate_reconstruction(stack, rows.x)
     document: dict[str, Any] = {"run": str(opened.path), "data": dataset.name, "part": name, "rows": len(rows.x)}
     pictures: dict[str, bytes] = {}
-    if opened.has_classifier and rows.y is not None and bool((rows.y >= 0).any()):
+    if opened.has_classifier and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
         model, classes = opened.load_classifier(engine or "auto")
         report, pictures = assess(model, classes, rows, name, dataset.classes)
         document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
         document["confusion"] = report.confusion.tolist()
+    targets = _of_targets(opened, engine or "auto", dataset, rows)
+    document |= targets
     document["reconstruction"] = [layer._asdict() for layer in layers]
+    deep = None
+    if opened.has_head("reconstruction"):
+        deep = evaluate_unrolled(opened.load_reconstruction(engine or "auto"), rows.x)
+        document["finetuned_reconstruction"] = deep._asdict()
     opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **document}])} | pictures)
     if json:
         emit_json(document)
         return
-    _show(document, layers)
-    following = "stackae encode" if "accuracy" in document else "stackae finetune --head classifier"
+    for figures in targets.values():
+        show_targets(figures, name)
+    _show(document, layers, deep)
+    following = "stackae encode" if "accuracy" in document or targets else "stackae finetune --head classifier"
     closing(opened.path, [*pictures, "metrics.jsonl"], following + run_option(opened))
+
+
+def _of_targets(run: Run, engine: str, dataset: Dataset, rows: Part) -> dict[str, Any]:
+    """The figures of the run's regressor and of its multilabel classifier, where the rows have their targets."""
+    from stackae.errors import DataError, legible
+
+    from .heads import target_figures
+
+    loads: dict[str, Any] = {"regressor": run.load_regressor, "multilabel": run.load_multilabel}
+    found = {}
+    for head, load in loads.items():
+        if not run.has_head(head) or rows.y is None or rows.y.dim() == 1 or bool(rows.y.isnan().all()):
+            continue
+        model, names = load(engine)
+        if names == dataset.targets:
+            found[head] = target_figures(model, names, rows)
+        elif run.config.finetune is not None and run.config.finetune.head == head:
+            wanted, got = (", ".join(map(legible, each[:20])) for each in (names, dataset.targets))
+            raise DataError(f"targets: expected {wanted}, got {got}; name them by --target, in this order")
+    return found
 
 
 def assess(
@@ -76,7 +108,7 @@ def assess(
     return report, {f"confusion-{part}.png": confusion_matrix(report.confusion, classes, title)}
 
 
-def _show(document: dict[str, Any], layers: list[ReconstructionReport]) -> None:
+def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None) -> None:
     from .console import stdout, table
 
     if "accuracy" in document:
@@ -87,12 +119,12 @@ def _show(document: dict[str, Any], layers: list[ReconstructionReport]) -> None:
         )
     rows = [
         [
-            f"layer {layer.layer} ({layer.n_hidden})",
+            f"{'fine-tuned' if layer is deep else 'layer'} {layer.layer} ({layer.n_hidden})",
             f"{layer.squared_error:.4g}",
             f"{layer.mean_squared_error:.4g}",
             f"{100 * layer.explained:.1f} %",
         ]
-        for layer in layers
+        for layer in [*layers, *([] if deep is None else [deep])]
     ]
     title = f"Reconstruction of {document['rows']:,} {document['part']} rows"
     table(title, ["up to", "squared error a row", "a feature", "variance explained"], rows)

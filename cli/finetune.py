@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from stackae.config import FinetuneConfig
     from stackae.data import Dataset
-    from stackae.evaluate import ClassifierReport
     from stackae.finetune import FinetuneResult
     from stackae.runs import Run, Work
+
+    from .heads import Tested
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -24,23 +25,39 @@ stackae finetune --head classifier
 
 stackae finetune --head classifier --train head --epochs 50
 
+stackae finetune --head classifier --train gradual --layer-decay 0.5
+
+stackae finetune --head reconstruction --epochs 100
+
+stackae finetune --head regressor --data houses.csv --target price,rent
+
 stackae finetune --head classifier --data labelled.csv --target species --run runs/seeds
 """
+HEADS = "classifier; reconstruction: encoders and decoders as one network; regressor; multilabel"
 
 
 def command(
     ctx: typer.Context,
-    head: Annotated[o.Text, option("--head", "classifier.", o.LAYERS, "classifier")] = None,
+    head: Annotated[o.Text, option("--head", f"{HEADS}.", o.LAYERS, "classifier")] = None,
     init: Annotated[
         o.Text, option("--init", "pretrained, or random to see what pretraining is worth.", o.LAYERS, "pretrained")
     ] = None,
-    train: Annotated[o.Text, option("--train", "head (few labels) or all layers (many).", o.LAYERS, "all")] = None,
+    train: Annotated[
+        o.Text,
+        option("--train", "head (few labels), all (many), or gradual: layer by layer from the top.", o.LAYERS, "all"),
+    ] = None,
+    layer_decay: Annotated[
+        o.Text, option("--layer-decay", "Learning rate of a layer over that of the one above it.", o.LAYERS, "1")
+    ] = None,
     data: o.Data = None,
     data_root: o.DataRoot = None,
     target: o.Target = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs.", o.TRAINING, "auto: 16, more for few rows")] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.TRAINING, "0.003")] = None,
     weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.TRAINING, "1e-5")] = None,
+    max_norm: Annotated[
+        o.Text, option("--max-norm", "Longest incoming weights of a unit; 0 lets them be.", o.TRAINING, "0")
+    ] = None,
     batch_size: o.BatchSize = None,
     optimizer: o.Optimizer = None,
     momentum: o.Momentum = None,
@@ -55,14 +72,14 @@ def command(
     checkpoint_every: o.CheckpointEvery = None,
     json: o.Json = False,
 ) -> None:
-    """Put a softmax head on the stack of the newest run and train it with labels.
+    """Put a head on the stack of the newest run and train it: with labels, or unrolled, for reconstruction.
 
     Data are the run's own unless others of the same width are named; they are scaled as the run's were.
     """
     from stackae.engine import choose_device, choose_step
     from stackae.runs import open_run
 
-    from .inputs import dataset_of, seconds
+    from .inputs import dataset_of, read_as, seconds
     from .training import finetuning_work
 
     opened = open_run(run)
@@ -70,7 +87,7 @@ def command(
     settings = _settings(opened, ctx.params, config)
     choose_step(settings.engine, choose_device(settings.device), settings.precision)
     opened.load_stack(settings.engine)
-    dataset = dataset_of(opened, ctx.params)
+    dataset = dataset_of(opened, read_as(settings, ctx.params))
     train_and_report(opened, finetuning_work(opened, settings, dataset), settings, dataset, every, json)
 
 
@@ -114,46 +131,50 @@ def _settings(run: Run, params: dict[str, Any], config: Path | None) -> Finetune
 def summary(dataset: Dataset, settings: FinetuneConfig) -> str:
     from stackae.engine import choose_device, choose_step
 
-    y = dataset.train.y
-    labelled = 0 if y is None else int((y >= 0).sum())
+    from .heads import rows_to_learn_from
+
     device = choose_device(settings.device)
     step = choose_step(settings.engine, device, settings.precision)
+    fused = step.fused and not settings.steps_eagerly
+    reason = f"{step.reason}; {settings.steps_eagerly}" if step.fused and settings.steps_eagerly else step.reason
+    decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
+    norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
     return (
-        f"data     {dataset.name}: {labelled:,} labelled training rows, {len(dataset.classes)} classes\n"
-        f"step     {'fused' if step.fused else 'eager'} on {device} ({step.reason})"
+        f"data     {dataset.name}: {rows_to_learn_from(dataset, settings)}\n"
+        f"head     {settings.head}, {settings.init} weights, train {settings.train}{decay}{norm}\n"
+        f"step     {'fused' if fused else 'eager'} on {device} ({reason})"
     )
 
 
-def report(
-    run: Run, settings: FinetuneConfig, result: FinetuneResult, tested: ClassifierReport | None, as_json: bool
-) -> None:
+def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], tested: Tested, as_json: bool) -> None:
     """Says what became of the fine-tuning."""
+    from stackae.runs.run import head_file
+
     from .console import closing, emit_json, run_option, table
 
     kept = [record for record in result.history if record.best][-1]
     document: dict[str, Any] = {
         "run": str(run.path),
-        "init": settings.init,
-        "train": settings.train,
+        **{name: getattr(settings, name) for name in ("head", "init", "train", "layer_decay", "max_norm")},
         "epochs": len(result.history),
         "kept_epoch": kept.epoch,
         "validation_loss": kept.validation_loss,
         "validation_error": kept.validation_error,
         "seconds": sum(record.seconds for record in result.history),
+        **tested.figures,
     }
-    files = ["classifier.safetensors", "curves.png"]
-    if tested is not None:
-        document |= {"accuracy": tested.accuracy, "test_rows": tested.rows}
-        files.append("confusion-test.png")
     if as_json:
         emit_json(document)
         return
-    row = [
-        f"{settings.init}, {settings.train}",
-        f"{kept.epoch} of {len(result.history)}",
-        "-" if kept.validation_error is None else f"{100 * (1 - kept.validation_error):.2f} %",
-        f"{100 * document['accuracy']:.2f} %" if "accuracy" in document else "-",
-        f"{document['seconds']:.1f}",
-    ]
-    table("Fine-tuned", ["weights", "kept epoch", "validation accuracy", "test accuracy", "seconds"], [row])
+    row = {
+        "weights": f"{settings.init}, {settings.train}",
+        "kept epoch": f"{kept.epoch} of {len(result.history)}",
+        "validation accuracy": "-" if kept.validation_error is None else f"{100 * (1 - kept.validation_error):.2f} %",
+        "validation loss": "-" if kept.validation_loss is None else f"{kept.validation_loss:.4g}",
+        **tested.cells,
+        "seconds": f"{document['seconds']:.1f}",
+    }
+    del row["validation loss" if settings.head in ("classifier", "multilabel") else "validation accuracy"]
+    table(f"Fine-tuned: {settings.head}", list(row), [list(row.values())])
+    files = [head_file(settings.head), "curves.png", *tested.pictures]
     closing(run.path, files, f"stackae evaluate{run_option(run)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stackae.config import DataConfig, PretrainConfig
+    from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
     from stackae.data import Dataset, Part
     from stackae.runs import Run
 
@@ -27,7 +27,9 @@ def data_of(run: Run, params: dict[str, Any]) -> DataConfig:
     from stackae.fields import validated
 
     own = run.config.finetune_data or run.config.data
-    given = {name: params[name] for name in ("data", "data_root", "target") if params.get(name) is not None}
+    given = {
+        name: params[name] for name in ("data", "data_root", "target", "target_kind") if params.get(name) is not None
+    }
     return absolute(validated(DataConfig, overridden(own.model_dump(), given), "data")) if given else own
 
 
@@ -36,6 +38,12 @@ def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any
     other = "data" in given and Path(given["data"]).absolute() != Path(str(settings.get("data", ""))).absolute()
     inherited = {name: value for name, value in settings.items() if not (other and name == "target")}
     return inherited | given
+
+
+def read_as(settings: FinetuneConfig, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the kind of targets that the head learns from."""
+    kinds = {"classifier": "classes", "regressor": "numbers", "multilabel": "numbers"}
+    return {**params, "target_kind": kinds.get(settings.head)}
 
 
 def dataset_of(run: Run, params: dict[str, Any]) -> Dataset:
@@ -61,6 +69,15 @@ def part_of(dataset: Dataset, wish: str | None) -> tuple[str, Part]:
     if not len(parts[wish].x):
         raise DataError(f"--part: expected rows in the {wish} part of {dataset.name}, got none; choose another part")
     return wish, parts[wish]
+
+
+def check_weights(wish: str) -> None:
+    """Raises ConfigError unless they are pretrained or finetuned."""
+    from stackae.errors import ConfigError, nearest
+
+    choices = ("pretrained", "finetuned")
+    if wish not in choices:
+        raise ConfigError(f"--weights: expected pretrained or finetuned, got '{wish}'{nearest(wish, choices)}")
 
 
 def whole_number(option: str, text: str, largest: int) -> int:

@@ -39,7 +39,12 @@ Data = Annotated[
     option("--data", "digits, mnist, fashion-mnist, torchvision:NAME, or a path: .npy, .npz, .csv.", DATA, "digits"),
 ]
 DataRoot = Annotated[Text, option("--data-root", "Folder of the named image sets.", DATA, "data", metavar="DIR")]
-Target = Annotated[Text, option("--target", "Column of a .csv that holds the labels.", DATA, metavar="COLUMN")]
+Target = Annotated[
+    Text, option("--target", "Column of a .csv that holds the labels; of numbers also A,B,C.", DATA, metavar="COLUMN")
+]
+TargetKind = Annotated[
+    Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, "classes")
+]
 Scale = Annotated[
     Text,
     option(
@@ -64,7 +69,7 @@ OutputActivation = Annotated[
     Text, option("--output-activation", "Of the decoder.", LAYERS, "auto: sigmoid for data in [0, 1]")
 ]
 Loss = Annotated[Text, option("--loss", "mse or bce.", LAYERS, "mse")]
-Weights = Annotated[
+LayerWeights = Annotated[
     Text, option("--weights", "Of the decoder: tied (the encoder's, transposed) or untied.", LAYERS, "tied")
 ]
 Corruption = Annotated[
@@ -112,6 +117,7 @@ Precision = Annotated[
     Text, option("--precision", "Of products: fp32, tf32 (CUDA) or bf16; weights are fp32.", TRAINING, "fp32")
 ]
 Device = Annotated[Text, option("--device", "auto, cpu, cuda or cuda:N.", TRAINING, "auto: a GPU if there is one")]
+Weights = Annotated[str, option("--weights", "pretrained, or finetuned: those of the last head.", LAYERS, "pretrained")]
 RunFolder = Annotated[
     Path | None,
     option("--run", "Run folder to read.", OUTPUT, "runs/latest", metavar="DIR"),

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stackae.data import Dataset, Rows
+    from stackae.heads import DeepAutoencoder
     from stackae.runs import Run
     from stackae.stack import StackedAutoencoder
 
@@ -59,10 +60,17 @@ def epochs_of(run: Run) -> list[dict[str, Any]]:
 
 
 def example_rows(
-    run: Run, stack: StackedAutoencoder, x: Rows, y: Tensor | None, count: int, layer: int | None = None
+    run: Run,
+    stack: StackedAutoencoder,
+    x: Rows,
+    y: Tensor | None,
+    count: int,
+    layer: int | None = None,
+    deep: DeepAutoencoder | None = None,
 ) -> list[tuple[str, Tensor]]:
     """Originals, their reconstructions through each layer (or the one named), and for a denoising first layer a
-    corrupted input with what is restored from it. All in the units of the data before scaling."""
+    corrupted input with what is restored from it; where there is a fine-tuned network, through the top and through
+    that alone. All in the units of the data before scaling."""
     import torch
 
     from stackae.corruption import Corruption
@@ -70,13 +78,16 @@ def example_rows(
 
     scaling = run.load_scaling()
     rows = x[pick_examples(x, y, count)]
-    levels = range(1, len(stack.autoencoders) + 1) if layer is None else [layer]
+    top = len(stack.autoencoders)
+    levels = [top] if deep is not None else range(1, top + 1) if layer is None else [layer]
     first = run.pretrain_config.layers[0].corruption
     noise = Corruption(first.kind, first.level, float(x.min()), float(x.max()))
     noisy = noise(rows, stack.autoencoders[0].engine, seed=run.pretrain_config.seed, layer=1, step=0)
     with torch.no_grad():
         named = [("original", rows)]
         named += [(f"layer {level}", stack.reconstruct(rows, level)) for level in levels]
-        if first.kind != "none":
+        if deep is not None:
+            named += [("fine-tuned", deep.reconstruct(rows))]
+        elif first.kind != "none":
             named += [(first.kind, noisy), ("restored", stack.reconstruct(noisy, 1))]
     return [(name, scaling.inverse_transform(values)) for name, values in named]

@@ -191,13 +191,14 @@ def _document(summary: Summary) -> dict[str, Any]:
 
 
 def _row(summary: Summary) -> list[str]:
+    from stackae.config.training import HEADS
     from stackae.runs.summary import bytes_on_disk
 
     from .console import shown
 
     config = summary.config
     status = f"unfinished: {summary.detail}" if summary.status == "unfinished" else summary.status
-    top = [stage for stage in summary.stages if stage.stage != "classifier"]
+    top = [stage for stage in summary.stages if stage.stage not in HEADS]
     sizes = "-" if config is None else "-".join(map(str, config.pretrain.layer_sizes))
     return [
         str(shown(summary.path.absolute())),

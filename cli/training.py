@@ -12,10 +12,11 @@ from stackae.errors import DivergedError
 if TYPE_CHECKING:
     from stackae.config import FinetuneConfig, PretrainConfig
     from stackae.data import Dataset
-    from stackae.evaluate import ClassifierReport
     from stackae.finetune import FinetuneResult
     from stackae.pretrain import PretrainResult
     from stackae.runs import Checkpoint, Folder, Run, Work
+
+    from .heads import Tested
 
 Outcomes = list["PretrainResult | DivergedError"]
 
@@ -99,51 +100,30 @@ def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Datase
 
 def finetune(
     run: Run, work: Work, settings: FinetuneConfig, dataset: Dataset, every: float, left: Checkpoint | None = None
-) -> tuple[FinetuneResult, ClassifierReport | None]:
-    """Trains the classifier, tests it, saves and draws it."""
-    from stackae.finetune import finetune_classifier
+) -> tuple[FinetuneResult[Any], Tested]:
+    """Trains the head, tests it, saves and draws it."""
     from stackae.runs import Journal, Requests
-    from stackae.runs.run import classifier_file, config_file
+    from stackae.runs.run import config_file
 
     from .console import Display
+    from .heads import assess_head, train_head
     from .pictures import curves
     from .signals import heard_by
 
-    stack = run.load_stack(settings.engine)
     run.metrics()  # damaged ones are found before there is anything to add
     journal = Journal(run, work, left, every=every, requests=heard_by(Requests()))
     try:
         with Display(1) as display:
-            result = finetune_classifier(
-                stack,
-                dataset.train,
-                settings,
-                n_classes=len(dataset.classes),
-                validation=dataset.validation,
-                listener=display,
-                keeper=journal,
-            )
+            result, file = train_head(run, settings, dataset, display, journal)
     except BaseException:
         journal.abandon()
         raise
     metrics = run.metrics_with([_record(each) for each in result.history], new=left is None)
-    run.publish(
-        classifier_file(result.model, dataset.classes) | config_file(work.settings[0]) | {"metrics.jsonl": metrics}
-    )
-    report, pictures = _tested(result, dataset)
-    run.publish(curves(run) | pictures, journal.number)
+    run.publish(file | config_file(work.settings[0]) | {"metrics.jsonl": metrics})
+    tested = assess_head(run, settings, result.model, dataset)
+    run.publish(curves(run) | tested.pictures, journal.number)
     journal.finish()
-    return result, report
-
-
-def _tested(result: FinetuneResult, dataset: Dataset) -> tuple[ClassifierReport | None, dict[str, bytes]]:
-    """How the classifier does on the test part, with its picture, where that has labels."""
-    from .evaluate import assess
-
-    labels = dataset.test.y
-    if labels is None or not bool((labels >= 0).any()):
-        return None, {}
-    return assess(result.model, dataset.classes, dataset.test, "test")
+    return result, tested
 
 
 @contextmanager

@@ -1,38 +1,39 @@
-"""Fine-tuning: a softmax head on the pretrained encoders, trained alone or together with them."""
+"""Fine-tuning: a head on the pretrained encoders, trained alone or together with them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stackae.autoencoders.base import Encoder
 from stackae.autoencoders.dense import Dense
-from stackae.classifier import Classifier
+from stackae.classifier import Classifier, Finetuned
 from stackae.config import FinetuneConfig
 from stackae.data import Part, Rows, in_order
 from stackae.data.placement import placed
 from stackae.data.rows import subset
-from stackae.engine import choose_device, choose_step
-from stackae.errors import DataError
-from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
-from stackae.training.fused import classification, fused_population, is_dense
+from stackae.engine import choose_device
+from stackae.errors import ConfigError, DataError
+from stackae.heads import DeepAutoencoder
+from stackae.losses import LOSSES
+from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder
+from stackae.training.finetuning import HEAD_NUMBER, fit_head
+from stackae.training.heads import UnrolledObjective
 from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.keeping import Forgetful, Keeper
-from stackae.training.loop import Stage, fit, settled_epochs
-from stackae.training.members import Member, Validation, alone
-from stackae.training.optimizers import make_optimizer
-from stackae.training.step import ClassificationObjective, EagerStep, OneByOne, PopulationStep
+from stackae.training.members import Validation
+from stackae.training.step import ClassificationObjective
 
-FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
-HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
+ModelT = TypeVar("ModelT", bound=Finetuned)
 
 
-class FinetuneResult(NamedTuple):
-    """The trained classifier and the record of every epoch."""
+class FinetuneResult(NamedTuple, Generic[ModelT]):
+    """The trained model and the record of every epoch."""
 
-    model: Classifier
+    model: ModelT
     history: list[EpochRecord]
 
 
@@ -45,13 +46,14 @@ def finetune_classifier(
     validation: Part | None = None,
     listener: Listener | None = None,
     keeper: Keeper | None = None,
-) -> FinetuneResult:
+) -> FinetuneResult[Classifier]:
     """Trains a classifier that starts from the stack's encoders; the stack itself is left as it is.
 
     Args:
         stack: gives the layer sizes and, with ``config.init == "pretrained"``, the weights.
         train: the rows to learn from, x (n, n_visible) and y (n,); unlabelled ones (y = -1) are passed over.
-        config: ``train="head"`` leaves the encoders alone, ``"all"`` trains every layer.
+        config: ``train="head"`` leaves the encoders alone, ``"all"`` trains every layer, ``"gradual"`` begins with the
+            head, and the layers join it from the top, an equal share of the epochs each.
         n_classes: width of the head.
         validation: rows that choose the best epoch (by error, then by loss).
         listener: told of every batch and epoch.
@@ -64,45 +66,77 @@ def finetune_classifier(
     """
     device = choose_device(config.device)
     x, y = labelled_rows(train, n_classes)
-    held_out = labelled_rows(validation, n_classes, may_lack=True) if validation is not None else None
-    model = _starting_point(stack, config, n_classes).to(device)
+    held_out, held_y = labelled_rows(validation, n_classes, may_lack=True) if validation is not None else (None, y)
+    model = Classifier(new_encoders(stack, config), new_head(stack, config, n_classes)).to(device)
     x = placed(x, device)
-    held_out = (placed(held_out[0], device), held_out[1]) if held_out is not None and len(held_out[0]) else None
-
-    trained = model
-    if config.train == "head":  # the encoders stand still: their codes are computed once
-        trained = Classifier([], model.head)
-        x = in_batches(model.encode, x, device)
-        held_out = (in_batches(model.encode, held_out[0], device), held_out[1]) if held_out is not None else None
-    objective = ClassificationObjective(trained, x, y.to(x.device))
-    step: PopulationStep
-    if is_dense(trained) and choose_step(config.engine, device, config.precision).fused:
-        step = fused_population([classification(objective, config, config.weight_decay)], config.precision)
-    else:
-        optimizer = make_optimizer(trained, config, config.learning_rate, config.weight_decay)
-        step = OneByOne([EagerStep(objective, optimizer)])
-
-    def validate() -> Validation | None:
-        return classification_loss(trained, *held_out) if held_out is not None else None
-
-    stage = Stage(
-        name="classifier",
-        title=f"classifier {'-'.join(map(str, model.layer_sizes))}",
-        number=HEAD_NUMBER,
-        rows=len(x),
-        members=[Member(trained, x, config.seed, config.learning_rate, validate)],
-        step=step,
-        max_epochs=settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS),
-        batch_size=config.batch_size,
-        patience=config.patience,
-        schedule=config.schedule,
+    history = fit_head(
+        model,
+        x,
+        _placed(held_out, device),
+        config,
+        objective=lambda one, rows: ClassificationObjective(one, rows, y.to(rows.device), max_norm=config.max_norm),
+        validate=lambda one, rows: classification_loss(one, rows, held_y),
+        listener=listener or Silent(),
+        keeper=keeper or Forgetful(),
     )
-    return FinetuneResult(model, alone(fit(stage, listener or Silent(), keeper or Forgetful())))
+    return FinetuneResult(model, history)
+
+
+def finetune_reconstruction(
+    stack: StackedAutoencoder,
+    train: Rows,
+    config: FinetuneConfig,
+    *,
+    loss: str = "mse",
+    validation: Rows | None = None,
+    listener: Listener | None = None,
+    keeper: Keeper | None = None,
+) -> FinetuneResult[DeepAutoencoder]:
+    """Unrolls the stack into one deep autoencoder and trains that; the stack itself is left as it is.
+
+    Args:
+        stack: gives the layers and, with ``config.init == "pretrained"``, the weights.
+        train: (n, n_visible) rows to learn from.
+        config: of ``train``, the head are the decoders.
+        loss: mse or bce, what the first layer was trained for.
+        validation: (n_validation, n_visible) rows that choose the best epoch.
+        listener, keeper: as ``finetune_classifier`` has them.
+
+    Raises:
+        ConfigError: loss bce with an output other than a sigmoid.
+        DataError: no rows.
+        DivergedError, StoppedError: as ``finetune_classifier``.
+
+    Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
+    """
+    device, output = choose_device(config.device), stack.autoencoders[0].output_activation
+    if loss == "bce" and output != "sigmoid":
+        raise ConfigError(f"loss bce: expected a sigmoid output of layer 1, got {output}; use loss mse")
+    if not len(train):
+        raise DataError("data: expected at least one training row, got none")
+    model = DeepAutoencoder.unrolled(_start(stack, config), config.engine).to(device)
+    x, held_out = placed(train, device), _placed(validation, device)
+    history = fit_head(
+        model,
+        x,
+        held_out,
+        config,
+        objective=lambda one, rows: UnrolledObjective(one, rows, x, loss, max_norm=config.max_norm),
+        validate=lambda one, rows: reconstruction_loss(one, rows, held_out if held_out is not None else rows, loss),
+        listener=listener or Silent(),
+        keeper=keeper or Forgetful(),
+    )
+    return FinetuneResult(model, history)
 
 
 def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:
     """The rows that have a label, with their labels."""
     labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
+    if labels.is_floating_point():
+        raise DataError(
+            "labels: expected the class of each row to train a classifier, got numbers; use --head regressor or "
+            "multilabel, or read them with --target-kind classes"
+        )
     known = labels >= 0
     x, y = (data.x, labels) if bool(known.all()) else (subset(data.x, known), labels[known])
     if may_lack:
@@ -117,15 +151,26 @@ def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[R
     return x, y
 
 
-def _starting_point(stack: StackedAutoencoder, config: FinetuneConfig, n_classes: int) -> Classifier:
-    encoders = []
-    for number, autoencoder in enumerate(stack.autoencoders, start=1):
-        source = autoencoder if config.init == "pretrained" else autoencoder.anew(config.seed, number)
-        encoders.append(source.encoder_alone(config.engine))
-    head = Dense.initialised(
-        stack.layer_sizes[-1], n_classes, "linear", seed=config.seed, layer=HEAD_NUMBER, engine=config.engine
+def new_head(stack: StackedAutoencoder, config: FinetuneConfig, outputs: int) -> Dense:
+    """A linear layer on the top code, untrained."""
+    return Dense.initialised(
+        stack.layer_sizes[-1], outputs, "linear", seed=config.seed, layer=HEAD_NUMBER, engine=config.engine
     )
-    return Classifier(encoders, head)
+
+
+def new_encoders(stack: StackedAutoencoder, config: FinetuneConfig) -> list[Encoder]:
+    """Copies of the stack's, or of untrained ones like them."""
+    return [each.encoder_alone(config.engine) for each in _start(stack, config).autoencoders]
+
+
+def _start(stack: StackedAutoencoder, config: FinetuneConfig) -> StackedAutoencoder:
+    if config.init == "pretrained":
+        return stack
+    return StackedAutoencoder(each.anew(config.seed, number) for number, each in enumerate(stack.autoencoders, start=1))
+
+
+def _placed(x: Rows | None, device: torch.device) -> Rows | None:
+    return placed(x, device) if x is not None and len(x) else None
 
 
 @torch.no_grad()
@@ -137,3 +182,13 @@ def classification_loss(model: Classifier, x: Rows, y: Tensor) -> Validation:
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
         wrong += float((logits.argmax(dim=1) != labels).sum())
     return Validation(loss / len(x), wrong / len(x))
+
+
+@torch.no_grad()
+def reconstruction_loss(model: DeepAutoencoder, x: Rows, target: Rows, loss: str) -> Validation:
+    """The loss per row of decode(encode(x)); x (n, n_in) are the targets (n, n_visible), or their codes."""
+    total = 0.0
+    for part in in_order(len(x), ROWS_AT_ONCE):
+        code = model.encode(x[part].to(model.device))
+        total += LOSSES[loss](model, code, target[part].to(model.device)).item() * len(code)
+    return Validation(total / len(x))

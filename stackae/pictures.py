@@ -225,7 +225,7 @@ def _image_grid(figure: Figure, images: np.ndarray, shape: tuple[int, ...], colu
 
 def pick_examples(x: Sized, y: Tensor | None, count: int = 10) -> Tensor:
     """(count,) indices of rows to show: one of each class in turn where labels are known, else the first ones."""
-    if y is None or not bool((y >= 0).any()):
+    if y is None or y.dim() != 1 or not bool((y >= 0).any()):
         return torch.arange(min(count, len(x)))
     classes = torch.unique(y[y >= 0]).tolist()
     chosen: list[int] = []

@@ -7,24 +7,28 @@ names it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.building import build, numbers_of
+from stackae.autoencoders.building import build, numbers_of, unrolled_numbers_of
 from stackae.autoencoders.dense import Dense
 from stackae.autoencoders.parameters import fill, forms
 from stackae.classifier import Classifier
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError, StackaeError
+from stackae.fields import ACTIVATIONS
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.stack import StackedAutoencoder
 
+TargetsModelT = TypeVar("TargetsModelT", Regressor, MultilabelClassifier)
 DESCRIPTION = "stackae"  # the one metadata key: safetensors writes several in random order
 LARGEST_HEADER = 1 << 20  # bytes: names, shapes, and names of classes
 
@@ -156,6 +160,61 @@ def read_classifier(
         model = Classifier(encoders, head)
         fill(model, tensors)
         return model, classes
+
+
+def unrolled_numbers(config: PretrainConfig) -> int:
+    """How many numbers the file of such a stack holds, unrolled."""
+    return sum(unrolled_numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
+
+
+def pack_reconstruction(model: DeepAutoencoder, outputs: Sequence[str]) -> bytes:
+    """``outputs`` are the output activations of the stack's layers, bottom first."""
+    return pack(model.state_dict(), kind="reconstruction", sizes=model.layer_sizes, outputs=list(outputs))
+
+
+def read_reconstruction(path: Path, content: bytes, config: PretrainConfig, engine: str) -> DeepAutoencoder:
+    """The unrolled stack that config.toml describes, with the weights of the file."""
+    with opened(path, content) as (tensors, description):
+        sizes, outputs = (*config.layer_sizes, config.n_visible), tuple(description["outputs"])
+        if description["kind"] != "reconstruction" or tuple(description["sizes"]) != sizes:
+            raise ValueError(f"{description['kind']} of sizes {description['sizes']} instead of {list(sizes)}")
+        wanted = [layer.output_activation for layer in config.layers]
+        fit = [own in ACTIVATIONS and asked in (own, "auto") for own, asked in zip(outputs, wanted, strict=True)]
+        if not all(fit):
+            raise ValueError(f"output activations {list(outputs)} instead of {wanted}")
+        _check_numbers(tensors, unrolled_numbers(config))
+        layers = [
+            layer.model_copy(update={"output_activation": output})
+            for layer, output in zip(config.layers, outputs, strict=True)
+        ]
+        stack = [build(n, layer, engine=engine) for n, layer in zip(sizes, layers, strict=False)]
+        model = DeepAutoencoder.unrolled(StackedAutoencoder(stack), engine)
+        fill(model, tensors)
+        return model
+
+
+def pack_targets(model: Regressor | MultilabelClassifier, head: str, targets: tuple[str, ...]) -> bytes:
+    return pack(model.state_dict(), kind=head, sizes=model.layer_sizes, targets=targets)
+
+
+def read_targets(
+    path: Path, content: bytes, config: PretrainConfig, engine: str, kind: type[TargetsModelT], head: str
+) -> tuple[TargetsModelT, tuple[str, ...]]:
+    """The fine-tuned regressor, or the multilabel classifier, and the names of its targets."""
+    with opened(path, content) as (tensors, description):
+        targets = tuple(str(name) for name in description["targets"])
+        sizes = (*config.layer_sizes, len(targets))
+        if description["kind"] != head or tuple(description["sizes"]) != sizes:
+            raise ValueError(f"{description['kind']} of sizes {description['sizes']} instead of {list(sizes)}")
+        most, fewest = classifier_numbers(config, len(targets)), (sizes[-2] + 1) * sizes[-1]
+        _check_numbers(tensors, most + 2 * len(targets), fewest)
+        encoders = [
+            build(n, settled(layer), engine=engine).encoder_alone(engine)
+            for n, layer in zip(sizes, config.layers, strict=False)
+        ]
+        model = kind(encoders, Dense.initialised(sizes[-2], sizes[-1], "linear", seed=0, layer=0, engine=engine))
+        fill(model, tensors)
+        return model, targets
 
 
 def settled(layer: LayerConfig) -> LayerConfig:

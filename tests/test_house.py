@@ -16,16 +16,17 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
     ("batches",),
-    ("errors", "random", "losses", "pictures", "ops", "training.history"),
+    ("errors", "random", "losses", "pictures", "ops", "scores", "training.history"),
     ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
     ("moments",),
     ("autoencoders.start", "autoencoders.linear", "autoencoders.marginalized"),
     ("stack", "classifier"),
+    ("heads",),
     ("training", "evaluate", "stages", "anomaly"),
     ("pretrain", "finetune", "runs"),
-    ("sweep",),
+    ("sweep", "finetune_targets"),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 

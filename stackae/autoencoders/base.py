@@ -24,6 +24,14 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
 
+class Decoder(Encoder):
+    """code (batch, n_in) -> reconstruction (batch, n_out)."""
+
+    def logits(self, h: Tensor) -> Tensor:
+        """The same before its last activation."""
+        raise NotImplementedError
+
+
 class LayerAutoencoder(nn.Module):
     """h = encode(x), z = decode(h), for flat rows x (batch, n_visible) and codes h (batch, n_hidden)."""
 
@@ -91,6 +99,10 @@ class LayerAutoencoder(nn.Module):
 
     def encoder_alone(self, engine: str = "auto") -> Encoder:
         """A copy of what makes the code, for a classifier to train further."""
+        raise NotImplementedError
+
+    def decoder_alone(self, engine: str = "auto") -> Decoder:
+        """A copy of what makes the reconstruction of a code, with weights of its own."""
         raise NotImplementedError
 
     def anew(self, seed: int, layer: int) -> Self:

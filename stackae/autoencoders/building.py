@@ -62,3 +62,9 @@ def numbers_of(n_visible: int, layer: LayerConfig) -> int:
         return below + 2 * ((hidden or n) + 1) * m + ((hidden or m) + 1) * n
     buffers = int(layer.sparsity.kind == "batch-top-k" or layer.kind == "marginalized")
     return n * m * (1 if layer.tied else 2) + n + m + buffers
+
+
+def unrolled_numbers_of(n_visible: int, layer: LayerConfig) -> int:
+    """How many numbers its encoder and its decoder hold when nothing is tied, and a code is its mean."""
+    numbers = numbers_of(n_visible, layer.model_copy(update={"tied": False}))
+    return numbers - (((layer.hidden or n_visible) + 1) * layer.n_hidden if layer.kind == "variational" else 0)

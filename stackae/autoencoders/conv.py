@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stackae.autoencoders.base import Encoder, LayerAutoencoder
+from stackae.autoencoders.base import Decoder, Encoder, LayerAutoencoder
 from stackae.autoencoders.dense import check_width
 from stackae.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
@@ -62,6 +62,33 @@ class ConvolutionalEncoder(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, n_in) -> (batch, n_out)."""
         return pooled(self.convolution, x, self.shape, self.pool)
+
+
+class ConvolutionalDecoder(Decoder):
+    """g(w' * grow(h) + c) of flat codes; ``shape`` is that of the reconstruction."""
+
+    def __init__(self, convolution: Convolution, shape: Shape, pool: bool) -> None:
+        super().__init__()
+        self.convolution, self.shape, self.pool = convolution, shape, pool
+
+    @property
+    def code_shape(self) -> Shape:
+        return shape_of_code(self.shape, self.convolution.weight.shape[1], self.pool)
+
+    @property
+    def trained(self) -> list[Tensor]:
+        return [self.convolution.weight, self.convolution.bias]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return math.prod(self.code_shape), math.prod(self.shape)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h: (batch, n_in) -> (batch, n_out)."""
+        return _rows(self.convolution(grown(h, self.shape, self.code_shape, self.pool)))
+
+    def logits(self, h: Tensor) -> Tensor:
+        return _rows(self.convolution.logits(grown(h, self.shape, self.code_shape, self.pool)))
 
 
 class ConvolutionalAutoencoder(LayerAutoencoder):
@@ -148,15 +175,19 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
 
     def decode(self, h: Tensor) -> Tensor:
         """Code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
-        return _rows(self.decoder(self._grown(h)))
+        return _rows(self.decoder(grown(h, self.shape, self.code_shape, self.pool)))
 
     def decode_logits(self, h: Tensor) -> Tensor:
         """The reconstruction before its activation, w' * grow(h) + c."""
-        return _rows(self.decoder.logits(self._grown(h)))
+        return _rows(self.decoder.logits(grown(h, self.shape, self.code_shape, self.pool)))
 
     def encoder_alone(self, engine: str = "auto") -> ConvolutionalEncoder:
         weight, bias = self.encoder.weight.detach().clone(), self.encoder.bias.detach().clone()
         return ConvolutionalEncoder(Convolution(weight, bias, self.activation, engine), self.shape, self.pool)
+
+    def decoder_alone(self, engine: str = "auto") -> ConvolutionalDecoder:
+        weight, bias = self.decoder.weight.detach().clone(), self.decoder.bias.detach().clone()
+        return ConvolutionalDecoder(Convolution(weight, bias, self.output_activation, engine), self.shape, self.pool)
 
     def anew(self, seed: int, layer: int) -> ConvolutionalAutoencoder:
         channels, _, kernel, _ = self.encoder.weight.shape
@@ -171,15 +202,6 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
             layer=layer,
             engine=self.engine.name,
         )
-
-    def _grown(self, h: Tensor) -> Tensor:
-        check_width("h", h, self.n_hidden)
-        maps = _images(h, self.code_shape)
-        if not self.pool:
-            return maps
-        height, width, _ = self.shape
-        grown = F.interpolate(maps, scale_factor=2, mode="nearest")[:, :, :height, :width]
-        return grown.contiguous(memory_format=torch.channels_last)
 
     def extra_repr(self) -> str:
         return f"{self.shape} -> {self.code_shape}"
@@ -196,6 +218,17 @@ def pooled(convolution: Convolution, x: Tensor, shape: Shape, pool: bool) -> Ten
     check_width("x", x, math.prod(shape))
     maps: Tensor = convolution(_images(x, shape))
     return _rows(F.max_pool2d(maps, 2, ceil_mode=True) if pool else maps)
+
+
+def grown(h: Tensor, shape: Shape, code_shape: Shape, pool: bool) -> Tensor:
+    """Codes h (batch, n_hidden) -> maps of as many pixels as ``shape`` has."""
+    check_width("h", h, math.prod(code_shape))
+    maps = _images(h, code_shape)
+    if not pool:
+        return maps
+    height, width, _ = shape
+    larger = F.interpolate(maps, scale_factor=2, mode="nearest")[:, :, :height, :width]
+    return larger.contiguous(memory_format=torch.channels_last)
 
 
 def glorot_kernels(channels: int, channels_in: int, kernel: int, *, seed: int, layer: int, part: int = 0) -> Tensor:

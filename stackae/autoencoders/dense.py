@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stackae.autoencoders.base import Encoder, LayerAutoencoder
+from stackae.autoencoders.base import Decoder, LayerAutoencoder
 from stackae.autoencoders.selection import batch_top_k, few_of, threshold_of
 from stackae.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
 
 
-class Dense(Encoder):
+class Dense(Decoder):
     """y = f(x Wᵀ + b), weight (n_out, n_in), bias (n_out,)."""
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str, engine: str = "auto") -> None:
@@ -44,6 +44,11 @@ class Dense(Encoder):
         """x: (batch, n_in) -> (batch, n_out)."""
         check_width("x", x, self.weight.shape[1])
         return self.engine.dense_act(x, self.weight, self.bias, self.activation)
+
+    def logits(self, h: Tensor) -> Tensor:
+        """x Wᵀ + b."""
+        check_width("h", h, self.weight.shape[1])
+        return self.engine.dense_act(h, self.weight, self.bias, "linear")
 
     def extra_repr(self) -> str:
         n_out, n_in = self.weight.shape
@@ -169,6 +174,13 @@ class Autoencoder(LayerAutoencoder):
         if not self.keeps:
             return Dense(weight, bias, self.activation, engine)
         return FewUnits(weight, bias, self.activation, engine, self.keeps, self.threshold)
+
+    def decoder_alone(self, engine: str = "auto") -> Dense:
+        return Dense(*self._decoder_copies(), self.output_activation, engine)
+
+    def _decoder_copies(self) -> tuple[Tensor, Tensor]:
+        weight = self.encoder.weight.t() if self.decoder_weight is None else self.decoder_weight
+        return weight.detach().clone(memory_format=torch.contiguous_format), self.decoder_bias.detach().clone()
 
     def anew(self, seed: int, layer: int) -> Autoencoder:
         return Autoencoder(

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from stackae.autoencoders.dense import Autoencoder, check_width
+from stackae.autoencoders.dense import Autoencoder, Dense, check_width
 from stackae.autoencoders.linear import with_signs
 from stackae.autoencoders.start import check_n_hidden, deviations, start, unit_scales
 from stackae.corruption import Corruption
@@ -18,6 +18,22 @@ RIDGE = 1e-5
 WIDEST = 1 - 2.0**-24
 ACTIVATIONS = ("linear", "tanh")
 ROUNDINGS = 100  # of d ε: what is smaller, relative to the largest, may be rounding alone
+
+
+class Inverting(Dense):
+    """z = W' artanh(h) + c: the decoder of a marginalised autoencoder whose code is a tanh, within ±bound."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str, engine: str, bound: Tensor) -> None:
+        super().__init__(weight, bias, activation, engine)
+        self.bound: Tensor
+        self.register_buffer("bound", bound.detach().clone())
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h: (batch, n_in) -> (batch, n_out)."""
+        return super().forward(inverted(h, self.bound))
+
+    def logits(self, h: Tensor) -> Tensor:
+        return super().logits(inverted(h, self.bound))
 
 
 class MarginalizedAutoencoder(Autoencoder):
@@ -102,20 +118,33 @@ class MarginalizedAutoencoder(Autoencoder):
 
     def _decode(self, h: Tensor, activation: str) -> Tensor:
         check_width("h", h, self.n_hidden)
-        return super()._decode(self._inverted(h), activation)
+        return super()._decode(h if self.activation == "linear" else inverted(h, self.bound), activation)
 
-    def _inverted(self, h: Tensor) -> Tensor:
-        if self.encoder.activation == "linear":
-            return h
-        widest = float(self.bound) if self.bound < WIDEST else 1 - torch.finfo(h.dtype).eps / 2
-        return h.clamp(-widest, widest).atanh()
+    def decoder_alone(self, engine: str = "auto") -> Dense:
+        copies = self._decoder_copies()
+        if self.activation == "linear":
+            return Dense(*copies, self.output_activation, engine)
+        return Inverting(*copies, self.output_activation, engine, self.bound)
+
+    def anew(self, seed: int, layer: int) -> MarginalizedAutoencoder:
+        one = MarginalizedAutoencoder(
+            self.n_visible, self.n_hidden, activation=self.activation, engine=self.engine.name
+        )
+        one.load_state_dict({**super().anew(seed, layer).state_dict(), "bound": one.bound})
+        return one
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Lets the bound be the largest code of rows x (batch, n_visible), or what it is where that is larger."""
-        if self.encoder.activation == "tanh":
+        if self.activation == "tanh":
             seen = torch.zeros_like(self.bound) if self.bound >= WIDEST else self.bound
             self.bound.copy_(torch.maximum(seen, self.encoder(x).abs().max()).clamp(max=WIDEST))
+
+
+def inverted(h: Tensor, bound: Tensor) -> Tensor:
+    """artanh(h), finite: what is beyond ±bound is taken as that."""
+    widest = float(bound) if bound < WIDEST else 1 - torch.finfo(h.dtype).eps / 2
+    return h.clamp(-widest, widest).atanh()
 
 
 def initialise_marginalized(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from stackae.autoencoders.base import Encoder, LayerAutoencoder
+from stackae.autoencoders.base import Decoder, LayerAutoencoder
 from stackae.autoencoders.dense import Dense, check_width
 from stackae.engine import Engine
 from stackae.random import Purpose, normal_rows
@@ -16,8 +16,8 @@ LOGVAR_BEND = 20.0
 PRIOR_COUNTER = 1 << 63  # training counts its steps from 0
 
 
-class MeanEncoder(Encoder):
-    """μ(x), layer after layer."""
+class DenseChain(Decoder):
+    """Dense layers one after the other: what makes μ(x), or what makes z of a code."""
 
     def __init__(self, layers: Iterable[Dense]) -> None:
         super().__init__()
@@ -40,6 +40,11 @@ class MeanEncoder(Encoder):
         for layer in self.dense:
             x = layer(x)
         return x
+
+    def logits(self, h: Tensor) -> Tensor:
+        for layer in self.dense[:-1]:
+            h = layer(h)
+        return self.dense[-1].logits(h)
 
 
 class VariationalAutoencoder(LayerAutoencoder):
@@ -143,13 +148,11 @@ class VariationalAutoencoder(LayerAutoencoder):
         """The reconstruction before its activation, W' d(h) + c."""
         return self.engine.dense_act(self._above(h), self.output.weight, self.output.bias, "linear")
 
-    def encoder_alone(self, engine: str = "auto") -> MeanEncoder:
-        layers = [layer for layer in (self.encoder_hidden, self.mu) if layer is not None]
-        copies = [
-            Dense(layer.weight.detach().clone(), layer.bias.detach().clone(), layer.activation, engine)
-            for layer in layers
-        ]
-        return MeanEncoder(copies)
+    def encoder_alone(self, engine: str = "auto") -> DenseChain:
+        return _copies((self.encoder_hidden, self.mu), engine)
+
+    def decoder_alone(self, engine: str = "auto") -> DenseChain:
+        return _copies((self.decoder_hidden, self.output), engine)
 
     def anew(self, seed: int, layer: int) -> VariationalAutoencoder:
         hidden = self.encoder_hidden
@@ -176,6 +179,14 @@ class VariationalAutoencoder(LayerAutoencoder):
     def _above(self, h: Tensor) -> Tensor:
         check_width("h", h, self.n_hidden)
         return h if self.decoder_hidden is None else self.decoder_hidden(h)
+
+
+def _copies(layers: Iterable[Dense | None], engine: str) -> DenseChain:
+    return DenseChain(
+        Dense(layer.weight.detach().clone(), layer.bias.detach().clone(), layer.activation, engine)
+        for layer in layers
+        if layer is not None
+    )
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class DataConfig(Model):
     data: str = "digits"
     data_root: str = "data"
     target: str | None = None
+    target_kind: Annotated[str, one_of("classes", "numbers")] = "classes"
     scale: Annotated[str, one_of(*SCALES)] = "auto"
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stackae.fields import (
     Count,
@@ -20,6 +20,8 @@ from stackae.fields import (
     one_of,
 )
 
+HEADS = ("classifier", "reconstruction", "regressor", "multilabel")
+
 
 class TrainingConfig(Model):
     """How all stages are trained."""
@@ -34,13 +36,44 @@ class TrainingConfig(Model):
 
 
 class FinetuneConfig(TrainingConfig):
-    """Supervised training of a head on the stack, alone or with every layer below it."""
+    """Training of a head on the stack: alone, with every layer below it, or with layers that join it one by one.
 
-    head: Annotated[str, one_of("classifier")] = "classifier"
+    ``layer_decay`` is by how much each layer learns slower than the one above it; 1 is not at all.
+    """
+
+    head: Annotated[str, one_of(*HEADS)] = "classifier"
     init: Annotated[str, one_of("pretrained", "random")] = "pretrained"
-    train: Annotated[str, one_of("head", "all")] = "all"
+    train: Annotated[str, one_of("head", "all", "gradual")] = "all"
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     learning_rate: Positive = 3e-3
     weight_decay: NonNegative = 1e-5
+    max_norm: NonNegative = 0.0
     max_epochs: Epochs = "auto"
     batch_size: Count = 128
     patience: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def steps_eagerly(self) -> str:
+        """The first setting that the fused step does not have; "" where it has all of them."""
+        asked = {
+            f"head {self.head}": self.head in ("regressor", "multilabel"),
+            f"train {self.train} of head {self.head}": self.head == "reconstruction" and self.train == "head",
+            f"train {self.train}": self.train == "gradual",
+            f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
+            f"max_norm {self.max_norm:g}": self.max_norm > 0,
+        }
+        return next((name for name, given in asked.items() if given), "")
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> Self:
+        if self.layer_decay != 1 and self.train == "head":
+            raise ValueError(
+                f"layer_decay {self.layer_decay:g}: expected layers below the head that are trained, got train head; "
+                "use train all or gradual, or leave it out"
+            )
+        if self.precision != "fp32" and self.steps_eagerly:
+            raise ValueError(
+                f"precision {self.precision}: expected a training that the fused step has, got {self.steps_eagerly}; "
+                "use precision fp32"
+            )
+        return self

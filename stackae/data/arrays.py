@@ -18,6 +18,7 @@ from stackae.data.bounded import Resumed, Stream, check_size, opened, read_body,
 from stackae.data.labels import LARGEST, classes_of_arrays
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native
+from stackae.data.targets import targets_of_arrays
 from stackae.errors import DataError, legible
 
 HEADER_BYTES = 1 << 14
@@ -25,6 +26,7 @@ HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, LookupError, RecursionError
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 NUMBERS, LABELS = "buif", "biuUS"  # kinds of numpy's dtypes
 KINDS = {"x": NUMBERS, "y": LABELS, "x_test": NUMBERS, "y_test": LABELS}
+WITH_TARGETS = dict.fromkeys(KINDS, NUMBERS)
 MOST_DIMENSIONS = 4
 LONGEST_LABEL = 1000  # characters
 
@@ -41,13 +43,14 @@ def load_npy(path: Path) -> Source:
     return Source(name=str(path), x=x, image_shape=image_shape)
 
 
-def load_npz(path: Path) -> Source:
+def load_npz(path: Path, numbers: bool = False) -> Source:
     """Rows and labels of a .npz file: x, and where they exist y, x_test and y_test.
 
-    x is as in a .npy file; y is (n,) integers (-1: no label) or strings (empty: no label). Raises DataError as
-    load_npy does, when x is missing, and when the arrays do not fit each other.
+    x is as in a .npy file; y is (n,) integers (-1: no label) or strings (empty: no label); where ``numbers`` are
+    wanted, (n,) or (n, k) real numbers (NaN: missing). Raises DataError as load_npy does, when x is missing, and when
+    the arrays do not fit each other.
     """
-    arrays = _read_members(path)
+    arrays = _read_members(path, WITH_TARGETS if numbers else KINDS)
     x, image_shape = _as_rows(arrays["x"], f"{path}: x")
     source = Source(name=str(path), x=x, image_shape=image_shape)
     if "x_test" in arrays:
@@ -57,7 +60,11 @@ def load_npz(path: Path) -> Source:
             raise DataError(f"{path}: x_test: {shapes}; save both with the same shape")
         source = source._replace(x_test=x_test)
     names = [name for name in ("y", "y_test") if name in arrays]
-    if names:
+    if names and numbers:
+        targets, columns = targets_of_arrays(str(path), [arrays[name] for name in names])
+        numbered = dict(zip(names, columns, strict=True))
+        source = source._replace(targets=targets, y=numbered.get("y"), y_test=numbered.get("y_test"))
+    elif names:
         classes, indices = classes_of_arrays(str(path), [arrays[name] for name in names])
         found = dict(zip(names, indices, strict=True))
         source = source._replace(classes=classes, y=found.get("y"), y_test=found.get("y_test"))
@@ -66,20 +73,20 @@ def load_npz(path: Path) -> Source:
     return source
 
 
-def _read_members(path: Path) -> dict[str, np.ndarray]:
-    with members_of(path, KINDS) as members:
+def _read_members(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
+    with members_of(path, kinds) as members:
         if "x" not in members:
             names = ", ".join(legible(name) for name in list(members)[:20]) or "no arrays"
             more = f" and {len(members) - 20} more" if len(members) > 20 else ""
             raise DataError(
                 f"{path}: expected an array named x, got {names}{more}; save it by numpy.savez(path, x=rows, y=labels)"
             )
-        return {name: _read_member(members[name], path, name) for name in KINDS if name in members}
+        return {name: _read_member(members[name], path, name, kinds[name]) for name in kinds if name in members}
 
 
-def _read_member(member: Member, path: Path, name: str) -> np.ndarray:
+def _read_member(member: Member, path: Path, name: str, kinds: str) -> np.ndarray:
     with member.open() as stream:
-        return _read_array(stream, member.size, f"{path}: {name}", KINDS[name])
+        return _read_array(stream, member.size, f"{path}: {name}", kinds)
 
 
 class Header(NamedTuple):

@@ -67,8 +67,11 @@ def _check(config: DataConfig, progress: Progress) -> Report:
     if named is not None:
         return _check_source(named, progress)
     path = file_of(config)
+    numbers = config.target_kind == "numbers"
     if path.suffix.lower() == ".npz":
-        return _check_source(load_npz(path), progress)
+        return _check_source(load_npz(path, numbers), progress)
+    if path.suffix.lower() == ".csv" and numbers:
+        return _check_source(load_csv(path, config.target, numbers), progress)
     return _check_npy(path, progress) if path.suffix.lower() == ".npy" else _check_csv(config, path, progress)
 
 
@@ -97,7 +100,7 @@ def _check_source(source: Source, progress: Progress) -> Report:
 
 
 def _class_counts(y: np.ndarray | None, classes: int) -> tuple[np.ndarray | None, int]:
-    if y is None:
+    if y is None or y.ndim > 1:
         return None, 0
     return np.bincount(y[(y >= 0) & (y < classes)], minlength=classes), int((y < 0).sum())
 

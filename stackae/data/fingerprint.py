@@ -11,7 +11,7 @@ from stackae.data.rows import ByteRows, Rows
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 over the training and validation rows, their labels, their scaling, and the names of the classes."""
+    """SHA-256 over the training and validation rows, labels, their scaling, and the names of classes or targets."""
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.validation):
         for tensor in (_raw(part.x), part.y):
@@ -20,7 +20,7 @@ def fingerprint(dataset: Dataset) -> str:
                 digest.update(_bytes(tensor))
     for tensor in (dataset.scaling.offset, dataset.scaling.scale):
         digest.update(_bytes(tensor))
-    digest.update("\0".join(dataset.classes).encode())
+    digest.update("\0".join((*dataset.classes, *dataset.targets)).encode())
     return digest.hexdigest()
 
 

@@ -22,6 +22,7 @@ from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import CHUNK_CELLS, Source, checked
 from stackae.data.split import hold_out
+from stackae.data.targets import groups_of
 from stackae.data.vision import PREFIX, load_vision
 from stackae.errors import ConfigError, DataError, nearest
 
@@ -32,7 +33,8 @@ TEST, VALIDATION = 1, 0
 
 
 class Part(NamedTuple):
-    """x (n, d), which reads as scaled float32; y (n,) int64 with -1 where a row has no label, or None. n may be 0.
+    """x (n, d), which reads as scaled float32; y (n,) int64 with -1 where a row has no label, or (n, k) float32 targets
+    with NaN where one is missing, or None. n may be 0.
 
     x is ByteRows where the source holds uint8, so that it costs a byte a cell, and a Tensor elsewhere; ``x[:]`` is a
     Tensor of all rows for both.
@@ -57,6 +59,7 @@ class Dataset(NamedTuple):
     image_shape: tuple[int, ...] | None
     config: DataConfig
     column_names: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 def load_source(config: DataConfig) -> Source:
@@ -66,7 +69,10 @@ def load_source(config: DataConfig) -> Source:
     target column is named for data that have no columns; SetupError when torchvision is asked for and missing.
     """
     with reading(config):
-        return checked(read_named(config) or _read_file(file_of(config), config.target))
+        source = read_named(config)
+        if source is not None and config.target_kind == "numbers":
+            source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
+        return checked(source or _read_file(file_of(config), config))
 
 
 @contextmanager
@@ -108,11 +114,11 @@ def file_of(config: DataConfig) -> Path:
     return path
 
 
-def _read_file(path: Path, target: str | None) -> Source:
-    suffix = path.suffix.lower()
+def _read_file(path: Path, config: DataConfig) -> Source:
+    suffix, numbers = path.suffix.lower(), config.target_kind == "numbers"
     if suffix == ".csv":
-        return load_csv(path, target)
-    return load_npy(path) if suffix == ".npy" else load_npz(path)
+        return load_csv(path, config.target, numbers)
+    return load_npy(path) if suffix == ".npy" else load_npz(path, numbers)
 
 
 def _no_data(data: str, path: Path) -> str:
@@ -140,9 +146,9 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
             check_memory(source.name, rows.nbytes)
     kept, held = np.arange(len(x)), np.arange(0)
     if source.x_test is None:
-        kept, held = hold_out(y, len(x), config.test_fraction, SPLIT_SEED, TEST)
+        kept, held = hold_out(groups_of(y), len(x), config.test_fraction, SPLIT_SEED, TEST)
     inner, outer = hold_out(
-        None if y is None else y[kept], len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION
+        groups_of(None if y is None else y[kept]), len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION
     )
     train, validation = kept[inner], kept[outer]
     if scaling is None:
@@ -161,6 +167,7 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
         image_shape=source.image_shape,
         config=config.model_copy(update={"scale": scaling.kind}),
         column_names=source.column_names,
+        targets=source.targets,
     )
 
 
@@ -170,7 +177,9 @@ def scaled_rows(source: Source, scaling: Scaling) -> Part:
     if source.x_test is not None:
         labels = (source.y, len(source.x)), (source.y_test, len(source.x_test))
         if any(known is not None for known, _ in labels):
-            y = np.concatenate([np.full(count, -1) if known is None else known for known, count in labels])
+            width = len(source.targets)
+            none = [np.full((count, width), np.nan) if width else np.full(count, -1) for _, count in labels]
+            y = np.concatenate([no if known is None else known for no, (known, _) in zip(none, labels, strict=True)])
         x = np.concatenate([source.x, source.x_test])
     return _part(x, y, np.arange(len(x)), scaling)
 

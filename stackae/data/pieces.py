@@ -80,7 +80,7 @@ class CsvPieces:
         header = read_names(self._reader)
         self._target = None if target is None else target_index(path, header, target)
         self._width = len(header)
-        self.column_names = feature_names(path, header, self._target)
+        self.column_names = feature_names(path, header, () if self._target is None else (self._target,))
         self.columns = len(self.column_names)
         self.labels: Counter[str] = Counter()
         self.ragged = self.not_numbers = 0

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.targets import checked_targets
 from stackae.errors import DataError
 
 CHUNK_CELLS = 1 << 22
@@ -14,9 +15,10 @@ CHUNK_CELLS = 1 << 22
 class Source(NamedTuple):
     """Rows as they were read, before they are divided and scaled.
 
-    x is (n, d) uint8 or float32; y is (n,) int64, an index into ``classes`` or -1 where a row has no label, or None
-    when the source has no labels. x_test and y_test are the same for the source's own test part, None when it has
-    none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has d names or none.
+    x is (n, d) uint8 or float32; y is (n,) int64, an index into ``classes`` or -1 where a row has no label, or (n, k)
+    float32, a column for each of ``targets``, NaN where one is missing, or None when the source has neither. x_test and
+    y_test are the same for the source's own test part, None when it has none. image_shape is (h, w) or (h, w, channels)
+    when a row is an image, and column_names has d names or none.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Source(NamedTuple):
     y_test: np.ndarray | None = None
     image_shape: tuple[int, ...] | None = None
     column_names: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 def checked(source: Source) -> Source:
@@ -36,7 +39,7 @@ def checked(source: Source) -> Source:
     do not fit the rows or the classes, and when the test part has another width than the training part.
     """
     x = real_rows(source.name, source.x)
-    y = _labels(source.name, source.y, len(x), len(source.classes))
+    y = _checked_y(source.name, source.y, len(x), source)
     if source.x_test is None:
         return source._replace(x=x, y=y)
     name = f"{source.name} (test part)"
@@ -46,7 +49,7 @@ def checked(source: Source) -> Source:
             f"{name}: expected rows of {x.shape[1]} numbers as in the training part, got {x_test.shape[1]}; "
             "give both parts the same columns"
         )
-    y_test = _labels(name, source.y_test, len(x_test), len(source.classes))
+    y_test = _checked_y(name, source.y_test, len(x_test), source)
     return source._replace(x=x, y=y, x_test=x_test, y_test=y_test)
 
 
@@ -97,6 +100,12 @@ def not_finite(name: str, value: str, row: int, column: int, total: int) -> Data
         f"{name}: expected finite 32-bit numbers, got {value} at row {row}, column {column} "
         f"(counted from 0), {total} such cells in all; remove or fill them"
     )
+
+
+def _checked_y(name: str, y: np.ndarray | None, rows: int, source: Source) -> np.ndarray | None:
+    if y is not None and y.dtype.kind == "f":
+        return checked_targets(name, y, rows, len(source.targets))
+    return _labels(name, y, rows, len(source.classes))
 
 
 def _labels(name: str, labels: np.ndarray | None, rows: int, classes: int) -> np.ndarray | None:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from stackae.config.training import HEADS
 from stackae.errors import DiskError, RunError
 from stackae.runs.durable import make_folder, remove_folder, remove_temporary, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
@@ -197,7 +198,7 @@ def ended_state(number: int, content: bytes, ended: Ended) -> EndedState:
 
 def of_command(folder: Path, command: str) -> list[tuple[int, Path]]:
     """``numbered``, of one kind of work."""
-    labels = {"pretrain": ("pretrain-", "layer"), "finetune": ("finetune-", "classifier-")}[command]
+    labels = {"pretrain": ("pretrain-", "layer"), "finetune": ("finetune-", *(f"{head}-" for head in HEADS))}[command]
     return [(number, path) for number, path in numbered(folder) if path.name.partition("-")[2].startswith(labels)]
 
 

@@ -6,6 +6,8 @@
     scaling.safetensors        the scaling that was fitted on the training part
     layer1.safetensors ...     one file a trained layer
     classifier.safetensors     the fine-tuned classifier
+    reconstruction.safetensors the stack, unrolled and fine-tuned
+    regressor.safetensors      the fine-tuned regressor; multilabel.safetensors, one of labels
     *.png                      pictures
     checkpoints/               what a training goes on from (stackae.runs.checkpoints)
     log.txt                    what was done when, and how fast; never read by the program
@@ -22,13 +24,15 @@ from typing import Any
 
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.building import numbers_of
-from stackae.classifier import Classifier
+from stackae.classifier import Classifier, Finetuned
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
+from stackae.data.targets import MOST_TARGETS
 from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError
 from stackae.fields import parse_toml, validated
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.records import LARGEST as LARGEST_METRICS
@@ -36,14 +40,20 @@ from stackae.runs.records import read_records
 from stackae.stack import StackedAutoencoder
 from stackae.stages import (
     LARGEST_HEADER,
+    TargetsModelT,
     classifier_numbers,
     layer_name,
     pack_classifier,
+    pack_reconstruction,
     pack_scaling,
+    pack_targets,
     pack_weights,
     read_classifier,
     read_layer,
+    read_reconstruction,
     read_scaling,
+    read_targets,
+    unrolled_numbers,
 )
 
 LARGEST_CONFIG = 1 << 24
@@ -138,17 +148,56 @@ class Run(Folder):
 
     @property
     def has_classifier(self) -> bool:
-        return self.holds("classifier.safetensors")
+        return self.has_head("classifier")
+
+    def has_head(self, head: str) -> bool:
+        """Whether it was fine-tuned under such a head."""
+        return self.holds(head_file(head))
 
     def load_classifier(self, engine: str = "auto") -> tuple[Classifier, tuple[str, ...]]:
         """The fine-tuned classifier and its class names."""
-        choose_engine(engine)
-        path = self.path / "classifier.safetensors"
-        if not self.has_classifier:
-            raise RunError(f"{path}: expected a trained classifier, got none; run `stackae finetune --head classifier`")
         config = self.pretrain_config
-        content = self.read(path.name, 4 * classifier_numbers(config, MOST_CLASSES) + LARGEST_HEADER)
-        return read_classifier(path, content, config, engine)
+        content = self._head("classifier", classifier_numbers(config, MOST_CLASSES), engine)
+        return read_classifier(self.path / head_file("classifier"), content, config, engine)
+
+    def load_reconstruction(self, engine: str = "auto") -> DeepAutoencoder:
+        """The fine-tuned unrolled stack."""
+        config = self.pretrain_config
+        content = self._head("reconstruction", unrolled_numbers(config), engine)
+        return read_reconstruction(self.path / head_file("reconstruction"), content, config, engine)
+
+    def load_regressor(self, engine: str = "auto") -> tuple[Regressor, tuple[str, ...]]:
+        """The fine-tuned regressor and the names of its targets."""
+        return self._load_targets(Regressor, "regressor", engine)
+
+    def load_multilabel(self, engine: str = "auto") -> tuple[MultilabelClassifier, tuple[str, ...]]:
+        """The fine-tuned multilabel classifier and the names of its labels."""
+        return self._load_targets(MultilabelClassifier, "multilabel", engine)
+
+    def _load_targets(self, kind: type[TargetsModelT], head: str, engine: str) -> tuple[TargetsModelT, tuple[str, ...]]:
+        config = self.pretrain_config
+        content = self._head(head, classifier_numbers(config, MOST_TARGETS) + 2 * MOST_TARGETS, engine)
+        return read_targets(self.path / head_file(head), content, config, engine, kind, head)
+
+    def load_encoders(self, engine: str = "auto") -> Finetuned:
+        """What the last fine-tuning made, whatever head it has."""
+        finetune = self.config.finetune
+        head = "classifier" if finetune is None else finetune.head
+        if head == "reconstruction":
+            return self.load_reconstruction(engine)
+        if head == "classifier":
+            return self.load_classifier(engine)[0]
+        return (self.load_regressor if head == "regressor" else self.load_multilabel)(engine)[0]
+
+    def _head(self, head: str, numbers: int, engine: str) -> bytes:
+        """The file of a head, which holds at most so many numbers; RunError where it is missing or damaged."""
+        choose_engine(engine)
+        if not self.has_head(head):
+            raise RunError(
+                f"{self.path / head_file(head)}: expected a trained {head}, got none; run `stackae finetune --head "
+                f"{head}`"
+            )
+        return self.read(head_file(head), 4 * numbers + LARGEST_HEADER)
 
 
 def config_file(config: RunConfig) -> dict[str, bytes]:
@@ -170,6 +219,21 @@ def trained_layer_file(number: int, autoencoder: LayerAutoencoder, layer: LayerC
     return {layer_file(number): pack_weights(autoencoder.state_dict(), layer)}
 
 
+def head_file(head: str) -> str:
+    return f"{head}.safetensors"
+
+
 def classifier_file(model: Classifier, classes: tuple[str, ...]) -> dict[str, bytes]:
     """classifier.safetensors."""
-    return {"classifier.safetensors": pack_classifier(model, classes)}
+    return {head_file("classifier"): pack_classifier(model, classes)}
+
+
+def reconstruction_file(model: DeepAutoencoder, stack: StackedAutoencoder) -> dict[str, bytes]:
+    """reconstruction.safetensors, of what began as this stack."""
+    outputs = [layer.output_activation for layer in stack.autoencoders]
+    return {head_file("reconstruction"): pack_reconstruction(model, outputs)}
+
+
+def targets_file(model: Regressor | MultilabelClassifier, head: str, targets: tuple[str, ...]) -> dict[str, bytes]:
+    """regressor.safetensors or multilabel.safetensors."""
+    return {head_file(head): pack_targets(model, head, targets)}

@@ -39,7 +39,7 @@ class Work(Strict):
     def stages(self) -> list[str]:
         """What is trained, in order."""
         if self.command == "finetune":
-            return ["classifier"]
+            return [own.head for settings in self.settings if (own := settings.finetune) is not None]
         return [layer_name(number) for number in range(1, len(self.settings[0].pretrain.layers) + 1)]
 
     def settings_of(self, stage: str) -> LayerConfig | FinetuneConfig:

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.nn import Module
 
 from stackae.autoencoders.dense import Autoencoder, Dense
-from stackae.classifier import Classifier
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
 from stackae.penalties import KlSparsity, L1Sparsity
+from stackae.training.heads import UnrolledObjective
 from stackae.training.reconstruction import ReconstructionObjective
-from stackae.training.step import ClassificationObjective, Objective
+from stackae.training.step import ClassificationObjective, FinetuneObjective, Objective
 
 if TYPE_CHECKING:
-    from stackae.ops import FusedPopulation, Training
+    from stackae.ops import DenseLayer, FusedPopulation, Training
 
 
 def fused_population(trainings: Sequence[Training], precision: str) -> FusedPopulation:
@@ -56,19 +57,26 @@ def reconstruction(objective: Objective, config: TrainingConfig, weight_decay: f
     return training
 
 
-def is_dense(model: Classifier) -> bool:
-    """Whether it is a chain of dense layers, as the extension has it."""
-    return all(type(part) is Dense for part in model.parts)
+def finetuning(objective: FinetuneObjective, config: TrainingConfig, weight_decay: float) -> Training | None:
+    """The objective as the extension wants it told; None where it has no such objective, or not of such layers."""
+    if isinstance(objective, ClassificationObjective) and _are_dense(objective.model.parts):
+        return classification(objective, config, weight_decay)
+    if isinstance(objective, UnrolledObjective) and objective.x is objective.target:
+        chain = [*objective.model.encoders, *objective.model.head.each]
+        return unrolled(objective, config, weight_decay) if _are_dense(chain) else None
+    return None
+
+
+def _are_dense(chain: Sequence[Module]) -> bool:
+    return all(type(part) is Dense for part in chain)
 
 
 def classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> Training:
-    """The objective as the extension wants it told."""
+    """Of a classifier of dense layers, as the extension wants it told."""
     ops = importlib.import_module("stackae.ops")
-    model = objective.model
-    dense = [part for part in model.parts if isinstance(part, Dense)]
     x, scaling = _raw(objective.x)
     training: Training = ops.Training(
-        layers=[ops.DenseLayer(layer.weight, layer.bias, layer.activation) for layer in dense],
+        layers=_links(objective.model.parts),
         x=x,
         loss="cross_entropy",
         scaling=scaling,
@@ -78,6 +86,30 @@ def classification(objective: ClassificationObjective, config: TrainingConfig, w
         momentum=config.momentum,
     )
     return training
+
+
+def unrolled(objective: UnrolledObjective, config: TrainingConfig, weight_decay: float) -> Training:
+    """Of an unrolled stack of dense layers, as the extension wants it told."""
+    ops = importlib.import_module("stackae.ops")
+    links = _links([*objective.model.encoders, *objective.model.head.each])
+    if objective.loss == "bce":
+        links[-1] = links[-1]._replace(activation="linear")
+    x, scaling = _raw(objective.x)
+    training: Training = ops.Training(
+        layers=links,
+        x=x,
+        loss=objective.loss,
+        scaling=scaling,
+        optimizer=config.optimizer,
+        weight_decay=weight_decay,
+        momentum=config.momentum,
+    )
+    return training
+
+
+def _links(chain: Sequence[Module]) -> list[DenseLayer]:
+    ops = importlib.import_module("stackae.ops")
+    return [ops.DenseLayer(one.weight, one.bias, one.activation) for one in chain if isinstance(one, Dense)]
 
 
 def _raw(x: Rows) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from stackae.training.rates import LayerRates
+
 ALIGNMENT = 64  # numbers: every moment begins where a vector may
 
 
@@ -21,15 +23,21 @@ class GuardedOptimizer:
 
     A step that was refused leaves parameters and moments as they were before it, as do all after it. Nothing of this
     waits for a GPU: whether to put back what was kept is decided there.
+
+    ``rates`` says how learning rates differ by layer; the groups of the optimiser then have a ``depth`` in them.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
-        self._parameters, self._optimizer = list(parameters), optimizer
+    def __init__(
+        self, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, rates: LayerRates | None = None
+    ) -> None:
+        self._parameters, self._optimizer, self._rates = list(parameters), optimizer, rates
+        self._next = 0
         sizes = [-(-each.numel() // ALIGNMENT) * ALIGNMENT for each in parameters]
         self._memory = parameters[0].new_zeros((2, sum(sizes)))  # one, so that it is kept and put back in one go
         self._kept_memory = torch.empty_like(self._memory)
         self._kept = [torch.empty_like(each) for each in parameters]
-        self._counts: list[Tensor] = []
+        self._depths = {each: group.get("depth", 0) for group in optimizer.param_groups for each in group["params"]}
+        self._counts: list[tuple[Tensor, int]] = []  # with the step from which each counts
         self.moments: list[Tensor] = []
         self.refused = torch.zeros((), device=parameters[0].device)
         self._one = torch.ones_like(self.refused)
@@ -46,14 +54,27 @@ class GuardedOptimizer:
     def begin(self, step: int) -> None:
         """A new call, whose first step is that number, counted from 0."""
         self.refused.zero_()
-        for count in self._counts:
-            count.fill_(step)
+        self._next = step
+        for count, first in self._counts:
+            count.fill_(max(0, step - first))
+
+    @property
+    def moving(self) -> list[Tensor]:
+        """The parameters that the next step moves: those whose layers have begun."""
+        if self._rates is None:
+            return self._parameters
+        return [each for each in self._parameters if self._next >= self._rates.begins[self._depths[each]]]
 
     @torch.no_grad()
     def step(self, loss: Tensor, learning_rate: float) -> None:
-        """Updates the parameters by their gradients, unless the loss or what comes of it is not finite."""
+        """Updates the parameters by their gradients, unless the loss or what comes of it is not finite.
+
+        ``learning_rate`` is that of the head, where layers have their own.
+        """
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            scale = 1.0 if self._rates is None else self._rates.scale(group.get("depth", 0), self._next)
+            group["lr"] = scale * learning_rate
+        self._next += 1
         torch._foreach_copy_(self._kept, self._parameters)
         self._kept_memory.copy_(self._memory)
         self._optimizer.step()
@@ -75,4 +96,4 @@ class GuardedOptimizer:
             return
         state["step"] = torch.zeros((), device=parameter.device)
         state["exp_avg"], state["exp_avg_sq"] = first, second
-        self._counts.append(state["step"])
+        self._counts.append((state["step"], 0 if self._rates is None else self._rates.begins[self._depths[parameter]]))

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stackae.config import TrainingConfig
 
 
 def make_optimizer(
-    module: nn.Module, config: TrainingConfig, learning_rate: float, weight_decay: float
+    module: nn.Module,
+    config: TrainingConfig,
+    learning_rate: float,
+    weight_decay: float,
+    layers: Sequence[Sequence[Tensor]] | None = None,
 ) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD with momentum over the parameters that are trained; matrices decay, biases do not."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    """Adam, AdamW or SGD with momentum over the parameters that are trained; matrices decay, biases do not.
+
+    ``layers`` are those of the module's parameters, head first, where layers have learning rates of their own: each
+    then has groups of its own, whose ``depth`` is its place.
+    """
+    parts = [list(module.parameters())] if layers is None else layers
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in part if p.requires_grad and (p.dim() > 1) == matrices],
+            "weight_decay": decay,
+            "depth": d,
+        }
+        for d, part in enumerate(parts)
+        for matrices, decay in ((True, weight_decay), (False, 0.0))
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=learning_rate, momentum=config.momentum, fused=True)

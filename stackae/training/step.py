@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -11,15 +11,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stackae.batches import Batches, Progress
-from stackae.classifier import Classifier
+from stackae.classifier import Finetuned
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
+from stackae.penalties import clip_norms
 from stackae.training.guarded import GuardedOptimizer
+from stackae.training.rates import LayerRates
 
 __all__ = [
     "Batches",
     "ClassificationObjective",
     "EagerStep",
+    "FinetuneObjective",
     "Objective",
     "OneByOne",
     "PopulationStep",
@@ -97,11 +100,14 @@ class Objective(Protocol):
 
 
 class EagerStep:
-    """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is SGD, Adam or AdamW, and new."""
+    """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is SGD, Adam or AdamW, and new.
 
-    def __init__(self, objective: Objective, optimizer: torch.optim.Optimizer) -> None:
+    With ``rates`` the learning rates are those of the head, and layers have their own.
+    """
+
+    def __init__(self, objective: Objective, optimizer: torch.optim.Optimizer, rates: LayerRates | None = None) -> None:
         self._objective = objective
-        self._optimizer = GuardedOptimizer(objective.parameters, optimizer)
+        self._optimizer = GuardedOptimizer(objective.parameters, optimizer, rates)
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
@@ -129,26 +135,41 @@ class EagerStep:
         for parameter in self._objective.parameters:
             parameter.grad = None
         loss = self._objective(rows, step)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss, inputs=self._optimizer.moving)
         self._optimizer.step(loss.detach(), learning_rate)
         self._objective.constrain()
         return loss.detach()
 
 
 @dataclass(frozen=True)
-class ClassificationObjective:
-    """Softmax cross-entropy, mean over the batch, in nats."""
+class FinetuneObjective:
+    """What a head on encoders is trained for, of whatever kind it is.
 
-    model: Classifier
+    Attributes:
+        max_norm: the longest that the incoming weights of a unit may be after a step that moved them; 0 lets them be.
+    """
+
+    model: Finetuned
     x: Rows
-    y: Tensor
+    max_norm: float = field(default=0.0, kw_only=True)
 
     @property
     def parameters(self) -> list[Tensor]:
         return [parameter for part in self.model.parts for parameter in part.trained]
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        return F.cross_entropy(self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device))
+        raise NotImplementedError
 
     def constrain(self) -> None:
-        pass
+        if self.max_norm:
+            clip_norms([each for each in self.parameters if each.dim() > 1 and each.grad is not None], self.max_norm)
+
+
+@dataclass(frozen=True)
+class ClassificationObjective(FinetuneObjective):
+    """Softmax cross-entropy, mean over the batch, in nats."""
+
+    y: Tensor
+
+    def __call__(self, rows: Tensor, step: int) -> Tensor:
+        return F.cross_entropy(self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device))

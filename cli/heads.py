@@ -1,0 +1,152 @@
+"""Each head of a fine-tuning: how it is trained, what of it is kept, and how it does on the test part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from stackae.config import FinetuneConfig
+    from stackae.data import Dataset, Part
+    from stackae.finetune import FinetuneResult
+    from stackae.runs import Run
+    from stackae.training.history import Listener
+    from stackae.training.keeping import Keeper
+
+SHOWN = 20
+
+
+class Tested(NamedTuple):
+    """On the test part: figures for programs, cells of a table by their titles for people, and pictures."""
+
+    figures: dict[str, Any]
+    cells: dict[str, str]
+    pictures: dict[str, bytes]
+
+
+def rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
+    from stackae.errors import legible
+
+    y = dataset.train.y
+    if settings.head == "reconstruction":
+        return f"{len(dataset.train.x):,} training rows"
+    if settings.head in ("regressor", "multilabel"):
+        known = 0 if y is None else int((~y.isnan()).any(dim=1).sum())
+        return f"{known:,} training rows with targets {', '.join(map(legible, dataset.targets[:SHOWN]))}"
+    labelled = 0 if y is None else int((y >= 0).sum())
+    return f"{labelled:,} labelled training rows, {len(dataset.classes)} classes"
+
+
+def train_head(
+    run: Run, settings: FinetuneConfig, dataset: Dataset, listener: Listener, keeper: Keeper
+) -> tuple[FinetuneResult[Any], dict[str, bytes]]:
+    """Trains it on the run's stack; with its file."""
+    from stackae.finetune import finetune_classifier, finetune_reconstruction
+    from stackae.finetune_targets import finetune_multilabel, finetune_regressor
+    from stackae.runs.run import classifier_file, reconstruction_file, targets_file
+
+    stack = run.load_stack(settings.engine)
+    train, held_out = dataset.train, dataset.validation
+    told: dict[str, Any] = {"listener": listener, "keeper": keeper}
+    if settings.head == "reconstruction":
+        loss = run.pretrain_config.layers[0].loss
+        deep = finetune_reconstruction(stack, train.x, settings, loss=loss, validation=held_out.x, **told)
+        return deep, reconstruction_file(deep.model, stack)
+    if settings.head in ("regressor", "multilabel"):
+        finetune: Any = finetune_regressor if settings.head == "regressor" else finetune_multilabel
+        tuned = finetune(stack, train, settings, validation=held_out, **told)
+        return tuned, targets_file(tuned.model, settings.head, dataset.targets)
+    classes = dataset.classes
+    result = finetune_classifier(stack, train, settings, n_classes=len(classes), validation=held_out, **told)
+    return result, classifier_file(result.model, classes)
+
+
+def assess_head(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
+    """How it does on the test part, where that has what it takes."""
+    if settings.head in ("regressor", "multilabel"):
+        return _targets(model.cpu(), dataset)
+    test = {"reconstruction": _reconstruction, "classifier": _classifier}[settings.head]
+    return test(run, settings, model.cpu(), dataset)
+
+
+def _classifier(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
+    from .evaluate import assess
+
+    labels = dataset.test.y
+    if labels is None or not bool((labels >= 0).any()):
+        return Tested({}, {"test accuracy": "-"}, {})
+    report, pictures = assess(model, dataset.classes, dataset.test, "test")
+    figures = {"accuracy": report.accuracy, "test_rows": report.rows}
+    return Tested(figures, {"test accuracy": f"{100 * report.accuracy:.2f} %"}, pictures)
+
+
+def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
+    """Beside that of the stack as it was pretrained."""
+    from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
+
+    x = dataset.test.x
+    if not len(x):
+        return Tested({}, {"test error, pretrained": "-", "fine-tuned": "-"}, {})
+    before, after = evaluate_reconstruction(run.load_stack(settings.engine), x)[-1], evaluate_unrolled(model, x)
+    figures = {
+        "test_rows": len(x),
+        "pretrained_squared_error": before.squared_error,
+        "squared_error": after.squared_error,
+        "explained": after.explained,
+    }
+    cells = {"test error, pretrained": f"{before.squared_error:.4g}", "fine-tuned": f"{after.squared_error:.4g}"}
+    return Tested(figures, cells, {})
+
+
+def _targets(model: Any, dataset: Dataset) -> Tested:
+    y = dataset.test.y
+    if y is None or bool(y.isnan().all()):
+        return Tested({}, {"test": "-"}, {})
+    figures = target_figures(model, dataset.targets, dataset.test)
+    if "subset_accuracy" in figures:
+        return Tested(figures, {"test, all labels right": f"{100 * figures['subset_accuracy']:.2f} %"}, {})
+    found = [target["r2"] for target in figures["targets"] if target["r2"] is not None]
+    return Tested(figures, {"test R2, mean": f"{sum(found) / len(found):.4f}" if found else "-"}, {})
+
+
+def target_figures(model: Any, names: tuple[str, ...], rows: Part) -> dict[str, Any]:
+    """What `evaluate` and `finetune` say of a regressor or a multilabel classifier, with the figures of each target."""
+    from stackae.evaluate import TargetReport, evaluate_multilabel, evaluate_regressor
+    from stackae.heads import Regressor
+
+    if isinstance(model, Regressor):
+        nothing = dict.fromkeys(TargetReport._fields)
+        reports = zip(names, evaluate_regressor(model, rows.x, rows.y), strict=True)
+        each = [{"target": name} | (report._asdict() if report else nothing | {"rows": 0}) for name, report in reports]
+        return {"targets": each}
+    report = evaluate_multilabel(model, rows.x, rows.y)
+    labels = zip(names, report.labels, strict=True)
+    return {
+        "labelled_rows": report.rows,
+        "subset_accuracy": report.subset_accuracy,
+        "labels": [{"label": name} | (one._asdict() if one else {"rows": 0}) for name, one in labels],
+    }
+
+
+def show_targets(figures: dict[str, Any], part: str) -> None:
+    """A table with a row a target."""
+    from stackae.errors import legible
+
+    from .console import table
+
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4g}"
+
+    if "targets" in figures:
+        rows = [
+            [legible(each["target"]), f"{each['rows']:,}", shown(each["rmse"]), shown(each["r2"])]
+            for each in figures["targets"]
+        ]
+        table(f"Regression of {part} rows", ["target", "rows", "RMSE", "R2"], rows)
+        return
+    names = ("accuracy", "auroc", "average_precision")
+    rows = [
+        [legible(one["label"]), f"{one['rows']:,}", f"{one.get('positives', 0):,}", *(shown(one.get(n)) for n in names)]
+        for one in figures["labels"]
+    ]
+    title = f"Labels of {figures['labelled_rows']:,} {part} rows, all right in {100 * figures['subset_accuracy']:.2f} %"
+    table(title, ["label", "rows", "with it", "accuracy", "AUROC", "average precision"], rows)

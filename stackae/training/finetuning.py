@@ -1,0 +1,85 @@
+"""The training of a head on encoders, of whatever kind it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+from stackae.classifier import Finetuned
+from stackae.config import FinetuneConfig
+from stackae.data.rows import Rows
+from stackae.engine import choose_step
+from stackae.stack import in_batches
+from stackae.training.fused import finetuning, fused_population
+from stackae.training.history import EpochRecord, Listener
+from stackae.training.keeping import Keeper
+from stackae.training.loop import Stage, fit, settled_epochs
+from stackae.training.members import Member, Validation, alone
+from stackae.training.optimizers import make_optimizer
+from stackae.training.rates import LayerRates, gradual_begins
+from stackae.training.step import EagerStep, FinetuneObjective, OneByOne, PopulationStep
+
+FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
+HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
+
+ModelT = TypeVar("ModelT", bound=Finetuned)
+
+
+def fit_head(
+    model: ModelT,
+    x: Rows,
+    held_out: Rows | None,
+    config: FinetuneConfig,
+    *,
+    objective: Callable[[ModelT, Rows], FinetuneObjective],
+    validate: Callable[[ModelT, Rows], Validation],
+    listener: Listener,
+    keeper: Keeper,
+) -> list[EpochRecord]:
+    """Trains the model in place, all of it or its head alone, and says what became of each epoch.
+
+    Args:
+        model: on the device that it is to be trained on, and ``x`` and ``held_out`` where they are read from there.
+        objective: of a network (the model, or its head alone) and the rows that it reads (x, or their codes).
+        validate: how such a network does on the held-out rows, or on their codes.
+    """
+    trained, epochs = model, settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
+    if config.train == "head":  # the encoders stand still: their codes are computed once
+        trained = model.head_alone()
+        x = in_batches(model.encode, x, model.device)
+        held_out = None if held_out is None else in_batches(model.encode, held_out, model.device)
+
+    def validation() -> Validation | None:
+        return None if held_out is None or not len(held_out) else validate(trained, held_out)
+
+    sizes = "-".join(map(str, model.layer_sizes))
+    stage = Stage(
+        name=config.head,
+        title=f"{config.head} {sizes}",
+        number=HEAD_NUMBER,
+        rows=len(x),
+        members=[Member(trained, x, config.seed, config.learning_rate, validation)],
+        step=_step(objective(trained, x), config, epochs, math.ceil(len(x) / config.batch_size)),
+        max_epochs=epochs,
+        batch_size=config.batch_size,
+        patience=config.patience,
+        schedule=config.schedule,
+    )
+    return alone(fit(stage, listener, keeper))
+
+
+def _step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int) -> PopulationStep:
+    model = objective.model
+    if not config.steps_eagerly and choose_step(config.engine, model.device, config.precision).fused:
+        training = finetuning(objective, config, config.weight_decay)
+        if training is not None:
+            return fused_population([training], config.precision)
+    layers = [part.trained for part in reversed(model.parts)]
+    begins = gradual_begins(len(layers), epochs, steps_per_epoch) if config.train == "gradual" else [0] * len(layers)
+    rates = LayerRates(config.layer_decay, begins)
+    if rates.all_alike:
+        optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay)
+        return OneByOne([EagerStep(objective, optimizer)])
+    optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay, layers)
+    return OneByOne([EagerStep(objective, optimizer, rates)])
