@@ -19,6 +19,7 @@ from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DataError
 from stackae.moments import Moments
+from stackae.scores import auroc
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 
 Score = Callable[[Tensor], Tensor]
@@ -158,39 +159,23 @@ def _checked_rate(rate: float) -> Fraction:
 
 
 class Performance(NamedTuple):
-    """The area that ``auroc`` gives, and the shares of the normal and of the anomalous rows that are flagged."""
+    """``stackae.scores.auroc``, and the shares of the normal and of the anomalous rows that are flagged."""
 
     auroc: float
     false_alarms: float
     detections: float
 
 
-def auroc(normal: Tensor, anomalous: Tensor) -> float:
-    """P(s⁺ > s⁻) + ½ P(s⁺ = s⁻) over all pairs of a normal score s⁻ and an anomalous one s⁺, exactly.
-
-    The area under the curve of detections over false alarms: 1 tells all apart, ½ is chance. It is the statistic of
-    Mann & Whitney, divided by the number of pairs, in n log n steps.
-
-    Args:
-        normal: (n,) scores.
-        anomalous: (m,) scores.
+def performance(normal: Tensor, anomalous: Tensor, threshold: float) -> Performance:
+    """How well scores tell normal rows (n,) from anomalous ones (m,).
 
     Raises:
         DataError: there are none of one kind.
-
-    Mann & Whitney (1947), On a test of whether one of two random variables is stochastically larger than the other.
     """
-    if not len(normal) or not len(anomalous):
+    area = auroc(torch.cat((normal, anomalous)), torch.arange(len(normal) + len(anomalous)) >= len(normal))
+    if area is None:
         raise DataError(
             f"auroc: expected normal and anomalous rows, got {len(normal):,} and {len(anomalous):,}; give some of both"
         )
-    ordered = normal.sort().values
-    twice = sum(int(torch.searchsorted(ordered, anomalous, right=right).sum()) for right in (False, True))
-    return twice / (2 * len(normal) * len(anomalous))
-
-
-def performance(normal: Tensor, anomalous: Tensor, threshold: float) -> Performance:
-    """How well scores tell normal rows (n,) from anomalous ones (m,); raises what ``auroc`` raises."""
-    area = auroc(normal, anomalous)
     flagged = [(scores > threshold).double().mean().item() for scores in (normal, anomalous)]
     return Performance(area, *flagged)

@@ -1,0 +1,126 @@
+"""What each kind of layer is said to do, on MNIST: one figure a claim, beside what it is compared with.
+
+    python -m benchmarks.variants --data-root DIR [--seeds 2] [--threads N]
+
+- KL: mean |rho_hat_j - rho| over the units of 784-300, on the training rows.
+- denoising: squared error a row of test rows restored from Gaussian noise of 0.4, plain / denoising layer.
+- convolution: squared error a row of the test rows, dense / convolutional layer with a code of the same size.
+- linear: the largest principal angle between a trained linear autoencoder's subspace and PCA's, in degrees.
+- other data: AUROC of the reconstruction error, MNIST's test rows against Fashion-MNIST's, PCA of the same width and
+  Mahalanobis distance beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.machine import machine, save
+from stackae.anomaly import fit_scores, performance, score_rows
+from stackae.autoencoders.linear import principal_angles, principal_components
+from stackae.config import DataConfig, PretrainConfig
+from stackae.corruption import Corruption
+from stackae.data import Dataset, load_data, load_source, scaled_rows
+from stackae.engine import choose_engine
+from stackae.evaluate import evaluate_reconstruction
+from stackae.moments import Moments
+from stackae.pretrain import pretrain_stack
+from stackae.stack import StackedAutoencoder, in_batches
+
+RHO, NOISE = 0.05, 0.4
+
+
+class Claim(NamedTuple):
+    name: str
+    figure: str
+    of: Callable[[Dataset, int], Iterator[tuple[str, float]]]
+
+
+def trained(data: Dataset, seed: int, layers: str, **options: Any) -> StackedAutoencoder:
+    config = PretrainConfig.from_options(layers, seed=seed, device="cpu", **options)
+    return pretrain_stack(data.train.x, config, validation=data.validation.x).stack
+
+
+def kl(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+    for weight in ("0.5", "3"):
+        stack = trained(data, seed, "784,300", sparsity=f"kl:{RHO}:{weight}", corruption="none")
+        rho_hat = in_batches(stack.encode, data.train.x).mean(dim=0)
+        yield f"kl:{RHO}:{weight}", float((rho_hat - RHO).abs().mean())
+
+
+def denoising(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+    clean = data.test.x[:]
+    noisy = Corruption("gaussian", NOISE)(clean, choose_engine(), seed=seed, layer=9, step=1)
+    for name in ("none", f"gaussian:{NOISE}"):
+        yield name, _error(in_batches(trained(data, seed, "784,300", corruption=name).reconstruct, noisy), clean)
+
+
+def convolution(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+    for layers in ("28x28x1,conv4,pool", "784,784"):
+        stack = trained(data, seed, layers, corruption="none", max_epochs="10")
+        yield layers, evaluate_reconstruction(stack, data.test.x)[0].squared_error
+
+
+def linear(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+    components = principal_components(Moments.of(data.train.x)).components
+    for weights in ("true", "false"):
+        stack = trained(data, seed, "784,32", activation="linear", output_activation="linear", corruption="none",
+                        weight_decay="0", tied=weights, learning_rate="0.001", max_epochs="100",
+                        batch_size="256")  # fmt: skip
+        decoded = stack.decode(torch.eye(32)) - stack.decode(torch.zeros(1, 32))
+        angles = principal_angles(decoded.detach().double(), components[:32].double())
+        yield "tied" if weights == "true" else "untied", float(angles.max())
+
+
+def other_data(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+    fashion = data.config.model_copy(update={"data": "fashion-mnist"})
+    others = scaled_rows(load_source(fashion), data.scaling).x[-10_000:]  # its test part
+    for layers, activation in (("784,300,150", "sigmoid"), ("784,128", "linear")):
+        stack = trained(data, seed, layers, activation=activation, corruption="none")
+        for name, score in fit_scores(stack, data.train.x).items():
+            found = performance(score_rows(score, data.test.x), score_rows(score, others), 0.0)
+            yield f"{layers} {activation}, {name}", found.auroc
+
+
+def _error(z: Tensor, x: Tensor) -> float:
+    return float((z - x).square().sum(dim=1).mean())
+
+
+CLAIMS = (
+    Claim("KL", "mean |rho_hat - rho|", kl),
+    Claim("denoising", "squared error a row, of noisy test rows", denoising),
+    Claim("convolution", "squared error a row", convolution),
+    Claim("linear", "largest angle to PCA, degrees", linear),
+    Claim("other data", "AUROC", other_data),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", default="data")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/variants-mnist.json"))
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    data = load_data(DataConfig(data="mnist", data_root=given.data_root))
+    entries: list[dict[str, Any]] = []
+    with torch.no_grad():
+        about = machine(torch.device("cpu"))
+    for claim in CLAIMS:
+        for seed in range(given.seeds):
+            for case, value in claim.of(data, seed):
+                entries.append(
+                    {"claim": claim.name, "figure": claim.figure, "case": case, "seed": seed, "value": value}
+                )
+                print(f"{claim.name:12} {claim.figure:40} {case:40} seed {seed}  {value:.5g}", flush=True)
+    save(given.out, about, entries)
+
+
+if __name__ == "__main__":
+    main()
