@@ -1,4 +1,4 @@
-// Activations: each one's value, and its derivative from what the forward pass keeps.
+// Activations: each one's value, and its first two derivatives from what the forward pass keeps.
 //
 // Forward keeps the output y, from which the derivative of every monotone activation follows; only GELU,
 // which is not monotone, keeps its pre-activation instead. Host and device compute from the same text.
@@ -37,6 +37,7 @@ struct Sigmoid {
     return (x < 0 ? e : T(1)) / (T(1) + e);
   }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return y * (T(1) - y); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T y) { return derivative(y) * (T(1) - T(2) * y); }
 };
 
 template <typename T>
@@ -47,12 +48,14 @@ struct Tanh {
     return x < 0 ? -magnitude : magnitude;
   }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return (T(1) - y) * (T(1) + y); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T y) { return T(-2) * y * derivative(y); }
 };
 
 template <typename T>
 struct Relu {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) { return x < 0 ? T(0) : x; }  // NaN stays NaN
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return y > 0 ? T(1) : T(0); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T) { return T(0); }
 };
 
 template <typename T>
@@ -60,12 +63,14 @@ struct LeakyRelu {
   static constexpr T slope = T(0.01);
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) { return x < 0 ? slope * x : x; }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return y > 0 ? T(1) : T(slope); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T) { return T(0); }
 };
 
 template <typename T>
 struct Elu {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) { return x < 0 ? expm1_nonpositive(x < 0 ? x : T(0)) : x; }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return y > 0 ? T(1) : y + T(1); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T y) { return y > 0 ? T(0) : y + T(1); }
 };
 
 // ln(1 + e^x); its derivative sigmoid(x) equals 1 - e^-y.
@@ -75,6 +80,7 @@ struct Softplus {
     return (x < 0 ? T(0) : x) + log1p_unit(exp_nonpositive(x < 0 ? x : -x));
   }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return -expm1_nonpositive(-y); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T y) { return derivative(y) * exp_nonpositive(-y); }
 };
 
 // x P(Z <= x), the exact form; forward keeps the pre-activation x.
@@ -82,12 +88,14 @@ template <typename T>
 struct Gelu {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) { return x * normal_cdf(x); }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T x) { return normal_cdf(x) + x * normal_pdf(x); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T x) { return (T(2) - x * x) * normal_pdf(x); }
 };
 
 template <typename T>
 struct Linear {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) { return x; }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T) { return T(1); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T) { return T(0); }
 };
 
 // Calls body(Sigmoid<T>{}) and the like: one switch, outside every loop.

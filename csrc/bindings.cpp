@@ -101,15 +101,15 @@ void bind_step(py::module_& m) {
   using stackae::Loss;
   using stackae::Rule;
   py::class_<Objective>(m, "Objective")
-      .def(py::init([](const std::string& loss, double target, double weight, double l1) {
+      .def(py::init([](const std::string& loss, double target, double weight, double l1, double contraction) {
              const auto kind = named<Loss>("loss", loss,
                                            {{"mse", Loss::squared_error},
                                             {"bce", Loss::binary_cross_entropy},
                                             {"cross_entropy", Loss::cross_entropy}});
-             return Objective{kind, target, weight, l1};
+             return Objective{kind, target, weight, l1, contraction};
            }),
            py::kw_only(), py::arg("loss"), py::arg("sparsity_target") = 0.05, py::arg("sparsity_weight") = 0.0,
-           py::arg("l1_weight") = 0.0);
+           py::arg("l1_weight") = 0.0, py::arg("contraction") = 0.0);
   py::class_<Update>(m, "Update")
       .def(py::init([](const std::string& rule, double weight_decay, double momentum) {
              Update update{

@@ -25,7 +25,7 @@ enum class Loss { squared_error, binary_cross_entropy, cross_entropy };
 // The loss of the last layer's output, and the penalties on the first layer's code.
 struct Objective {
   Loss loss = Loss::squared_error;
-  double sparsity_target = 0.05, sparsity_weight = 0, l1_weight = 0;
+  double sparsity_target = 0.05, sparsity_weight = 0, l1_weight = 0, contraction = 0;
 };
 
 enum class Rule { sgd, adam, adamw };

@@ -71,12 +71,12 @@ inline void check_member(const Member& member) {
   TORCH_CHECK_VALUE(key.seed >= 0 && key.layer >= 0 && key.layer < (1 << 24),
                     "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", key.seed, " and ",
                     key.layer);
-  const bool penalised = objective.sparsity_weight != 0 || objective.l1_weight != 0;
+  const bool penalised = objective.sparsity_weight != 0 || objective.l1_weight != 0 || objective.contraction != 0;
   TORCH_CHECK_VALUE(!penalised || layers.size() > 1,
-                    "sparsity and l1: expected a code between two layers, got one layer");
-  TORCH_CHECK_VALUE(objective.sparsity_weight >= 0 && objective.l1_weight >= 0,
-                    "sparsity and l1: expected weights of at least 0, got ", objective.sparsity_weight, " and ",
-                    objective.l1_weight);
+                    "sparsity, l1 and contraction: expected a code between two layers, got one layer");
+  TORCH_CHECK_VALUE(objective.sparsity_weight >= 0 && objective.l1_weight >= 0 && objective.contraction >= 0,
+                    "sparsity, l1 and contraction: expected weights of at least 0, got ", objective.sparsity_weight,
+                    ", ", objective.l1_weight, " and ", objective.contraction);
   if (objective.sparsity_weight > 0) {
     const auto code = layers[0].activation;
     TORCH_CHECK_VALUE(code == Activation::sigmoid || code == Activation::tanh,

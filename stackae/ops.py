@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stackae.batches import Batches, Progress
+from stackae.chain import DenseLayer, Training
 
 try:
     _C = importlib.import_module("stackae._C")
@@ -136,48 +136,6 @@ def sparsity_kl(h: Tensor, rho: float) -> Tensor:
     return penalty
 
 
-class DenseLayer(NamedTuple):
-    """f(y Wᵀ + b), a link of a chain; weight (n_out, n_in), or None where W is layer ``tied_to``'s, transposed."""
-
-    weight: Tensor | None
-    bias: Tensor
-    activation: str
-    tied_to: int = -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One chain of dense layers and what it is trained for.
-
-    Args:
-        layers: bottom first, contiguous float32 or float64 parameters on one device, which are moved in place.
-        x: (n, n_visible) rows: float32, the layers' type, or uint8, which is read as (x − offset) / scale. On the
-            device of the layers; or on the CPU, and then batches are sent over while the ones before are trained on.
-        loss: ``mse``: (1/B) Σ ‖z − x‖². ``bce``: binary cross-entropy of a sigmoid output, from its pre-activation.
-            ``cross_entropy``: of softmax(z) for ``labels``, mean over rows. All in nats, with targets uncorrupted.
-        scaling: offset and scale, (n_visible,) float32, for uint8.
-        labels: (n,) int64.
-        corruption: kind, level, low, high of ``corrupt``, drawn by (seed, layer, step).
-        sparsity: ρ and β of β Σ_j KL(ρ ‖ ρ̂_j) on the first layer's code; tanh codes are mapped by (h + 1) / 2.
-        l1: λ of (λ/B) Σ |h| on the first layer's code.
-        optimizer: sgd, adam or adamw, as torch.optim has them; ``weight_decay`` is for weights alone, not for biases.
-    """
-
-    layers: Sequence[DenseLayer]
-    x: Tensor
-    loss: str
-    scaling: tuple[Tensor, Tensor] | None = None
-    labels: Tensor | None = None
-    corruption: tuple[str, float, float, float] = ("none", 0.0, 0.0, 1.0)
-    sparsity: tuple[float, float] = (0.05, 0.0)
-    l1: float = 0.0
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    seed: int = 0
-    layer: int = 0
-
-
 class FusedPopulation:
     """The compiled step of several networks: made by ``train_together``."""
 
@@ -251,7 +209,13 @@ def _member(training: Training) -> Any:
     rho, beta = training.sparsity
     return _C.Member(
         layers=[tuple(each) for each in training.layers],
-        objective=_C.Objective(loss=training.loss, sparsity_target=rho, sparsity_weight=beta, l1_weight=training.l1),
+        objective=_C.Objective(
+            loss=training.loss,
+            sparsity_target=rho,
+            sparsity_weight=beta,
+            l1_weight=training.l1,
+            contraction=training.contraction,
+        ),
         update=_C.Update(rule=training.optimizer, weight_decay=training.weight_decay, momentum=training.momentum),
         corruption=_C.Corruption(*training.corruption),
         rows=_C.Rows(x=training.x, offset=offset, scale=scale, labels=training.labels),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from stackae.config import LayerConfig, PretrainConfig, TrainingConfig
 from stackae.errors import ConfigError
 
-MAY_DIFFER = ("seed", "learning_rate", "weight_decay", "corruption", "sparsity")
+MAY_DIFFER = ("seed", "learning_rate", "weight_decay", "corruption", "sparsity", "contraction")
 
 
 def check_together(configs: Sequence[PretrainConfig]) -> None:

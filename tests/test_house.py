@@ -15,7 +15,7 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("batches",),
+    ("batches", "chain"),
     ("errors", "random", "losses", "pictures", "ops", "scores", "training.history"),
     ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),

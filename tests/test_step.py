@@ -45,6 +45,7 @@ def cases(draw: Any) -> dict[str, Any]:
         "tied": draw(st.booleans()),
         "sparsity": draw(st.sampled_from(penalties)),
         "corruption": Corruption(kind, 0.3 if kind != "none" else 0.0, -0.5, 1.5),
+        "contraction": draw(st.sampled_from([0.0, 0.05])),
     }
 
 
@@ -140,7 +141,8 @@ def test_bytes_train_to_the_same_bits_as_the_numbers_they_stand_for(kind, corrup
 def test_bfloat16_products_give_the_loss_and_weights_to_their_precision(shape, tied):
     n, width, n_hidden, batch_size = shape
     x = rows_of(n, width, torch.float32)
-    case = {"tied": tied, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("masking", 0.3)}
+    noise = Corruption("masking", 0.3)
+    case = {"tied": tied, "sparsity": KlSparsity(0.1, 0.3), "corruption": noise, "contraction": 0.1}
     results = []
     for precision in ("fp32", "bf16"):
         one = objective(x, n_hidden, torch.float32, **case)

@@ -30,13 +30,15 @@ from stackae.errors import SetupError
 from stackae.ops import DenseLayer, Training, products, train_step
 from stackae.penalties import KlSparsity
 
+CASE = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "contraction": 0.1}
+
 
 def trained_bits(threads: int, cuts: list[int], **training: Any) -> list[Tensor]:
     """The parameters after 24 steps, handed over in calls that end at the given steps."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        case = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)}
+        case = {**CASE, "corruption": Corruption("gaussian", 0.3)}
         one = objective(byte_rows(300, 130), 70, torch.float32, **case)
         step = fused_reconstruction(one, TrainingConfig(**training), 1e-4)
         order = torch.cat(orders(300, 16))
@@ -60,7 +62,7 @@ def test_how_many_steps_a_call_takes_does_not_change_a_bit(optimizer):
 @pytest.mark.parametrize("stop", [1, 11, 23])
 def test_a_new_step_goes_on_bit_for_bit_where_another_stopped(training, stop):
     order, rates = torch.cat(orders(300, 16)), [0.01] * 24
-    case = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)}
+    case = {**CASE, "corruption": Corruption("gaussian", 0.3)}
     whole, first, second = (objective(byte_rows(300, 130), 70, torch.float32, **case) for _ in range(3))
     steps = [fused_reconstruction(one, TrainingConfig(**training), 1e-4) for one in (whole, first, second)]
     steps[0].advance(order, 200, 0, rates)
@@ -114,7 +116,8 @@ def counted(call: Any) -> tuple[int, int]:
 def test_after_the_first_batch_nothing_is_allocated_and_little_dispatched(loss):
     x = byte_rows(256, 100)
     if loss == "mse":
-        case = {"sparsity": KlSparsity(0.1, 0.1), "corruption": Corruption("masking", 0.3), "tied": False}
+        noise = Corruption("masking", 0.3)
+        case = {"sparsity": KlSparsity(0.1, 0.1), "corruption": noise, "tied": False, "contraction": 0.1}
         step = fused_reconstruction(objective(x, 50, torch.float32, **case), TrainingConfig(), 1e-4)
     else:
         one = classification(x, torch.arange(256) % 7, (100, 50, 7), torch.float32, "sigmoid")
@@ -179,8 +182,10 @@ CHAIN = [DenseLayer(W, B, "sigmoid"), DenseLayer(None, C, "linear", 0)]
         (CHAIN, X, {"corruption": ("fog", 0.1, 0.0, 1.0)}, "kind: expected none, gaussian, masking"),
         (CHAIN, X, {"corruption": ("masking", 1.1, 0.0, 1.0)}, "level: expected a probability between 0 and 1"),
         ([CHAIN[0]], X, {"loss": "cross_entropy"}, "layers: expected linear logits on top"),
-        ([CHAIN[0]], X, {"l1": 0.1}, "sparsity and l1: expected a code between two layers, got one layer"),
-        (CHAIN, X, {"l1": -0.1}, "sparsity and l1: expected weights of at least 0, got 0 and -0.1"),
+        ([CHAIN[0]], X, {"l1": 0.1}, "l1 and contraction: expected a code between two layers, got one layer"),
+        ([CHAIN[0]], X, {"contraction": 0.1}, "contraction: expected a code between two layers, got one layer"),
+        (CHAIN, X, {"l1": -0.1}, "contraction: expected weights of at least 0, got 0, -0.1 and 0"),
+        (CHAIN, X, {"contraction": -0.1}, "expected weights of at least 0, got 0, 0 and -0.1"),
         (CHAIN, X, {"sparsity": (1.5, 0.1)}, r"sparsity: expected a target mean activation in \(0, 1\), got 1.5"),
         (
             [CHAIN[0]._replace(activation="relu"), CHAIN[1]],

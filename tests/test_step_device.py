@@ -63,7 +63,8 @@ def test_loss_and_gradients_are_those_of_float64_to_the_precision_of_the_product
     products, shape, precision, error, tied
 ):
     n, width, n_hidden, batch_size = shape
-    case = {"tied": tied, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("masking", 0.3)}
+    noise = Corruption("masking", 0.3)
+    case = {"tied": tied, "sparsity": KlSparsity(0.1, 0.3), "corruption": noise, "contraction": 0.1}
     single, double = (
         objective(rows_of(n, width, dtype), n_hidden, dtype, **case) for dtype in (torch.float32, torch.float64)
     )
@@ -86,7 +87,8 @@ def test_products_by_the_library_train_as_eager_does(monkeypatch, shape, tied):
     monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", "library")
     n, width, n_hidden, batch_size = shape
     x = rows_of(n, width)
-    case = {"tied": tied, "sparsity": L1Sparsity(0.01), "activation": "gelu", "corruption": Corruption("gaussian", 0.2)}
+    noise = Corruption("gaussian", 0.2)
+    case = {"tied": tied, "sparsity": L1Sparsity(0.01), "activation": "gelu", "corruption": noise, "contraction": 0.05}
     pair = both_steps(lambda: objective(x, n_hidden, **case), fused_reconstruction, 1e-3)
     assert_equal_training(pair, n, batch_size, 30, 1e-9)
 
@@ -138,7 +140,7 @@ def test_networks_that_train_together_get_the_bits_that_each_gets_alone(products
     cases = [
         {"seed": 1, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)},
         {"seed": 2, "sparsity": KlSparsity(0.2, 0.1), "corruption": Corruption("gaussian", 0.1)},
-        {"seed": 3, "sparsity": L1Sparsity(0.01), "corruption": Corruption("masking", 0.5)},
+        {"seed": 3, "sparsity": L1Sparsity(0.01), "corruption": Corruption("masking", 0.5), "contraction": 0.1},
         {"seed": 4, "sparsity": None, "corruption": Corruption()},
     ]
     rates = [[0.01] * 24, [0.003] * 24, [0.03] * 24, [0.01] * 24]

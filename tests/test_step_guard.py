@@ -71,6 +71,20 @@ def test_a_batch_with_a_bad_number_moves_nothing_and_ends_the_call(engine, train
     assert bits(one) == bits(other)
 
 
+@ENGINES
+@OPTIMISERS
+def test_a_contraction_that_is_not_finite_moves_nothing(engine, training):
+    """The weights' squared norms are beyond float32; where codes are saturated, the reconstruction does not show it."""
+    one = objective(clean(), 10, torch.float32, tied=False, contraction=0.1)
+    with torch.no_grad():
+        one.autoencoder.encoder.weight.fill_(1e25)
+    step = RECONSTRUCTION[engine](one, TrainingConfig(**training), 1e-4)
+    before, moments = bits(one), memory(step)
+    total, steps = step.advance(ORDER, BATCH, 0, RATES)
+    assert steps == 0 and not math.isfinite(total)
+    assert bits(one) == before and memory(step) == moments
+
+
 def huge_classification(sizes: tuple[int, ...]) -> Any:
     """Rows of 1e25 from the third batch on. Their loss is a logit, and finite; their gradient's square is not."""
     x = clean()

@@ -266,7 +266,7 @@ def test_texts_come_back(text: str) -> None:
 
 
 def test_the_fused_step_serves_what_it_has(tmp_path: Path) -> None:
-    assert LayerConfig(n_hidden=8).steps_eagerly == ""
-    for settings in ({"emphasis": "1:0"}, {"dropout": 0.1}, {"contraction": 1}, {"weight_l1": 1}, {"max_norm": 1}):
+    assert LayerConfig(n_hidden=8, contraction=0.1).steps_eagerly == ""
+    for settings in ({"emphasis": "1:0"}, {"dropout": 0.1}, {"weight_l1": 1}, {"max_norm": 1}):
         name = next(iter(settings))
         assert validated(LayerConfig, {"n_hidden": 8, **settings}).steps_eagerly.startswith(name)

@@ -22,24 +22,35 @@ struct Batch {
   int64_t size;
 };
 
-// Unit j of a code adds unit_code(h) / rows to `on` and the complement to `off`: the means of the KL penalty.
+// Unit j of a code adds unit_code(h) / rows to `on` and the complement to `off`: the means of the KL penalty; and
+// f'(a)^2 / rows to `steep`: that of the contraction.
 template <typename T>
 struct CodeSums {
-  T *on = nullptr, *off = nullptr;
+  T *on = nullptr, *off = nullptr, *steep = nullptr;
   T share = 0;
   bool centred = false;
+};
+
+// What penalties add to the gradient of a code: the slope of KL, unit by unit, and the weight of |h|, each over the
+// rows; to that of its pre-activation: the pull of the contraction, unit by unit, where there is one.
+template <typename T>
+struct CodePenalties {
+  const T* slopes;
+  T l1 = 0;
+  const T* pulls = nullptr;
 };
 
 #define STACKAE_DECLARE_PASSES(T, O)                                                                                 \
   /* Rows [begin, end) of the batch, corrupted, as rows and, where it is given, as right factor; begin is even. */   \
   void gather_pass(const Source& source, const Batch& batch, const Corruption& corruption, const Stream& stream,     \
                    int64_t begin, int64_t end, T* buffer, O* rows, O* panel, int64_t ld);                            \
-  /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; sums where `on` is given. */ \
+  /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; the sums that are wanted. */ \
   void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,     \
                        const CodeSums<T>& sums, const Tile& tile);                                                   \
-  /* c = (c + slope_j + l1 sign(h)) f'(h), also as rows, and its column sums. */                                     \
-  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const T* slopes, T l1,        \
-                       Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile);                  \
+  /* c = (c + slope_j + l1 sign(h)) f'(h) + pull_j f'(h) f''(h), also as rows, and its column sums. */               \
+  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,                               \
+                       const CodePenalties<T>& penalties, Activation activation, O* rows, int64_t rows_ld, T* sums,  \
+                       const Tile& tile);                                                                            \
   /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */     \
   double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Source& source,        \
                      const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile);              \
@@ -73,5 +84,14 @@ bool update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first
 // The sum of |c| over the tile.
 double absolute_pass(const float* c, int64_t ld, const Tile& tile);
 double absolute_pass(const double* c, int64_t ld, const Tile& tile);
+
+// The squared norm of each row [begin, end) of a contiguous matrix.
+void norms_pass(const float* matrix, int64_t columns, int64_t begin, int64_t end, float* norms);
+void norms_pass(const double* matrix, int64_t columns, int64_t begin, int64_t end, double* norms);
+
+// c += pull_i w_i over the rows of a tile, whose first row has the first pull.
+void pull_pass(float* c, int64_t ld, const float* w, int64_t w_ld, const float* pulls, int64_t rows, int64_t columns);
+void pull_pass(double* c, int64_t ld, const double* w, int64_t w_ld, const double* pulls, int64_t rows,
+               int64_t columns);
 
 }  // namespace stackae

@@ -33,49 +33,72 @@ STACKAE_INLINE void add_code_row(const T* __restrict h, T* __restrict on, T* __r
   }
 }
 
+// From h, or from pre where that is what f' is taken of.
+template <typename F, typename T>
+STACKAE_INLINE void add_steep_row(const T* __restrict h, const T* __restrict pre, T* __restrict steep, T share,
+                                  int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    T kept = h[j];
+    if constexpr (std::is_same_v<F, Gelu<T>>) kept = pre[j];
+    steep[j] += steepness<F>(kept) * share;
+  }
+}
+
 template <typename T, typename O>
 STACKAE_INLINE void activate_tile(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre,
                                   int64_t rows_ld, const CodeSums<T>& sums, const Tile& tile) {
-  const int64_t width = whole_vectors(tile);
-  with_activation<T>(activation, [=](auto f) __attribute__((always_inline)) {
+  const int64_t width = whole_vectors(tile), block = tile.row_block * rows_ld + tile.column_begin;
+  const bool contracts = sums.steep != nullptr;
+  T steep[tile_columns] = {};
+  with_activation<T>(activation, [=, &steep](auto f) __attribute__((always_inline)) {
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
       const int64_t at = i * rows_ld + tile.column_begin;
       T* const row = c + (i - tile.row_begin) * ld;
       activate_row<decltype(f)>(row, bias + tile.column_begin, pre + at, width);
+      if (contracts) add_steep_row<decltype(f)>(row, pre + at, steep, sums.share, width);
       write_row(row, rows + at, width);
     }
   });
+  if (contracts) std::copy_n(steep, width, sums.steep + block);
   if (sums.on == nullptr) return;
   T on[tile_columns] = {}, off[tile_columns] = {};
   for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i) add_code_row(c + i * ld, on, off, sums, width);
-  const int64_t at = tile.row_block * rows_ld + tile.column_begin;
-  std::copy_n(on, width, sums.on + at);
-  std::copy_n(off, width, sums.off + at);
+  std::copy_n(on, width, sums.on + block);
+  std::copy_n(off, width, sums.off + block);
 }
 
-template <typename F, typename T, typename O>
+template <typename F, bool contracts, typename T, typename O>
 STACKAE_INLINE void derive_row(T* __restrict c, const O* __restrict h, const T* __restrict pre,
-                               const T* __restrict slopes, T l1, T* __restrict sums, int64_t width) {
+                               const T* __restrict slopes, T l1, const T* __restrict pulls, T* __restrict sums,
+                               int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const T code = static_cast<T>(h[j]);
     T kept = code;
     if constexpr (std::is_same_v<F, Gelu<T>>) kept = pre[j];
-    const T g = code_gradient<F>(c[j], code, kept, slopes[j], l1);
+    T g = code_gradient<F>(c[j], code, kept, slopes[j], l1);
+    if constexpr (contracts) g += steepness_gradient<F>(kept, pulls[j]);
     c[j] = g;
     sums[j] += g;
   }
 }
 
 template <typename T, typename O>
-STACKAE_INLINE void derive_tile(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const T* slopes, T l1,
-                                Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile) {
-  const int64_t width = whole_vectors(tile);
+STACKAE_INLINE void derive_tile(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,
+                                const CodePenalties<T>& penalties, Activation activation, O* rows, int64_t rows_ld,
+                                T* sums, const Tile& tile) {
+  const int64_t width = whole_vectors(tile), begin = tile.column_begin;
+  const T *const slopes = penalties.slopes + begin, *const pulls = penalties.pulls;
+  const T l1 = penalties.l1;
   T partial[tile_columns] = {};
   with_activation<T>(activation, [=, &partial](auto f) __attribute__((always_inline)) {
+    using F = decltype(f);
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
-      const int64_t at = i * kept_ld + tile.column_begin;
-      derive_row<decltype(f)>(c + (i - tile.row_begin) * ld, kept + at, pre + at, slopes + tile.column_begin, l1,
-                              partial, width);
+      const int64_t at = i * kept_ld + begin;
+      T* const row = c + (i - tile.row_begin) * ld;
+      if (pulls == nullptr)
+        derive_row<F, false>(row, kept + at, pre + at, slopes, l1, slopes, partial, width);
+      else
+        derive_row<F, true>(row, kept + at, pre + at, slopes, l1, pulls + begin, partial, width);
     }
   });
   std::copy_n(partial, width, sums + tile.row_block * kept_ld + tile.column_begin);
@@ -145,6 +168,29 @@ STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, c10::BFloat16
 }
 
 template <typename T>
+STACKAE_INLINE void square_rows(const T* matrix, int64_t columns, int64_t begin, int64_t end, T* norms) {
+  constexpr int64_t lanes = 16;
+  for (int64_t i = begin; i < end; ++i) {
+    const T* const row = matrix + i * columns;
+    T sums[lanes] = {};
+    int64_t j = 0;
+    for (; j + lanes <= columns; j += lanes)
+      for (int64_t lane = 0; lane < lanes; ++lane) sums[lane] += row[j + lane] * row[j + lane];
+    T total = 0;
+    for (; j < columns; ++j) total += row[j] * row[j];
+    for (const T sum : sums) total += sum;
+    norms[i] = total;
+  }
+}
+
+template <typename T>
+STACKAE_INLINE void pull_rows(T* __restrict c, int64_t ld, const T* __restrict w, int64_t w_ld, const T* pulls,
+                              int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) c[i * ld + j] += pulls[i] * w[i * w_ld + j];
+}
+
+template <typename T>
 STACKAE_INLINE double absolute_sum(const T* c, int64_t ld, const Tile& tile) {
   double sum = 0;
   for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i)
@@ -161,9 +207,9 @@ STACKAE_INLINE double absolute_sum(const T* c, int64_t ld, const Tile& tile) {
     activate_tile(c, ld, bias, activation, rows, pre, rows_ld, sums, tile);                                          \
   }                                                                                                                  \
   STACKAE_MULTIVERSION void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,          \
-                                            const T* slopes, T l1, Activation activation, O* rows, int64_t rows_ld,  \
-                                            T* sums, const Tile& tile) {                                             \
-    derive_tile(c, ld, kept, pre, kept_ld, slopes, l1, activation, rows, rows_ld, sums, tile);                       \
+                                            const CodePenalties<T>& penalties, Activation activation, O* rows,       \
+                                            int64_t rows_ld, T* sums, const Tile& tile) {                            \
+    derive_tile(c, ld, kept, pre, kept_ld, penalties, activation, rows, rows_ld, sums, tile);                        \
   }
 STACKAE_DEFINE(float, float)
 STACKAE_DEFINE(float, c10::BFloat16)
@@ -183,11 +229,19 @@ STACKAE_DEFINE(float)
 STACKAE_DEFINE(c10::BFloat16)
 #undef STACKAE_DEFINE
 
-STACKAE_MULTIVERSION double absolute_pass(const float* c, int64_t ld, const Tile& tile) {
-  return absolute_sum(c, ld, tile);
-}
-STACKAE_MULTIVERSION double absolute_pass(const double* c, int64_t ld, const Tile& tile) {
-  return absolute_sum(c, ld, tile);
-}
+#define STACKAE_DEFINE(T)                                                                                        \
+  STACKAE_MULTIVERSION double absolute_pass(const T* c, int64_t ld, const Tile& tile) {                          \
+    return absolute_sum(c, ld, tile);                                                                            \
+  }                                                                                                              \
+  STACKAE_MULTIVERSION void norms_pass(const T* matrix, int64_t columns, int64_t begin, int64_t end, T* norms) { \
+    square_rows(matrix, columns, begin, end, norms);                                                             \
+  }                                                                                                              \
+  STACKAE_MULTIVERSION void pull_pass(T* c, int64_t ld, const T* w, int64_t w_ld, const T* pulls, int64_t rows,  \
+                                      int64_t columns) {                                                         \
+    pull_rows(c, ld, w, w_ld, pulls, rows, columns);                                                             \
+  }
+STACKAE_DEFINE(float)
+STACKAE_DEFINE(double)
+#undef STACKAE_DEFINE
 
 }  // namespace stackae

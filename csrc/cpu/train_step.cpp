@@ -10,11 +10,9 @@
 
 #include <atomic>
 #include <cmath>
-#include <limits>
 
-#include "../sparsity.h"
 #include "../versions.h"
-#include "passes.h"
+#include "penalties.h"
 #include "tiles.h"
 
 namespace stackae {
@@ -30,7 +28,8 @@ class Step final : public CpuStep {
         corruption_(member.corruption),
         rows_(std::move(member.rows)),
         key_(member.key),
-        source_(source_of(rows_)) {
+        source_(source_of(rows_)),
+        penalties_(member.objective) {
     network_.brgemm = tiles_.brgemm = brgemm_serves(c10::CppTypeToScalarType<O>::value);
     network_.add_layers(parameters_);
   }
@@ -90,36 +89,16 @@ class Step final : public CpuStep {
     auto& layer = network_.layers[l];
     auto& out = network_.outputs[l + 1];
     const bool penalised = l == 0;
-    CodeSums<T> sums;
-    if (penalised && objective_.sparsity_weight > 0)
-      sums = {code_on_, code_off_, T(1) / static_cast<T>(batch.size), layer.activation == Activation::tanh};
-    const double l1 = penalised ? objective_.l1_weight / static_cast<double>(batch.size) : 0;
+    const CodeSums<T> sums = penalised ? penalties_.sums(layer.activation, batch.size) : CodeSums<T>{};
+    const double l1 = penalised ? penalties_.l1(batch.size) : 0;
     tiles_.for_each(
         {network_.output_product(l, batch.size)}, out, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
           activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums, tile);
           tiles_.losses[tile.number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
           store(c, ld, out, tile, pairs);
         });
-    return (l1 > 0 ? tiles_.sum_of_losses() : 0) + (sums.on ? fold_sparsity(layer, sums, batch) : 0);
-  }
-
-  // The KL penalty, and its slope for each unit (sparsity.h).
-  double fold_sparsity(const LayerState<T, O>& layer, const CodeSums<T>& sums, const Batch& batch) {
-    const int64_t ld = padded(layer.n_out), blocks = row_blocks(batch.size);
-    const double rho = objective_.sparsity_target, weight = objective_.sparsity_weight;
-    const double largest = static_cast<double>(std::numeric_limits<T>::max());
-    double penalty = 0;
-    for (int64_t j = 0; j < layer.n_out; ++j) {
-      double on = 0, off = 0;
-      for (int64_t block = 0; block < blocks; ++block) {
-        on += static_cast<double>(sums.on[block * ld + j]);
-        off += static_cast<double>(sums.off[block * ld + j]);
-      }
-      penalty += kl_bernoulli(rho, on, off);
-      const double slope = weight * (sums.centred ? 0.5 : 1) * kl_slope(rho, on, off);
-      slopes_[j] = to_finite<T>(slope / static_cast<double>(batch.size), largest);
-    }
-    return weight * penalty;
+    const double absolute = l1 > 0 ? tiles_.sum_of_losses() : 0;
+    return penalised ? absolute + penalties_.fold(sums, layer.weight, layer.n_in, layer.n_out, batch.size) : 0;
   }
 
   double reconstruct(const Batch& batch) {
@@ -168,11 +147,10 @@ class Step final : public CpuStep {
     auto& below = network_.layers[l - 1];
     auto &kept = network_.outputs[l], &form = network_.gradients[l - 1];
     const bool penalised = l == 1;
-    const T l1 = penalised ? static_cast<T>(objective_.l1_weight / static_cast<double>(batch.size)) : T(0);
-    const T* const slopes = penalised && objective_.sparsity_weight > 0 ? slopes_ : no_slopes_;
+    const auto penalties = penalised ? penalties_.terms(no_slopes_, batch.size) : CodePenalties<T>{no_slopes_};
     tiles_.for_each({network_.input_product(l, batch.size)}, form,
                     [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
-                      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, slopes, l1, below.activation, form.rows,
+                      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, penalties, below.activation, form.rows,
                                       form.ld, below.sums, tile);
                       store(c, ld, form, tile, pairs);
                     });
@@ -183,9 +161,11 @@ class Step final : public CpuStep {
     products_.clear();
     for (int64_t each = l; each <= network_.last(); ++each)
       if (network_.layers[each].owner == l) products_.push_back(network_.weight_product(each, batch.size));
+    const T* const pulls = l == 0 ? penalties_.weight_pulls() : nullptr;
     tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
       const int64_t rows = tile.row_end - tile.row_begin, columns = tile.column_end - tile.column_begin;
+      if (pulls != nullptr) pull_pass(c, ld, layer.weight + at, layer.n_in, pulls + tile.row_begin, rows, columns);
       if (!update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at, rows, columns,
                        update_.rule, motion))
         moved_.store(false, std::memory_order_relaxed);
@@ -235,14 +215,10 @@ class Step final : public CpuStep {
   }
 
   void add_statistics() {
-    auto& arena = network_.batch;
-    const int64_t code = padded(network_.layers[0].n_out);
-    code_on_ = arena.template make<T>(row_blocks(capacity_) * code);
-    code_off_ = arena.template make<T>(row_blocks(capacity_) * code);
-    slopes_ = arena.template make<T>(code);
+    penalties_.add_room(capacity_, network_.layers[0].n_out, network_.batch);
     int64_t widest = 0;
     for (const auto& layer : network_.layers) widest = std::max(widest, layer.n_out);
-    no_slopes_ = arena.template make<T>(padded(widest));
+    no_slopes_ = network_.batch.template make<T>(padded(widest));
   }
 
   void refresh(LayerState<T, O>& layer) {
@@ -264,12 +240,13 @@ class Step final : public CpuStep {
   const Source source_;
   Network<T, O> network_;
   Tiles<T, O> tiles_;
+  Penalties<T> penalties_;
   std::vector<Product<O>> products_;
   Versions versions_;
   int64_t capacity_ = 0;
   int threads_ = 0;
   std::atomic<bool> moved_ = true;  // all parameters by this step; threads have a tile each
-  T *code_on_ = nullptr, *code_off_ = nullptr, *slopes_ = nullptr, *no_slopes_ = nullptr;
+  T* no_slopes_ = nullptr;
 };
 
 }  // namespace

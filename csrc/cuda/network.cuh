@@ -60,11 +60,15 @@ struct MemberData {
   int64_t count, first_step;
   Corruption corruption;
   NoiseKey key;
-  double sparsity_target, sparsity_weight, l1_weight;
-  typename A::operand* x;     // the rows of a batch as operand
-  number *on, *off, *logits;  // on, off (row blocks, padded(n_hidden))
+  double sparsity_target, sparsity_weight, l1_weight, contraction;
+  typename A::operand* x;             // the rows of a batch as operand
+  number *on, *off, *steep, *logits;  // on, off, steep (row blocks, padded(n_hidden))
+  number* norms;                      // of each row of the code's weight, squared
   double *losses, *code_losses;
   Course* course;
+
+  // Whether the first code adds to the loss of each tile: what is not finite there shows before anything moves.
+  __device__ bool has_code_losses() const { return l1_weight > 0 || contraction > 0; }
 };
 
 // What every kernel of a step is given.

@@ -1,6 +1,7 @@
 // The kernels of a step from the gradient of the output on: gradients of codes, then the update of every parameter.
 //
-// Fused: product, KL slope, L1 sign, derivative, bias gradient; product, optimiser, the weight's forms as operand.
+// Fused: product, KL slope, L1 sign, derivative, contraction, bias gradient; product, contraction, optimiser, the
+// weight's forms as operand.
 // Never materialised: weight gradients, the slopes of the penalty.
 #pragma once
 
@@ -39,10 +40,13 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   const auto c = tile_entries<A, Shape, library>(gradient, layer.backward, layer.product, layer.n_in, layer.n_out, at);
   const int64_t ld = padded(layer.n_in), column = at.column + Lanes<Shape>::column();
   const bool inside = column < layer.n_in, penalised = l == 1;
-  T slope = 0, l1 = 0, sum = 0;
+  const bool contracts = penalised && member.contraction > 0;
+  T slope = 0, l1 = 0, pull = 0, sum = 0;
   if (penalised && inside && member.sparsity_weight > 0)
     slope = sparsity_slope<A, Shape>(networks, below, span, column);
   if (penalised) l1 = static_cast<T>(member.l1_weight / static_cast<double>(span.size));
+  if (contracts && inside)
+    pull = static_cast<T>(2 * member.contraction / static_cast<double>(span.size)) * member.norms[column];
   with_activation<T>(below.activation, [&](auto f) {
     using F = decltype(f);
     Lanes<Shape>::for_rows([&](int i) {
@@ -54,6 +58,7 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
         T kept = h;
         if constexpr (std::is_same_v<F, Gelu<T>>) kept = below.pre[row * ld + column];
         g = code_gradient<F>(c(i, Lanes<Shape>::column()), h, kept, slope, l1);
+        if (contracts) g += steepness_gradient<F>(kept, pull);
       }
       sum += g;
       below.gradient[row * ld + column] = A::round(g);
@@ -77,10 +82,24 @@ __device__ void move(const Networks<A>& networks, typename A::number& p, typenam
   if (!by_rule()) networks.member().course->kept = 1;
 }
 
-// Moves one tile of a weight by its gradient, and writes it as operand.
-template <typename A, typename Shape, bool library>
-__device__ void move_weight(const Networks<A>& networks, const LayerData<A>& layer, const Span& span, int64_t number) {
+// How much of each entry of row j of the code's weight the contraction adds to its gradient: 2 lambda times the mean of
+// f'(a_j)^2.
+template <typename A, typename Shape>
+__device__ typename A::number weight_pull(const Networks<A>& networks, const LayerData<A>& code, const Span& span,
+                                          int64_t unit) {
   using T = typename A::number;
+  const auto& member = networks.member();
+  const int64_t blocks = (span.size + Shape::size - 1) / Shape::size;
+  const T steep = sum_of_blocks(member.steep, blocks, padded(code.n_out), unit);
+  return static_cast<T>(2 * member.contraction * static_cast<double>(steep));
+}
+
+// Moves one tile of layer l's weight by its gradient, and writes it as operand.
+template <typename A, typename Shape, bool library>
+__device__ void move_weight(const Networks<A>& networks, int64_t l, const Span& span, int64_t number) {
+  using T = typename A::number;
+  const auto& layer = networks.layer(l);
+  const bool contracts = l == 0 && networks.member().contraction > 0;
   const Place<Shape> at(layer.n_in, number);
   Entries<T> c{layer.weight_product + at.row * layer.n_in + at.column, layer.n_in, 0, 1};
   if constexpr (!library) {
@@ -95,8 +114,9 @@ __device__ void move_weight(const Networks<A>& networks, const LayerData<A>& lay
     const int64_t row = at.row + i, column = at.column + j;
     if (row >= layer.n_out || column >= layer.n_in) return;
     const int64_t place = row * layer.n_in + column;
-    T p = layer.weight[place], first = layer.first[place], second = layer.second[place];
-    move(networks, p, c(i, j), first, second, motion);
+    T p = layer.weight[place], first = layer.first[place], second = layer.second[place], g = c(i, j);
+    if (contracts) g += weight_pull<A, Shape>(networks, layer, span, row) * p;
+    move(networks, p, g, first, second, motion);
     layer.weight[place] = p;
     layer.first[place] = first;
     layer.second[place] = second;
@@ -135,7 +155,7 @@ __device__ void add_loss(const Networks<A>& networks, const Span& span) {
   const int64_t parts = used * (networks.loss == Loss::cross_entropy ? 1 : across(top.n_out));
   double sum = 0;
   for (int64_t i = threadIdx.x; i < parts; i += tile_threads) sum += member.losses[i];
-  if (member.l1_weight > 0)
+  if (member.has_code_losses())
     for (int64_t i = threadIdx.x; i < used * across(code.n_out); i += tile_threads) sum += member.code_losses[i];
   if (member.sparsity_weight > 0)
     for (int64_t j = threadIdx.x; j < code.n_out; j += tile_threads) {
@@ -165,7 +185,7 @@ __global__ void __launch_bounds__(tile_threads) update_kernel(Networks<A> networ
     const int64_t tiles =
         ((layer.n_out + Shape::size - 1) / Shape::size) * ((layer.n_in + Shape::size - 1) / Shape::size);
     if (number < tiles) {
-      if (!stands_still) move_weight<A, Shape, library>(networks, layer, span, number);
+      if (!stands_still) move_weight<A, Shape, library>(networks, l, span, number);
       return;
     }
     number -= tiles;

@@ -42,6 +42,21 @@ __global__ void gather_kernel(Networks<A> networks) {
   }
 }
 
+// |W_j|^2 for each unit of the first code, before anything moves: what its contraction is weighed with. One block a
+// unit.
+template <typename A>
+__global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> networks) {
+  const auto& layer = networks.layer(0);
+  const int64_t unit = blockIdx.x;
+  double own = 0;
+  for (int64_t i = threadIdx.x; i < layer.n_in; i += tile_threads) {
+    const auto w = static_cast<double>(layer.weight[unit * layer.n_in + i]);
+    own += w * w;
+  }
+  own = sum_of_block(own);
+  if (threadIdx.x == 0) networks.member().norms[unit] = static_cast<typename A::number>(own);
+}
+
 // h = f(x W^T + b), and of the first code its sums for the penalties.
 template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> networks, int64_t l) {
@@ -56,7 +71,8 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
   const int64_t ld = padded(layer.n_out), column = at.column + Lanes<Shape>::column();
   const bool inside = column < layer.n_out, centred = layer.activation == Activation::tanh;
   const T bias = inside ? layer.bias[column] : T(0), share = T(1) / static_cast<T>(span.size);
-  T on = 0, off = 0, absolute = 0;
+  const bool contracts = l == 0 && member.contraction > 0;
+  T on = 0, off = 0, absolute = 0, steep = 0;
   with_activation<T>(layer.activation, [&](auto f) {
     using F = decltype(f);
     Lanes<Shape>::for_rows([&](int i) {
@@ -65,11 +81,13 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
       T h = 0;
       if (row < span.size) {
         const T a = c(i, Lanes<Shape>::column()) + bias;
-        if constexpr (std::is_same_v<F, Gelu<T>>) layer.pre[row * ld + column] = a;
         h = F::value(a);
+        T kept = h;
+        if constexpr (std::is_same_v<F, Gelu<T>>) layer.pre[row * ld + column] = kept = a;
         on += unit_code(h, centred) * share;
         off += (T(1) - unit_code(h, centred)) * share;
         absolute += h < 0 ? -h : h;
+        if (contracts) steep += steepness<F>(kept) * share;
       }
       layer.output[row * ld + column] = A::round(h);
     });
@@ -83,12 +101,19 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
       member.off[at.row_block * ld + column] = off;
     }
   }
-  if (member.l1_weight > 0) {
-    const double sum = sum_of_block(static_cast<double>(absolute));
-    if (threadIdx.x == 0) {
-      member.code_losses[blockIdx.x] = sum * member.l1_weight / static_cast<double>(span.size);
-      if (!is_finite(sum)) member.course->failed = 1;
+  if (!member.has_code_losses()) return;
+  double loss = static_cast<double>(absolute) * member.l1_weight / static_cast<double>(span.size);
+  if (contracts) {
+    steep = sum_down<Shape>(steep);
+    if (Lanes<Shape>::lane() == 0 && inside) {
+      member.steep[at.row_block * ld + column] = steep;
+      loss += member.contraction * static_cast<double>(steep) * static_cast<double>(member.norms[column]);
     }
+  }
+  loss = sum_of_block(loss);
+  if (threadIdx.x == 0) {
+    member.code_losses[blockIdx.x] = loss;
+    if (!is_finite(loss)) member.course->failed = 1;
   }
 }
 

@@ -26,7 +26,10 @@ class DeviceStep final : public TrainStep {
 
   DeviceStep(std::vector<Member> members, bool library)
       : members_(std::move(members)), library_(library), versions_(members_.size()), feed_(members_) {
-    for (const auto& member : members_) memory_.emplace_back(member.layers, library);
+    for (const auto& member : members_) {
+      memory_.emplace_back(member.layers, library);
+      contracts_ |= member.objective.contraction > 0;
+    }
   }
 
   std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
@@ -107,6 +110,8 @@ class DeviceStep final : public TrainStep {
       data.x = memory_[i].x;
       data.on = batch_.template make<number>(blocks * code);
       data.off = batch_.template make<number>(blocks * code);
+      data.steep = batch_.template make<number>(blocks * code);
+      data.norms = batch_.template make<number>(code);
       data.logits = batch_.template make<number>(padded(rows_) * padded(classes));
       data.losses = batch_.template make<double>(tiles_of<SmallTile>(rows_, layers.back().n_out));
       data.code_losses = batch_.template make<double>(tiles_of<SmallTile>(rows_, layers[0].n_out));
@@ -148,6 +153,7 @@ class DeviceStep final : public TrainStep {
       to.sparsity_target = given.objective.sparsity_target;
       to.sparsity_weight = given.objective.sparsity_weight;
       to.l1_weight = given.objective.l1_weight;
+      to.contraction = given.objective.contraction;
     }
     const auto* const sent = motions_.send(motions);
     for (size_t i = 0; i < members_.size(); ++i) {
@@ -204,6 +210,7 @@ class DeviceStep final : public TrainStep {
     const int64_t chunks = (layers[0].n_in + chunk_words - 1) / chunk_words;
     launch(gather_kernel<A>, each_member(blocks_for(padded(rows_) * chunks * chunk_blocks).x), threads_per_block, 0,
            networks_);
+    if (contracts_) launch(norms_kernel<A>, each_member(layers[0].n_out), tile_threads, 0, networks_);
     for (int64_t l = 0; l < last(); ++l) launch_pass<Shape, library>(forward_kernel<A, Shape, library>, l, true);
     if (networks_.loss == Loss::cross_entropy) {
       launch_pass<Shape, library>(logits_kernel<A, Shape, library>, last(), true);
@@ -261,7 +268,7 @@ class DeviceStep final : public TrainStep {
   Lane lane_;
   Graph one_, many_;
   int64_t rows_ = 0;
-  bool warm_ = false, large_ = false;
+  bool warm_ = false, large_ = false, contracts_ = false;
 };
 
 }  // namespace stackae

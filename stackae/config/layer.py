@@ -91,7 +91,6 @@ class LayerConfig(Model):
             f"emphasis {self.emphasis.model_dump()}": self.emphasis != EmphasisConfig(),
             f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few,
-            f"contraction {self.contraction:g}": self.contraction > 0,
             f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"revive {self.revive}": self.revive != "none",

@@ -48,6 +48,7 @@ def reconstruction(objective: Objective, config: TrainingConfig, weight_decay: f
         corruption=(noise.kind, noise.level, noise.low, noise.high),
         sparsity=(penalty.target, penalty.weight) if isinstance(penalty, KlSparsity) else (0.5, 0.0),
         l1=penalty.weight if isinstance(penalty, L1Sparsity) else 0.0,
+        contraction=objective.contraction,
         optimizer=config.optimizer,
         weight_decay=weight_decay,
         momentum=config.momentum,
