@@ -85,8 +85,8 @@ def test_in_float32_fused_is_as_near_to_float64_as_eager(case, shape, steps):
     truth = objective(double, n_hidden, **case)
     truth_step = fused_reconstruction(truth, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
     losses = [train(step, n, batch_size, steps) for step in (pair[0][1], pair[1][1], truth_step)]
-    assert losses[0] == pytest.approx(losses[2], rel=1e-5)
-    assert losses[1] == pytest.approx(losses[2], rel=1e-5)
+    for each in losses[:2]:  # where all is learned, a loss is what rounding leaves of one
+        assert each == pytest.approx(losses[2], rel=1e-5, abs=1e-6 * losses[2][0])
     for (name, a), b in zip(pair[0][0].named_parameters(), truth.autoencoder.parameters(), strict=True):
         scale = max(1.0, b.abs().max().item())
         assert (a.double() - b).abs().max().item() <= 3e-5 * scale, name
