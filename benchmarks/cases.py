@@ -35,6 +35,7 @@ class StepCase(NamedTuple):
     corruption: str = "none"
     tied: bool = False
     bfloat16: bool = False
+    contraction: float = 0.0
 
 
 REFERENCE = StepCase("R: 256x784-300", 256, 784, 300)
@@ -44,6 +45,7 @@ STEPS_MEASURED = (
     REFERENCE._replace(name="R, salt-and-pepper", corruption="salt-and-pepper"),
     REFERENCE._replace(name="R, gaussian", corruption="gaussian"),
     REFERENCE._replace(name="R, tied, masking", corruption="masking", tied=True),
+    REFERENCE._replace(name="R, contraction", contraction=0.1),
     REFERENCE._replace(name="R, bf16", bfloat16=True),
     StepCase("256x784-1000", 256, 784, 1000),
     StepCase("256x300-150", 256, 300, 150),

@@ -52,10 +52,11 @@ def main() -> None:
     kinds = itertools.cycle(itertools.product(KINDS, (False, True)))
     for precision, choice, shape in itertools.product(precisions, PRODUCTS.values(), SHAPES):
         kind, tied = next(kinds)
-        case = StepCase("x".join(map(str, shape)), *shape, corruption=kind, tied=tied)
+        case = StepCase("x".join(map(str, shape)), *shape, corruption=kind, tied=tied, contraction=0.1 * tied)
         with patch.dict(os.environ, STACKAE_CUDA_PRODUCTS=choice):
             found = losses(case, precision, asked.device)
-        print(f"{case.name}, {precision}, {choice}, {kind}{', tied' * tied}: {found[0]:.4f} to {found[-1]:.4f}")
+        also = ", tied, contraction" * tied
+        print(f"{case.name}, {precision}, {choice}, {kind}{also}: {found[0]:.4f} to {found[-1]:.4f}")
         assert all(map(math.isfinite, found)), found
 
 

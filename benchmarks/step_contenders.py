@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 from benchmarks.cases import StepCase
 from benchmarks.timing import Run
-from benchmarks.usual import RHO, kl, noise
+from benchmarks.usual import RHO, contraction, kl, noise
 from stackae import ops
 from stackae.batches import Batches
 
 RATE, BETA = 1e-3, 0.1
 
 Network = list[Tensor]  # weight, bias, decoder weight (if untied), decoder bias
-Loss = Callable[[Sequence[Tensor], Tensor, str], Tensor]
-BatchLoss = Callable[[Sequence[Tensor], Tensor, Tensor, str], Tensor]
+Loss = Callable[[Sequence[Tensor], Tensor, StepCase], Tensor]
+BatchLoss = Callable[[Sequence[Tensor], Tensor, Tensor, StepCase], Tensor]
 
 
 def network(case: StepCase, device: torch.device) -> Network:
@@ -47,6 +47,7 @@ def training(case: StepCase, x: Tensor, seed: int = 0) -> ops.Training:
         loss="mse",
         corruption=(case.corruption, 0.3, 0.0, 1.0),
         sparsity=(RHO, BETA),
+        contraction=case.contraction,
         seed=seed,
     )
 
@@ -65,25 +66,26 @@ def fused_step(case: StepCase, x: Tensor, order: Tensor, precision: str, members
     return run
 
 
-def usual_loss(parameters: Sequence[Tensor], x: Tensor, kind: str) -> Tensor:
-    """Denoising, squared error and the KL penalty as they are usually written."""
+def usual_loss(parameters: Sequence[Tensor], x: Tensor, case: StepCase) -> Tensor:
+    """Denoising, squared error and the penalties as they are usually written."""
     weight, bias, *decoder, decoder_bias = parameters
-    h = torch.sigmoid(F.linear(noise(x, kind), weight, bias))
+    h = torch.sigmoid(F.linear(noise(x, case.corruption), weight, bias))
     z = torch.sigmoid(F.linear(h, decoder[0] if decoder else weight.t(), decoder_bias))
-    return F.mse_loss(z, x, reduction="sum") / len(x) + BETA * kl(h, RHO)
+    loss = F.mse_loss(z, x, reduction="sum") / len(x) + BETA * kl(h, RHO)
+    return loss + case.contraction * contraction(h, weight) if case.contraction else loss
 
 
-def half_loss(parameters: Sequence[Tensor], x: Tensor, kind: str) -> Tensor:
+def half_loss(parameters: Sequence[Tensor], x: Tensor, case: StepCase) -> Tensor:
     """The same under autocast to bfloat16."""
     with torch.autocast(x.device.type, dtype=torch.bfloat16):
-        return usual_loss(parameters, x, kind)
+        return usual_loss(parameters, x, case)
 
 
 def of_rows(loss: Loss) -> BatchLoss:
     """The loss of some rows of x, gathered first."""
 
-    def gathered(parameters: Sequence[Tensor], x: Tensor, rows: Tensor, kind: str) -> Tensor:
-        return loss(parameters, x.index_select(0, rows), kind)
+    def gathered(parameters: Sequence[Tensor], x: Tensor, rows: Tensor, case: StepCase) -> Tensor:
+        return loss(parameters, x.index_select(0, rows), case)
 
     return gathered
 
@@ -117,7 +119,7 @@ class UsualStep:
 
     def step(self, rows: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self._loss(self._parameters, self._x, rows, self._case.corruption))
+        torch.autograd.backward(self._loss(self._parameters, self._x, rows, self._case))
         self._optimizer.step()
 
     def eager(self, steps: int) -> Run:

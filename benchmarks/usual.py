@@ -1,4 +1,4 @@
-"""Corruption and the KL penalty as they are usually written in PyTorch: what the fused ones are compared with."""
+"""Corruption and penalties as they are usually written in PyTorch: what the fused ones are compared with."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def noise(x: Tensor, kind: str) -> Tensor:
 def kl(h: Tensor, rho: float) -> Tensor:
     rho_hat = h.mean(0).clamp(1e-6, 1 - 1e-6)
     return (rho * torch.log(rho / rho_hat) + (1 - rho) * torch.log((1 - rho) / (1 - rho_hat))).sum()
+
+
+def contraction(h: Tensor, weight: Tensor) -> Tensor:
+    """Of a sigmoid code: the mean over rows of the squared norm of its Jacobian."""
+    return ((h * (1 - h)).square() @ weight.square().sum(dim=1)).sum() / len(h)
