@@ -28,7 +28,7 @@ demo: setup
 	$(BIN)/stackae finetune --head classifier
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 lint: setup
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 stackae sweep --widths 2,8,32,128
 
-stackae sweep --widths 2,8,32,128 --activation linear --corruption none
+stackae sweep --widths 64,256,1024 --activation relu --weights untied --sparsity l1:0.01
 
 stackae sweep --widths 2,4,8,16 --below 300 --data mnist --data-root DIR
 
@@ -96,8 +96,11 @@ def command(
     Where the curve bends says how many units the data need.
     Where it lies above PCA's, the training is the limit: narrow codes suffer from noise, and sigmoid units saturate.
 
-    The folder holds sweep.json (figures and settings), sweep.png (both curves) and codes.png (codes by class).
-    It is written when all is done, whole or not at all. The options of layers are those of `stackae pretrain`.
+    Unless an option or a file says what layers are, the code is linear, read without noise, and begins at PCA.
+    Otherwise the options of layers, and their defaults, are those of `stackae pretrain`.
+
+    The folder holds sweep.json (figures and settings), sweep.png (both curves), codes.png (codes by class) and
+    config.toml, which trains the width that is enough. It is written when all is done, whole or not at all.
     """
     from stackae.config import read_tables
     from stackae.data import load_data
@@ -167,14 +170,29 @@ def _configs(
     from .inputs import check_memory
     from .pretrain import pretrain_settings
 
+    sizes = [dataset.train.x.shape[1], *lower]
+    params = params | _usual(params, tables, sizes, max(widths))
     configs = []
     for width in widths:
-        layers = ",".join(map(str, [dataset.train.x.shape[1], *lower, width]))
+        layers = ",".join(map(str, [*sizes, width]))
         config = pretrain_settings(params | {"layers": layers}, tables)
         check_memory(config, 1)
         configs.append(settle(config, dataset.train.x))
     choose_step(configs[0].engine, choose_device(configs[0].device), configs[0].precision)
     return configs
+
+
+def _usual(params: dict[str, Any], tables: dict[str, dict[str, Any]], sizes: list[int], widest: int) -> dict[str, str]:
+    """What the layers are where nothing is said of them: below as ever, on top what narrow codes learn best with."""
+    from stackae.config import LayerConfig
+
+    of_training = {"learning_rate", "batch_size", "patience"}
+    said = {name for name in {*LayerConfig.model_fields, "weights"} - of_training if params.get(name) is not None}
+    if said or "pretrain" in tables:
+        return {}
+    below = LayerConfig(n_hidden=1).model_dump()
+    top = {"activation": "linear", "corruption": "none", "init": "pca" if widest <= sizes[-1] else "random"}
+    return {name: ",".join([below[name]] * (len(sizes) - 1) + [value]) for name, value in top.items()}
 
 
 def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:

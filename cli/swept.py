@@ -72,7 +72,8 @@ def _enough(points: list[dict[str, Any]]) -> int:
 
 
 def files_of(dataset: Dataset, measured: Measured, document: dict[str, Any], scatter: str) -> dict[str, bytes]:
-    """sweep.json, sweep.png and codes.png."""
+    """sweep.json, sweep.png, codes.png, and config.toml of the width that is enough."""
+    from stackae.config import RunConfig
     from stackae.latent_pictures import latent_scatter
     from stackae.sweep_pictures import error_by_width
 
@@ -81,8 +82,14 @@ def files_of(dataset: Dataset, measured: Measured, document: dict[str, Any], sca
     title = f"{len(measured.rows.x):,} {measured.part} rows of {name}"
     above = f", above {'-'.join(map(str, document['below']))}" if document["below"] else ""
     points, labels, named, axes = _plane(measured, scatter)
+    settings = document["settings"]["pretrain"]
+    enough = {
+        **settings,
+        "layers": [*settings["layers"][:-1], {**settings["layers"][-1], "n_hidden": document["enough"]}],
+    }
     return {
         "sweep.json": json.dumps(document, indent=2).encode() + b"\n",
+        "config.toml": RunConfig.model_validate({**document["settings"], "pretrain": enough}).to_toml().encode(),
         "sweep.png": error_by_width(
             list(errors), list(errors.values()), measured.principal, f"reconstruction of {title}{above}"
         ),
@@ -165,11 +172,5 @@ def close(path: Path, names: list[str], document: dict[str, Any]) -> None:
     stdout.print(f"folder      {folder}", markup=False)
     for name in names:
         stdout.print(f"            {folder / name}", markup=False)
-    n_visible, data = document["settings"]["pretrain"]["n_visible"], document["settings"]["data"]
-    layers = ",".join(map(str, [n_visible, *document["below"], document["enough"]]))
-    words = ["stackae", "pretrain", "--layers", layers]
-    if data["data"] != "digits":
-        words += ["--data", data["data"], *(["--target", data["target"]] if data["target"] else [])]
-    if data["data"] != "digits" and not Path(data["data"]).is_file():
-        words += ["--data-root", data["data_root"]]
+    words = ["stackae", "pretrain", "--config", str(folder / "config.toml")]
     stdout.print(f"next        {shlex.join(words)}", markup=False)

@@ -163,6 +163,25 @@ def longest() -> dict[str, float]:
     return LONGEST
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run side by side, each has a thread: what it starts, too."""
+    if hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput |= {"figures": dict(FIGURES), "longest": dict(LONGEST)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    found = getattr(node, "workeroutput", {})
+    FIGURES.update(found.get("figures", {}))
+    for name, seconds in found.get("longest", {}).items():
+        LONGEST[name] = max(seconds, LONGEST.get(name, 0.0))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if FIGURES or LONGEST:
         terminalreporter.section("faults")

@@ -14,7 +14,7 @@ from conftest import Shell
 from stackae.cli import pretrain, sweep
 from stackae.errors import DivergedError
 
-FILES = {"sweep.json", "sweep.png", "codes.png"}
+FILES = {"sweep.json", "config.toml", "sweep.png", "codes.png"}
 
 
 def says(sentence: str, *parts: str) -> None:
@@ -29,7 +29,7 @@ def test_a_sweep_leaves_a_folder_of_three_files(fresh: Shell) -> None:
     printed = fresh.does(*SWEEP)
     (folder,) = folders(fresh)
     assert {path.name for path in folder.iterdir()} == FILES and all(name in printed for name in FILES)
-    assert all((folder / name).read_bytes().startswith(PNG) for name in FILES - {"sweep.json"})
+    assert all((folder / name).read_bytes().startswith(PNG) for name in ("sweep.png", "codes.png"))
     assert folder.name.endswith("-labelled-sweep")
 
 
@@ -65,16 +65,41 @@ def test_pca_leaves_nothing_of_codes_as_wide_as_the_rows(fresh: Shell) -> None:
 
 @without_pictures
 def test_where_pca_is_better_a_remedy_is_named(fresh: Shell) -> None:
-    says(fresh.does(*SWEEP), "PCA         is better at widths 2, 4", "--activation linear --corruption none")
+    held_back = ("--activation", "sigmoid")
+    says(
+        fresh.does(*SWEEP, *held_back), "PCA         is better at widths 2, 4", "--activation linear --corruption none"
+    )
+
+
+@without_pictures
+def test_where_nothing_is_said_of_layers_the_code_is_linear_and_begins_at_pca(fresh: Shell) -> None:
+    """So it is no worse than PCA of its width, as far as two epochs lead away from it."""
+    wide = json.loads(fresh.does(*SWEEP, "--below", "6", "--json", "--epochs", "1"))
+    below, top = wide["settings"]["pretrain"]["layers"]
+    assert [below[name] for name in ("activation", "corruption", "init")] == ["sigmoid", "masking:0.3", "random"]
+    assert [top[name] for name in ("activation", "corruption", "init")] == ["linear", "none", "pca"]
+    plain = {"--output-activation": "linear", "--activation": "linear", "--corruption": "none", "--init": "pca"}
+    said = [word for pair in plain.items() for word in pair]
+    for point in json.loads(fresh.does(*SWEEP, *said, "--learning-rate", "1e-9", "--json"))["widths"]:
+        assert point["squared_error"] == pytest.approx(point["pca_error"], rel=1e-3)
+    for words in (("--widths", "2,9"), ("--activation", "tanh"), ("--sparsity", "l1:0.1")):
+        document = json.loads(fresh.does(*SWEEP, *words, "--json"))
+        assert document["settings"]["pretrain"]["layers"][-1]["init"] == "random", words
 
 
 @without_pictures
 def test_the_next_command_trains_the_width_that_is_enough(fresh: Shell) -> None:
     data = ("--data", "labelled.csv", "--target", "kind")
-    last = fresh.does("sweep", "--widths", "3", "--below", "6", *data).strip().splitlines()[-1]
-    words = last.removeprefix("next").split()
-    assert words[:4] == ["stackae", "pretrain", "--layers", "8,6,3"] and words[-2:] == ["--target", "kind"]
-    fresh.does(*words[1:])
+    layers = ("--activation", "tanh", "--weights", "untied", "--seed", "3")
+    printed = fresh.does("sweep", "--widths", "3,4", "--below", "6", *data, *layers)
+    (point,) = [line for line in printed.splitlines() if line.startswith("enough")]
+    width = int(point.split()[1])
+    words = printed.strip().splitlines()[-1].removeprefix("next").split()
+    assert words[:3] == ["stackae", "pretrain", "--config"]
+    fresh.does(*words[1:], "--run", "runs/next")
+    fresh.does("pretrain", "--layers", f"8,6,{width}", *data, *layers, "--run", "runs/said")
+    configs = [(fresh.folder / "runs" / name / "config.toml").read_bytes() for name in ("next", "said")]
+    assert configs[0] == configs[1]
 
 
 @without_pictures
