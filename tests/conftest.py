@@ -164,7 +164,8 @@ def longest() -> dict[str, float]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where tests run side by side, each has a thread: what it starts, too."""
+    """One width of lines for all; where tests run side by side, each has a thread, and so has what it starts."""
+    os.environ["COLUMNS"] = QUICK["COLUMNS"]
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
