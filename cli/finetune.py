@@ -109,7 +109,7 @@ def train_and_report(
             left = None
         if left is not None:
             note(f"goes on from {shown(left.path)}")
-        note(summary(dataset, settings))
+        note(summary(run, dataset, settings))
         result, tested = finetune(run, work, settings, dataset, every, left)
         report(run, settings, result, tested, as_json)
 
@@ -128,15 +128,26 @@ def _settings(run: Run, params: dict[str, Any], config: Path | None) -> Finetune
     )
 
 
-def summary(dataset: Dataset, settings: FinetuneConfig) -> str:
+def _other_layer(run: Run, settings: FinetuneConfig) -> str:
+    """The first layer of which no dense chain is made, which is what the fused step has; "" where there is none."""
+    for number, layer in enumerate(run.pretrain_config.layers, start=1):
+        inverts = settings.head == "reconstruction" and layer.kind == "marginalized" and layer.activation != "linear"
+        if inverts or not layer.encodes_densely:
+            kept = f", sparsity {layer.sparsity.model_dump()}" if layer.sparsity.keeps_few else ""
+            return f"layer {number} of kind {layer.kind}{kept}"
+    return ""
+
+
+def summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> str:
     from stackae.engine import choose_device, choose_step
 
     from .heads import rows_to_learn_from
 
     device = choose_device(settings.device)
     step = choose_step(settings.engine, device, settings.precision)
-    fused = step.fused and not settings.steps_eagerly
-    reason = f"{step.reason}; {settings.steps_eagerly}" if step.fused and settings.steps_eagerly else step.reason
+    eagerly = settings.steps_eagerly or (_other_layer(run, settings) if settings.train != "head" else "")
+    fused = step.fused and not eagerly
+    reason = f"{step.reason}; {eagerly}" if step.fused and eagerly else step.reason
     decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
     norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
     return (

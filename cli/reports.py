@@ -10,7 +10,7 @@ from stackae.errors import DivergedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stackae.config import PretrainConfig
+    from stackae.config import LayerConfig, PretrainConfig
     from stackae.data import Dataset
     from stackae.pretrain import PretrainResult
     from stackae.runs import Run
@@ -24,16 +24,28 @@ def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
     device = choose_device(config.device)
     step = choose_step(config.engine, device, config.precision)
     together = f"\nseeds    {config.seed} to {configs[-1].seed}, trained together" if len(configs) > 1 else ""
+    trained = {number: layer for number, layer in enumerate(config.layers, start=1) if layer.kind not in CLOSED}
     eager = [
-        f"layer {number} eager: {layer.steps_eagerly}"
-        for number, layer in enumerate(config.layers, start=1)
-        if step.fused and layer.steps_eagerly and layer.kind not in CLOSED
+        f"layer {number} eager{' in fp32' if config.precision != 'fp32' else ''}: {layer.steps_eagerly}"
+        for number, layer in trained.items()
+        if step.fused and layer.steps_eagerly
     ]
+    fused = step.fused and len(eager) < max(1, len(trained))
     return (
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
-        f"step     {'fused' if step.fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])}){together}"
+        f"step     {'fused' if fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])}){together}"
     )
+
+
+def _asked(layer: LayerConfig) -> list[str]:
+    """What a layer is trained for, in the words of the options: what is not as ever, and its noise."""
+    given, fields = layer.model_dump(), type(layer).model_fields
+    alone = [given[name] for name in ("corruption", "sparsity", "loss") if given[name] not in ("none", "mse")]
+    untied = ["untied"] if layer.kind == "dense" and not layer.tied else []
+    options = ("emphasis", "dropout", "revive", "contraction", "weight_decay", "weight_l1", "max_norm", "init", "ridge")
+    others = [name for name in (*options, "hidden", "beta", "kernel") if getattr(layer, name) != fields[name].default]
+    return alone + untied + [f"{name.replace('_', ' ')} {given[name]}" for name in others]
 
 
 def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) -> None:
@@ -54,6 +66,7 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
                 "activations": f"{layer.activation} / {layer.output_activation}",
                 "corruption": layer.corruption.model_dump(),
                 "sparsity": layer.sparsity.model_dump(),
+                "settings": _asked(layer),
                 "parameters": numbers_of(n, layer),
                 "input_bytes": dataset.train.x.nbytes if number == 1 else codes,
                 "steps": -(-len(dataset.train.x) // layer.batch_size) * int(layer.max_epochs),
@@ -63,13 +76,19 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
         emit_json({"data": dataset.name, "seeds": [each.seed for each in configs], "layers": layers})
         return
     rows = [
-        [f"layer {plan['layer']}  {plan['sizes']}"]
-        + [str(plan[name]) for name in ("kind", "activations", "corruption", "sparsity")]
-        + [f"{plan['parameters']:,}", f"{plan['input_bytes'] / 2**20:,.1f} MiB", f"{plan['steps']:,}"]
+        [
+            f"layer {plan['layer']}  {plan['sizes']}",
+            plan["kind"],
+            plan["activations"],
+            ", ".join(plan["settings"]),
+            f"{plan['parameters']:,}",
+            f"{plan['input_bytes'] / 2**20:,.1f} MiB",
+            f"{plan['steps']:,}",
+        ]
         for plan in layers
     ]
     title = "Plan" if len(configs) == 1 else f"Plan of {len(configs)} stacks, trained together"
-    table(title, ["", "kind", "activations", "corruption", "sparsity", "parameters", "input", "steps"], rows)
+    table(title, ["", "kind", "activations", "trained with", "parameters", "input", "steps"], rows)
 
 
 def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:

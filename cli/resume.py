@@ -173,7 +173,7 @@ def _finetuning(path: Path, left: Checkpoint, params: dict[str, Any], every: flo
         raise RunError(f"{left.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again")
     settings = settings.model_copy(update=_machine(params))
     dataset = _same_data(work, params, run)
-    note(summary(dataset, settings))
+    note(summary(run, dataset, settings))
     result, tested = finetune(run, work, settings, dataset, every, left)
     report(run, settings, result, tested, as_json)
 

@@ -242,6 +242,23 @@ def test_the_summary_names_the_step_and_why(fresh: Shell, options: tuple[str, ..
         assert result.code == 0 and line in result.err
 
 
+@pytest.mark.parametrize(
+    ("dropout", "line"),
+    [
+        ("0.2", "step     eager on cpu (fp32, products by "),
+        ("0,0.2", "; layer 2 eager: dropout 0.2:0.2)"),
+        ("0.2,0", "step     fused on cpu (fp32, products by "),
+    ],
+)
+def test_the_summary_names_layers_that_are_trained_by_another_step(fresh: Shell, dropout: str, line: str) -> None:
+    assert line in fresh(*PRETRAIN, "--dropout", dropout, "--dry-run").err
+
+
+def test_a_precision_that_no_layer_has_is_refused(fresh: Shell) -> None:
+    error = fresh.refuses(2, *PRETRAIN, "--dropout", "0.2", "--precision", "bf16")
+    assert "precision bf16: expected a layer that the fused step trains, got dropout 0.2:0.2 in layer 1; use" in error
+
+
 def test_l1_sparsity_comes_back_from_the_run_folder(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--sparsity", "l1:0.01,none")
     config = tomllib.loads((fresh.run / "config.toml").read_text())
@@ -252,5 +269,18 @@ def test_l1_sparsity_comes_back_from_the_run_folder(fresh: Shell) -> None:
 def test_a_dry_run_writes_nothing(fresh: Shell) -> None:
     before = fresh.files()
     plan = fresh.does(*PRETRAIN, "--dry-run")
-    assert "8-6-8" in plan and "6-4-6" in plan
+    assert "8-6-8" in plan and "6-4-6" in plan and "masking:0.3" in plan
+    options = (
+        "--sparsity",
+        "kl:0.1:0.2,none",
+        "--contraction",
+        "0.1,0",
+        "--weights",
+        "tied,untied",
+        "--dropout",
+        "0,0.2",
+    )
+    layers = json.loads(fresh.does(*PRETRAIN, *options, "--corruption", "none", "--dry-run", "--json"))["layers"]
+    wanted = [["kl:0.1:0.2", "contraction 0.1"], ["untied", "dropout 0.2:0.2"]]
+    assert [layer["settings"] for layer in layers] == wanted
     assert fresh.files() == before and not (fresh.folder / "runs").exists()

@@ -11,10 +11,12 @@ import pytest
 import torch
 from conftest import Shell
 from faults.fault_cases import a_step_a_call, result, stopped_at
+from step_cases import HALF
 
 from stackae.config import PretrainConfig, parse_layers
 from stackae.errors import ConfigError
 from stackae.runs import Run
+from stackae.training import finetuning, fused
 
 KINDS = {
     "convolutions": ("2x4x1,conv3,pool,conv2,4", "--corruption", "masking:0.2"),
@@ -38,6 +40,29 @@ SHORT = ("--data", "labelled.npz", "--run", "runs/it", "--epochs", "3", "--batch
 def pretraining(kind: str) -> tuple[str, ...]:
     layers, *options = KINDS[kind]
     return ("pretrain", "--layers", layers, *options, *SHORT)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_summary_of_a_fine_tuning_names_the_step_that_is_taken(
+    fresh: Shell, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+    monkeypatch.setattr(
+        finetuning, "fused_population", lambda *given: taken.append(given) or fused.fused_population(*given)
+    )
+    fresh.does(*pretraining(kind))
+    for options in (("--train", "head"), ("--train", "all"), ("--head", "reconstruction")):
+        taken.clear()
+        result = fresh("finetune", "--epochs", "1", "--checkpoint-every", "0", *options)
+        assert result.code == 0 and f"step     {'fused' if taken else 'eager'} on cpu" in result.err, options
+
+
+@HALF
+def test_a_precision_is_refused_where_no_step_has_it(fresh: Shell) -> None:
+    fresh.does(*pretraining("convolutions"))
+    error = fresh.refuses(2, "finetune", "--precision", "bf16")
+    assert "precision bf16: expected a chain of dense layers that keep all units, got others among them" in error
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -97,6 +97,11 @@ class LayerConfig(Model):
         }
         return next((name for name, given in asked.items() if given), "")
 
+    @property
+    def encodes_densely(self) -> bool:
+        """Whether its encoder is one dense layer that keeps all units: what the fused step fine-tunes."""
+        return self.kind in ("dense", *CLOSED) and not self.sparsity.keeps_few
+
     @model_validator(mode="after")
     def _kind_has_the_settings(self) -> Self:
         plain = DEFAULTS.get(self.kind, {})

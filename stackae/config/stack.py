@@ -29,6 +29,16 @@ class PretrainConfig(TrainingConfig):
         return (self.n_visible, *(layer.n_hidden for layer in self.layers))
 
     @model_validator(mode="after")
+    def _a_layer_has_the_precision(self) -> Self:
+        reasons = [layer.steps_eagerly for layer in self.layers]
+        if self.precision != "fp32" and all(reasons):
+            raise ValueError(
+                f"precision {self.precision}: expected a layer that the fused step trains, got {reasons[0]} in layer "
+                "1; use precision fp32"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _codes_fit_the_loss(self) -> Self:
         for below, layer in zip(self.layers, self.layers[1:], strict=False):
             if layer.loss == "bce" and below.activation != "sigmoid":

@@ -10,6 +10,7 @@ from stackae.classifier import Finetuned
 from stackae.config import FinetuneConfig
 from stackae.data.rows import Rows
 from stackae.engine import choose_step
+from stackae.errors import ConfigError
 from stackae.stack import in_batches
 from stackae.training.fused import finetuning, fused_population
 from stackae.training.history import EpochRecord, Listener
@@ -75,6 +76,11 @@ def _step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, ste
         training = finetuning(objective, config, config.weight_decay)
         if training is not None:
             return fused_population([training], config.precision)
+        if config.precision != "fp32":
+            raise ConfigError(
+                f"precision {config.precision}: expected a chain of dense layers that keep all units, got others among "
+                "them, which are trained by an eager step; use precision fp32"
+            )
     layers = [part.trained for part in reversed(model.parts)]
     begins = gradual_begins(len(layers), epochs, steps_per_epoch) if config.train == "gradual" else [0] * len(layers)
     rates = LayerRates(config.layer_decay, begins)
