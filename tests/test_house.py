@@ -27,6 +27,7 @@ FLOORS = (
     ("training", "evaluate", "stages", "anomaly"),
     ("pretrain", "finetune", "runs"),
     ("sweep", "finetune_targets"),
+    ("verification",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 

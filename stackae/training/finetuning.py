@@ -61,7 +61,7 @@ def fit_head(
         number=HEAD_NUMBER,
         rows=len(x),
         members=[Member(trained, x, config.seed, config.learning_rate, validation)],
-        step=_step(objective(trained, x), config, epochs, math.ceil(len(x) / config.batch_size)),
+        step=make_step(objective(trained, x), config, epochs, math.ceil(len(x) / config.batch_size)),
         max_epochs=epochs,
         batch_size=config.batch_size,
         patience=config.patience,
@@ -70,7 +70,8 @@ def fit_head(
     return alone(fit(stage, listener, keeper))
 
 
-def _step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int) -> PopulationStep:
+def make_step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int) -> PopulationStep:
+    """The step that trains the objective's network, in place: fused where it, its device and engine allow it."""
     model = objective.model
     if not config.steps_eagerly and choose_step(config.engine, model.device, config.precision).fused:
         training = finetuning(objective, config, config.weight_decay)

@@ -165,7 +165,7 @@ def train_layer(
             )
             for each in learners
         ],
-        step=_step(learners),
+        step=make_step(learners),
         prepare=[each.prepare for each in learners],
         max_epochs=settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS),
         batch_size=first.layer.batch_size,
@@ -180,7 +180,8 @@ def train_layer(
     }
 
 
-def _step(learners: Sequence[Learner]) -> PopulationStep:
+def make_step(learners: Sequence[Learner]) -> PopulationStep:
+    """The step that trains these layers together, in place: fused where they, their device and engine allow it."""
     config, device = learners[0].config, learners[0].autoencoder.device
     eagerly = any(each.layer.steps_eagerly for each in learners)
     if not eagerly and choose_step(config.engine, device, config.precision).fused:

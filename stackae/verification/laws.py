@@ -1,0 +1,175 @@
+"""Laws of what is trained: contraction, principal components, weights that are tied."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.linear import principal_angles
+from stackae.batches import Batches
+from stackae.config import PretrainConfig
+from stackae.fields import ACTIVATIONS
+from stackae.pretrain import pretrain_stack
+from stackae.reference import ACTIVATIONS as FUNCTIONS
+from stackae.training.layer import Learner, make_step
+from stackae.verification.check import Case, Check
+from stackae.verification.subjects import CPU, EAGER_REMEDY, SEED, learner_of, need_step, normal, rows_of
+
+STEPS = 12
+
+
+# ---- contraction
+
+
+def contraction_of(learner: Learner) -> float:
+    """The term that contraction at weight 1 adds to the loss that is trained."""
+    rows = torch.arange(len(learner.reads.x))
+    objective = learner.objective
+    without = type(objective)(**{**vars(objective), "contraction": 0.0})
+    return float(objective(rows, 0).detach() - without(rows, 0).detach())
+
+
+def jacobian_cases() -> Iterator[Case]:
+    """Every activation: ‖∂h/∂x‖²_F of each row by torch.func, mean over rows."""
+    x = 3 * normal(6, 7)
+    for activation in ACTIVATIONS:
+        learner = learner_of("7,5", x, activation=activation, contraction=1.0, output_activation="linear")
+        encode = learner.autoencoder.encode
+        jacobians = torch.func.vmap(torch.func.jacrev(lambda row, f=encode: f(row[None])[0]))(x)
+        wanted = float(jacobians.detach().square().sum(dim=(1, 2)).mean())
+        yield Case(activation, abs(contraction_of(learner) / wanted - 1), 1e-10)
+
+
+def wide_cases() -> Iterator[Case]:
+    """784-300, whose Jacobian is never made: a backward pass for each unit gives a row of it for all inputs at once."""
+    x = rows_of(8, 784)
+    for activation in ("sigmoid", "tanh", "softplus"):
+        learner = learner_of("784,300", x, activation=activation, contraction=1.0)
+        seen = x.clone().requires_grad_()
+        total = 0.0
+        for unit in learner.autoencoder.encode(seen).sum(dim=0):
+            (row,) = torch.autograd.grad(unit, seen, retain_graph=True)
+            total += float(row.square().sum())
+        yield Case(activation, abs(contraction_of(learner) / (total / len(x)) - 1), 1e-10)
+
+
+# ---- linear layers and principal components
+
+
+def spread_rows() -> Tensor:
+    """(256, 12) float64 whose first four principal variances lie apart, of another mean."""
+    basis = torch.linalg.qr(normal(12, 12, seed=1)).Q
+    deviations = torch.tensor([2.0, 1.7, 1.4, 1.1] + [0.2] * 8, dtype=torch.float64)
+    return (normal(256, 12, seed=2) * deviations) @ basis.t() + 0.5
+
+
+def components_of(x: Tensor, count: int) -> Tensor:
+    """(count, d) right singular vectors of the centred rows: not by the covariance, as the library has them."""
+    return torch.linalg.svd(x - x.mean(dim=0), full_matrices=False).Vh[:count]
+
+
+def trained_cases() -> Iterator[Case]:
+    x = spread_rows()
+    for tied in (False, True):
+        options = {"activation": "linear", "output_activation": "linear", "corruption": "none", "tied": tied}
+        config = PretrainConfig.from_options(
+            "12,4", max_epochs=150, learning_rate=0.01, weight_decay=0.0, batch_size=64, device="cpu", **options
+        )
+        autoencoder = pretrain_stack(x.float(), config).stack.autoencoders[0]
+        assert isinstance(autoencoder, Autoencoder)
+        for name, rows in _spans(autoencoder):
+            angle = float(principal_angles(rows, components_of(x, 4))[-1])
+            yield Case(f"{'tied' if tied else 'untied'}, {name}", angle, 1.0)
+
+
+def solved_cases() -> Iterator[Case]:
+    x = spread_rows()
+    learner = learner_of("12,4", x, torch.device("cpu"), torch.float32, kind="pca")
+    learner.prepare()
+    assert isinstance(learner.autoencoder, Autoencoder)
+    for name, rows in _spans(learner.autoencoder):
+        yield Case(name, float(principal_angles(rows, components_of(x, 4))[-1]), 1e-3)
+
+
+def left_out_cases() -> Iterator[Case]:
+    """E‖x − z‖² of the closed form, and the sum of the squared singular values that it leaves out."""
+    x = spread_rows()
+    values = torch.linalg.svdvals(x - x.mean(dim=0)).square() / len(x)
+    for width in (1, 4, 11):
+        learner = learner_of(f"12,{width}", x, torch.device("cpu"), torch.float32, kind="pca")
+        learner.prepare()
+        z = learner.autoencoder.double().reconstruct(x).detach()
+        error = float((z - x).square().sum(dim=1).mean())
+        yield Case(f"{width} of 12 units", abs(error / float(values[width:].sum()) - 1), 1e-5)
+
+
+def _spans(autoencoder: Autoencoder) -> Iterator[tuple[str, Tensor]]:
+    yield "encoder", autoencoder.encoder.weight.detach()
+    if not autoencoder.tied:
+        yield "decoder", autoencoder.decoder_weight.detach().t()
+
+
+# ---- tied weights
+
+
+def tied_cases(engine: str) -> Iterator[Case]:
+    """After every step: the reconstruction, and the loss that the next step reports, are those of W' = Wᵀ."""
+    if engine == "fused":
+        need_step(CPU)
+    x = rows_of(48, 9)
+    for optimizer in ("sgd", "adam", "adamw"):
+        learner = learner_of("9,5", x, engine=engine, optimizer=optimizer, weight_decay=0.01, corruption="masking:0.3")
+        yield Case(f"{optimizer}, {STEPS} steps", untied_by(learner, make_step([learner])), 1e-12)
+
+
+def untied_by(learner: Learner, step: object) -> float:
+    """The largest relative difference to W' = Wᵀ over some steps."""
+    one, x, objective = learner.autoencoder, learner.reads.x[:], learner.objective
+    assert isinstance(one, Autoencoder) and hasattr(step, "advance")
+    worst = 0.0
+    for number in range(STEPS):
+        rows = torch.arange(16) + 16 * (number % 3)
+        h = one.encode(x).detach()
+        wanted = FUNCTIONS[one.output_activation](F.linear(h, one.encoder.weight.t(), one.decoder_bias)).detach()
+        worst = max(worst, float((one.decode(h).detach() / wanted - 1).abs().max()))
+        mirror = copy.deepcopy(one)
+        with torch.no_grad():
+            expected = float(type(objective)(**{**vars(objective), "autoencoder": mirror})(rows, number))
+        (progress,) = step.advance([Batches(rows, [0.05])], 16, number)
+        worst = max(worst, abs(progress.total / (16 * expected) - 1))
+    return worst
+
+
+def _tied(engine: str) -> Callable[[], Iterator[Case]]:
+    return lambda: tied_cases(engine)
+
+
+CHECKS = (
+    Check(
+        "contraction",
+        "every activation",
+        "the penalty to be the squared norm of autograd's Jacobian, relative",
+        jacobian_cases,
+    ),
+    Check(
+        "contraction",
+        "784-300",
+        "the penalty to be that of the Jacobian, a unit's row at a time, relative",
+        wide_cases,
+    ),
+    Check(
+        "linear",
+        "trained by gradient",
+        "its space to be that of PCA (SVD of the rows), largest principal angle in degrees",
+        trained_cases,
+    ),
+    Check("linear", "closed form", "its space to be that of PCA, largest principal angle in degrees", solved_cases),
+    Check("linear", "what is left out", "its error to be the variances left out, relative", left_out_cases),
+    Check("tied", "eager step", "decoder and next loss to be those of W' = Wᵀ, relative", _tied("eager")),
+    Check("tied", "fused step", "decoder and next loss to be those of W' = Wᵀ, relative", _tied("fused"), EAGER_REMEDY),
+)

@@ -1,0 +1,199 @@
+"""Closed forms against draws: the marginalised layer's moments and error, and the variational layer's divergence.
+
+Every distance is told in standard errors of the mean of the draws, which the draws themselves give.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.variational import VariationalAutoencoder, gaussian_kl
+from stackae.corruption import Corruption
+from stackae.engine import choose_engine
+from stackae.moments import CorruptedMoments, Moments
+from stackae.training.layer import Learner
+from stackae.training.variational import VariationalObjective
+from stackae.verification.check import SIGMAS, Case, Check
+from stackae.verification.subjects import CPU, learner_of, normal, z_score
+
+ROWS, WIDTH, COPIES = 24, 16, 2500
+NOISES = {
+    "masking:0.3": Corruption("masking", 0.3),
+    "gaussian:0.5": Corruption("gaussian", 0.5),
+    "salt-and-pepper:0.2": Corruption("salt-and-pepper", 0.2, low=-1.0, high=2.0),
+}
+DRAWS = 200_000
+
+
+# ---- the marginalised layer
+
+
+def clean_rows() -> Tensor:
+    """(24, 16) float64, correlated, of different means."""
+    return normal(ROWS, WIDTH, seed=1) @ normal(WIDTH, WIDTH, seed=2) / 4 + torch.linspace(-1, 1, WIDTH)
+
+
+def corrupted(x: Tensor, noise: Corruption) -> Tensor:
+    """(rows, copies, width): every row corrupted as often as COPIES, by the draws that training uses."""
+    drawn = noise(x.repeat(COPIES, 1), choose_engine(), seed=3, layer=1, step=0)
+    return drawn.view(COPIES, *x.shape).transpose(0, 1)
+
+
+def moment_cases() -> Iterator[Case]:
+    """The mean, P and Q entry by entry; errors by the spread among the copies of a row, as rows are not drawn."""
+    x = clean_rows()
+    for name, noise in NOISES.items():
+        exact, drawn = CorruptedMoments.of(Moments.of(x), noise), corrupted(x, noise)
+        centred, clean = drawn - exact.noisy_mean, (x - exact.mean).unsqueeze(1).expand_as(drawn)
+        ones = torch.ones_like(drawn[:, :, :1])
+        for what, wanted, left, right in (
+            ("mean", torch.zeros(1, WIDTH), ones, centred),
+            ("covariance with the clean rows", exact.cross, clean, centred),
+            ("covariance", exact.noisy_covariance, centred, centred),
+        ):
+            yield Case(f"{what}, {name}", z_score(*_mean_product(left, right, wanted.to(x))), SIGMAS)
+
+
+def _mean_product(left: Tensor, right: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean of a bᵀ over rows and copies, what it should be, and its standard error."""
+    mean = left.mT @ right / COPIES
+    variance = left.square().mT @ right.square() / COPIES - mean.square()
+    return mean.mean(dim=0), wanted, (variance.clamp(min=0).mean(dim=0) / (len(left) * COPIES)).sqrt()
+
+
+def solved(noise: Corruption, width: int) -> tuple[Learner, Tensor, Tensor]:
+    """The layer as training solves it, with the affine map A x̃ + b that it is, in float64."""
+    kind = f"{noise.kind}:{noise.level:g}"
+    options = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": kind}
+    learner = learner_of(f"{WIDTH},{width}", clean_rows(), CPU, torch.float32, **options)
+    learner = learner._replace(reads=learner.reads._replace(low=noise.low, high=noise.high))
+    learner.prepare()
+    one = learner.autoencoder.double()
+    assert isinstance(one, Autoencoder)
+    decoder = one.decoder_weight.detach()
+    return (
+        learner,
+        decoder @ one.encoder.weight.detach(),
+        decoder @ one.encoder.bias.detach() + one.decoder_bias.detach(),
+    )
+
+
+def error_cases() -> Iterator[Case]:
+    """The expected error of the solution, in closed form, and the mean of the squared errors of the copies."""
+    x = clean_rows()
+    for name, noise in NOISES.items():
+        for width in (WIDTH, 5):
+            learner, weight, bias = solved(noise, width)
+            exact = CorruptedMoments.of(Moments.of(x), noise).error(weight, bias)
+            z = learner.autoencoder.reconstruct(corrupted(x, noise).flatten(0, 1)).detach()
+            each = (z.view(ROWS, COPIES, WIDTH) - x.unsqueeze(1)).square().sum(dim=2)
+            error = (each.var(dim=1).mean() / each.numel()).sqrt()
+            yield Case(f"{width} units, {name}", z_score(each.mean(), exact, error), SIGMAS)
+
+
+def best_cases() -> Iterator[Case]:
+    """Weights nearby, in all directions that have been tried: how many have a lower expected error."""
+    x = clean_rows()
+    for name, noise in NOISES.items():
+        exact = CorruptedMoments.of(Moments.of(x), noise)
+        for width in (WIDTH, 5):
+            learner, weight, bias = solved(noise, width)
+            one = learner.autoencoder
+            assert isinstance(one, Autoencoder)
+            least = exact.error(weight, bias)
+            better = 0
+            for seed in range(20):
+                for size in (3e-3, 0.03, 0.3):
+                    there = one.encoder.weight.detach() + size * normal(width, WIDTH, seed=2 * seed)
+                    back = one.decoder_weight.detach() + size * normal(WIDTH, width, seed=2 * seed + 1)
+                    nearby = back @ there
+                    shift = exact.mean - nearby @ exact.noisy_mean
+                    better += int(exact.error(nearby, shift) < least)
+            yield Case(f"{width} units, {name}", better, 0)
+
+
+# ---- the variational layer
+
+
+def posterior_of(scale: float) -> tuple[VariationalObjective, Tensor, Tensor]:
+    """The objective of a layer that is trained, and μ and logvar of its eight rows."""
+    x = normal(8, 6, seed=4)
+    options = {"kind": "variational", "output_activation": "linear"}
+    learner = learner_of("6,4", x, **options)
+    objective, one = learner.objective, learner.autoencoder
+    assert isinstance(objective, VariationalObjective) and isinstance(one, VariationalAutoencoder)
+    with torch.no_grad():
+        one.logvar.bias.copy_(scale * normal(4, seed=5))
+        return objective, *one.posterior(x)
+
+
+def divergence_cases() -> Iterator[Case]:
+    """What β = 1 adds to the loss, and the mean of ln q(h|x) − ln p(h) over draws of h."""
+    for scale in (0.0, 1.0, 3.0):
+        objective, mu, logvar = posterior_of(scale)
+        rows = torch.arange(len(mu))
+        without = type(objective)(**{**vars(objective), "beta": 0.0})
+        added = (objective(rows, 0) - without(rows, 0)).detach()
+        noise = normal(DRAWS // len(mu), *mu.shape, seed=6)
+        h = objective.autoencoder.sample(mu, logvar, noise).detach()
+        each = 0.5 * (h.square() - (h - mu).square() / logvar.exp() - logvar).sum(dim=2)
+        error = (each.var(dim=0).mean() / each.numel()).sqrt()
+        yield Case(f"logvar of spread {scale:g}", z_score(each.mean(), added, error), SIGMAS)
+
+
+def drawn_cases() -> Iterator[Case]:
+    """Codes have the mean μ and the variance e^logvar that the divergence is of."""
+    objective, mu, logvar = posterior_of(1.0)
+    count = DRAWS // len(mu)
+    h = objective.autoencoder.sample(mu, logvar, normal(count, *mu.shape, seed=7)).detach()
+    variance = logvar.exp()
+    yield Case("mean", z_score(h.mean(dim=0), mu, (variance / count).sqrt()), SIGMAS)
+    yield Case("variance", z_score(h.var(dim=0), variance, variance * math.sqrt(2 / count)), SIGMAS)
+
+
+def known_cases() -> Iterator[Case]:
+    """KL(N(μ, s²) ‖ N(0, 1)) where it is known: 0 at the prior, μ²/2 beside it, and by quadrature."""
+    none = torch.zeros(1, 1, dtype=torch.float64)
+    yield Case("at the prior", float(gaussian_kl(none, none).abs()), 1e-15)
+    places = torch.linspace(-30, 30, 60_001, dtype=torch.float64)
+    for mean, logvar in ((1.5, 0.0), (0.3, -2.0), (-1.0, 1.2)):
+        log_q = -0.5 * (logvar + math.log(2 * math.pi) + (places - mean).square() / math.exp(logvar))
+        log_p = -0.5 * (math.log(2 * math.pi) + places.square())
+        wanted = float(torch.trapezoid(log_q.exp() * (log_q - log_p), places))
+        found = float(gaussian_kl(none + mean, none + logvar))
+        yield Case(f"μ {mean:g}, logvar {logvar:g}", abs(found - wanted), 1e-9)
+
+
+CHECKS = (
+    Check(
+        "marginalized",
+        "moments",
+        f"closed-form means and covariances to be those of {ROWS * COPIES:,} corrupted rows, standard errors",
+        moment_cases,
+    ),
+    Check(
+        "marginalized",
+        "expected error",
+        f"the solution's error to be the mean over {ROWS * COPIES:,} corrupted rows, standard errors",
+        error_cases,
+    ),
+    Check("marginalized", "no better weights", "no weights nearby to have a lower expected error, how many", best_cases),
+    Check(
+        "variational",
+        "KL",
+        f"what β adds to the loss to be the mean of ln q − ln p over {DRAWS:,} draws, standard errors",
+        divergence_cases,
+    ),
+    Check("variational", "KL, quadrature", "closed form to be the integral by quadrature, nats", known_cases),
+    Check(
+        "variational",
+        "draws",
+        f"codes to have mean μ and variance e^logvar, {DRAWS:,} draws, standard errors",
+        drawn_cases,
+    ),
+)

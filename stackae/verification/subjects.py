@@ -1,0 +1,90 @@
+"""What checks are made on: small layers and heads, built as the commands build them, and what they are compared by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stackae.config import PretrainConfig
+from stackae.engine import choose_engine, choose_step
+from stackae.errors import SetupError
+from stackae.pretrain import settle
+from stackae.random import Purpose, uniform
+from stackae.training.layer import Learner, Reads
+from stackae.verification.check import NotHere
+
+CPU = torch.device("cpu")
+SEED = 5
+EAGER_REMEDY = "train with `--engine eager` meanwhile, which does without the extension"
+
+
+def rows_of(count: int, width: int, seed: int = 9) -> Tensor:
+    """(count, width) float64, uniform in [0, 1)."""
+    return uniform((count, width), seed=seed, purpose=Purpose.SPLIT).double()
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """float64, standard normal, by torch's own generator: draws that owe nothing to the library's."""
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def learner_of(
+    layers: str, x: Tensor, device: torch.device = CPU, dtype: torch.dtype = torch.float64, **options: Any
+) -> Learner:
+    """The first layer of a stack about to be trained on x, as `stackae pretrain` makes it; in float64 unless told."""
+    given = {"corruption": "none", "weight_decay": 0.0, "seed": SEED, "device": device.type, **options}
+    config = settle(PretrainConfig.from_options(layers, **given), x)
+    learner = Learner.new(0, config, 1, Reads.of(x.to(device, dtype), None), device)
+    learner.autoencoder.to(dtype)
+    return learner
+
+
+def need_extension() -> None:
+    """Raises NotHere where the extension is not built."""
+    try:
+        choose_engine("fused")
+    except SetupError:
+        raise NotHere("the extension is not built: nothing to compare with") from None
+
+
+def need_step(device: torch.device, precision: str = "fp32") -> None:
+    """Raises NotHere where there is no fused step of that precision on that device."""
+    need_extension()
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise NotHere("no CUDA device")
+    try:
+        choice = choose_step("fused", device, precision)
+    except SetupError as error:
+        raise NotHere(str(error).partition(";")[0]) from None
+    if not choice.fused:
+        raise NotHere(choice.reason)
+
+
+def distance(found: Tensor, truth: Tensor) -> float:
+    """‖found − truth‖ / ‖truth‖, both in float64 on the CPU."""
+    found, truth = found.detach().double().cpu(), truth.detach().double().cpu()
+    return float((found - truth).norm() / truth.norm().clamp(min=1e-300))
+
+
+def furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    """max |found − wanted| of each tensor, relative to its largest number (a thousandth of the largest of all at least).
+
+    Infinite where they are not as many or of other shapes.
+    """
+    if [each.shape for each in found] != [each.shape for each in wanted]:
+        return math.inf
+    largest = [float(each.abs().max()) for each in wanted]
+    floor = 1e-3 * max(largest) or 1.0
+    off = [float((a.detach() - b.detach()).abs().max()) for a, b in zip(found, wanted, strict=True)]
+    worst = [each / max(floor, scale) for each, scale in zip(off, largest, strict=True)]
+    return math.nan if any(math.isnan(each) for each in worst) else max(worst)
+
+
+def z_score(found: Tensor, expected: Tensor, error: Tensor) -> float:
+    """max |found − expected| / error, in standard errors; an error of 0 stands for rounding alone."""
+    error = torch.maximum(error, 1e-12 * (1 + expected.abs()))
+    return float(((found - expected).abs() / error).max())
