@@ -27,6 +27,7 @@ from . import (
     score,
     signals,
     sweep,
+    verify,
 )
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, sample, score, sweep, doctor):
+for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, sample, score, sweep, doctor, verify):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")

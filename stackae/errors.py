@@ -26,6 +26,12 @@ class StackaeError(Exception):
         self.details = details
 
 
+class VerificationError(StackaeError):
+    """Checks of this installation that failed, a sentence each."""
+
+    code = "verification"
+
+
 class ConfigError(StackaeError, ValueError):
     """A setting, or a combination of settings, that cannot work."""
 

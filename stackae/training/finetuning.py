@@ -70,7 +70,9 @@ def fit_head(
     return alone(fit(stage, listener, keeper))
 
 
-def make_step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int) -> PopulationStep:
+def make_step(
+    objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int
+) -> PopulationStep:
     """The step that trains the objective's network, in place: fused where it, its device and engine allow it."""
     model = objective.model
     if not config.steps_eagerly and choose_step(config.engine, model.device, config.precision).fused:

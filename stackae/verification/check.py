@@ -1,4 +1,4 @@
-"""A check of what this installation computes, and what becomes of it: figures, each with the bound that it must keep."""
+"""Checks of what this installation computes, and what becomes of them: figures, each with a bound that it must keep."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Case(NamedTuple):
         return self.measured / self.bound if self.bound else 0.0
 
 
-class NotHere(Exception):
+class NotHereError(Exception):
     """What a check is of does not exist on this machine, or in this build: the reason."""
 
 
@@ -49,14 +49,16 @@ class Check:
     Attributes:
         group: what ``--only`` calls it, with others of its kind.
         name: what is checked.
-        compared: what is compared with what, and in which figure.
-        measure: its cases, at least one. Raises NotHere where there is nothing to check.
+        compared: what is compared with what.
+        figure: what ``measured`` is: a relative error, standard errors, how many.
+        measure: its cases, at least one. Raises NotHereError where there is nothing to check.
         remedy: what to do where it fails, beside reporting it.
     """
 
     group: str
     name: str
     compared: str
+    figure: str
     measure: Callable[[], Iterable[Case]]
     remedy: str = ""
 
@@ -90,8 +92,8 @@ def run(check: Check) -> Outcome:
     try:
         with _left_alone():
             cases = list(check.measure())
-    except NotHere as reason:
-        return Outcome(check, SKIPPED, str(reason), time.perf_counter() - started)
+    except NotHereError as missing:
+        return Outcome(check, SKIPPED, str(missing), time.perf_counter() - started)
     except Exception as error:
         found = f"got {type(error).__name__}: {str(error) or 'without a message'}".split("\n")[0]
         return Outcome(check, FAILED, _sentence(check, found), time.perf_counter() - started)
@@ -100,7 +102,7 @@ def run(check: Check) -> Outcome:
         return Outcome(check, FAILED, _sentence(check, "got no case to compare"), seconds)
     worst = max(cases, key=lambda case: case.strain)
     found = f"measured {worst.measured:.3g} for {worst.name}"
-    reason = "" if worst.holds else _sentence(check, found, f" of at most {worst.bound:.3g}")
+    reason = "" if worst.holds else _sentence(check, found, f", {check.figure} of at most {worst.bound:.3g}")
     state = PASSED if worst.holds else FAILED
     return Outcome(check, state, reason, seconds, len(cases), worst.name, worst.measured, worst.bound)
 

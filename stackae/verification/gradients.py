@@ -23,7 +23,7 @@ WIDTH = 1e-5  # of half a difference: truncation and rounding are each near 1e-1
 BOUND = 1e-6
 STEP = 3  # its noise is held: differences and gradient see the same draw
 PLAIN_SGD = {"optimizer": "sgd", "momentum": 0.0, "schedule": "constant"}
-COMPARED = "a step's gradient to be central differences of its loss, relative"
+COMPARED, FIGURE = "the gradient of a step to be central differences of its loss", "relative error"
 
 Options = dict[str, Any]
 
@@ -136,8 +136,9 @@ HELD: dict[str, Options] = {
     "dropout": {"dropout": "0.2:0.5", "activation": "tanh"},
     "dropout and noise": {"dropout": "0.3:0.3", "corruption": "masking:0.3", **BCE},
 }
-CONTRACTION: dict[str, Options] = {f: {"activation": f, "contraction": 0.3, "tied": i % 2} for i, f in
-                                   enumerate(ACTIVATIONS)}
+CONTRACTION: dict[str, Options] = {
+    f: {"activation": f, "contraction": 0.3, "tied": i % 2} for i, f in enumerate(ACTIVATIONS)
+}
 FEW: dict[str, Options] = {
     f"{kind}, {f}": {"sparsity": f"{kind}:2", "activation": f, "tied": False, "output_activation": "linear"}
     for kind in ("top-k", "batch-top-k")
@@ -173,7 +174,7 @@ _OVER_OPS = (WEIGHT_L1, HELD, CONTRACTION, FEW, VARIATIONAL, CONVOLUTIONAL)
 
 def _check(name: str, engine: str, *families: Mapping[str, Options]) -> Check:
     remedy = EAGER_REMEDY if engine == "fused" else ""
-    return Check("gradients", name, COMPARED, lambda: layer_cases(engine, families), remedy)
+    return Check("gradients", name, COMPARED, FIGURE, lambda: layer_cases(engine, families), remedy)
 
 
 CHECKS = (
@@ -185,14 +186,15 @@ CHECKS = (
     _check("noise, emphasis, dropout", "eager", NOISE, HELD),
     _check("variational", "eager", VARIATIONAL),
     _check("convolutional", "eager", CONVOLUTIONAL),
-    Check("gradients", "heads", COMPARED, lambda: head_cases("eager", HEADS)),
+    Check("gradients", "heads", COMPARED, FIGURE, lambda: head_cases("eager", HEADS)),
     Check(
         "gradients",
         "missing targets",
-        "rows without a target to have no part in the gradient, numbers that differ",
+        "rows without a target to have no part in the gradient",
+        "numbers that differ",
         missing_cases,
     ),
     _check("dense, fused step", "fused", *_FUSED),
     _check("others, compiled ops", "fused", *_OVER_OPS),
-    Check("gradients", "heads, fused", COMPARED, lambda: head_cases("fused", HEADS), EAGER_REMEDY),
+    Check("gradients", "heads, fused", COMPARED, FIGURE, lambda: head_cases("fused", HEADS), EAGER_REMEDY),
 )

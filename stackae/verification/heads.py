@@ -22,7 +22,9 @@ ModelT = TypeVar("ModelT", bound=Finetuned)
 
 
 def classifier(engine: str) -> FinetuneObjective:
-    return ClassificationObjective(_model(Classifier, engine), rows_of(ROWS, WIDTHS[0]), torch.arange(ROWS) % WIDTHS[-1])
+    return ClassificationObjective(
+        _model(Classifier, engine), rows_of(ROWS, WIDTHS[0]), torch.arange(ROWS) % WIDTHS[-1]
+    )
 
 
 def deep(loss: str, engine: str) -> FinetuneObjective:
@@ -55,7 +57,7 @@ def targets() -> Tensor:
 def with_rows_that_lack_all_targets() -> dict[str, tuple[FinetuneObjective, FinetuneObjective]]:
     """Of each head whose targets may be missing, two that differ in rows without any target alone."""
     unknown = torch.arange(ROWS) % 3 == 1
-    found = {}
+    found: dict[str, tuple[FinetuneObjective, FinetuneObjective]] = {}
     for name, make in (("regressor", regressor), ("several labels", multilabel)):
         pair = []
         for seed in (9, 10):

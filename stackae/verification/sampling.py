@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def _mean_product(left: Tensor, right: Tensor, wanted: Tensor) -> tuple[Tensor, 
 def solved(noise: Corruption, width: int) -> tuple[Learner, Tensor, Tensor]:
     """The layer as training solves it, with the affine map A x̃ + b that it is, in float64."""
     kind = f"{noise.kind}:{noise.level:g}"
-    options = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": kind}
+    options: dict[str, Any] = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": kind}
     learner = learner_of(f"{WIDTH},{width}", clean_rows(), CPU, torch.float32, **options)
     learner = learner._replace(reads=learner.reads._replace(low=noise.low, high=noise.high))
     learner.prepare()
@@ -123,7 +124,7 @@ def best_cases() -> Iterator[Case]:
 def posterior_of(scale: float) -> tuple[VariationalObjective, Tensor, Tensor]:
     """The objective of a layer that is trained, and μ and logvar of its eight rows."""
     x = normal(8, 6, seed=4)
-    options = {"kind": "variational", "output_activation": "linear"}
+    options: dict[str, Any] = {"kind": "variational", "output_activation": "linear"}
     learner = learner_of("6,4", x, **options)
     objective, one = learner.objective, learner.autoencoder
     assert isinstance(objective, VariationalObjective) and isinstance(one, VariationalAutoencoder)
@@ -173,27 +174,37 @@ CHECKS = (
     Check(
         "marginalized",
         "moments",
-        f"closed-form means and covariances to be those of {ROWS * COPIES:,} corrupted rows, standard errors",
+        f"closed-form means and covariances to be those of {ROWS * COPIES:,} corrupted rows",
+        "standard errors",
         moment_cases,
     ),
     Check(
         "marginalized",
         "expected error",
-        f"the solution's error to be the mean over {ROWS * COPIES:,} corrupted rows, standard errors",
+        f"the solution's error to be the mean over {ROWS * COPIES:,} corrupted rows",
+        "standard errors",
         error_cases,
     ),
-    Check("marginalized", "no better weights", "no weights nearby to have a lower expected error, how many", best_cases),
+    Check(
+        "marginalized",
+        "no better weights",
+        "none of 360 weights nearby to have a lower expected error",
+        "how many",
+        best_cases,
+    ),
     Check(
         "variational",
         "KL",
-        f"what β adds to the loss to be the mean of ln q − ln p over {DRAWS:,} draws, standard errors",
+        f"what β adds to the loss to be the mean of ln q − ln p over {DRAWS:,} draws",
+        "standard errors",
         divergence_cases,
     ),
-    Check("variational", "KL, quadrature", "closed form to be the integral by quadrature, nats", known_cases),
+    Check("variational", "KL, quadrature", "closed form to be the integral by quadrature", "nats", known_cases),
     Check(
         "variational",
         "draws",
-        f"codes to have mean μ and variance e^logvar, {DRAWS:,} draws, standard errors",
+        f"codes to have mean μ and variance e^logvar, {DRAWS:,} draws",
+        "standard errors",
         drawn_cases,
     ),
 )

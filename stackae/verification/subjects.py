@@ -15,7 +15,7 @@ from stackae.errors import SetupError
 from stackae.pretrain import settle
 from stackae.random import Purpose, uniform
 from stackae.training.layer import Learner, Reads
-from stackae.verification.check import NotHere
+from stackae.verification.check import NotHereError
 
 CPU = torch.device("cpu")
 SEED = 5
@@ -44,24 +44,24 @@ def learner_of(
 
 
 def need_extension() -> None:
-    """Raises NotHere where the extension is not built."""
+    """Raises NotHereError where the extension is not built."""
     try:
         choose_engine("fused")
     except SetupError:
-        raise NotHere("the extension is not built: nothing to compare with") from None
+        raise NotHereError("the extension is not built: nothing to compare with") from None
 
 
 def need_step(device: torch.device, precision: str = "fp32") -> None:
-    """Raises NotHere where there is no fused step of that precision on that device."""
+    """Raises NotHereError where there is no fused step of that precision on that device."""
     need_extension()
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise NotHere("no CUDA device")
+        raise NotHereError("no CUDA device")
     try:
         choice = choose_step("fused", device, precision)
     except SetupError as error:
-        raise NotHere(str(error).partition(";")[0]) from None
+        raise NotHereError(str(error).partition(";")[0]) from None
     if not choice.fused:
-        raise NotHere(choice.reason)
+        raise NotHereError(choice.reason)
 
 
 def distance(found: Tensor, truth: Tensor) -> float:
@@ -71,15 +71,16 @@ def distance(found: Tensor, truth: Tensor) -> float:
 
 
 def furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """max |found − wanted| of each tensor, relative to its largest number (a thousandth of the largest of all at least).
+    """max |found − wanted| of each tensor, relative to its largest number, or a thousandth of the largest of all.
 
     Infinite where they are not as many or of other shapes.
     """
+    found, wanted = ([each.detach() for each in some] for some in (found, wanted))
     if [each.shape for each in found] != [each.shape for each in wanted]:
         return math.inf
     largest = [float(each.abs().max()) for each in wanted]
     floor = 1e-3 * max(largest) or 1.0
-    off = [float((a.detach() - b.detach()).abs().max()) for a, b in zip(found, wanted, strict=True)]
+    off = [float((a - b).abs().max()) for a, b in zip(found, wanted, strict=True)]
     worst = [each / max(floor, scale) for each, scale in zip(off, largest, strict=True)]
     return math.nan if any(math.isnan(each) for each in worst) else max(worst)
 

@@ -1,0 +1,159 @@
+"""stackae verify: whether this build computes on this machine what it is said to compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from . import options as o
+from .options import option
+
+if TYPE_CHECKING:
+    from stackae.verification import Outcome
+
+COLUMNS = ("check", "what is expected; what is measured", "cases", "measured", "bound", "result", "s")
+STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+NARROWEST, WIDEST = 80, 140
+EXAMPLES = """[bold]Examples[/bold]
+
+stackae verify
+
+stackae verify --only gradients,fused
+
+stackae verify --json
+"""
+
+
+def command(
+    only: Annotated[
+        o.Text,
+        option(
+            "--only",
+            "gradients, contraction, marginalized, linear, tied, noise, variational, fused, resuming.",
+            o.OUTPUT,
+            "all",
+            metavar="NAME[,NAME]",
+        ),
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """Check gradients, closed forms, noise, the compiled step and resuming, in less than a minute; exit code 1 if any
+    fails.
+
+    Each row tells what is expected, the figure of the case that came nearest to its bound, and the bound.
+    Nothing is random: the same build on the same machine gives the same figures.
+    A check of what this machine or build does not have is skipped, and says why; that is no failure.
+    """
+    import time
+
+    from stackae.errors import VerificationError
+    from stackae.verification import CHECKS, FAILED, chosen, run_all
+
+    from .console import emit_json, stdout
+    from .doctor import examine
+
+    started = time.perf_counter()
+    checks = chosen(CHECKS, only)
+    machine, problem = examine()
+    table = None if json else _Table()
+    if table:
+        _show_machine(machine, problem)
+        table.head()
+    outcomes = []
+    for outcome in run_all(checks):
+        outcomes.append(outcome)
+        if table:
+            table.row(outcome)
+    seconds = time.perf_counter() - started
+    failed = [outcome for outcome in outcomes if outcome.state == FAILED]
+    if json:
+        emit_json({"machine": machine | {"problem": problem}, **_document(outcomes), "seconds": round(seconds, 3)})
+    else:
+        _show_end(outcomes, seconds)
+    if failed:
+        raise VerificationError("\n".join(outcome.reason for outcome in failed))
+    if not json:
+        stdout.print("next        stackae pretrain --layers 784,300,150", markup=False)
+
+
+def _document(outcomes: list[Outcome]) -> dict[str, Any]:
+    states = [outcome.state for outcome in outcomes]
+    return {
+        "checks": [
+            {
+                "group": outcome.check.group,
+                "name": outcome.check.name,
+                "expected": outcome.check.compared,
+                "figure": outcome.check.figure,
+                "cases": outcome.cases,
+                "worst_case": outcome.worst,
+                "measured": _finite(outcome.measured),
+                "bound": outcome.bound,
+                "state": outcome.state,
+                "reason": outcome.reason,
+                "seconds": round(outcome.seconds, 3),
+            }
+            for outcome in outcomes
+        ],
+        **{state: states.count(state) for state in STYLES},
+    }
+
+
+def _finite(number: float | None) -> float | None:
+    """JSON has no NaN and no infinity."""
+    from math import isfinite
+
+    return number if number is not None and isfinite(number) else None
+
+
+def _show_machine(machine: dict[str, Any], problem: str) -> None:
+    from .console import stdout
+
+    width = max(len(name) for name in machine)
+    for name, value in machine.items():
+        stdout.print(f"{name.replace('_', ' '):{width}}  {value}", markup=False)
+    if problem:
+        stdout.print(f"{'extension':{width}}  not built: what is compiled is not checked", markup=False)
+
+
+def _show_end(outcomes: list[Outcome], seconds: float) -> None:
+    from .console import stdout
+
+    states = [outcome.state for outcome in outcomes]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in STYLES if state in states)
+    stdout.print(f"\nverified    {counts}, in {seconds:.1f} s", markup=False)
+
+
+class _Table:
+    """Rows that are printed as they come, so wide as the terminal is, within limits."""
+
+    def __init__(self) -> None:
+        from .console import stdout
+
+        width = min(WIDEST, max(NARROWEST, stdout.width))
+        figures = (5, 8, 7, 7, 4)
+        names = max(18, (width - sum(figures) - 12) * 2 // 5)
+        self._widths = (names, width - sum(figures) - names - 12, *figures)
+
+    def head(self) -> None:
+        self._print(COLUMNS, "bold")
+        self._print(tuple("-" * width for width in self._widths), "dim")
+
+    def row(self, outcome: Outcome) -> None:
+        check = outcome.check
+        measured, bound = ("-" if number is None else f"{number:.2g}" for number in (outcome.measured, outcome.bound))
+        name = f"{check.group}: {check.name}"
+        text = outcome.reason if outcome.state == "skipped" else f"{check.compared}; {check.figure}"
+        cells = (name, text, f"{outcome.cases or '-'}", measured, bound, outcome.state)
+        self._print((*cells, f"{outcome.seconds:.1f}"), "", STYLES[outcome.state])
+
+    def _print(self, cells: tuple[str, ...], style: str, state: str = "") -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        from .console import stdout
+
+        row = Table.grid(padding=(0, 2, 0, 0))
+        for place, width in enumerate(self._widths):
+            row.add_column(width=width, justify="left" if place in (0, 1, 5) else "right", overflow="fold")
+        row.add_row(*(Text(cell, style=state if place == 5 else style) for place, cell in enumerate(cells)))
+        stdout.print(row, soft_wrap=False, width=sum(self._widths) + 14)

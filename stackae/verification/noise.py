@@ -1,0 +1,120 @@
+"""Noise: the rates and moments that it is asked for, and words that depend on their key and their place alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stackae.corruption import Corruption, Dropout, Emphasis
+from stackae.engine import choose_engine
+from stackae.fields import CORRUPTIONS
+from stackae.random import Purpose, permutation, philox
+from stackae.verification.check import SIGMAS, Case, Check
+
+SHAPE = (2000, 512)
+DRAWS = SHAPE[0] * SHAPE[1]
+LEVELS = (0.1, 0.3, 0.5)
+WHERE = {"seed": 11, "layer": 2, "step": 7}
+KNOWN_WORDS = (
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+)
+"""Counter, key and words of Random123, the implementation by the authors of Philox (Salmon et al. 2011)."""
+
+
+def inputs() -> Tensor:
+    """(2000, 512) float32, nowhere 0, and never a value that noise puts there."""
+    return torch.linspace(0.25, 0.75, DRAWS).view(SHAPE)
+
+
+def share_off(happened: Tensor, chance: float) -> float:
+    """Of how many standard errors √(p (1 − p) / n) a share is off its chance p."""
+    return abs(happened.double().mean().item() - chance) / math.sqrt(chance * (1 - chance) / happened.numel())
+
+
+def masking_cases() -> Iterator[Case]:
+    x, engine = inputs(), choose_engine()
+    for level in LEVELS:
+        noise = Corruption("masking", level)
+        noisy = noise(x, engine, **WHERE)
+        struck = noisy == 0
+        yield Case(f"share, masking:{level:g}", share_off(struck, level), SIGMAS)
+        halves = struck[:, : SHAPE[1] // 2] & struck[:, SHAPE[1] // 2 :]
+        yield Case(f"share of pairs, masking:{level:g}", share_off(halves, level**2), SIGMAS)
+        yield Case(f"what is left, masking:{level:g}", float((noisy != x)[~struck].sum()), 0)
+        weight = Emphasis(2.0, 0.5)(x, noise, engine, **WHERE)
+        astray = (weight != torch.where(struck, 2.0, 0.5)).sum()
+        yield Case(f"emphasis on what was struck, masking:{level:g}", float(astray), 0)
+
+
+def salt_cases() -> Iterator[Case]:
+    x = inputs()
+    for level in LEVELS:
+        noisy = Corruption("salt-and-pepper", level, low=-1.0, high=2.0)(x, choose_engine(), **WHERE)
+        low, high = noisy == -1.0, noisy == 2.0
+        for name, struck, chance in (("low", low, level / 2), ("high", high, level / 2), ("both", low | high, level)):
+            yield Case(f"{name}, salt-and-pepper:{level:g}", share_off(struck, chance), SIGMAS)
+        yield Case(f"what is left, salt-and-pepper:{level:g}", float((noisy != x)[~(low | high)].sum()), 0)
+
+
+def gaussian_cases() -> Iterator[Case]:
+    """Mean, standard deviation and fourth moment; of a normal number these have variances 1, ½ and 96, over n."""
+    x = torch.zeros(SHAPE, dtype=torch.float64)
+    for level in LEVELS:
+        noise = Corruption("gaussian", level)(x, choose_engine(), **WHERE) / level
+        root = math.sqrt(DRAWS)
+        yield Case(f"mean, gaussian:{level:g}", abs(noise.mean().item()) * root, SIGMAS)
+        yield Case(f"deviation, gaussian:{level:g}", abs(noise.std().item() - 1) * root * math.sqrt(2), SIGMAS)
+        fourth = noise.pow(4).mean().item() - 3
+        yield Case(f"fourth moment, gaussian:{level:g}", abs(fourth) * root / math.sqrt(96), SIGMAS)
+
+
+def dropout_cases() -> Iterator[Case]:
+    x, engine = torch.ones(SHAPE, dtype=torch.float64), choose_engine()
+    for level in LEVELS:
+        first, second = (Dropout(level, place)(x, engine, **WHERE) for place in (1, 2))
+        for place, left in enumerate((first, second), start=1):
+            yield Case(f"share, {level:g}, place {place}", share_off(left == 0, level), SIGMAS)
+            error = math.sqrt(level / (1 - level) / DRAWS)
+            yield Case(f"mean, {level:g}, place {place}", abs(left.mean().item() - 1) / error, SIGMAS)
+        both = share_off((first == 0) & (second == 0), level**2)
+        yield Case(f"both places, {level:g}", both, SIGMAS)
+
+
+def word_cases() -> Iterator[Case]:
+    for number, (counter, key, words) in enumerate(KNOWN_WORDS, start=1):
+        found = philox(np.array(counter, dtype=np.uint32)[:, None], np.array(key, dtype=np.uint32))[:, 0]
+        yield Case(f"answer {number}", sum(a != b for a, b in zip(found.tolist(), words, strict=True)), 0)
+    order = permutation(1000, seed=3, purpose=Purpose.ORDER)
+    yield Case("an order holds each row once", int((order.sort().values != torch.arange(1000)).sum()), 0)
+
+
+def thread_cases() -> Iterator[Case]:
+    """The very bits of one thread, by two, by three and by as many as were set."""
+    x, engine, given = inputs(), choose_engine(), torch.get_num_threads()
+    for kind in CORRUPTIONS[1:]:
+        found = []
+        for threads in (1, 2, 3, given):
+            torch.set_num_threads(threads)
+            found.append(Corruption(kind, 0.3)(x, engine, **WHERE))
+        yield Case(kind, sum(int((each != found[0]).sum()) for each in found), 0)
+
+
+_RATES, _FIGURE = f"to be that asked for, over {DRAWS:,} draws", "standard errors"
+CHECKS = (
+    Check("noise", "masking", f"the share that is struck {_RATES}", _FIGURE, masking_cases),
+    Check("noise", "salt-and-pepper", f"the shares that become low and high {_RATES}", _FIGURE, salt_cases),
+    Check("noise", "gaussian", f"mean, deviation and fourth moment {_RATES}", _FIGURE, gaussian_cases),
+    Check("noise", "dropout", f"share and mean {_RATES}", _FIGURE, dropout_cases),
+    Check("noise", "words", "Philox-4x32-10 to give its authors' known answers", "words that differ", word_cases),
+    Check("noise", "threads", "noise to be the same for 1, 2 and 3 threads", "numbers that differ", thread_cases),
+)

@@ -1,0 +1,109 @@
+"""A training that is stopped and gone on with, through the keeper that the commands use: it ends in the same bytes."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from torch import nn
+
+from stackae.config import DataConfig, PretrainConfig, RunConfig
+from stackae.errors import RunError, StoppedError
+from stackae.pretrain import PretrainResult, pretrain_stack, settle
+from stackae.runs import Folder, Journal, Requests, Work, latest
+from stackae.training.keeping import Ended, Left
+from stackae.verification.check import Case, Check
+from stackae.verification.subjects import CPU, EAGER_REMEDY, need_step, rows_of
+
+MOST_STOPS = 100
+
+
+class Stopping:
+    """A keeper that asks its journal to stop at the n-th pause; 0 for never."""
+
+    def __init__(self, journal: Journal, requests: Requests, pauses: int) -> None:
+        self._journal, self._requests, self._left = journal, requests, pauses
+
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
+        return self._journal.begin(stage, networks)
+
+    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._requests.stop = signal.SIGINT
+        self._journal.pause(stage, left, epoch_ended)
+
+    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+        self._journal.end(stage, members)
+
+
+def cases(engine: str) -> Iterator[Case]:
+    """Stopped at every second pause, and at every fifth: weights and records that are not the same."""
+    if engine == "fused":
+        need_step(CPU)
+    x = rows_of(96, 12).float()
+    config = PretrainConfig.from_options(
+        "12,8,5",
+        max_epochs=3,
+        batch_size=16,
+        device="cpu",
+        engine=engine,
+        activation="tanh",
+        sparsity="kl:0.1:0.1",
+        corruption="masking:0.3,gaussian:0.1",
+    )
+    config = settle(config, x)
+
+    def train(folder: Path, pauses: int) -> PretrainResult:
+        requests = Requests()
+        work = Work(
+            command="pretrain", runs=("",), settings=(RunConfig(data=DataConfig(), pretrain=config),), data="0" * 64
+        )
+        left = latest(folder, "pretrain", _damaged)
+        journal = Journal(Folder(folder), work, left, every=1e9, requests=requests)
+        return pretrain_stack(x, config, validation=x[:24], keeper=Stopping(journal, requests, pauses))
+
+    with tempfile.TemporaryDirectory(prefix="stackae-verify-") as folder:
+        wanted = train(_new(Path(folder), "undisturbed"), 0)
+        for pauses in (2, 5):
+            own, stops = _new(Path(folder), f"every-{pauses}"), 0
+            while True:
+                try:
+                    found = train(own, pauses)
+                    break
+                except StoppedError:
+                    stops += 1
+                    if stops > MOST_STOPS:
+                        raise RuntimeError(f"stopped {stops} times and came no further") from None
+            differ = _differing(found, wanted)
+            yield Case(f"stopped {stops} times", differ if stops else float("nan"), 0)
+
+
+def _differing(found: PretrainResult, wanted: PretrainResult) -> int:
+    count: int = sum(
+        int((a != b).sum()) if a.shape == b.shape else max(a.numel(), b.numel())
+        for a, b in zip(found.stack.parameters(), wanted.stack.parameters(), strict=True)
+    )
+    losses = [[(each.stage, each.epoch, each.loss, each.best) for each in one.history] for one in (found, wanted)]
+    others = sum(int(a != b) for a, b in zip(*losses, strict=False))
+    return count + others + abs(len(losses[0]) - len(losses[1]))
+
+
+def _new(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def _damaged(error: RunError) -> None:
+    raise error
+
+
+_COMPARED = "a training that was stopped and gone on with to end as one that was not"
+_FIGURE = "numbers that differ"
+
+CHECKS = (
+    Check("resuming", "fused", _COMPARED, _FIGURE, lambda: cases("fused"), EAGER_REMEDY),
+    Check("resuming", "eager", _COMPARED, _FIGURE, lambda: cases("eager")),
+)
