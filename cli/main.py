@@ -63,7 +63,7 @@ def common(
 
 
 def main() -> None:
-    """Runs one command. Exit codes: 0 done, 1 a bug, 2 usage or settings, 3 data, 4 run folder, 5 diverged,
+    """Runs one command. Exit codes: 0 done, 1 a bug or a check that failed, 2 usage or settings, 3 data, 4 run folder, 5 diverged,
     6 environment, 7 disk, 130 and 143 interrupted."""
     signals.install()
     console.forget_documents()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import LAYERS
 
-COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "score", "sweep", "doctor")
+COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "score", "sweep", "doctor", "verify")
 NEXT = {
     "pretrain": "finetune",
     "finetune": "evaluate",
@@ -20,17 +20,19 @@ NEXT = {
     "score": "reconstruct",
     "sweep": "pretrain",
     "doctor": "pretrain",
+    "verify": "pretrain",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
 SWEEP = ("sweep", "--widths", "2,4", "--data", "labelled.npz")
+VERIFY = ("verify", "--only", "contraction")
 
 
 without_pictures = pytest.mark.usefixtures("undrawn")
 
 
 def arguments_of(command: str) -> tuple[str, ...]:
-    return {"pretrain": PRETRAIN, "sweep": SWEEP}.get(command, (command,))
+    return {"pretrain": PRETRAIN, "sweep": SWEEP, "verify": VERIFY}.get(command, (command,))
 
 
 def settings(run: Path) -> dict[str, Any]:
