@@ -63,8 +63,8 @@ def common(
 
 
 def main() -> None:
-    """Runs one command. Exit codes: 0 done, 1 a bug or a check that failed, 2 usage or settings, 3 data, 4 run folder, 5 diverged,
-    6 environment, 7 disk, 130 and 143 interrupted."""
+    """Runs one command. Exit codes: 0 done, 1 a bug or a check that failed, 2 usage or settings, 3 data, 4 run folder,
+    5 diverged, 6 environment, 7 disk, 130 and 143 interrupted."""
     signals.install()
     console.forget_documents()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

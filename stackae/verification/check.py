@@ -53,6 +53,8 @@ class Check:
         figure: what ``measured`` is: a relative error, standard errors, how many.
         measure: its cases, at least one. Raises NotHereError where there is nothing to check.
         remedy: what to do where it fails, beside reporting it.
+        threads: whether it runs on as many threads as are set; others run on one, as their networks are so small that
+            threads would wait for each other longer than they work, and on a busy machine far longer.
     """
 
     group: str
@@ -61,6 +63,7 @@ class Check:
     figure: str
     measure: Callable[[], Iterable[Case]]
     remedy: str = ""
+    threads: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ def run(check: Check) -> Outcome:
     """
     started = time.perf_counter()
     try:
-        with _left_alone():
+        with _left_alone(), torch.enable_grad():
+            if not check.threads:
+                torch.set_num_threads(1)
             cases = list(check.measure())
     except NotHereError as missing:
         return Outcome(check, SKIPPED, str(missing), time.perf_counter() - started)
@@ -139,8 +144,7 @@ def _left_alone() -> Iterator[None]:
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     state = torch.random.get_rng_state()
     try:
-        with torch.enable_grad():
-            yield
+        yield
     finally:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)

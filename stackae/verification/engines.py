@@ -198,6 +198,27 @@ def together_cases() -> Iterator[Case]:
         )
 
 
+def thread_cases() -> Iterator[Case]:
+    """The step's bits, by one thread and by several."""
+    need_step(CPU)
+    products = importlib.import_module("stackae.ops").products("cpu", "fp32")
+    if "brgemm" not in products:
+        raise NotHereError(f"products by {products}, whose sums may depend on the number of threads")
+    x = rows_of(96, 200).float()
+    for optimizer, tied in itertools.product(("sgd", "adam"), (True, False)):
+        options = {"optimizer": optimizer, "tied": tied, "corruption": "masking:0.3", "sparsity": "kl:0.1:0.3"}
+        found = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(_trained("200,130", x, CPU, torch.float32, engine="fused", **options))
+        differ = sum(
+            int((a != b).sum())
+            for other in found[1:]
+            for a, b in zip([other.losses, *other.parameters], [found[0].losses, *found[0].parameters], strict=True)
+        )
+        yield Case(f"{optimizer}, {'tied' if tied else 'untied'}", differ, 0)
+
+
 def _trained(layers: str, x: Tensor, device: torch.device, dtype: torch.dtype, **options: Any) -> Trained:
     learner = learner_of(layers, x, device, dtype, **options)
     return _advanced(make_step([learner]), learner.autoencoder.trained, len(x))
@@ -228,23 +249,32 @@ def _on(measure: Callable[..., Iterator[Case]], *given: Any) -> Callable[[], Ite
     return lambda: measure(*given)
 
 
-def _check(name: str, compared: str, measure: Callable[[], Iterator[Case]]) -> Check:
-    return Check("fused", name, compared, "relative error", measure, EAGER_REMEDY)
+def _check(name: str, compared: str, measure: Callable[[], Iterator[Case]], threads: bool = False) -> Check:
+    return Check("fused", name, compared, "relative error", measure, EAGER_REMEDY, threads)
 
 
 _OP = "and its gradients to be those of plain torch in float64"
 _STEP = f"losses and weights after {STEPS} steps to be those of autograd and torch.optim"
 
 CHECKS = (
-    _check("dense_act", f"values {_OP}", _on(dense_cases, CPU)),
-    _check("sparsity_kl", f"the penalty {_OP}", _on(sparsity_cases, CPU)),
-    _check("corrupt", "noise to be that of plain torch", _on(corrupt_cases, CPU)),
+    _check("dense_act", f"values {_OP}", _on(dense_cases, CPU), threads=True),
+    _check("sparsity_kl", f"the penalty {_OP}", _on(sparsity_cases, CPU), threads=True),
+    _check("corrupt", "noise to be that of plain torch", _on(corrupt_cases, CPU), threads=True),
     _check("step, squared error", f"float64: {_STEP}", _on(step_cases, "mse", CPU)),
     _check("step, cross-entropy", f"float64: {_STEP}", _on(step_cases, "bce", CPU)),
     _check("step, heads", f"float64: {_STEP}", _on(head_cases, CPU)),
     _check("step, float32", f"fp32: {_STEP}", _on(precision_cases, "fp32", 1e-4, CPU)),
     _check("step, bfloat16", f"bf16: {_STEP}", _on(precision_cases, "bf16", 3e-2, CPU)),
-    _check("step, together", "networks that train together to be those that train alone", together_cases),
+    _check("step, together", "networks that train together to be those that train alone", together_cases, threads=True),
+    Check(
+        "fused",
+        "step, threads",
+        "losses and weights to be the same for 1, 2 and 3 threads",
+        "numbers that differ",
+        thread_cases,
+        EAGER_REMEDY,
+        threads=True,
+    ),
     _check("dense_act, CUDA", f"values {_OP}", _on(dense_cases, CUDA)),
     _check("sparsity_kl, CUDA", f"the penalty {_OP}", _on(sparsity_cases, CUDA)),
     _check("corrupt, CUDA", "noise to be that of plain torch", _on(corrupt_cases, CUDA)),

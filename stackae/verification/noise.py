@@ -116,5 +116,12 @@ CHECKS = (
     Check("noise", "gaussian", f"mean, deviation and fourth moment {_RATES}", _FIGURE, gaussian_cases),
     Check("noise", "dropout", f"share and mean {_RATES}", _FIGURE, dropout_cases),
     Check("noise", "words", "Philox-4x32-10 to give its authors' known answers", "words that differ", word_cases),
-    Check("noise", "threads", "noise to be the same for 1, 2 and 3 threads", "numbers that differ", thread_cases),
+    Check(
+        "noise",
+        "threads",
+        "noise to be the same for 1, 2 and 3 threads",
+        "numbers that differ",
+        thread_cases,
+        threads=True,
+    ),
 )

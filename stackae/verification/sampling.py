@@ -19,7 +19,7 @@ from stackae.corruption import Corruption
 from stackae.engine import choose_engine
 from stackae.moments import CorruptedMoments, Moments
 from stackae.training.layer import Learner
-from stackae.training.variational import VariationalObjective
+from stackae.training.variational import VariationalObjective, elbo
 from stackae.verification.check import SIGMAS, Case, Check
 from stackae.verification.subjects import CPU, learner_of, normal, z_score
 
@@ -31,6 +31,7 @@ NOISES = {
 }
 DRAWS = 200_000
 SIZES = (3e-3, 0.03, 0.3)
+VARIANCE = 0.3
 NEARBY = 20 * len(SIZES) * 2 * len(NOISES)
 
 
@@ -180,6 +181,30 @@ def known_cases() -> Iterator[Case]:
         yield Case(f"μ {mean:g}, logvar {logvar:g}", abs(found - wanted), 1e-9)
 
 
+def bound_cases() -> Iterator[Case]:
+    """x = W h + c + noise with orthogonal columns: p(x) and p(h|x) are known, and with that posterior each draw gives
+    p(x); with one that is shifted the bound is below it."""
+    one = VariationalAutoencoder(6, 3, output_activation="linear").double()
+    columns = torch.linalg.qr(normal(6, 3, seed=4)).Q * torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    spread, centre = columns @ columns.t() + VARIANCE * torch.eye(6, dtype=torch.float64), normal(6, seed=5)
+    x = centre + normal(50, 6, seed=8) @ torch.linalg.cholesky(spread).t()
+    distance = ((x - centre) @ torch.linalg.inv(spread) * (x - centre)).sum(dim=1).mean()
+    wanted = -0.5 * float(distance + torch.logdet(2 * math.pi * spread))
+    precision = columns.square().sum(dim=0) + VARIANCE
+    weight = columns.t() / precision[:, None]
+    with torch.no_grad():
+        for own, value in zip(
+            one.trained, (weight, -weight @ centre, 0, (VARIANCE / precision).log(), columns, centre), strict=True
+        ):
+            own.copy_(torch.as_tensor(value))
+        found = elbo(one, x, "mse", variance=VARIANCE, draws=1)
+        yield Case("the posterior", abs(found.importance - wanted), 1e-9)
+        one.mu.bias.add_(0.5)
+        gap = float((0.25 / (2 * one.logvar.bias.exp())).sum())
+        report = elbo(one, x, "mse", variance=VARIANCE, draws=400)
+        yield Case("one that is shifted by 0.5", abs(wanted - report.elbo - gap), 0.05 * gap)
+
+
 CHECKS = (
     Check(
         "marginalized",
@@ -209,6 +234,7 @@ CHECKS = (
         "standard errors",
         divergence_cases,
     ),
+    Check("variational", "bound", "the ELBO to be a known likelihood, less a known divergence", "nats", bound_cases),
     Check("variational", "KL, quadrature", "closed form to be the integral by quadrature", "nats", known_cases),
     Check(
         "variational",
