@@ -86,6 +86,7 @@ def _document(outcomes: list[Outcome]) -> dict[str, Any]:
                 "figure": outcome.check.figure,
                 "cases": outcome.cases,
                 "worst_case": outcome.worst,
+                "shown": outcome.shown,
                 "measured": _finite(outcome.measured),
                 "bound": outcome.bound,
                 "state": outcome.state,
@@ -142,7 +143,11 @@ class _Table:
         check = outcome.check
         measured, bound = ("-" if number is None else f"{number:.2g}" for number in (outcome.measured, outcome.bound))
         name = f"{check.group}: {check.name}"
-        text = outcome.reason if outcome.state == "skipped" else f"{check.compared}; {check.figure}"
+        text = (
+            outcome.reason
+            if outcome.state == "skipped"
+            else f"{check.compared}; {check.figure}{f': {outcome.shown}' if outcome.shown else ''}"
+        )
         cells = (name, text, f"{outcome.cases or '-'}", measured, bound, outcome.state)
         self._print((*cells, f"{outcome.seconds:.1f}"), "", STYLES[outcome.state])
 

@@ -22,6 +22,7 @@ FIELDS = {
     "figure": str,
     "cases": int,
     "worst_case": str,
+    "shown": str,
     "measured": (int, float),
     "bound": (int, float),
     "state": str,

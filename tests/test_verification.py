@@ -14,7 +14,7 @@ from stackae import ops
 from stackae.errors import ConfigError
 from stackae.verification import CHECKS, Case, Check, NotHereError, Outcome, chosen, run, run_all
 from stackae.verification.gradients import differences
-from stackae.verification.subjects import furthest, z_score
+from stackae.verification.subjects import against_draws, furthest
 
 Patch = pytest.MonkeyPatch
 BY_NAME = {f"{check.group}: {check.name}": check for check in CHECKS}
@@ -192,5 +192,7 @@ def test_distances_and_standard_errors_say_how_far_apart_two_are() -> None:
     assert furthest([one[0] + 0.2, one[1]], one) == pytest.approx(0.1)
     assert furthest([one[0], one[1] + 0.002], one) == pytest.approx(1.0)  # of a thousandth of the largest
     assert str(furthest([one[0] * float("nan"), one[1]], one)) == "nan"
-    assert z_score(torch.tensor(3.0), torch.tensor(2.0), torch.tensor(0.25)) == pytest.approx(4)
-    assert z_score(torch.tensor(2.0), torch.tensor(2.0), torch.tensor(0.0)) == 0
+    case = against_draws("a", torch.tensor([2.0, 3.0]).double(), torch.tensor([2.0, 2.0]).double(), 0.25)
+    assert case == Case("a", 4.0, 5.0, "3 ± 0.2, expected 2") and case.holds
+    assert against_draws("a", torch.tensor(2.0).double(), 2.0, 0.0).measured == 0
+    assert not against_draws("a", torch.tensor([2.0, float("nan")]).double(), 2.0, 0.25).holds

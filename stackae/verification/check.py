@@ -20,11 +20,12 @@ SIGMAS = 5.0
 
 
 class Case(NamedTuple):
-    """One comparison: it holds where ``measured`` is at most ``bound``; NaN never is."""
+    """One comparison: it holds where ``measured`` is at most ``bound``; NaN never is. ``shown`` says more of it."""
 
     name: str
     measured: float
     bound: float
+    shown: str = ""
 
     @property
     def holds(self) -> bool:
@@ -73,6 +74,7 @@ class Outcome:
     Attributes:
         state: passed, failed or skipped.
         reason: why it was skipped, or in one sentence what failed and what to do; "" where it passed.
+        worst, shown: the name of that case, and what it says of itself.
         measured, bound: None where nothing was measured.
     """
 
@@ -84,6 +86,7 @@ class Outcome:
     worst: str = ""
     measured: float | None = None
     bound: float | None = None
+    shown: str = ""
 
 
 def run(check: Check) -> Outcome:
@@ -106,10 +109,10 @@ def run(check: Check) -> Outcome:
     if not cases:
         return Outcome(check, FAILED, _sentence(check, "got no case to compare"), seconds)
     worst = max(cases, key=lambda case: case.strain)
-    found = f"measured {worst.measured:.3g} for {worst.name}"
+    found = f"measured {worst.measured:.3g} for {worst.name}" + (f" ({worst.shown})" if worst.shown else "")
     reason = "" if worst.holds else _sentence(check, found, f", {check.figure} of at most {worst.bound:.3g}")
     state = PASSED if worst.holds else FAILED
-    return Outcome(check, state, reason, seconds, len(cases), worst.name, worst.measured, worst.bound)
+    return Outcome(check, state, reason, seconds, len(cases), worst.name, worst.measured, worst.bound, worst.shown)
 
 
 def run_all(checks: Sequence[Check]) -> Iterator[Outcome]:

@@ -13,7 +13,8 @@ from stackae.corruption import Corruption, Dropout, Emphasis
 from stackae.engine import choose_engine
 from stackae.fields import CORRUPTIONS
 from stackae.random import Purpose, permutation, philox
-from stackae.verification.check import SIGMAS, Case, Check
+from stackae.verification.check import Case, Check
+from stackae.verification.subjects import against_draws
 
 SHAPE = (2000, 512)
 DRAWS = SHAPE[0] * SHAPE[1]
@@ -36,9 +37,10 @@ def inputs() -> Tensor:
     return torch.linspace(0.25, 0.75, DRAWS).view(SHAPE)
 
 
-def share_off(happened: Tensor, chance: float) -> float:
-    """Of how many standard errors √(p (1 − p) / n) a share is off its chance p."""
-    return abs(happened.double().mean().item() - chance) / math.sqrt(chance * (1 - chance) / happened.numel())
+def share(name: str, happened: Tensor, chance: float) -> Case:
+    """How often something happened, against its chance p; the standard error is √(p (1 − p) / n)."""
+    error = math.sqrt(chance * (1 - chance) / happened.numel())
+    return against_draws(name, happened.double().mean(), chance, error)
 
 
 def masking_cases() -> Iterator[Case]:
@@ -47,9 +49,9 @@ def masking_cases() -> Iterator[Case]:
         noise = Corruption("masking", level)
         noisy = noise(x, engine, **WHERE)
         struck = noisy == 0
-        yield Case(f"share, masking:{level:g}", share_off(struck, level), SIGMAS)
+        yield share(f"share, masking:{level:g}", struck, level)
         halves = struck[:, : SHAPE[1] // 2] & struck[:, SHAPE[1] // 2 :]
-        yield Case(f"share of pairs, masking:{level:g}", share_off(halves, level**2), SIGMAS)
+        yield share(f"share of pairs, masking:{level:g}", halves, level**2)
         yield Case(f"what is left, masking:{level:g}", float((noisy != x)[~struck].sum()), 0)
         weight = Emphasis(2.0, 0.5)(x, noise, engine, **WHERE)
         astray = (weight != torch.where(struck, 2.0, 0.5)).sum()
@@ -62,7 +64,7 @@ def salt_cases() -> Iterator[Case]:
         noisy = Corruption("salt-and-pepper", level, low=-1.0, high=2.0)(x, choose_engine(), **WHERE)
         low, high = noisy == -1.0, noisy == 2.0
         for name, struck, chance in (("low", low, level / 2), ("high", high, level / 2), ("both", low | high, level)):
-            yield Case(f"{name}, salt-and-pepper:{level:g}", share_off(struck, chance), SIGMAS)
+            yield share(f"{name}, salt-and-pepper:{level:g}", struck, chance)
         yield Case(f"what is left, salt-and-pepper:{level:g}", float((noisy != x)[~(low | high)].sum()), 0)
 
 
@@ -70,12 +72,12 @@ def gaussian_cases() -> Iterator[Case]:
     """Mean, standard deviation and fourth moment; of a normal number these have variances 1, ½ and 96, over n."""
     x = torch.zeros(SHAPE, dtype=torch.float64)
     for level in LEVELS:
-        noise = Corruption("gaussian", level)(x, choose_engine(), **WHERE) / level
-        root = math.sqrt(DRAWS)
-        yield Case(f"mean, gaussian:{level:g}", abs(noise.mean().item()) * root, SIGMAS)
-        yield Case(f"deviation, gaussian:{level:g}", abs(noise.std().item() - 1) * root * math.sqrt(2), SIGMAS)
-        fourth = noise.pow(4).mean().item() - 3
-        yield Case(f"fourth moment, gaussian:{level:g}", abs(fourth) * root / math.sqrt(96), SIGMAS)
+        noise = Corruption("gaussian", level)(x, choose_engine(), **WHERE)
+        error = level / math.sqrt(DRAWS)
+        yield against_draws(f"mean, gaussian:{level:g}", noise.mean(), 0.0, error)
+        yield against_draws(f"deviation, gaussian:{level:g}", noise.std(), level, error / math.sqrt(2))
+        fourth, spread = (noise / level).pow(4).mean(), math.sqrt(96 / DRAWS)
+        yield against_draws(f"fourth moment, gaussian:{level:g}", fourth, 3.0, spread)
 
 
 def dropout_cases() -> Iterator[Case]:
@@ -83,11 +85,10 @@ def dropout_cases() -> Iterator[Case]:
     for level in LEVELS:
         first, second = (Dropout(level, place)(x, engine, **WHERE) for place in (1, 2))
         for place, left in enumerate((first, second), start=1):
-            yield Case(f"share, {level:g}, place {place}", share_off(left == 0, level), SIGMAS)
+            yield share(f"share, {level:g}, place {place}", left == 0, level)
             error = math.sqrt(level / (1 - level) / DRAWS)
-            yield Case(f"mean, {level:g}, place {place}", abs(left.mean().item() - 1) / error, SIGMAS)
-        both = share_off((first == 0) & (second == 0), level**2)
-        yield Case(f"both places, {level:g}", both, SIGMAS)
+            yield against_draws(f"mean, {level:g}, place {place}", left.mean(), 1.0, error)
+        yield share(f"both places, {level:g}", (first == 0) & (second == 0), level**2)
 
 
 def word_cases() -> Iterator[Case]:

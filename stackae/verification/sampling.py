@@ -20,8 +20,8 @@ from stackae.engine import choose_engine
 from stackae.moments import CorruptedMoments, Moments
 from stackae.training.layer import Learner
 from stackae.training.variational import VariationalObjective, elbo
-from stackae.verification.check import SIGMAS, Case, Check
-from stackae.verification.subjects import CPU, learner_of, normal, z_score
+from stackae.verification.check import Case, Check
+from stackae.verification.subjects import CPU, against_draws, learner_of, normal
 
 ROWS, WIDTH, COPIES = 24, 16, 2500
 NOISES = {
@@ -61,7 +61,7 @@ def moment_cases() -> Iterator[Case]:
             ("covariance with the clean rows", exact.cross, clean, centred),
             ("covariance", exact.noisy_covariance, centred, centred),
         ):
-            yield Case(f"{what}, {name}", z_score(*_mean_product(left, right, wanted.to(x))), SIGMAS)
+            yield against_draws(f"{what}, {name}", *_mean_product(left, right, wanted.to(x)))
 
 
 def _mean_product(left: Tensor, right: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,7 +98,7 @@ def error_cases() -> Iterator[Case]:
             z = learner.autoencoder.reconstruct(corrupted(x, noise).flatten(0, 1)).detach()
             each = (z.view(ROWS, COPIES, WIDTH) - x.unsqueeze(1)).square().sum(dim=2)
             error = (each.var(dim=1).mean() / each.numel()).sqrt()
-            yield Case(f"{width} units, {name}", z_score(each.mean(), exact, error), SIGMAS)
+            yield against_draws(f"{width} units, {name}", each.mean(), exact, error)
 
 
 def best_cases() -> Iterator[Case]:
@@ -155,7 +155,7 @@ def divergence_cases() -> Iterator[Case]:
         h = objective.autoencoder.sample(mu, logvar, noise).detach()
         each = 0.5 * (h.square() - (h - mu).square() / logvar.exp() - logvar).sum(dim=2)
         error = (each.var(dim=0).mean() / each.numel()).sqrt()
-        yield Case(f"logvar of spread {scale:g}", z_score(each.mean(), added, error), SIGMAS)
+        yield against_draws(f"logvar of spread {scale:g}", each.mean(), added, error)
 
 
 def drawn_cases() -> Iterator[Case]:
@@ -164,8 +164,8 @@ def drawn_cases() -> Iterator[Case]:
     count = DRAWS // len(mu)
     h = objective.autoencoder.sample(mu, logvar, normal(count, *mu.shape, seed=7)).detach()
     variance = logvar.exp()
-    yield Case("mean", z_score(h.mean(dim=0), mu, (variance / count).sqrt()), SIGMAS)
-    yield Case("variance", z_score(h.var(dim=0), variance, variance * math.sqrt(2 / count)), SIGMAS)
+    yield against_draws("mean", h.mean(dim=0), mu, (variance / count).sqrt())
+    yield against_draws("variance", h.var(dim=0), variance, variance * math.sqrt(2 / count))
 
 
 def known_cases() -> Iterator[Case]:

@@ -15,7 +15,7 @@ from stackae.errors import SetupError
 from stackae.pretrain import settle
 from stackae.random import Purpose, uniform
 from stackae.training.layer import Learner, Reads
-from stackae.verification.check import NotHereError
+from stackae.verification.check import SIGMAS, Case, NotHereError
 
 CPU = torch.device("cpu")
 SEED = 5
@@ -85,7 +85,14 @@ def furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
     return math.nan if any(math.isnan(each) for each in worst) else max(worst)
 
 
-def z_score(found: Tensor, expected: Tensor, error: Tensor) -> float:
-    """max |found − expected| / error, in standard errors; an error of 0 stands for rounding alone."""
-    error = torch.maximum(error, 1e-12 * (1 + expected.abs()))
-    return float(((found - expected).abs() / error).max())
+def against_draws(name: str, drawn: Tensor, expected: Tensor | float, error: Tensor | float) -> Case:
+    """|drawn − expected| / error, in standard errors: of the entry where that is largest, which is shown.
+
+    All of one shape, or scalars. An error of 0 stands for rounding alone.
+    """
+    wanted = torch.as_tensor(expected, dtype=torch.float64).expand_as(drawn)
+    error = torch.maximum(torch.as_tensor(error, dtype=torch.float64), 1e-12 * (1 + wanted.abs())).expand_as(drawn)
+    z = ((drawn - wanted).abs() / error).flatten()
+    place = int(z.argmax())  # NaN, if there is any
+    mean, bar, law = (float(each.flatten()[place]) for each in (drawn, error, wanted))
+    return Case(name, float(z[place]), SIGMAS, f"{mean:.5g} ± {bar:.1g}, expected {law:.5g}")
