@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from fault_cases import FAULTS
+from verify_cases import FAULTS
 
 from stackae import ops
 from stackae.errors import ConfigError
