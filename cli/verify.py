@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COLUMNS = ("check", "what is expected; what is measured", "cases", "measured", "bound", "result", "s")
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
 NARROWEST, WIDEST = 80, 140
+BESIDE = 120  # columns from which on the text stands beside its figures; else below them
 EXAMPLES = """[bold]Examples[/bold]
 
 stackae verify
@@ -125,18 +126,20 @@ def _show_end(outcomes: list[Outcome], seconds: float) -> None:
 
 
 class _Table:
-    """Rows that are printed as they come, so wide as the terminal is, within limits."""
+    """Rows that are printed as they come, as wide as the terminal is, within limits."""
 
     def __init__(self) -> None:
         from .console import stdout
 
         width = min(WIDEST, max(NARROWEST, stdout.width))
         figures = (5, 8, 7, 7, 4)
-        names = max(18, (width - sum(figures) - 12) * 2 // 5)
-        self._widths = (names, width - sum(figures) - names - 12, *figures)
+        self._beside = width >= BESIDE
+        room = width - sum(figures) - 2 * (len(figures) + self._beside)
+        names = room * 2 // 5 if self._beside else room
+        self._widths = (names, room - names, *figures)
 
     def head(self) -> None:
-        self._print(COLUMNS, "bold")
+        self._print(COLUMNS if self._beside else ("check", "", *COLUMNS[2:]), "bold")
         self._print(tuple("-" * width for width in self._widths), "dim")
 
     def row(self, outcome: Outcome) -> None:
@@ -148,17 +151,23 @@ class _Table:
             if outcome.state == "skipped"
             else f"{check.compared}; {check.figure}{f': {outcome.shown}' if outcome.shown else ''}"
         )
-        cells = (name, text, f"{outcome.cases or '-'}", measured, bound, outcome.state)
-        self._print((*cells, f"{outcome.seconds:.1f}"), "", STYLES[outcome.state])
+        cells = (f"{outcome.cases or '-'}", measured, bound, outcome.state, f"{outcome.seconds:.1f}")
+        self._print((name, text, *cells), "", STYLES[outcome.state])
 
     def _print(self, cells: tuple[str, ...], style: str, state: str = "") -> None:
+        from rich.padding import Padding
         from rich.table import Table
         from rich.text import Text
 
         from .console import stdout
 
         row = Table.grid(padding=(0, 2, 0, 0))
-        for place, width in enumerate(self._widths):
-            row.add_column(width=width, justify="left" if place in (0, 1, 5) else "right", overflow="fold")
-        row.add_row(*(Text(cell, style=state if place == 5 else style) for place, cell in enumerate(cells)))
-        stdout.print(row, soft_wrap=False, width=sum(self._widths) + 14)
+        shown = [place for place in range(len(cells)) if self._beside or place != 1]
+        for place in shown:
+            side = "left" if place in (0, 1, 5) else "right"
+            row.add_column(width=self._widths[place], justify=side, overflow="fold")  # type: ignore[arg-type]
+        row.add_row(*(Text(cells[place], style=state if place == 5 else style) for place in shown))
+        whole = sum(self._widths) + 2 * len(shown)
+        stdout.print(row, soft_wrap=False, width=whole)
+        if not self._beside and cells[1]:
+            stdout.print(Padding(Text(cells[1], style="dim"), (0, 2, 0, 4)), soft_wrap=False, width=whole)

@@ -121,9 +121,11 @@ def settings(loss: str) -> Iterator[tuple[str, dict[str, Any]]]:
             if penalty.startswith("kl") and f not in ("sigmoid", "tanh"):
                 penalty = "l1:0.01"
             noise, decay = NOISES[(number // 2 + turn) % 4], 0.01 * ((number + turn) % 2)
+            contraction = 0.05 * ((number // 2 + number + turn) % 2)
             output = "sigmoid" if loss == "bce" else ACTIVATIONS[(number + 3 * turn) % 8]
             yield (
-                f"{f}, {'tied' if tied else 'untied'}, {optimizer}, {penalty}, {noise}, output {output}",
+                f"{f}, {'tied' if tied else 'untied'}, {optimizer}, {penalty}, contraction {contraction:g}, {noise}, "
+                f"output {output}",
                 {
                     "activation": f,
                     "output_activation": output,
@@ -131,6 +133,7 @@ def settings(loss: str) -> Iterator[tuple[str, dict[str, Any]]]:
                     "loss": loss,
                     "optimizer": optimizer,
                     "sparsity": penalty,
+                    "contraction": contraction,
                     "corruption": noise,
                     "weight_decay": decay,
                     "momentum": 0.9,
@@ -159,6 +162,7 @@ def precision_cases(precision: str, bound: float, device: torch.device) -> Itera
     """Losses and weights of the types that users train in, against float64 and autograd, by plain gradient descent."""
     need_step(device, precision)
     plain: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "corruption": "masking:0.3", "sparsity": "kl:0.1:0.3"}
+    plain["contraction"] = 0.1
     for tied, (rows, n, m) in itertools.product((True, False), ((40, 17, 9), (96, 200, 130))):
         x = rows_of(rows, n).float().double()
         given = {**plain, "tied": tied}

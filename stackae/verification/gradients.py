@@ -168,8 +168,8 @@ CONVOLUTIONAL: dict[str, Options] = {
     "two channels, L1": {"layers": "2x5x2,conv2,pool", "activation": "softplus", "sparsity": "l1:0.1"},
 }
 
-_FUSED = (_activations(), _outputs(), PENALTIES, NOISE)
-_OVER_OPS = (WEIGHT_L1, HELD, CONTRACTION, FEW, VARIATIONAL, CONVOLUTIONAL)
+_FUSED = (_activations(), _outputs(), PENALTIES, CONTRACTION, NOISE)
+_OVER_OPS = (WEIGHT_L1, HELD, FEW, VARIATIONAL, CONVOLUTIONAL)
 
 
 def _check(name: str, engine: str, *families: Mapping[str, Options]) -> Check:
