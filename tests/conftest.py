@@ -40,7 +40,10 @@ class Shell:
         return (self.folder / "runs" / "latest").resolve()
 
     def __call__(self, *arguments: object, **environment: str) -> Result:
+        from stackae.cli.console import stderr, stdout
         from stackae.cli.main import main
+
+        stdout.width = stderr.width = int((QUICK | environment)["COLUMNS"])  # as a process finds it when it starts
 
         out, err = io.StringIO(), io.StringIO()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STACKAE_")}
@@ -164,8 +167,7 @@ def longest() -> dict[str, float]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One width of lines for all; where tests run side by side, each has a thread, and so has what it starts."""
-    os.environ["COLUMNS"] = QUICK["COLUMNS"]
+    """Where tests run side by side, each has a thread, and so has what it starts."""
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
