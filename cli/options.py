@@ -102,7 +102,7 @@ LayerPatience = Annotated[
 ]
 BatchSize = Annotated[Text, option("--batch-size", "Rows a step.", TRAINING, "128")]
 Optimizer = Annotated[Text, option("--optimizer", "adam, adamw or sgd.", TRAINING, "adam")]
-Momentum = Annotated[Text, option("--momentum", "Momentum of sgd.", TRAINING, "0.9")]
+Momentum = Annotated[Text, option("--momentum", "Momentum of sgd; beta 1 of adam and adamw.", TRAINING, "0.9")]
 Schedule = Annotated[Text, option("--schedule", "Learning rate: constant, linear or cosine.", TRAINING, "cosine")]
 Patience = Annotated[
     Text,

@@ -115,7 +115,7 @@ void bind_step(py::module_& m) {
              Update update{
                  named<Rule>("rule", rule, {{"sgd", Rule::sgd}, {"adam", Rule::adam}, {"adamw", Rule::adamw}})};
              update.weight_decay = weight_decay;
-             update.momentum = momentum;
+             (update.rule == Rule::sgd ? update.momentum : update.beta1) = momentum;
              return update;
            }),
            py::kw_only(), py::arg("rule"), py::arg("weight_decay"), py::arg("momentum"));

@@ -35,6 +35,7 @@ class Training:
         l1: λ of (λ/B) Σ |h| on the first layer's code.
         contraction: λ of (λ/B) Σ_i ‖∂h_i/∂x_i‖²_F of the first layer's code, in closed form.
         optimizer: sgd, adam or adamw, as torch.optim has them; ``weight_decay`` is for weights alone, not for biases.
+        momentum: how much of the mean gradient is kept at a step: of sgd its momentum, of adam and adamw β₁; β₂ is 0.999.
     """
 
     layers: Sequence[DenseLayer]
@@ -48,6 +49,6 @@ class Training:
     contraction: float = 0.0
     optimizer: str = "adam"
     weight_decay: float = 0.0
-    momentum: float = 0.0
+    momentum: float = 0.9
     seed: int = 0
     layer: int = 0

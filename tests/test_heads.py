@@ -174,7 +174,7 @@ def test_layer_decay_scales_the_first_update_of_sgd_by_its_power(name):
 
 def test_alike_layers_train_to_the_bits_of_the_usual_step():
     one, other = classifier(), classifier()
-    train(layered(one, LayerRates(1.0, [0, 0, 0]), "adam"), 20, 6, 30)
+    train(layered(one, LayerRates(1.0, [0, 0, 0]), "adam", 0.9), 20, 6, 30)
     train(eager_step(other, TrainingConfig(), 0.0), 20, 6, 30)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters, other.parameters, strict=True))
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from stackae.config import TrainingConfig
 
+BETA_2 = 0.999
+
 
 def make_optimizer(
     module: nn.Module,
@@ -18,8 +20,9 @@ def make_optimizer(
     weight_decay: float,
     layers: Sequence[Sequence[Tensor]] | None = None,
 ) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD with momentum over the parameters that are trained; matrices decay, biases do not.
+    """Adam, AdamW or SGD over the parameters that are trained; matrices decay, biases do not.
 
+    ``config.momentum`` is that of SGD, and β₁ of Adam and AdamW, whose β₂ is 0.999.
     ``layers`` are those of the module's parameters, head first, where layers have learning rates of their own: each
     then has groups of its own, whose ``depth`` is its place.
     """
@@ -36,7 +39,7 @@ def make_optimizer(
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=learning_rate, momentum=config.momentum, fused=True)
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=learning_rate, fused=True)
+    return kind(groups, lr=learning_rate, betas=(config.momentum, BETA_2), fused=True)
 
 
 def scheduled(schedule: str, learning_rate: float, step: int, steps: int) -> float:
