@@ -35,7 +35,7 @@ class Training:
         l1: λ of (λ/B) Σ |h| on the first layer's code.
         contraction: λ of (λ/B) Σ_i ‖∂h_i/∂x_i‖²_F of the first layer's code, in closed form.
         optimizer: sgd, adam or adamw, as torch.optim has them; ``weight_decay`` is for weights alone, not for biases.
-        momentum: how much of the mean gradient is kept at a step: of sgd its momentum, of adam and adamw β₁; β₂ is 0.999.
+        momentum: that of sgd; of adam and adamw β₁, whose β₂ is 0.999.
     """
 
     layers: Sequence[DenseLayer]
