@@ -9,22 +9,30 @@ from pathlib import Path
 
 import torch
 
+from stackae.autoencoders.building import build
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.classifier import Classifier
 from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
 from stackae.data.scaling import Scaling
+from stackae.errors import RunError
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.checkpoints import history_of
 from stackae.runs.manifest import Entry, Manifest
 from stackae.runs.records import read_records
 from stackae.runs.state import EndedState, StageState, StandingState, State, Work
 from stackae.runs.summary import last_trainings, stage_summaries
+from stackae.stack import StackedAutoencoder
 from stackae.stages import (
     pack_classifier,
+    pack_reconstruction,
     pack_scaling,
+    pack_targets,
     pack_weights,
     read_classifier,
     read_layer,
+    read_reconstruction,
     read_scaling,
+    read_targets,
 )
 from stackae.training.history import EpochRecord
 
@@ -32,6 +40,18 @@ HERE = Path("file")
 LAYER = LayerConfig(n_hidden=2, output_activation="linear", tied=False)
 CLASSES = ("no", "yes")
 STACK = PretrainConfig.from_options("3,2", activation="tanh")
+OTHERS = [
+    LayerConfig.model_validate({"n_hidden": 2, "output_activation": "linear", **kind})
+    for kind in (
+        {"kind": "convolutional", "shape": (1, 3, 1), "channels": 1, "pool": True},
+        {"kind": "variational", "hidden": 2},
+        {"kind": "marginalized", "activation": "tanh"},
+        {"kind": "pca"},
+        {"activation": "relu", "sparsity": "batch-top-k:1"},
+    )
+]
+"""Layers of other kinds, on rows of 3 numbers."""
+TARGETS = (("regressor", Regressor), ("multilabel", MultilabelClassifier))
 
 
 def read_manifest(content: bytes) -> None:
@@ -79,6 +99,25 @@ def read_classifier_file(content: bytes) -> None:
     assert all(bool(each.isfinite().all()) for each in model.parameters())
 
 
+def read_other_layer_file(content: bytes) -> None:
+    """As a layer of every other kind: of most of them it is none."""
+    for layer in OTHERS:
+        with contextlib.suppress(RunError):
+            autoencoder = read_layer(HERE, content, 3, layer, "eager")
+            assert all(bool(each.isfinite().all()) for each in autoencoder.state_dict().values())
+
+
+def read_head_file(content: bytes) -> None:
+    """As a file of every head but a classifier's."""
+    with contextlib.suppress(RunError):
+        deep = read_reconstruction(HERE, content, STACK, "eager")
+        assert all(bool(each.isfinite().all()) for each in deep.parameters())
+    for name, kind in TARGETS:
+        with contextlib.suppress(RunError):
+            model, _ = read_targets(HERE, content, STACK, "eager", kind, name)
+            assert all(bool(each.isfinite().all()) for each in model.state_dict().values())
+
+
 def manifest_seeds() -> list[bytes]:
     entries = (Entry.of(b"old"), Entry.of(b"new"))
     return [Manifest({}).pack(), Manifest({"config.toml": entries[:1], "layer1.safetensors": entries}, 7).pack()]
@@ -119,3 +158,15 @@ def classifier_seeds() -> list[bytes]:
     encoder = Dense.initialised(3, 2, "tanh", seed=0, layer=1, engine="eager")
     head = Dense.initialised(2, 2, "linear", seed=0, layer=2, engine="eager")
     return [pack_classifier(Classifier([encoder], head), CLASSES)]
+
+
+def other_layer_seeds() -> list[bytes]:
+    return [pack_weights(build(3, layer, engine="eager").state_dict(), layer) for layer in OTHERS]
+
+
+def head_seeds() -> list[bytes]:
+    stack = StackedAutoencoder([build(3, LAYER.model_copy(update={"activation": "tanh"}), engine="eager")])
+    encoder = Dense.initialised(3, 2, "tanh", seed=0, layer=1, engine="eager")
+    models = [(name, kind([encoder], Dense.initialised(2, 2, "linear", seed=0, layer=2))) for name, kind in TARGETS]
+    unrolled = pack_reconstruction(DeepAutoencoder.unrolled(stack, "eager"), ["linear"])
+    return [unrolled, *(pack_targets(model, name, CLASSES) for name, model in models)]

@@ -27,6 +27,8 @@ READERS = {
     "layer": (run_files.read_layer_file, run_files.layer_seeds()),
     "scaling": (run_files.read_scaling_file, run_files.scaling_seeds()),
     "classifier": (run_files.read_classifier_file, run_files.classifier_seeds()),
+    "other-layer": (run_files.read_other_layer_file, run_files.other_layer_seeds()),
+    "head": (run_files.read_head_file, run_files.head_seeds()),
 }
 VALUES = st.recursive(
     st.none()
