@@ -23,14 +23,21 @@ def absolute(config: DataConfig) -> DataConfig:
 
 def data_of(run: Run, params: dict[str, Any]) -> DataConfig:
     """The data that the command line names, or those the run was last trained on."""
+    own = run.config.finetune_data or run.config.data
+    return inherited(own, params, "data", "data_root", "target", "target_kind")
+
+
+def inherited(own: DataConfig, params: dict[str, Any], *names: str) -> DataConfig:
+    """The data of a run with the named parameters on top; classes are left out of its own labels alone."""
     from stackae.config import DataConfig
     from stackae.fields import validated
 
-    own = run.config.finetune_data or run.config.data
-    given = {
-        name: params[name] for name in ("data", "data_root", "target", "target_kind") if params.get(name) is not None
-    }
-    return absolute(validated(DataConfig, overridden(own.model_dump(), given), "data")) if given else own
+    given = {name: params[name] for name in names if params.get(name) is not None}
+    if not given:
+        return own
+    config = absolute(validated(DataConfig, overridden(own.model_dump(), given), "data"))
+    same = (config.data, config.target, config.target_kind) == (own.data, own.target, own.target_kind)
+    return config if same else config.model_copy(update={"leave_out": None})
 
 
 def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

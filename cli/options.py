@@ -45,6 +45,10 @@ Target = Annotated[
 TargetKind = Annotated[
     Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, "classes")
 ]
+LeaveOut = Annotated[
+    Text,
+    option("--leave-out", "Classes that are neither trained nor validated on, but tested.", DATA, metavar="A,B"),
+]
 Scale = Annotated[
     Text,
     option(

@@ -66,6 +66,7 @@ def command(
     data_root: o.DataRoot = None,
     target: o.Target = None,
     target_kind: o.TargetKind = None,
+    leave_out: o.LeaveOut = None,
     scale: o.Scale = None,
     validation_fraction: o.ValidationFraction = None,
     test_fraction: o.TestFraction = None,

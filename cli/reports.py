@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from stackae.pretrain import PretrainResult
     from stackae.runs import Run
 
+MANY_DEAD = 0.1  # share of units that is worth a word
+
 
 def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
     from stackae.config.layer import CLOSED
@@ -92,7 +94,7 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
 
 
 def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:
-    from .console import closing, emit_json, run_option, table
+    from .console import closing, emit_json, run_option, stdout, table
 
     layers = _layers(result)
     if as_json:
@@ -109,6 +111,9 @@ def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:
         for entry in layers
     ]
     table("Pretrained", ["", "kept epoch", "loss", "validation loss", "seconds"], rows)
+    for entry, layer in zip(layers, result.config.layers, strict=True):
+        if (entry["dead"] or 0) >= MANY_DEAD:
+            stdout.print(_of_the_dead(entry, layer), markup=False)
     pictures = ["curves.png", "filters.png", "reconstructions.png"]
     following = f"stackae finetune --head classifier{run_option(run)}"
     closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
@@ -166,10 +171,18 @@ def _layers(result: PretrainResult) -> list[dict[str, Any]]:
                 "kept_epoch": kept.epoch,
                 "loss": kept.loss,
                 "validation_loss": kept.validation_loss,
+                "dead": kept.dead,
                 "seconds": sum(record.seconds for record in records),
             }
         )
     return layers
+
+
+def _of_the_dead(entry: dict[str, Any], layer: LayerConfig) -> str:
+    """What could be done about units that say the same of every row."""
+    remedy = "a lower --learning-rate or fewer units" if layer.revive == "resample" else "--revive resample"
+    share = f"{100 * entry['dead']:.1f} % of its units say the same of every row"
+    return f"dead        layer {entry['layer']}: {share}; try {remedy}"
 
 
 def _over_seeds(entries: tuple[dict[str, Any], ...]) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def _document(scored: Scored) -> dict[str, Any]:
         document["against"] = rows.groups[1].name if len(rows.groups) > 1 else None
         document["normal_rows"] = int((rows.anomaly == 0).sum())
         document["anomalous_rows"] = int((rows.anomaly == 1).sum())
+        document["anomalous_rows_trained_on"] = rows.anomalies_trained_on
     return document
 
 
@@ -163,7 +164,7 @@ def _method(scored: Scored, name: str) -> dict[str, Any]:
 
 def _show(scored: Scored, document: dict[str, Any]) -> None:
     from .console import note, stdout, table
-    from .scoring import why_no_threshold
+    from .scoring import why_known, why_no_threshold
 
     known = "normal_rows" in document
     what = f"{document['rows']:,} rows of {document['data']}, {document['part']}"
@@ -184,8 +185,9 @@ def _show(scored: Scored, document: dict[str, Any]) -> None:
             figures = [f"{method['auroc']:.4f}", *shares]
         lines.append([name, threshold, f"{method['normal_median']:.4g}", *figures])
     table(f"{what}; at most {100 * scored.rate:g} % false alarms", columns, lines)
-    if warning := why_no_threshold(scored):
-        note(warning)
+    for warning in (why_no_threshold(scored), why_known(scored)):
+        if warning:
+            note(warning)
     worst = "  ".join(f"{each['row']} ({each['score']:.4g})" for each in document["most_suspicious"])
     stdout.print(f"suspicious  rows {worst}", markup=False)
     if scored.rows.image_shape is None:

@@ -31,6 +31,7 @@ class RowsToScore(NamedTuple):
     """Rows in groups, those of --against second. ``train`` and ``validation`` are the run's own.
 
     anomaly (n,) int64 says of all rows which are anomalies: 1, 0, or −1 where that is unknown; None where it is of all.
+    The run was trained on ``anomalies_trained_on`` rows of the classes that are named as anomalies.
     """
 
     groups: list[Group]
@@ -40,6 +41,7 @@ class RowsToScore(NamedTuple):
     validation: Rows
     image_shape: tuple[int, ...] | None
     scaling: Scaling
+    anomalies_trained_on: int
 
     def feature_name(self, place: int) -> str:
         names = self.groups[0].column_names
@@ -60,31 +62,24 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
     """
     from stackae.data import load_data
 
+    from .inputs import inherited
+
     anomalies, against = params["anomalies"], params["against"]
     if anomalies is not None and against is not None:
         raise ConfigError("--anomalies: expected none beside --against, got both; leave out one of them")
-    own = _overridden(run.config.data, params, "data_root")
-    asked = _overridden(own, _of_tables(params, own), "data", "target")
+    own = inherited(run.config.data, params, "data_root")
+    asked = inherited(own, _of_tables(params, own), "data", "target")
     wish = _part(params["part"], "all" if asked.data != own.data else "test")
     scaling = run.load_scaling()
     dataset = load_data(own, scaling)
     groups = [_group(dataset if asked == own else None, asked, wish, scaling)]
     anomaly = None if anomalies is None else _of_classes(groups[0], anomalies)
     if against is not None:
-        groups.append(_other_kind(_overridden(own, params | {"data": against}, "data", "target"), scaling))
+        groups.append(_other_kind(inherited(own, params | {"data": against}, "data", "target"), scaling))
         anomaly = _of_groups(groups)
     own_rows = dataset.train.x, dataset.validation.x
-    return RowsToScore(groups, wish, anomaly, *own_rows, dataset.image_shape, scaling)
-
-
-def _overridden(settings: DataConfig, params: dict[str, Any], *names: str) -> DataConfig:
-    from stackae.config import DataConfig
-    from stackae.fields import validated
-
-    from .inputs import absolute, overridden
-
-    given = {name: params[name] for name in names if params.get(name) is not None}
-    return absolute(validated(DataConfig, overridden(settings.model_dump(), given), "data")) if given else settings
+    known = 0 if anomalies is None or asked.data != own.data else _rows_of_classes(dataset, anomalies)
+    return RowsToScore(groups, wish, anomaly, *own_rows, dataset.image_shape, scaling, known)
 
 
 def _of_tables(params: dict[str, Any], own: DataConfig) -> dict[str, Any]:
@@ -126,19 +121,14 @@ def _of_classes(group: Group, text: str) -> Tensor:
     """By labels: 1 for those that are named, 0 for others, −1 for rows without one."""
     import torch
 
+    from stackae.data.labels import classes_named
+
     if group.y is None or not bool((group.y >= 0).any()):
         raise DataError(
             f"--anomalies: expected rows with labels, got none in {group.name}; name their column with --target, or "
             "use --against"
         )
-    names = [text] if text in group.classes else [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in group.classes:
-            known = ", ".join(group.classes[:20]) + (", ..." if len(group.classes) > 20 else "")
-            raise ConfigError(
-                f"--anomalies: expected classes of {group.name} ({known}), got '{name}'{nearest(name, group.classes)}"
-            )
-    chosen = torch.tensor([group.classes.index(name) for name in names])
+    chosen = torch.tensor(classes_named("--anomalies", text, group.classes, group.name))
     anomaly = torch.where(group.y < 0, UNKNOWN, torch.isin(group.y, chosen).long())
     normal, anomalous = (int((anomaly == kind).sum()) for kind in (0, 1))
     if not normal or not anomalous:
@@ -147,6 +137,18 @@ def _of_classes(group: Group, text: str) -> Tensor:
             "anomalous ones; name other classes, or another --part"
         )
     return anomaly
+
+
+def _rows_of_classes(dataset: Dataset, text: str) -> int:
+    """How many training rows are of these classes, where their labels are known by the same names."""
+    import torch
+
+    from stackae.data.labels import classes_named
+
+    names, y = dataset.classes, dataset.train.y
+    if y is None or not names:
+        return 0
+    return int(torch.isin(y, torch.tensor(classes_named("--anomalies", text, names, dataset.name))).sum())
 
 
 def _of_groups(groups: list[Group]) -> Tensor:

@@ -108,6 +108,17 @@ class _Passed:
         return function
 
 
+def why_known(scored: Scored) -> str:
+    """What to do where the run was trained on rows of the classes that count as anomalies; "" where it was not."""
+    count = scored.rows.anomalies_trained_on
+    if not count:
+        return ""
+    return (
+        f"trained on  {count:,} rows of the classes that count as anomalies, so that such rows come back well; "
+        "pretrain with --leave-out to tell whether they are found unseen"
+    )
+
+
 def why_no_threshold(scored: Scored) -> str:
     """What to do where the validation rows are too few for a threshold; "" where they are enough."""
     from stackae.anomaly import fewest_rows

@@ -195,3 +195,15 @@ def test_version_is_printed_by_a_process_of_its_own(tmp_path: Path) -> None:
 def test_the_installed_command_is_this_one() -> None:
     (script,) = entry_points(group="console_scripts", name="stackae")
     assert script.load() is main
+
+
+@without_pictures
+def test_units_that_are_dead_are_told_with_what_to_do(fresh: Shell) -> None:
+    few = (*PRETRAIN[:2], "8,30", *PRETRAIN[3:], "--activation", "relu", "--sparsity", "top-k:1", "--epochs", "1")
+    (layer,) = json.loads(fresh.does(*few, "--json"))["layers"]
+    share = 100 * layer["dead"]
+    assert share > 10
+    told = f"dead        layer 1: {share:.1f} % of its units say the same of every row; try "
+    assert f"{told}--revive resample\n" in fresh.does(*few)
+    assert f"{told}a lower --learning-rate or fewer units\n" in fresh.does(*few, "--revive", "resample")
+    assert "dead  " not in fresh.does(*PRETRAIN, "--activation", "linear", "--sparsity", "none")

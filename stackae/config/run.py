@@ -14,12 +14,17 @@ from stackae.fields import SCALES, Fraction, Model, one_of, read_toml
 
 
 class DataConfig(Model):
-    """Which data, and how they are divided and scaled."""
+    """Which data, and how they are divided and scaled.
+
+    ``leave_out`` names classes, with commas between them, that take no part in training and validation; the test part
+    stays as it is, so that they can be asked for there.
+    """
 
     data: str = "digits"
     data_root: str = "data"
     target: str | None = None
     target_kind: Annotated[str, one_of("classes", "numbers")] = "classes"
+    leave_out: str | None = None
     scale: Annotated[str, one_of(*SCALES)] = "auto"
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.2

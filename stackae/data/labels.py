@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stackae.errors import DataError
+from stackae.errors import ConfigError, DataError, nearest
 
 MOST_CLASSES = 1 << 16
 LARGEST = 2**63 - 1
@@ -61,6 +61,22 @@ def _check_characters(name: str, texts: np.ndarray) -> None:
         raise DataError(
             f"{name}: expected labels of valid text, got a character of code {wrong[0]:#x}; save them as UTF-8 strings"
         )
+
+
+def classes_named(option: str, text: str, classes: Sequence[str], name: str) -> list[int]:
+    """The indices of the classes that a user names with commas between them; one that has commas in its name is itself.
+
+    Raises ConfigError for a name that ``classes``, those of the data called ``name``, does not have.
+    """
+    wishes = [text] if text in classes else [wish.strip() for wish in text.split(",")]
+    for wish in wishes:
+        if wish not in classes:
+            known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
+            raise ConfigError(
+                f"{option}: expected classes of {name} ({known}), got '{wish}'{nearest(wish, classes)}; "
+                "name some of these"
+            )
+    return [classes.index(wish) for wish in wishes]
 
 
 def check_classes(name: str, count: int) -> None:

@@ -16,6 +16,7 @@ from stackae.data.arrays import load_npy, load_npz
 from stackae.data.csv import load_csv
 from stackae.data.digits import load_digits
 from stackae.data.idx import FOLDERS, load_idx_folder
+from stackae.data.labels import classes_named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
@@ -135,9 +136,10 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
     """Training, validation and test parts, scaled alike.
 
     The test part is the source's own, or test_fraction of its rows; the validation part is validation_fraction of
-    the rows that remain. Which rows is a function of the data and the fractions alone. The scaling, unless given, is
-    fitted on the training part alone; at least one row always remains there. Raises what load_source raises, and
-    DataError when a given scaling is of another width.
+    the rows that remain; the classes of ``leave_out`` are then taken out of it and of the training part. Which rows is
+    a function of the data, the fractions and those classes alone. The scaling, unless given, is fitted on the training
+    part alone; at least one row always remains there. Raises what load_source raises, DataError when a given scaling is
+    of another width or no row is left to train on, and ConfigError when a class to be left out is not there.
     """
     source = load_source(config)
     x, y = source.x, source.y
@@ -150,7 +152,7 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
     inner, outer = hold_out(
         groups_of(None if y is None else y[kept]), len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION
     )
-    train, validation = kept[inner], kept[outer]
+    train, validation = _without(source, config, kept[inner], kept[outer])
     if scaling is None:
         scaling = Scaling.fit(config.scale, x if len(train) == len(x) else x[train])
     if source.x_test is None:
@@ -169,6 +171,27 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
         column_names=source.column_names,
         targets=source.targets,
     )
+
+
+def _without(
+    source: Source, config: DataConfig, train: np.ndarray, validation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both parts without the rows of the classes that are to be left out."""
+    if config.leave_out is None:
+        return train, validation
+    if source.y is None or not source.classes:
+        raise ConfigError(
+            f"leave_out: expected rows with classes, got none in {source.name}; name their column with --target, or "
+            "leave nothing out"
+        )
+    unwanted = classes_named("leave_out", config.leave_out, source.classes, source.name)
+    left = np.isin(source.y, unwanted, invert=True)
+    if not left[train].any():
+        raise DataError(
+            f"leave_out: expected training rows of other classes in {source.name}, got none but those of "
+            f"'{config.leave_out}'; leave out fewer"
+        )
+    return train[left[train]], validation[left[validation]]
 
 
 def scaled_rows(source: Source, scaling: Scaling) -> Part:
