@@ -48,7 +48,7 @@ class Emphasis:
     ) -> Tensor:
         """x: (batch, n_visible) -> w of the same shape."""
         struck = corruption.struck(x, engine, seed=seed, layer=layer, step=step)
-        return torch.where(struck, self.corrupted, self.others).to(x)
+        return torch.where(struck, torch.full_like(x, self.corrupted), self.others)
 
 
 @dataclass(frozen=True)

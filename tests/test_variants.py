@@ -46,6 +46,13 @@ def test_the_contraction_is_the_squared_norm_of_the_jacobian(activation: str) ->
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_slope_of_each_activation_is_its_derivative_in_float64(activation: str) -> None:
+    a = torch.linspace(-5, 5, 200, dtype=torch.float64, requires_grad=True)  # not at 0, where some have none
+    (wanted,) = torch.autograd.grad(ACTIVATIONS[activation](a).sum(), a)
+    torch.testing.assert_close(SLOPES[activation](a), wanted, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_gradient_of_an_objective_with_contraction_and_limits(activation: str) -> None:
     x = rows_of(8, 6) + 0.1  # no pre-activation at the kinks of relu
     one = objective(x, 4, activation=activation, tied=False, contraction=0.3, weight_l1=0.01)
@@ -114,12 +121,14 @@ def test_the_code_of_a_row_depends_on_no_other_row() -> None:
 # ---- noise
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["masking", "salt-and-pepper"])
-def test_emphasis_falls_on_what_was_struck(kind: str) -> None:
-    x, noise = rows_of(50, 40, torch.float32) * 0.5 + 0.25, Corruption(kind, 0.3)
-    weight = Emphasis(2.0, 0.5)(x, noise, ENGINE, **WHERE)
+def test_emphasis_falls_on_what_was_struck(kind: str, dtype: torch.dtype) -> None:
+    x, noise = rows_of(50, 40, dtype) * 0.5 + 0.25, Corruption(kind, 0.3)
+    weight = Emphasis(1.1, 0.1)(x, noise, ENGINE, **WHERE)
     changed = noise(x, ENGINE, **WHERE) != x
-    assert torch.equal(weight, torch.where(changed, 2.0, 0.5))
+    high, low = torch.tensor([1.1, 0.1], dtype=dtype)
+    assert torch.equal(weight, torch.where(changed, high, low))
 
 
 @pytest.mark.parametrize("loss", ["mse", "bce"])
