@@ -101,9 +101,9 @@ def train(step: Any, n: int, batch_size: int, steps: int, rate: float = 0.01) ->
     return losses
 
 
-def assert_equal_training(pair: Any, n: int, batch_size: int, steps: int, tolerance: float) -> None:
+def assert_equal_training(pair: Any, n: int, batch_size: int, steps: int, tolerance: float, rate: float = 0.01) -> None:
     (fused, fused_step), (eager, eager_step) = pair
-    fused_losses, eager_losses = (train(step, n, batch_size, steps) for step in (fused_step, eager_step))
+    fused_losses, eager_losses = (train(step, n, batch_size, steps, rate) for step in (fused_step, eager_step))
     assert fused_losses == pytest.approx(eager_losses, rel=tolerance)
     for (name, a), b in zip(fused.named_parameters(), eager.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")

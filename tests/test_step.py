@@ -68,7 +68,9 @@ def test_fused_equals_eager_to_rounding(case, shape, training, decay, steps):
     n, width, n_hidden, batch_size = shape
     x = rows_of(n, width)
     pair = both_steps(lambda: objective(x, n_hidden, **case), fused_reconstruction, decay, **training)
-    assert_equal_training(pair, n, batch_size, steps, 1e-9)
+    # Gradients of SGD grow with the layer: a rate that does not shrink with it diverges, and magnifies all rounding.
+    rate = 0.01 / max(width, n_hidden) if training["optimizer"] == "sgd" else 0.01
+    assert_equal_training(pair, n, batch_size, steps, 1e-9, rate)
 
 
 @FEW
