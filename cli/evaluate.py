@@ -10,9 +10,8 @@ from . import options as o
 from .options import option
 
 if TYPE_CHECKING:
-    from stackae.classifier import Classifier
     from stackae.data import Dataset, Part
-    from stackae.evaluate import ClassifierReport, ReconstructionReport
+    from stackae.evaluate import ReconstructionReport
     from stackae.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -42,7 +41,7 @@ def command(
     from stackae.runs import open_run
 
     from .console import closing, emit_json, run_option
-    from .heads import show_targets
+    from .figures import assess_classifier, show_targets
     from .inputs import dataset_of, part_of
 
     opened = open_run(run)
@@ -54,7 +53,7 @@ def command(
     pictures: dict[str, bytes] = {}
     if opened.has_classifier and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
         model, classes = opened.load_classifier(engine or "auto")
-        report, pictures = assess(model, classes, rows, name, dataset.classes)
+        report, pictures = assess_classifier(model, classes, rows, name, dataset.classes)
         document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
         document["confusion"] = report.confusion.tolist()
     targets = _of_targets(opened, engine or "auto", dataset, rows)
@@ -79,7 +78,7 @@ def _of_targets(run: Run, engine: str, dataset: Dataset, rows: Part) -> dict[str
     """The figures of the run's regressor and of its multilabel classifier, where the rows have their targets."""
     from stackae.errors import DataError, legible
 
-    from .heads import target_figures
+    from .figures import target_figures
 
     loads: dict[str, Any] = {"regressor": run.load_regressor, "multilabel": run.load_multilabel}
     found = {}
@@ -93,19 +92,6 @@ def _of_targets(run: Run, engine: str, dataset: Dataset, rows: Part) -> dict[str
             wanted, got = (", ".join(map(legible, each[:20])) for each in (names, dataset.targets))
             raise DataError(f"targets: expected {wanted}, got {got}; name them by --target, in this order")
     return found
-
-
-def assess(
-    model: Classifier, classes: tuple[str, ...], rows: Part, part: str, labels: tuple[str, ...] | None = None
-) -> tuple[ClassifierReport, dict[str, bytes]]:
-    """Evaluates the classifier and draws confusion-PART.png. ``labels`` are the names that the y of the rows index."""
-    from stackae.evaluate import evaluate_classifier, match_classes
-    from stackae.pictures import confusion_matrix
-
-    y = match_classes(rows.y, labels or classes, classes)
-    report = evaluate_classifier(model.cpu(), rows.x, y)
-    title = f"{part}: {100 * report.accuracy:.2f} % of {report.rows:,} right"
-    return report, {f"confusion-{part}.png": confusion_matrix(report.confusion, classes, title)}
 
 
 def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None) -> None:

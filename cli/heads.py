@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from stackae.config import FinetuneConfig
-    from stackae.data import Dataset, Part
+    from stackae.data import Dataset
     from stackae.finetune import FinetuneResult
     from stackae.runs import Run
     from stackae.training.history import Listener
@@ -69,12 +69,12 @@ def assess_head(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset
 
 
 def _classifier(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
-    from .evaluate import assess
+    from .figures import assess_classifier
 
     labels = dataset.test.y
     if labels is None or not bool((labels >= 0).any()):
         return Tested({}, {"test accuracy": "-"}, {})
-    report, pictures = assess(model, dataset.classes, dataset.test, "test")
+    report, pictures = assess_classifier(model, dataset.classes, dataset.test, "test")
     figures = {"accuracy": report.accuracy, "test_rows": report.rows}
     return Tested(figures, {"test accuracy": f"{100 * report.accuracy:.2f} %"}, pictures)
 
@@ -98,6 +98,8 @@ def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dat
 
 
 def _targets(model: Any, dataset: Dataset) -> Tested:
+    from .figures import target_figures
+
     y = dataset.test.y
     if y is None or bool(y.isnan().all()):
         return Tested({}, {"test": "-"}, {})
@@ -106,47 +108,3 @@ def _targets(model: Any, dataset: Dataset) -> Tested:
         return Tested(figures, {"test, all labels right": f"{100 * figures['subset_accuracy']:.2f} %"}, {})
     found = [target["r2"] for target in figures["targets"] if target["r2"] is not None]
     return Tested(figures, {"test R2, mean": f"{sum(found) / len(found):.4f}" if found else "-"}, {})
-
-
-def target_figures(model: Any, names: tuple[str, ...], rows: Part) -> dict[str, Any]:
-    """What `evaluate` and `finetune` say of a regressor or a multilabel classifier, with the figures of each target."""
-    from stackae.evaluate import TargetReport, evaluate_multilabel, evaluate_regressor
-    from stackae.heads import Regressor
-
-    if isinstance(model, Regressor):
-        nothing = dict.fromkeys(TargetReport._fields)
-        reports = zip(names, evaluate_regressor(model, rows.x, rows.y), strict=True)
-        each = [{"target": name} | (report._asdict() if report else nothing | {"rows": 0}) for name, report in reports]
-        return {"targets": each}
-    report = evaluate_multilabel(model, rows.x, rows.y)
-    labels = zip(names, report.labels, strict=True)
-    return {
-        "labelled_rows": report.rows,
-        "subset_accuracy": report.subset_accuracy,
-        "labels": [{"label": name} | (one._asdict() if one else {"rows": 0}) for name, one in labels],
-    }
-
-
-def show_targets(figures: dict[str, Any], part: str) -> None:
-    """A table with a row a target."""
-    from stackae.errors import legible
-
-    from .console import table
-
-    def shown(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4g}"
-
-    if "targets" in figures:
-        rows = [
-            [legible(each["target"]), f"{each['rows']:,}", shown(each["rmse"]), shown(each["r2"])]
-            for each in figures["targets"]
-        ]
-        table(f"Regression of {part} rows", ["target", "rows", "RMSE", "R2"], rows)
-        return
-    names = ("accuracy", "auroc", "average_precision")
-    rows = [
-        [legible(one["label"]), f"{one['rows']:,}", f"{one.get('positives', 0):,}", *(shown(one.get(n)) for n in names)]
-        for one in figures["labels"]
-    ]
-    title = f"Labels of {figures['labelled_rows']:,} {part} rows, all right in {100 * figures['subset_accuracy']:.2f} %"
-    table(title, ["label", "rows", "with it", "accuracy", "AUROC", "average precision"], rows)
