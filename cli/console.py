@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stackae.training.history import EpochRecord
 
 SECONDS_BETWEEN_LINES = 2.0
+WIDEST = 10_000  # columns that no terminal has
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -66,12 +67,29 @@ def progress_note(text: str) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    stdout.print(_built(title, columns, rows))
+
+
+def listing(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table where it fits; else two lines a row, so that what names it can be read, and copied, whole."""
+    built = _built(title, columns, rows)
+    if stdout.measure(built, options=stdout.options.update(width=WIDEST)).maximum <= stdout.width:
+        stdout.print(built)
+        return
+    stdout.print(title, style="bold", markup=False)
+    for name, *cells in rows:
+        stdout.print(name, markup=False)
+        told = [f"{column} {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell != "-"]
+        stdout.print(f"    {', '.join(told)}", markup=False)
+
+
+def _built(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     built = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         built.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         built.add_row(*row)
-    stdout.print(built)
+    return built
 
 
 def closing(folder: Path, files: list[str], next_command: str) -> None:

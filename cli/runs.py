@@ -31,7 +31,7 @@ def list_runs(
     from stackae.runs.places import all_runs
     from stackae.runs.summary import summarise
 
-    from .console import emit_json, stdout, table
+    from .console import emit_json, listing, stdout
 
     found = [summarise(path) for path in all_runs(root)]
     if json:
@@ -42,7 +42,7 @@ def list_runs(
         stdout.print("next        stackae pretrain --layers 784,300,150", markup=False)
         return
     columns = ["", "status", "layers", "validation loss", "accuracy", "size"]
-    table("Runs", columns, [_row(each) for each in found])
+    listing("Runs", columns, [_row(each) for each in found])
     open_ended = next((each for each in found if each.status == "unfinished"), None)
     following = f"resume {open_ended.path}" if open_ended else f"runs show {found[0].path}"
     stdout.print(f"next        stackae {following}", markup=False)

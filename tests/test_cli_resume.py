@@ -168,6 +168,16 @@ def test_runs_are_listed_with_what_they_are(trained: Shell) -> None:
     says(text, "unfinished", "complete", "damaged", "next        stackae resume runs/long")
 
 
+@without_pictures
+def test_the_name_of_a_run_stands_on_one_line_in_any_terminal(trained: Shell) -> None:
+    path = Path("runs") / f"first-{'n' * 50}"
+    (trained.folder / "runs" / "first").rename(trained.folder / path)
+    narrow, wide = (trained.does("runs", "list", COLUMNS=columns).splitlines() for columns in ("80", "160"))
+    place = narrow.index(str(path))
+    says(narrow[place + 1], "status complete, layers 8-", "validation loss ", " MiB")
+    assert [line for line in wide if f"│ {path} │ complete │" in line]
+
+
 def test_no_runs_are_listed_where_there_are_none(fresh: Shell) -> None:
     says(fresh.does("runs", "list"), "runs: no runs", "next        stackae pretrain")
     assert json.loads(fresh.does("runs", "list", "--json")) == {"runs": []}
