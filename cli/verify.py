@@ -8,6 +8,8 @@ from . import options as o
 from .options import option
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from stackae.verification import Outcome
 
 COLUMNS = ("check", "what is expected; what is measured", "cases", "measured", "bound", "result", "s")
@@ -164,8 +166,8 @@ class _Table:
         row = Table.grid(padding=(0, 2, 0, 0))
         shown = [place for place in range(len(cells)) if self._beside or place != 1]
         for place in shown:
-            side = "left" if place in (0, 1, 5) else "right"
-            row.add_column(width=self._widths[place], justify=side, overflow="fold")  # type: ignore[arg-type]
+            side: JustifyMethod = "left" if place in (0, 1, 5) else "right"
+            row.add_column(width=self._widths[place], justify=side, overflow="fold")
         row.add_row(*(Text(cells[place], style=state if place == 5 else style) for place in shown))
         whole = sum(self._widths) + 2 * len(shown)
         stdout.print(row, soft_wrap=False, width=whole)

@@ -157,10 +157,8 @@ def _named_classes(labels: np.ndarray) -> tuple[list[int], int]:
 def _colours(count: int) -> list[Any]:
     import matplotlib as mpl
 
-    if count <= 10:
-        return list(mpl.colormaps["tab10"].colors[:count])  # type: ignore[attr-defined]
     if count <= 20:
-        return list(mpl.colormaps["tab20"].colors[:count])  # type: ignore[attr-defined]
+        return list(mpl.colormaps["tab10" if count <= 10 else "tab20"](np.arange(count)))
     return list(mpl.colormaps["turbo"](np.linspace(0.03, 0.97, count)))
 
 

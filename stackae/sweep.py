@@ -36,7 +36,7 @@ class SharedBelow(Forgetful):
         self._shared = {f"layer{number}" for number in range(1, count + 1)}
         self._ended: dict[str, Mapping[int, Ended]] = {}
 
-    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Mapping[int, Ended] | None:  # type: ignore[override]
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Mapping[int, Ended] | None:
         return self._ended.get(stage)
 
     def end(self, stage: str, members: Mapping[int, Ended]) -> None:

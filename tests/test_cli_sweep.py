@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,9 +160,11 @@ def test_what_cannot_be_swept(fresh: Shell, code: int, options: tuple[str, ...],
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_a_sweep_that_is_stopped_leaves_nothing(fresh: Shell, monkeypatch: pytest.MonkeyPatch, error: object) -> None:
+def test_a_sweep_that_is_stopped_leaves_nothing(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
     def fail(*arguments: object) -> bytes:
-        raise error  # type: ignore[misc]
+        raise error
 
     before = fresh.files()
     for place in ("sweep_pictures.error_by_width", "runs.durable._move"):
@@ -175,9 +178,9 @@ def test_widths_that_diverge_are_named(fresh: Shell, monkeypatch: pytest.MonkeyP
 
     real = library.pretrain_population
 
-    def trained(x: object, configs: list, **others: object) -> list:  # type: ignore[type-arg]
+    def trained(x: object, configs: list[Any], **others: Any) -> list[Any]:
         failed = configs[0].layer_sizes[-1] in diverging
-        return [DivergedError("left the finite numbers")] if failed else real(x, configs, **others)  # type: ignore[arg-type]
+        return [DivergedError("left the finite numbers")] if failed else real(x, configs, **others)
 
     monkeypatch.setattr(library, "pretrain_population", trained)
     diverging = {2}

@@ -72,7 +72,7 @@ class CsvRows:
             raise self._fault(self._line, f"at most {MOST_COLUMNS:,} columns, got more commas in one row")
 
     def _read(self) -> Iterator[Row]:
-        text = open(self._descriptor, encoding="utf-8-sig", newline="", closefd=False)  # noqa: SIM115
+        text = open(self._descriptor, encoding="utf-8-sig", newline="", closefd=False)  # noqa: SIM115 - closed by its owner
         try:
             reader = _csv.reader(self._lines(text), strict=True)
             blank: list[int] = []

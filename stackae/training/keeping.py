@@ -70,7 +70,7 @@ class Keeper(Protocol):
 class Forgetful:
     """A keeper that keeps nothing."""
 
-    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> None:
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
         return None
 
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
