@@ -78,7 +78,7 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
         groups.append(_other_kind(inherited(own, params | {"data": against}, "data", "target"), scaling))
         anomaly = _of_groups(groups)
     own_rows = dataset.train.x, dataset.validation.x
-    known = 0 if anomalies is None or asked.data != own.data else _rows_of_classes(dataset, anomalies)
+    known = 0 if anomalies is None or asked != own else _rows_of_classes(dataset, anomalies)
     return RowsToScore(groups, wish, anomaly, *own_rows, dataset.image_shape, scaling, known)
 
 
@@ -140,15 +140,15 @@ def _of_classes(group: Group, text: str) -> Tensor:
 
 
 def _rows_of_classes(dataset: Dataset, text: str) -> int:
-    """How many training rows are of these classes, where their labels are known by the same names."""
+    """How many training rows are of these classes."""
     import torch
 
     from stackae.data.labels import classes_named
 
-    names, y = dataset.classes, dataset.train.y
-    if y is None or not names:
+    if dataset.train.y is None:
         return 0
-    return int(torch.isin(y, torch.tensor(classes_named("--anomalies", text, names, dataset.name))).sum())
+    chosen = torch.tensor(classes_named("--anomalies", text, dataset.classes, dataset.name))
+    return int(torch.isin(dataset.train.y, chosen).sum())
 
 
 def _of_groups(groups: list[Group]) -> Tensor:
