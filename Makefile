@@ -1,5 +1,5 @@
 # make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make emulate
-# make faults · make fuzz · make gpu · make wheels
+# make faults · make fuzz · make gpu-library · make gpu-check · make gpu-measure · make wheels
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ OUT ?= build/gpu
 DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
-.PHONY: demo test lint sanitize emulate faults fuzz gpu wheels setup clean
+.PHONY: demo test lint sanitize emulate faults fuzz gpu-library gpu-check gpu-measure wheels setup clean
 
 setup: $(VENV)/built
 
@@ -106,18 +106,41 @@ fuzz: setup $(FUZZ)/lib
 		echo "$$reader: $$(tail -n 1 $(FUZZ)/$$reader.log)"; \
 	done
 
-# On a bare machine with python3, torch, nvcc and a GPU: no network, no virtual environment, nothing installed; in less
-# than ten minutes. Every stage runs even when an earlier one failed; results go to the folder that OUT names.
-gpu:
-	PYTHON=$(PYTHON) OUT=$(OUT) DATA_ROOT=$(DATA_ROOT) sh benchmarks/gpu.sh
+# For a GPU machine, which may have neither network nor make nor git: what it is to find in the clone's folder. There,
+# both commands are `python3 -m benchmarks.gpu_check` and `python3 -m benchmarks.gpu_measure`, in less than four and
+# five minutes; every stage runs even when an earlier one failed; results go to the folder that OUT names.
+#   gpu-library   the library for that machine's Python and GPU in build/gpu-lib; without it the machine builds its own
+#   wheels        what a machine with torch may lack besides, in build/wheels
+GPU_VERSION ?= 3.12
+GPU_PYTHON ?= python$(GPU_VERSION)
+GPU_ARCH ?= 9.0
+GPU_VENV := build/gpu-venv
+GPU_LIB := build/gpu-lib
+GPU_NEEDS := torch setuptools ninja pybind11 numpy wheel
 
-# What a machine with torch may lack besides, for its version of Python, as wheels in build/wheels: to be taken there.
-GPU_PYTHON ?= 3.12
+gpu-check:
+	OUT=$(OUT) DATA_ROOT=$(DATA_ROOT) $(PYTHON) -m benchmarks.gpu_check
+
+gpu-measure:
+	OUT=$(OUT) DATA_ROOT=$(DATA_ROOT) $(PYTHON) -m benchmarks.gpu_measure
+
+$(GPU_VENV)/locked: requirements.lock
+	$(GPU_PYTHON) -m venv $(GPU_VENV)
+	$(GPU_VENV)/bin/python -m pip install --disable-pip-version-check --constraint requirements.lock $(GPU_NEEDS)
+	touch $@
+
+gpu-library: $(GPU_VENV)/locked
+	rm -rf $(GPU_LIB)
+	PATH="$(CURDIR)/$(GPU_VENV)/bin:$$PATH" STACKAE_CUDA=1 TORCH_CUDA_ARCH_LIST="$(GPU_ARCH)" $(GPU_VENV)/bin/python \
+		setup.py build --build-base build/gpu-build --build-lib $(GPU_LIB)
+	strip --strip-unneeded $(GPU_LIB)/stackae/_C*.so
+	echo "$$(git rev-parse --short HEAD)$$(git diff --quiet HEAD || echo +)" >$(GPU_LIB)/revision
+
 WHEELS := pydantic|pydantic_core|annotated-types|typing-inspection|typing_extensions|tomli_w
 wheels:
 	rm -rf build/wheels
 	$(PYTHON) -m pip download --disable-pip-version-check --no-deps --only-binary=:all: --implementation cp \
-		--python-version $(GPU_PYTHON) --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+		--python-version $(GPU_VERSION) --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
 		--dest build/wheels $$(grep -E '^($(WHEELS))==' requirements.lock)
 
 clean:

@@ -71,9 +71,12 @@ class PrecisionCase(NamedTuple):
 
 
 WIDEST = STEPS_MEASURED[-1]
-TARGETED = (PrecisionCase(REFERENCE, "tf32"), PrecisionCase(WIDEST, "bf16"))
+FIRST = (
+    PrecisionCase(REFERENCE, "tf32"),
+    PrecisionCase(WIDEST, "bf16"),
+    *(PrecisionCase(REFERENCE, precision) for precision in PRECISIONS[1:]),
+)
 """Those with a target on CUDA."""
-FIRST = (*TARGETED, *(PrecisionCase(REFERENCE, precision) for precision in PRECISIONS[1:]))
 LATER = tuple(
     PrecisionCase(case, precision)
     for case in STEPS_MEASURED
@@ -93,3 +96,5 @@ FLOOR = "cuBLAS"
 PRODUCTS = {"the step's own tiles": "tiles", "the library's products": "library"}
 """What the steps of the ladder are called, and what STACKAE_CUDA_PRODUCTS is for them."""
 COMPILED = {f"torch.compile, {mode}": mode for mode in ("default", "reduce-overhead", "max-autotune")}
+"""torch.compile by its modes; and with all else of the step, Adam too, in one CUDA graph."""
+COMPILED_IN_GRAPH = "torch.compile in a CUDA graph"

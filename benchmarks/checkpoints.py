@@ -1,6 +1,6 @@
 """What keeping a training costs: a checkpoint written and synced, and read and compared, beside a torch.save.
 
-    python -m benchmarks.checkpoints [--folder DIR]
+    python -m benchmarks.checkpoints [--folder DIR] [--rounds N] [--only TEXT] [--json FILE]
 
 The contenders of a row take turns. ``save`` is what a training waits for: tensors packed, files written and synced,
 the folder renamed and synced, the one before the last removed. ``torch.save`` is one file with the same tensors, not
@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, save
 from stackae.autoencoders.dense import Autoencoder
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.runs import Folder, Journal, Requests, Work, latest
@@ -27,13 +28,12 @@ from stackae.training.history import EpochRecord
 from stackae.training.keeping import Left, Standing, Tensors
 
 SIZES = ((64, 32), (784, 300), (784, 1000), (4096, 4096))
-ROUNDS = 15
 
 
-def measured(contenders: dict[str, Callable[[], object]]) -> dict[str, float]:
+def measured(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Seconds of each, medians over rounds in which all take turns."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, run in contenders.items():
             started = time.perf_counter()
             run()
@@ -41,7 +41,7 @@ def measured(contenders: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: median(each) for name, each in seconds.items()}
 
 
-def row(n: int, m: int, folder: Path) -> tuple[int, dict[str, float]]:
+def row(n: int, m: int, folder: Path, rounds: int) -> tuple[int, dict[str, float]]:
     """Bytes of a checkpoint of an untied n-m-n autoencoder between two steps, and what is done with it."""
     weights = Autoencoder(n, m, seed=1).state_dict()
     moments = [torch.rand_like(each) for each in weights.values() for _ in range(2)]
@@ -65,20 +65,31 @@ def row(n: int, m: int, folder: Path) -> tuple[int, dict[str, float]]:
         torch.save([left.members[0][1]], folder / "plain.pt")
 
     save()
-    return 4 * most[0], measured({"save": save, "read": read, "torch.save": plain})
+    return 4 * most[0], measured({"save": save, "read": read, "torch.save": plain}, rounds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured; default: the one for temporary files")
-    folder = parser.parse_args().folder
-    print(machine(torch.device("cpu")))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="layers whose sizes hold one of these")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    about = machine(torch.device("cpu"))
+    rows: list[dict[str, Any]] = []
+    print(about)
     print(f"{'layer':>12} {'MB':>7} {'save':>9} {'read':>9} {'torch.save':>11}")
     for n, m in SIZES:
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            size, seconds = row(n, m, Path(place))
+        name = f"{n}-{m}-{n}"
+        if not any(text in name for text in asked.only):
+            continue
+        with tempfile.TemporaryDirectory(dir=asked.folder) as place:
+            size, seconds = row(n, m, Path(place), asked.rounds)
         figures = " ".join(f"{1e3 * seconds[name]:6.1f} ms" for name in ("save", "read", "torch.save"))
-        print(f"{f'{n}-{m}-{n}':>12} {size / 1e6:7.1f} {figures}")
+        print(f"{name:>12} {size / 1e6:7.1f} {figures}")
+        rows.append({"case": name, "bytes": size, "seconds": seconds})
+    if asked.json:
+        save(asked.json, about, rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What closed forms cost: a stack of marginalised autoencoders against one epoch of one layer by gradients.
 
     python -m benchmarks.closed_form [--data mnist --data-root DIR] [--layers N] [--rounds N] [--threads N]
+        [--json FILE]
 
 All layers are as wide as the data, with tanh codes and masking 0.3; each is solved from the moments of the codes below
 it, which are encoded once. The other side is an epoch of ``pretrain_stack`` for one layer of that width, untied, batch
@@ -13,9 +14,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.machine import machine, save
 from stackae.autoencoders.marginalized import MarginalizedAutoencoder
 from stackae.config import DataConfig, PretrainConfig
 from stackae.corruption import Corruption
@@ -59,16 +63,21 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     x = load_data(DataConfig(data=asked.data, data_root=asked.data_root, validation_fraction=0.0)).train.x
     print(f"{asked.data}: {len(x):,} x {x.shape[1]}, {asked.layers} layers, {asked.threads} threads")
-    ratios = []
+    ratios: list[float] = []
+    rows: list[dict[str, Any]] = []
     for number in range(asked.rounds):
         closed, epoch = seconds(lambda: solve(x, asked.layers)), seconds(lambda: train(x))
         ratios.append(epoch / closed)
+        rows.append({"case": f"{asked.data}, {asked.layers} layers", "closed": closed, "epoch": epoch})
         print(f"round {number}: the stack {closed:.2f} s, the epoch {epoch:.2f} s, ratio {ratios[-1]:.2f}", flush=True)
     print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    if asked.json:
+        save(asked.json, {**machine(torch.device("cpu")), "threads": asked.threads}, rows)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import gzip
 import shutil
 import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,20 @@ IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 MNIST, DIGITS = "MNIST", "embedded digits, repeated to the size of MNIST"
 
 
-def prepare(data_root: Path, folder: Path) -> str:
-    """Fills ``folder`` from DATA_ROOT/MNIST/raw if there is such a folder, else from the digits; says which."""
+def prepare(data_root: Path, folder: Path, rows: int | None = None) -> str:
+    """Fills ``folder`` from DATA_ROOT/MNIST/raw if there is such a folder, else from the digits; says which.
+
+    With ``rows`` from so many digits, and as many for the test, in any case.
+    """
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
+    if rows:
+        _write_digits(raw, dict.fromkeys(ROWS, rows))
+        return f"embedded digits, {rows:,} rows"
     if (data_root / "MNIST" / "raw").exists():
         _unpack(data_root, raw)
         return MNIST
-    _write_digits(raw)
+    _write_digits(raw, ROWS)
     return DIGITS
 
 
@@ -55,10 +62,10 @@ def _unpack(data_root: Path, raw: Path) -> None:
             sys.exit(f"{plain}: expected this file, plain or .gz, got no such file; name its folder by --data-root")
 
 
-def _write_digits(raw: Path) -> None:
+def _write_digits(raw: Path, sizes: Mapping[str, int]) -> None:
     digits = load_digits()
     images, labels = np.asarray(digits.x, np.uint8), np.asarray(digits.y, np.uint8)
-    for part, rows in ROWS.items():
+    for part, rows in sizes.items():
         chosen = np.arange(rows) % len(images)
         _write_idx(raw / f"{part}-{IMAGES}", images[chosen].reshape(rows, 28, 28))
         _write_idx(raw / f"{part}-{LABELS}", labels[chosen])

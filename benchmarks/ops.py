@@ -1,6 +1,7 @@
 """dense_act, corrupt and sparsity_kl against eager PyTorch and torch.compile.
 
     python -m benchmarks.ops [--json FILE] [--threads N] [--rounds N] [--device cuda] [--activation NAME]
+        [--only TEXT] [--no-compile]
 
 ratio: time of the other / time of the fused op, above 1 where the fused op wins; with the 95 % interval.
 floor: time of the bare matrix products (torch.mm with out=) / time of the fused op.
@@ -122,7 +123,7 @@ def show(entry: dict[str, Any]) -> None:
     cells = [f"{entry['case']:44}", f"{entry['fused_us']:9.1f}"]
     for other in ("eager", "torch.compile"):
         if other not in entry:
-            cells.append(f"{'failed':25}")
+            cells.append(f"{'failed' if other in entry['failed'] else '-':25}")
             continue
         low, high = entry[other]["interval"]
         verdict = "wins" if low > 1 else "loses" if high < 1 else "even"
@@ -141,6 +142,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--activation", default="sigmoid", choices=list(reference.ACTIVATIONS))
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="rows whose title holds one of these")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     asked = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(asked.threads)
@@ -149,7 +152,12 @@ def main() -> None:
     print(f"{'case':44} | fused, us | eager / fused             | torch.compile / fused     | floor | noise")
     entries, broken = [], []
     for title, contenders in planned(asked.activation, asked.device):
-        runs, failed = working({name: functools.partial(_given, run) for name, run in contenders.items()}, asked.device)
+        if not any(text in title for text in asked.only):
+            continue
+        makers = {name: functools.partial(_given, run) for name, run in contenders.items()}
+        if asked.no_compile:
+            del makers["torch.compile"]
+        runs, failed = working(makers, asked.device)
         if "fused" in failed:
             broken.append(f"{title}: {failed['fused']}")
             continue

@@ -2,19 +2,20 @@
 
     python -m benchmarks.report FOLDER [--out FILE]
 
-FOLDER holds step.json, ops.json and end_to_end.json, or some of them. FILE is FOLDER/results.md where not given.
+FOLDER holds step.json, step_compiled.json, ops.json and end_to_end.json, or some of them. What was compiled stands
+beside the case that it is of. FILE is FOLDER/results.md where not given.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import FLOOR, PRODUCTS
+from benchmarks.step_files import FILES, by_case, document_of
 from benchmarks.targets import COMMAND_CPU, COMMAND_CUDA, STEP_CPU, STEP_CUDA, Target
 
 Row = dict[str, Any]
@@ -126,22 +127,26 @@ PARTS = (
 
 def step_page(document: Row) -> list[str]:
     rows, on_gpu = document["rows"], bool(document["machine"]["gpu"])
-    by_name = {row["case"]: row for row in rows if row.get("part", "cases") == "cases"}
+    by_name = by_case(rows)
     lines = ["## Targets of the step", "", *about(document["machine"])]
     lines += targets(STEP_CUDA if on_gpu else STEP_CPU, by_name)
     for part, title, write in PARTS:
-        if chosen := [row for row in rows if row.get("part", "cases") == part]:
+        if chosen := list(by_name.values()) if part == "cases" else [row for row in rows if row.get("part") == part]:
             lines += [f"## {title}", "", *about(document["machine"]), *write(chosen)]
     return lines
+
+
+def over(row: Row, name: str) -> str:
+    """Time of the other / time of an op, with its interval."""
+    if name not in row:
+        return "failed" if name in row["failed"] else "-"
+    return "{:.2f} [{:.2f}, {:.2f}]".format(row[name]["ratio"], *row[name]["interval"])
 
 
 def ops_page(document: Row) -> list[str]:
     cells = []
     for row in document["rows"]:
-        others = [
-            "{:.2f} [{:.2f}, {:.2f}]".format(row[name]["ratio"], *row[name]["interval"]) if name in row else "failed"
-            for name in ("eager", "torch.compile")
-        ]
+        others = [over(row, name) for name in ("eager", "torch.compile")]
         floor = "-" if row["floor"] is None else f"{100 * row['floor']:.0f} %"
         cells.append((row["case"], document["machine"]["precision"], f"{row['fused_us']:.1f}", *others, floor))
     titles = ("op", "precision", "fused, us", "eager / fused", "torch.compile / fused", "floor / fused")
@@ -166,7 +171,7 @@ def command_page(document: Row) -> list[str]:
     return ["## The whole command", "", *about(machine), said, "", *wanted, *table(titles, cells), *broken, ""]
 
 
-PAGES = (("step.json", step_page), ("end_to_end.json", command_page), ("ops.json", ops_page))
+PAGES = ((FILES, step_page), (("end_to_end.json",), command_page), (("ops.json",), ops_page))
 
 
 def main() -> None:
@@ -175,13 +180,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE")
     asked = parser.parse_args()
     lines, missing = ["# Results", ""], []
-    for name, write in PAGES:
-        path = asked.folder / name
-        if path.exists():
-            lines += write(json.loads(path.read_text()))
+    for names, write in PAGES:
+        if document := document_of(asked.folder, names):
+            lines += write(document)
         else:
-            missing.append(name)
-            lines += [f"{name}: not measured.", ""]
+            missing.append(names[0])
+            lines += [f"{names[0]}: not measured.", ""]
     (asked.out or asked.folder / "results.md").write_text("\n".join(lines))
     print("\n".join(lines))
     if len(missing) == len(PAGES):

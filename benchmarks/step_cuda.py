@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.cases import (
     COMPILED,
+    COMPILED_IN_GRAPH,
     FIRST,
     FLOOR,
     LADDER,
@@ -50,20 +51,19 @@ Makers = dict[str, Callable[[], Run]]
 
 
 def planned(device: torch.device, rounds: int, compiled: bool) -> Iterator[Planned]:
-    """Every row, those with a target first, the ladder last.
+    """Every row, those with a target first, what is compiled last.
 
-    Compiling takes so much longer than measuring that a case comes twice: with torch.compile it takes the place of the
-    row without.
+    Compiling takes far longer than measuring, and may end in an error that no later work on the device survives.
     """
-    for group in (FIRST, LATER):
-        for with_compile in (False, True) if compiled else (False,):
-            for each in group:
-                yield Planned("cases", each.name, partial(measure_case, each, device, rounds, with_compile))
+    for each in (*FIRST, *LATER):
+        yield Planned("cases", each.name, partial(measure_case, each, device, rounds))
     for case in POPULATED:
         name = f"{case.name}, tf32, {', '.join(map(str, POPULATIONS))} at once"
         yield Planned("population", name, partial(measure_population, name, case, "tf32", device, rounds))
     for each in LADDER:
         yield Planned("ladder", each.name, partial(measure_rung, each, device, rounds))
+    for each in (*FIRST, *LATER) if compiled else ():
+        yield Planned("compiled", each.name, partial(measure_compiled, each, device, rounds))
 
 
 def steps_a_call(case: StepCase) -> int:
@@ -83,13 +83,12 @@ def rows_and_order(case: StepCase, device: torch.device) -> tuple[Tensor, Tensor
     return torch.rand(n, case.n_visible, device=device), order
 
 
-def measure_case(each: PrecisionCase, device: torch.device, rounds: int, compiled: bool) -> Entry:
-    """The fused step against everything else."""
+def measure_case(each: PrecisionCase, device: torch.device, rounds: int) -> Entry:
+    """The fused step against all that takes no compiler."""
     case, precision = each
     x, order = rows_and_order(case, device)
     there = order.to(device)
-    loss = half_loss if precision == "bf16" else usual_loss
-    eager = of_rows(loss)
+    eager = of_rows(half_loss if precision == "bf16" else usual_loss)
     makers: Makers = {
         "fused": lambda: fused_step(case, x, order, precision),
         "eager, Adam": lambda: UsualStep(case, x, there, eager, fused=False).eager(UNROLLED),
@@ -99,14 +98,24 @@ def measure_case(each: PrecisionCase, device: torch.device, rounds: int, compile
         ),
         FLOOR: lambda: graphed_products(case, UNROLLED, device, precision),
     }
-    if compiled:
-        for name, mode in COMPILED.items():
-            makers[name] = partial(_compiled, case, x, there, eager, mode)
-        makers["torch.compile in a CUDA graph"] = lambda: UsualStep(
-            case, x, there, torch.compile(eager), fused=True, capturable=True
-        ).graphed(UNROLLED)
     steps = dict.fromkeys(makers, UNROLLED) | {"fused": steps_a_call(case)}
     return _measured("cases", each.name, case, precision, makers, steps, device, rounds)
+
+
+def measure_compiled(each: PrecisionCase, device: torch.device, rounds: int) -> Entry:
+    """The fused step against torch.compile: a row of its own, so that the one without stays, whatever becomes of it."""
+    case, precision = each
+    x, order = rows_and_order(case, device)
+    there = order.to(device)
+    eager = of_rows(half_loss if precision == "bf16" else usual_loss)
+    makers: Makers = {"fused": lambda: fused_step(case, x, order, precision)}
+    for name, mode in COMPILED.items():
+        makers[name] = partial(_compiled, case, x, there, eager, mode)
+    makers[COMPILED_IN_GRAPH] = lambda: UsualStep(
+        case, x, there, torch.compile(eager), fused=True, capturable=True
+    ).graphed(UNROLLED)
+    steps = dict.fromkeys(makers, UNROLLED) | {"fused": steps_a_call(case)}
+    return _measured("compiled", each.name, case, precision, makers, steps, device, rounds)
 
 
 def _compiled(case: StepCase, x: Tensor, order: Tensor, loss: Callable[..., Tensor], mode: str) -> Run:

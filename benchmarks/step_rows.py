@@ -13,7 +13,7 @@ NOTHING_FAILED: Mapping[str, str] = {}
 
 
 class Planned(NamedTuple):
-    """A row to be measured, and how. ``part``: cases, population or ladder."""
+    """A row to be measured, and how. ``part``: cases, compiled, population or ladder."""
 
     part: str
     name: str

@@ -1,6 +1,6 @@
 """What each kind of layer is said to do, on MNIST: one figure a claim, beside what it is compared with.
 
-    python -m benchmarks.variants --data-root DIR [--seeds 2] [--threads N]
+    python -m benchmarks.variants --data-root DIR [--seeds 2] [--threads N] [--only TEXT] [--data digits] [--epochs N]
 
 - KL: mean |rho_hat_j - rho| over the units of 784-300, on the training rows.
 - denoising: squared error a row of test rows restored from Gaussian noise of 0.4, plain / denoising layer.
@@ -9,6 +9,8 @@
 - linear: the largest principal angle between a trained linear autoencoder's subspace and PCA's, in degrees.
 - other data: AUROC of the reconstruction error, MNIST's test rows against Fashion-MNIST's, PCA of the same width and
   Mahalanobis distance beside it.
+
+--data and --epochs, in the place of what each claim asks for, are to try this out.
 """
 
 from __future__ import annotations
@@ -39,29 +41,37 @@ RHO, NOISE = 0.05, 0.4
 class Claim(NamedTuple):
     name: str
     figure: str
-    of: Callable[[Dataset, int], Iterator[tuple[str, float]]]
+    of: Callable[[Dataset, Settings], Iterator[tuple[str, float]]]
 
 
-def trained(data: Dataset, seed: int, layers: str, **options: Any) -> StackedAutoencoder:
-    config = PretrainConfig.from_options(layers, seed=seed, device="cpu", **options)
+class Settings(NamedTuple):
+    """A seed, and the epochs of every training where they are not those of the claim."""
+
+    seed: int
+    epochs: str | None = None
+
+
+def trained(data: Dataset, settings: Settings, layers: str, **options: Any) -> StackedAutoencoder:
+    epochs = {"max_epochs": settings.epochs} if settings.epochs else {}
+    config = PretrainConfig.from_options(layers, seed=settings.seed, device="cpu", **{**options, **epochs})
     return pretrain_stack(data.train.x, config, validation=data.validation.x).stack
 
 
-def kl(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+def kl(data: Dataset, settings: Settings) -> Iterator[tuple[str, float]]:
     for weight in ("0.5", "3"):
-        stack = trained(data, seed, "784,300", sparsity=f"kl:{RHO}:{weight}", corruption="none")
+        stack = trained(data, settings, "784,300", sparsity=f"kl:{RHO}:{weight}", corruption="none")
         rho_hat = in_batches(stack.encode, data.train.x).mean(dim=0)
         yield f"kl:{RHO}:{weight}", float((rho_hat - RHO).abs().mean())
 
 
-def denoising(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+def denoising(data: Dataset, settings: Settings) -> Iterator[tuple[str, float]]:
     clean = data.test.x[:]
-    noisy = Corruption("gaussian", NOISE)(clean, choose_engine(), seed=seed, layer=9, step=1)
+    noisy = Corruption("gaussian", NOISE)(clean, choose_engine(), seed=settings.seed, layer=9, step=1)
     for name in ("none", f"gaussian:{NOISE}"):
-        yield name, _error(in_batches(trained(data, seed, "784,300", corruption=name).reconstruct, noisy), clean)
+        yield name, _error(in_batches(trained(data, settings, "784,300", corruption=name).reconstruct, noisy), clean)
 
 
-def convolution(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+def convolution(data: Dataset, settings: Settings) -> Iterator[tuple[str, float]]:
     """With the learning rates that served each best."""
     deep = {"activation": "relu,relu,linear", "tied": "false", "learning_rate": "0.001"}
     for layers, options, rate in (
@@ -69,18 +79,21 @@ def convolution(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
         ("784,512,128,32", deep, 0.001),
         ("28x28x1,conv16,pool,conv32,pool,32", deep, 0.002),
     ):
-        stack = trained(data, seed, layers, corruption="none", max_epochs="2", **options)
-        config = FinetuneConfig(head="reconstruction", max_epochs=16, learning_rate=rate, seed=seed, device="cpu")
+        stack = trained(data, settings, layers, corruption="none", max_epochs="2", **options)
+        epochs = int(settings.epochs or 16)
+        config = FinetuneConfig(
+            head="reconstruction", max_epochs=epochs, learning_rate=rate, seed=settings.seed, device="cpu"
+        )
         model = finetune_reconstruction(stack, data.train.x, config, validation=data.validation.x).model
         parameters = sum(each.numel() for each in model.parameters())
         error = _error(in_batches(model, data.test.x), data.test.x[:])
         yield f"{layers}, {parameters:,} parameters", error
 
 
-def linear(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+def linear(data: Dataset, settings: Settings) -> Iterator[tuple[str, float]]:
     components = principal_components(Moments.of(data.train.x)).components
     for weights in ("true", "false"):
-        stack = trained(data, seed, "784,32", activation="linear", output_activation="linear", corruption="none",
+        stack = trained(data, settings, "784,32", activation="linear", output_activation="linear", corruption="none",
                         weight_decay="0", tied=weights, learning_rate="0.001", max_epochs="100",
                         batch_size="256")  # fmt: skip
         decoded = stack.decode(torch.eye(32)) - stack.decode(torch.zeros(1, 32))
@@ -88,11 +101,11 @@ def linear(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
         yield "tied" if weights == "true" else "untied", float(angles.max())
 
 
-def other_data(data: Dataset, seed: int) -> Iterator[tuple[str, float]]:
+def other_data(data: Dataset, settings: Settings) -> Iterator[tuple[str, float]]:
     fashion = data.config.model_copy(update={"data": "fashion-mnist"})
     others = scaled_rows(load_source(fashion), data.scaling).x[-10_000:]  # its test part
     for layers, activation in (("784,300,150", "sigmoid"), ("784,128", "linear")):
-        stack = trained(data, seed, layers, activation=activation, corruption="none")
+        stack = trained(data, settings, layers, activation=activation, corruption="none")
         for name, score in fit_scores(stack, data.train.x).items():
             found = performance(score_rows(score, data.test.x), score_rows(score, others), 0.0)
             yield f"{layers} {activation}, {name}", found.auroc
@@ -116,16 +129,19 @@ def main() -> None:
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="claims whose name holds one of these")
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--epochs")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/variants-mnist.json"))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    data = load_data(DataConfig(data="mnist", data_root=given.data_root))
+    data = load_data(DataConfig(data=given.data, data_root=given.data_root))
     entries: list[dict[str, Any]] = []
     with torch.no_grad():
         about = machine(torch.device("cpu"))
-    for claim in CLAIMS:
+    for claim in (claim for claim in CLAIMS if any(text in claim.name for text in given.only)):
         for seed in range(given.seeds):
-            for case, value in claim.of(data, seed):
+            for case, value in claim.of(data, Settings(seed, given.epochs)):
                 entries.append(
                     {"claim": claim.name, "figure": claim.figure, "case": case, "seed": seed, "value": value}
                 )

@@ -27,7 +27,7 @@ inline Activation parse_activation(std::string_view name) {
   TORCH_CHECK_VALUE(false, "activation: expected one of ", known, ", got '", std::string(name), "'");
 }
 
-inline bool keeps_preactivation(Activation activation) { return activation == Activation::gelu; }
+STACKAE_HOST_DEVICE inline bool keeps_preactivation(Activation activation) { return activation == Activation::gelu; }
 
 // 1 / (1 + e^-x), with an error that is small relative to y and to 1 - y alike.
 template <typename T>

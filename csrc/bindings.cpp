@@ -163,6 +163,6 @@ PYBIND11_MODULE(_C, m) {
   m.def("build_info", &build_info, "How this extension was built: compiler, flags, CPU levels, CUDA, git revision.");
   m.def("products", &products,
         "The library of the fused step's products on a device at a precision, None where it has none.");
-  m.def("bare_product", &stackae::bare_product, "out = a b by the fused step's library, for benchmarks.");
+  m.def("bare_product", &stackae::cpu::bare_product, "out = a b by the fused step's library, for benchmarks.");
   bind_step(m);
 }

@@ -23,7 +23,7 @@ from stackae.training.optimizers import make_optimizer
 from stackae.training.reconstruction import ReconstructionObjective
 from stackae.training.step import ClassificationObjective, EagerStep
 
-DEVICE = os.environ.get("STACKAE_TEST_DEVICE", "cpu")  # `make gpu` says cuda
+DEVICE = os.environ.get("STACKAE_TEST_DEVICE", "cpu")  # `make gpu-check` says cuda
 DEVICE_STEP = products(DEVICE, "tf32") is not None  # the step of CUDA's sources: on a GPU, or emulated on the host
 HALF = pytest.mark.skipif(products(DEVICE, "bf16") is None, reason="this device has no bfloat16 products")
 

@@ -92,7 +92,7 @@ def test_a_read_is_a_new_tensor_and_other_rows_stand_still() -> None:
         "cpu",
         pytest.param(
             "cuda",
-            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU; `make gpu` runs it"),
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU; `make gpu-check` runs it"),
         ),
     ],
 )

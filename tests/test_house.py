@@ -133,3 +133,11 @@ def test_every_op_has_one_stem_everywhere():
 @pytest.mark.parametrize("path", [*LIBRARY, *CLI], ids=lambda path: str(path.relative_to(ROOT)))
 def test_rooms_stay_small(path):
     assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("here", ["cpu", "cuda"])
+def test_each_backend_has_a_namespace_of_its_own(here):
+    """The two are linked into one library, where functions of one name would silently be taken for one function."""
+    for path in (path for path in (ROOT / "csrc" / here).rglob("*") if path.is_file()):
+        opened = set(re.findall(r"^namespace (stackae[\w:]*) \{", path.read_text(), re.MULTILINE))
+        assert all(name.startswith(f"stackae::{here}") for name in opened), path.name

@@ -22,6 +22,7 @@ from step_cases import (
     train,
 )
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from stackae.config import TrainingConfig
 from stackae.corruption import Corruption
@@ -106,10 +107,10 @@ def test_autograd_notices_that_a_step_changed_the_weights():
 
 def counted(call: Any) -> tuple[int, int]:
     """How many pieces of memory torch hands out or takes back during a call, and how many ops it dispatches."""
-    with torch.profiler.profile(profile_memory=True, acc_events=True) as profile:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         call()
-    memory = sum(event.name == "[memory]" for event in profile.events())
-    return memory, len(profile.events()) - memory
+    memory = sum(event.name == "[memory]" for event in profiler.events())
+    return memory, len(profiler.events()) - memory
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])

@@ -1,4 +1,4 @@
-"""The step of CUDA's sources: on a GPU (`make gpu`), or run on the host by an emulation of one (`make emulate`)."""
+"""The step of CUDA's sources: on a GPU (`make gpu-check`), or on the host by an emulation (`make emulate`)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@
 #include "noise.h"
 #include "parallel.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 using at::Tensor;
@@ -67,4 +67,4 @@ Tensor corrupt_cpu(const Tensor& x, std::string_view kind, double level, double 
 
 TORCH_LIBRARY_IMPL(stackae, CPU, m) { m.impl("corrupt", corrupt_cpu); }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -20,7 +20,7 @@
 #include "parallel.h"
 #include "product.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 using at::Tensor;
@@ -177,4 +177,4 @@ TORCH_LIBRARY_IMPL(stackae, CPU, m) {
   m.impl("dense_act_backward", dense_act_backward_cpu);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -10,7 +10,7 @@
 #include "operand.h"
 #include "parallel.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 // Zeroed memory that lives as long as the step.
 class Arena {
@@ -182,4 +182,4 @@ struct Network {
   }
 };
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -6,7 +6,7 @@
 
 #include "../corruption.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 // The uniform numbers of the chunk whose first block is given.
 STACKAE_INLINE void draw_chunk(const Stream& stream, uint32_t first_block, float* __restrict draws) {
@@ -58,4 +58,4 @@ STACKAE_INLINE void corrupt_row(const Corruption& corruption, const Stream& stre
   }
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

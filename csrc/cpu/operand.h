@@ -14,7 +14,7 @@
 #include "../macros.h"
 #include "../vector_math.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 constexpr int64_t vector_width = 16;
 
@@ -76,4 +76,4 @@ STACKAE_INLINE void write_row(const float* __restrict c, c10::BFloat16* row, int
   for (int64_t j = 0; j < width; ++j) bits[j] = static_cast<uint16_t>(bfloat16_bits(c[j]));
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

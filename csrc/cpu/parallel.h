@@ -12,7 +12,7 @@
 #include <xmmintrin.h>
 #endif
 
-namespace stackae {
+namespace stackae::cpu {
 
 constexpr int64_t tile_rows = 64;
 constexpr int64_t tile_columns = 256;                // at the most
@@ -70,4 +70,4 @@ void for_each_tile(int64_t rows, int64_t columns, int64_t work, Body body) {
   });
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

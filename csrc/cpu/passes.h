@@ -14,7 +14,7 @@
 #include "../update.h"
 #include "parallel.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 // One batch: which rows of the source it is made of, and how many.
 struct Batch {
@@ -94,4 +94,4 @@ void pull_pass(float* c, int64_t ld, const float* w, int64_t w_ld, const float* 
 void pull_pass(double* c, int64_t ld, const double* w, int64_t w_ld, const double* pulls, int64_t rows,
                int64_t columns);
 
-}  // namespace stackae
+}  // namespace stackae::cpu

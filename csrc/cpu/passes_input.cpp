@@ -5,7 +5,7 @@
 #include "passes.h"
 #include "read_row.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 // Row 2 i and row 2 i + 1 interleaved; a missing last row counts as zeros.
@@ -58,4 +58,4 @@ STACKAE_DEFINE(float, c10::BFloat16)
 STACKAE_DEFINE(double, double)
 #undef STACKAE_DEFINE
 
-}  // namespace stackae
+}  // namespace stackae::cpu

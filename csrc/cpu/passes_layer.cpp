@@ -7,7 +7,7 @@
 #include "operand.h"
 #include "passes.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 int64_t whole_vectors(const Tile& tile) {
@@ -244,4 +244,4 @@ STACKAE_DEFINE(float)
 STACKAE_DEFINE(double)
 #undef STACKAE_DEFINE
 
-}  // namespace stackae
+}  // namespace stackae::cpu

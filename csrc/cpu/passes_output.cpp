@@ -8,7 +8,7 @@
 #include "passes.h"
 #include "read_row.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 // One row of the output; entry(a, target, loss) adds to the loss and gives the gradient.
@@ -93,4 +93,4 @@ STACKAE_DEFINE(float, c10::BFloat16)
 STACKAE_DEFINE(double, double)
 #undef STACKAE_DEFINE
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -6,7 +6,7 @@
 #include "multiversion.h"
 #include "passes.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 // Whether all of them moved; added up in numbers as wide as T, which vectors hold as many of.
@@ -83,4 +83,4 @@ STACKAE_MULTIVERSION bool update_pass(double* p, int64_t p_ld, double* g, int64_
   return move_tile(p, p_ld, g, g_ld, first, second, rows, columns, rule, motion);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -9,7 +9,7 @@
 #include "network.h"
 #include "passes.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 template <typename T>
 class Penalties {
@@ -102,4 +102,4 @@ class Penalties {
   T *slopes_ = nullptr, *pulls_ = nullptr, *weight_pulls_ = nullptr;
 };
 
-}  // namespace stackae
+}  // namespace stackae::cpu

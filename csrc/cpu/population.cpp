@@ -7,7 +7,7 @@
 #include "product.h"
 #include "train_step.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 class CpuPopulation final : public TrainStep {
@@ -62,4 +62,4 @@ std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision
 const RegisterSteps cpu(at::kCPU, {make, products});
 
 }  // namespace
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -11,7 +11,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 constexpr int64_t fewest_rows = 32;
@@ -166,4 +166,4 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   return out;
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -9,7 +9,7 @@
 
 #include "parallel.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 // Whether brgemm computes products of this type on this processor.
 bool brgemm_serves(at::ScalarType type);
@@ -45,4 +45,4 @@ void bare_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& ou
 // a b for a (m, k), b (k, n) of any strides.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -3,7 +3,7 @@
 
 #include "passes.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 STACKAE_INLINE int64_t element_bytes(const Source& source) {
   return source.type == Source::Type::bytes ? 1 : source.type == Source::Type::single_precision ? 4 : 8;
@@ -41,4 +41,4 @@ STACKAE_INLINE void read_row(const Source& source, int64_t index, int64_t begin,
   }
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -16,7 +16,7 @@
 #include "multiversion.h"
 #include "parallel.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 using at::Tensor;
@@ -111,4 +111,4 @@ TORCH_LIBRARY_IMPL(stackae, CPU, m) {
   m.impl("sparsity_kl_backward", sparsity_kl_backward_cpu);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

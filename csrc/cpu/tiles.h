@@ -9,7 +9,7 @@
 #include "network.h"
 #include "product.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 constexpr int64_t scratch_ld = tile_columns + vector_width;  // not a multiple of 1 kB
 
@@ -100,4 +100,4 @@ class Tiles {
   char* scratch_ = nullptr;
 };
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -15,7 +15,7 @@
 #include "penalties.h"
 #include "tiles.h"
 
-namespace stackae {
+namespace stackae::cpu {
 namespace {
 
 template <typename T, typename O>
@@ -258,4 +258,4 @@ std::unique_ptr<CpuStep> make_cpu_step(Member member, Precision precision) {
   return std::make_unique<Step<float, float>>(std::move(member));
 }
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -5,7 +5,7 @@
 
 #include "../step.h"
 
-namespace stackae {
+namespace stackae::cpu {
 
 class CpuStep {
  public:
@@ -18,4 +18,4 @@ class CpuStep {
 // drawn by (key, step) as the op corrupt draws it.
 std::unique_ptr<CpuStep> make_cpu_step(Member member, Precision precision);
 
-}  // namespace stackae
+}  // namespace stackae::cpu

@@ -10,39 +10,78 @@
 
 #include "../vector_math.h"
 
-namespace stackae {
+namespace stackae::cuda {
 
 constexpr int warp_tile = 32;
-constexpr int chunk_bytes = 128;  // of k that a block reads at once, for each row
+
+// Four entries that lie side by side, read at once where they are aligned.
+template <typename T>
+struct alignas(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) Four {
+  T entry[4];
+};
+template <typename T>
+__device__ Four<T> read_four(const T* from) {
+  return *reinterpret_cast<const Four<T>*>(from);
+}
 
 // Plain multiplications and additions: float32 and float64 as IEEE has them.
 template <typename T>
 struct Plain {
   using number = T;
   using operand = T;
-  static constexpr int depth = 1;
+  static constexpr int depth = 4;
 
   __device__ static operand round(T x) { return x; }
   __device__ static T read(operand x) { return x; }
 
-  // Lane (r, c) of 4 x 8 has the entries of rows r + 4 u and columns c + 8 v.
+  // Lane (r, c) of 4 x 8 has 8 x 4 entries: four of k are read at once, or where factors are outer, neighbours in rows
+  // and columns.
   struct Sums {
     T sum[8][4] = {};
 
     template <bool outer>
-    __device__ void add(const T* a, int a_stride, const T* b, int b_stride, int k, int lane) {
-      const int row = lane / 8, column = lane % 8;
-      T left[8], right[4];
-      for (int u = 0; u < 8; ++u) left[u] = outer ? a[k * a_stride + row + 4 * u] : a[(row + 4 * u) * a_stride + k];
-      for (int v = 0; v < 4; ++v)
-        right[v] = outer ? b[k * b_stride + column + 8 * v] : b[(column + 8 * v) * b_stride + k];
-      for (int u = 0; u < 8; ++u)
-        for (int v = 0; v < 4; ++v) sum[u][v] += left[u] * right[v];
+    __device__ static int row(int lane, int u) {
+      return outer ? lane / 8 * 8 + u : lane / 8 + 4 * u;
+    }
+    template <bool outer>
+    __device__ static int column(int lane, int v) {
+      return outer ? lane % 8 * 4 + v : lane % 8 + 8 * v;
     }
 
+    template <bool outer, int a_stride, int b_stride>
+    __device__ void add(const T* a, const T* b, int lane) {
+      if constexpr (outer) {
+#pragma unroll
+        for (int k = 0; k < depth; ++k) {
+          const auto* const left = a + k * a_stride + row<outer>(lane, 0);
+          const Four<T> upper = read_four(left), lower = read_four(left + 4);
+          const Four<T> right = read_four(b + k * b_stride + column<outer>(lane, 0));
+#pragma unroll
+          for (int u = 0; u < 8; ++u)
+#pragma unroll
+            for (int v = 0; v < 4; ++v) sum[u][v] += (u < 4 ? upper.entry[u] : lower.entry[u - 4]) * right.entry[v];
+        }
+      } else {
+        Four<T> right[4];
+#pragma unroll
+        for (int v = 0; v < 4; ++v) right[v] = read_four(b + column<outer>(lane, v) * b_stride);
+#pragma unroll
+        for (int u = 0; u < 8; ++u) {
+          const Four<T> left = read_four(a + row<outer>(lane, u) * a_stride);
+#pragma unroll
+          for (int k = 0; k < depth; ++k)
+#pragma unroll
+            for (int v = 0; v < 4; ++v) sum[u][v] += left.entry[k] * right[v].entry[k];
+        }
+      }
+    }
+
+    template <bool outer>
     __device__ void store(T* c, int stride, int lane) const {
+#pragma unroll
       for (int u = 0; u < 8; ++u)
-        for (int v = 0; v < 4; ++v) c[(lane / 8 + 4 * u) * stride + lane % 8 + 8 * v] = sum[u][v];
+#pragma unroll
+        for (int v = 0; v < 4; ++v) c[row<outer>(lane, u) * stride + column<outer>(lane, v)] = sum[u][v];
     }
   };
 };
@@ -53,25 +92,42 @@ struct TensorSums {
   using operand = typename Word::operand;
   float sum[2][4][4] = {};
 
-  template <bool outer>
-  __device__ void add(const operand* a, int a_stride, const operand* b, int b_stride, int k, int lane) {
+  template <bool outer, int a_stride, int b_stride>
+  __device__ void add(const operand* a, const operand* b, int lane) {
     const int group = lane / 4, word = lane % 4;
     uint32_t left[2][4], right[4][2];
+#pragma unroll
     for (int m = 0; m < 2; ++m)
+#pragma unroll
       for (int i = 0; i < 4; ++i)
-        left[m][i] = Word::template read<outer>(a, a_stride, 16 * m + group + i % 2 * 8, k, word + i / 2 * 4);
+        left[m][i] = Word::template read<outer, a_stride>(a, 16 * m + group + i % 2 * 8, word + i / 2 * 4);
+#pragma unroll
     for (int n = 0; n < 4; ++n)
-      for (int i = 0; i < 2; ++i) right[n][i] = Word::template read<outer>(b, b_stride, 8 * n + group, k, word + i * 4);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) right[n][i] = Word::template read<outer, b_stride>(b, 8 * n + group, word + i * 4);
+#pragma unroll
     for (int m = 0; m < 2; ++m)
+#pragma unroll
       for (int n = 0; n < 4; ++n) Word::multiply_add(sum[m][n], left[m], right[n]);
   }
 
+  template <bool outer>
   __device__ void store(float* c, int stride, int lane) const {
+#pragma unroll
     for (int m = 0; m < 2; ++m)
+#pragma unroll
       for (int n = 0; n < 4; ++n)
-        for (int i = 0; i < 4; ++i)
-          c[(16 * m + lane / 4 + i / 2 * 8) * stride + 8 * n + lane % 4 * 2 + i % 2] = sum[m][n][i];
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          float* const to = c + (16 * m + lane / 4 + i * 8) * stride + 8 * n + lane % 4 * 2;
+          *reinterpret_cast<Two*>(to) = {sum[m][n][2 * i], sum[m][n][2 * i + 1]};
+        }
   }
+
+ private:
+  struct alignas(8) Two {
+    float first, second;
+  };
 };
 
 // float32 operands rounded to tf32 when they are made: to 10 bits of fraction, to the nearest, halves away from zero.
@@ -91,9 +147,9 @@ struct Tf32 {
 
   struct Word {
     using operand = float;
-    template <bool outer>
-    __device__ static uint32_t read(const float* tile, int stride, int row, int k, int word) {
-      return detail::bit_cast<uint32_t>(outer ? tile[(k + word) * stride + row] : tile[row * stride + k + word]);
+    template <bool outer, int stride>
+    __device__ static uint32_t read(const float* tile, int row, int word) {
+      return detail::bit_cast<uint32_t>(outer ? tile[word * stride + row] : tile[row * stride + word]);
     }
     __device__ static void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
       multiply_add_tf32(d, a, b);
@@ -112,10 +168,10 @@ struct Bf16 {
 
   struct Word {
     using operand = c10::BFloat16;
-    template <bool outer>
-    __device__ static uint32_t read(const operand* tile, int stride, int row, int k, int word) {
-      if constexpr (!outer) return *reinterpret_cast<const uint32_t*>(tile + row * stride + k + 2 * word);
-      const operand* const first = tile + (k + 2 * word) * stride + row;
+    template <bool outer, int stride>
+    __device__ static uint32_t read(const operand* tile, int row, int word) {
+      if constexpr (!outer) return *reinterpret_cast<const uint32_t*>(tile + row * stride + 2 * word);
+      const operand* const first = tile + 2 * word * stride + row;
       return first[0].x | static_cast<uint32_t>(first[stride].x) << 16;
     }
     __device__ static void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -125,4 +181,4 @@ struct Bf16 {
   using Sums = TensorSums<Word>;
 };
 
-}  // namespace stackae
+}  // namespace stackae::cuda

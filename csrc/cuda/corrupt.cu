@@ -10,7 +10,7 @@
 #include "launch.cuh"
 #include "noise.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 namespace {
 
 using at::Tensor;
@@ -55,4 +55,4 @@ Tensor corrupt_cuda(const Tensor& x, std::string_view kind, double level, double
 
 TORCH_LIBRARY_IMPL(stackae, STACKAE_DEVICE_KEY, m) { m.impl("corrupt", corrupt_cuda); }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -14,7 +14,7 @@
 #include "launch.cuh"
 #include "reduce.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 namespace {
 
 using at::Tensor;
@@ -116,4 +116,4 @@ TORCH_LIBRARY_IMPL(stackae, STACKAE_DEVICE_KEY, m) {
   m.impl("dense_act_backward", dense_act_backward_cuda);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -7,7 +7,7 @@
 
 #include "memory.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
 // What one member reads in one part of a call: rows of the source, by number.
 struct Feed {
@@ -113,4 +113,4 @@ class RowFeed {
   Table<int64_t> numbers_{device_};
 };
 
-}  // namespace stackae
+}  // namespace stackae::cuda

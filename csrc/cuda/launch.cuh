@@ -8,7 +8,7 @@
 
 #include "../dispatch.h"
 
-namespace stackae {
+namespace stackae::cuda {
 
 constexpr int threads_per_block = 256;
 
@@ -17,4 +17,4 @@ inline dim3 blocks_for(int64_t elements) {
   return dim3(static_cast<unsigned>((elements + threads_per_block - 1) / threads_per_block));
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

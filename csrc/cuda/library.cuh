@@ -4,7 +4,7 @@
 
 #include "memory.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
 template <typename A>
 class LibraryProducts {
@@ -68,4 +68,4 @@ class LibraryProducts {
   int64_t rows_;
 };
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -6,7 +6,7 @@
 
 #include "passes.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
 // Zeroed memory of the device that lives as long as the arena.
 class Arena {
@@ -73,18 +73,20 @@ class LayerMemory {
   std::vector<LayerData<A>> layers;
   std::vector<at::Tensor> moments;
   operand* x = nullptr;
+  int64_t x_turn = 0;
   std::vector<int64_t> owners;
 
-  // Buffers for batches of `rows` rows, in row blocks of at least `tile` rows.
-  void add_batch(int64_t rows, int64_t tile) {
+  // Buffers for batches of `rows` rows, in row blocks of at least that of the smallest tile.
+  void add_batch(int64_t rows) {
     batch_.clear();
-    const int64_t height = padded(rows), blocks = (rows + tile - 1) / tile;
-    x = batch_.make<operand>(height * padded(layers[0].n_in));
+    const int64_t height = padded(rows), blocks = row_blocks<SmallTile>(rows);
+    x_turn = library_ ? 0 : height * padded(layers[0].n_in);  // products of the library know one place alone
+    x = batch_.make<operand>(height * padded(layers[0].n_in) + x_turn);
     for (size_t l = 0; l < layers.size(); ++l) {
       auto& layer = layers[l];
       const int64_t size = height * padded(layer.n_out);
       layer.input =
-          l == 0 ? Factor<operand>{x, padded(layer.n_in)} : Factor<operand>{layers[l - 1].output, padded(layer.n_in)};
+          l == 0 ? Factor<operand>{x, padded(layer.n_in), x_turn} : Factor<operand>{layers[l - 1].output, padded(layer.n_in)};
       layer.output = batch_.make<operand>(l + 1 < layers.size() ? size : 0);
       layer.gradient = batch_.make<operand>(size);
       layer.pre = batch_.make<number>(keeps_preactivation(layer.activation) ? size : 0);
@@ -146,4 +148,4 @@ class LayerMemory {
   Arena parameters_, batch_;
 };
 
-}  // namespace stackae
+}  // namespace stackae::cuda

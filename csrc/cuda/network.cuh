@@ -6,10 +6,10 @@
 #include "noise.cuh"
 #include "tile.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
 // Rows and columns of operands are padded with zeros to whole tiles of any shape and whole chunks of any type.
-constexpr int64_t padding = 64;
+constexpr int64_t padding = 128;
 STACKAE_HOST_DEVICE inline int64_t padded(int64_t n) { return (n + padding - 1) / padding * padding; }
 
 // One weight's gradient is a sum of this many products at the most: its own layer's, and those of layers tied to it.
@@ -25,7 +25,8 @@ struct LayerData {
   Activation activation;
   Factor<operand> input, forward, backward;
   operand *output, *gradient;  // (rows, padded(n_out))
-  number *pre, *sums;          // sums (row blocks, padded(n_out)): of the gradient's columns
+  number *pre, *sums;          // sums (sum_blocks, padded(n_out)): of the gradient's columns, by tiles of rows
+  int sum_blocks;
   number *bias, *bias_first, *bias_second;
   number* product;  // of the library, (rows, n_out) or (rows, n_in)
 
@@ -36,17 +37,18 @@ struct LayerData {
   int uses;
 };
 
-// How far a call has come. Nobody reads what its own launch writes, or threads of one block could part ways: the gather
-// reads `next`, `failed` and `kept` and writes `current` and `halted`; forward and output kernels read these, and the
-// last of them writes `next`; where a loss is not finite, they write `failed`. The kernels of the gradients read all
-// but `next` and `kept`; the update writes `total`, and `kept` where a parameter would not be finite. `before` counts
-// the steps of the parts of the call that are over.
+// How far a call has come. Nobody reads what its own launch writes, or threads of one block could part ways. The first
+// kernel of a step reads `next`, `kept` and what the step before wrote to `failed`, and writes `current` and `halted`,
+// which all others read. Where a loss is not finite, `failed` is written for this step. The update writes `next` and
+// `total`, and `kept` where a parameter would not be finite. `before` counts the steps of the parts of the call that
+// are over.
 struct Course {
   int64_t next, current, before;
   double total;
-  int failed, kept, halted;
+  int failed[2];  // by even and odd steps; that of the next step is 0, or it would not be begun
+  int kept, halted;
 
-  STACKAE_HOST_DEVICE bool refused() const { return failed != 0 || kept != 0; }
+  STACKAE_HOST_DEVICE bool refused() const { return failed[0] != 0 || failed[1] != 0 || kept != 0; }
   Progress progress() const { return {total, before + next - (refused() ? 1 : 0)}; }
 };
 
@@ -61,8 +63,10 @@ struct MemberData {
   Corruption corruption;
   NoiseKey key;
   double sparsity_target, sparsity_weight, l1_weight, contraction;
-  typename A::operand* x;             // the rows of a batch as operand
-  number *on, *off, *steep, *logits;  // on, off, steep (row blocks, padded(n_hidden))
+  typename A::operand* x;             // the rows of a batch as operand, in two buffers that steps use by turns
+  int64_t x_turn;                     // entries to the second of them; 0: there is one
+  number *on, *off, *steep, *logits;  // on, off, steep (code_blocks, padded(n_hidden)), by tiles of rows
+  int code_blocks, code_losses_count, losses_count;
   number* norms;                      // of each row of the code's weight, squared
   double *losses, *code_losses;
   Course* course;
@@ -76,41 +80,56 @@ template <typename A>
 struct Networks {
   const MemberData<A>* members;
   const LayerData<A>* layers;  // member by member
-  int64_t layer_count, batch_size;
+  int layer_count;
+  int64_t batch_size;
   Loss loss;
   Rule rule;
   bool has_momentum;
 
   __device__ const MemberData<A>& member() const { return members[blockIdx.z]; }
-  __device__ const LayerData<A>& layer(int64_t l) const { return layers[blockIdx.z * layer_count + l]; }
+  __device__ const LayerData<A>& layer(int l) const { return layers[static_cast<int>(blockIdx.z) * layer_count + l]; }
 };
 
 // The rows of one step: those of the call from `begin` on. A member that has none left, or stands still, has size 0.
 struct Span {
-  int64_t index, begin, size;
+  int64_t index = 0, begin = 0;
+  int size = 0;
 
+  Span() = default;
   __device__ Span(int64_t count, int64_t index, int64_t batch_size, bool stands_still)
-      : index(index), begin(index * batch_size), size(0) {
+      : index(index), begin(index * batch_size) {
     const int64_t left = count - begin;
-    if (!stands_still && left > 0) size = left < batch_size ? left : batch_size;
+    if (!stands_still && left > 0) size = static_cast<int>(left < batch_size ? left : batch_size);
   }
 };
 
+// Of the step that this launch begins, which notes how far the call has come.
 template <typename A>
-__device__ Span span_of_gather(const Networks<A>& networks) {
+__device__ Span begin_step(const Networks<A>& networks) {
   const auto& member = networks.member();
-  return {member.count, member.course->next, networks.batch_size, member.course->refused()};
+  auto* const course = member.course;
+  const int64_t index = course->next;
+  const bool stands_still = course->kept != 0 || course->failed[(index + 1) % 2] != 0;
+  if (blockIdx.x == 0 && threadIdx.x == 0) {
+    course->current = index;
+    course->halted = stands_still ? 1 : 0;
+  }
+  return {member.count, index, networks.batch_size, stands_still};
 }
+
+// Of the step that an earlier launch began: for forward passes and the loss, and for what only a finite loss allows.
 template <typename A>
-__device__ Span span_of_forward(const Networks<A>& networks) {
+__device__ Span span_of_step(const Networks<A>& networks) {
   const auto& member = networks.member();
   return {member.count, member.course->current, networks.batch_size, member.course->halted != 0};
 }
 template <typename A>
-__device__ Span span_of_backward(const Networks<A>& networks) {
-  const auto& member = networks.member();
-  const bool stands_still = member.course->halted != 0 || member.course->failed != 0;
-  return {member.count, member.course->current, networks.batch_size, stands_still};
+__device__ bool has_failed(const Networks<A>& networks, const Span& span) {
+  return networks.member().course->failed[span.index % 2] != 0;
+}
+template <typename A>
+__device__ void fail(const MemberData<A>& member, const Span& span) {
+  member.course->failed[span.index % 2] = 1;
 }
 
 // Entry (row, column) of the source.
@@ -126,4 +145,4 @@ __device__ T read_entry(const Source& source, int64_t row, int64_t column) {
   }
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -4,7 +4,7 @@
 #include "../corruption.h"
 #include "launch.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
 template <typename T>
 __device__ T corrupt_entry(const Corruption& corruption, T x, float draw) {
@@ -28,4 +28,4 @@ __device__ inline void draw_block(const Corruption& corruption, const Stream& st
   box_muller(draws[1], draws[3]);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -4,46 +4,45 @@
 #include "../objective.h"
 #include "network.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
 // The tile of a matrix with `columns` columns that this block has.
 template <typename Shape>
 struct Place {
-  int64_t row_block, column_block, row, column;
+  int row_block, column_block, row, column;
 
-  __device__ explicit Place(int64_t columns, int64_t number = blockIdx.x) {
-    const int64_t across = (columns + Shape::size - 1) / Shape::size;
+  __device__ explicit Place(int64_t columns, int number = static_cast<int>(blockIdx.x)) {
+    const int across = (static_cast<int>(columns) + Shape::columns - 1) / Shape::columns;
     row_block = number / across;
     column_block = number % across;
-    row = row_block * Shape::size;
-    column = column_block * Shape::size;
+    row = row_block * Shape::rows;
+    column = column_block * Shape::columns;
   }
 };
 
 template <typename Shape>
-inline int64_t tiles_of(int64_t rows, int64_t columns) {
-  return (rows + Shape::size - 1) / Shape::size * ((columns + Shape::size - 1) / Shape::size);
+STACKAE_HOST_DEVICE inline int64_t row_blocks(int64_t rows) {
+  return (rows + Shape::rows - 1) / Shape::rows;
+}
+template <typename Shape>
+STACKAE_HOST_DEVICE inline int64_t tiles_of(int64_t rows, int64_t columns) {
+  return row_blocks<Shape>(rows) * ((columns + Shape::columns - 1) / Shape::columns);
 }
 
 // Threads stand along the columns of a tile, so that a warp reads and writes whole rows.
 template <typename Shape>
 struct Lanes {
-  static constexpr int across = Shape::size, down = tile_threads / Shape::size;
+  static constexpr int across = Shape::columns, down = tile_threads / across, rows = Shape::rows / down;
   __device__ static int column() { return static_cast<int>(threadIdx.x) % across; }
   __device__ static int lane() { return static_cast<int>(threadIdx.x) / across; }
-
-  // Calls body(row) for the rows of the tile that are this thread's.
-  template <typename Body>
-  __device__ static void for_rows(Body body) {
-#pragma unroll 4  // enough loads in flight; whole, times eight activations, it would be most of the build
-    for (int i = lane(); i < Shape::size; i += down) body(i);
-  }
+  // The tile's row of this thread's entry number i.
+  __device__ static int row(int i) { return lane() + i * down; }
 };
 
 // The sum over a column's threads, at the first of them; the whole block takes part.
 template <typename Shape, typename T>
 __device__ T sum_down(T own) {
-  __shared__ T shared[Lanes<Shape>::down][Shape::size];
+  __shared__ T shared[Lanes<Shape>::down][Shape::columns];
   __syncthreads();
   shared[Lanes<Shape>::lane()][Lanes<Shape>::column()] = own;
   __syncthreads();
@@ -53,43 +52,60 @@ __device__ T sum_down(T own) {
   return sum;
 }
 
-// The sum over the block's threads, at thread 0; the whole block takes part. Threads are added in pairs, in fixed
-// order.
-inline __device__ double sum_of_block(double own) {
-  __shared__ double shared[tile_threads];
-  const int thread = static_cast<int>(threadIdx.x);
-  __syncthreads();
-  shared[thread] = own;
-  for (int half = tile_threads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (thread < half) shared[thread] += shared[thread + half];
-  }
-  return shared[0];
+template <typename T, typename Combine>
+__device__ T over_warp(T own, Combine combine) {
+  for (int bits = 16; bits > 0; bits /= 2) own = combine(own, from_lane_xor(own, bits));
+  return own;
 }
 
-// The tile's entries: multiplied here, or by the library before.
-template <typename A, typename Shape, bool library>
-__device__ Entries<typename A::number> tile_entries(const Factor<typename A::operand>& a,
-                                                    const Factor<typename A::operand>& b,
-                                                    const typename A::number* product, int64_t columns, int64_t depth,
-                                                    const Place<Shape>& at) {
+// The sum over the block's threads, at thread 0; the whole block takes part, and adds in fixed order.
+inline __device__ double sum_of_block(double own) {
+  __shared__ double shared[tile_threads / 32];
+  const int thread = static_cast<int>(threadIdx.x);
+  own = over_warp(own, [](double a, double b) { return a + b; });
+  __syncthreads();
+  if (thread % 32 == 0) shared[thread / 32] = own;
+  __syncthreads();
+  double sum = 0;
+  for (int warp = 0; warp < tile_threads / 32; ++warp) sum += shared[warp];
+  return sum;
+}
+
+// A tile of a product a b: multiplied here, or by the library before, whose result `product` is. `early`: b may be read
+// before the launch before has ended. Calls ready(a), which waits for that launch, and tells whether the step is taken
+// and what a is; then, while copies are on their way, meanwhile().
+template <typename A, typename Shape, bool library, typename Ready, typename Meanwhile>
+__device__ auto product_tile(TileProduct<A, Shape>& tile, const Factor<typename A::operand>& b,
+                             const typename A::number* product, int columns, int depth, const Place<Shape>& at,
+                             bool early, Ready ready, Meanwhile meanwhile) {
+  constexpr int slices = library ? 1 : Shape::slices;
+  Factor<typename A::operand> a;
+  Entries<typename A::number, slices> entries{};
   if constexpr (library) {
-    return {product + at.row * columns + at.column, columns, 0, 1};
+    if (!ready(a)) return entries;
+    meanwhile();
+    return Entries<typename A::number, slices>{product + int64_t(at.row) * columns + at.column, columns, 0};
   } else {
-    TileProduct<A, Shape> tile;
-    tile.template add<false>(a, b, at.row, at.column, depth);
-    return tile.entries();
+    if (early) tile.template begin<false>(b, at.column, depth);
+    if (!ready(a)) {
+      commit_copies();
+      wait_for_copies<0>();
+      return entries;
+    }
+    tile.template add<false>(a, b, at.row, at.column, depth, early, meanwhile);
+    return tile.template entries<false>();
   }
 }
 
 // The total of one column over its row blocks, in order.
 template <typename T>
-__device__ T sum_of_blocks(const T* sums, int64_t blocks, int64_t ld, int64_t column) {
+__device__ T sum_of_blocks(const T* sums, int blocks, int64_t ld, int64_t column) {
   T total = 0;
-  for (int64_t block = 0; block < blocks; ++block) total += sums[block * ld + column];
+#pragma unroll 4
+  for (int block = 0; block < blocks; ++block) total += sums[block * ld + column];
   return total;
 }
 
 inline __device__ bool is_finite(double x) { return x - x == 0; }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -6,46 +6,60 @@
 
 #include "passes.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
-// Rows of the source, corrupted, as operand; rows that the batch lacks are zeros. One thread a block of the generator.
+// Rows of the source for one step, corrupted, as operand; rows that the batch lacks are zeros. Every thread has whole
+// blocks of the generator: those from `number` on, `apart` from each other.
 template <typename A>
-__global__ void gather_kernel(Networks<A> networks) {
+__device__ void gather(const Networks<A>& networks, const Span& span, int number, int apart) {
   using T = typename A::number;
-  const auto& member = networks.member();
-  const Span span = span_of_gather(networks);
-  const int64_t number = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (number == 0) {
-    member.course->current = member.course->next;
-    member.course->halted = member.course->refused() ? 1 : 0;
-  }
-  const int64_t width = member.source.width, chunks = (width + chunk_words - 1) / chunk_words;
-  const int64_t row = number / (chunks * chunk_blocks);
-  if (span.size == 0 || row >= padded(networks.batch_size)) return;
-  const int64_t chunk = number / chunk_blocks % chunks;
-  float draws[4] = {};
-  if (member.corruption.noise != Noise::none) {
-    const Stream stream(member.key.seed, Purpose::corruption, static_cast<uint32_t>(member.key.layer),
-                        member.first_step + span.index);
-    draw_block(member.corruption, stream, static_cast<uint32_t>(number), draws);
-  }
-  auto* const to = member.x + row * padded(width);
-  for (int lane = 0; lane < 4; ++lane) {
-    const int64_t column = chunk * chunk_words + lane * chunk_blocks + number % chunk_blocks;
-    if (column >= width) continue;
-    T x = 0;
-    if (row < span.size) {
-      x = read_entry<T>(member.source, member.rows[span.begin + row], column);
-      x = corrupt_entry(member.corruption, x, draws[lane]);
+  const MemberData<A> member = networks.member();
+  if (span.size == 0) return;
+  const int width = static_cast<int>(member.source.width), chunks = (width + chunk_words - 1) / chunk_words;
+  const int blocks_a_row = chunks * chunk_blocks, rows = static_cast<int>(padded(networks.batch_size));
+  const int ld = static_cast<int>(padded(width));
+  auto* const to = member.x + span.index % 2 * member.x_turn;
+  const Stream stream(member.key.seed, Purpose::corruption, static_cast<uint32_t>(member.key.layer),
+                      member.first_step + span.index);
+  for (; number < rows * blocks_a_row; number += apart) {
+    const int row = number / blocks_a_row, block = number % blocks_a_row;
+    const int first = block / chunk_blocks * chunk_words + block % chunk_blocks;
+    const bool inside = row < span.size;
+    const int64_t from = inside ? member.rows[span.begin + row] : 0;
+    T x[4] = {};
+    for (int lane = 0; lane < 4; ++lane) {
+      const int column = first + lane * chunk_blocks;
+      if (inside && column < width) x[lane] = read_entry<T>(member.source, from, column);
     }
-    to[column] = A::round(x);
+    float draws[4] = {};
+    if (member.corruption.noise != Noise::none)
+      draw_block(member.corruption, stream, static_cast<uint32_t>(number), draws);
+    for (int lane = 0; lane < 4; ++lane) {
+      const int column = first + lane * chunk_blocks;
+      if (column >= width) continue;
+      if (inside) x[lane] = corrupt_entry(member.corruption, x[lane], draws[lane]);
+      to[int64_t(row) * ld + column] = A::round(x[lane]);
+    }
   }
+}
+
+// The rows of the step that comes next.
+template <typename A>
+__global__ void __launch_bounds__(tile_threads) gather_kernel(Networks<A> networks) {
+  wait_for_launch_before();
+  const auto& member = networks.member();
+  const Span span(member.count, member.course->next, networks.batch_size, false);
+  let_next_launch_begin();
+  gather(networks, span, static_cast<int>(blockIdx.x) * tile_threads + static_cast<int>(threadIdx.x),
+         static_cast<int>(gridDim.x) * tile_threads);
 }
 
 // |W_j|^2 for each unit of the first code, before anything moves: what its contraction is weighed with. One block a
 // unit.
 template <typename A>
 __global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> networks) {
+  wait_for_launch_before();
+  let_next_launch_begin();
   const auto& layer = networks.layer(0);
   const int64_t unit = blockIdx.x;
   double own = 0;
@@ -57,41 +71,59 @@ __global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> network
   if (threadIdx.x == 0) networks.member().norms[unit] = static_cast<typename A::number>(own);
 }
 
+// What a forward pass over layer l begins with: the first one begins the step.
+template <typename A>
+__device__ bool ready_forward(const Networks<A>& networks, const LayerData<A>& layer, int l, Span& span,
+                              Factor<typename A::operand>& input) {
+  wait_for_launch_before();
+  span = l == 0 ? begin_step(networks) : span_of_step(networks);
+  let_next_launch_begin();
+  input = layer.input.at_step(span.index);
+  return span.size > 0;
+}
+
 // h = f(x W^T + b), and of the first code its sums for the penalties.
 template <typename A, typename Shape, bool library>
-__global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> networks, int64_t l) {
+__global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> networks, int l) {
   using T = typename A::number;
-  const Span span = span_of_forward(networks);
+  const LayerData<A> layer = networks.layer(l);
+  const int n_out = static_cast<int>(layer.n_out);
+  const Place<Shape> at(n_out);
+  const int ld = static_cast<int>(padded(n_out)), column = at.column + Lanes<Shape>::column();
+  const bool inside = column < n_out, centred = layer.activation == Activation::tanh;
+  Span span;
+  T bias = 0;
+  TileProduct<A, Shape> tile;
+  const auto c = product_tile<A, Shape, library>(
+      tile, layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at, /*early=*/l > 0,
+      [&](auto& input) { return ready_forward(networks, layer, l, span, input); },
+      [&] { bias = inside ? layer.bias[column] : T(0); });
   if (span.size == 0) return;
-  const auto& member = networks.member();
-  const auto& layer = networks.layer(l);
-  const Place<Shape> at(layer.n_out);
-  const auto c =
-      tile_entries<A, Shape, library>(layer.input, layer.forward, layer.product, layer.n_out, layer.n_in, at);
-  const int64_t ld = padded(layer.n_out), column = at.column + Lanes<Shape>::column();
-  const bool inside = column < layer.n_out, centred = layer.activation == Activation::tanh;
-  const T bias = inside ? layer.bias[column] : T(0), share = T(1) / static_cast<T>(span.size);
+  const MemberData<A>& member = networks.member();
+  const T share = T(1) / static_cast<T>(span.size);
   const bool contracts = l == 0 && member.contraction > 0;
+  const int64_t corner = int64_t(at.row) * ld + column;
   T on = 0, off = 0, absolute = 0, steep = 0;
-  with_activation<T>(layer.activation, [&](auto f) {
-    using F = decltype(f);
-    Lanes<Shape>::for_rows([&](int i) {
-      const int64_t row = at.row + i;
-      if (!inside) return;
-      T h = 0;
-      if (row < span.size) {
-        const T a = c(i, Lanes<Shape>::column()) + bias;
-        h = F::value(a);
-        T kept = h;
-        if constexpr (std::is_same_v<F, Gelu<T>>) layer.pre[row * ld + column] = kept = a;
-        on += unit_code(h, centred) * share;
-        off += (T(1) - unit_code(h, centred)) * share;
-        absolute += h < 0 ? -h : h;
-        if (contracts) steep += steepness<F>(kept) * share;
+  if (inside)
+    with_activation<T>(layer.activation, [&](auto f) {
+      using F = decltype(f);
+#pragma unroll
+      for (int i = 0; i < Lanes<Shape>::rows; ++i) {
+        const int row = Lanes<Shape>::row(i);
+        T h = 0;
+        if (at.row + row < span.size) {
+          const T a = c(row, Lanes<Shape>::column()) + bias;
+          h = F::value(a);
+          T kept = h;
+          if constexpr (std::is_same_v<F, Gelu<T>>) layer.pre[corner + row * ld] = kept = a;
+          on += unit_code(h, centred) * share;
+          off += (T(1) - unit_code(h, centred)) * share;
+          absolute += h < 0 ? -h : h;
+          if (contracts) steep += steepness<F>(kept) * share;
+        }
+        layer.output[corner + row * ld] = A::round(h);
       }
-      layer.output[row * ld + column] = A::round(h);
     });
-  });
   if (l > 0) return;
   if (member.sparsity_weight > 0) {
     on = sum_down<Shape>(on);
@@ -113,7 +145,7 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
   loss = sum_of_block(loss);
   if (threadIdx.x == 0) {
     member.code_losses[blockIdx.x] = loss;
-    if (!is_finite(loss)) member.course->failed = 1;
+    if (!is_finite(loss)) fail(member, span);
   }
 }
 
@@ -121,44 +153,58 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
 template <typename A>
 __device__ void note_loss(const MemberData<A>& member, const Span& span, double loss) {
   member.losses[blockIdx.x] = loss;
-  if (!is_finite(loss)) member.course->failed = 1;
-  if (blockIdx.x == 0) member.course->next = span.index + 1;
+  if (!is_finite(loss)) fail(member, span);
 }
 
 // The gradient of the output's pre-activation, its columns' sums, and the loss; the target is the row itself.
 template <typename A, typename Shape, bool library>
-__global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networks, int64_t l) {
+__global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networks, int l) {
   using T = typename A::number;
-  const Span span = span_of_forward(networks);
+  constexpr int each = Lanes<Shape>::rows;
+  const LayerData<A> layer = networks.layer(l);
+  const MemberData<A>& member = networks.member();
+  const int n_out = static_cast<int>(layer.n_out);
+  const Place<Shape> at(n_out);
+  const int ld = static_cast<int>(padded(n_out)), column = at.column + Lanes<Shape>::column();
+  const bool inside = column < n_out;
+  Span span;
+  T bias = 0, target[each] = {};
+  TileProduct<A, Shape> tile;
+  const auto c = product_tile<A, Shape, library>(
+      tile, layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at, /*early=*/l > 0,
+      [&](auto& input) { return ready_forward(networks, layer, l, span, input); },
+      [&] {
+        if (!inside) return;
+        bias = layer.bias[column];
+        const Source source = member.source;
+        const int64_t* const rows = member.rows + span.begin + at.row;
+#pragma unroll
+        for (int i = 0; i < each; ++i) {
+          const int row = Lanes<Shape>::row(i);
+          if (at.row + row < span.size) target[i] = read_entry<T>(source, rows[row], column);
+        }
+      });
   if (span.size == 0) return;
-  const auto& member = networks.member();
-  const auto& layer = networks.layer(l);
-  const Place<Shape> at(layer.n_out);
-  const auto c =
-      tile_entries<A, Shape, library>(layer.input, layer.forward, layer.product, layer.n_out, layer.n_in, at);
-  const int64_t ld = padded(layer.n_out), column = at.column + Lanes<Shape>::column();
-  const bool inside = column < layer.n_out;
-  const T bias = inside ? layer.bias[column] : T(0), share = T(1) / static_cast<T>(span.size);
+  const T share = T(1) / static_cast<T>(span.size);
+  const int64_t corner = int64_t(at.row) * ld + column;
   T loss = 0, sum = 0;
   const auto each_row = [&](auto entry) {
-    Lanes<Shape>::for_rows([&](int i) {
-      const int64_t row = at.row + i;
-      if (!inside) return;
-      T g = 0;
-      if (row < span.size) {
-        const T target = read_entry<T>(member.source, member.rows[span.begin + row], column);
-        g = entry(c(i, Lanes<Shape>::column()) + bias, target);
-      }
+#pragma unroll
+    for (int i = 0; i < each; ++i) {
+      const int row = Lanes<Shape>::row(i);
+      const T g = at.row + row < span.size ? entry(c(row, Lanes<Shape>::column()) + bias, target[i]) : T(0);
       sum += g;
-      layer.gradient[row * ld + column] = A::round(g);
-    });
+      layer.gradient[corner + row * ld] = A::round(g);
+    }
   };
-  if (networks.loss == Loss::binary_cross_entropy)
-    each_row([&](T a, T target) { return binary_cross_entropy(a, target, share, loss); });
-  else
-    with_activation<T>(layer.activation, [&](auto f) {
-      each_row([&](T a, T target) { return squared_error<decltype(f)>(a, target, share, loss); });
-    });
+  if (inside) {
+    if (networks.loss == Loss::binary_cross_entropy)
+      each_row([&](T a, T wanted) { return binary_cross_entropy(a, wanted, share, loss); });
+    else
+      with_activation<T>(layer.activation, [&](auto f) {
+        each_row([&](T a, T wanted) { return squared_error<decltype(f)>(a, wanted, share, loss); });
+      });
+  }
   sum = sum_down<Shape>(sum);
   if (Lanes<Shape>::lane() == 0 && inside) layer.sums[at.row_block * ld + column] = sum;
   const double total = sum_of_block(static_cast<double>(loss)) * static_cast<double>(share);
@@ -167,23 +213,23 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
 
 // The product of the last layer of a classifier alone: softmax needs whole rows.
 template <typename A, typename Shape, bool library>
-__global__ void __launch_bounds__(tile_threads) logits_kernel(Networks<A> networks, int64_t l) {
-  if (span_of_forward(networks).size == 0) return;
-  const auto& layer = networks.layer(l);
-  const Place<Shape> at(layer.n_out);
-  const auto c =
-      tile_entries<A, Shape, library>(layer.input, layer.forward, layer.product, layer.n_out, layer.n_in, at);
-  const int64_t column = at.column + Lanes<Shape>::column();
-  Lanes<Shape>::for_rows([&](int i) {
-    if (column < layer.n_out)
-      networks.member().logits[(at.row + i) * padded(layer.n_out) + column] = c(i, Lanes<Shape>::column());
-  });
-}
-
-template <typename T, typename Combine>
-__device__ T over_warp(T own, Combine combine) {
-  for (int bits = 16; bits > 0; bits /= 2) own = combine(own, from_lane_xor(own, bits));
-  return own;
+__global__ void __launch_bounds__(tile_threads) logits_kernel(Networks<A> networks, int l) {
+  const LayerData<A> layer = networks.layer(l);
+  const int n_out = static_cast<int>(layer.n_out);
+  const Place<Shape> at(n_out);
+  Span span;
+  TileProduct<A, Shape> tile;
+  const auto c = product_tile<A, Shape, library>(
+      tile, layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at, /*early=*/l > 0,
+      [&](auto& input) { return ready_forward(networks, layer, l, span, input); }, [] {});
+  const int column = at.column + Lanes<Shape>::column();
+  if (column >= n_out) return;
+#pragma unroll
+  for (int i = 0; i < Lanes<Shape>::rows; ++i) {
+    const int row = Lanes<Shape>::row(i);
+    if (at.row + row < span.size)
+      networks.member().logits[(int64_t(at.row) + row) * padded(n_out) + column] = c(row, Lanes<Shape>::column());
+  }
 }
 
 // Softmax cross-entropy of one row by a warp: the logits become their gradient; returns the row's loss at every lane.
@@ -210,17 +256,19 @@ __device__ T softmax_row(T* row, const T* bias, int64_t classes, int64_t label, 
 
 // A block has the rows of one row block: a warp a row, then a thread a column for the sums.
 template <typename A, typename Shape>
-__global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> networks, int64_t l) {
+__global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> networks, int l) {
   using T = typename A::number;
-  const Span span = span_of_forward(networks);
+  wait_for_launch_before();
+  const Span span = span_of_step(networks);
+  let_next_launch_begin();
   if (span.size == 0) return;
   const auto& member = networks.member();
   const auto& layer = networks.layer(l);
-  const int64_t ld = padded(layer.n_out), begin = int64_t(blockIdx.x) * Shape::size;
+  const int64_t ld = padded(layer.n_out), begin = int64_t(blockIdx.x) * Shape::rows;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const T share = T(1) / static_cast<T>(span.size);
   double loss = 0;
-  for (int64_t row = begin + warp; row < begin + Shape::size && row < span.size; row += tile_threads / 32) {
+  for (int64_t row = begin + warp; row < begin + Shape::rows && row < span.size; row += tile_threads / 32) {
     const int64_t label = member.labels[member.rows[span.begin + row]];
     const T own = softmax_row(member.logits + row * ld, layer.bias, layer.n_out, label, share, lane);
     if (lane == 0) loss += static_cast<double>(own);
@@ -228,7 +276,7 @@ __global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> netwo
   __syncthreads();
   for (int64_t column = threadIdx.x; column < layer.n_out; column += tile_threads) {
     T sum = 0;
-    for (int64_t row = begin; row < begin + Shape::size; ++row) {
+    for (int64_t row = begin; row < begin + Shape::rows; ++row) {
       const T g = row < span.size ? member.logits[row * ld + column] : T(0);
       sum += g;
       layer.gradient[row * ld + column] = A::round(g);
@@ -239,4 +287,4 @@ __global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> netwo
   if (threadIdx.x == 0) note_loss(member, span, total);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

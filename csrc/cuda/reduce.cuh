@@ -8,7 +8,7 @@
 
 #include <device.cuh>
 
-namespace stackae {
+namespace stackae::cuda {
 
 constexpr int strip_columns = 32;  // threads along a row: coalesced loads
 constexpr int strip_lanes = 8;     // threads that share a column
@@ -52,4 +52,4 @@ __device__ total_t sum_of_strips(const acc_t* partials, int64_t strips, int64_t 
   return total;
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -12,7 +12,7 @@
 #include "launch.cuh"
 #include "reduce.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 namespace {
 
 using at::Tensor;
@@ -103,4 +103,4 @@ TORCH_LIBRARY_IMPL(stackae, STACKAE_DEVICE_KEY, m) {
   m.impl("sparsity_kl_backward", sparsity_kl_backward_cuda);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -8,7 +8,7 @@
 #include "../step_checks.h"
 #include "train_step.h"
 
-namespace stackae {
+namespace stackae::cuda {
 namespace {
 
 constexpr int64_t library_width = 1024;  // from here on the library's products are taken
@@ -45,4 +45,4 @@ std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision
 const RegisterSteps registered(device_type, {make, products});
 
 }  // namespace
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -14,9 +14,38 @@
 #include "passes_backward.cuh"
 #include "passes_forward.cuh"
 
-namespace stackae {
+namespace stackae::cuda {
 
 constexpr int64_t steps_a_graph = 16;
+
+enum class TileSize { small, medium, large };
+
+// The tiles of every pass: of layer l forwards, of layer l + 1 backwards, of the update of all. By sizes and the device
+// alone: they decide in which order sums are added.
+struct Plan {
+  std::vector<TileSize> forward, backward;
+  TileSize update = TileSize::small;
+
+  Plan() = default;
+  template <typename Layers>
+  Plan(const Layers& layers, int64_t rows, bool library) {
+    int64_t tiles = 0;
+    for (const auto& layer : layers) {
+      forward.push_back(library ? TileSize::small : largest_that_fill(rows, layer.n_out));
+      if (&layer != &layers.front())
+        backward.push_back(library ? TileSize::small : largest_that_fill(rows, layer.n_in));
+      if (layer.weight != nullptr) tiles += tiles_of<LargeTile>(layer.n_out, layer.n_in);
+    }
+    if (!library && fill(tiles)) update = TileSize::large;
+  }
+
+ private:
+  static bool fill(int64_t tiles) { return 10 * tiles >= 7 * multiprocessors(); }
+  static TileSize largest_that_fill(int64_t rows, int64_t columns) {
+    if (fill(tiles_of<LargeTile>(rows, columns))) return TileSize::large;
+    return fill(tiles_of<MediumTile>(rows, columns)) ? TileSize::medium : TileSize::small;
+  }
+};
 
 template <typename A>
 class DeviceStep final : public TrainStep {
@@ -37,7 +66,7 @@ class DeviceStep final : public TrainStep {
     int64_t count = 0;
     for (const auto& each : batches) count = std::max(count, each.rows.numel());
     std::vector<Course> courses;
-    for (const auto& each : batches) courses.push_back({0, 0, 0, each.total, 0, 0, 0});
+    for (const auto& each : batches) courses.push_back({0, 0, 0, each.total, {0, 0}, 0, 0});
     if (count == 0) return progress_of(courses);
     const c10::DeviceGuard guard(device());
     const Lane::Scope scope(lane_);
@@ -64,8 +93,29 @@ class DeviceStep final : public TrainStep {
   }
 
  private:
+  // Calls body with the tile of that size; those of float64 and of passes over the library's products are small.
+  template <bool library = false, typename Body>
+  static void with_tile(TileSize size, Body body) {
+    if constexpr (sizeof(number) <= 4 && !library) {
+      if (size == TileSize::large) return body(LargeTile{});
+      if (size == TileSize::medium) return body(MediumTile{});
+    }
+    body(SmallTile{});
+  }
+  template <bool library, typename Body>
+  static void with_square_tile(TileSize size, Body body) {
+    if constexpr (sizeof(number) <= 4 && !library)
+      if (size == TileSize::large) return body(LargeTile{});
+    body(SmallTile{});
+  }
+  static int height_of(TileSize size) {
+    int height = 0;
+    with_tile(size, [&](auto shape) { height = decltype(shape)::rows; });
+    return height;
+  }
+
   at::Device device() const { return members_[0].layers[0].bias.device(); }
-  int64_t last() const { return static_cast<int64_t>(members_[0].layers.size()) - 1; }
+  int last() const { return static_cast<int>(members_[0].layers.size()) - 1; }
 
   // Of any member's data. Room is made for whole batches of them even where a call begins with a short one: which tiles
   // are taken, and with it the bits, must not depend on where a pass was cut.
@@ -89,32 +139,49 @@ class DeviceStep final : public TrainStep {
     forget_graphs();
     int64_t widest = 0;
     for (const auto& layer : memory_[0].layers) widest = std::max({widest, layer.n_in, layer.n_out});
-    large_ = !library_ && tiles_of<LargeTile>(rows, widest) >= multiprocessors();
+    plan_ = Plan(memory_[0].layers, rows, library_);
     batch_.clear();
     std::vector<LayerData<A>> layers;
     for (auto& each : memory_) {
-      each.add_batch(rows, large_ ? LargeTile::size : SmallTile::size);
+      each.add_batch(rows);
+      for (size_t l = 0; l < each.layers.size(); ++l) {
+        const bool softmax = l + 1 == each.layers.size() && is_classifier();
+        const int height = softmax ? SmallTile::rows : height_of(l < plan_.backward.size() ? plan_.backward[l] : plan_.forward[l]);
+        each.layers[l].sum_blocks = static_cast<int>((rows + height - 1) / height);
+      }
       layers.insert(layers.end(), each.layers.begin(), each.layers.end());
     }
     layers_.send(layers);
     add_statistics();
   }
 
+  bool is_classifier() const { return members_[0].objective.loss == Loss::cross_entropy; }
+
   void add_statistics() {
     statistics_.clear();
     const auto& layers = memory_[0].layers;
-    const int64_t blocks = (rows_ + SmallTile::size - 1) / SmallTile::size, code = padded(layers[0].n_out);
-    const int64_t classes = members_[0].objective.loss == Loss::cross_entropy ? layers.back().n_out : 0;
+    const int64_t code = padded(layers[0].n_out), classes = is_classifier() ? layers.back().n_out : 0;
+    const int64_t blocks = row_blocks<SmallTile>(rows_);
+    int64_t losses = 0, code_losses = 0, code_blocks = 0;
+    with_tile(plan_.forward.back(), [&](auto shape) { losses = tiles_of<decltype(shape)>(rows_, layers.back().n_out); });
+    with_tile(plan_.forward[0], [&](auto shape) {
+      code_losses = tiles_of<decltype(shape)>(rows_, layers[0].n_out);
+      code_blocks = row_blocks<decltype(shape)>(rows_);
+    });
     for (size_t i = 0; i < members_.size(); ++i) {
       MemberData<A> data{};
       data.x = memory_[i].x;
+      data.x_turn = memory_[i].x_turn;
       data.on = batch_.template make<number>(blocks * code);
       data.off = batch_.template make<number>(blocks * code);
       data.steep = batch_.template make<number>(blocks * code);
       data.norms = batch_.template make<number>(code);
       data.logits = batch_.template make<number>(padded(rows_) * padded(classes));
-      data.losses = batch_.template make<double>(tiles_of<SmallTile>(rows_, layers.back().n_out));
-      data.code_losses = batch_.template make<double>(tiles_of<SmallTile>(rows_, layers[0].n_out));
+      data.losses_count = static_cast<int>(is_classifier() ? blocks : losses);
+      data.code_losses_count = static_cast<int>(code_losses);
+      data.code_blocks = static_cast<int>(code_blocks);
+      data.losses = batch_.template make<double>(data.losses_count);
+      data.code_losses = batch_.template make<double>(code_losses);
       statistics_.push_back(data);
     }
   }
@@ -176,6 +243,7 @@ class DeviceStep final : public TrainStep {
 
   // The first step of all is launched as it is: it makes the library and the driver load what they need.
   void run(int64_t steps) {
+    if (!library_) launch_gather();  // every step gathers the rows of the next
     if (!warm_) {
       one_step();
       warm_ = true;
@@ -197,49 +265,92 @@ class DeviceStep final : public TrainStep {
 
   void one_step() {
     if (library_)
-      enqueue<SmallTile, true>();
-    else if (large_)
-      enqueue<LargeTile, false>();
+      enqueue<true>();
     else
-      enqueue<SmallTile, false>();
+      enqueue<false>();
   }
 
-  template <typename Shape, bool library>
+  template <bool library>
   void enqueue() {
     const auto& layers = memory_[0].layers;
-    const int64_t chunks = (layers[0].n_in + chunk_words - 1) / chunk_words;
-    launch(gather_kernel<A>, each_member(blocks_for(padded(rows_) * chunks * chunk_blocks).x), threads_per_block, 0,
-           networks_);
-    if (contracts_) launch(norms_kernel<A>, each_member(layers[0].n_out), tile_threads, 0, networks_);
-    for (int64_t l = 0; l < last(); ++l) launch_pass<Shape, library>(forward_kernel<A, Shape, library>, l, true);
-    if (networks_.loss == Loss::cross_entropy) {
-      launch_pass<Shape, library>(logits_kernel<A, Shape, library>, last(), true);
-      launch(softmax_kernel<A, Shape>, each_member((rows_ + Shape::size - 1) / Shape::size), tile_threads, 0, networks_,
-             last());
+    if constexpr (library) launch_gather();
+    if (contracts_) launch<true>(norms_kernel<A>, each_member(layers[0].n_out), tile_threads, 0, networks_);
+    for (int l = 0; l < last(); ++l) launch_forward<library, Forward>(l);
+    if (is_classifier()) {
+      launch_forward<library, Logits>(last());
+      launch<true>(softmax_kernel<A, SmallTile>, each_member(row_blocks<SmallTile>(rows_)), tile_threads, 0, networks_,
+                   last());
     } else {
-      launch_pass<Shape, library>(output_kernel<A, Shape, library>, last(), true);
+      launch_forward<library, Output>(last());
     }
-    for (int64_t l = last(); l > 0; --l) launch_pass<Shape, library>(backward_kernel<A, Shape, library>, l, false);
-    int64_t blocks = 1;
-    for (size_t l = 0; l < layers.size(); ++l) {
-      blocks += (layers[l].n_out + tile_threads - 1) / tile_threads;
-      if (layers[l].weight == nullptr) continue;
-      blocks += tiles_of<Shape>(layers[l].n_out, layers[l].n_in);
-      if constexpr (library)
-        for (const auto& member : memory_) products().weight(member, static_cast<int64_t>(l));
-    }
-    launch(update_kernel<A, Shape, library>, each_member(blocks), tile_threads, shared_bytes<Shape, library>(),
-           networks_);
+    for (int l = last(); l > 0; --l) launch_backward<library>(l);
+    launch_update<library>();
   }
 
-  // A pass over the result of layer l, forwards (rows, n_out) or backwards (rows, n_in), after its product.
-  template <typename Shape, bool library>
-  void launch_pass(void (*kernel)(Networks<A>, int64_t), int64_t l, bool forward) {
-    const auto& layer = memory_[0].layers[l];
+  void launch_gather() { launch<true>(gather_kernel<A>, each_member(gathering_blocks()), tile_threads, 0, networks_); }
+
+  // Two blocks of the generator a thread.
+  int64_t gathering_blocks() const {
+    const int64_t chunks = (memory_[0].layers[0].n_in + chunk_words - 1) / chunk_words;
+    const int64_t draws = padded(networks_.batch_size) * chunks * chunk_blocks;
+    return (draws + 2 * tile_threads - 1) / (2 * tile_threads);
+  }
+
+  struct Forward {
+    template <typename Shape, bool library>
+    static constexpr auto kernel = forward_kernel<A, Shape, library>;
+  };
+  struct Logits {
+    template <typename Shape, bool library>
+    static constexpr auto kernel = logits_kernel<A, Shape, library>;
+  };
+  struct Output {
+    template <typename Shape, bool library>
+    static constexpr auto kernel = output_kernel<A, Shape, library>;
+  };
+
+  // A pass over the product of layer l, (rows, n_out).
+  template <bool library, typename Pass>
+  void launch_forward(int l) {
     if constexpr (library)
-      for (const auto& member : memory_) forward ? products().forward(member, l) : products().backward(member, l);
-    launch(kernel, each_member(tiles_of<Shape>(rows_, forward ? layer.n_out : layer.n_in)), tile_threads,
-           shared_bytes<Shape, library>(), networks_, l);
+      for (const auto& member : memory_) products().forward(member, l);
+    with_tile<library>(plan_.forward[l], [&](auto shape) {
+      using Shape = decltype(shape);
+      launch<true>(Pass::template kernel<Shape, library>,
+                   each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_out)), tile_threads,
+                   shared_bytes<Shape, library>(), networks_, l);
+    });
+  }
+
+  // A pass over the product of the gradient of layer l, (rows, n_in).
+  template <bool library>
+  void launch_backward(int l) {
+    if constexpr (library)
+      for (const auto& member : memory_) products().backward(member, l);
+    with_tile<library>(plan_.backward[l - 1], [&](auto shape) {
+      using Shape = decltype(shape);
+      launch<true>(backward_kernel<A, Shape, library>, each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_in)),
+                   tile_threads, shared_bytes<Shape, library>(), networks_, l);
+    });
+  }
+
+  template <bool library>
+  void launch_update() {
+    const auto& layers = memory_[0].layers;
+    const int gathering = library ? 0 : static_cast<int>(gathering_blocks());
+    with_square_tile<library>(plan_.update, [&](auto shape) {
+      using Shape = decltype(shape);
+      int64_t blocks = gathering + 1;
+      for (size_t l = 0; l < layers.size(); ++l) {
+        blocks += (layers[l].n_out + tile_threads - 1) / tile_threads;
+        if (layers[l].weight == nullptr) continue;
+        blocks += tiles_of<Shape>(layers[l].n_out, layers[l].n_in);
+        if constexpr (library)
+          for (const auto& member : memory_) products().weight(member, static_cast<int64_t>(l));
+      }
+      launch<true>(update_kernel<A, Shape, library>, each_member(blocks), tile_threads, shared_bytes<Shape, library>(),
+                   networks_, gathering);
+    });
   }
 
   LibraryProducts<A> products() const { return {device(), rows_}; }
@@ -268,7 +379,8 @@ class DeviceStep final : public TrainStep {
   Lane lane_;
   Graph one_, many_;
   int64_t rows_ = 0;
-  bool warm_ = false, large_ = false, contracts_ = false;
+  Plan plan_;
+  bool warm_ = false, contracts_ = false;
 };
 
-}  // namespace stackae
+}  // namespace stackae::cuda

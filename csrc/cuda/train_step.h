@@ -3,7 +3,7 @@
 
 #include "../step.h"
 
-namespace stackae {
+namespace stackae::cuda {
 
 // In the type of the parameters, float32 or float64.
 std::unique_ptr<TrainStep> make_plain_step(std::vector<Member> members, bool library);
@@ -11,4 +11,4 @@ std::unique_ptr<TrainStep> make_plain_step(std::vector<Member> members, bool lib
 // tf32 or bf16, for float32 parameters.
 std::unique_ptr<TrainStep> make_rounded_step(std::vector<Member> members, Precision precision, bool library);
 
-}  // namespace stackae
+}  // namespace stackae::cuda

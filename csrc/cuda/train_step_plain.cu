@@ -2,7 +2,7 @@
 #include "train_step.cuh"
 #include "train_step.h"
 
-namespace stackae {
+namespace stackae::cuda {
 
 std::unique_ptr<TrainStep> make_plain_step(std::vector<Member> members, bool library) {
   if (members[0].layers[0].bias.scalar_type() == at::kDouble)
@@ -10,4 +10,4 @@ std::unique_ptr<TrainStep> make_plain_step(std::vector<Member> members, bool lib
   return std::make_unique<DeviceStep<Plain<float>>>(std::move(members), library);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

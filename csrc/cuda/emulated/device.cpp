@@ -39,7 +39,7 @@ stackae_switch:
 )");
 extern "C" void stackae_switch(void** from, void* to);
 
-namespace stackae::emulated {
+namespace stackae::cuda::emulated {
 namespace {
 
 constexpr size_t stack_bytes = 1 << 17;
@@ -232,4 +232,4 @@ std::vector<std::function<void()>> end_recording() {
   return work;
 }
 
-}  // namespace stackae::emulated
+}  // namespace stackae::cuda::emulated

@@ -22,17 +22,17 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __shared__ static thread_local
-#define threadIdx (stackae::emulated::here().thread)
-#define blockIdx (stackae::emulated::here().block)
-#define blockDim (stackae::emulated::here().block_size)
-#define gridDim (stackae::emulated::here().grid_size)
+#define threadIdx (stackae::cuda::emulated::here().thread)
+#define blockIdx (stackae::cuda::emulated::here().block)
+#define blockDim (stackae::cuda::emulated::here().block_size)
+#define gridDim (stackae::cuda::emulated::here().grid_size)
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-namespace stackae {
+namespace stackae::cuda {
 
 constexpr at::DeviceType device_type = at::kCPU;
 
@@ -95,6 +95,10 @@ void wait_for_copies() {
   emulated::land_copies(pending);
 }
 
+// Launches run one after the other.
+inline void wait_for_launch_before() {}
+inline void let_next_launch_begin() {}
+
 template <typename T>
 T from_lane_xor(T value, int bits) {
   return emulated::gather_warp(value).lane[emulated::lane_number() ^ bits];
@@ -142,7 +146,7 @@ inline void multiply_add_bf16(float (&d)[4], const uint32_t (&a)[4], const uint3
 
 // ---- on the host
 
-template <typename... Parameters, typename... Arguments>
+template <bool eager = false, typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
   emulated::enqueue([=] { emulated::run(grid, block, shared_bytes, [=] { kernel(arguments...); }); });
 }
@@ -194,4 +198,4 @@ inline void library_product(at::Tensor out, const at::Tensor& a, const at::Tenso
   });
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda

@@ -22,7 +22,7 @@
 
 #define STACKAE_DEVICE_KEY CUDA
 
-namespace stackae {
+namespace stackae::cuda {
 
 constexpr at::DeviceType device_type = at::kCUDA;
 
@@ -63,6 +63,20 @@ __device__ __forceinline__ void multiply_add_bf16(float (&d)[4], const uint32_t 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// On devices of 9.0 and up a launch begins before the one before it has ended: what that wrote may be read after
+// wait_for_launch_before. A kernel calls it on every thread, then let_next_launch_begin: so whatever came before the
+// launch before has ended when a kernel begins.
+__device__ __forceinline__ void wait_for_launch_before() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void let_next_launch_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // The value of the lane whose number differs in these bits; every lane of the warp takes part.
 template <typename T>
 __device__ __forceinline__ T from_lane_xor(T value, int bits) {
@@ -71,15 +85,25 @@ __device__ __forceinline__ T from_lane_xor(T value, int bits) {
 
 // ---- on the host
 
-// Runs the kernel on the current stream.
-template <typename... Parameters, typename... Arguments>
+// Runs the kernel on the current stream. A kernel that is `eager` begins before the launch before has ended, and waits
+// for it itself.
+template <bool eager = false, typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
   constexpr size_t granted = 32 << 10;  // 48 KiB are, static memory included; more must be asked for
   if (shared_bytes > granted)
     C10_CUDA_CHECK(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
-  kernel<<<grid, block, shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(arguments...);
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = c10::cuda::getCurrentCUDAStream();
+  config.attrs = &early;
+  config.numAttrs = eager && at::cuda::getCurrentDeviceProperties()->major >= 9 ? 1 : 0;
+  C10_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
 inline int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
@@ -201,4 +225,4 @@ inline void library_product(at::Tensor out, const at::Tensor& a, const at::Tenso
     at::mm_out(out, a, b);
 }
 
-}  // namespace stackae
+}  // namespace stackae::cuda
