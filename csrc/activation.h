@@ -34,7 +34,7 @@ template <typename T>
 struct Sigmoid {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) {
     const T e = exp_nonpositive(x < 0 ? x : -x);
-    return (x < 0 ? e : T(1)) / (T(1) + e);
+    return quotient(x < 0 ? e : T(1), T(1) + e);
   }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return y * (T(1) - y); }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T y) { return derivative(y) * (T(1) - T(2) * y); }
@@ -44,7 +44,7 @@ template <typename T>
 struct Tanh {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) {
     const T m = expm1_nonpositive(T(-2) * (x < 0 ? -x : x));
-    const T magnitude = -m / (T(2) + m);
+    const T magnitude = quotient(-m, T(2) + m);
     return x < 0 ? -magnitude : magnitude;
   }
   static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T y) { return (T(1) - y) * (T(1) + y); }

@@ -23,7 +23,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE T squared_error(T a, T target, T share, T& lo
 template <typename T>
 STACKAE_HOST_DEVICE STACKAE_INLINE T binary_cross_entropy(T a, T target, T share, T& loss) {
   const T e = exp_nonpositive(a < 0 ? a : -a);
-  const T z = (a < 0 ? e : T(1)) / (T(1) + e);
+  const T z = quotient(a < 0 ? e : T(1), T(1) + e);
   loss += (a < 0 ? T(0) : a) - a * target + log1p_unit(e);
   return share * (z - target);
 }

@@ -52,7 +52,8 @@ STACKAE_HOST_DEVICE STACKAE_INLINE bool adam(T& p, T g, T& mean, T& square, cons
   const T old = decoupled ? p * motion.shrink : p;
   const T new_mean = mean + motion.first * (slope - mean);
   const T new_square = motion.beta2 * square + motion.second * slope * slope;
-  const T moved = old - motion.size * new_mean / (sqrt_nonnegative(new_square) * motion.root + motion.epsilon);
+  const T scale = sqrt_nonnegative(new_square) * motion.root + motion.epsilon;
+  const T moved = old - quotient(motion.size * new_mean, scale);
   const bool finite = moved * T(0) + new_square < std::numeric_limits<T>::infinity();
   p = finite ? moved : p;
   mean = finite ? new_mean : mean;

@@ -12,6 +12,19 @@
 #include "macros.h"
 
 namespace stackae {
+
+// a / b for 2^-126 < b < 2^126, on a device within two ulp.
+STACKAE_HOST_DEVICE STACKAE_INLINE float quotient(float a, float b) {
+#ifdef __CUDA_ARCH__
+  float inverse;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(b));
+  return a * inverse;
+#else
+  return a / b;
+#endif
+}
+STACKAE_HOST_DEVICE STACKAE_INLINE double quotient(double a, double b) { return a / b; }
+
 namespace detail {
 
 // What exp needs to know of a floating-point type.
@@ -160,7 +173,16 @@ STACKAE_HOST_DEVICE STACKAE_INLINE float log_unit(float y) {
 #endif
 }
 
-STACKAE_HOST_DEVICE STACKAE_INLINE float sqrt_nonnegative(float x) { return ::sqrtf(x); }
+// Within an ulp or two on a device, where the exact ones are a dozen instructions each.
+STACKAE_HOST_DEVICE STACKAE_INLINE float sqrt_nonnegative(float x) {
+#ifdef __CUDA_ARCH__
+  float root;
+  asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(x));
+  return root;
+#else
+  return ::sqrtf(x);
+#endif
+}
 STACKAE_HOST_DEVICE STACKAE_INLINE double sqrt_nonnegative(double x) { return ::sqrt(x); }
 
 // sin and cos of 2 pi u for 0 <= u <= 1: u is within an eighth of a turn of the nearest quarter turn.

@@ -119,5 +119,5 @@ def classification(x: Rows, y: Tensor, sizes: tuple[int, ...], dtype: torch.dtyp
 
 
 def byte_rows(n: int, width: int, kind: str = "unit") -> ByteRows:
-    raw = (rows_of(n, width) * 255).to(torch.uint8)
-    return ByteRows(raw, Scaling.fit(kind, raw))
+    raw = (rows_of(n, width) * 255).to("cpu", torch.uint8)
+    return ByteRows(raw, Scaling.fit(kind, raw)).to(DEVICE)

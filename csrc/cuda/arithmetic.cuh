@@ -86,7 +86,7 @@ struct Plain {
   };
 };
 
-// Tensor cores, 32 bits of k at a time; Word tells how these lie in shared memory, and which instruction multiplies.
+// Tensor cores: products of 16 x 32 bytes of k by 8 x 32 bytes, as Word reads and multiplies them.
 template <typename Word>
 struct TensorSums {
   using operand = typename Word::operand;
@@ -94,17 +94,12 @@ struct TensorSums {
 
   template <bool outer, int a_stride, int b_stride>
   __device__ void add(const operand* a, const operand* b, int lane) {
-    const int group = lane / 4, word = lane % 4;
     uint32_t left[2][4], right[4][2];
 #pragma unroll
-    for (int m = 0; m < 2; ++m)
+    for (int m = 0; m < 2; ++m) Word::template read_left<outer, a_stride>(left[m], a, 16 * m, lane);
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        left[m][i] = Word::template read<outer, a_stride>(a, 16 * m + group + i % 2 * 8, word + i / 2 * 4);
-#pragma unroll
-    for (int n = 0; n < 4; ++n)
-#pragma unroll
-      for (int i = 0; i < 2; ++i) right[n][i] = Word::template read<outer, b_stride>(b, 8 * n + group, word + i * 4);
+    for (int n = 0; n < 4; n += 2)
+      Word::template read_right<outer, b_stride>(right[n], right[n + 1], b, 8 * n, lane);
 #pragma unroll
     for (int m = 0; m < 2; ++m)
 #pragma unroll
@@ -130,6 +125,28 @@ struct TensorSums {
   };
 };
 
+// How the 32 bytes of k of a tensor core's factors lie in its registers: of the left one, rows 0 to 7 and 8 to 15 of
+// the first half and of the second; of the right one, the halves of rows 0 to 7.
+template <typename operand, bool outer, int stride>
+struct Fragments {
+  static constexpr int half = 16 / static_cast<int>(sizeof(operand));
+
+  __device__ static void left(uint32_t (&words)[4], const operand* tile, int row, int lane) {
+    if constexpr (outer)
+      read_matrices<true>(words, tile + (lane % 8 + lane / 16 * 8) * stride + row + lane / 8 % 2 * 8);
+    else
+      read_matrices<false>(words, tile + (row + lane % 8 + lane / 8 % 2 * 8) * stride + lane / 16 * half);
+  }
+  __device__ static void right(uint32_t (&first)[2], uint32_t (&second)[2], const operand* tile, int row, int lane) {
+    uint32_t words[4];
+    if constexpr (outer)
+      read_matrices<true>(words, tile + (lane % 8 + lane / 8 % 2 * 8) * stride + row + lane / 16 * 8);
+    else
+      read_matrices<false>(words, tile + (row + lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * half);
+    first[0] = words[0], first[1] = words[1], second[0] = words[2], second[1] = words[3];
+  }
+};
+
 // float32 operands rounded to tf32 when they are made: to 10 bits of fraction, to the nearest, halves away from zero.
 STACKAE_HOST_DEVICE inline float rounded_to_tf32(float x) {
   const auto bits = detail::bit_cast<uint32_t>(x);
@@ -148,11 +165,34 @@ struct Tf32 {
   struct Word {
     using operand = float;
     template <bool outer, int stride>
-    __device__ static uint32_t read(const float* tile, int row, int word) {
-      return detail::bit_cast<uint32_t>(outer ? tile[word * stride + row] : tile[row * stride + word]);
+    __device__ static void read_left(uint32_t (&words)[4], const float* tile, int row, int lane) {
+      if constexpr (!outer)
+        Fragments<float, false, stride>::left(words, tile, row, lane);
+      else
+#pragma unroll
+        for (int i = 0; i < 4; ++i) words[i] = word<stride>(tile, row + lane / 4 + i % 2 * 8, lane % 4 + i / 2 * 4);
+    }
+    template <bool outer, int stride>
+    __device__ static void read_right(uint32_t (&first)[2], uint32_t (&second)[2], const float* tile, int row,
+                                      int lane) {
+      if constexpr (!outer)
+        Fragments<float, false, stride>::right(first, second, tile, row, lane);
+      else
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          first[i] = word<stride>(tile, row + lane / 4, lane % 4 + i * 4);
+          second[i] = word<stride>(tile, row + 8 + lane / 4, lane % 4 + i * 4);
+        }
     }
     __device__ static void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
       multiply_add_tf32(d, a, b);
+    }
+
+   private:
+    // Of a factor that is outer: no instruction transposes words of 32 bits.
+    template <int stride>
+    __device__ static uint32_t word(const float* tile, int row, int k) {
+      return detail::bit_cast<uint32_t>(tile[k * stride + row]);
     }
   };
   using Sums = TensorSums<Word>;
@@ -169,10 +209,13 @@ struct Bf16 {
   struct Word {
     using operand = c10::BFloat16;
     template <bool outer, int stride>
-    __device__ static uint32_t read(const operand* tile, int row, int word) {
-      if constexpr (!outer) return *reinterpret_cast<const uint32_t*>(tile + row * stride + 2 * word);
-      const operand* const first = tile + 2 * word * stride + row;
-      return first[0].x | static_cast<uint32_t>(first[stride].x) << 16;
+    __device__ static void read_left(uint32_t (&words)[4], const operand* tile, int row, int lane) {
+      Fragments<operand, outer, stride>::left(words, tile, row, lane);
+    }
+    template <bool outer, int stride>
+    __device__ static void read_right(uint32_t (&first)[2], uint32_t (&second)[2], const operand* tile, int row,
+                                      int lane) {
+      Fragments<operand, outer, stride>::right(first, second, tile, row, lane);
     }
     __device__ static void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
       multiply_add_bf16(d, a, b);

@@ -91,7 +91,7 @@ class LayerMemory {
       layer.gradient = batch_.make<operand>(size);
       layer.pre = batch_.make<number>(keeps_preactivation(layer.activation) ? size : 0);
       layer.sums = batch_.make<number>(blocks * padded(layer.n_out));
-      layer.product = batch_.make<number>(library_ ? rows * std::max(layer.n_in, layer.n_out) : 0);
+      layer.product = batch_.make<number>(library_ ? height * std::max(layer.n_in, layer.n_out) : 0);
     }
     for (auto& layer : layers) layer.uses = 0;
     for (size_t l = 0; l < layers.size(); ++l) add_use(l);

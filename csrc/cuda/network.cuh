@@ -117,6 +117,13 @@ __device__ Span begin_step(const Networks<A>& networks) {
   return {member.count, index, networks.batch_size, stands_still};
 }
 
+// Of the same step before the launch before has ended, which may be the one that begins it: should it stand still, this
+// does not tell. Not in the first launch of a step, nor in the update.
+template <typename A>
+__device__ Span expected_span(const MemberData<A>& member, int64_t batch_size) {
+  return {member.count, member.course->next, batch_size, false};
+}
+
 // Of the step that an earlier launch began: for forward passes and the loss, and for what only a finite loss allows.
 template <typename A>
 __device__ Span span_of_step(const Networks<A>& networks) {

@@ -39,17 +39,19 @@ struct Lanes {
   __device__ static int row(int i) { return lane() + i * down; }
 };
 
-// The sum over a column's threads, at the first of them; the whole block takes part.
-template <typename Shape, typename T>
-__device__ T sum_down(T own) {
-  __shared__ T shared[Lanes<Shape>::down][Shape::columns];
+// The sums over a column's threads, at the first of them; the whole block takes part.
+template <typename Shape, int count, typename T>
+__device__ void sum_down(T (&own)[count]) {
+  __shared__ T shared[count][Lanes<Shape>::down][Shape::columns];
+  const int lane = Lanes<Shape>::lane(), column = Lanes<Shape>::column();
+#pragma unroll
+  for (int n = 0; n < count; ++n) shared[n][lane][column] = own[n];
   __syncthreads();
-  shared[Lanes<Shape>::lane()][Lanes<Shape>::column()] = own;
-  __syncthreads();
-  T sum = 0;
-  if (Lanes<Shape>::lane() == 0)
-    for (int i = 0; i < Lanes<Shape>::down; ++i) sum += shared[i][Lanes<Shape>::column()];
-  return sum;
+  if (lane != 0) return;
+#pragma unroll
+  for (int n = 0; n < count; ++n)
+#pragma unroll
+    for (int i = 1; i < Lanes<Shape>::down; ++i) own[n] += shared[n][i][column];
 }
 
 template <typename T, typename Combine>
@@ -72,26 +74,25 @@ inline __device__ double sum_of_block(double own) {
 }
 
 // A tile of a product a b: multiplied here, or by the library before, whose result `product` is. `early`: b may be read
-// before the launch before has ended. Calls ready(a), which waits for that launch, and tells whether the step is taken
-// and what a is; then, while copies are on their way, meanwhile().
-template <typename A, typename Shape, bool library, typename Ready, typename Meanwhile>
-__device__ auto product_tile(TileProduct<A, Shape>& tile, const Factor<typename A::operand>& b,
+// before the launch before has ended. Calls before(), waits for that launch, and calls meanwhile() while copies are on
+// their way.
+template <typename A, typename Shape, bool library, typename Before, typename Meanwhile>
+__device__ auto product_tile(const Factor<typename A::operand>& a, const Factor<typename A::operand>& b,
                              const typename A::number* product, int columns, int depth, const Place<Shape>& at,
-                             bool early, Ready ready, Meanwhile meanwhile) {
-  constexpr int slices = library ? 1 : Shape::slices;
-  Factor<typename A::operand> a;
-  Entries<typename A::number, slices> entries{};
+                             bool early, Before before, Meanwhile meanwhile) {
+  using T = typename A::number;
   if constexpr (library) {
-    if (!ready(a)) return entries;
+    before();
+    wait_for_launch_before();
+    let_next_launch_begin();
     meanwhile();
-    return Entries<typename A::number, slices>{product + int64_t(at.row) * columns + at.column, columns, 0};
+    return Entries<T, 1>{product + int64_t(at.row) * columns + at.column, columns, 0};
   } else {
+    TileProduct<A, Shape> tile;
     if (early) tile.template begin<false>(b, at.column, depth);
-    if (!ready(a)) {
-      commit_copies();
-      wait_for_copies<0>();
-      return entries;
-    }
+    before();
+    wait_for_launch_before();
+    let_next_launch_begin();
     tile.template add<false>(a, b, at.row, at.column, depth, early, meanwhile);
     return tile.template entries<false>();
   }

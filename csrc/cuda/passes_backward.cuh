@@ -23,10 +23,9 @@ __device__ double code_sum(const MemberData<A>& member, const typename A::number
 
 // d penalty / d h_j for a unit of the first code, the same for every row.
 template <typename A>
-__device__ typename A::number sparsity_slope(const Networks<A>& networks, const LayerData<A>& code, const Span& span,
+__device__ typename A::number sparsity_slope(const MemberData<A>& member, const LayerData<A>& code, const Span& span,
                                              int column) {
   using T = typename A::number;
-  const auto& member = networks.member();
   const double on = code_sum(member, member.on, code, column), off = code_sum(member, member.off, code, column);
   const double scale = member.sparsity_weight * (code.activation == Activation::tanh ? 0.5 : 1);
   constexpr double largest = sizeof(T) == 8 ? 1.7976931348623157e308 : 3.4028234663852886e38;
@@ -48,67 +47,70 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   const int64_t corner = int64_t(at.row) * ld + column;
   Span span;
   T slope = 0, l1 = 0, pull = 0, kept[each] = {};
-  TileProduct<A, Shape> tile;
+  const auto read_code = [&] {
+    const Span expected = expected_span(member, networks.batch_size);
+    if (!inside || expected.size == 0) return;
+    const bool keeps = keeps_preactivation(below.activation);
+#pragma unroll
+    for (int i = 0; i < each; ++i) {
+      const int row = Lanes<Shape>::row(i);
+      if (at.row + row >= expected.size) continue;
+      kept[i] = keeps ? below.pre[corner + row * ld] : A::read(below.output[corner + row * ld]);
+    }
+    if (!penalised) return;
+    if (member.sparsity_weight > 0) slope = sparsity_slope(member, below, expected, column);
+    l1 = static_cast<T>(member.l1_weight / static_cast<double>(expected.size));
+    if (contracts)
+      pull = static_cast<T>(2 * member.contraction / static_cast<double>(expected.size)) * member.norms[column];
+  };
   const auto c = product_tile<A, Shape, library>(
-      tile, layer.backward, layer.product, n_in, static_cast<int>(layer.n_out), at, /*early=*/true,
-      [&](auto& gradient) {
-        wait_for_launch_before();
+      Factor<typename A::operand>{layer.gradient, padded(layer.n_out)}, layer.backward, layer.product, n_in,
+      static_cast<int>(layer.n_out), at, /*early=*/true, read_code, [&] {
         span = span_of_step(networks);
         if (has_failed(networks, span)) span.size = 0;
-        let_next_launch_begin();
-        gradient = {layer.gradient, padded(layer.n_out)};
-        return span.size > 0;
-      },
-      [&] {
-        if (!inside) return;
-        const bool keeps = keeps_preactivation(below.activation);
-#pragma unroll
-        for (int i = 0; i < each; ++i) {
-          const int row = Lanes<Shape>::row(i);
-          if (at.row + row >= span.size) continue;
-          kept[i] = keeps ? below.pre[corner + row * ld] : A::read(below.output[corner + row * ld]);
-        }
-        if (!penalised) return;
-        if (member.sparsity_weight > 0) slope = sparsity_slope(networks, below, span, column);
-        l1 = static_cast<T>(member.l1_weight / static_cast<double>(span.size));
-        if (contracts)
-          pull = static_cast<T>(2 * member.contraction / static_cast<double>(span.size)) * member.norms[column];
       });
   if (span.size == 0) return;
-  T sum = 0;
+  T sum[1] = {};
   if (inside)
     with_activation<T>(below.activation, [&](auto f) {
       using F = decltype(f);
+      T g[each];
 #pragma unroll
       for (int i = 0; i < each; ++i) {
         const int row = Lanes<Shape>::row(i);
-        T g = 0;
-        if (at.row + row < span.size) {
-          T h = kept[i];
-          if constexpr (std::is_same_v<F, Gelu<T>>) h = F::value(h);
-          g = code_gradient<F>(c(row, Lanes<Shape>::column()), h, kept[i], slope, l1);
-          if (contracts) g += steepness_gradient<F>(kept[i], pull);
-        }
-        sum += g;
-        below.gradient[corner + row * ld] = A::round(g);
+        T h = kept[i];
+        if constexpr (std::is_same_v<F, Gelu<T>>) h = F::value(h);
+        g[i] = code_gradient<F>(c(row, Lanes<Shape>::column()), h, kept[i], slope, l1);
+      }
+      if (contracts)
+#pragma unroll
+        for (int i = 0; i < each; ++i) g[i] += steepness_gradient<F>(kept[i], pull);
+#pragma unroll
+      for (int i = 0; i < each; ++i) {
+        const int row = Lanes<Shape>::row(i);
+        g[i] = at.row + row < span.size ? g[i] : T(0);
+        sum[0] += g[i];
+        below.gradient[corner + row * ld] = A::round(g[i]);
       }
     });
-  sum = sum_down<Shape>(sum);
-  if (Lanes<Shape>::lane() == 0 && inside) below.sums[at.row_block * ld + column] = sum;
+  sum_down<Shape>(sum);
+  if (Lanes<Shape>::lane() == 0 && inside) below.sums[at.row_block * ld + column] = sum[0];
 }
 
-// Moves p and its moments, or keeps them and says so for all of this member's parameters.
-template <typename A>
-__device__ void move(const Networks<A>& networks, typename A::number& p, typename A::number g,
-                     typename A::number& first, typename A::number& second, const Motion<typename A::number>& motion) {
-  const auto by_rule = [&] {
-    switch (networks.rule) {
-      case Rule::sgd: return networks.has_momentum ? sgd<true>(p, g, first, motion) : sgd<false>(p, g, first, motion);
-      case Rule::adam: return adam<false>(p, g, first, second, motion);
-      default: return adam<true>(p, g, first, second, motion);
-    }
-  };
-  if (!by_rule()) networks.member().course->kept = 1;
+// Calls body(rule), where rule(p, g, first, second, motion) moves p and its moments and tells whether it did: one switch,
+// outside every loop.
+template <typename A, typename Body>
+__device__ void with_rule(const Networks<A>& networks, Body body) {
+  using T = typename A::number;
+  using M = const Motion<T>&;
+  if (networks.rule == Rule::adam)
+    body([](T& p, T g, T& first, T& second, M motion) { return adam<false>(p, g, first, second, motion); });
+  else if (networks.rule == Rule::adamw)
+    body([](T& p, T g, T& first, T& second, M motion) { return adam<true>(p, g, first, second, motion); });
+  else if (networks.has_momentum)
+    body([](T& p, T g, T& first, T&, M motion) { return sgd<true>(p, g, first, motion); });
+  else
+    body([](T& p, T g, T& first, T&, M motion) { return sgd<false>(p, g, first, motion); });
 }
 
 // How much of each entry of row j of the code's weight the contraction adds to its gradient: 2 lambda times the mean of
@@ -133,6 +135,7 @@ __device__ void move_weight(const Networks<A>& networks, int l, const Span& span
   const Place<Shape> at(n_in, number);
   const int j = Lanes<Shape>::column(), column = at.column + j;
   const int64_t corner = int64_t(at.row) * n_in + column;
+  T *const weights = layer.weight + corner, *const firsts = layer.first + corner, *const seconds = layer.second + corner;
   if (!early) {
     wait_for_launch_before();
     let_next_launch_begin();
@@ -144,10 +147,10 @@ __device__ void move_weight(const Networks<A>& networks, int l, const Span& span
 #pragma unroll
     for (int i = 0; i < at_once; ++i) {
       if (!holds(begin + i)) continue;
-      const int64_t place = corner + int64_t(Lanes<Shape>::row(begin + i)) * n_in;
-      p[i] = layer.weight[place];
-      first[i] = layer.first[place];
-      second[i] = layer.second[place];
+      const int place = Lanes<Shape>::row(begin + i) * n_in;
+      p[i] = weights[place];
+      first[i] = firsts[place];
+      second[i] = seconds[place];
     }
   };
   TileProduct<A, Shape> tile;
@@ -172,34 +175,45 @@ __device__ void move_weight(const Networks<A>& networks, int l, const Span& span
   }
   constexpr int stride = Shape::columns + 1;  // read along columns, so that the transpose is written along rows
   auto* const moved = TileProduct<A, Shape>::beside_results();
-  const int64_t ld = padded(n_in);
-  for (int begin = 0; begin < each; begin += at_once) {
-    if (begin > 0) load(begin);
+  const int ld = static_cast<int>(padded(n_in));
+  auto* const panel = layer.panel == nullptr ? nullptr : layer.panel + int64_t(at.row) * ld + column;
+  bool all_moved = true;
+  with_rule(networks, [&](auto rule) {
+#pragma unroll 1
+    for (int begin = 0; begin < each; begin += at_once) {
+      if (begin > 0) load(begin);
+      T g[at_once] = {};
 #pragma unroll
-    for (int i = 0; i < at_once; ++i) {
-      const int row = Lanes<Shape>::row(begin + i);
-      if (!holds(begin + i)) continue;
-      T g = c(row, j);
-      if (contracts) g += weight_pull(member, layer, at.row + row) * p[i];
-      move(networks, p[i], g, first[i], second[i], motion);
-      const int64_t place = corner + int64_t(row) * n_in;
-      layer.weight[place] = p[i];
-      layer.first[place] = first[i];
-      layer.second[place] = second[i];
-      if (layer.panel != nullptr) layer.panel[(at.row + row) * ld + column] = A::round(p[i]);
-      if constexpr (!library) moved[row * stride + j] = p[i];
+      for (int i = 0; i < at_once; ++i)
+        if (!library || holds(begin + i)) g[i] = c(Lanes<Shape>::row(begin + i), j);
+      if (contracts)
+        for (int i = 0; i < at_once; ++i)
+          if (holds(begin + i)) g[i] += weight_pull(member, layer, at.row + Lanes<Shape>::row(begin + i)) * p[i];
+#pragma unroll  // without branches, so that the loop's long chains of arithmetic overlap
+      for (int i = 0; i < at_once; ++i) all_moved = rule(p[i], g[i], first[i], second[i], motion) & all_moved;
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) {
+        const int row = Lanes<Shape>::row(begin + i);
+        if (!library) moved[row * stride + j] = p[i];
+        if (!holds(begin + i)) continue;
+        weights[row * n_in] = p[i];
+        firsts[row * n_in] = first[i];
+        seconds[row * n_in] = second[i];
+        if (!library || panel != nullptr) panel[row * ld] = A::round(p[i]);
+      }
     }
-  }
+  });
+  if (!all_moved) member.course->kept = 1;
   if constexpr (!library) {
     static_assert(Shape::rows == Shape::columns);
     __syncthreads();
-    const int row = at.row + j;
+    const int row = at.row + j, height = static_cast<int>(padded(n_out));
     if (row >= n_out) return;
+    auto* const transposed = layer.transposed + int64_t(at.column) * height + row;
 #pragma unroll 8
     for (int i = 0; i < each; ++i) {
-      const int across = at.column + Lanes<Shape>::row(i);
-      if (across < n_in)
-        layer.transposed[across * padded(n_out) + row] = A::round(moved[j * stride + Lanes<Shape>::row(i)]);
+      const int across = Lanes<Shape>::row(i);
+      if (at.column + across < n_in) transposed[across * height] = A::round(moved[j * stride + across]);
     }
   }
 }
@@ -210,11 +224,16 @@ __device__ void move_biases(const Networks<A>& networks, const LayerData<A>& lay
   const int column = number * tile_threads + static_cast<int>(threadIdx.x);
   if (column >= layer.n_out) return;
   const auto g = sum_of_blocks(layer.sums, layer.sum_blocks, padded(layer.n_out), column);
-  move(networks, layer.bias[column], g, layer.bias_first[column], layer.bias_second[column],
-       networks.member().motions[2 * span.index + 1]);
+  const auto& member = networks.member();
+  bool moved = true;
+  with_rule(networks, [&](auto rule) {
+    moved = rule(layer.bias[column], g, layer.bias_first[column], layer.bias_second[column],
+                 member.motions[2 * span.index + 1]);
+  });
+  if (!moved) member.course->kept = 1;
 }
 
-// The loss of the step, with its penalties, added to the call's.
+// The loss of the step, with its penalties, added to the call's: known before the launch before has ended.
 template <typename A>
 __device__ void add_loss(const Networks<A>& networks, const Span& span) {
   const auto& member = networks.member();
@@ -229,6 +248,8 @@ __device__ void add_loss(const Networks<A>& networks, const Span& span) {
       sum += member.sparsity_weight * kl_bernoulli(member.sparsity_target, code_sum(member, member.on, code, j),
                                                    code_sum(member, member.off, code, j));
   sum = sum_of_block(sum);
+  wait_for_launch_before();
+  let_next_launch_begin();
   if (threadIdx.x != 0) return;
   member.course->next = span.index + 1;
   member.course->total += sum * static_cast<double>(span.size);
@@ -236,7 +257,7 @@ __device__ void add_loss(const Networks<A>& networks, const Span& span) {
 }
 
 // How the blocks of an update are shared out: the tiles of every weight, the last layer's first; the gathering of the
-// next step's rows, the biases of every layer, the loss.
+// next step's rows, the loss, the biases of every layer.
 template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads, sizeof(typename A::number) > 4 ? 1 : 2)
     update_kernel(Networks<A> networks, int gathering) {
@@ -264,19 +285,23 @@ __global__ void __launch_bounds__(tile_threads, sizeof(typename A::number) > 4 ?
     return;
   }
   number -= gathering;
+  if (number == 0) {
+    if (span.size > 0) add_loss(networks, span);
+    return;
+  }
+  --number;
   wait_for_launch_before();
   let_next_launch_begin();
-  if (span.size == 0) return;
+  if (stands_still) return;
   for (int l = 0; l < networks.layer_count; ++l) {
     const auto& layer = networks.layer(l);
     const int blocks = static_cast<int>((layer.n_out + tile_threads - 1) / tile_threads);
     if (number < blocks) {
-      if (!stands_still) move_biases(networks, layer, span, number);
+      move_biases(networks, layer, span, number);
       return;
     }
     number -= blocks;
   }
-  add_loss(networks, span);
 }
 
 // Before the steps of a call, or of the part of it whose rows are on the device.

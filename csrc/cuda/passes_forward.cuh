@@ -71,75 +71,74 @@ __global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> network
   if (threadIdx.x == 0) networks.member().norms[unit] = static_cast<typename A::number>(own);
 }
 
-// What a forward pass over layer l begins with: the first one begins the step.
+// The first forward pass begins the step.
 template <typename A>
-__device__ bool ready_forward(const Networks<A>& networks, const LayerData<A>& layer, int l, Span& span,
-                              Factor<typename A::operand>& input) {
-  wait_for_launch_before();
-  span = l == 0 ? begin_step(networks) : span_of_step(networks);
-  let_next_launch_begin();
-  input = layer.input.at_step(span.index);
-  return span.size > 0;
+__device__ Span span_of_forward(const Networks<A>& networks, int l) {
+  return l == 0 ? begin_step(networks) : span_of_step(networks);
 }
 
-// h = f(x W^T + b), and of the first code its sums for the penalties.
+// h = f(x W^T + b), and of the first code its sums for the penalties. `turn` is 1 for steps of an odd number.
 template <typename A, typename Shape, bool library>
-__global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> networks, int l) {
+__global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> networks, int l, int turn) {
   using T = typename A::number;
+  constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l);
+  const MemberData<A>& member = networks.member();
   const int n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_out);
   const int ld = static_cast<int>(padded(n_out)), column = at.column + Lanes<Shape>::column();
   const bool inside = column < n_out, centred = layer.activation == Activation::tanh;
   Span span;
   T bias = 0;
-  TileProduct<A, Shape> tile;
   const auto c = product_tile<A, Shape, library>(
-      tile, layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at, /*early=*/l > 0,
-      [&](auto& input) { return ready_forward(networks, layer, l, span, input); },
-      [&] { bias = inside ? layer.bias[column] : T(0); });
+      layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
+      /*early=*/l > 0, [] {},
+      [&] {
+        span = span_of_forward(networks, l);
+        if (inside) bias = layer.bias[column];
+      });
   if (span.size == 0) return;
-  const MemberData<A>& member = networks.member();
   const T share = T(1) / static_cast<T>(span.size);
   const bool contracts = l == 0 && member.contraction > 0;
   const int64_t corner = int64_t(at.row) * ld + column;
-  T on = 0, off = 0, absolute = 0, steep = 0;
+  T on_off[2] = {}, absolute = 0, steep[1] = {};
   if (inside)
     with_activation<T>(layer.activation, [&](auto f) {
       using F = decltype(f);
+      T kept[each];  // what the derivative is known from
 #pragma unroll
-      for (int i = 0; i < Lanes<Shape>::rows; ++i) {
+      for (int i = 0; i < each; ++i) {
         const int row = Lanes<Shape>::row(i);
-        T h = 0;
-        if (at.row + row < span.size) {
-          const T a = c(row, Lanes<Shape>::column()) + bias;
-          h = F::value(a);
-          T kept = h;
-          if constexpr (std::is_same_v<F, Gelu<T>>) layer.pre[corner + row * ld] = kept = a;
-          on += unit_code(h, centred) * share;
-          off += (T(1) - unit_code(h, centred)) * share;
-          absolute += h < 0 ? -h : h;
-          if (contracts) steep += steepness<F>(kept) * share;
-        }
-        layer.output[corner + row * ld] = A::round(h);
+        const T a = c(row, Lanes<Shape>::column()) + bias, h = F::value(a);
+        const bool live = at.row + row < span.size;
+        kept[i] = h;
+        if constexpr (std::is_same_v<F, Gelu<T>>) layer.pre[corner + row * ld] = kept[i] = a;
+        on_off[0] += live ? unit_code(h, centred) * share : T(0);
+        on_off[1] += live ? (T(1) - unit_code(h, centred)) * share : T(0);
+        absolute += live ? (h < 0 ? -h : h) : T(0);
+        layer.output[corner + row * ld] = A::round(live ? h : T(0));
       }
+      if (contracts)
+#pragma unroll
+        for (int i = 0; i < each; ++i)
+          if (at.row + Lanes<Shape>::row(i) < span.size) steep[0] += steepness<F>(kept[i]) * share;
     });
   if (l > 0) return;
+  const bool first = Lanes<Shape>::lane() == 0 && inside;
   if (member.sparsity_weight > 0) {
-    on = sum_down<Shape>(on);
-    off = sum_down<Shape>(off);
-    if (Lanes<Shape>::lane() == 0 && inside) {
-      member.on[at.row_block * ld + column] = on;
-      member.off[at.row_block * ld + column] = off;
+    sum_down<Shape>(on_off);
+    if (first) {
+      member.on[at.row_block * ld + column] = on_off[0];
+      member.off[at.row_block * ld + column] = on_off[1];
     }
   }
   if (!member.has_code_losses()) return;
   double loss = static_cast<double>(absolute) * member.l1_weight / static_cast<double>(span.size);
   if (contracts) {
-    steep = sum_down<Shape>(steep);
-    if (Lanes<Shape>::lane() == 0 && inside) {
-      member.steep[at.row_block * ld + column] = steep;
-      loss += member.contraction * static_cast<double>(steep) * static_cast<double>(member.norms[column]);
+    sum_down<Shape>(steep);
+    if (first) {
+      member.steep[at.row_block * ld + column] = steep[0];
+      loss += member.contraction * static_cast<double>(steep[0]) * static_cast<double>(member.norms[column]);
     }
   }
   loss = sum_of_block(loss);
@@ -158,7 +157,7 @@ __device__ void note_loss(const MemberData<A>& member, const Span& span, double 
 
 // The gradient of the output's pre-activation, its columns' sums, and the loss; the target is the row itself.
 template <typename A, typename Shape, bool library>
-__global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networks, int l) {
+__global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networks, int l, int turn) {
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l);
@@ -169,59 +168,74 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
   const bool inside = column < n_out;
   Span span;
   T bias = 0, target[each] = {};
-  TileProduct<A, Shape> tile;
-  const auto c = product_tile<A, Shape, library>(
-      tile, layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at, /*early=*/l > 0,
-      [&](auto& input) { return ready_forward(networks, layer, l, span, input); },
-      [&] {
-        if (!inside) return;
-        bias = layer.bias[column];
-        const Source source = member.source;
-        const int64_t* const rows = member.rows + span.begin + at.row;
+  const auto read_targets = [&](const Span& of) {
+    if (!inside) return;
+    const Source source = member.source;
+    const int64_t* const rows = member.rows + of.begin + at.row;
 #pragma unroll
-        for (int i = 0; i < each; ++i) {
-          const int row = Lanes<Shape>::row(i);
-          if (at.row + row < span.size) target[i] = read_entry<T>(source, rows[row], column);
-        }
+    for (int i = 0; i < each; ++i) {
+      const int row = Lanes<Shape>::row(i);
+      if (at.row + row < of.size) target[i] = read_entry<T>(source, rows[row], column);
+    }
+  };
+  const auto c = product_tile<A, Shape, library>(
+      layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
+      /*early=*/l > 0,
+      [&] {
+        if (l > 0) read_targets(expected_span(member, networks.batch_size));
+      },
+      [&] {
+        span = span_of_forward(networks, l);
+        if (l == 0) read_targets(span);
+        if (inside) bias = layer.bias[column];
       });
   if (span.size == 0) return;
   const T share = T(1) / static_cast<T>(span.size);
   const int64_t corner = int64_t(at.row) * ld + column;
-  T loss = 0, sum = 0;
+  T loss = 0, sum[1] = {};
   const auto each_row = [&](auto entry) {
 #pragma unroll
     for (int i = 0; i < each; ++i) {
       const int row = Lanes<Shape>::row(i);
-      const T g = at.row + row < span.size ? entry(c(row, Lanes<Shape>::column()) + bias, target[i]) : T(0);
-      sum += g;
+      const T g = entry(c(row, Lanes<Shape>::column()) + bias, target[i], at.row + row < span.size);
+      sum[0] += g;
       layer.gradient[corner + row * ld] = A::round(g);
     }
   };
   if (inside) {
     if (networks.loss == Loss::binary_cross_entropy)
-      each_row([&](T a, T wanted) { return binary_cross_entropy(a, wanted, share, loss); });
+      each_row([&](T a, T wanted, bool live) {
+        T own = 0;
+        const T g = binary_cross_entropy(a, wanted, share, own);
+        loss += live ? own : T(0);
+        return live ? g : T(0);
+      });
     else
       with_activation<T>(layer.activation, [&](auto f) {
-        each_row([&](T a, T wanted) { return squared_error<decltype(f)>(a, wanted, share, loss); });
+        each_row([&](T a, T wanted, bool live) {
+          T own = 0;
+          const T g = squared_error<decltype(f)>(a, wanted, share, own);
+          loss += live ? own : T(0);
+          return live ? g : T(0);
+        });
       });
   }
-  sum = sum_down<Shape>(sum);
-  if (Lanes<Shape>::lane() == 0 && inside) layer.sums[at.row_block * ld + column] = sum;
+  sum_down<Shape>(sum);
+  if (Lanes<Shape>::lane() == 0 && inside) layer.sums[at.row_block * ld + column] = sum[0];
   const double total = sum_of_block(static_cast<double>(loss)) * static_cast<double>(share);
   if (threadIdx.x == 0) note_loss(member, span, total);
 }
 
 // The product of the last layer of a classifier alone: softmax needs whole rows.
 template <typename A, typename Shape, bool library>
-__global__ void __launch_bounds__(tile_threads) logits_kernel(Networks<A> networks, int l) {
+__global__ void __launch_bounds__(tile_threads) logits_kernel(Networks<A> networks, int l, int turn) {
   const LayerData<A> layer = networks.layer(l);
   const int n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_out);
   Span span;
-  TileProduct<A, Shape> tile;
   const auto c = product_tile<A, Shape, library>(
-      tile, layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at, /*early=*/l > 0,
-      [&](auto& input) { return ready_forward(networks, layer, l, span, input); }, [] {});
+      layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
+      /*early=*/l > 0, [] {}, [&] { span = span_of_forward(networks, l); });
   const int column = at.column + Lanes<Shape>::column();
   if (column >= n_out) return;
 #pragma unroll

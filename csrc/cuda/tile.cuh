@@ -41,7 +41,7 @@ struct Stage {
   static constexpr int chunk = chunk_bytes / static_cast<int>(sizeof(operand));
   static constexpr int row_entries = outer ? extent : chunk;
   static constexpr int rows = outer ? chunk : extent;
-  static constexpr int stride = row_entries + (outer ? 32 : 16) / static_cast<int>(sizeof(operand));
+  static constexpr int stride = row_entries + (outer && sizeof(operand) > 2 ? 32 : 16) / static_cast<int>(sizeof(operand));
   static constexpr int entries = rows * stride;
   static constexpr int entries_a_copy = 16 / static_cast<int>(sizeof(operand));
   static constexpr int across = row_entries / entries_a_copy, down = tile_threads / across, copies = rows / down;

@@ -244,44 +244,54 @@ class DeviceStep final : public TrainStep {
   // The first step of all is launched as it is: it makes the library and the driver load what they need.
   void run(int64_t steps) {
     if (!library_) launch_gather();  // every step gathers the rows of the next
+    int64_t step = 0;
     if (!warm_) {
-      one_step();
+      one_step(0);
       warm_ = true;
-      --steps;
+      step = 1;
     }
-    if (steps >= steps_a_graph && !many_)
-      many_ = Graph::record([&] {
-        for (int64_t i = 0; i < steps_a_graph; ++i) one_step();
-      });
-    for (; steps >= steps_a_graph; steps -= steps_a_graph) many_.replay();
-    if (steps > 0 && !one_) one_ = Graph::record([&] { one_step(); });
-    for (; steps > 0; --steps) one_.replay();
+    while (step < steps) {
+      const int turn = static_cast<int>(step % 2);
+      if (turn == 0 && step + steps_a_graph <= steps) {
+        if (!many_)
+          many_ = Graph::record([&] {
+            for (int i = 0; i < steps_a_graph; ++i) one_step(i % 2);
+          });
+        many_.replay();
+        step += steps_a_graph;
+      } else {
+        if (!one_[turn]) one_[turn] = Graph::record([&] { one_step(turn); });
+        one_[turn].replay();
+        ++step;
+      }
+    }
   }
 
   void forget_graphs() {
-    one_ = Graph();
+    one_[0] = Graph();
+    one_[1] = Graph();
     many_ = Graph();
   }
 
-  void one_step() {
+  void one_step(int turn) {
     if (library_)
-      enqueue<true>();
+      enqueue<true>(turn);
     else
-      enqueue<false>();
+      enqueue<false>(turn);
   }
 
   template <bool library>
-  void enqueue() {
+  void enqueue(int turn) {
     const auto& layers = memory_[0].layers;
     if constexpr (library) launch_gather();
     if (contracts_) launch<true>(norms_kernel<A>, each_member(layers[0].n_out), tile_threads, 0, networks_);
-    for (int l = 0; l < last(); ++l) launch_forward<library, Forward>(l);
+    for (int l = 0; l < last(); ++l) launch_forward<library, Forward>(l, turn);
     if (is_classifier()) {
-      launch_forward<library, Logits>(last());
+      launch_forward<library, Logits>(last(), turn);
       launch<true>(softmax_kernel<A, SmallTile>, each_member(row_blocks<SmallTile>(rows_)), tile_threads, 0, networks_,
                    last());
     } else {
-      launch_forward<library, Output>(last());
+      launch_forward<library, Output>(last(), turn);
     }
     for (int l = last(); l > 0; --l) launch_backward<library>(l);
     launch_update<library>();
@@ -311,14 +321,14 @@ class DeviceStep final : public TrainStep {
 
   // A pass over the product of layer l, (rows, n_out).
   template <bool library, typename Pass>
-  void launch_forward(int l) {
+  void launch_forward(int l, int turn) {
     if constexpr (library)
       for (const auto& member : memory_) products().forward(member, l);
     with_tile<library>(plan_.forward[l], [&](auto shape) {
       using Shape = decltype(shape);
       launch<true>(Pass::template kernel<Shape, library>,
                    each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_out)), tile_threads,
-                   shared_bytes<Shape, library>(), networks_, l);
+                   shared_bytes<Shape, library>(), networks_, l, turn);
     });
   }
 
@@ -377,7 +387,7 @@ class DeviceStep final : public TrainStep {
   std::vector<MemberData<A>> statistics_;
   Networks<A> networks_{};
   Lane lane_;
-  Graph one_, many_;
+  Graph one_[2], many_;  // a step by its turn, and steps_a_graph of them from an even one on
   int64_t rows_ = 0;
   Plan plan_;
   bool warm_ = false, contracts_ = false;

@@ -104,6 +104,20 @@ T from_lane_xor(T value, int bits) {
   return emulated::gather_warp(value).lane[emulated::lane_number() ^ bits];
 }
 
+template <bool transposed>
+void read_matrices(uint32_t (&words)[4], const void* row) {
+  const auto rows = emulated::gather_warp(row);
+  const int group = emulated::lane_number() / 4, word = emulated::lane_number() % 4;
+  for (int i = 0; i < 4; ++i) {
+    uint16_t pair[2];
+    for (int half = 0; half < 2; ++half) {
+      const int r = transposed ? 2 * word + half : group, c = transposed ? group : 2 * word + half;
+      pair[half] = static_cast<const uint16_t*>(rows.lane[8 * i + r])[c];
+    }
+    std::memcpy(&words[i], pair, sizeof(pair));
+  }
+}
+
 namespace emulated {
 
 struct Fragments {

@@ -47,6 +47,22 @@ __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
 
+// Four matrices of 8 x 8 numbers of 16 bits from shared memory: each lane brings the address of one row of 16 bytes,
+// lanes 8 i to 8 i + 7 those of matrix i. Lane 4 r + c then has of each matrix words c of row r; of matrices of pairs
+// of 32-bit words that are `transposed` (of 16-bit numbers), entries 2 c and 2 c + 1 of column r.
+template <bool transposed>
+__device__ __forceinline__ void read_matrices(uint32_t (&words)[4], const void* row) {
+  const auto from = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  if constexpr (transposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(from));
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(from));
+}
+
 // d += a b by the warp: a (16, 8) and b (8, 8) in tf32, d (16, 8) in float32, dealt to lanes as PTX has it.
 __device__ __forceinline__ void multiply_add_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
