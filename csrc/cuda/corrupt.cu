@@ -45,7 +45,7 @@ Tensor corrupt_cuda(const Tensor& x, std::string_view kind, double level, double
   if (x.numel() == 0) return to;
   with_scalar_type(x.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
-    launch(corrupt_kernel<scalar_t>, blocks_for(rows * chunks * chunk_blocks), threads_per_block, 0,
+    launch(corrupt_kernel<scalar_t>, blocks_for(rows * chunks * chunk_blocks), threads_per_block, {},
            from.const_data_ptr<scalar_t>(), to.mutable_data_ptr<scalar_t>(), corruption, stream, rows, width, chunks);
   });
   return to;

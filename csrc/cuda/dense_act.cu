@@ -54,7 +54,7 @@ void launch_bias_act(Tensor& y, Tensor& pre, const Tensor& bias, Activation acti
   auto* const pre_data = keeps_preactivation(activation) ? pre.mutable_data_ptr<scalar_t>() : nullptr;
   const auto* const bias_data = bias.defined() ? bias.const_data_ptr<scalar_t>() : nullptr;
   with_activation<opmath_t>(activation, [&](auto f) {
-    launch(bias_act_kernel<decltype(f), scalar_t, opmath_t>, blocks_for(y.numel()), threads_per_block, 0, y_data,
+    launch(bias_act_kernel<decltype(f), scalar_t, opmath_t>, blocks_for(y.numel()), threads_per_block, {}, y_data,
            pre_data, bias_data, y.size(0), y.size(1));
   });
 }
@@ -68,11 +68,11 @@ void launch_derivative(const Tensor& grad_y, const Tensor& kept, Tensor& grad_pr
   auto* const partials_data = partials.mutable_data_ptr<opmath_t>();
   if (rows > 0)
     with_activation<opmath_t>(activation, [&](auto f) {
-      launch(derivative_kernel<decltype(f), scalar_t, opmath_t>, strip_grid(rows, columns), strip_block(), 0,
+      launch(derivative_kernel<decltype(f), scalar_t, opmath_t>, strip_grid(rows, columns), strip_block(), {},
              grad_y.const_data_ptr<scalar_t>(), kept.const_data_ptr<scalar_t>(), grad_pre.mutable_data_ptr<scalar_t>(),
              partials_data, rows, columns);
     });
-  launch(bias_gradient_kernel<scalar_t, opmath_t>, blocks_for(columns), threads_per_block, 0,
+  launch(bias_gradient_kernel<scalar_t, opmath_t>, blocks_for(columns), threads_per_block, {},
          grad_bias.mutable_data_ptr<scalar_t>(), partials_data, strips, columns);
 }
 

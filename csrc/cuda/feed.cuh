@@ -2,6 +2,8 @@
 // are filled in turn, one while the other is trained on.
 #pragma once
 
+#include <limits>
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 
@@ -12,7 +14,8 @@ namespace stackae::cuda {
 // What one member reads in one part of a call: rows of the source, by number.
 struct Feed {
   Source source;
-  const int64_t *labels, *rows;
+  const int64_t* labels;
+  const int32_t* rows;  // null: all in their order
 };
 
 class RowFeed {
@@ -21,6 +24,9 @@ class RowFeed {
       : device_(members[0].layers[0].bias.device()), sends_(is_elsewhere(members[0].rows.x)) {
     for (const auto& member : members) {
       const auto& rows = member.rows;
+      TORCH_CHECK_VALUE(sends_ || rows.x.size(0) <= std::numeric_limits<int32_t>::max(),
+                        "x: expected at most 2147483647 rows on the device, got ", rows.x.size(0),
+                        "; keep more of them in memory");
       rows_.push_back(rows);
       if (!sends_ || !rows.offset.defined()) continue;
       rows_.back().offset = rows.offset.to(device_);
@@ -33,7 +39,7 @@ class RowFeed {
     if (!sends_) return 0;
     const auto& x = rows_[0].x;
     const int64_t row_bytes = std::max<int64_t>(1, x.size(1) * x.element_size()) * static_cast<int64_t>(rows_.size());
-    return std::max<int64_t>(1, part_bytes / (row_bytes * batch_size)) * batch_size;
+    return std::max<int64_t>(1, part_bytes() / (row_bytes * batch_size)) * batch_size;
   }
 
   // Begins to send the rows [begin, end) of the call for part `part`. Its place is free: it was that of part - 2, and
@@ -58,20 +64,9 @@ class RowFeed {
   }
 
   // What the members read in that part; `lane` goes on once it is there.
-  std::vector<Feed> receive(const std::vector<Batches>& batches, int64_t part, int64_t begin, const Lane& lane) {
-    std::vector<int64_t> numbers;
-    std::vector<size_t> starts;
-    for (const auto& each : batches) {
-      starts.push_back(numbers.size());
-      const auto* const first = each.rows.const_data_ptr<int64_t>();
-      if (sends_)
-        for (int64_t i = begin; i < each.rows.numel(); ++i) numbers.push_back(i - begin);
-      else
-        numbers.insert(numbers.end(), first, first + each.rows.numel());
-    }
-    numbers.push_back(0);  // none of them may be nowhere
-    const int64_t* const sent = numbers_.send(numbers);
+  std::vector<Feed> receive(const std::vector<Batches>& batches, int64_t part, const Lane& lane) {
     if (sends_) lane.after(lane_);
+    const auto starts = sends_ ? std::vector<int64_t>(batches.size()) : send_numbers(batches);
     std::vector<Feed> feeds;
     for (size_t i = 0; i < rows_.size(); ++i) {
       Rows rows = rows_[i];
@@ -79,8 +74,8 @@ class RowFeed {
         rows.x = places_[part % 2].x.select(0, static_cast<int64_t>(i));
         if (rows.labels.defined()) rows.labels = places_[part % 2].labels.select(0, static_cast<int64_t>(i));
       }
-      feeds.push_back(
-          {source_of(rows), rows.labels.defined() ? rows.labels.const_data_ptr<int64_t>() : nullptr, sent + starts[i]});
+      feeds.push_back({source_of(rows), rows.labels.defined() ? rows.labels.const_data_ptr<int64_t>() : nullptr,
+                       sends_ ? nullptr : numbers_.data() + starts[i]});
     }
     return feeds;
   }
@@ -105,12 +100,32 @@ class RowFeed {
     }
   };
 
+  // The numbers of the rows of a call whose rows lie on the device, once for members that are given the same tensor;
+  // where each member's begin.
+  std::vector<int64_t> send_numbers(const std::vector<Batches>& batches) {
+    std::vector<int32_t> numbers;
+    std::vector<int64_t> starts;
+    for (size_t i = 0; i < batches.size(); ++i) {
+      const auto& rows = batches[i].rows;
+      size_t same = 0;
+      while (same < i && !(batches[same].rows.const_data_ptr() == rows.const_data_ptr() &&
+                           batches[same].rows.numel() == rows.numel()))
+        ++same;
+      starts.push_back(same < i ? starts[same] : static_cast<int64_t>(numbers.size()));
+      const auto* const first = rows.const_data_ptr<int64_t>();
+      if (same == i) numbers.insert(numbers.end(), first, first + rows.numel());
+    }
+    numbers.push_back(0);  // none of them may be nowhere
+    numbers_.send(numbers);
+    return starts;
+  }
+
   at::Device device_;
   bool sends_;
   std::vector<Rows> rows_;
   Place places_[2];
   Lane lane_;
-  Table<int64_t> numbers_{device_};
+  Table<int32_t> numbers_{device_};
 };
 
 }  // namespace stackae::cuda

@@ -12,7 +12,7 @@ class LibraryProducts {
   using number = typename A::number;
   using operand = typename A::operand;
 
-  LibraryProducts(at::Device device, int64_t rows) : device_(device), rows_(rows) {}
+  LibraryProducts(const Blas& blas, at::Device device, int64_t rows) : blas_(blas), device_(device), rows_(rows) {}
 
   void forward(const LayerMemory<A>& member, int64_t l) const {
     const auto& layer = member.layers[l];
@@ -60,10 +60,11 @@ class LibraryProducts {
     return at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value).device(device_);
   }
 
-  static void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add) {
-    library_product(out, a, b, add, /*rounded=*/std::is_same_v<A, Tf32>);
+  void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add) const {
+    blas_.multiply(out, a, b, add, /*rounded=*/std::is_same_v<A, Tf32>);
   }
 
+  const Blas& blas_;
   at::Device device_;
   int64_t rows_;
 };

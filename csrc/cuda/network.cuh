@@ -57,7 +57,8 @@ struct MemberData {
   using number = typename A::number;
 
   Source source;
-  const int64_t *labels, *rows;
+  const int64_t* labels;
+  const int32_t* rows;  // the numbers of the call's rows; null where they lie in the order in which they are read
   const Motion<number>* motions;  // of step i: 2 i for weights, 2 i + 1 for biases
   int64_t count, first_step;
   Corruption corruption;
@@ -105,8 +106,7 @@ struct Span {
 
 // Of the step that this launch begins, which notes how far the call has come.
 template <typename A>
-__device__ Span begin_step(const Networks<A>& networks) {
-  const auto& member = networks.member();
+__device__ Span begin_step(const Networks<A>& networks, const MemberData<A>& member) {
   auto* const course = member.course;
   const int64_t index = course->next;
   const bool stands_still = course->kept != 0 || course->failed[(index + 1) % 2] != 0;
@@ -126,17 +126,22 @@ __device__ Span expected_span(const MemberData<A>& member, int64_t batch_size) {
 
 // Of the step that an earlier launch began: for forward passes and the loss, and for what only a finite loss allows.
 template <typename A>
-__device__ Span span_of_step(const Networks<A>& networks) {
-  const auto& member = networks.member();
+__device__ Span span_of_step(const Networks<A>& networks, const MemberData<A>& member) {
   return {member.count, member.course->current, networks.batch_size, member.course->halted != 0};
 }
 template <typename A>
-__device__ bool has_failed(const Networks<A>& networks, const Span& span) {
-  return networks.member().course->failed[span.index % 2] != 0;
+__device__ bool has_failed(const MemberData<A>& member, const Span& span) {
+  return member.course->failed[span.index % 2] != 0;
 }
 template <typename A>
 __device__ void fail(const MemberData<A>& member, const Span& span) {
   member.course->failed[span.index % 2] = 1;
+}
+
+// The place in the source of row i of the call.
+template <typename A>
+__device__ int64_t row_number(const MemberData<A>& member, int64_t i) {
+  return member.rows == nullptr ? i : member.rows[i];
 }
 
 // Entry (row, column) of the source.

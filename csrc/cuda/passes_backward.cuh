@@ -10,15 +10,21 @@
 
 namespace stackae::cuda {
 
-// Of a column of the first code, over row blocks in order: on or off.
+struct OnOff {
+  double on = 0, off = 0;
+};
+
+// The means of a unit of the first code and of its complement, over row blocks in order.
 template <typename A>
-__device__ double code_sum(const MemberData<A>& member, const typename A::number* sums, const LayerData<A>& code,
-                           int64_t column) {
-  double sum = 0;
-#pragma unroll 4
-  for (int block = 0; block < member.code_blocks; ++block)
-    sum += static_cast<double>(sums[block * padded(code.n_out) + column]);
-  return sum;
+__device__ OnOff code_means(const MemberData<A>& member, const LayerData<A>& code, int column) {
+  OnOff means;
+  const int ld = static_cast<int>(padded(code.n_out));
+#pragma unroll 8
+  for (int block = 0; block < member.code_blocks; ++block) {
+    means.on += static_cast<double>(member.on[block * ld + column]);
+    means.off += static_cast<double>(member.off[block * ld + column]);
+  }
+  return means;
 }
 
 // d penalty / d h_j for a unit of the first code, the same for every row.
@@ -26,7 +32,7 @@ template <typename A>
 __device__ typename A::number sparsity_slope(const MemberData<A>& member, const LayerData<A>& code, const Span& span,
                                              int column) {
   using T = typename A::number;
-  const double on = code_sum(member, member.on, code, column), off = code_sum(member, member.off, code, column);
+  const auto [on, off] = code_means(member, code, column);
   const double scale = member.sparsity_weight * (code.activation == Activation::tanh ? 0.5 : 1);
   constexpr double largest = sizeof(T) == 8 ? 1.7976931348623157e308 : 3.4028234663852886e38;
   return to_finite<T>(scale * kl_slope(member.sparsity_target, on, off) / static_cast<double>(span.size), largest);
@@ -38,7 +44,7 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l), below = networks.layer(l - 1);
-  const MemberData<A>& member = networks.member();
+  const MemberData<A> member = networks.member();
   const int n_in = static_cast<int>(layer.n_in);
   const Place<Shape> at(n_in);
   const int ld = static_cast<int>(padded(n_in)), column = at.column + Lanes<Shape>::column();
@@ -49,12 +55,11 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   T slope = 0, l1 = 0, pull = 0, kept[each] = {};
   const auto read_code = [&] {
     const Span expected = expected_span(member, networks.batch_size);
-    if (!inside || expected.size == 0) return;
+    if (!inside) return;
     const bool keeps = keeps_preactivation(below.activation);
 #pragma unroll
     for (int i = 0; i < each; ++i) {
       const int row = Lanes<Shape>::row(i);
-      if (at.row + row >= expected.size) continue;
       kept[i] = keeps ? below.pre[corner + row * ld] : A::read(below.output[corner + row * ld]);
     }
     if (!penalised) return;
@@ -66,8 +71,8 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   const auto c = product_tile<A, Shape, library>(
       Factor<typename A::operand>{layer.gradient, padded(layer.n_out)}, layer.backward, layer.product, n_in,
       static_cast<int>(layer.n_out), at, /*early=*/true, read_code, [&] {
-        span = span_of_step(networks);
-        if (has_failed(networks, span)) span.size = 0;
+        span = span_of_step(networks, member);
+        if (has_failed(member, span)) span.size = 0;
       });
   if (span.size == 0) return;
   T sum[1] = {};
@@ -118,99 +123,100 @@ __device__ void with_rule(const Networks<A>& networks, Body body) {
 template <typename A>
 __device__ typename A::number weight_pull(const MemberData<A>& member, const LayerData<A>& code, int64_t unit) {
   using T = typename A::number;
-  const T steep = sum_of_blocks(member.steep, member.code_blocks, padded(code.n_out), unit);
+  T steep = 0;
+#pragma unroll 1  // seldom needed, and inlined for every row of a thread
+  for (int block = 0; block < member.code_blocks; ++block) steep += member.steep[block * padded(code.n_out) + unit];
   return static_cast<T>(2 * member.contraction * static_cast<double>(steep));
 }
 
 // Moves one tile of layer l's weight by its gradient, and writes it as operand. The gradient of the last layer is
 // there before the launch before has ended; what that reads may be written after.
 template <typename A, typename Shape, bool library>
-__device__ void move_weight(const Networks<A>& networks, int l, const Span& span, int number) {
+__device__ void move_weight(const Networks<A>& networks, const MemberData<A>& member, int l, const Span& span,
+                            int number) {
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A>& layer = networks.layer(l);
-  const MemberData<A>& member = networks.member();
   const bool contracts = l == 0 && member.contraction > 0, early = !library && l > 0 && l + 1 == networks.layer_count;
   const int n_in = static_cast<int>(layer.n_in), n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_in, number);
   const int j = Lanes<Shape>::column(), column = at.column + j;
   const int64_t corner = int64_t(at.row) * n_in + column;
   T *const weights = layer.weight + corner, *const firsts = layer.first + corner, *const seconds = layer.second + corner;
-  if (!early) {
-    wait_for_launch_before();
-    let_next_launch_begin();
-  }
-  const auto holds = [&](int i) { return at.row + Lanes<Shape>::row(i) < n_out && column < n_in; };
-  constexpr int at_once = each < 8 ? each : 8;  // rows of a thread whose numbers are in registers
-  T p[at_once] = {}, first[at_once] = {}, second[at_once] = {};
-  const auto load = [&](int begin) {
+  const int rows_inside = column < n_in ? n_out - at.row : 0;
+  const auto holds = [&](int i) { return Lanes<Shape>::row(i) < rows_inside; };
+  const int height = static_cast<int>(padded(n_out)), ld = static_cast<int>(padded(n_in));
+  auto* const panel = layer.panel == nullptr ? nullptr : layer.panel + int64_t(at.row) * ld + column;
+  auto* const transposed = layer.transposed + int64_t(at.column) * height + at.row + j;
+  const Motion<T> motion = member.motions[2 * span.index];
+  T p[each] = {}, first[each] = {}, second[each] = {};
+  const auto load = [&](int begin, int end) {
 #pragma unroll
-    for (int i = 0; i < at_once; ++i) {
-      if (!holds(begin + i)) continue;
-      const int place = Lanes<Shape>::row(begin + i) * n_in;
+    for (int i = begin; i < end; ++i) {
+      const int place = Lanes<Shape>::row(i) * n_in;
+      if (!holds(i)) continue;
       p[i] = weights[place];
       first[i] = firsts[place];
       second[i] = seconds[place];
     }
   };
+  constexpr int beforehand = each < 8 ? each : 8;  // as many as there are registers for beside a product
+  if (!early) {
+    load(0, beforehand);
+    wait_for_launch_before();
+    let_next_launch_begin();
+  }
   TileProduct<A, Shape> tile;
   const auto c = [&] {
     if constexpr (library) {
-      load(0);
+      load(beforehand, each);
       return Entries<T, 1>{layer.weight_product + int64_t(at.row) * n_in + at.column, n_in, 0};
     } else {
       const int depth = static_cast<int>(networks.batch_size);
       for (int use = 0; use < layer.uses; ++use)
         tile.template add<true>(layer.left[use].at_step(span.index), layer.right[use].at_step(span.index), at.row,
                                 at.column, depth, /*begun=*/false, [&] {
-                                  if (use == 0) load(0);
+                                  if (early) load(0, beforehand);
                                 });
+      load(beforehand, each);
       return tile.template entries<true>();
     }
   }();
-  const Motion<T> motion = member.motions[2 * span.index];
   if (early) {
     wait_for_launch_before();
     let_next_launch_begin();
   }
-  constexpr int stride = Shape::columns + 1;  // read along columns, so that the transpose is written along rows
-  auto* const moved = TileProduct<A, Shape>::beside_results();
-  const int ld = static_cast<int>(padded(n_in));
-  auto* const panel = layer.panel == nullptr ? nullptr : layer.panel + int64_t(at.row) * ld + column;
+  T g[each] = {};
+#pragma unroll
+  for (int i = 0; i < each; ++i)
+    if (!library || holds(i)) g[i] = c(Lanes<Shape>::row(i), j);
+  if (contracts)
+#pragma unroll
+    for (int i = 0; i < each; ++i)
+      if (holds(i)) g[i] += weight_pull(member, layer, at.row + Lanes<Shape>::row(i)) * p[i];
   bool all_moved = true;
   with_rule(networks, [&](auto rule) {
-#pragma unroll 1
-    for (int begin = 0; begin < each; begin += at_once) {
-      if (begin > 0) load(begin);
-      T g[at_once] = {};
-#pragma unroll
-      for (int i = 0; i < at_once; ++i)
-        if (!library || holds(begin + i)) g[i] = c(Lanes<Shape>::row(begin + i), j);
-      if (contracts)
-        for (int i = 0; i < at_once; ++i)
-          if (holds(begin + i)) g[i] += weight_pull(member, layer, at.row + Lanes<Shape>::row(begin + i)) * p[i];
-#pragma unroll  // without branches, so that the loop's long chains of arithmetic overlap
-      for (int i = 0; i < at_once; ++i) all_moved = rule(p[i], g[i], first[i], second[i], motion) & all_moved;
-#pragma unroll
-      for (int i = 0; i < at_once; ++i) {
-        const int row = Lanes<Shape>::row(begin + i);
-        if (!library) moved[row * stride + j] = p[i];
-        if (!holds(begin + i)) continue;
-        weights[row * n_in] = p[i];
-        firsts[row * n_in] = first[i];
-        seconds[row * n_in] = second[i];
-        if (!library || panel != nullptr) panel[row * ld] = A::round(p[i]);
-      }
-    }
+#pragma unroll  // without branches, so that the long chains of arithmetic overlap
+    for (int i = 0; i < each; ++i) all_moved = rule(p[i], g[i], first[i], second[i], motion) & all_moved;
   });
+  constexpr int stride = Shape::columns + 1;  // read along columns, so that the transpose is written along rows
+  auto* const moved = TileProduct<A, Shape>::beside_results();
+#pragma unroll
+  for (int i = 0; i < each; ++i) {
+    const int row = Lanes<Shape>::row(i);
+    if (!library) moved[row * stride + j] = p[i];
+    if (!holds(i)) continue;
+    weights[row * n_in] = p[i];
+    firsts[row * n_in] = first[i];
+    seconds[row * n_in] = second[i];
+    if (!library || panel != nullptr) panel[row * ld] = A::round(p[i]);
+  }
   if (!all_moved) member.course->kept = 1;
   if constexpr (!library) {
     static_assert(Shape::rows == Shape::columns);
     __syncthreads();
-    const int row = at.row + j, height = static_cast<int>(padded(n_out));
-    if (row >= n_out) return;
-    auto* const transposed = layer.transposed + int64_t(at.column) * height + row;
-#pragma unroll 8
+    if (at.row + j >= n_out) return;
+#pragma unroll
     for (int i = 0; i < each; ++i) {
       const int across = Lanes<Shape>::row(i);
       if (at.column + across < n_in) transposed[across * height] = A::round(moved[j * stride + across]);
@@ -220,11 +226,11 @@ __device__ void move_weight(const Networks<A>& networks, int l, const Span& span
 
 // As many biases as a block has threads.
 template <typename A>
-__device__ void move_biases(const Networks<A>& networks, const LayerData<A>& layer, const Span& span, int number) {
+__device__ void move_biases(const Networks<A>& networks, const MemberData<A>& member, const LayerData<A>& layer,
+                            const Span& span, int number) {
   const int column = number * tile_threads + static_cast<int>(threadIdx.x);
   if (column >= layer.n_out) return;
   const auto g = sum_of_blocks(layer.sums, layer.sum_blocks, padded(layer.n_out), column);
-  const auto& member = networks.member();
   bool moved = true;
   with_rule(networks, [&](auto rule) {
     moved = rule(layer.bias[column], g, layer.bias_first[column], layer.bias_second[column],
@@ -235,8 +241,7 @@ __device__ void move_biases(const Networks<A>& networks, const LayerData<A>& lay
 
 // The loss of the step, with its penalties, added to the call's: known before the launch before has ended.
 template <typename A>
-__device__ void add_loss(const Networks<A>& networks, const Span& span) {
-  const auto& member = networks.member();
+__device__ void add_loss(const Networks<A>& networks, const MemberData<A>& member, const Span& span) {
   const auto& code = networks.layer(0);
   double sum = 0;
   for (int i = static_cast<int>(threadIdx.x); i < member.losses_count; i += tile_threads) sum += member.losses[i];
@@ -244,9 +249,10 @@ __device__ void add_loss(const Networks<A>& networks, const Span& span) {
     for (int i = static_cast<int>(threadIdx.x); i < member.code_losses_count; i += tile_threads)
       sum += member.code_losses[i];
   if (member.sparsity_weight > 0)
-    for (int j = static_cast<int>(threadIdx.x); j < code.n_out; j += tile_threads)
-      sum += member.sparsity_weight * kl_bernoulli(member.sparsity_target, code_sum(member, member.on, code, j),
-                                                   code_sum(member, member.off, code, j));
+    for (int j = static_cast<int>(threadIdx.x); j < code.n_out; j += tile_threads) {
+      const auto [on, off] = code_means(member, code, j);
+      sum += member.sparsity_weight * kl_bernoulli(member.sparsity_target, on, off);
+    }
   sum = sum_of_block(sum);
   wait_for_launch_before();
   let_next_launch_begin();
@@ -261,32 +267,29 @@ __device__ void add_loss(const Networks<A>& networks, const Span& span) {
 template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads, sizeof(typename A::number) > 4 ? 1 : 2)
     update_kernel(Networks<A> networks, int gathering) {
+  const MemberData<A> member = networks.member();
   if (networks.layer_count == 1) wait_for_launch_before();
-  const Span span = span_of_step(networks);  // of a step that failed too: its loss is added
-  const bool stands_still = span.size == 0 || has_failed(networks, span);
+  const Span span = span_of_step(networks, member);  // of a step that failed too: its loss is added
+  const bool stands_still = span.size == 0 || has_failed(member, span);
   int number = static_cast<int>(blockIdx.x);
   for (int l = networks.layer_count - 1; l >= 0; --l) {
     const auto& layer = networks.layer(l);
     if (layer.weight == nullptr) continue;
     const int tiles = static_cast<int>(tiles_of<Shape>(layer.n_out, layer.n_in));
     if (number < tiles) {
-      if (!stands_still) move_weight<A, Shape, library>(networks, l, span, number);
-      wait_for_launch_before();
-      let_next_launch_begin();
+      if (!stands_still) move_weight<A, Shape, library>(networks, member, l, span, number);
       return;
     }
     number -= tiles;
   }
   if (number < gathering) {
-    const Span next(networks.member().count, span.index + 1, networks.batch_size, stands_still);
+    const Span next(member.count, span.index + 1, networks.batch_size, stands_still);
     gather(networks, next, number * tile_threads + static_cast<int>(threadIdx.x), gathering * tile_threads);
-    wait_for_launch_before();
-    let_next_launch_begin();
     return;
   }
   number -= gathering;
   if (number == 0) {
-    if (span.size > 0) add_loss(networks, span);
+    if (span.size > 0) add_loss(networks, member, span);
     return;
   }
   --number;
@@ -297,7 +300,7 @@ __global__ void __launch_bounds__(tile_threads, sizeof(typename A::number) > 4 ?
     const auto& layer = networks.layer(l);
     const int blocks = static_cast<int>((layer.n_out + tile_threads - 1) / tile_threads);
     if (number < blocks) {
-      move_biases(networks, layer, span, number);
+      move_biases(networks, member, layer, span, number);
       return;
     }
     number -= blocks;

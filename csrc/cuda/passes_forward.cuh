@@ -25,7 +25,7 @@ __device__ void gather(const Networks<A>& networks, const Span& span, int number
     const int row = number / blocks_a_row, block = number % blocks_a_row;
     const int first = block / chunk_blocks * chunk_words + block % chunk_blocks;
     const bool inside = row < span.size;
-    const int64_t from = inside ? member.rows[span.begin + row] : 0;
+    const int64_t from = inside ? row_number(member, span.begin + row) : 0;
     T x[4] = {};
     for (int lane = 0; lane < 4; ++lane) {
       const int column = first + lane * chunk_blocks;
@@ -73,8 +73,8 @@ __global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> network
 
 // The first forward pass begins the step.
 template <typename A>
-__device__ Span span_of_forward(const Networks<A>& networks, int l) {
-  return l == 0 ? begin_step(networks) : span_of_step(networks);
+__device__ Span span_of_forward(const Networks<A>& networks, const MemberData<A>& member, int l) {
+  return l == 0 ? begin_step(networks, member) : span_of_step(networks, member);
 }
 
 // h = f(x W^T + b), and of the first code its sums for the penalties. `turn` is 1 for steps of an odd number.
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l);
-  const MemberData<A>& member = networks.member();
+  const MemberData<A> member = networks.member();
   const int n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_out);
   const int ld = static_cast<int>(padded(n_out)), column = at.column + Lanes<Shape>::column();
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
       layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
       /*early=*/l > 0, [] {},
       [&] {
-        span = span_of_forward(networks, l);
+        span = span_of_forward(networks, member, l);
         if (inside) bias = layer.bias[column];
       });
   if (span.size == 0) return;
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l);
-  const MemberData<A>& member = networks.member();
+  const MemberData<A> member = networks.member();
   const int n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_out);
   const int ld = static_cast<int>(padded(n_out)), column = at.column + Lanes<Shape>::column();
@@ -171,11 +171,11 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
   const auto read_targets = [&](const Span& of) {
     if (!inside) return;
     const Source source = member.source;
-    const int64_t* const rows = member.rows + of.begin + at.row;
 #pragma unroll
     for (int i = 0; i < each; ++i) {
       const int row = Lanes<Shape>::row(i);
-      if (at.row + row < of.size) target[i] = read_entry<T>(source, rows[row], column);
+      if (at.row + row < of.size)
+        target[i] = read_entry<T>(source, row_number(member, of.begin + at.row + row), column);
     }
   };
   const auto c = product_tile<A, Shape, library>(
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
         if (l > 0) read_targets(expected_span(member, networks.batch_size));
       },
       [&] {
-        span = span_of_forward(networks, l);
+        span = span_of_forward(networks, member, l);
         if (l == 0) read_targets(span);
         if (inside) bias = layer.bias[column];
       });
@@ -231,18 +231,19 @@ template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads) logits_kernel(Networks<A> networks, int l, int turn) {
   const LayerData<A> layer = networks.layer(l);
   const int n_out = static_cast<int>(layer.n_out);
+  const MemberData<A> member = networks.member();
   const Place<Shape> at(n_out);
   Span span;
   const auto c = product_tile<A, Shape, library>(
       layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
-      /*early=*/l > 0, [] {}, [&] { span = span_of_forward(networks, l); });
+      /*early=*/l > 0, [] {}, [&] { span = span_of_forward(networks, member, l); });
   const int column = at.column + Lanes<Shape>::column();
   if (column >= n_out) return;
 #pragma unroll
   for (int i = 0; i < Lanes<Shape>::rows; ++i) {
     const int row = Lanes<Shape>::row(i);
     if (at.row + row < span.size)
-      networks.member().logits[(int64_t(at.row) + row) * padded(n_out) + column] = c(row, Lanes<Shape>::column());
+      member.logits[(int64_t(at.row) + row) * padded(n_out) + column] = c(row, Lanes<Shape>::column());
   }
 }
 
@@ -272,18 +273,18 @@ __device__ T softmax_row(T* row, const T* bias, int64_t classes, int64_t label, 
 template <typename A, typename Shape>
 __global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> networks, int l) {
   using T = typename A::number;
+  const MemberData<A> member = networks.member();
+  const LayerData<A> layer = networks.layer(l);
   wait_for_launch_before();
-  const Span span = span_of_step(networks);
+  const Span span = span_of_step(networks, member);
   let_next_launch_begin();
   if (span.size == 0) return;
-  const auto& member = networks.member();
-  const auto& layer = networks.layer(l);
   const int64_t ld = padded(layer.n_out), begin = int64_t(blockIdx.x) * Shape::rows;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const T share = T(1) / static_cast<T>(span.size);
   double loss = 0;
   for (int64_t row = begin + warp; row < begin + Shape::rows && row < span.size; row += tile_threads / 32) {
-    const int64_t label = member.labels[member.rows[span.begin + row]];
+    const int64_t label = member.labels[row_number(member, span.begin + row)];
     const T own = softmax_row(member.logits + row * ld, layer.bias, layer.n_out, label, share, lane);
     if (lane == 0) loss += static_cast<double>(own);
   }

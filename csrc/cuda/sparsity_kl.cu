@@ -63,10 +63,10 @@ void launch_penalty(const Tensor& h, Tensor& penalty, Tensor& means, double rho)
   Tensor partials = at::empty({2, strips, columns}, h.options().dtype(c10::CppTypeToScalarType<opmath_t>::value));
   auto* const partials_data = partials.mutable_data_ptr<opmath_t>();
   if (columns > 0) {
-    launch(mean_kernel<scalar_t, opmath_t>, strip_grid(rows, columns), strip_block(), 0, h.const_data_ptr<scalar_t>(),
+    launch(mean_kernel<scalar_t, opmath_t>, strip_grid(rows, columns), strip_block(), {}, h.const_data_ptr<scalar_t>(),
            partials_data, opmath_t(1) / static_cast<opmath_t>(rows), rows, columns);
   }
-  launch(penalty_kernel<opmath_t, opmath_t>, 1, threads_per_block, 0, partials_data, means.mutable_data_ptr<double>(),
+  launch(penalty_kernel<opmath_t, opmath_t>, 1, threads_per_block, {}, partials_data, means.mutable_data_ptr<double>(),
          penalty.mutable_data_ptr<opmath_t>(), rho, strips, columns);
 }
 
@@ -89,7 +89,7 @@ Tensor sparsity_kl_backward_cuda(const Tensor& grad_penalty, const Tensor& h, co
   with_scalar_type(h.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
     using penalty_t = at::opmath_type<scalar_t>;
-    launch(slope_kernel<scalar_t, penalty_t>, blocks_for(columns), threads_per_block, 0,
+    launch(slope_kernel<scalar_t, penalty_t>, blocks_for(columns), threads_per_block, {},
            grad_penalty.const_data_ptr<penalty_t>(), means.const_data_ptr<double>(), row.mutable_data_ptr<scalar_t>(),
            rho, static_cast<double>(std::numeric_limits<scalar_t>::max()), h.size(0), columns);
   });

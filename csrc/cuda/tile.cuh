@@ -4,6 +4,8 @@
 // of the next chunks of k are in flight while one is multiplied. The bits do not depend on how many blocks there are.
 #pragma once
 
+#include <algorithm>
+
 #include "arithmetic.cuh"
 #include "launch.cuh"
 
@@ -12,18 +14,20 @@ namespace stackae::cuda {
 constexpr int tile_threads = 256;  // eight warps
 
 // A tile of rows x columns, 32 x 32 a warp; where it has fewer than eight of these, warps share out each chunk of k.
-template <int rows_, int columns_, int chunk_bytes_, int stages_>
+// `stages` chunks are on their way at once, or `more` where a multiprocessor has the memory for it.
+template <int rows_, int columns_, int chunk_bytes_, int stages_, int more_>
 struct Tile {
-  static constexpr int rows = rows_, columns = columns_, chunk_bytes = chunk_bytes_, stages = stages_;
+  static constexpr int rows = rows_, columns = columns_, chunk_bytes = chunk_bytes_, fewest = stages_, more = more_;
+  static constexpr int stages = is_roomy ? more : fewest;  // in kernels
   static constexpr int warps = rows / warp_tile * (columns / warp_tile);
   static constexpr int slices = tile_threads / 32 / warps;
 };
 
 // Few tiles: small ones, so that more multiprocessors have one. Many: larger ones, which read less for each
 // multiplication.
-using SmallTile = Tile<32, 32, 256, 4>;
-using MediumTile = Tile<64, 32, 128, 4>;
-using LargeTile = Tile<64, 64, 128, 4>;
+using SmallTile = Tile<32, 32, 256, 4, 6>;
+using MediumTile = Tile<64, 32, 128, 4, 8>;
+using LargeTile = Tile<64, 64, 128, 4, 6>;
 
 template <typename Operand>
 struct Factor {
@@ -96,14 +100,14 @@ class TileProduct {
   static constexpr int beside = Shape::rows * (Shape::columns + 1);
   static constexpr int stride = Shape::columns + 8;  // pairs of entries that a warp stores lie on different banks
 
-  // For factors that are outer and those that are not.
-  static constexpr size_t shared_bytes() {
-    constexpr size_t inner_stages = Shape::stages * (Left<false>::entries + Right<false>::entries) * sizeof(operand);
-    constexpr size_t outer_stages = Shape::stages * (Left<true>::entries + Right<true>::entries) * sizeof(operand);
+  // For factors that are outer or are not.
+  static constexpr size_t shared_bytes(bool outer, bool roomy) {
+    constexpr size_t inner_stage = (Left<false>::entries + Right<false>::entries) * sizeof(operand);
+    constexpr size_t outer_stage = (Left<true>::entries + Right<true>::entries) * sizeof(operand);
     constexpr size_t results = (Shape::slices * Shape::rows * stride + beside) * sizeof(number);
-    constexpr size_t largest = inner_stages > outer_stages ? inner_stages : outer_stages;
-    static_assert(largest <= 96 * 1024 && results <= 96 * 1024, "a block has no more on 8.6 and 8.9");
-    return largest > results ? largest : results;
+    static_assert(Shape::fewest * std::max(inner_stage, outer_stage) <= 96 * 1024 && results <= 96 * 1024,
+                  "a block has no more on 8.6, 8.9 and 12.0");
+    return std::max((roomy ? Shape::more : Shape::fewest) * (outer ? outer_stage : inner_stage), results);
   }
 
   // Room for another tile, with rows of one entry more, while the results are read.

@@ -70,6 +70,7 @@ class DeviceStep final : public TrainStep {
     if (count == 0) return progress_of(courses);
     const c10::DeviceGuard guard(device());
     const Lane::Scope scope(lane_);
+    if (library_) blas_.prepare();
     prepare(std::min(batch_size, std::max(count, most_rows())));
     refresh();
     courses_.send(courses);
@@ -192,14 +193,14 @@ class DeviceStep final : public TrainStep {
       if (!versions_[i].changed(members_[i].layers)) continue;
       for (const auto& layer : memory_[i].layers)
         if (layer.weight != nullptr && (layer.panel != nullptr || layer.transposed != nullptr))
-          launch(panel_kernel<A>, blocks_for(layer.n_out * layer.n_in), threads_per_block, 0, layer);
+          launch(panel_kernel<A>, blocks_for(layer.n_out * layer.n_in), threads_per_block, {}, layer);
     }
   }
 
   // Tells the kernels of rows [begin, end) of the call.
   void describe(const std::vector<Batches>& batches, int64_t batch_size, int64_t step, int64_t begin, int64_t end,
                 int64_t part) {
-    const auto feeds = feed_.receive(batches, begin / part, begin, lane_);
+    const auto feeds = feed_.receive(batches, begin / part, lane_);
     const int64_t first = begin / batch_size, steps = (end - begin + batch_size - 1) / batch_size;
     std::vector<Motion<number>> motions(members_.size() * 2 * steps);
     auto members = statistics_;
@@ -229,7 +230,7 @@ class DeviceStep final : public TrainStep {
     }
     members_table_.send(members);
     const auto count = static_cast<int64_t>(members_.size());
-    launch(begin_kernel, blocks_for(count), threads_per_block, 0, courses_.data(), count);
+    launch(begin_kernel, blocks_for(count), threads_per_block, {}, courses_.data(), count);
     const int64_t before = networks_.batch_size;
     networks_ = {members_table_.data(),
                  layers_.data(),
@@ -284,11 +285,11 @@ class DeviceStep final : public TrainStep {
   void enqueue(int turn) {
     const auto& layers = memory_[0].layers;
     if constexpr (library) launch_gather();
-    if (contracts_) launch<true>(norms_kernel<A>, each_member(layers[0].n_out), tile_threads, 0, networks_);
+    if (contracts_) launch<true>(norms_kernel<A>, each_member(layers[0].n_out), tile_threads, {}, networks_);
     for (int l = 0; l < last(); ++l) launch_forward<library, Forward>(l, turn);
     if (is_classifier()) {
       launch_forward<library, Logits>(last(), turn);
-      launch<true>(softmax_kernel<A, SmallTile>, each_member(row_blocks<SmallTile>(rows_)), tile_threads, 0, networks_,
+      launch<true>(softmax_kernel<A, SmallTile>, each_member(row_blocks<SmallTile>(rows_)), tile_threads, {}, networks_,
                    last());
     } else {
       launch_forward<library, Output>(last(), turn);
@@ -297,7 +298,7 @@ class DeviceStep final : public TrainStep {
     launch_update<library>();
   }
 
-  void launch_gather() { launch<true>(gather_kernel<A>, each_member(gathering_blocks()), tile_threads, 0, networks_); }
+  void launch_gather() { launch<true>(gather_kernel<A>, each_member(gathering_blocks()), tile_threads, {}, networks_); }
 
   // Two blocks of the generator a thread.
   int64_t gathering_blocks() const {
@@ -328,7 +329,7 @@ class DeviceStep final : public TrainStep {
       using Shape = decltype(shape);
       launch<true>(Pass::template kernel<Shape, library>,
                    each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_out)), tile_threads,
-                   shared_bytes<Shape, library>(), networks_, l, turn);
+                   shared_bytes<Shape, library>(/*outer=*/false), networks_, l, turn);
     });
   }
 
@@ -340,7 +341,7 @@ class DeviceStep final : public TrainStep {
     with_tile<library>(plan_.backward[l - 1], [&](auto shape) {
       using Shape = decltype(shape);
       launch<true>(backward_kernel<A, Shape, library>, each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_in)),
-                   tile_threads, shared_bytes<Shape, library>(), networks_, l);
+                   tile_threads, shared_bytes<Shape, library>(/*outer=*/false), networks_, l);
     });
   }
 
@@ -358,20 +359,22 @@ class DeviceStep final : public TrainStep {
         if constexpr (library)
           for (const auto& member : memory_) products().weight(member, static_cast<int64_t>(l));
       }
-      launch<true>(update_kernel<A, Shape, library>, each_member(blocks), tile_threads, shared_bytes<Shape, library>(),
-                   networks_, gathering);
+      launch<true>(update_kernel<A, Shape, library>, each_member(blocks), tile_threads,
+                   shared_bytes<Shape, library>(/*outer=*/true), networks_, gathering);
     });
   }
 
-  LibraryProducts<A> products() const { return {device(), rows_}; }
+  LibraryProducts<A> products() const { return {blas_, device(), rows_}; }
 
   dim3 each_member(int64_t blocks) const {
     return {static_cast<unsigned>(blocks), 1, static_cast<unsigned>(members_.size())};
   }
 
   template <typename Shape, bool library>
-  static constexpr size_t shared_bytes() {
-    return library ? 0 : TileProduct<A, Shape>::shared_bytes();
+  static SharedBytes shared_bytes(bool outer) {
+    if constexpr (library) return {};
+    using Product = TileProduct<A, Shape>;
+    return {Product::shared_bytes(outer, /*roomy=*/false), Product::shared_bytes(outer, /*roomy=*/true)};
   }
 
   const std::vector<Member> members_;
@@ -387,6 +390,7 @@ class DeviceStep final : public TrainStep {
   std::vector<MemberData<A>> statistics_;
   Networks<A> networks_{};
   Lane lane_;
+  Blas blas_;
   Graph one_[2], many_;  // a step by its turn, and steps_a_graph of them from an even one on
   int64_t rows_ = 0;
   Plan plan_;

@@ -83,6 +83,8 @@ Warp<T> gather_warp(const T& own) {
 
 inline void __syncthreads() { emulated::sync_block(); }
 
+constexpr bool is_roomy = false;
+
 template <typename T>
 T* dynamic_shared() {
   return reinterpret_cast<T*>(emulated::shared_bytes());
@@ -160,15 +162,19 @@ inline void multiply_add_bf16(float (&d)[4], const uint32_t (&a)[4], const uint3
 
 // ---- on the host
 
+struct SharedBytes {
+  size_t plain = 0, roomy = 0;
+};
+
 template <bool eager = false, typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
-  emulated::enqueue([=] { emulated::run(grid, block, shared_bytes, [=] { kernel(arguments...); }); });
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, SharedBytes shared, Arguments... arguments) {
+  emulated::enqueue([=] { emulated::run(grid, block, shared.plain, [=] { kernel(arguments...); }); });
 }
 
 inline int multiprocessors() { return 4; }
 
 // STACKAE_EMULATED_ELSEWHERE: rows count as lying on another device, so that sending them over is tested too.
-constexpr int64_t part_bytes = 1 << 14;
+inline int64_t part_bytes() { return 1 << 14; }
 inline bool is_elsewhere(const at::Tensor&) { return std::getenv("STACKAE_EMULATED_ELSEWHERE") != nullptr; }
 
 inline at::Tensor staging(at::IntArrayRef sizes, at::ScalarType type) { return at::empty(sizes, type); }
@@ -205,11 +211,15 @@ class Graph {
   std::vector<std::function<void()>> work_;
 };
 
-inline void library_product(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add, bool) {
-  emulated::enqueue([=] {
-    const auto product = at::mm(a.to(out.scalar_type()), b.to(out.scalar_type()));
-    add ? out.add_(product) : out.copy_(product);
-  });
-}
+class Blas {
+ public:
+  void prepare() {}
+  void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add, bool) const {
+    emulated::enqueue([=] {
+      const auto product = at::mm(a.to(out.scalar_type()), b.to(out.scalar_type()));
+      add ? out.add_(product) : out.copy_(product);
+    });
+  }
+};
 
 }  // namespace stackae::cuda

@@ -5,19 +5,18 @@
 // their launchers need of a device stands here.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
-#include <ATen/Context.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAEvent.h>
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAStream.h>
-#include <cuda_bf16.h>
+#include <cublas_v2.h>
 #include <cuda_runtime.h>
 
 #define STACKAE_DEVICE_KEY CUDA
@@ -27,6 +26,13 @@ namespace stackae::cuda {
 constexpr at::DeviceType device_type = at::kCUDA;
 
 // ---- in kernels
+
+// Whether two blocks of a multiprocessor may have 113 KB of shared memory each; launch() knows for which kernels.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1200
+constexpr bool is_roomy = true;
+#else
+constexpr bool is_roomy = false;
+#endif
 
 // The block's dynamic shared memory.
 template <typename T>
@@ -101,21 +107,30 @@ __device__ __forceinline__ T from_lane_xor(T value, int bits) {
 
 // ---- on the host
 
+// What a block of a kernel asks for in shared memory: as the kernel was compiled, for devices that are roomy or not.
+struct SharedBytes {
+  size_t plain = 0, roomy = 0;
+};
+
 // Runs the kernel on the current stream. A kernel that is `eager` begins before the launch before has ended, and waits
 // for it itself.
 template <bool eager = false, typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Arguments... arguments) {
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, SharedBytes shared, Arguments... arguments) {
   constexpr size_t granted = 32 << 10;  // 48 KiB are, static memory included; more must be asked for
-  if (shared_bytes > granted)
-    C10_CUDA_CHECK(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
+  if (shared.roomy > 0) {
+    cudaFuncAttributes compiled{};
+    C10_CUDA_CHECK(cudaFuncGetAttributes(&compiled, kernel));
+    config.dynamicSmemBytes = compiled.ptxVersion >= 90 && compiled.ptxVersion < 120 ? shared.roomy : shared.plain;
+  }
+  if (config.dynamicSmemBytes > granted)
+    C10_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        static_cast<int>(config.dynamicSmemBytes)));
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
   config.stream = c10::cuda::getCurrentCUDAStream();
   config.attrs = &early;
   config.numAttrs = eager && at::cuda::getCurrentDeviceProperties()->major >= 9 ? 1 : 0;
@@ -124,8 +139,11 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 
 inline int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
 
-// Rows that lie in memory are sent over in parts of about this size.
-constexpr int64_t part_bytes = 64 << 20;
+// Rows that lie in memory are sent over in parts of about this size; STACKAE_PART_BYTES is for tests.
+inline int64_t part_bytes() {
+  const char* const wish = std::getenv("STACKAE_PART_BYTES");
+  return wish == nullptr ? 64 << 20 : std::atoll(wish);
+}
 inline bool is_elsewhere(const at::Tensor& rows) { return rows.is_cpu(); }
 
 // Memory of the host from which copies to the device overlap with work there.
@@ -210,35 +228,60 @@ class Graph {
   cudaGraphExec_t executable_ = nullptr;
 };
 
-// torch's setting for float32 products while this lives.
-class MatmulPrecision {
+// cuBLAS with a handle and working memory of its own: a recorded graph knows both by address, while torch's are freed by
+// torch.compile's graphs, and its precision is one setting for all.
+class Blas {
  public:
-  explicit MatmulPrecision(const std::string& wish) : before_(at::globalContext().float32MatmulPrecision()) {
-    at::globalContext().setFloat32MatmulPrecision(wish);
+  Blas() = default;
+  ~Blas() {
+    if (handle_ != nullptr) cublasDestroy(handle_);
   }
-  ~MatmulPrecision() {
-    constexpr const char* names[] = {"highest", "high", "medium"};
-    at::globalContext().setFloat32MatmulPrecision(names[static_cast<size_t>(before_)]);
+  Blas(const Blas&) = delete;
+  Blas& operator=(const Blas&) = delete;
+
+  // Before the first product; makes what may not be made while a graph is recorded.
+  void prepare() {
+    if (handle_ != nullptr) return;
+    check(cublasCreate(&handle_));
+    workspace_ = at::empty({workspace_bytes}, at::TensorOptions().dtype(at::kByte).device(at::kCUDA));
+    check(cublasSetStream(handle_, c10::cuda::getCurrentCUDAStream()));
+    check(cublasSetWorkspace(handle_, workspace_.mutable_data_ptr(), workspace_bytes));
   }
-  MatmulPrecision(const MatmulPrecision&) = delete;
-  MatmulPrecision& operator=(const MatmulPrecision&) = delete;
+
+  // out = a b, or += a b, on the stream of `prepare`, for matrices with rows or columns that are contiguous; `rounded`:
+  // float32 factors are rounded to tf32. bfloat16 factors have a float32 product.
+  void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add, bool rounded) const {
+    const bool is_double = out.scalar_type() == at::kDouble;
+    const auto compute = is_double ? CUBLAS_COMPUTE_64F : rounded ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const double one_double = 1, beta_double = add;
+    const float one = 1, beta = add;
+    const void* const scale = is_double ? static_cast<const void*>(&one_double) : &one;
+    const void* const kept = is_double ? static_cast<const void*>(&beta_double) : &beta;
+    // cuBLAS has columns first: what it is told is out^T = b^T a^T.
+    check(cublasGemmEx(handle_, operation(b), operation(a), static_cast<int>(out.size(1)),
+                       static_cast<int>(out.size(0)), static_cast<int>(a.size(1)), scale, b.const_data_ptr(), type(b),
+                       leading(b), a.const_data_ptr(), type(a), leading(a), kept, out.mutable_data_ptr(), type(out),
+                       leading(out), compute, CUBLAS_GEMM_DEFAULT));
+  }
 
  private:
-  at::Float32MatmulPrecision before_;
-};
+  static constexpr int64_t workspace_bytes = 32 << 20;  // what cuBLAS asks for on devices of 9.0
 
-// out = a b, or += a b, by cuBLAS; `rounded`: float32 factors may be rounded to tf32. bfloat16 factors have a float32
-// product.
-inline void library_product(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add, bool rounded) {
-  const MatmulPrecision precision(rounded ? "high" : "highest");
-  if (a.scalar_type() == at::kBFloat16 && add)
-    at::addmm_out(out, out, a, b, at::kFloat);
-  else if (a.scalar_type() == at::kBFloat16)
-    at::mm_out(out, a, b, at::kFloat);
-  else if (add)
-    at::addmm_out(out, out, a, b);
-  else
-    at::mm_out(out, a, b);
-}
+  static void check(cublasStatus_t status) {
+    TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS, "cuBLAS: ", cublasGetStatusString(status));
+  }
+  static bool has_rows(const at::Tensor& matrix) { return matrix.stride(1) == 1; }
+  static cublasOperation_t operation(const at::Tensor& matrix) { return has_rows(matrix) ? CUBLAS_OP_N : CUBLAS_OP_T; }
+  static int leading(const at::Tensor& matrix) {
+    const int across = has_rows(matrix) ? 1 : 0;  // a matrix of one row may have any stride
+    return static_cast<int>(std::max(matrix.stride(1 - across), matrix.size(across)));
+  }
+  static cudaDataType type(const at::Tensor& matrix) {
+    return matrix.scalar_type() == at::kDouble ? CUDA_R_64F : matrix.scalar_type() == at::kFloat ? CUDA_R_32F : CUDA_R_16BF;
+  }
+
+  cublasHandle_t handle_ = nullptr;
+  at::Tensor workspace_;
+};
 
 }  // namespace stackae::cuda
