@@ -67,7 +67,7 @@ sanitize: $(VENV)/locked
 # timings, and what only a GPU does (its own instructions, memory model and libraries). SANITIZE=1: under both
 # sanitizers, in ten minutes instead of two.
 EMULATED := $(CURDIR)/build/emulated
-EMULATED_TESTS ?= $(SANITIZED_TESTS) tests/test_step_device.py tests/test_population.py
+EMULATED_TESTS ?= $(SANITIZED_TESTS) tests/test_step_device.py tests/test_step_together.py tests/test_population.py
 SANITIZE ?= 0
 EMULATED_LIB := $(EMULATED)/lib$(SANITIZE)
 ifeq ($(SANITIZE),1)

@@ -45,7 +45,6 @@ NVCC_FLAGS = [
     "-std=c++20",
     "--extended-lambda",
     "--expt-relaxed-constexpr",
-    "-Werror=all-warnings",
     "-Xcompiler=-Wno-interference-size",  # that of a header of torch
 ]
 
@@ -69,6 +68,11 @@ def toolkit_root() -> str | None:
         probe.write_text("__global__ void probe() {}\n")
         found = re.search(r"TOP=(.+)", output_of(nvcc, "--dryrun", "-c", str(probe), "-o", os.devnull))
     return str(Path(found.group(1).strip()).resolve()) if found else None
+
+
+def nvcc_flags() -> list[str]:
+    """Where CI is set a warning ends the build; elsewhere a newer compiler than ours may have warnings of its own."""
+    return NVCC_FLAGS + (["-Werror=all-warnings"] if os.environ.get("CI") else [])
 
 
 def asked(name: str) -> bool:
@@ -176,7 +180,7 @@ def extension(home: str | None):
         name="stackae._C",
         sources=sorted(str(path.relative_to(ROOT)) for path in sources),
         include_dirs=includes,
-        extra_compile_args={"cxx": flags, "nvcc": NVCC_FLAGS},
+        extra_compile_args={"cxx": flags, "nvcc": nvcc_flags()},
         extra_link_args=[SANITIZERS] if sanitize else [],
     )
 
@@ -188,4 +192,5 @@ def main() -> None:
     setup(ext_modules=[built], cmdclass={"build_ext": BuildExtension.with_options(use_ninja=True)})
 
 
-main()
+if __name__ == "__main__":  # as pip runs it too; tests load it for its functions
+    main()

@@ -135,6 +135,13 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     draw_nothing(monkeypatch)
 
 
+@pytest.fixture(params=["tiles", "library"])
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What multiplies in the step of CUDA's sources."""
+    monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", request.param)
+    return str(request.param)
+
+
 def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "pictures.loss_curves",

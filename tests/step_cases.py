@@ -58,6 +58,11 @@ def module_of(one: Any) -> Any:
     return one.autoencoder if isinstance(one, ReconstructionObjective) else one.model
 
 
+def parameters(one: Any) -> list[Tensor]:
+    """Copies of those of its network."""
+    return [parameter.detach().clone() for parameter in module_of(one).parameters()]
+
+
 def bits(one: Any) -> list[bytes]:
     """Of the parameters of its network."""
     return [parameter.detach().cpu().numpy().tobytes() for parameter in module_of(one).parameters()]

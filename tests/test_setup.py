@@ -1,8 +1,9 @@
-"""The build: what setup.py says when CUDA is demanded in vain, and that everything agrees on the version."""
+"""The build: what setup.py says when CUDA is demanded in vain, what it asks of nvcc, and which version of torch."""
 
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -42,6 +43,14 @@ def test_an_unknown_wish_is_refused(tmp_path, wish):
     assert refusal(tmp_path, STACKAE_CUDA=wish) == f"STACKAE_CUDA: expected auto, 0 or 1, got '{wish}'"
     sanitize = refusal(tmp_path, STACKAE_CUDA="0", STACKAE_SANITIZE=wish)
     assert sanitize == f"STACKAE_SANITIZE: expected 0 or 1, got '{wish}'"
+
+
+@pytest.mark.parametrize("ci", ["true", "", None])
+def test_warnings_of_nvcc_end_a_build_in_ci_alone(monkeypatch, ci):
+    monkeypatch.delenv("CI", raising=False)
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    assert ("-Werror=all-warnings" in runpy.run_path(str(ROOT / "setup.py"))["nvcc_flags"]()) == (ci == "true")
 
 
 def test_the_library_asks_for_a_range_of_torch_and_the_lock_pins_one():

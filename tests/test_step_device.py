@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from step_cases import (
     DEVICE,
     DEVICE_STEP,
     assert_equal_training,
+    bits,
     both_steps,
     byte_rows,
     classification,
@@ -19,40 +20,32 @@ from step_cases import (
     fused_reconstruction,
     objective,
     orders,
+    parameters,
     rows_of,
     train,
 )
 from torch import Tensor
 
-from stackae.config import TrainingConfig
+from stackae.config import PretrainConfig, TrainingConfig
 from stackae.corruption import Corruption
-from stackae.ops import train_step, train_together
+from stackae.ops import train_step
 from stackae.penalties import KlSparsity, L1Sparsity
+from stackae.pretrain import pretrain_stack
 from stackae.training.fused import classification as told
 from stackae.training.fused import reconstruction
-from stackae.training.step import Batches
 
 pytestmark = pytest.mark.skipif(not DEVICE_STEP, reason="needs a GPU, or the build of `make emulate`")
 
-PRODUCTS = ["tiles", "library"]
-SHAPES = [(256, 130, 70, 256), (40, 300, 17, 40), (9, 17, 300, 4), (70, 65, 33, 64)]
+ON_GPU = pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU: its memory, or as many blocks as it has room for")
+SHAPES = [(256, 130, 70, 256), (40, 300, 17, 40), (9, 17, 300, 4), (70, 65, 33, 64), (45, 300, 70, 45)]
 PLAIN = {"optimizer": "sgd", "momentum": 0.0}
-
-
-def parameters(one: Any) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in one.autoencoder.parameters()]
-
-
-@pytest.fixture(params=PRODUCTS)
-def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", request.param)
-    return str(request.param)
 
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Rows as they are, but in memory where the step is on a device."""
+    """Rows as they are, but in memory where the step is on a device, and sent over in several parts."""
     monkeypatch.setenv("STACKAE_EMULATED_ELSEWHERE", "1")
+    monkeypatch.setenv("STACKAE_PART_BYTES", "16384")
     return lambda rows: rows.to("cpu")
 
 
@@ -135,56 +128,6 @@ def test_rows_that_lie_elsewhere_train_to_the_same_bits(elsewhere, monkeypatch, 
     assert all(torch.equal(a, b) for a, b in zip(sent[1], there[1], strict=True))
 
 
-def test_networks_that_train_together_get_the_bits_that_each_gets_alone(products):
-    x = byte_rows(300, 130)
-    cases = [
-        {"seed": 1, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)},
-        {"seed": 2, "sparsity": KlSparsity(0.2, 0.1), "corruption": Corruption("gaussian", 0.1)},
-        {"seed": 3, "sparsity": L1Sparsity(0.01), "corruption": Corruption("masking", 0.5), "contraction": 0.1},
-        {"seed": 4, "sparsity": None, "corruption": Corruption()},
-    ]
-    rates = [[0.01] * 24, [0.003] * 24, [0.03] * 24, [0.01] * 24]
-    ways = [torch.cat(orders(300, 16))[start:][: 24 * 200] for start in range(4)]
-    apart, together = ([objective(x, 70, torch.float32, **case) for case in cases] for _ in range(2))
-    alone = [
-        fused_reconstruction(one, TrainingConfig(), 1e-4).advance(way, 200, 5, rate)
-        for one, way, rate in zip(apart, ways, rates, strict=True)
-    ]
-    step = train_together([reconstruction(one, TrainingConfig(), 1e-4) for one in together])
-    assert step.advance([Batches(way, rate) for way, rate in zip(ways, rates, strict=True)], 200, 5) == alone
-    for one, other in zip(apart, together, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
-
-
-def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
-    good, bad = rows_of(64, 20, torch.float32), rows_of(64, 20, torch.float32)
-    bad[40] = float("nan")
-    ones = [objective(x, 10, torch.float32) for x in (good, bad, good, good, good)]
-    step = train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
-    some, none = Batches(torch.arange(64), [0.1] * 4), Batches(torch.arange(0), [])
-    progress = step.advance([some, some, none, some, some._replace(learning_rates=[0.1, 1e38, 0.1, 0.1])], 16, 0)
-    assert [each.steps for each in progress] == [4, 2, 0, 4, 1]
-    assert progress[0].total == progress[3].total
-    assert not math.isfinite(progress[1].total)
-    assert progress[2].total == 0
-    fresh = objective(good, 10, torch.float32)
-    alone = fused_reconstruction(fresh, TrainingConfig(), 0.0)
-    alone.advance(torch.arange(64), 16, 0, [0.1] * 4)
-    two = objective(good, 10, torch.float32)
-    fused_reconstruction(two, TrainingConfig(), 0.0).advance(torch.arange(32), 16, 0, [0.1] * 2)
-    one_step = objective(good, 10, torch.float32)
-    fused_reconstruction(one_step, TrainingConfig(), 0.0).advance(torch.arange(16), 16, 0, [0.1])
-    wanted = [fresh, two, objective(good, 10, torch.float32), fresh, one_step]
-    for one, other in zip(ones, wanted, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
-
-
-def test_members_of_another_shape_are_refused():
-    ones = [objective(rows_of(8, 4), width) for width in (3, 5)]
-    with pytest.raises(ValueError, match="member 2: expected the shape, activations, loss, optimiser"):
-        train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
-
-
 def test_a_new_step_may_go_on_with_the_short_batch_that_ends_a_pass(products):
     """Its tiles are those of whole batches, though it sees none."""
     x, rows, rates = byte_rows(300, 130), torch.arange(300), [0.01, 0.01]
@@ -214,7 +157,19 @@ def test_a_batch_size_that_changes_is_followed():
     assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
 
 
-@pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU: an emulation has no memory of its own")
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("shape", [(200, 300, 70, 64), pytest.param((2048, 784, 1000, 512), marks=ON_GPU)])
+def test_a_training_repeats_bit_for_bit(products, shape, precision):
+    n, width, n_hidden, batch_size = shape
+    x, case = byte_rows(n, width), {"corruption": Corruption("masking", 0.3), "contraction": 0.1}
+    ones = [objective(x, n_hidden, torch.float32, sparsity=KlSparsity(0.1, 0.3), **case) for _ in range(2)]
+    config = TrainingConfig(precision=precision)
+    losses = [train(fused_reconstruction(one, config, 1e-4), n, batch_size, 37, 0.003) for one in ones]
+    assert losses[0] == losses[1]
+    assert bits(ones[0]) == bits(ones[1])
+
+
+@ON_GPU
 def test_memory_is_flat_over_a_thousand_epochs():
     one = objective(byte_rows(300, 130), 70, torch.float32)
     step = fused_reconstruction(one, TrainingConfig(), 0.0)
@@ -224,3 +179,24 @@ def test_memory_is_flat_over_a_thousand_epochs():
     for epoch in range(1, 1000):
         step.advance(order, 64, 5 * epoch, [0.01] * 5)
     assert torch.cuda.memory_allocated() == before
+
+
+def held() -> int:
+    """Bytes of a GPU that torch has given out, and that something still refers to."""
+    gc.collect()
+    torch.cuda.synchronize()
+    return torch.cuda.memory_allocated()
+
+
+@ON_GPU
+def test_memory_is_flat_over_ten_layers():
+    """What a stack leaves on the device is its parameters."""
+    widths = ",".join(["64", *map(str, range(60, 50, -1))])
+    config = PretrainConfig.from_options(widths, max_epochs=2, batch_size=32, device="cuda")
+    x = rows_of(300, 64, torch.float32).cpu()
+    first = pretrain_stack(x, config)  # torch's own working memory is there from now on
+    before = held()
+    second = pretrain_stack(x, config)
+    added, sizes = held() - before, [each.nbytes for each in second.stack.state_dict().values()]
+    assert len(second.stack.layers) == len(first.stack.layers) == 10
+    assert added <= sum(-(-size // 512) * 512 for size in sizes)  # in blocks of 512 bytes

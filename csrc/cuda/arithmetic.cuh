@@ -30,6 +30,7 @@ struct Plain {
   using number = T;
   using operand = T;
   static constexpr int depth = 4;
+  static constexpr bool is_plain = true;
 
   __device__ static operand round(T x) { return x; }
   __device__ static T read(operand x) { return x; }
@@ -98,8 +99,7 @@ struct TensorSums {
 #pragma unroll
     for (int m = 0; m < 2; ++m) Word::template read_left<outer, a_stride>(left[m], a, 16 * m, lane);
 #pragma unroll
-    for (int n = 0; n < 4; n += 2)
-      Word::template read_right<outer, b_stride>(right[n], right[n + 1], b, 8 * n, lane);
+    for (int n = 0; n < 4; n += 2) Word::template read_right<outer, b_stride>(right[n], right[n + 1], b, 8 * n, lane);
 #pragma unroll
     for (int m = 0; m < 2; ++m)
 #pragma unroll
@@ -158,6 +158,7 @@ struct Tf32 {
   using number = float;
   using operand = float;
   static constexpr int depth = 8;
+  static constexpr bool is_plain = false;
 
   __device__ static operand round(float x) { return rounded_to_tf32(x); }
   __device__ static float read(operand x) { return x; }
@@ -202,6 +203,7 @@ struct Bf16 {
   using number = float;
   using operand = c10::BFloat16;
   static constexpr int depth = 16;
+  static constexpr bool is_plain = false;
 
   __device__ static operand round(float x) { return static_cast<operand>(x); }
   __device__ static float read(operand x) { return static_cast<float>(x); }

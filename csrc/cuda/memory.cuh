@@ -85,8 +85,8 @@ class LayerMemory {
     for (size_t l = 0; l < layers.size(); ++l) {
       auto& layer = layers[l];
       const int64_t size = height * padded(layer.n_out);
-      layer.input =
-          l == 0 ? Factor<operand>{x, padded(layer.n_in), x_turn} : Factor<operand>{layers[l - 1].output, padded(layer.n_in)};
+      layer.input = l == 0 ? Factor<operand>{x, padded(layer.n_in), x_turn}
+                           : Factor<operand>{layers[l - 1].output, padded(layer.n_in)};
       layer.output = batch_.make<operand>(l + 1 < layers.size() ? size : 0);
       layer.gradient = batch_.make<operand>(size);
       layer.pre = batch_.make<number>(keeps_preactivation(layer.activation) ? size : 0);

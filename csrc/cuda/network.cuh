@@ -68,7 +68,7 @@ struct MemberData {
   int64_t x_turn;                     // entries to the second of them; 0: there is one
   number *on, *off, *steep, *logits;  // on, off, steep (code_blocks, padded(n_hidden)), by tiles of rows
   int code_blocks, code_losses_count, losses_count;
-  number* norms;                      // of each row of the code's weight, squared
+  number* norms;  // of each row of the code's weight, squared
   double *losses, *code_losses;
   Course* course;
 

@@ -68,12 +68,12 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
     if (contracts)
       pull = static_cast<T>(2 * member.contraction / static_cast<double>(expected.size)) * member.norms[column];
   };
-  const auto c = product_tile<A, Shape, library>(
-      Factor<typename A::operand>{layer.gradient, padded(layer.n_out)}, layer.backward, layer.product, n_in,
-      static_cast<int>(layer.n_out), at, /*early=*/true, read_code, [&] {
-        span = span_of_step(networks, member);
-        if (has_failed(member, span)) span.size = 0;
-      });
+  const auto c = product_tile<A, Shape, library>(Factor<typename A::operand>{layer.gradient, padded(layer.n_out)},
+                                                 layer.backward, layer.product, n_in, static_cast<int>(layer.n_out), at,
+                                                 /*early=*/true, read_code, [&] {
+                                                   span = span_of_step(networks, member);
+                                                   if (has_failed(member, span)) span.size = 0;
+                                                 });
   if (span.size == 0) return;
   T sum[1] = {};
   if (inside)
@@ -102,8 +102,8 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   if (Lanes<Shape>::lane() == 0 && inside) below.sums[at.row_block * ld + column] = sum[0];
 }
 
-// Calls body(rule), where rule(p, g, first, second, motion) moves p and its moments and tells whether it did: one switch,
-// outside every loop.
+// Calls body(rule), where rule(p, g, first, second, motion) moves p and its moments and tells whether it did: one
+// switch, outside every loop.
 template <typename A, typename Body>
 __device__ void with_rule(const Networks<A>& networks, Body body) {
   using T = typename A::number;
@@ -142,7 +142,8 @@ __device__ void move_weight(const Networks<A>& networks, const MemberData<A>& me
   const Place<Shape> at(n_in, number);
   const int j = Lanes<Shape>::column(), column = at.column + j;
   const int64_t corner = int64_t(at.row) * n_in + column;
-  T *const weights = layer.weight + corner, *const firsts = layer.first + corner, *const seconds = layer.second + corner;
+  T *const weights = layer.weight + corner, *const firsts = layer.first + corner,
+           *const seconds = layer.second + corner;
   const int rows_inside = column < n_in ? n_out - at.row : 0;
   const auto holds = [&](int i) { return Lanes<Shape>::row(i) < rows_inside; };
   const int height = static_cast<int>(padded(n_out)), ld = static_cast<int>(padded(n_in));
@@ -262,10 +263,14 @@ __device__ void add_loss(const Networks<A>& networks, const MemberData<A>& membe
   if (!is_finite(sum)) member.course->kept = 1;  // by a penalty, which nobody looked at before
 }
 
+// Two blocks of a multiprocessor may have 128 registers a thread; plain sums of large tiles want more.
+template <typename A, typename Shape>
+constexpr int update_blocks = sizeof(typename A::number) > 4 || (A::is_plain && Shape::rows > warp_tile) ? 1 : 2;
+
 // How the blocks of an update are shared out: the tiles of every weight, the last layer's first; the gathering of the
 // next step's rows, the loss, the biases of every layer.
 template <typename A, typename Shape, bool library>
-__global__ void __launch_bounds__(tile_threads, sizeof(typename A::number) > 4 ? 1 : 2)
+__global__ void __launch_bounds__(tile_threads, update_blocks<A, Shape>)
     update_kernel(Networks<A> networks, int gathering) {
   const MemberData<A> member = networks.member();
   if (networks.layer_count == 1) wait_for_launch_before();

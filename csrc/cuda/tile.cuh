@@ -25,7 +25,7 @@ struct Tile {
 
 // Few tiles: small ones, so that more multiprocessors have one. Many: larger ones, which read less for each
 // multiplication.
-using SmallTile = Tile<32, 32, 256, 4, 6>;
+using SmallTile = Tile<32, 32, 256, 4, 5>;
 using MediumTile = Tile<64, 32, 128, 4, 8>;
 using LargeTile = Tile<64, 64, 128, 4, 6>;
 
@@ -45,7 +45,8 @@ struct Stage {
   static constexpr int chunk = chunk_bytes / static_cast<int>(sizeof(operand));
   static constexpr int row_entries = outer ? extent : chunk;
   static constexpr int rows = outer ? chunk : extent;
-  static constexpr int stride = row_entries + (outer && sizeof(operand) > 2 ? 32 : 16) / static_cast<int>(sizeof(operand));
+  static constexpr int stride =
+      row_entries + (outer && sizeof(operand) > 2 ? 32 : 16) / static_cast<int>(sizeof(operand));
   static constexpr int entries = rows * stride;
   static constexpr int entries_a_copy = 16 / static_cast<int>(sizeof(operand));
   static constexpr int across = row_entries / entries_a_copy, down = tile_threads / across, copies = rows / down;
@@ -111,9 +112,7 @@ class TileProduct {
   }
 
   // Room for another tile, with rows of one entry more, while the results are read.
-  __device__ static number* beside_results() {
-    return dynamic_shared<number>() + Shape::slices * Shape::rows * stride;
-  }
+  __device__ static number* beside_results() { return dynamic_shared<number>() + Shape::slices * Shape::rows * stride; }
 
   // The first chunks of the right factor are on their way: what `add` with `begun` goes on with. Nothing else may
   // happen in between.

@@ -38,8 +38,10 @@ std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision
   const bool library = takes_library(members[0].layers);
   TORCH_CHECK_TYPE(precision == Precision::fp32 || type == at::kFloat, "precision ",
                    precision == Precision::tf32 ? "tf32" : "bf16", ": expected float32 parameters, got ", type);
-  return precision == Precision::fp32 ? make_plain_step(std::move(members), library)
-                                      : make_rounded_step(std::move(members), precision, library);
+  if (precision == Precision::tf32) return make_tf32_step(std::move(members), library);
+  if (precision == Precision::bf16) return make_bf16_step(std::move(members), library);
+  return type == at::kDouble ? make_double_step(std::move(members), library)
+                             : make_float_step(std::move(members), library);
 }
 
 const RegisterSteps registered(device_type, {make, products});

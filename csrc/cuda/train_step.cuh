@@ -36,7 +36,7 @@ struct Plan {
         backward.push_back(library ? TileSize::small : largest_that_fill(rows, layer.n_in));
       if (layer.weight != nullptr) tiles += tiles_of<LargeTile>(layer.n_out, layer.n_in);
     }
-    if (!library && fill(tiles)) update = TileSize::large;
+    if (!library && tiles >= 2 * multiprocessors()) update = TileSize::large;
   }
 
  private:
@@ -147,7 +147,8 @@ class DeviceStep final : public TrainStep {
       each.add_batch(rows);
       for (size_t l = 0; l < each.layers.size(); ++l) {
         const bool softmax = l + 1 == each.layers.size() && is_classifier();
-        const int height = softmax ? SmallTile::rows : height_of(l < plan_.backward.size() ? plan_.backward[l] : plan_.forward[l]);
+        const int height =
+            softmax ? SmallTile::rows : height_of(l < plan_.backward.size() ? plan_.backward[l] : plan_.forward[l]);
         each.layers[l].sum_blocks = static_cast<int>((rows + height - 1) / height);
       }
       layers.insert(layers.end(), each.layers.begin(), each.layers.end());
@@ -164,7 +165,8 @@ class DeviceStep final : public TrainStep {
     const int64_t code = padded(layers[0].n_out), classes = is_classifier() ? layers.back().n_out : 0;
     const int64_t blocks = row_blocks<SmallTile>(rows_);
     int64_t losses = 0, code_losses = 0, code_blocks = 0;
-    with_tile(plan_.forward.back(), [&](auto shape) { losses = tiles_of<decltype(shape)>(rows_, layers.back().n_out); });
+    with_tile(plan_.forward.back(),
+              [&](auto shape) { losses = tiles_of<decltype(shape)>(rows_, layers.back().n_out); });
     with_tile(plan_.forward[0], [&](auto shape) {
       code_losses = tiles_of<decltype(shape)>(rows_, layers[0].n_out);
       code_blocks = row_blocks<decltype(shape)>(rows_);

@@ -5,10 +5,10 @@
 
 namespace stackae::cuda {
 
-// In the type of the parameters, float32 or float64.
-std::unique_ptr<TrainStep> make_plain_step(std::vector<Member> members, bool library);
-
-// tf32 or bf16, for float32 parameters.
-std::unique_ptr<TrainStep> make_rounded_step(std::vector<Member> members, Precision precision, bool library);
+// IEEE arithmetic in the type of the parameters; tensor cores for float32 parameters.
+std::unique_ptr<TrainStep> make_float_step(std::vector<Member> members, bool library);
+std::unique_ptr<TrainStep> make_double_step(std::vector<Member> members, bool library);
+std::unique_ptr<TrainStep> make_tf32_step(std::vector<Member> members, bool library);
+std::unique_ptr<TrainStep> make_bf16_step(std::vector<Member> members, bool library);
 
 }  // namespace stackae::cuda

@@ -228,8 +228,8 @@ class Graph {
   cudaGraphExec_t executable_ = nullptr;
 };
 
-// cuBLAS with a handle and working memory of its own: a recorded graph knows both by address, while torch's are freed by
-// torch.compile's graphs, and its precision is one setting for all.
+// cuBLAS with a handle and working memory of its own: a recorded graph knows both by address, while torch's are freed
+// by torch.compile's graphs, and its precision is one setting for all.
 class Blas {
  public:
   Blas() = default;
@@ -277,7 +277,9 @@ class Blas {
     return static_cast<int>(std::max(matrix.stride(1 - across), matrix.size(across)));
   }
   static cudaDataType type(const at::Tensor& matrix) {
-    return matrix.scalar_type() == at::kDouble ? CUDA_R_64F : matrix.scalar_type() == at::kFloat ? CUDA_R_32F : CUDA_R_16BF;
+    return matrix.scalar_type() == at::kDouble  ? CUDA_R_64F
+           : matrix.scalar_type() == at::kFloat ? CUDA_R_32F
+                                                : CUDA_R_16BF;
   }
 
   cublasHandle_t handle_ = nullptr;

@@ -1,0 +1,11 @@
+// Steps in float64 in IEEE arithmetic.
+#include "train_step.cuh"
+#include "train_step.h"
+
+namespace stackae::cuda {
+
+std::unique_ptr<TrainStep> make_double_step(std::vector<Member> members, bool library) {
+  return std::make_unique<DeviceStep<Plain<double>>>(std::move(members), library);
+}
+
+}  // namespace stackae::cuda

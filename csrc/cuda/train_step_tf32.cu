@@ -1,0 +1,11 @@
+// Steps in float32 whose products' operands are rounded to tf32.
+#include "train_step.cuh"
+#include "train_step.h"
+
+namespace stackae::cuda {
+
+std::unique_ptr<TrainStep> make_tf32_step(std::vector<Member> members, bool library) {
+  return std::make_unique<DeviceStep<Tf32>>(std::move(members), library);
+}
+
+}  // namespace stackae::cuda
