@@ -12,8 +12,8 @@ every layer's last validation loss, or the exit code is 1: its mean over the rou
 --rows to that many rows, to try this out, for which so few rows and epochs want a wider --tolerance.
 
 usual script: benchmarks/usual_script.py as notebooks write it, with --device cuda both on the CPU and on the GPU; in
-memory: the same file with --in-memory, written with care. With --usual-epochs the usual script runs fewer epochs, the
-time of which is scaled to --epochs, and its losses are not compared. --precision is that of stackae alone; the scripts
+memory: the same file with --in-memory, written with care. With --usual-epochs both scripts run fewer epochs, the time
+of which is scaled to --epochs, and their losses are not compared. --precision is that of stackae alone; the scripts
 are in float32. Contenders take turns, in an order that is flipped from round to round; stackae runs twice a round, so
 that the ratio to itself shows what is noise. ratio: time of the other / time of stackae in the same round, median and
 extremes.
@@ -169,7 +169,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--usual-epochs", type=int, help="of the usual script; as many as --epochs where not given")
+    parser.add_argument("--usual-epochs", type=int, help="of the scripts; as many as --epochs where not given")
     parser.add_argument("--layers", default="784,300,150")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)

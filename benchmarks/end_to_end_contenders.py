@@ -74,6 +74,6 @@ def contenders(asked: argparse.Namespace, data_root: Path) -> dict[str, Contende
     return {
         OURS: ours,
         **{name: script(asked, data_root, each, epochs=asked.usual_epochs) for name, each in usual.items()},
-        CAREFUL: script(asked, data_root, device, "--in-memory"),
+        CAREFUL: script(asked, data_root, device, "--in-memory", epochs=asked.usual_epochs),
         OURS + AGAIN: ours,
     }

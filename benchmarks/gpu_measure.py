@@ -18,6 +18,8 @@ from benchmarks.gpu_stages import Stage
 LIMIT, AND_NUMBERS = 272, 284
 """Seconds until the last stage is ended, and until the tables and the numbers are."""
 TARGETED = ("R: 256x784-300", "256x4096-4096, bf16")
+RUNGS = ("256x512-512", "256x1024-1024", "256x2048-2048")
+"""Around the width from which the library's products are taken."""
 
 
 def stages(places: Places) -> list[list[Stage]]:
@@ -25,18 +27,18 @@ def stages(places: Places) -> list[list[Stage]]:
     compared = ("--usual-epochs", "1", "--rounds", "1", "--json", str(out / "end_to_end.json"))
     command = python("benchmarks.end_to_end", "--device", "cuda", "--precision", "tf32", *data, *compared)
     cases = step(out / "step.json", "--part", "cases", "--only", *TARGETED)
-    rungs = step(out / "step.json", "--append", "--part", "ladder", "--only", "256x", "--rounds", "3")
-    several = step(out / "step.json", "--append", "--part", "population", "--rounds", "9")
-    compiled = step(out / "step_compiled.json", "--part", "compiled", "--only", *TARGETED, "--patience", "45")
+    rungs = step(out / "step.json", "--append", "--part", "ladder", "--only", *RUNGS, "--rounds", "3")
+    several = step(out / "step.json", "--append", "--part", "population", "--only", "64x", "--rounds", "5")
+    compiled = step(out / "step_compiled.json", "--part", "compiled", "--only", *TARGETED, "--patience", "40")
     alone = [
         *first_stages(places),
-        Stage("step", 40, cases),
-        profile(out, 20),
-        Stage("ladder", 30, rungs),
-        Stage("population", 20, several),
+        Stage("step", 45, cases),
+        profile(out, 15),
         Stage("end to end", 80, command),
-        Stage("accuracy", 60, python("benchmarks.gpu_accuracy", *data)),
-        Stage("compiled", 80, compiled),
+        Stage("accuracy", 45, python("benchmarks.gpu_accuracy", *data)),
+        Stage("ladder", 20, rungs),
+        Stage("population", 15, several),
+        Stage("compiled", 70, compiled),
         sanitizer("racecheck", "racecheck", 60),
     ]
     return [[stage] for stage in alone]

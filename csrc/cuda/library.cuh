@@ -2,6 +2,8 @@
 // where the pass that follows finds it.
 #pragma once
 
+#include <ATen/ops/from_blob.h>
+
 #include "memory.cuh"
 
 namespace stackae::cuda {

@@ -1,7 +1,6 @@
 // The memory of a training step on the device, and the tables by which its kernels find it.
 #pragma once
 
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
 
 #include "passes.cuh"
@@ -35,25 +34,19 @@ class Table {
   T* send(const std::vector<T>& entries) {
     const auto bytes = static_cast<int64_t>(entries.size() * sizeof(T));
     if (!memory_.defined() || memory_.numel() < bytes) memory_ = at::zeros({bytes}, options_);
-    // from_blob wants a pointer that it could write through
-    memory_.narrow(0, 0, bytes).copy_(here(const_cast<T*>(entries.data()), bytes));
+    copy_to_device(data(), entries.data(), static_cast<size_t>(bytes));
     return data();
   }
 
   T* data() const { return static_cast<T*>(memory_.mutable_data_ptr()); }
 
   std::vector<T> receive(int64_t count) const {
-    const auto bytes = count * static_cast<int64_t>(sizeof(T));
     std::vector<T> entries(static_cast<size_t>(count));
-    here(entries.data(), bytes).copy_(memory_.narrow(0, 0, bytes));
+    copy_to_host(entries.data(), data(), entries.size() * sizeof(T));
     return entries;
   }
 
  private:
-  static at::Tensor here(T* entries, int64_t bytes) {
-    return at::from_blob(entries, {bytes}, at::TensorOptions().dtype(at::kByte));
-  }
-
   at::TensorOptions options_;
   at::Tensor memory_;
 };

@@ -139,6 +139,18 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, SharedBytes sh
 
 inline int multiprocessors() { return at::cuda::getCurrentDeviceProperties()->multiProcessorCount; }
 
+// Once these return, the copy is done, and with it all that was given to the current stream before.
+inline void copy_to_device(void* there, const void* here, size_t bytes) {
+  const auto stream = c10::cuda::getCurrentCUDAStream();
+  C10_CUDA_CHECK(cudaMemcpyAsync(there, here, bytes, cudaMemcpyHostToDevice, stream));
+  C10_CUDA_CHECK(cudaStreamSynchronize(stream));
+}
+inline void copy_to_host(void* here, const void* there, size_t bytes) {
+  const auto stream = c10::cuda::getCurrentCUDAStream();
+  C10_CUDA_CHECK(cudaMemcpyAsync(here, there, bytes, cudaMemcpyDeviceToHost, stream));
+  C10_CUDA_CHECK(cudaStreamSynchronize(stream));
+}
+
 // Rows that lie in memory are sent over in parts of about this size; STACKAE_PART_BYTES is for tests.
 inline int64_t part_bytes() {
   const char* const wish = std::getenv("STACKAE_PART_BYTES");
