@@ -1,75 +1,12 @@
-// The kernels of a step up to the loss and its gradient: gather, forward, output; logits and softmax.
+// The kernels of a step up to the loss and its gradient: forward, output; logits and softmax.
 //
-// Fused: rows, scaling, noise; product, bias, activation, code sums; product, bias, activation, loss, gradient, bias
+// Fused: product, bias, activation, code sums; product, bias, activation, loss, gradient, bias
 // gradient. Never materialised: the reconstruction, a target, noise, pre-activations (but for GELU).
 #pragma once
 
 #include "passes.cuh"
 
 namespace stackae::cuda {
-
-// Rows of the source for one step, corrupted, as operand; rows that the batch lacks are zeros. Every thread has whole
-// blocks of the generator: those from `number` on, `apart` from each other.
-template <typename A>
-__device__ void gather(const Networks<A>& networks, const Span& span, int number, int apart) {
-  using T = typename A::number;
-  const MemberData<A> member = networks.member();
-  if (span.size == 0) return;
-  const int width = static_cast<int>(member.source.width), chunks = (width + chunk_words - 1) / chunk_words;
-  const int blocks_a_row = chunks * chunk_blocks, rows = static_cast<int>(padded(networks.batch_size));
-  const int ld = static_cast<int>(padded(width));
-  auto* const to = member.x + span.index % 2 * member.x_turn;
-  const Stream stream(member.key.seed, Purpose::corruption, static_cast<uint32_t>(member.key.layer),
-                      member.first_step + span.index);
-  for (; number < rows * blocks_a_row; number += apart) {
-    const int row = number / blocks_a_row, block = number % blocks_a_row;
-    const int first = block / chunk_blocks * chunk_words + block % chunk_blocks;
-    const bool inside = row < span.size;
-    const int64_t from = inside ? row_number(member, span.begin + row) : 0;
-    T x[4] = {};
-    for (int lane = 0; lane < 4; ++lane) {
-      const int column = first + lane * chunk_blocks;
-      if (inside && column < width) x[lane] = read_entry<T>(member.source, from, column);
-    }
-    float draws[4] = {};
-    if (member.corruption.noise != Noise::none)
-      draw_block(member.corruption, stream, static_cast<uint32_t>(number), draws);
-    for (int lane = 0; lane < 4; ++lane) {
-      const int column = first + lane * chunk_blocks;
-      if (column >= width) continue;
-      if (inside) x[lane] = corrupt_entry(member.corruption, x[lane], draws[lane]);
-      to[int64_t(row) * ld + column] = A::round(x[lane]);
-    }
-  }
-}
-
-// The rows of the step that comes next.
-template <typename A>
-__global__ void __launch_bounds__(tile_threads) gather_kernel(Networks<A> networks) {
-  wait_for_launch_before();
-  const auto& member = networks.member();
-  const Span span(member.count, member.course->next, networks.batch_size, false);
-  let_next_launch_begin();
-  gather(networks, span, static_cast<int>(blockIdx.x) * tile_threads + static_cast<int>(threadIdx.x),
-         static_cast<int>(gridDim.x) * tile_threads);
-}
-
-// |W_j|^2 for each unit of the first code, before anything moves: what its contraction is weighed with. One block a
-// unit.
-template <typename A>
-__global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> networks) {
-  wait_for_launch_before();
-  let_next_launch_begin();
-  const auto& layer = networks.layer(0);
-  const int64_t unit = blockIdx.x;
-  double own = 0;
-  for (int64_t i = threadIdx.x; i < layer.n_in; i += tile_threads) {
-    const auto w = static_cast<double>(layer.weight[unit * layer.n_in + i]);
-    own += w * w;
-  }
-  own = sum_of_block(own);
-  if (threadIdx.x == 0) networks.member().norms[unit] = static_cast<typename A::number>(own);
-}
 
 // The first forward pass begins the step.
 template <typename A>

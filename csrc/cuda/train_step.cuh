@@ -13,39 +13,12 @@
 #include "library.cuh"
 #include "passes_backward.cuh"
 #include "passes_forward.cuh"
+#include "passes_update.cuh"
+#include "plan.cuh"
 
 namespace stackae::cuda {
 
 constexpr int64_t steps_a_graph = 16;
-
-enum class TileSize { small, medium, large };
-
-// The tiles of every pass: of layer l forwards, of layer l + 1 backwards, of the update of all. By sizes and the device
-// alone: they decide in which order sums are added.
-struct Plan {
-  std::vector<TileSize> forward, backward;
-  TileSize update = TileSize::small;
-
-  Plan() = default;
-  template <typename Layers>
-  Plan(const Layers& layers, int64_t rows, bool library) {
-    int64_t tiles = 0;
-    for (const auto& layer : layers) {
-      forward.push_back(library ? TileSize::small : largest_that_fill(rows, layer.n_out));
-      if (&layer != &layers.front())
-        backward.push_back(library ? TileSize::small : largest_that_fill(rows, layer.n_in));
-      if (layer.weight != nullptr) tiles += tiles_of<LargeTile>(layer.n_out, layer.n_in);
-    }
-    if (!library && tiles >= 2 * multiprocessors()) update = TileSize::large;
-  }
-
- private:
-  static bool fill(int64_t tiles) { return 10 * tiles >= 7 * multiprocessors(); }
-  static TileSize largest_that_fill(int64_t rows, int64_t columns) {
-    if (fill(tiles_of<LargeTile>(rows, columns))) return TileSize::large;
-    return fill(tiles_of<MediumTile>(rows, columns)) ? TileSize::medium : TileSize::small;
-  }
-};
 
 template <typename A>
 class DeviceStep final : public TrainStep {
@@ -94,27 +67,6 @@ class DeviceStep final : public TrainStep {
   }
 
  private:
-  // Calls body with the tile of that size; those of float64 and of passes over the library's products are small.
-  template <bool library = false, typename Body>
-  static void with_tile(TileSize size, Body body) {
-    if constexpr (sizeof(number) <= 4 && !library) {
-      if (size == TileSize::large) return body(LargeTile{});
-      if (size == TileSize::medium) return body(MediumTile{});
-    }
-    body(SmallTile{});
-  }
-  template <bool library, typename Body>
-  static void with_square_tile(TileSize size, Body body) {
-    if constexpr (sizeof(number) <= 4 && !library)
-      if (size == TileSize::large) return body(LargeTile{});
-    body(SmallTile{});
-  }
-  static int height_of(TileSize size) {
-    int height = 0;
-    with_tile(size, [&](auto shape) { height = decltype(shape)::rows; });
-    return height;
-  }
-
   at::Device device() const { return members_[0].layers[0].bias.device(); }
   int last() const { return static_cast<int>(members_[0].layers.size()) - 1; }
 
@@ -138,8 +90,6 @@ class DeviceStep final : public TrainStep {
     rows_ = rows;
     warm_ = false;
     forget_graphs();
-    int64_t widest = 0;
-    for (const auto& layer : memory_[0].layers) widest = std::max({widest, layer.n_in, layer.n_out});
     plan_ = Plan(memory_[0].layers, rows, library_);
     batch_.clear();
     std::vector<LayerData<A>> layers;
@@ -147,8 +97,9 @@ class DeviceStep final : public TrainStep {
       each.add_batch(rows);
       for (size_t l = 0; l < each.layers.size(); ++l) {
         const bool softmax = l + 1 == each.layers.size() && is_classifier();
-        const int height =
-            softmax ? SmallTile::rows : height_of(l < plan_.backward.size() ? plan_.backward[l] : plan_.forward[l]);
+        const int height = softmax
+                               ? SmallTile::rows
+                               : height_of<number>(l < plan_.backward.size() ? plan_.backward[l] : plan_.forward[l]);
         each.layers[l].sum_blocks = static_cast<int>((rows + height - 1) / height);
       }
       layers.insert(layers.end(), each.layers.begin(), each.layers.end());
@@ -165,9 +116,9 @@ class DeviceStep final : public TrainStep {
     const int64_t code = padded(layers[0].n_out), classes = is_classifier() ? layers.back().n_out : 0;
     const int64_t blocks = row_blocks<SmallTile>(rows_);
     int64_t losses = 0, code_losses = 0, code_blocks = 0;
-    with_tile(plan_.forward.back(),
-              [&](auto shape) { losses = tiles_of<decltype(shape)>(rows_, layers.back().n_out); });
-    with_tile(plan_.forward[0], [&](auto shape) {
+    with_tile<number>(plan_.forward.back(),
+                      [&](auto shape) { losses = tiles_of<decltype(shape)>(rows_, layers.back().n_out); });
+    with_tile<number>(plan_.forward[0], [&](auto shape) {
       code_losses = tiles_of<decltype(shape)>(rows_, layers[0].n_out);
       code_blocks = row_blocks<decltype(shape)>(rows_);
     });
@@ -327,7 +278,7 @@ class DeviceStep final : public TrainStep {
   void launch_forward(int l, int turn) {
     if constexpr (library)
       for (const auto& member : memory_) products().forward(member, l);
-    with_tile<library>(plan_.forward[l], [&](auto shape) {
+    with_tile<number, library>(plan_.forward[l], [&](auto shape) {
       using Shape = decltype(shape);
       launch<true>(Pass::template kernel<Shape, library>,
                    each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_out)), tile_threads,
@@ -340,7 +291,7 @@ class DeviceStep final : public TrainStep {
   void launch_backward(int l) {
     if constexpr (library)
       for (const auto& member : memory_) products().backward(member, l);
-    with_tile<library>(plan_.backward[l - 1], [&](auto shape) {
+    with_tile<number, library>(plan_.backward[l - 1], [&](auto shape) {
       using Shape = decltype(shape);
       launch<true>(backward_kernel<A, Shape, library>, each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_in)),
                    tile_threads, shared_bytes<Shape, library>(/*outer=*/false), networks_, l);
@@ -351,7 +302,7 @@ class DeviceStep final : public TrainStep {
   void launch_update() {
     const auto& layers = memory_[0].layers;
     const int gathering = library ? 0 : static_cast<int>(gathering_blocks());
-    with_square_tile<library>(plan_.update, [&](auto shape) {
+    with_square_tile<number, library>(plan_.update, [&](auto shape) {
       using Shape = decltype(shape);
       int64_t blocks = gathering + 1;
       for (size_t l = 0; l < layers.size(); ++l) {
