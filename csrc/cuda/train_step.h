@@ -5,7 +5,7 @@
 
 namespace stackae::cuda {
 
-// IEEE arithmetic in the type of the parameters; tensor cores for float32 parameters.
+// Products in the type of the parameters, or by tensor cores for float32 ones.
 std::unique_ptr<TrainStep> make_float_step(std::vector<Member> members, bool library);
 std::unique_ptr<TrainStep> make_double_step(std::vector<Member> members, bool library);
 std::unique_ptr<TrainStep> make_tf32_step(std::vector<Member> members, bool library);

@@ -1,4 +1,4 @@
-// Steps in float64 in IEEE arithmetic.
+// Steps in float64, products included.
 #include "train_step.cuh"
 #include "train_step.h"
 

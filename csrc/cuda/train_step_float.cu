@@ -1,4 +1,4 @@
-// Steps in float32 in IEEE arithmetic.
+// Steps in float32, products included.
 #include "train_step.cuh"
 #include "train_step.h"
 

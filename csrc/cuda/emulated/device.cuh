@@ -166,7 +166,7 @@ struct SharedBytes {
   size_t plain = 0, roomy = 0;
 };
 
-template <bool eager = false, typename... Parameters, typename... Arguments>
+template <bool overlaps = false, typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, SharedBytes shared, Arguments... arguments) {
   emulated::enqueue([=] { emulated::run(grid, block, shared.plain, [=] { kernel(arguments...); }); });
 }

@@ -112,9 +112,9 @@ struct SharedBytes {
   size_t plain = 0, roomy = 0;
 };
 
-// Runs the kernel on the current stream. A kernel that is `eager` begins before the launch before has ended, and waits
+// Runs the kernel on the current stream. A kernel that `overlaps` begins before the launch before has ended, and waits
 // for it itself.
-template <bool eager = false, typename... Parameters, typename... Arguments>
+template <bool overlaps = false, typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, SharedBytes shared, Arguments... arguments) {
   constexpr size_t granted = 32 << 10;  // 48 KiB are, static memory included; more must be asked for
   cudaLaunchConfig_t config{};
@@ -133,7 +133,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, SharedBytes sh
   early.val.programmaticStreamSerializationAllowed = 1;
   config.stream = c10::cuda::getCurrentCUDAStream();
   config.attrs = &early;
-  config.numAttrs = eager && at::cuda::getCurrentDeviceProperties()->major >= 9 ? 1 : 0;
+  config.numAttrs = overlaps && at::cuda::getCurrentDeviceProperties()->major >= 9 ? 1 : 0;
   C10_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
