@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -226,4 +227,4 @@ def run_option(run: Run) -> str:
     """What to add to a command line so that it means this run."""
     from stackae.runs import LATEST
 
-    return "" if LATEST.resolve() == run.path.resolve() else f" --run {shown(run.path)}"
+    return "" if LATEST.resolve() == run.path.resolve() else f" --run {shlex.quote(str(shown(run.path)))}"

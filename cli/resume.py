@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stackae.errors import DataError, RunError
+from stackae.errors import DataError, RunError, suggested
 
 from . import options as o
 
@@ -210,4 +210,4 @@ def _nothing_to_do(path: Path, as_json: bool) -> None:
         emit_json({"run": str(path), "complete": True})
         return
     stdout.print(f"complete    {shown(path)}: nothing is left to do, and every file is as it was written", markup=False)
-    stdout.print(f"next        stackae runs show {shown(path)}", markup=False)
+    stdout.print(f"next        {suggested('runs', 'show', shown(path))}", markup=False)

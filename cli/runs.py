@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stackae.errors import RunError
+from stackae.errors import RunError, suggested
 
 from . import options as o
 from .options import option
@@ -44,8 +44,8 @@ def list_runs(
     columns = ["", "status", "layers", "validation loss", "accuracy", "size"]
     listing("Runs", columns, [_row(each) for each in found])
     open_ended = next((each for each in found if each.status == "unfinished"), None)
-    following = f"resume {open_ended.path}" if open_ended else f"runs show {found[0].path}"
-    stdout.print(f"next        stackae {following}", markup=False)
+    words = ("resume", open_ended.path) if open_ended else ("runs", "show", found[0].path)
+    stdout.print(f"next        {suggested(*words)}", markup=False)
 
 
 @app.command("show", epilog="[bold]Example[/bold]\n\nstackae runs show runs/long")
@@ -73,7 +73,7 @@ def show(run: RunArgument = None, json: o.Json = False) -> None:
     stdout.print(summary.config.to_toml().rstrip(), markup=False)
     stdout.print(f"files       {', '.join(files)}", markup=False)
     stdout.print(f"checkpoints {', '.join(checkpoints) or 'none'}", markup=False)
-    stdout.print(f"next        stackae runs verify {shown(path)}", markup=False)
+    stdout.print(f"next        {suggested('runs', 'verify', shown(path))}", markup=False)
 
 
 @app.command("verify", epilog="[bold]Examples[/bold]\n\nstackae runs verify\n\nstackae runs verify --all")
@@ -106,7 +106,7 @@ def verify(
     if damaged:
         raise RunError(
             f"{', '.join(map(str, damaged))}: expected files as they were written, got "
-            f"{sum(map(len, found.values()))} damaged; `stackae resume {damaged[0]}` makes them again"
+            f"{sum(map(len, found.values()))} damaged; `{suggested('resume', damaged[0])}` makes them again"
         )
     if not json:
         stdout.print("next        stackae runs list", markup=False)
@@ -147,7 +147,7 @@ def compare(
         return
     _show_comparison(both, names, found)
     stdout.print(f"picture     {shown(out.resolve())}", markup=False)
-    stdout.print(f"next        stackae runs show {names[1]}", markup=False)
+    stdout.print(f"next        {suggested('runs', 'show', names[1])}", markup=False)
 
 
 def _show_comparison(both: list[Summary], names: list[str], found: list[Difference]) -> None:

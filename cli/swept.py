@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stackae.errors import suggested
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,5 +173,4 @@ def close(path: Path, names: list[str], document: dict[str, Any]) -> None:
     stdout.print(f"folder      {folder}", markup=False)
     for name in names:
         stdout.print(f"            {folder / name}", markup=False)
-    words = ["stackae", "pretrain", "--config", str(folder / "config.toml")]
-    stdout.print(f"next        {shlex.join(words)}", markup=False)
+    stdout.print(f"next        {suggested('pretrain', '--config', folder / 'config.toml')}", markup=False)

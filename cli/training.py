@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stackae.errors import DivergedError
+from stackae.errors import DivergedError, suggested
 
 if TYPE_CHECKING:
     from stackae.config import FinetuneConfig, PretrainConfig
@@ -139,7 +139,8 @@ def remembered(path: Path) -> Iterator[None]:
             yield
     except BaseException:
         if has_progress(path) and unfinished(path):
-            note(f"kept        {shown(path.absolute())}; go on with it by:  stackae resume {shown(path.absolute())}")
+            here = shown(path.absolute())
+            note(f"kept        {here}; go on with it by:  {suggested('resume', here)}")
         raise
 
 

@@ -6,6 +6,7 @@ Messages read "what: expected X, got Y; remedy". Anything that is not one of the
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 from itertools import islice
 
@@ -90,6 +91,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     short = (name for name in islice(known, MOST_WORDS) if len(name) <= LONGEST_WORD)
     found = difflib.get_close_matches(word[:LONGEST_WORD], list(short), n=1)
     return f"; did you mean '{legible(found[0])}'?" if found else ""
+
+
+def suggested(*words: object) -> str:
+    """`stackae WORDS` as a shell reads it: a path with spaces, quotes or dollars in it is one word."""
+    line = shlex.join(["stackae", *map(str, words)])
+    return legible(line, len(line))
 
 
 def legible(text: str, most: int = 40) -> str:

@@ -34,7 +34,8 @@ from stackae.training.keeping import Ended, Left, Standing, Tensors
 FOLDER = "checkpoints"
 STATE = "state.json"
 LARGEST_STATE = 1 << 28
-NUMBERED = re.compile(r"(\d{6,12})-([a-z0-9-]{1,60})")
+LARGEST_NUMBER = 10**18
+NUMBERED = re.compile(r"([0-9]{6,18})-([a-z0-9-]{1,60})")
 
 
 class Checkpoint(NamedTuple):
@@ -150,6 +151,11 @@ def write_checkpoint(folder: Path, number: int, label: str, state: State, tensor
     inside = folder / FOLDER
     if inside.is_symlink():
         raise RunError(f"{inside}: expected a folder of this run, got a link; put what it leads to in its place")
+    if number >= LARGEST_NUMBER:
+        raise RunError(
+            f"{inside}: expected checkpoints with numbers of at most 18 digits, got {number - 1:06d}; remove the one "
+            "of that number, or train a new run"
+        )
     make_folder(inside, above=False)  # a run whose folder is gone is not begun again in its middle
     write_folder(inside / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
 

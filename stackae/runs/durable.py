@@ -177,8 +177,12 @@ def _move(path: Path, to: Path) -> None:
 
 
 def _sync_folder(path: Path) -> None:
+    """Its entries to the disk; some network and FUSE file systems have no such call for a folder, and need none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from stackae.errors import RunError
+from stackae.errors import RunError, suggested
 from stackae.runs.durable import Content, write_files
 from stackae.runs.lock import writing
 from stackae.runs.manifest import NAME, Entry, Manifest, check_listed, read_listed, read_manifest
@@ -69,7 +69,7 @@ class Folder:
         try:
             yield
         except RunError as error:
-            remedy = f"`stackae resume {self.path}` restores what its checkpoints hold, else train it again"
+            remedy = f"`{suggested('resume', self.path)}` restores what its checkpoints hold, else train it again"
             raise RunError(f"{error}; {remedy}") from None
 
     def _listed_before(self) -> Manifest:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from stackae.errors import ConfigError, RunError
+from stackae.errors import ConfigError, RunError, suggested
 from stackae.runs.checkpoints import FOLDER, numbered
 from stackae.runs.durable import (
     is_temporary,
@@ -43,7 +44,8 @@ def open_run(path: Path | None) -> Run:
     chosen = path or LATEST
     if seeds := seed_runs(chosen):
         raise RunError(
-            f"{chosen}: expected a run folder, got a folder of {len(seeds)} runs; name one, as --run {seeds[0]}"
+            f"{chosen}: expected a run folder, got a folder of {len(seeds)} runs; name one, as --run "
+            f"{shlex.quote(str(seeds[0]))}"
         )
     return Run.open(chosen)
 
@@ -135,7 +137,7 @@ def check_free(path: Path, force: bool) -> None:
     if not path.is_dir() or not is_run(path) or strange:
         raise ConfigError(f"{path}: expected a new folder or an earlier run, got something else; choose another --run")
     if not force:
-        remedy = f"go on with it by `stackae resume {path}`, " if unfinished(path) else ""
+        remedy = f"go on with it by `{suggested('resume', path)}`, " if unfinished(path) else ""
         raise ConfigError(
             f"{path}: expected a new folder, got an existing run; {remedy}choose another --run, or add --force"
         )

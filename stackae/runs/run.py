@@ -30,7 +30,7 @@ from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
 from stackae.data.targets import MOST_TARGETS
 from stackae.engine import choose_engine
-from stackae.errors import ConfigError, RunError
+from stackae.errors import ConfigError, RunError, suggested
 from stackae.fields import parse_toml, validated
 from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.folder import Folder
@@ -140,7 +140,7 @@ class Run(Folder):
         if not self.holds(name):
             raise RunError(
                 f"{self.path / name}: expected layer {number} of {len(config.layers)}, got a run that did not train it "
-                f"yet; go on with `stackae resume {self.path}`"
+                f"yet; go on with `{suggested('resume', self.path)}`"
             )
         n, layer = config.layer_sizes[number - 1], config.layers[number - 1]
         content = self.read(name, 4 * numbers_of(n, layer) + LARGEST_HEADER)
