@@ -1,8 +1,13 @@
-"""What a person sees: progress while training, tables when it is done. Progress goes to stderr, results to stdout."""
+"""What a person sees: progress while training, tables when it is done. Progress goes to stderr, results to stdout.
+
+All text takes this door, and none of it is markup: whatever is in it that is not seen, newlines too, becomes an escape.
+Names of files, columns and classes may so be given as they are.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 import time
@@ -12,14 +17,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from stackae.errors import WHOLE, legible
 
 from .log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rich.console import JustifyMethod
     from rich.progress import Progress
 
     from stackae.errors import StackaeError
@@ -29,16 +37,25 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 2.0
 WIDEST = 10_000  # columns that no terminal has
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stdout = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 _documents = [0]
 
 
 def emit_json(document: dict[str, Any]) -> None:
+    """In ASCII; JSON has no number that is not finite: null."""
     _documents[0] += 1
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.write(json.dumps(_finite(document), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def emit_error(error: StackaeError) -> None:
@@ -54,17 +71,40 @@ def forget_documents() -> None:
     _documents[0] = 0
 
 
-def note(text: str) -> None:
-    """A line about what is going on, for people and for the log."""
-    stderr.print(text, markup=False)
-    log(text)
+def say(*lines: str, style: str = "") -> None:
+    """Lines of a result; "" is an empty one."""
+    for line in lines:
+        stdout.print(Text(legible(line, WHOLE), style))
+
+
+def note(*lines: str, style: str = "") -> None:
+    """Lines about what is going on, for people and for the log."""
+    for line in lines:
+        told = legible(line, WHOLE)
+        stderr.print(Text(told, style))
+        log(told)
 
 
 def progress_note(text: str) -> None:
     """What takes a moment now."""
     if stderr.is_terminal:
-        stderr.print(text, style="dim", markup=False)
-    log(text)
+        note(text, style="dim")
+    else:
+        log(legible(text, WHOLE))
+
+
+def width() -> int:
+    """Columns of the terminal that results go to."""
+    return stdout.width
+
+
+def in_columns(cells: Sequence[tuple[str, int, JustifyMethod, str]]) -> None:
+    """One line of a table that is shown as it grows: each cell's text, width, side and style."""
+    row = Table.grid(padding=(0, 2, 0, 0))
+    for _, wide, side, _ in cells:
+        row.add_column(width=wide, justify=side, overflow="fold")
+    row.add_row(*(Text(legible(text, WHOLE), style=style) for text, _, _, style in cells))
+    stdout.print(row, soft_wrap=False, width=sum(wide + 2 for _, wide, _, _ in cells))
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -77,29 +117,26 @@ def listing(title: str, columns: list[str], rows: list[list[str]]) -> None:
     if stdout.measure(built, options=stdout.options.update(width=WIDEST)).maximum <= stdout.width:
         stdout.print(built)
         return
-    stdout.print(title, style="bold", markup=False)
+    say(title, style="bold")
     for name, *cells in rows:
-        stdout.print(name, markup=False)
         told = [f"{column} {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell != "-"]
-        stdout.print(f"    {', '.join(told)}", markup=False)
+        say(name, f"    {', '.join(told)}")
 
 
 def _built(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    built = Table(title=title, title_justify="left", title_style="bold")
+    built = Table(title=Text(legible(title, WHOLE)), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        built.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        side: JustifyMethod = "left" if index == 0 else "right"
+        built.add_column(Text(legible(column, WHOLE)), justify=side, overflow="fold")
     for row in rows:
-        built.add_row(*row)
+        built.add_row(*(Text(legible(cell, WHOLE)) for cell in row))
     return built
 
 
 def closing(folder: Path, files: list[str], next_command: str) -> None:
     """Names the files that were made and the command to go on with."""
     folder = shown(folder)
-    stdout.print(f"run folder  {folder}", markup=False)
-    for name in files:
-        stdout.print(f"            {folder / name}", markup=False)
-    stdout.print(f"next        {next_command}", markup=False)
+    say(f"run folder  {folder}", *(f"            {folder / name}" for name in files), f"next        {next_command}")
 
 
 def shown(path: Path) -> Path:
@@ -139,9 +176,11 @@ class Meter:
     def _start(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("left"), TimeRemainingColumn()
-        self._progress = Progress(*columns, console=stderr)
-        self._task = self._progress.add_task(escape(self._title), total=100)
+        name = TextColumn("{task.description}", markup=False)
+        self._progress = Progress(
+            name, BarColumn(bar_width=24), TextColumn("left"), TimeRemainingColumn(), console=stderr
+        )
+        self._task = self._progress.add_task(legible(self._title, WHOLE), total=100)
         self._progress.start()
 
 
@@ -163,9 +202,9 @@ class Display:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
-                TextColumn("{task.fields[status]}"),
+                TextColumn("{task.fields[status]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
@@ -188,7 +227,7 @@ class Display:
             note(f"{self._title}  goes on in epoch {passed // rows + 1}/{epochs}, after {passed % rows:,} rows of it")
         if self._progress:
             self._task = self._progress.add_task(
-                self._title, total=rows * epochs, completed=passed, status=self._status
+                legible(self._title, WHOLE), total=rows * epochs, completed=passed, status=self._status
             )
 
     def batch(self, rows: int, loss: float) -> None:
@@ -206,7 +245,7 @@ class Display:
             self._noted = time.monotonic()
             remaining = together[0].seconds * (self._epochs - number)
             line = f"{self._title}  epoch {number}/{self._epochs}  {figures}  {remaining:.0f} s left"
-            stderr.print(line, markup=False)
+            stderr.print(Text(legible(line, WHOLE)))
 
 
 def _figures(records: list[EpochRecord]) -> str:

@@ -61,7 +61,7 @@ def check(
     else:
         _show(report, warnings, following)
     if report.refusal:
-        raise DataError(report.refusal)
+        raise DataError(*report.refusal.split("\n"))
 
 
 def next_command(config: DataConfig, report: Report) -> str:
@@ -136,15 +136,15 @@ def _extremes(low: np.ndarray, high: np.ndarray) -> tuple[float | None, float | 
 def _show(report: Report, warnings: list[str], following: str) -> None:
     from stackae.errors import legible
 
-    from .console import stdout, table
+    from .console import say, table
 
     parts = [(name, part) for name, part in (("training", report.training), ("test", report.test)) if part]
     if parts:
         lines = [_lines(report, part) for _, part in parts]
         rows = [[label, *(each.get(label, "-") for each in lines)] for label in lines[0]]
-        table(legible(report.data, 200), ["", *(name for name, _ in parts)], rows)
+        table(report.data, ["", *(name for name, _ in parts)], rows)
     if report.ragged_rows or report.not_numbers:
-        stdout.print(
+        say(
             f"besides     {report.ragged_rows:,} rows of another width, {report.not_numbers:,} cells that are no number"
         )
     classes = [part for _, part in parts if part.counts is not None]
@@ -155,11 +155,11 @@ def _show(report: Report, warnings: list[str], following: str) -> None:
         more = f" (the first {SHOWN} of {len(shown):,})" if len(shown) > SHOWN else ""
         table(f"Rows a class{more}", ["", *(name for name, part in parts if part.counts is not None)], rows)
     for warning in warnings:
-        stdout.print(f"note        {warning}", markup=False)
+        say(f"note        {warning}")
     verdict = "pretraining refuses the data" if report.refusal else "pretraining takes the data"
-    stdout.print(f"verdict     {verdict}", markup=False)
+    say(f"verdict     {verdict}")
     if following:
-        stdout.print(f"next        {legible(following, 1000)}", markup=False)
+        say(f"next        {following}")
 
 
 def _lines(report: Report, part: Examined) -> dict[str, str]:

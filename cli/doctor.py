@@ -20,7 +20,7 @@ def command(json: o.Json = False) -> None:
     """Show versions, the compiled extension, devices and threads; exit code 6 when the extension is not built."""
     from stackae.errors import SetupError
 
-    from .console import emit_json, stdout
+    from .console import emit_json, say
 
     report, problem = examine()
     if json:
@@ -28,9 +28,9 @@ def command(json: o.Json = False) -> None:
     else:
         width = max(len(name) for name in report)
         for name, value in report.items():
-            stdout.print(f"{name.replace('_', ' '):{width}}  {value}", markup=False)
+            say(f"{name.replace('_', ' '):{width}}  {value}")
         if not problem:
-            stdout.print("\nnext        stackae pretrain --layers 784,300,150", markup=False)
+            say("", "next        stackae pretrain --layers 784,300,150")
     if problem:
         raise SetupError(problem)
 

@@ -48,7 +48,7 @@ def command(
     from stackae.data import load_source, scaled_rows
     from stackae.runs import open_run
 
-    from .console import emit_json, run_option, shown, stdout
+    from .console import emit_json, run_option, say, shown
     from .inputs import check_out, data_of, whole_number
 
     opened = open_run(run)
@@ -62,8 +62,8 @@ def command(
     if json:
         emit_json({"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)})
         return
-    stdout.print(f"codes       {shown(path.resolve())}  {shape[0]:,} rows of {shape[1]}, layer {number}", markup=False)
-    stdout.print(f"next        stackae reconstruct{run_option(opened)}", markup=False)
+    say(f"codes       {shown(path.resolve())}  {shape[0]:,} rows of {shape[1]}, layer {number}")
+    say(f"next        stackae reconstruct{run_option(opened)}")
 
 
 def _encoder(run: Run, weights: str, number: int, engine: str) -> Callable[[Tensor], Tensor]:

@@ -95,13 +95,12 @@ def _of_targets(run: Run, engine: str, dataset: Dataset, rows: Part) -> dict[str
 
 
 def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None) -> None:
-    from .console import stdout, table
+    from .console import say, table
 
     if "accuracy" in document:
-        stdout.print(
+        say(
             f"accuracy    {100 * document['accuracy']:.2f} % of {document['labelled_rows']:,} "
-            f"{document['part']} rows of {document['data']}",
-            markup=False,
+            f"{document['part']} rows of {document['data']}"
         )
     rows = [
         [

@@ -109,7 +109,7 @@ def train_and_report(
             left = None
         if left is not None:
             note(f"goes on from {shown(left.path)}")
-        note(summary(run, dataset, settings))
+        note(*summary(run, dataset, settings))
         result, tested = finetune(run, work, settings, dataset, every, left)
         report(run, settings, result, tested, as_json)
 
@@ -138,7 +138,7 @@ def _other_layer(run: Run, settings: FinetuneConfig) -> str:
     return ""
 
 
-def summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> str:
+def summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[str]:
     from stackae.engine import choose_device, choose_step
 
     from .heads import rows_to_learn_from
@@ -150,11 +150,11 @@ def summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> str:
     reason = f"{step.reason}; {eagerly}" if step.fused and eagerly else step.reason
     decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
     norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
-    return (
-        f"data     {dataset.name}: {rows_to_learn_from(dataset, settings)}\n"
-        f"head     {settings.head}, {settings.init} weights, train {settings.train}{decay}{norm}\n"
-        f"step     {'fused' if fused else 'eager'} on {device} ({reason})"
-    )
+    return [
+        f"data     {dataset.name}: {rows_to_learn_from(dataset, settings)}",
+        f"head     {settings.head}, {settings.init} weights, train {settings.train}{decay}{norm}",
+        f"step     {'fused' if fused else 'eager'} on {device} ({reason})",
+    ]
 
 
 def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], tested: Tested, as_json: bool) -> None:

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from stackae.errors import WHOLE, legible
+
 NAME = "log.txt"
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place is not waited for
 _open: list[Path] = []
@@ -36,7 +38,7 @@ def logged(folder: Path) -> Iterator[None]:
 def log(text: str) -> None:
     """Lines with the time; a disk that cannot take them costs the log, not the work."""
     time = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S%z}"
-    lines = "".join(f"{time}  {line}\n" for line in text.splitlines())
+    lines = "".join(f"{time}  {legible(line, WHOLE)}\n" for line in text.splitlines())
     for path in _open:
         with suppress(OSError):
             descriptor = os.open(path, FLAGS, 0o644)

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stackae import __version__
-from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError, legible
+from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError
 
 from . import (
     console,
@@ -48,7 +48,7 @@ app.add_typer(data.app, name="data")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"stackae {__version__}")
+        console.say(f"stackae {__version__}")
         raise typer.Exit
 
 
@@ -97,8 +97,8 @@ def _understood(error: Exception) -> StackaeError:
 
 def _end(error: StackaeError) -> NoReturn:
     """One sentence for people; with --json a document too."""
-    lines = (legible(line, len(line)) for line in str(error).split("\n"))  # names and cells come from files
-    typer.echo("error: " + "\n".join(lines), err=True)
+    first, *more = error.lines
+    console.note(f"error: {first}", *more)
     if "--json" in sys.argv:
         console.emit_error(error)
     raise SystemExit(error.exit_code)

@@ -119,14 +119,14 @@ def command(
         check_free(path, force)
     dataset, configs = _prepare(data_config, pretrain_config, count or 1)
     if dry_run:
-        note(summary(configs, dataset))
+        note(*summary(configs, dataset))
         show_plan(configs, dataset, json)
         return
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
     if goes_on:
         _go_on(path, names, configs, dataset, ctx.params, every)
     else:
-        note(summary(configs, dataset))
+        note(*summary(configs, dataset))
         _begin(path, names, configs, dataset, force, every, json)
 
 
@@ -175,10 +175,10 @@ def _go_on(
         left = latest(path, "pretrain", lambda error: None)
         found = mathematical(of_work(left.state.work, work)) if left else []
         if found:
-            lines = "\n".join(f"  {each}" for each in found)
             raise ConfigError(
                 f"{path}: expected the settings that this run began with, got others; "
-                f"leave them out, or train a new run without --resume:\n{lines}"
+                f"leave them out, or train a new run without --resume:",
+                *(f"  {each}" for each in found),
             )
         go_on(path, params, every, params["json"])
 

@@ -46,7 +46,7 @@ def command(
     from stackae.pictures import reconstructions
     from stackae.runs import open_run, write_whole
 
-    from .console import emit_json, run_option, shown, stdout
+    from .console import emit_json, run_option, say, shown
     from .inputs import check_out, check_weights, dataset_of, part_of, whole_number
     from .pictures import example_rows
 
@@ -75,5 +75,5 @@ def command(
     if json:
         emit_json({"run": str(opened.path), "picture": str(path), "rows": [name for name, _ in named]})
         return
-    stdout.print(f"picture     {shown(path.resolve())}", markup=False)
-    stdout.print(f"next        stackae encode{run_option(opened)}", markup=False)
+    say(f"picture     {shown(path.resolve())}")
+    say(f"next        stackae encode{run_option(opened)}")

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 MANY_DEAD = 0.1  # share of units that is worth a word
 
 
-def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
+def summary(configs: list[PretrainConfig], dataset: Dataset) -> list[str]:
     from stackae.config.layer import CLOSED
     from stackae.engine import choose_device, choose_step
 
     config = configs[0]
     device = choose_device(config.device)
     step = choose_step(config.engine, device, config.precision)
-    together = f"\nseeds    {config.seed} to {configs[-1].seed}, trained together" if len(configs) > 1 else ""
+    together = [f"seeds    {config.seed} to {configs[-1].seed}, trained together"] if len(configs) > 1 else []
     trained = {number: layer for number, layer in enumerate(config.layers, start=1) if layer.kind not in CLOSED}
     eager = [
         f"layer {number} eager{' in fp32' if config.precision != 'fp32' else ''}: {layer.steps_eagerly}"
@@ -33,11 +33,12 @@ def summary(configs: list[PretrainConfig], dataset: Dataset) -> str:
         if step.fused and layer.steps_eagerly
     ]
     fused = step.fused and len(eager) < max(1, len(trained))
-    return (
+    return [
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
-        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}\n"
-        f"step     {'fused' if fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])}){together}"
-    )
+        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
+        f"step     {'fused' if fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])})",
+        *together,
+    ]
 
 
 def _asked(layer: LayerConfig) -> list[str]:
@@ -94,7 +95,7 @@ def show_plan(configs: list[PretrainConfig], dataset: Dataset, as_json: bool) ->
 
 
 def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:
-    from .console import closing, emit_json, run_option, stdout, table
+    from .console import closing, emit_json, run_option, say, table
 
     layers = _layers(result)
     if as_json:
@@ -113,7 +114,7 @@ def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:
     table("Pretrained", ["", "kept epoch", "loss", "validation loss", "seconds"], rows)
     for entry, layer in zip(layers, result.config.layers, strict=True):
         if (entry["dead"] or 0) >= MANY_DEAD:
-            stdout.print(_of_the_dead(entry, layer), markup=False)
+            say(_of_the_dead(entry, layer))
     pictures = ["curves.png", "filters.png", "reconstructions.png"]
     following = f"stackae finetune --head classifier{run_option(run)}"
     closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
@@ -127,7 +128,7 @@ def report_seeds(
     as_json: bool,
 ) -> None:
     """Each layer's loss over the seeds that stayed finite: of validation, or of training where nothing is held out."""
-    from .console import closing, emit_json, note, stdout, table
+    from .console import closing, emit_json, note, say, table
 
     finite = [run for run, result in zip(runs, results, strict=True) if not isinstance(result, DivergedError)]
     seeds = [_seed(*each) for each in zip(runs, configs, results, strict=True)]
@@ -150,7 +151,7 @@ def report_seeds(
     title = f"Pretrained, {len(finite)} of {len(runs)} seeds: {summary[0]['measure'].replace('_', ' ')}"
     table(title, ["", "mean", "sd", "lowest", "highest", "kept epochs", "seconds"], rows)
     names = [run.path.name for run in runs]
-    stdout.print(f"latest      runs/latest is {finite[0].path.name}", markup=False)
+    say(f"latest      runs/latest is {finite[0].path.name}")
     shown = names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
     closing(folder, ["curves.png", *shown], "stackae finetune --head classifier")
 

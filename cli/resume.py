@@ -151,7 +151,7 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     check_memory(configs[0], len(configs))
     dataset = _same_data(work, params)
     runs = runs_in(path, work.runs)
-    note(summary(configs, dataset))
+    note(*summary(configs, dataset))
     results = pretrain(Folder(path), runs, work, configs, dataset, every, left)
     if len(runs) > 1 or work.runs[0]:
         report_seeds(path, runs, configs, results, as_json)
@@ -173,7 +173,7 @@ def _finetuning(path: Path, left: Checkpoint, params: dict[str, Any], every: flo
         raise RunError(f"{left.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again")
     settings = settings.model_copy(update=_machine(params))
     dataset = _same_data(work, params, run)
-    note(summary(run, dataset, settings))
+    note(*summary(run, dataset, settings))
     result, tested = finetune(run, work, settings, dataset, every, left)
     report(run, settings, result, tested, as_json)
 
@@ -204,10 +204,10 @@ def _same_data(work: Work, params: dict[str, Any], run: Any = None) -> Dataset:
 
 
 def _nothing_to_do(path: Path, as_json: bool) -> None:
-    from .console import emit_json, shown, stdout
+    from .console import emit_json, say, shown
 
     if as_json:
         emit_json({"run": str(path), "complete": True})
         return
-    stdout.print(f"complete    {shown(path)}: nothing is left to do, and every file is as it was written", markup=False)
-    stdout.print(f"next        {suggested('runs', 'show', shown(path))}", markup=False)
+    say(f"complete    {shown(path)}: nothing is left to do, and every file is as it was written")
+    say(f"next        {suggested('runs', 'show', shown(path))}")

@@ -31,21 +31,21 @@ def list_runs(
     from stackae.runs.places import all_runs
     from stackae.runs.summary import summarise
 
-    from .console import emit_json, listing, stdout
+    from .console import emit_json, listing, say
 
     found = [summarise(path) for path in all_runs(root)]
     if json:
         emit_json({"runs": [_document(summary) for summary in found]})
         return
     if not found:
-        stdout.print(f"{root}: no runs", markup=False)
-        stdout.print("next        stackae pretrain --layers 784,300,150", markup=False)
+        say(f"{root}: no runs")
+        say("next        stackae pretrain --layers 784,300,150")
         return
     columns = ["", "status", "layers", "validation loss", "accuracy", "size"]
     listing("Runs", columns, [_row(each) for each in found])
     open_ended = next((each for each in found if each.status == "unfinished"), None)
     words = ("resume", open_ended.path) if open_ended else ("runs", "show", found[0].path)
-    stdout.print(f"next        {suggested(*words)}", markup=False)
+    say(f"next        {suggested(*words)}")
 
 
 @app.command("show", epilog="[bold]Example[/bold]\n\nstackae runs show runs/long")
@@ -54,7 +54,7 @@ def show(run: RunArgument = None, json: o.Json = False) -> None:
     from stackae.runs.checkpoints import numbered
     from stackae.runs.summary import summarise
 
-    from .console import emit_json, shown, stdout, table
+    from .console import emit_json, say, shown, table
 
     path = _named(run)
     summary = summarise(path)
@@ -67,13 +67,13 @@ def show(run: RunArgument = None, json: o.Json = False) -> None:
         emit_json({**_document(summary), "settings": settings, "files": files, "checkpoints": checkpoints})
         return
     detail = f" ({summary.detail})" if summary.detail else ""
-    stdout.print(f"run         {shown(path)}: {summary.status}{detail}", markup=False)
+    say(f"run         {shown(path)}: {summary.status}{detail}")
     columns = ["", "kept epoch", "loss", "validation loss", "validation error"]
     table("Stages", columns, [_stage_row(stage._asdict()) for stage in summary.stages])
-    stdout.print(summary.config.to_toml().rstrip(), markup=False)
-    stdout.print(f"files       {', '.join(files)}", markup=False)
-    stdout.print(f"checkpoints {', '.join(checkpoints) or 'none'}", markup=False)
-    stdout.print(f"next        {suggested('runs', 'verify', shown(path))}", markup=False)
+    say(*summary.config.to_toml().rstrip().split("\n"))
+    say(f"files       {', '.join(files)}")
+    say(f"checkpoints {', '.join(checkpoints) or 'none'}")
+    say(f"next        {suggested('runs', 'verify', shown(path))}")
 
 
 @app.command("verify", epilog="[bold]Examples[/bold]\n\nstackae runs verify\n\nstackae runs verify --all")
@@ -87,7 +87,7 @@ def verify(
     from stackae.runs.summary import bytes_on_disk
     from stackae.runs.verify import damages
 
-    from .console import emit_json, progress_note, shown, stdout
+    from .console import emit_json, progress_note, say, shown
 
     paths = all_runs() if everything else [_named(run)]
     found: dict[Path, list[RunError]] = {}
@@ -100,16 +100,16 @@ def verify(
     else:
         for path in paths:
             state = f"{len(found[path])} damaged" if found[path] else "every file is as it was written"
-            stdout.print(f"{shown(path.absolute())}: {state}", markup=False)
+            say(f"{shown(path.absolute())}: {state}")
             for each in found[path]:
-                stdout.print(f"  {each}", markup=False)
+                say(f"  {each}")
     if damaged:
         raise RunError(
             f"{', '.join(map(str, damaged))}: expected files as they were written, got "
             f"{sum(map(len, found.values()))} damaged; `{suggested('resume', damaged[0])}` makes them again"
         )
     if not json:
-        stdout.print("next        stackae runs list", markup=False)
+        say("next        stackae runs list")
 
 
 @app.command("compare", epilog="[bold]Example[/bold]\n\nstackae runs compare runs/one runs/two")
@@ -128,7 +128,7 @@ def compare(
     from stackae.runs.run import Run
     from stackae.runs.summary import summarise
 
-    from .console import emit_json, shown, stdout
+    from .console import emit_json, say, shown
     from .pictures import epochs_of
 
     both = [summarise(_named(path)) for path in (first, second)]
@@ -146,8 +146,8 @@ def compare(
         emit_json({"runs": [_document(each) for each in both], "settings": settings, "picture": str(out)})
         return
     _show_comparison(both, names, found)
-    stdout.print(f"picture     {shown(out.resolve())}", markup=False)
-    stdout.print(f"next        {suggested('runs', 'show', names[1])}", markup=False)
+    say(f"picture     {shown(out.resolve())}")
+    say(f"next        {suggested('runs', 'show', names[1])}")
 
 
 def _show_comparison(both: list[Summary], names: list[str], found: list[Difference]) -> None:

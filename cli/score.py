@@ -163,7 +163,7 @@ def _method(scored: Scored, name: str) -> dict[str, Any]:
 
 
 def _show(scored: Scored, document: dict[str, Any]) -> None:
-    from .console import note, stdout, table
+    from .console import note, say, table
     from .scoring import why_known, why_no_threshold
 
     known = "normal_rows" in document
@@ -189,15 +189,15 @@ def _show(scored: Scored, document: dict[str, Any]) -> None:
         if warning:
             note(warning)
     worst = "  ".join(f"{each['row']} ({each['score']:.4g})" for each in document["most_suspicious"])
-    stdout.print(f"suspicious  rows {worst}", markup=False)
+    say(f"suspicious  rows {worst}")
     if scored.rows.image_shape is None:
         errors = "  ".join(f"{each['feature']} ({each['mean_error']:.4g})" for each in document["worst_features"])
-        stdout.print(f"features    {errors}", markup=False)
+        say(f"features    {errors}")
 
 
 def _close(folder: Path, names: list[str], opened: Run) -> None:
-    from .console import run_option, shown, stdout
+    from .console import run_option, say, shown
 
     for title, name in zip(("scores", "features", "picture"), names, strict=True):
-        stdout.print(f"{title:<12}{shown((folder / name).resolve())}", markup=False)
-    stdout.print(f"next        stackae reconstruct{run_option(opened)}", markup=False)
+        say(f"{title:<12}{shown((folder / name).resolve())}")
+    say(f"next        stackae reconstruct{run_option(opened)}")

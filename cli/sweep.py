@@ -206,7 +206,7 @@ def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:
     from .reports import summary
     from .swept import Measured
 
-    note(summary(configs[:1], dataset))
+    note(*summary(configs[:1], dataset))
     part, rows = part_of(dataset, "validation" if len(dataset.validation.x) else "train")
     principal = principal_errors(dataset.train.x, rows.x).tolist()
     swept = []

@@ -128,7 +128,7 @@ def _plane(measured: Measured, scatter: str) -> tuple[Tensor, Tensor | None, str
 
 
 def show(document: dict[str, Any]) -> None:
-    from .console import stdout, table
+    from .console import say, table
 
     lines = []
     for point in document["widths"]:
@@ -152,12 +152,12 @@ def show(document: dict[str, Any]) -> None:
     title = f"Squared error a row{below}, {document['rows']:,} {document['measured_on']} rows of {document['data']}"
     table(title, ["width", "autoencoder", "explained", "PCA", "explained", "kept epoch"], lines)
     enough = document["enough"]
-    stdout.print(f"enough      {enough} units: within {POINTS} points of the best explained variance", markup=False)
+    say(f"enough      {enough} units: within {POINTS} points of the best explained variance")
     worse = [str(each["width"]) for each in document["widths"] if each.get("squared_error", 0) > each["pca_error"]]
     if worse:
         what = f"width{'s' if len(worse) > 1 else ''} {', '.join(worse)}"
         remedy = "; try --activation linear --corruption none" if _is_held_back(document) else ", or its epochs"
-        stdout.print(f"PCA         is better at {what}: the training is the limit there{remedy}", markup=False)
+        say(f"PCA         is better at {what}: the training is the limit there{remedy}")
 
 
 def _is_held_back(document: dict[str, Any]) -> bool:
@@ -167,10 +167,10 @@ def _is_held_back(document: dict[str, Any]) -> bool:
 
 
 def close(path: Path, names: list[str], document: dict[str, Any]) -> None:
-    from .console import shown, stdout
+    from .console import say, shown
 
     folder = shown(path.resolve())
-    stdout.print(f"folder      {folder}", markup=False)
+    say(f"folder      {folder}")
     for name in names:
-        stdout.print(f"            {folder / name}", markup=False)
-    stdout.print(f"next        {suggested('pretrain', '--config', folder / 'config.toml')}", markup=False)
+        say(f"            {folder / name}")
+    say(f"next        {suggested('pretrain', '--config', folder / 'config.toml')}")

@@ -8,8 +8,6 @@ from . import options as o
 from .options import option
 
 if TYPE_CHECKING:
-    from rich.console import JustifyMethod
-
     from stackae.verification import Outcome
 
 COLUMNS = ("check", "what is expected; what is measured", "cases", "measured", "bound", "result", "s")
@@ -51,7 +49,7 @@ def command(
     from stackae.errors import VerificationError
     from stackae.verification import CHECKS, FAILED, chosen, run_all
 
-    from .console import emit_json, stdout
+    from .console import emit_json, say
     from .doctor import examine
 
     started = time.perf_counter()
@@ -73,9 +71,9 @@ def command(
     else:
         _show_end(outcomes, seconds)
     if failed:
-        raise VerificationError("\n".join(outcome.reason for outcome in failed))
+        raise VerificationError(*(outcome.reason for outcome in failed))
     if not json:
-        stdout.print("next        stackae pretrain --layers 784,300,150", markup=False)
+        say("next        stackae pretrain --layers 784,300,150")
 
 
 def _document(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -110,33 +108,33 @@ def _finite(number: float | None) -> float | None:
 
 
 def _show_machine(machine: dict[str, Any], problem: str) -> None:
-    from .console import stdout
+    from .console import say
 
     width = max(len(name) for name in machine)
     for name, value in machine.items():
-        stdout.print(f"{name.replace('_', ' '):{width}}  {value}", markup=False)
+        say(f"{name.replace('_', ' '):{width}}  {value}")
     if problem:
-        stdout.print(f"{'extension':{width}}  not built: what is compiled is not checked", markup=False)
+        say(f"{'extension':{width}}  not built: what is compiled is not checked")
 
 
 def _show_end(outcomes: list[Outcome], seconds: float) -> None:
-    from .console import stdout
+    from .console import say
 
     states = [outcome.state for outcome in outcomes]
     counts = ", ".join(f"{states.count(state)} {state}" for state in STYLES if state in states)
-    stdout.print(f"\nverified    {counts}, in {seconds:.1f} s", markup=False)
+    say("", f"verified    {counts}, in {seconds:.1f} s")
 
 
 class _Table:
     """Rows that are printed as they come, as wide as the terminal is, within limits."""
 
     def __init__(self) -> None:
-        from .console import stdout
+        from .console import width
 
-        width = min(WIDEST, max(NARROWEST, stdout.width))
+        whole = min(WIDEST, max(NARROWEST, width()))
         figures = (5, 8, 7, 7, 4)
-        self._beside = width >= BESIDE
-        room = width - sum(figures) - 2 * (len(figures) + self._beside)
+        self._beside = whole >= BESIDE
+        room = whole - sum(figures) - 2 * (len(figures) + self._beside)
         names = room * 2 // 5 if self._beside else room
         self._widths = (names, room - names, *figures)
 
@@ -157,19 +155,20 @@ class _Table:
         self._print((name, text, *cells), "", STYLES[outcome.state])
 
     def _print(self, cells: tuple[str, ...], style: str, state: str = "") -> None:
-        from rich.padding import Padding
-        from rich.table import Table
-        from rich.text import Text
+        from .console import in_columns
 
-        from .console import stdout
-
-        row = Table.grid(padding=(0, 2, 0, 0))
         shown = [place for place in range(len(cells)) if self._beside or place != 1]
-        for place in shown:
-            side: JustifyMethod = "left" if place in (0, 1, 5) else "right"
-            row.add_column(width=self._widths[place], justify=side, overflow="fold")
-        row.add_row(*(Text(cells[place], style=state if place == 5 else style) for place in shown))
-        whole = sum(self._widths) + 2 * len(shown)
-        stdout.print(row, soft_wrap=False, width=whole)
+        in_columns(
+            [
+                (
+                    cells[place],
+                    self._widths[place],
+                    "left" if place in (0, 1, 5) else "right",
+                    state if place == 5 else style,
+                )
+                for place in shown
+            ]
+        )
         if not self._beside and cells[1]:
-            stdout.print(Padding(Text(cells[1], style="dim"), (0, 2, 0, 4)), soft_wrap=False, width=whole)
+            room = sum(self._widths) + 2 * len(shown) - 6
+            in_columns([("", 2, "left", ""), (cells[1], room - 2, "left", "dim")])

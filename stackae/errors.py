@@ -6,25 +6,32 @@ Messages read "what: expected X, got Y; remedy". Anything that is not one of the
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
+import unicodedata
 from collections.abc import Iterable
 from itertools import islice
 
 MOST_WORDS, LONGEST_WORD = 1000, 60  # that are compared: the time grows with the square of their length
+WHOLE = 10_000  # characters of a line that is shown whole: longer than any that people read
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+HIDDEN = re.compile(f"[{BLANK}]")  # printable by category, yet nothing is seen of them
+MOST_MARKS = 4  # of combining ones on a letter: no language has more, and a pile of them covers other lines
 
 
 class StackaeError(Exception):
     """The root of every error that stackae raises on purpose.
 
-    ``code`` is its name in ``--json``, which never changes; ``details`` say more there, for programs.
+    ``code`` is its name in ``--json``, which never changes; ``details`` say more there, for programs. ``lines`` are the
+    sentence and what follows it, a line each: a newline within one of them is foreign text, and shown as an escape.
     """
 
     exit_code = 1
     code = "bug"
 
-    def __init__(self, message: str, **details: object) -> None:
-        super().__init__(message)
-        self.details = details
+    def __init__(self, message: str, *more: str, **details: object) -> None:
+        super().__init__("\n".join((message, *more)))
+        self.lines, self.details = (message, *more), details
 
 
 class VerificationError(StackaeError):
@@ -100,9 +107,18 @@ def suggested(*words: object) -> str:
 
 
 def legible(text: str, most: int = 40) -> str:
-    """The text as a message may show it: at most so many characters of it, and escapes for those that are not printed.
+    """The text as a message may show it: at most so many characters of it, and escapes for those that are not seen.
 
-    What comes from a file could otherwise forge lines, or tell the terminal what to do.
+    What comes from a file could otherwise forge lines, turn the direction of writing, or tell the terminal what to do.
+    Escaped are controls, formats (zero-width, bidirectional), line separators, blanks other than the space, lone
+    surrogates (bytes of a name that are no UTF-8), letters that show nothing, and marks beyond ``MOST_MARKS`` on one.
     """
     shown = text if len(text) <= most else text[:most] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    if shown.isascii() and shown.isprintable():
+        return shown
+    told, marks = [], 0
+    for c in shown:
+        marks = marks + 1 if unicodedata.category(c) in ("Mn", "Me") else 0
+        seen = c.isprintable() and marks <= MOST_MARKS and not HIDDEN.match(c)
+        told.append(c if seen else c.encode("unicode_escape").decode("ascii"))
+    return "".join(told)

@@ -101,6 +101,23 @@ def test_the_command_line_loads_nothing_heavier_than_typer_and_rich(path):
         assert light or name in ("stackae", "stackae.errors") or name.startswith("."), f"{path.name} loads {name}"
 
 
+@pytest.mark.parametrize("path", [path for path in CLI if path.stem != "console"], ids=lambda path: path.stem)
+def test_all_text_takes_the_door_of_the_console(path):
+    """Where names of files, columns and classes become legible: `say`, `note`, `table` and their like."""
+    tree = ast.parse(path.read_text())
+    for name in imports(tree, top_only=False):
+        assert name.split(".")[0] != "rich", f"{path.name} imports {name}: give console.py plain text"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "console":
+            assert not {alias.name for alias in node.names} & {"stdout", "stderr"}, f"{path.name}: use say or note"
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            word = ast.unparse(node)
+            door = word in ("print", "typer.echo", "typer.secho") or (
+                re.fullmatch(r"sys\.(__)?std(out|err)(__)?", word) and path.stem != "screen"
+            )
+            assert not door, f"{path.name}:{node.lineno} writes by {word}: use say or note"
+
+
 def test_only_ops_names_the_extension():
     naming = [name_of(path) for path in LIBRARY if "_C" in re.findall(r"\b_C\b", path.read_text())]
     assert naming == ["ops"]

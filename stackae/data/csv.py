@@ -159,7 +159,7 @@ def _report_problems(rows: CsvRows, header: list[str], targets: Sequence[int], n
     if total > SHOWN_PROBLEMS:
         shown.append(f"{total} problems in all, the first {SHOWN_PROBLEMS} are shown")
     if shown:
-        raise DataError("\n".join(shown))
+        raise DataError(*shown)
 
 
 def _problems(rows: CsvRows, header: list[str], targets: Sequence[int], numbers: bool) -> Iterator[str]:
