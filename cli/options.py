@@ -52,7 +52,10 @@ LeaveOut = Annotated[
 Scale = Annotated[
     Text,
     option(
-        "--scale", "none, unit, minmax or standard, fitted on the training part.", DATA, "auto: unit for byte images"
+        "--scale",
+        "none, unit, minmax, standard or robust, fitted on the training part.",
+        DATA,
+        "auto: unit for byte images",
     ),
 ]
 ValidationFraction = Annotated[

@@ -38,7 +38,14 @@ def command(
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
-        Path | None, option("--out", "File for the rows: float32 (count, n_visible).", o.OUTPUT, "none", metavar="FILE")
+        Path | None,
+        option(
+            "--out",
+            "File for the rows (count, n_visible), in the data's units and precision.",
+            o.OUTPUT,
+            "none",
+            metavar="FILE",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
     json: o.Json = False,

@@ -70,7 +70,8 @@ def from_file(load: Callable[[Path], object]) -> Callable[[bytes], object]:
 def whole(source: Source) -> None:
     """A source is taken on as training takes it on, and is then what its docstring says."""
     rows = checked(source)
-    assert rows.x.ndim == 2 and rows.x.size and rows.x.dtype in (np.uint8, np.float32) and np.isfinite(rows.x).all()
+    assert rows.x.ndim == 2 and rows.x.size and rows.x.dtype in (np.uint8, np.float32, np.float64)
+    assert np.isfinite(rows.x).all()
     assert rows.y is None or (len(rows.y) == len(rows.x) and rows.y.max(initial=-1) < len(rows.classes))
 
 

@@ -151,7 +151,9 @@ def layer_seeds() -> list[bytes]:
 
 
 def scaling_seeds() -> list[bytes]:
-    return [pack_scaling(Scaling("unit", torch.zeros(3), torch.ones(3)))]
+    wide = torch.zeros(3, dtype=torch.float64)
+    scalings = Scaling("unit", torch.zeros(3), torch.ones(3)), Scaling("robust", wide, wide + 1, 10.0)
+    return [pack_scaling(scaling) for scaling in scalings]
 
 
 def classifier_seeds() -> list[bytes]:

@@ -18,7 +18,7 @@ ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu
 CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
 SPARSITIES = ("none", "kl", "l1", "top-k", "batch-top-k")
 MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
-SCALES = ("auto", "none", "unit", "minmax", "standard")
+SCALES = ("auto", "none", "unit", "minmax", "standard", "robust")
 
 
 def one_of(*choices: str) -> BeforeValidator:

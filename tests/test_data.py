@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -28,7 +29,16 @@ from stackae.errors import ConfigError, DataError
 
 
 def test_checked_settles_dtypes() -> None:
-    for dtype, expected in (("u1", "u1"), ("i8", "f4"), (">f8", "f4"), ("f2", "f4"), ("?", "f4")):
+    for dtype, expected in (
+        ("u1", "u1"),
+        ("i8", "f8"),
+        (">f8", "f8"),
+        ("f2", "f4"),
+        ("?", "f4"),
+        ("i2", "f4"),
+        ("u4", "f8"),
+        ("<f4", "f4"),
+    ):
         x = np.asfortranarray(np.eye(3, 2).astype(dtype))
         source = checked(Source("s", x, y=np.array([0, -1, 1], np.int8), classes=("a", "b")))
         assert source.x.dtype == np.dtype(expected) and source.x.flags.c_contiguous
@@ -106,7 +116,7 @@ def test_standard_scaling_has_mean_0_and_variance_1(monkeypatch: pytest.MonkeyPa
     scaled = whole.transform(x).double()
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-4)
     torch.testing.assert_close(scaled.var(dim=0, correction=0), torch.ones(3, dtype=torch.float64), rtol=1e-4, atol=0)
-    monkeypatch.setattr("stackae.data.scaling.CHUNK_CELLS", 10)
+    monkeypatch.setattr("stackae.data.fitting.CHUNK_CELLS", 10)
     pieces = Scaling.fit("standard", x)
     torch.testing.assert_close(pieces.scale, whole.scale, rtol=1e-6, atol=0)
     tiny = np.array([[0], [1e-45]], np.float32)
@@ -143,15 +153,19 @@ def test_scaling_sentences() -> None:
 
 def test_scaling_as_tensors() -> None:
     x = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
-    for kind in ("none", "unit", "minmax", "standard"):
-        scaling = Scaling.fit(kind, x)
+    for kind, rows in itertools.product(("none", "unit", "minmax", "standard", "robust"), (x, x.astype(np.float64))):
+        scaling = Scaling.fit(kind, rows)
         again = Scaling.from_tensors(scaling.kind, scaling.to_tensors())
-        torch.testing.assert_close(again.transform(x), scaling.transform(x), rtol=0, atol=0)
+        torch.testing.assert_close(again.transform(rows), scaling.transform(rows), rtol=0, atol=0)
     one, two = torch.ones(1), torch.ones(2)
     bad: list[tuple[str, dict[str, torch.Tensor]]] = [
         ("auto", {"offset": one, "scale": one}), ("unit", {"offset": one}),
         ("minmax", {"offset": two, "scale": one}), ("minmax", {"offset": two, "scale": two * 0}),
-        ("minmax", {"offset": two.double(), "scale": two.double()}), ("minmax", {"offset": two / 0, "scale": two}),
+        ("minmax", {"offset": two.double(), "scale": two}), ("minmax", {"offset": two / 0, "scale": two}),
+        ("minmax", {"offset": two.half(), "scale": two.half()}), ("robust", {"offset": two, "scale": two}),
+        ("robust", {"offset": two, "scale": two, "clip": one}), ("minmax", {"offset": two, "scale": two, "clip": one}),
+        ("robust", {"offset": two, "scale": two, "clip": -one.double()}),
+        ("robust", {"offset": two, "scale": two, "clip": two.double()}),
     ]  # fmt: skip
     for kind, tensors in bad:
         assert f"above 0, got '{kind}' and" in message(Scaling.from_tensors, kind, tensors)
@@ -274,16 +288,16 @@ def test_load_data_uses_every_row_once(
         assert names == [int(number) % 1000 % 3 - 1 for number in part.x[:, 0]]
 
 
-@pytest.mark.parametrize("kind", ["minmax", "standard", "unit", "auto"])
+@pytest.mark.parametrize("kind", ["minmax", "standard", "robust", "unit", "auto"])
 def test_scaling_is_fitted_on_the_training_part_alone(tmp_path: Path, kind: str) -> None:
     config = DataConfig(data=numbered(tmp_path / "a.npz", 50, False), scale=kind)
     raw = load_data(config.model_copy(update={"scale": "none"}))
     width = raw.train.x.shape[1]
     scaled = load_data(config)
-    alone = Scaling.fit(kind, raw.train.x.numpy())
+    alone = Scaling.fit(kind, raw.train.x[:].double())
     assert scaled.config == config.model_copy(update={"scale": alone.kind}) and scaled.scaling.kind == alone.kind
     for before, after in zip(raw[1:4], scaled[1:4], strict=True):
-        torch.testing.assert_close(after.x, alone.transform(before.x), rtol=0, atol=0)
+        torch.testing.assert_close(after.x, alone.transform(before.x[:].double()), rtol=0, atol=0)
     given_scaling = load_data(config, scaling=Scaling("unit", torch.zeros(width), torch.full((width,), 2.0)))
     torch.testing.assert_close(given_scaling.test.x, raw.test.x / 2, rtol=0, atol=0)
     assert given_scaling.config.scale == "unit"

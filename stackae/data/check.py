@@ -16,10 +16,10 @@ from stackae.data.arrays import load_npz
 from stackae.data.bounded import opened
 from stackae.data.csv import load_csv
 from stackae.data.examine import PIECE_CELLS, Examiner, Findings
+from stackae.data.fitting import checked_span
 from stackae.data.labels import classes_of_texts
 from stackae.data.loading import file_of, load_source, read_named, reading
 from stackae.data.pieces import CsvPieces, NpyPieces
-from stackae.data.scaling import checked_span
 from stackae.data.source import Source, checked, not_finite
 from stackae.errors import DataError
 

@@ -17,7 +17,7 @@ import numpy as np
 from stackae.data.bounded import opened
 from stackae.data.csv_rows import CsvRows
 from stackae.data.labels import check_classes, classes_of_texts
-from stackae.data.source import Source
+from stackae.data.source import CHUNK_CELLS, Source, in_32_bits
 from stackae.data.targets import is_missing
 from stackae.errors import DataError, legible, nearest
 
@@ -27,7 +27,7 @@ BETWEEN_CHECKS = 1 << 22  # numbers, between one look at the memory and the next
 
 
 def load_csv(path: Path, target: str | None = None, numbers: bool = False) -> Source:
-    """Rows of a CSV file: x (n, d) float32 from every column but ``target``, whose cells become the labels.
+    """Rows of a CSV file: x (n, d) float64 from every column but ``target``, whose cells become the labels.
 
     An empty target cell means no label. Where ``numbers`` are wanted, ``target`` is a column of them or several, as
     "a,b", and a cell that is empty or nan says that one is missing. Without a target every column is a feature. Raises
@@ -48,7 +48,7 @@ def load_csv(path: Path, target: str | None = None, numbers: bool = False) -> So
         raise DataError(
             f"{path}: expected rows of numbers below the header line, got none; give a file that holds data"
         )
-    x = np.frombuffer(table.values, dtype=np.float32).reshape(-1, len(features))
+    x = np.frombuffer(table.values).reshape(-1, len(features))
     source = Source(name=str(path), x=x, column_names=features)
     if not indices:
         return source
@@ -123,7 +123,7 @@ class _Table(NamedTuple):
 
 
 def _read_quickly(rows: CsvRows, width: int, indices: Sequence[int], numbers: bool) -> _Table:
-    values, labels, targets = array("f"), list[str](), array("f")
+    values, labels, targets = array("d"), list[str](), array("f")
     known: dict[str, str] = {}  # one object for all equal labels
     watched = BETWEEN_CHECKS
     for _, cells in rows:
@@ -144,9 +144,13 @@ def _read_quickly(rows: CsvRows, width: int, indices: Sequence[int], numbers: bo
         if len(values) >= watched:
             rows.check_memory(values.itemsize * len(values), values.itemsize * len(values))
             watched += BETWEEN_CHECKS
-    finite = bool(np.isfinite(np.frombuffer(values, dtype=np.float32)).all())
+    finite = all(np.isfinite(in_32_bits(piece)).all() for piece in _pieces(np.frombuffer(values)))
     finite = finite and not bool(np.isinf(np.frombuffer(targets, dtype=np.float32)).any())
     return _Table(values, labels, targets, True, finite and rows.plain)
+
+
+def _pieces(values: np.ndarray) -> Iterator[np.ndarray]:
+    return (values[start : start + CHUNK_CELLS] for start in range(0, len(values), CHUNK_CELLS))
 
 
 def _report_problems(rows: CsvRows, header: list[str], targets: Sequence[int], numbers: bool) -> None:

@@ -1,6 +1,6 @@
 """What rows are like, found in one pass over pieces of them: range, bad cells, what is constant, what is there twice.
 
-Equality is that of the 32-bit numbers that training sees, told by 64-bit sums: cell (i, j) with bits b is
+Equality is that of the numbers in their own precision (``row_type``), told by 64-bit sums: cell (i, j) with bits b is
 mix(b), column j is the sum of r_i mix(b_ij), row i that of c_j mix(b_ij), modulo 2^64, with odd r_i and c_j that are
 drawn by their place. Two that differ have the same sum with a probability of about 2^-64.
 """
@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.source import in_32_bits, row_type
+
 PIECE_CELLS = 1 << 20
 MOST_ROWS_COMPARED = 1 << 24  # a sum a row is kept: 128 MiB
 SHOWN = 10
+NAN = 0x7FF8 << 48
 ROW_STREAM, COLUMN_STREAM = 1 << 62, 1 << 63
 
 
@@ -26,7 +29,7 @@ class BadCell(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """low and high are those of each column's finite cells, (d,) float32, inf and -inf where it has none.
+    """low and high are those of each column's finite cells, (d,) float32 or float64, inf and -inf where it has none.
 
     too_large counts finite numbers that are none in 32 bits. duplicate_columns holds a group of column numbers for
     each that is there more than once; duplicate_rows counts rows equal to an earlier one, of the first
@@ -61,7 +64,7 @@ class Examiner:
         self._counts = np.zeros(3, dtype=np.int64)  # NaN, infinite, too large
         self._first: list[BadCell] = []
         self._spoilt = np.zeros(columns, dtype=bool)
-        self._low = np.full(columns, np.inf, dtype=np.float32)
+        self._low = np.full(columns, np.inf, dtype=np.float32)  # wider with the first rows that are
         self._high = np.full(columns, -np.inf, dtype=np.float32)
         self._column_sums = np.zeros(columns, dtype=np.uint64)
         self._column_factors = _factors(0, columns, COLUMN_STREAM)
@@ -75,13 +78,13 @@ class Examiner:
 
     def _add(self, stored: np.ndarray) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
-            cells = stored if stored.dtype == np.uint8 else stored.astype(np.float32)
-        finite = np.isfinite(cells)
+            cells = stored.astype(row_type(stored.dtype), copy=False)
+        finite = np.isfinite(in_32_bits(cells))
         if finite.all():
             low, high = cells.min(axis=0), cells.max(axis=0)
         else:
             self._note_bad(stored, finite)
-            low, high = (np.where(finite, cells, np.float32(fill)) for fill in (np.inf, -np.inf))
+            low, high = (np.where(finite, cells, cells.dtype.type(fill)) for fill in (np.inf, -np.inf))
             low, high = low.min(axis=0), high.max(axis=0)
         self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
         mixed = _mixed(cells)
@@ -125,12 +128,12 @@ def _factors(start: int, count: int, stream: int) -> np.ndarray:
 
 
 def _mixed(cells: np.ndarray) -> np.ndarray:
-    """Of each cell, uint8 or float32, a uint64 that only equal cells share: -0 is 0, and every NaN the same."""
+    """Of each cell, uint8, float32 or float64, a uint64 that only equal cells share: -0 is 0, and NaN NaN."""
     if cells.dtype == np.uint8:
         table = _scrambled(np.arange(256, dtype=np.uint64))
         return np.take(table, cells)
-    bits = np.ascontiguousarray(cells + np.float32(0)).view(np.uint32).astype(np.uint64)
-    bits[np.isnan(cells)] = 1 << 32
+    bits = np.ascontiguousarray(cells + cells.dtype.type(0)).view(f"u{cells.itemsize}").astype(np.uint64)
+    bits[np.isnan(cells)] = NAN
     return _scrambled(bits)
 
 

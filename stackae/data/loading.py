@@ -37,8 +37,8 @@ class Part(NamedTuple):
     """x (n, d), which reads as scaled float32; y (n,) int64 with -1 where a row has no label, or (n, k) float32 targets
     with NaN where one is missing, or None. n may be 0.
 
-    x is ByteRows where the source holds uint8, so that it costs a byte a cell, and a Tensor elsewhere; ``x[:]`` is a
-    Tensor of all rows for both.
+    x is ByteRows where the source holds uint8 that a scaling ``of_bytes`` scales, so that it costs a byte a cell, and a
+    Tensor elsewhere; ``x[:]`` is a Tensor of all rows for both.
     """
 
     x: Rows
@@ -143,9 +143,10 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
     """
     source = load_source(config)
     x, y = source.x, source.y
+    as_bytes = config.scale != "robust" if scaling is None else scaling.of_bytes
     for rows in (source.x, source.x_test):
         if rows is not None:  # the parts are copies
-            check_memory(source.name, rows.nbytes)
+            check_memory(source.name, rows.nbytes if rows.dtype != np.uint8 or as_bytes else 4 * rows.size)
     kept, held = np.arange(len(x)), np.arange(0)
     if source.x_test is None:
         kept, held = hold_out(groups_of(y), len(x), config.test_fraction, SPLIT_SEED, TEST)
@@ -210,7 +211,7 @@ def scaled_rows(source: Source, scaling: Scaling) -> Part:
 def _part(x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling) -> Part:
     """The given rows, ascending; bytes are shared with x where they are all of them."""
     labels = None if y is None else torch.from_numpy(y[rows])
-    if x.dtype == np.uint8:
+    if x.dtype == np.uint8 and scaling.of_bytes:
         raw = np.require(x if len(rows) == len(x) else x[rows], requirements=("C", "W"))
         return Part(ByteRows(torch.from_numpy(raw), scaling), labels)
     scaled = torch.empty(len(rows), x.shape[1])

@@ -97,7 +97,7 @@ class CsvPieces:
 
     def check_memory(self, rows: int) -> None:
         """DataError when the memory is too small for a file that so far holds so many rows."""
-        self._reader.check_memory(4 * rows * self.columns, 0)
+        self._reader.check_memory(8 * rows * self.columns, 0)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         values = array("d")

@@ -17,7 +17,7 @@ class ByteRows:
     """x[index] = (raw[index] - offset) / scale, float32, for raw (n, d) uint8, contiguous: one byte a cell.
 
     Every read gives the bits that ``scaling.transform`` gives for the same rows. Raises DataError when raw is of
-    another type, not contiguous, or not as wide as the scaling.
+    another type, not contiguous, or not as wide as the scaling, and when the scaling is not ``of_bytes``.
     """
 
     raw: Tensor
@@ -31,6 +31,11 @@ class ByteRows:
                 "scale other numbers by Scaling.transform, and make bytes contiguous"
             )
         self.scaling.check_width(self.raw.shape)
+        if not self.scaling.of_bytes:
+            raise DataError(
+                f"rows: expected a scaling of 32 bits that clips nothing for bytes, got {self.scaling.offset.dtype}, "
+                f"clip {self.scaling.clip}; scale the rows by Scaling.transform"
+            )
 
     def __len__(self) -> int:
         return len(self.raw)

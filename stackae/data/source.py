@@ -15,10 +15,12 @@ CHUNK_CELLS = 1 << 22
 class Source(NamedTuple):
     """Rows as they were read, before they are divided and scaled.
 
-    x is (n, d) uint8 or float32; y is (n,) int64, an index into ``classes`` or -1 where a row has no label, or (n, k)
-    float32, a column for each of ``targets``, NaN where one is missing, or None when the source has neither. x_test and
-    y_test are the same for the source's own test part, None when it has none. image_shape is (h, w) or (h, w, channels)
-    when a row is an image, and column_names has d names or none.
+    x is (n, d) uint8, float32, or float64 where 32 bits do not hold every number of the type that was read (floats of
+    64 bits, integers of 32 and more, the cells of text): those are rounded when they are scaled. y is (n,) int64, an
+    index into ``classes`` or -1 where a row has no label, or (n, k) float32, a column for each of ``targets``, NaN
+    where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
+    part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
+    d names or none.
     """
 
     name: str
@@ -33,7 +35,7 @@ class Source(NamedTuple):
 
 
 def checked(source: Source) -> Source:
-    """The source with its arrays as its docstring says: x uint8 or float32, y int64, all C-contiguous.
+    """The source with its arrays as its docstring says: x uint8, float32 or float64, y int64, all C-contiguous.
 
     Raises DataError when a part has no cells, holds a NaN, an infinity or anything but real numbers, when the labels
     do not fit the rows or the classes, and when the test part has another width than the training part.
@@ -54,8 +56,15 @@ def checked(source: Source) -> Source:
 
 
 def bytes_held(dtype: np.dtype, cells: int) -> int:
-    """What so many cells take while they are made rows: as they are stored, and in 32 bits where those are others."""
-    return cells * (dtype.itemsize + (0 if dtype.newbyteorder("=") in (np.uint8, np.float32) else 4))
+    """What so many cells take while they are made rows: as they are stored, and as rows where those are others."""
+    return cells * (dtype.itemsize + (0 if dtype.newbyteorder("=") == row_type(dtype) else row_type(dtype).itemsize))
+
+
+def row_type(dtype: np.dtype) -> np.dtype:
+    """What rows of such numbers are: uint8, float32 where that holds every one of them, else float64. No errors."""
+    if dtype == np.uint8:
+        return np.dtype(np.uint8)
+    return np.dtype(np.float32 if np.can_cast(dtype, np.float32) else np.float64)
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -66,18 +75,17 @@ def native(array: np.ndarray) -> np.ndarray:
 
 
 def real_rows(name: str, array: np.ndarray) -> np.ndarray:
-    """(n, d) uint8 as it is, any other real numbers as float32, or a DataError that names the first bad cell."""
+    """(n, d) uint8, float32 or float64 by ``row_type``, or a DataError that names the first bad cell."""
     if array.ndim != 2 or array.size == 0:
         raise DataError(
             f"{name}: expected at least one row and one column, got shape {array.shape}; give data with both"
         )
     if array.dtype.kind not in "buif":
         raise DataError(f"{name}: expected real numbers, got {array.dtype}; save it as integers or floats")
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
     with np.errstate(over="ignore", invalid="ignore"):
-        rows = np.ascontiguousarray(array, dtype=np.float32)
-    _check_finite(name, rows, array)
+        rows = np.ascontiguousarray(array, dtype=row_type(array.dtype))
+    if rows.dtype != np.uint8:
+        _check_finite(name, rows, array)
     return rows
 
 
@@ -85,13 +93,19 @@ def _check_finite(name: str, rows: np.ndarray, original: np.ndarray) -> None:
     step = max(1, CHUNK_CELLS // rows.shape[1])
     first, total = None, 0
     for start in range(0, len(rows), step):
-        bad = ~np.isfinite(rows[start : start + step])
+        bad = ~np.isfinite(in_32_bits(rows[start : start + step]))
         if bad.any():
             row, column = np.argwhere(bad)[0]
             first = first or (start + int(row), int(column))
             total += int(bad.sum())
     if first is not None:
         raise not_finite(name, str(original[first]), *first, total)
+
+
+def in_32_bits(rows: np.ndarray) -> np.ndarray:
+    """The same numbers as float32, an infinity for what is too large for that; float32 as they are. No errors."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return rows.astype(np.float32, copy=False)
 
 
 def not_finite(name: str, value: str, row: int, column: int, total: int) -> DataError:

@@ -121,7 +121,7 @@ class Run(Folder):
 
     def load_scaling(self) -> Scaling:
         width = self.pretrain_config.n_visible
-        content = self.read("scaling.safetensors", 8 * width + LARGEST_HEADER)
+        content = self.read("scaling.safetensors", 16 * width + LARGEST_HEADER)
         return read_scaling(self.path / "scaling.safetensors", content, width)
 
     def load_stack(self, engine: str = "auto") -> StackedAutoencoder:
