@@ -6,8 +6,6 @@ Names of files, columns and classes may so be given as they are.
 
 from __future__ import annotations
 
-import json
-import math
 import shlex
 import sys
 import time
@@ -45,17 +43,11 @@ _documents = [0]
 
 
 def emit_json(document: dict[str, Any]) -> None:
-    """In ASCII; JSON has no number that is not finite: null."""
+    """In ASCII; what is no finite number is null."""
+    from stackae.documents import to_json
+
     _documents[0] += 1
-    sys.stdout.write(json.dumps(_finite(document), indent=2, allow_nan=False) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    sys.stdout.write(to_json(document, indent=2) + "\n")
 
 
 def emit_error(error: StackaeError) -> None:

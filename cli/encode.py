@@ -1,8 +1,7 @@
-"""stackae encode: the codes of any layer, as a .npy file."""
+"""stackae encode: the codes of any layer, as a table."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from stackae.data import Rows
     from stackae.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -24,6 +22,8 @@ EXAMPLES = """[bold]Examples[/bold]
 stackae encode
 
 stackae encode --layer 1 --data new.npy --out codes.npy
+
+stackae encode --data new.csv --out codes.csv
 
 stackae encode --weights finetuned
 """
@@ -33,32 +33,43 @@ def command(
     ctx: typer.Context,
     layer: Annotated[o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top")] = None,
     weights: o.Weights = "pretrained",
-    data: o.Data = None,
-    data_root: o.DataRoot = None,
-    target: o.Target = None,
+    data: o.DataOfRun = None,
+    data_root: o.DataRootOfRun = None,
+    target: o.TargetOfRun = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
-        Path | None, option("--out", "File to write.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE")
+        Path | None,
+        option("--out", "File to write, .npy or .csv.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
     json: o.Json = False,
 ) -> None:
-    """Write the codes of all rows, in their order (a set's own test part last), as float32 (rows, n_hidden)."""
+    """Write the codes of all rows, in their order (a set's own test part last).
+
+    FILE.npy has float32 (rows, n_hidden). FILE.csv has a line per row: row (from 0), then h1, h2, ...
+    """
     from stackae.data import load_source, scaled_rows
     from stackae.runs import open_run
+    from stackae.tables import FORMATS, Table, check_finite, suffix_of
 
     from .console import emit_json, run_option, say, shown
     from .inputs import check_out, data_of, whole_number
+    from .tables import made_of, write_table
 
     opened = open_run(run)
     count = len(opened.pretrain_config.layers)
     number = whole_number("--layer", layer, count) if layer else count
     path = out or opened.path / f"codes-layer{number}.npy"
+    suffix_of("--out", path, FORMATS)
     check_out(path, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")
     rows = scaled_rows(load_source(data_of(opened, ctx.params)), opened.load_scaling())
-    shape = write_codes(opened if out is None else None, path, encoder, rows.x)
+    codes = made_of(rows.x, encoder, "encoding")
+    check_finite(f"codes of layer {number}", codes)
+    names = [f"h{unit}" for unit in range(1, codes.shape[1] + 1)]
+    write_table(path, Table(names, codes, [("row", range(len(codes)))]), opened if out is None else None)
+    shape = codes.shape
     if json:
         emit_json({"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)})
         return
@@ -75,21 +86,3 @@ def _encoder(run: Run, weights: str, number: int, engine: str) -> Callable[[Tens
         return lambda x: stack.encode(x, number)
     model = run.load_encoders(engine)
     return lambda x: model.encode(x, number)
-
-
-def write_codes(run: Run | None, path: Path, encode: Callable[[Tensor], Tensor], x: Rows) -> tuple[int, ...]:
-    """Writes encode(x) as .npy, whole or not at all, as a file of the run if one is given, and returns its shape."""
-    import numpy as np
-
-    from stackae.runs import write_whole
-    from stackae.stack import in_batches
-
-    codes = in_batches(encode, x).numpy()
-    content = io.BytesIO()
-    np.save(content, codes, allow_pickle=False)
-    if run is None:
-        write_whole(path, content.getbuffer())
-    else:
-        run.publish({path.name: content.getbuffer()})
-    shape: tuple[int, ...] = codes.shape
-    return shape

@@ -49,9 +49,9 @@ def command(
     layer_decay: Annotated[
         o.Text, option("--layer-decay", "Learning rate of a layer over that of the one above it.", o.LAYERS, "1")
     ] = None,
-    data: o.Data = None,
-    data_root: o.DataRoot = None,
-    target: o.Target = None,
+    data: o.DataOfRun = None,
+    data_root: o.DataRootOfRun = None,
+    target: o.TargetOfRun = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs.", o.TRAINING, "auto: 16, more for few rows")] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.TRAINING, "0.003")] = None,
     weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.TRAINING, "1e-5")] = None,
@@ -63,7 +63,7 @@ def command(
     momentum: o.Momentum = None,
     schedule: o.Schedule = None,
     patience: o.Patience = None,
-    seed: o.Seed = None,
+    seed: o.SeedOfRun = None,
     engine: o.Engine = None,
     precision: o.Precision = None,
     device: o.Device = None,

@@ -19,6 +19,7 @@ from . import (
     encode,
     evaluate,
     finetune,
+    predict,
     pretrain,
     reconstruct,
     resume,
@@ -40,7 +41,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (pretrain, finetune, resume, evaluate, encode, reconstruct, sample, score, sweep, doctor, verify):
+for module in (
+    pretrain,
+    finetune,
+    resume,
+    evaluate,
+    predict,
+    encode,
+    reconstruct,
+    sample,
+    score,
+    sweep,
+    doctor,
+    verify,
+):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")

@@ -33,10 +33,12 @@ def option(name: str, help_text: str, panel: str, default: str | None = None, **
 
 
 Text = str | None
+FILES = "digits, mnist, fashion-mnist, torchvision:NAME, or a path: .npy, .npz, .csv."
+OWN = "the run's own"
 
 Data = Annotated[
     Text,
-    option("--data", "digits, mnist, fashion-mnist, torchvision:NAME, or a path: .npy, .npz, .csv.", DATA, "digits"),
+    option("--data", FILES, DATA, "digits"),
 ]
 DataRoot = Annotated[Text, option("--data-root", "Folder of the named image sets.", DATA, "data", metavar="DIR")]
 Target = Annotated[
@@ -44,6 +46,16 @@ Target = Annotated[
 ]
 TargetKind = Annotated[
     Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, "classes")
+]
+DataOfRun = Annotated[Text, option("--data", FILES, DATA, OWN)]
+Part = Annotated[Text, option("--part", "test, validation, train or all.", DATA, "test; all of other --data")]
+DataRootOfRun = Annotated[Text, option("--data-root", "Folder of the named image sets.", DATA, OWN, metavar="DIR")]
+TargetOfRun = Annotated[
+    Text,
+    option("--target", "Column of a .csv that holds the labels; of numbers also A,B,C.", DATA, OWN, metavar="COLUMN"),
+]
+TargetKindOfRun = Annotated[
+    Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, OWN)
 ]
 LeaveOut = Annotated[
     Text,
@@ -68,10 +80,8 @@ Kind = Annotated[
     Text,
     option("--kind", "dense, variational (on top), marginalized or pca (both in closed form).", LAYERS, "dense"),
 ]
-Activation = Annotated[
-    Text,
-    option("--activation", "sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.", LAYERS, "sigmoid"),
-]
+ACTIVATIONS = "sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear."
+Activation = Annotated[Text, option("--activation", ACTIVATIONS, LAYERS, "sigmoid")]
 OutputActivation = Annotated[
     Text, option("--output-activation", "Of the decoder.", LAYERS, "auto: sigmoid for data in [0, 1]")
 ]
@@ -79,10 +89,8 @@ Loss = Annotated[Text, option("--loss", "mse or bce.", LAYERS, "mse")]
 LayerWeights = Annotated[
     Text, option("--weights", "Of the decoder: tied (the encoder's, transposed) or untied.", LAYERS, "tied")
 ]
-Corruption = Annotated[
-    Text,
-    option("--corruption", "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input.", LAYERS, "masking:0.3"),
-]
+CORRUPTIONS = "none, gaussian:SD, masking:P or salt-and-pepper:P, on the input."
+Corruption = Annotated[Text, option("--corruption", CORRUPTIONS, LAYERS, "masking:0.3")]
 Emphasis = Annotated[
     Text,
     option("--emphasis", "ALPHA:BETA, what errors of corrupted inputs and of others count.", LAYERS, "none"),
@@ -97,7 +105,8 @@ Contraction = Annotated[Text, option("--contraction", "Weight of the encoder's s
 WeightDecay = Annotated[Text, option("--weight-decay", "L2 penalty of the weights.", LAYERS, "1e-5")]
 WeightL1 = Annotated[Text, option("--weight-l1", "L1 penalty of the weights.", LAYERS, "0")]
 MaxNorm = Annotated[Text, option("--max-norm", "Longest that a unit's incoming weights may be; 0: any.", LAYERS, "0")]
-Init = Annotated[Text, option("--init", "Weights to begin with: random, pca or marginalized.", LAYERS, "random")]
+INITS = "Weights to begin with: random, pca or marginalized."
+Init = Annotated[Text, option("--init", INITS, LAYERS, "random")]
 Ridge = Annotated[Text, option("--ridge", "Of closed forms, in mean variances.", LAYERS, "1e-5")]
 Hidden = Annotated[Text, option("--hidden", "Units between input and code of a variational layer.", LAYERS, "0: none")]
 Beta = Annotated[Text, option("--beta", "Weight of a variational layer's KL.", LAYERS, "1")]
@@ -116,6 +125,7 @@ Patience = Annotated[
     option("--patience", "Stop after this many epochs without a better one; 0 never stops.", TRAINING, "0"),
 ]
 Seed = Annotated[Text, option("--seed", "Of weights, order and noise.", TRAINING, "0")]
+SeedOfRun = Annotated[Text, option("--seed", "Of weights, order and noise.", TRAINING, OWN)]
 Engine = Annotated[
     Text,
     option("--engine", "fused (compiled step and ops), eager (plain torch) or auto.", TRAINING, "auto: fused if built"),
@@ -123,6 +133,10 @@ Engine = Annotated[
 Precision = Annotated[
     Text, option("--precision", "Of products: fp32, tf32 (CUDA) or bf16; weights are fp32.", TRAINING, "fp32")
 ]
+EngineOfRun = Annotated[
+    Text, option("--engine", "fused (compiled step and ops), eager (plain torch) or auto.", TRAINING, OWN)
+]
+DeviceOfRun = Annotated[Text, option("--device", "auto, cpu, cuda or cuda:N.", TRAINING, OWN)]
 Device = Annotated[Text, option("--device", "auto, cpu, cuda or cuda:N.", TRAINING, "auto: a GPU if there is one")]
 Weights = Annotated[str, option("--weights", "pretrained, or finetuned: those of the last head.", LAYERS, "pretrained")]
 RunFolder = Annotated[

@@ -1,14 +1,24 @@
-"""stackae reconstruct: a picture of originals over their reconstructions."""
+"""stackae reconstruct: originals over their reconstructions as a picture, or all reconstructions as a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options as o
 from .options import option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from stackae.runs import Run
+    from stackae.tables import Table
+
+    from .rows import RowsOfRun
 
 MOST_ROWS = 100
 EXAMPLES = """[bold]Examples[/bold]
@@ -18,43 +28,63 @@ stackae reconstruct
 stackae reconstruct --count 20 --layer 1 --out restored.png
 
 stackae reconstruct --weights finetuned
+
+stackae reconstruct --data new.csv --out restored.csv
 """
 
 
 def command(
     ctx: typer.Context,
-    count: Annotated[str, option("--count", "Rows to show.", o.DATA, "10")] = "10",
-    layer: Annotated[o.Text, option("--layer", "Through this layer alone.", o.LAYERS, "each layer")] = None,
+    count: Annotated[str, option("--count", "Rows in the picture.", o.DATA, "10")] = "10",
+    layer: Annotated[
+        o.Text, option("--layer", "Through this layer alone.", o.LAYERS, "each; the top of a table")
+    ] = None,
     weights: Annotated[
         str, option("--weights", "pretrained, or finetuned for reconstruction.", o.LAYERS, "pretrained")
     ] = "pretrained",
-    part: Annotated[o.Text, option("--part", "test, validation or train.", o.DATA, "test")] = None,
-    data: o.Data = None,
-    data_root: o.DataRoot = None,
-    target: o.Target = None,
+    part: o.Part = None,
+    data: o.DataOfRun = None,
+    data_root: o.DataRootOfRun = None,
+    target: o.TargetOfRun = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", "File to write.", o.OUTPUT, "reconstructions.png in the run folder", metavar="FILE"),
+        option(
+            "--out",
+            "File to write: .png, .csv or .npy.",
+            o.OUTPUT,
+            "reconstructions.png in the run folder",
+            metavar="FILE",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
     json: o.Json = False,
 ) -> None:
-    """Draw rows of the data over what each layer makes of them; of a denoising stack, noisy rows over restored ones."""
+    """Draw rows of the data over what each layer makes of them; of a denoising stack, noisy rows over restored ones.
+
+    FILE.csv and FILE.npy hold no picture but the reconstructions of all rows of the part, through the top layer or the
+    one named, in the units and the precision of the data: .csv with row (from 0) and the names of the columns.
+    """
+    from functools import partial
+
     from stackae.errors import ConfigError
     from stackae.pictures import reconstructions
-    from stackae.runs import open_run, write_whole
+    from stackae.runs import open_run
+    from stackae.tables import FORMATS, suffix_of
 
     from .console import emit_json, run_option, say, shown
-    from .inputs import check_out, check_weights, dataset_of, part_of, whole_number
+    from .inputs import check_out, check_weights, whole_number
     from .pictures import example_rows
+    from .rows import rows_for
+    from .tables import write_content, write_table
 
     opened = open_run(run)
     shown_rows = whole_number("--count", count, MOST_ROWS)
     count_of_layers = len(opened.pretrain_config.layers)
     number = whole_number("--layer", layer, count_of_layers) if layer else None
     path = out or opened.path / "reconstructions.png"
+    as_table = suffix_of("--out", path, (".png", *FORMATS)) != ".png"
     check_out(path, must_be_new=out is not None and not force)
     check_weights(weights)
     if weights == "finetuned" and number not in (None, count_of_layers):
@@ -64,16 +94,31 @@ def command(
         )
     stack = opened.load_stack(engine or "auto")
     deep = opened.load_reconstruction(engine or "auto") if weights == "finetuned" else None
-    dataset = dataset_of(opened, ctx.params)
-    _, rows = part_of(dataset, part)
-    named = example_rows(opened, stack, rows.x, rows.y, shown_rows, number, deep)
-    picture = reconstructions(named, dataset.image_shape)
-    if out is None:
-        opened.publish({path.name: picture})
+    rows = rows_for(opened, ctx.params)
+    document: dict[str, Any] = {"run": str(opened.path), "data": rows.name, "part": rows.part}
+    if as_table:
+        table = restored(rows, partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct, opened)
+        write_table(path, table, None)
+        document |= {"reconstructions": str(path), "shape": list(table.values.shape)}
     else:
-        write_whole(path, picture)
+        named = example_rows(opened, stack, rows.x, rows.y, shown_rows, number, deep)
+        write_content(path, reconstructions(named, rows.image_shape), opened if out is None else None)
+        document |= {"picture": str(path), "rows": [name for name, _ in named]}
     if json:
-        emit_json({"run": str(opened.path), "picture": str(path), "rows": [name for name, _ in named]})
+        emit_json(document)
         return
-    say(f"picture     {shown(path.resolve())}")
+    say(f"{'restored' if as_table else 'picture':<12}{shown(path.resolve())}")
     say(f"next        stackae encode{run_option(opened)}")
+
+
+def restored(rows: RowsOfRun, reconstruct: Callable[[Tensor], Tensor], run: Run) -> Table:
+    """The reconstructions of all rows in the units of the data, with the names of their columns: x0, ... for none."""
+    from stackae.tables import Table, check_finite
+
+    from .tables import made_of
+
+    scaling = run.load_scaling()
+    values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing")
+    check_finite("reconstructions", values, rows.numbers)
+    names = rows.column_names or [f"x{column}" for column in range(values.shape[1])]
+    return Table(names, values, [("row", rows.numbers)])

@@ -30,10 +30,10 @@ def command(
     run: Annotated[
         Path | None, typer.Argument(help="Run folder. [dim]\\[default: the newest unfinished one][/dim]", metavar="RUN")
     ] = None,
-    data: o.Data = None,
-    data_root: o.DataRoot = None,
-    engine: o.Engine = None,
-    device: o.Device = None,
+    data: o.DataOfRun = None,
+    data_root: o.DataRootOfRun = None,
+    engine: o.EngineOfRun = None,
+    device: o.DeviceOfRun = None,
     checkpoint_every: o.CheckpointEvery = None,
     json: o.Json = False,
 ) -> None:

@@ -127,10 +127,12 @@ def compare(
     from stackae.runs.durable import make_folder, write_whole
     from stackae.runs.run import Run
     from stackae.runs.summary import summarise
+    from stackae.tables import suffix_of
 
     from .console import emit_json, say, shown
     from .pictures import epochs_of
 
+    suffix_of("--out", out, (".png",))
     both = [summarise(_named(path)) for path in (first, second)]
     for summary in both:
         if summary.config is None or summary.status != "complete" or summary.seeds:

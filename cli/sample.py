@@ -33,19 +33,13 @@ stackae sample --count 1000 --seed 1 --out samples.npy
 def command(
     count: Annotated[str, option("--count", "Rows to draw.", o.DATA, "100")] = "100",
     seed: Annotated[str, option("--seed", "Of the draw.", o.DATA, "0")] = "0",
-    data: o.Data = None,
-    data_root: o.DataRoot = None,
+    data: o.DataOfRun = None,
+    data_root: o.DataRootOfRun = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option(
-            "--out",
-            "File for the rows (count, n_visible), in the data's units and precision.",
-            o.OUTPUT,
-            "none",
-            metavar="FILE",
-        ),
+        option("--out", "File for the rows, .npy or .csv, in the units of the data.", o.OUTPUT, "none", metavar="FILE"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
     json: o.Json = False,
@@ -54,29 +48,29 @@ def command(
 
     Of a code of two units the plane is drawn too, cell by cell of equal probability: latent-grid.png.
     """
-    import io
-
-    import numpy as np
-
-    from stackae.runs import open_run, write_whole
+    from stackae.runs import open_run
+    from stackae.tables import FORMATS, Table, check_finite, suffix_of
 
     from .console import closing, emit_json, run_option
-    from .inputs import check_out, whole_number
+    from .inputs import check_out, dataset_of, whole_number
+    from .tables import write_table
 
     opened = open_run(run)
     rows = whole_number("--count", count, MOST_ROWS)
     number = 0 if seed == "0" else whole_number("--seed", seed, 2**31)
     if out is not None:
+        suffix_of("--out", out, FORMATS)
         check_out(out, must_be_new=not force)
     stack = opened.load_stack(engine or "auto")
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))
-    pictures = _pictures(opened, stack, top, drawn, {"data": data, "data_root": data_root})
+    check_finite("samples", drawn.numpy(), why="the decoder overflows: pretrain it again with a sigmoid output")
+    dataset = dataset_of(opened, {"data": data, "data_root": data_root})
+    pictures = _pictures(opened, stack, top, drawn, dataset.image_shape)
     opened.publish(pictures)
     if out is not None:
-        buffer = io.BytesIO()
-        np.save(buffer, drawn.numpy())
-        write_whole(out, buffer.getbuffer())
+        names = dataset.column_names or [f"x{column}" for column in range(drawn.shape[1])]
+        write_table(out, Table(names, drawn.numpy()), None)
     if json:
         emit_json({"run": str(opened.path), "rows": rows, "pictures": list(pictures), "out": str(out) if out else None})
         return
@@ -105,14 +99,11 @@ def _decoded(run: Run, stack: StackedAutoencoder, codes: Tensor) -> Tensor:
 
 
 def _pictures(
-    run: Run, stack: StackedAutoencoder, top: VariationalAutoencoder, drawn: Tensor, params: dict[str, str | None]
+    run: Run, stack: StackedAutoencoder, top: VariationalAutoencoder, drawn: Tensor, shape: tuple[int, ...] | None
 ) -> dict[str, bytes]:
     from stackae.autoencoders.variational import prior_grid
     from stackae.latent_pictures import latent_grid, samples
 
-    from .inputs import dataset_of
-
-    shape = dataset_of(run, params).image_shape
     pictures = {"samples.png": samples(drawn[:DRAWN], shape)}
     if top.n_hidden == 2:
         pictures["latent-grid.png"] = latent_grid(_decoded(run, stack, prior_grid(SIDE)), shape)

@@ -30,12 +30,12 @@ stackae score --against fashion-mnist --data-root DIR
 
 def command(
     ctx: typer.Context,
-    data: o.Data = None,
+    data: o.DataOfRun = None,
     part: Annotated[
         o.Text, option("--part", "test, validation, train or all.", o.DATA, "test; all of other --data")
     ] = None,
-    data_root: o.DataRoot = None,
-    target: o.Target = None,
+    data_root: o.DataRootOfRun = None,
+    target: o.TargetOfRun = None,
     anomalies: Annotated[
         o.Text,
         option("--anomalies", "Labels of the rows that are anomalies; other labels are normal.", o.DATA, metavar="A,B"),

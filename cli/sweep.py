@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .swept import Measured
 
 MOST_WIDTHS = 100
+BESIDE = "beside other options of layers"
+OF_FILES = (".csv", ".json", ".npy", ".npz", ".png", ".toml")
 SCATTERS = ("auto", "pca", "tsne")
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -39,11 +41,13 @@ def command(
         o.Text, option("--below", "Widths of layers below it, trained once: 300, or 500,300.", o.LAYERS, metavar="N,M")
     ] = None,
     kind: o.Kind = None,
-    activation: o.Activation = None,
+    activation: Annotated[o.Text, option("--activation", o.ACTIVATIONS, o.LAYERS, f"linear; sigmoid {BESIDE}")] = None,
     output_activation: o.OutputActivation = None,
     loss: o.Loss = None,
     weights: o.LayerWeights = None,
-    corruption: o.Corruption = None,
+    corruption: Annotated[
+        o.Text, option("--corruption", o.CORRUPTIONS, o.LAYERS, f"none; masking:0.3 {BESIDE}")
+    ] = None,
     emphasis: o.Emphasis = None,
     dropout: o.Dropout = None,
     sparsity: o.Sparsity = None,
@@ -52,7 +56,7 @@ def command(
     weight_decay: o.WeightDecay = None,
     weight_l1: o.WeightL1 = None,
     max_norm: o.MaxNorm = None,
-    init: o.Init = None,
+    init: Annotated[o.Text, option("--init", o.INITS, o.LAYERS, f"pca; random {BESIDE}")] = None,
     ridge: o.Ridge = None,
     hidden: o.Hidden = None,
     beta: o.Beta = None,
@@ -151,7 +155,7 @@ def _sizes(option_name: str, text: str) -> list[int]:
 
 
 def _check(sizes: list[int], scatter: str, out: Path | None) -> None:
-    from stackae.errors import ConfigError, nearest
+    from stackae.errors import ConfigError, legible, nearest
 
     if len(sizes) > MOST_WIDTHS:
         raise ConfigError(f"--widths: expected at most {MOST_WIDTHS} widths, got {len(sizes)}; try fewer")
@@ -159,6 +163,9 @@ def _check(sizes: list[int], scatter: str, out: Path | None) -> None:
         raise ConfigError(f"--scatter: expected {', '.join(SCATTERS)}, got '{scatter}'{nearest(scatter, SCATTERS)}")
     if out is not None and (out.exists() or out.is_symlink()):
         raise ConfigError(f"--out: expected a new folder, got {out}, which exists; choose another name")
+    if out is not None and out.suffix.lower() in OF_FILES:
+        name = legible(out.name, 100)
+        raise ConfigError(f"--out: expected a folder, got {name}, the name of a file; leave out {out.suffix}")
 
 
 def _configs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,6 +74,7 @@ def _enough(points: list[dict[str, Any]]) -> int:
 def files_of(dataset: Dataset, measured: Measured, document: dict[str, Any], scatter: str) -> dict[str, bytes]:
     """sweep.json, sweep.png, codes.png, and config.toml of the width that is enough."""
     from stackae.config import RunConfig
+    from stackae.documents import to_json
     from stackae.latent_pictures import latent_scatter
     from stackae.sweep_pictures import error_by_width
 
@@ -89,7 +89,7 @@ def files_of(dataset: Dataset, measured: Measured, document: dict[str, Any], sca
         "layers": [*settings["layers"][:-1], {**settings["layers"][-1], "n_hidden": document["enough"]}],
     }
     return {
-        "sweep.json": json.dumps(document, indent=2).encode() + b"\n",
+        "sweep.json": to_json(document, indent=2).encode() + b"\n",
         "config.toml": RunConfig.model_validate({**document["settings"], "pretrain": enough}).to_toml().encode(),
         "sweep.png": error_by_width(
             list(errors), list(errors.values()), measured.principal, f"reconstruction of {title}{above}"

@@ -18,6 +18,7 @@ _HOMES = {
     "LayerConfig": "stackae.config",
     "MarginalizedAutoencoder": "stackae.autoencoders.marginalized",
     "MultilabelClassifier": "stackae.heads",
+    "Prediction": "stackae.predict",
     "PretrainConfig": "stackae.config",
     "Regressor": "stackae.heads",
     "StackedAutoencoder": "stackae.stack",
@@ -33,6 +34,7 @@ _HOMES = {
     "finetune_reconstruction": "stackae.finetune",
     "finetune_regressor": "stackae.finetune_targets",
     "load_data": "stackae.data",
+    "predict_rows": "stackae.predict",
     "pretrain_population": "stackae.pretrain",
     "pretrain_stack": "stackae.pretrain",
 }

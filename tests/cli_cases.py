@@ -10,11 +10,23 @@ from typing import Any
 import pytest
 from conftest import LAYERS
 
-COMMANDS = ("pretrain", "finetune", "evaluate", "encode", "reconstruct", "score", "sweep", "doctor", "verify")
+COMMANDS = (
+    "pretrain",
+    "finetune",
+    "evaluate",
+    "predict",
+    "encode",
+    "reconstruct",
+    "score",
+    "sweep",
+    "doctor",
+    "verify",
+)
 NEXT = {
     "pretrain": "finetune",
     "finetune": "evaluate",
     "evaluate": "encode",
+    "predict": "evaluate",
     "encode": "reconstruct",
     "reconstruct": "encode",
     "score": "reconstruct",

@@ -16,8 +16,8 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
     ("batches", "chain"),
-    ("errors", "random", "losses", "pictures", "ops", "scores", "training.history"),
-    ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),
+    ("errors", "random", "losses", "pictures", "ops", "scores", "documents", "training.history"),
+    ("reference", "fields", "tables", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
     ("moments",),
@@ -26,7 +26,7 @@ FLOORS = (
     ("heads",),
     ("training", "evaluate", "stages", "anomaly"),
     ("pretrain", "finetune", "runs"),
-    ("sweep", "finetune_targets"),
+    ("sweep", "finetune_targets", "predict"),
     ("verification",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""

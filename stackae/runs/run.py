@@ -17,7 +17,6 @@ Nothing here is ever pickled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
 from stackae.data.targets import MOST_TARGETS
+from stackae.documents import to_json
 from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError, suggested
 from stackae.fields import parse_toml, validated
@@ -110,7 +110,7 @@ class Run(Folder):
 
         Records that are not ``new`` are added only where they are missing, and where the file is damaged stand alone.
         """
-        added = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        added = b"".join(to_json(record).encode() + b"\n" for record in records)
         try:
             old = self._metrics()
         except RunError:

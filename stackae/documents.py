@@ -1,0 +1,22 @@
+"""JSON as every program reads it: there is no Infinity and no NaN in it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def to_json(document: Any, indent: int | None = None) -> str:
+    """The document; a number that is not finite becomes null."""
+    return json.dumps(_finite(document), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return value

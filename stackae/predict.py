@@ -1,0 +1,127 @@
+"""What the fine-tuned head of a run says of rows: their classes, their values, or their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stackae.classifier import Classifier, Finetuned
+from stackae.data.rows import Rows
+from stackae.data.source import real_rows
+from stackae.errors import ConfigError, RunError, nearest
+from stackae.heads import Regressor
+from stackae.runs import Run, open_run
+from stackae.stack import in_batches
+
+HEADS = ("classifier", "regressor", "multilabel")  # that answer with something other than a reconstruction
+
+
+class Head(NamedTuple):
+    """A trained head of a run on its encoders, and the names of its outputs: classes, targets or labels."""
+
+    kind: str
+    model: Finetuned
+    names: tuple[str, ...]
+
+
+class Prediction(NamedTuple):
+    """What a head of that kind says of n rows.
+
+    values (n, k) float32, a column for each name: probabilities of classes, which sum to 1; of a regressor the targets
+    in their own units; of a multilabel head the probability of each label. chosen is the class of each row, (n,) int64,
+    an index into ``names``; of a multilabel head (n, k) int64, 1 where a label is more likely than not; None of a
+    regressor.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    values: Tensor
+    chosen: Tensor | None
+
+    @property
+    def classes(self) -> list[str]:
+        """The name of each row's class; a classifier's alone has them."""
+        if self.kind != "classifier" or self.chosen is None:
+            raise TypeError(f"classes: expected the prediction of a classifier, got that of a {self.kind}")
+        return [self.names[index] for index in self.chosen.tolist()]
+
+
+def predict_rows(
+    run: Run | Path | str, x: np.ndarray | Tensor, head: str | None = None, *, engine: str = "auto"
+) -> Prediction:
+    """What the head of a run says of rows (n, n_visible) in the units of its data: they are scaled here as those were.
+
+    Args:
+        run: a run folder.
+        x: real numbers of any type, in the order of the run's columns.
+        head: classifier, regressor or multilabel; without it the one that was trained last.
+        engine: auto, fused or eager.
+
+    Raises:
+        RunError: no run, or none with such a head. ConfigError: an unknown head. DataError: rows of another width, or
+            what is no finite number.
+    """
+    opened = run if isinstance(run, Run) else open_run(Path(run))
+    loaded = load_head(opened, head, engine)
+    if isinstance(x, Tensor):
+        x = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()  # numpy has no bfloat16
+    rows = opened.load_scaling().transform(real_rows("data", np.asarray(x)))
+    return predict_scaled(loaded, rows)
+
+
+def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
+    """The head of that kind, or the one that was trained last of those that predict.
+
+    Raises:
+        ConfigError: no kind of head that predicts. RunError: the run has none.
+    """
+    if head is not None and head not in HEADS:
+        raise ConfigError(f"--head: expected {', '.join(HEADS)}, got '{head}'{nearest(head, HEADS)}")
+    loads: dict[str, Callable[[str], tuple[Finetuned, tuple[str, ...]]]] = {
+        "classifier": run.load_classifier,
+        "regressor": run.load_regressor,
+        "multilabel": run.load_multilabel,
+    }
+    kind = head or _last_trained(run)
+    return Head(kind, *loads[kind](engine))
+
+
+def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda share: None) -> Prediction:
+    """What the head says of rows (n, n_visible) that are scaled already; ``tell`` is told of the share that is done."""
+    done, model = 0, head.model
+
+    def outputs(part: Tensor) -> Tensor:
+        nonlocal done
+        done += len(part)
+        tell(done / max(1, len(x)))
+        return model.predict(part) if isinstance(model, Regressor) else model(part)
+
+    made = in_batches(outputs, x, model.device).cpu()
+    if isinstance(model, Regressor):
+        return Prediction(head.kind, head.names, made, None)
+    if isinstance(model, Classifier):
+        return Prediction(head.kind, head.names, made.softmax(dim=1), made.argmax(dim=1))
+    return Prediction(head.kind, head.names, made.sigmoid(), (made > 0).to(torch.int64))
+
+
+def _last_trained(run: Run) -> str:
+    """By the settings of the last fine-tuning; where that was for reconstruction, by the records of the epochs."""
+    settings, present = run.config.finetune, [head for head in HEADS if run.has_head(head)]
+    if settings is not None and settings.head in present:
+        return settings.head
+    if not present:
+        raise RunError(
+            f"{run.path}: expected a run with a {', a '.join(HEADS[:2])} or a {HEADS[2]} head, got none; train one by "
+            f"`stackae finetune --head classifier --run {run.path}`"
+        )
+    return present[0] if len(present) == 1 else _last_recorded(run.metrics(), present)
+
+
+def _last_recorded(records: list[dict[str, Any]], present: list[str]) -> str:
+    stages = [str(record["stage"]) for record in records if record["event"] == "epoch"]
+    return next((stage for stage in reversed(stages) if stage in present), present[0])
