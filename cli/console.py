@@ -245,6 +245,9 @@ def _figures(records: list[EpochRecord]) -> str:
     losses = [record.validation_loss for record in records if record.validation_loss is not None]
     errors = [record.validation_error for record in records if record.validation_error is not None]
     validation = f"  validation {fmean(losses):.4g}" if losses else ""
+    corrupted = [each.corrupted_validation_loss for each in records if each.corrupted_validation_loss is not None]
+    if corrupted:
+        validation += f", under noise {fmean(corrupted):.4g}"
     if errors:
         validation += f" ({100 * fmean(errors):.2f} % wrong)"
     dead = [record.dead for record in records if record.dead]

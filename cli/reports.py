@@ -101,17 +101,20 @@ def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:
     if as_json:
         emit_json({"run": str(run.path), "layers": layers})
         return
+    noisy = any(entry["corrupted_validation_loss"] is not None for entry in layers)
     rows = [
         [
             _name(entry),
             f"{entry['kept_epoch']} of {entry['epochs']}",
             f"{entry['loss']:.4g}",
             _number(entry["validation_loss"]),
+            *([_number(entry["corrupted_validation_loss"])] if noisy else []),
             f"{entry['seconds']:.1f}",
         ]
         for entry in layers
     ]
-    table("Pretrained", ["", "kept epoch", "loss", "validation loss", "seconds"], rows)
+    under_noise = ["under noise"] if noisy else []
+    table("Pretrained", ["", "kept epoch", "loss", "validation loss", *under_noise, "seconds"], rows)
     for entry, layer in zip(layers, result.config.layers, strict=True):
         if (entry["dead"] or 0) >= MANY_DEAD:
             say(_of_the_dead(entry, layer))
@@ -139,17 +142,20 @@ def report_seeds(
     for seed in seeds:
         if "diverged" in seed:
             note(f"seed {seed['seed']} diverged: {seed['diverged']}")
+    noisy = any(entry["corrupted_mean"] is not None for entry in summary)
     rows = [
         [
             _name(entry),
             *(_number(entry[name]) for name in ("mean", "sd", "lowest", "highest")),
+            *([_number(entry["corrupted_mean"])] if noisy else []),
             f"{min(entry['kept_epochs'])} to {max(entry['kept_epochs'])}",
             f"{entry['seconds']:.1f}",
         ]
         for entry in summary
     ]
     title = f"Pretrained, {len(finite)} of {len(runs)} seeds: {summary[0]['measure'].replace('_', ' ')}"
-    table(title, ["", "mean", "sd", "lowest", "highest", "kept epochs", "seconds"], rows)
+    under_noise = ["mean under noise"] if noisy else []
+    table(title, ["", "mean", "sd", "lowest", "highest", *under_noise, "kept epochs", "seconds"], rows)
     names = [run.path.name for run in runs]
     say(f"latest      runs/latest is {finite[0].path.name}")
     shown = names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
@@ -172,6 +178,7 @@ def _layers(result: PretrainResult) -> list[dict[str, Any]]:
                 "kept_epoch": kept.epoch,
                 "loss": kept.loss,
                 "validation_loss": kept.validation_loss,
+                "corrupted_validation_loss": kept.corrupted_validation_loss,
                 "dead": kept.dead,
                 "seconds": sum(record.seconds for record in records),
             }
@@ -187,10 +194,14 @@ def _of_the_dead(entry: dict[str, Any], layer: LayerConfig) -> str:
 
 
 def _over_seeds(entries: tuple[dict[str, Any], ...]) -> dict[str, Any]:
-    """One layer of several stacks: the losses of their kept epochs, and the seconds of all, which passed together."""
+    """One layer of several stacks: the losses of their kept epochs, and the seconds of all, which passed together.
+
+    ``corrupted_mean`` is that of their validation losses under noise, where they are trained under noise.
+    """
     first = entries[0]
     measure = "loss" if first["validation_loss"] is None else "validation_loss"
     losses = [entry[measure] for entry in entries]
+    corrupted = [each for entry in entries if (each := entry["corrupted_validation_loss"]) is not None]
     return {
         **{name: first[name] for name in ("layer", "n_visible", "n_hidden")},
         "measure": measure,
@@ -198,6 +209,7 @@ def _over_seeds(entries: tuple[dict[str, Any], ...]) -> dict[str, Any]:
         "sd": stdev(losses) if len(losses) > 1 else None,
         "lowest": min(losses),
         "highest": max(losses),
+        "corrupted_mean": fmean(corrupted) if corrupted else None,
         "kept_epochs": [entry["kept_epoch"] for entry in entries],
         "seconds": max(entry["seconds"] for entry in entries),
     }

@@ -68,7 +68,7 @@ def show(run: RunArgument = None, json: o.Json = False) -> None:
         return
     detail = f" ({summary.detail})" if summary.detail else ""
     say(f"run         {shown(path)}: {summary.status}{detail}")
-    columns = ["", "kept epoch", "loss", "validation loss", "validation error"]
+    columns = ["", "kept epoch", "loss", "validation loss", "under noise", "validation error"]
     table("Stages", columns, [_stage_row(stage._asdict()) for stage in summary.stages])
     say(*summary.config.to_toml().rstrip().split("\n"))
     say(f"files       {', '.join(files)}")
@@ -163,6 +163,9 @@ def _show_comparison(both: list[Summary], names: list[str], found: list[Differen
         each = [next((stage for stage in summary.stages if stage.stage == name), None) for summary in both]
         rows.append([f"{name}, loss", *("-" if stage is None else f"{stage.loss:.4g}" for stage in each)])
         rows.append([f"{name}, validation loss", *(_figure(stage and stage.validation_loss) for stage in each)])
+        corrupted = [stage and stage.corrupted_validation_loss for stage in each]
+        if any(loss is not None for loss in corrupted):
+            rows.append([f"{name}, validation loss under noise", *map(_figure, corrupted)])
     rows.append(["accuracy, last evaluation", *(_percent(summary.accuracy) for summary in both)])
     table("Figures of the kept epochs", ["", *names], rows)
 
@@ -219,6 +222,7 @@ def _stage_row(stage: dict[str, Any]) -> list[str]:
         kept,
         f"{stage['loss']:.4g}",
         _figure(stage["validation_loss"]),
+        _figure(stage["corrupted_validation_loss"]),
         _percent(stage["validation_error"]),
     ]
 

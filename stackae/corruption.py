@@ -24,9 +24,13 @@ class Corruption:
     low: float = 0.0
     high: float = 1.0
 
+    def __bool__(self) -> bool:
+        """Whether it changes anything."""
+        return self.kind != "none" and self.level > 0
+
     def __call__(self, x: Tensor, engine: Engine, *, seed: int, layer: int, step: int) -> Tensor:
         """x: (batch, n_visible) -> x̃ of the same shape, dtype and device; x is left alone."""
-        if self.kind == "none" or self.level == 0:
+        if not self:
             return x
         return engine.corrupt(x, self.kind, self.level, self.low, self.high, seed, layer, step)
 

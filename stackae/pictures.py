@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CORRUPTED = "corrupted_validation_loss"
+
 
 def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
@@ -46,6 +48,8 @@ def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
 def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
     """One panel a stage: training and validation loss by epoch, the kept epoch marked.
 
+    Where training corrupts its rows, the validation loss on rows corrupted alike too: by it the epoch was chosen.
+
     epochs: records of metrics.jsonl that describe an epoch.
     """
     stages = list(dict.fromkeys(record["stage"] for record in epochs))
@@ -69,7 +73,7 @@ def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
         for records in trained:
             _draw_losses(axes, records, linewidth=0.9, alpha=0.6)
         kept = [_kept(records) for records in trained]
-        losses = [record["loss"] if record["validation_loss"] is None else record["validation_loss"] for record in kept]
+        losses = [record[_measure(record)] for record in kept]
         axes.plot([record["epoch"] for record in kept], losses, "k.", markersize=5, label="kept")
         axes.set_title(f"{stage}, {len(kept)} seed{'s' if len(kept) > 1 else ''}")
     return png_of(_with_legend(figure))
@@ -93,7 +97,7 @@ def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
 def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, colour: str) -> None:
     x = [record["epoch"] for record in records]
     validated = records[0]["validation_loss"] is not None
-    measure = "validation_loss" if validated else "loss"
+    measure = "validation_loss" if validated else "loss"  # on clean rows: runs may differ in their noise
     axes.plot(x, [record[measure] for record in records], color=colour, label=name)
     if validated:
         axes.plot(x, [record["loss"] for record in records], color=colour, linestyle="--", linewidth=0.8)
@@ -106,9 +110,18 @@ def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> Non
     axes.plot(x, [record["loss"] for record in records], color="C0", label="training", **style)
     if records[0]["validation_loss"] is not None:
         axes.plot(x, [record["validation_loss"] for record in records], color="C1", label="validation", **style)
+    if CORRUPTED in map(_measure, records):
+        corrupted = [math.nan if each.get(CORRUPTED) is None else each[CORRUPTED] for each in records]
+        axes.plot(x, corrupted, color="C2", label="validation, under noise", **style)
     axes.set(xlabel="epoch", ylabel="loss a row")
     axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
+
+
+def _measure(record: dict[str, Any]) -> str:
+    """The loss by which the best epoch was chosen; records of older versions have none under noise."""
+    found = [name for name in (CORRUPTED, "validation_loss") if record.get(name) is not None]
+    return found[0] if found else "loss"
 
 
 def _kept(records: list[dict[str, Any]]) -> dict[str, Any]:

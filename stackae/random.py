@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 CHUNK_WORDS = 64
+EVALUATION_COUNTER = 1 << 62  # where no training is: it counts its steps from 0
 _BLOCKS, _LANES, _ROUNDS = 16, 4, 10
 _MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], dtype=np.uint64)
 _KEY_STEP = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint32)

@@ -36,5 +36,5 @@ def assert_same(one: PretrainResult, other: PretrainResult) -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.stack.parameters(), other.stack.parameters(), strict=True))
     assert one.config == other.config
     for a, b in zip(one.history, other.history, strict=True):
-        for name in ("stage", "epoch", "loss", "validation_loss", "validation_error", "learning_rate", "best"):
+        for name in ("stage", "epoch", "loss", "validation_loss", "corrupted_validation_loss", "learning_rate", "best"):
             assert getattr(a, name) == getattr(b, name)

@@ -62,7 +62,8 @@ def figures(results: list[PretrainResult | DivergedError]) -> Iterator[object]:
         if isinstance(result, DivergedError):
             yield str(result)
             continue
-        yield [(each.stage, each.epoch, each.loss, each.validation_loss, each.best) for each in result.history]
+        for each in result.history:
+            yield (each.stage, each.epoch, each.loss, each.validation_loss, each.corrupted_validation_loss, each.best)
         yield [tensor.numpy().tobytes() for tensor in result.stack.state_dict().values()]
 
 

@@ -118,7 +118,8 @@ def test_a_linear_autoencoder_reaches_the_error_of_pca_and_never_less():
 
 
 def test_the_best_epoch_is_kept():
-    result = pretrain_stack(TRAIN.x, config("12,8", max_epochs=8, learning_rate=0.3), validation=HELD_OUT.x)
+    options = {"max_epochs": 8, "learning_rate": 0.3, "corruption": "none"}
+    result = pretrain_stack(TRAIN.x, config("12,8", **options), validation=HELD_OUT.x)
     kept = min(record.validation_loss for record in result.history)
     autoencoder = result.stack.autoencoders[0]
     found = (autoencoder.reconstruct(HELD_OUT.x) - HELD_OUT.x).square().sum().item() / 30

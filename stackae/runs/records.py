@@ -27,6 +27,7 @@ class EpochLine(Line):
     learning_rate: float
     best: bool
     dead: Annotated[float, Field(ge=0, le=1)] | None = None
+    corrupted_validation_loss: float | None = None
 
 
 class EvaluationLine(Line):

@@ -23,6 +23,7 @@ class StageSummary(NamedTuple):
     loss: float
     validation_loss: float | None
     validation_error: float | None
+    corrupted_validation_loss: float | None
 
 
 class Summary(NamedTuple):
@@ -78,8 +79,9 @@ def stage_summaries(records: Sequence[dict[str, Any]]) -> list[StageSummary]:
     for stage in dict.fromkeys(record["stage"] for record in records):
         own = [record for record in records if record["stage"] == stage]
         kept = [record for record in own if record["best"]][-1]
-        figures = (kept[name] for name in ("loss", "validation_loss", "validation_error"))
-        found.append(StageSummary(stage, len(own), kept["epoch"], *figures))
+        names = ("loss", "validation_loss", "validation_error", "corrupted_validation_loss")
+        figures: dict[str, Any] = {name: kept.get(name) for name in names}  # older versions wrote fewer
+        found.append(StageSummary(stage, len(own), kept["epoch"], **figures))
     return found
 
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 class EpochRecord:
     """One epoch of one network in one stage. Losses are per row; ``validation_error`` is the share misclassified.
 
-    ``dead`` is the share of the code's units that do nothing, where that is looked at.
+    ``dead`` is the share of the code's units that do nothing, where that is looked at. ``corrupted_validation_loss`` is
+    the validation loss on rows corrupted as in training, where it corrupts them: by it the best epoch is chosen then.
 
     ``seconds`` are those that the epoch took, of networks that train together for all of them at once.
     """
@@ -26,6 +27,7 @@ class EpochRecord:
     rows_per_second: float
     best: bool
     dead: float | None = None
+    corrupted_validation_loss: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -111,11 +111,15 @@ class Learner(NamedTuple):
         )
 
     def validate(self) -> Validation | None:
-        if self.reads.held_out is None:
+        """The loss on the held-out rows; where training corrupts its own, on those rows corrupted alike too."""
+        held_out, one, objective = self.reads.held_out, self.autoencoder, self.objective
+        if held_out is None:
             return None
-        if isinstance(self.autoencoder, VariationalAutoencoder):
-            return Validation(variational_loss(self.autoencoder, self.reads.held_out, self.layer.loss, self.layer.beta))
-        return reconstruction_loss(self.autoencoder, self.reads.held_out, self.layer.loss)
+        if isinstance(one, VariationalAutoencoder):
+            clean = variational_loss(one, held_out, self.layer.loss, self.layer.beta)
+        else:
+            clean = reconstruction_loss(one, held_out, self.layer.loss)
+        return Validation(clean, corrupted_loss=objective.corrupted_loss(held_out) if objective.noisy else None)
 
     def prepare(self) -> None:
         """What a closed form begins with, where the layer is to begin there."""
@@ -210,10 +214,10 @@ def _dropout(wish: DropoutConfig) -> tuple[Dropout, Dropout] | None:
 
 
 @torch.no_grad()
-def reconstruction_loss(autoencoder: LayerAutoencoder, x: Rows, loss: str) -> Validation:
+def reconstruction_loss(autoencoder: LayerAutoencoder, x: Rows, loss: str) -> float:
     """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
     total = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
         rows = x[part].to(autoencoder.device)
         total += LOSSES[loss](autoencoder, autoencoder.encode(rows), rows).item() * len(rows)
-    return Validation(total / len(x))
+    return total / len(x)

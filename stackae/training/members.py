@@ -33,14 +33,25 @@ def alone(outcomes: Sequence[T | DivergedError]) -> T:
 
 
 class Validation(NamedTuple):
-    """Loss per row, and the share misclassified where the stage classifies."""
+    """Loss per row, and the share misclassified where the stage classifies.
+
+    ``corrupted_loss`` is that on rows corrupted as in training, where training corrupts them: the epoch that does best
+    what it was trained for is the best. By the loss on clean rows that would be an early one, since noise makes a
+    network worse at copying what it is shown.
+    """
 
     loss: float
     error: float | None = None
+    corrupted_loss: float | None = None
+
+    @property
+    def trained_loss(self) -> float:
+        """The loss that training lowers."""
+        return self.loss if self.corrupted_loss is None else self.corrupted_loss
 
     @property
     def score(self) -> tuple[float, ...]:
-        return (self.loss,) if self.error is None else (self.error, self.loss)
+        return (self.trained_loss,) if self.error is None else (self.error, self.trained_loss)
 
 
 @dataclass(frozen=True)
@@ -92,9 +103,10 @@ class Course:
         """Validates what the epoch made of the network; None where that is not finite, and then it goes no further."""
         self.dead = self.member.census()
         validation = self.member.validate()
-        if validation is not None and not math.isfinite(validation.loss):
+        unsound = [] if validation is None else [each for each in _losses(validation) if not math.isfinite(each)]
+        if unsound:
             self.diverged = DivergedError(
-                f"{epoch.title}: expected a finite loss of validation, got {validation.loss:.4g} after epoch "
+                f"{epoch.title}: expected a finite loss of validation, got {unsound[0]:.4g} after epoch "
                 f"{epoch.number} at learning rate {epoch.learning_rates[0]:.3g}; lower --learning-rate, or scale the "
                 "data (--scale minmax or standard)",
                 stage=epoch.stage,
@@ -102,6 +114,8 @@ class Course:
                 learning_rate=epoch.learning_rates[1],
             )
             return None
+        if validation is not None and validation.corrupted_loss is not None and self._best_of_clean_rows:
+            self._best.forget()  # what an older version went by
         record = EpochRecord(
             stage=epoch.stage,
             epoch=epoch.number,
@@ -113,10 +127,16 @@ class Course:
             rows_per_second=epoch.rows / epoch.seconds,
             best=self._best.update(validation.score if validation else None),
             dead=None if self.dead is None else float(self.dead.float().mean()),
+            corrupted_validation_loss=validation.corrupted_loss if validation else None,
         )
         self.total = 0.0
         self._history.append(record)
         return record
+
+    @property
+    def _best_of_clean_rows(self) -> bool:
+        best = [record for record in self._history if record.best][-1:]
+        return bool(best) and best[0].corrupted_validation_loss is None
 
     def finish(self) -> list[EpochRecord] | DivergedError:
         """Its records, with the best weights back in the network; or what ended it."""
@@ -166,6 +186,10 @@ class Course:
 
 def _forms(moments: Sequence[Tensor]) -> list[tuple[str, tuple[int, ...]]]:
     return list(forms(dict(zip(map(str, range(len(moments))), moments, strict=True))).values())
+
+
+def _losses(validation: Validation) -> list[float]:
+    return [each for each in (validation.loss, validation.corrupted_loss) if each is not None]
 
 
 def _message(error: DivergedError | None) -> str | None:

@@ -11,10 +11,13 @@ from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.contraction import contraction
 from stackae.autoencoders.dense import Autoencoder
 from stackae.corruption import Corruption, Dropout, Emphasis
+from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity, L1Sparsity, clip_norms
+from stackae.random import EVALUATION_COUNTER
 from stackae.reference import ACTIVATIONS
+from stackae.stack import ROWS_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,17 @@ class ReconstructionObjective:
     def weights(self) -> list[Tensor]:
         return [each for each in self.parameters if each.dim() > 1]
 
+    @property
+    def noisy(self) -> bool:
+        """Whether what is reconstructed from is drawn anew every step: corruption or dropout."""
+        return bool(self.corruption) or self.dropout is not None
+
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         one = self.autoencoder
-        stream = {"seed": self.seed, "layer": self.layer, "step": step}
         clean = self.x[rows].to(one.device)
-        seen = self.corruption(clean, one.engine, **stream)
-        if self.dropout is not None:
-            seen = self.dropout[0](seen, one.engine, **stream)
-        code, penalty = self._coded(seen)
+        code, penalty = self._coded(self._seen(clean, step))
         code = one.kept(code, training=True)
-        weight = self.emphasis(clean, self.corruption, one.engine, **stream) if self.emphasis is not None else None
-        kept = code if self.dropout is None else self.dropout[1](code, one.engine, **stream)
-        total = LOSSES[self.loss](one, kept, clean, weight)
+        total = self._reconstruction(code, clean, step)
         if self.sparsity is not None:
             total = total + self.sparsity(code, one.activation, one.engine)
         if penalty is not None:
@@ -75,6 +77,40 @@ class ReconstructionObjective:
     def constrain(self) -> None:
         if self.max_norm:
             clip_norms(self.weights, self.max_norm)
+
+    @torch.no_grad()
+    def corrupted_loss(self, x: Rows) -> float:
+        """(1/n) Σ_i L(x_i, decode(h_i)) of rows x (n, n_visible), corrupted as in training: what the layer is for.
+
+        It has what the first term of the objective has: corruption, the weights of emphasis, and dropout, since inputs
+        left out are masking noise by another name, and the best epoch must not depend on the name. It has no penalties:
+        they are not errors of rows, and the loss of clean rows, beside which it stands, has none either. Of codes of
+        which few units are kept, those are kept that are kept where there is no batch.
+
+        Noise is drawn by (seed, layer, row), of a stream that no training step has: the same in every epoch, so that
+        epochs differ by their weights alone, and in a training that is resumed.
+        """
+        total = 0.0
+        for part in in_order(len(x), ROWS_AT_ONCE):
+            clean, step = x[part].to(self.autoencoder.device), EVALUATION_COUNTER + part.start
+            code = self.autoencoder.encode(self._seen(clean, step))
+            total += self._reconstruction(code, clean, step).item() * len(clean)
+        return total / len(x)
+
+    def _seen(self, clean: Tensor, step: int) -> Tensor:
+        """What the encoder reads."""
+        one, stream = self.autoencoder, self._stream(step)
+        seen = self.corruption(clean, one.engine, **stream)
+        return seen if self.dropout is None else self.dropout[0](seen, one.engine, **stream)
+
+    def _reconstruction(self, code: Tensor, clean: Tensor, step: int) -> Tensor:
+        one, stream = self.autoencoder, self._stream(step)
+        weight = self.emphasis(clean, self.corruption, one.engine, **stream) if self.emphasis is not None else None
+        kept = code if self.dropout is None else self.dropout[1](code, one.engine, **stream)
+        return LOSSES[self.loss](one, kept, clean, weight)
+
+    def _stream(self, step: int) -> dict[str, int]:
+        return {"seed": self.seed, "layer": self.layer, "step": step}
 
     def _coded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The code, and the contraction where that is asked for."""

@@ -15,7 +15,7 @@ from stackae.training.layer import Learner, TrainedLayer, reconstruction_loss
 def solve_layer(
     learners: Sequence[Learner], listener: Listener, keeper: Keeper
 ) -> dict[int, TrainedLayer | DivergedError]:
-    """What ``train_layer`` gives, of layers that have a closed form: one record each, of the loss on clean rows.
+    """What ``train_layer`` gives, of layers that have a closed form: one record each, of the loss that was solved for.
 
     Raises:
         RunError: what the keeper has is of other networks.
@@ -39,18 +39,20 @@ def solve_layer(
 def _solved(stage: str, learner: Learner) -> EpochRecord:
     started = time.perf_counter()
     learner.prepare()
+    objective, x = learner.objective, learner.reads.x
     validation = learner.validate()
     seconds = time.perf_counter() - started
     return EpochRecord(
         stage=stage,
         epoch=1,
-        loss=reconstruction_loss(learner.autoencoder, learner.reads.x, "mse").loss,
+        loss=objective.corrupted_loss(x) if objective.noisy else reconstruction_loss(learner.autoencoder, x, "mse"),
         validation_loss=validation.loss if validation else None,
         validation_error=None,
         learning_rate=0.0,
         seconds=seconds,
-        rows_per_second=len(learner.reads.x) / seconds,
+        rows_per_second=len(x) / seconds,
         best=True,
+        corrupted_validation_loss=validation.corrupted_loss if validation else None,
     )
 
 

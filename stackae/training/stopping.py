@@ -31,6 +31,10 @@ class BestWeights:
         self.weights = copy.deepcopy(self._module.state_dict())
         return True
 
+    def forget(self) -> None:
+        """Scores so far are of another kind: the next epoch is the best, whatever its score."""
+        self.score = None
+
     @property
     def exhausted(self) -> bool:
         """Whether ``patience`` epochs have passed without a better one; patience 0 waits for ever."""

@@ -16,10 +16,8 @@ from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import DataError
 from stackae.losses import LOSSES
-from stackae.random import Purpose, normal_rows
+from stackae.random import EVALUATION_COUNTER, Purpose, normal_rows
 from stackae.stack import ROWS_AT_ONCE
-
-EVALUATION_COUNTER = 1 << 62  # training counts its steps from 0
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,28 @@ class VariationalObjective:
     def parameters(self) -> list[Tensor]:
         return self.autoencoder.trained
 
+    @property
+    def noisy(self) -> bool:
+        """Whether what is read is corrupted. The draw of h is not meant: the loss on clean rows has it too."""
+        return bool(self.corruption)
+
     def __call__(self, rows: Tensor, step: int) -> Tensor:
+        return self._loss(self.x[rows].to(self.autoencoder.device), step)
+
+    @torch.no_grad()
+    def corrupted_loss(self, x: Rows) -> float:
+        """The objective per row of rows x (n, n_visible), as ``ReconstructionObjective.corrupted_loss`` corrupts them.
+
+        The whole of it, the KL term too: that is part of the bound, and ``variational_loss`` of clean rows has it.
+        """
+        total = 0.0
+        for part in in_order(len(x), ROWS_AT_ONCE):
+            clean = x[part].to(self.autoencoder.device)
+            total += self._loss(clean, EVALUATION_COUNTER + part.start).item() * len(clean)
+        return total / len(x)
+
+    def _loss(self, clean: Tensor, step: int) -> Tensor:
         one = self.autoencoder
-        clean = self.x[rows].to(one.device)
         noisy = self.corruption(clean, one.engine, seed=self.seed, layer=self.layer, step=step)
         mu, logvar = one.posterior(noisy)
         noise = normal_rows(*mu.shape, seed=self.seed, purpose=Purpose.LATENT, layer=self.layer, counter=step)
