@@ -17,7 +17,7 @@ stackae doctor --json
 
 
 def command(json: o.Json = False) -> None:
-    """Show versions, the compiled extension, devices and threads; exit code 6 when the extension is not built."""
+    """Show versions, the compiled extension, devices and threads; exit code 6 where the extension does not load."""
     from stackae.errors import SetupError
 
     from .console import emit_json, say
@@ -40,8 +40,7 @@ def examine() -> tuple[dict[str, Any], str]:
     import torch
 
     from stackae import __version__
-    from stackae.engine import choose_engine
-    from stackae.errors import SetupError
+    from stackae.engine import find_extension
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     report: dict[str, Any] = {
@@ -51,10 +50,8 @@ def examine() -> tuple[dict[str, Any], str]:
         "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "gpus": ", ".join(gpus) or "none",
     }
-    try:
-        choose_engine("fused")
-    except SetupError as error:
-        return report, str(error)
-    from stackae.ops import build_info
-
-    return report | {f"extension_{name}": value for name, value in build_info().items()}, ""
+    extension = find_extension()
+    if extension.ops is None:
+        told = "not built" if extension.state == "absent" else f"there, but does not load: {extension.cause}"
+        return report | {"extension": told}, extension.problem
+    return report | {f"extension_{name}": value for name, value in extension.ops.build_info().items()}, ""

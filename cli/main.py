@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -26,11 +26,13 @@ from . import (
     runs,
     sample,
     score,
+    screen,
     signals,
     sweep,
     verify,
 )
 
+AGAIN = "all else is done: free some space and give the command again, or let it write elsewhere"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(
@@ -81,15 +83,26 @@ def main() -> None:
     5 diverged, 6 environment, 7 disk, 130 and 143 interrupted."""
     signals.install()
     console.forget_documents()
+    with screen.lasting() as results, console.warnings_noted():
+        code = _ended_with()
+        if code == 0 and (failure := screen.was_lost(results)) is not None:
+            code = _told(
+                DiskError(f"standard output: expected to write results to it, got '{failure.strerror}'; {AGAIN}")
+            )
+    sys.exit(code)
+
+
+def _ended_with() -> int:
+    """Runs the command; its exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        sys.exit(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
+        return int(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
     except signals.Ended as ended:
-        _end(StoppedError(ended.number))
+        return _told(StoppedError(ended.number))
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        _end(_understood(error))
+        return _told(_understood(error))
 
 
 def _understood(error: Exception) -> StackaeError:
@@ -109,13 +122,13 @@ def _understood(error: Exception) -> StackaeError:
     )
 
 
-def _end(error: StackaeError) -> NoReturn:
-    """One sentence for people; with --json a document too."""
+def _told(error: StackaeError) -> int:
+    """One sentence for people; with --json a document too. Its exit code."""
     first, *more = error.lines
     console.note(f"error: {first}", *more)
     if "--json" in sys.argv:
         console.emit_error(error)
-    raise SystemExit(error.exit_code)
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -43,9 +43,11 @@ def command(
     Each row tells what is expected, the figure of the case that came nearest to its bound, and the bound.
     Nothing is random: the same build on the same machine gives the same figures.
     A check of what this machine or build does not have is skipped, and says why; that is no failure.
+    A compiled extension that is there and does not load is one: what it computes cannot be checked.
     """
     import time
 
+    from stackae.engine import find_extension
     from stackae.errors import VerificationError
     from stackae.verification import CHECKS, FAILED, chosen, run_all
 
@@ -57,7 +59,7 @@ def command(
     machine, problem = examine()
     table = None if json else _Table()
     if table:
-        _show_machine(machine, problem)
+        _show_machine(machine)
         table.head()
     outcomes = []
     for outcome in run_all(checks):
@@ -70,8 +72,9 @@ def command(
         emit_json({"machine": machine | {"problem": problem}, **_document(outcomes), "seconds": round(seconds, 3)})
     else:
         _show_end(outcomes, seconds)
-    if failed:
-        raise VerificationError(*(outcome.reason for outcome in failed))
+    unloaded = [problem] if find_extension().state == "broken" else []
+    if failed or unloaded:
+        raise VerificationError(*unloaded, *(outcome.reason for outcome in failed))
     if not json:
         say("next        stackae pretrain --layers 784,300,150")
 
@@ -107,22 +110,28 @@ def _finite(number: float | None) -> float | None:
     return number if number is not None and isfinite(number) else None
 
 
-def _show_machine(machine: dict[str, Any], problem: str) -> None:
+def _show_machine(machine: dict[str, Any]) -> None:
     from .console import say
 
     width = max(len(name) for name in machine)
     for name, value in machine.items():
         say(f"{name.replace('_', ' '):{width}}  {value}")
-    if problem:
-        say(f"{'extension':{width}}  not built: what is compiled is not checked")
 
 
 def _show_end(outcomes: list[Outcome], seconds: float) -> None:
+    from stackae.verification.subjects import OF_THE_EXTENSION
+
     from .console import say
 
     states = [outcome.state for outcome in outcomes]
     counts = ", ".join(f"{states.count(state)} {state}" for state in STYLES if state in states)
     say("", f"verified    {counts}, in {seconds:.1f} s")
+    unchecked = [outcome for outcome in outcomes if outcome.reason.startswith(OF_THE_EXTENSION)]
+    if unchecked:
+        names = "; ".join(f"{outcome.check.group}: {outcome.check.name}" for outcome in unchecked)
+        why = unchecked[0].reason.partition(":")[0]
+        checks = "1 check" if len(unchecked) == 1 else f"{len(unchecked)} checks"
+        say(f"left out    {checks} of what is compiled, as {why}: {names}")
 
 
 class _Table:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from stackae import reference
-from stackae.errors import ConfigError, SetupError
+from stackae.errors import BrokenExtensionError, ConfigError, SetupError
 
 
 class Engine(NamedTuple):
@@ -24,24 +25,52 @@ class Engine(NamedTuple):
     corrupt: Callable[[Tensor, str, float, float, float, int, int, int], Tensor]
 
 
+class Extension(NamedTuple):
+    """The compiled ops where they load; else whether the extension is absent or broken, and the sentence about it."""
+
+    state: Literal["loaded", "absent", "broken"]
+    ops: ModuleType | None = None
+    problem: str = ""
+    cause: str = ""
+
+    @property
+    def short(self) -> str:
+        """What there is of it, in a few words and the loader's own."""
+        words = {"loaded": "is built", "absent": "is not built", "broken": "is there, but does not load"}
+        return f"the extension {words[self.state]}" + (f": {self.cause}" if self.cause else "")
+
+
+def find_extension() -> Extension:
+    """Whether the compiled extension loads, is absent, or is there and does not load: built for another torch, say."""
+    try:
+        return Extension("loaded", importlib.import_module("stackae.ops"))
+    except BrokenExtensionError as error:
+        return Extension("broken", None, str(error), error.cause)
+    except ImportError as error:
+        return Extension("absent", None, str(error))
+
+
 def choose_engine(wish: str = "auto") -> Engine:
     """``fused`` is the compiled extension, ``eager`` plain torch, ``auto`` fused where the extension is built.
 
+    Where the extension is there and does not load, ``auto`` is eager too, with a RuntimeWarning that says why.
+
     Raises:
-        SetupError: ``fused`` was asked for and the extension is not built.
+        SetupError: ``fused`` was asked for and the extension is not built, or does not load.
         ConfigError: any other word.
     """
     if wish not in ("auto", "fused", "eager"):
         raise ConfigError(f"engine: expected auto, fused or eager, got '{wish}'")
     if wish == "eager":
         return _engine("eager", "asked for", reference)
-    try:
-        ops = importlib.import_module("stackae.ops")
-    except ImportError as error:
-        if wish == "fused":
-            raise SetupError(str(error)) from error
-        return _engine("eager", "the extension is not built", reference)
-    return _engine("fused", "asked for" if wish == "fused" else "the extension is built", ops)
+    extension = find_extension()
+    if extension.ops is not None:
+        return _engine("fused", "asked for" if wish == "fused" else extension.short, extension.ops)
+    if wish == "fused":
+        raise SetupError(extension.problem)
+    if extension.state == "broken":
+        warnings.warn(f"{extension.problem}; until then training steps eagerly, which is slower", RuntimeWarning, 2)
+    return _engine("eager", extension.short, reference)
 
 
 def _engine(name: str, reason: str, ops: ModuleType) -> Engine:
@@ -69,7 +98,9 @@ def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> S
     if precision != "fp32":
         raise SetupError(_no_such_products(chosen, device, precision))
     if chosen.name == "eager":
-        return StepChoice(False, f"engine eager, {chosen.reason}")
+        slower = "" if engine == "eager" else "slower than fused: "
+        remedy = "" if engine == "eager" else "; `stackae doctor` says how to build it"
+        return StepChoice(False, f"engine eager, {slower}{chosen.reason}{remedy}")
     return StepChoice(False, f"the extension was built without a step for {device.type}; its ops are fused")
 
 

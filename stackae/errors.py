@@ -75,6 +75,16 @@ class SetupError(StackaeError, RuntimeError):
     code = "environment"
 
 
+class BrokenExtensionError(SetupError, ImportError):
+    """The compiled extension is there and does not load; ``cause`` is why, in the loader's own words."""
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(
+            f"stackae's compiled extension: expected one that loads, got one that does not ({cause}); {remedy}"
+        )
+        self.cause = cause
+
+
 class DiskError(StackaeError):
     """A file that could not be written; what was there before is there still."""
 

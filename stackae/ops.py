@@ -6,8 +6,8 @@ Importing this module loads the extension. Each op has a twin of the same name, 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,14 +15,9 @@ from torch import Tensor
 
 from stackae.batches import Batches, Progress
 from stackae.chain import DenseLayer, Training
+from stackae.extension import load
 
-try:
-    _C = importlib.import_module("stackae._C")
-except ImportError as error:
-    raise ImportError(
-        "stackae._C: expected the compiled extension, and it could not be loaded; build it with "
-        f"`pip install --no-build-isolation -e .`, or use engine='eager' ({error})"
-    ) from error
+_C = load(Path(__file__).parent)
 
 __all__ = [
     "DenseLayer",

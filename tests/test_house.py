@@ -15,8 +15,9 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("batches", "chain"),
-    ("errors", "random", "losses", "pictures", "ops", "scores", "documents", "training.history"),
+    ("batches", "chain", "errors"),
+    ("extension",),
+    ("random", "losses", "pictures", "ops", "scores", "documents", "training.history"),
     ("reference", "fields", "tables", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
@@ -118,9 +119,9 @@ def test_all_text_takes_the_door_of_the_console(path):
             assert not door, f"{path.name}:{node.lineno} writes by {word}: use say or note"
 
 
-def test_only_ops_names_the_extension():
+def test_only_ops_and_what_loads_it_name_the_extension():
     naming = [name_of(path) for path in LIBRARY if "_C" in re.findall(r"\b_C\b", path.read_text())]
-    assert naming == ["ops"]
+    assert naming == ["extension", "ops"]
 
 
 @pytest.mark.parametrize("here", ["cpu", "cuda"])

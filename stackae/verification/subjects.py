@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stackae.config import PretrainConfig
-from stackae.engine import choose_engine, choose_step
+from stackae.engine import choose_step, find_extension
 from stackae.errors import SetupError
 from stackae.pretrain import settle
 from stackae.random import Purpose, uniform
@@ -19,6 +19,7 @@ from stackae.verification.check import SIGMAS, Case, NotHereError
 
 CPU = torch.device("cpu")
 SEED = 5
+OF_THE_EXTENSION = "the extension"
 EAGER_REMEDY = "train with `--engine eager` meanwhile, which does without the extension"
 
 
@@ -44,11 +45,11 @@ def learner_of(
 
 
 def need_extension() -> None:
-    """Raises NotHereError where the extension is not built."""
-    try:
-        choose_engine("fused")
-    except SetupError:
-        raise NotHereError("the extension is not built: nothing to compare with") from None
+    """Raises NotHereError where the extension is not built, or does not load: `stackae verify` fails for the latter."""
+    extension = find_extension()
+    if extension.ops is None:
+        what = "is not built" if extension.state == "absent" else "does not load"
+        raise NotHereError(f"{OF_THE_EXTENSION} {what}: nothing to compare with")
 
 
 def need_step(device: torch.device, precision: str = "fp32") -> None:
