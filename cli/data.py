@@ -163,6 +163,8 @@ def _show(report: Report, warnings: list[str], following: str) -> None:
 
 
 def _lines(report: Report, part: Examined) -> dict[str, str]:
+    from stackae.data.telling import span
+
     found = part.findings
     low, high = _extremes(found.low, found.high)
     image = f" ({' x '.join(map(str, report.image_shape))} each)" if report.image_shape else ""
@@ -170,7 +172,7 @@ def _lines(report: Report, part: Examined) -> dict[str, str]:
     lines = {
         "rows x columns": f"{found.rows:,} x {found.columns:,}{image}",
         "stored as": part.dtype,
-        "range": "no finite number" if low is None else f"{low:g} to {high:g}",
+        "range": "no finite number" if low is None or high is None else span(low, high),
         "NaN, infinite, too large": f"{found.nan:,}, {found.infinite:,}, {found.too_large:,}",
         "the first, from (0, 0)": places,
         "constant columns": f"{len(found.constant_columns):,}",

@@ -20,6 +20,7 @@ MANY_DEAD = 0.1  # share of units that is worth a word
 
 def summary(configs: list[PretrainConfig], dataset: Dataset) -> list[str]:
     from stackae.config.layer import CLOSED
+    from stackae.data.advice import notes_of
     from stackae.engine import choose_device, choose_step
 
     config = configs[0]
@@ -38,6 +39,7 @@ def summary(configs: list[PretrainConfig], dataset: Dataset) -> list[str]:
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
         f"step     {'fused' if fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])})",
         *together,
+        *(f"note     {sentence}" for sentence in notes_of(dataset)),
     ]
 
 

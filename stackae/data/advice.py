@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
-
 import numpy as np
 
 from stackae.data.check import Examined, Report
+from stackae.data.loading import Dataset
+from stackae.data.telling import SHOWN, about_merged, about_outliers, column_name, listed, some, span
 from stackae.errors import legible
 
 FEW_ROWS = 10  # of a class: a tenth held out for validation is one of them
 MANY_TWICE = 0.01
-SHOWN = 5
-ItemT = TypeVar("ItemT")
 
 
 def warnings_of(report: Report) -> list[str]:
@@ -25,10 +22,21 @@ def warnings_of(report: Report) -> list[str]:
         *_about_columns(report, report.training),
         *_about_rows(report.training),
         *_about_range(report.training),
+        *about_outliers(report.training.findings.outliers, report.column_names),
+        *_about_precision(report, report.training),
     ]
     if report.test is not None:
         found += _about_test_part(report, report.training, report.test)
     return found
+
+
+def notes_of(dataset: Dataset) -> list[str]:
+    """What a person should know of the training rows under the scaling that was fitted on them. No errors."""
+    kind, names = dataset.scaling.kind, dataset.column_names
+    return [
+        *([] if kind == "robust" else about_outliers(dataset.outliers, names)),
+        *about_merged(dataset.merged, names, kind),
+    ]
 
 
 def _about_labels(report: Report, part: Examined) -> list[str]:
@@ -43,21 +51,23 @@ def _about_labels(report: Report, part: Examined) -> list[str]:
     if not few:
         return []
     counts = part.counts
-    names = _listed(few, lambda index: f"'{_name(report, index)}' ({counts[index]})")
-    return [f"{_some(few, 'class has', 'classes have')} fewer than {FEW_ROWS} rows: {names}"]
+    names = listed(few, lambda index: f"'{_name(report, index)}' ({counts[index]})")
+    return [f"{some(few, 'class has', 'classes have')} fewer than {FEW_ROWS} rows: {names}"]
 
 
 def _about_columns(report: Report, part: Examined) -> list[str]:
     constant, twice = part.findings.constant_columns, part.findings.duplicate_columns
     found = []
     if constant:
-        names = _listed(constant, lambda column: column_name(report, column))
-        found.append(f"{_some(constant, 'column is', 'columns are')} constant and will teach nothing: {names}")
+        names = listed(constant, lambda column: column_name(report.column_names, column))
+        found.append(f"{some(constant, 'column is', 'columns are')} constant and will teach nothing: {names}")
     known = set(constant)
     groups = [group for group in twice if group[0] not in known]
     if groups:
-        names = _listed(groups, lambda group: " = ".join(column_name(report, column) for column in group[:SHOWN]))
-        found.append(f"{_some(groups, 'group', 'groups')} of equal columns: {names}")
+        names = listed(
+            groups, lambda group: " = ".join(column_name(report.column_names, column) for column in group[:SHOWN])
+        )
+        found.append(f"{some(groups, 'group', 'groups')} of equal columns: {names}")
     return found
 
 
@@ -79,9 +89,15 @@ def _about_range(part: Examined) -> list[str]:
     if part.dtype == "uint8" or (low >= 0 and high <= 1):
         return []
     return [
-        f"values from {low:g} to {high:g}, not within [0, 1]: each column is scaled to it (--scale auto); under "
+        f"values from {span(low, high)}, not within [0, 1]: each column is scaled to it (--scale auto); under "
         "--scale none or standard, --loss bce and a sigmoid output are refused"
     ]
+
+
+def _about_precision(report: Report, part: Examined) -> list[str]:
+    """Where --scale auto would leave the numbers as they are."""
+    low, high = float(part.findings.low.min()), float(part.findings.high.max())
+    return about_merged(part.findings.merged, report.column_names, "none") if low >= 0 and high <= 1 else []
 
 
 def _about_test_part(report: Report, training: Examined, test: Examined) -> list[str]:
@@ -90,23 +106,9 @@ def _about_test_part(report: Report, training: Examined, test: Examined) -> list
     unseen = np.flatnonzero((test.counts > 0) & (training.counts == 0)).tolist()
     if not unseen:
         return []
-    names = _listed(unseen, lambda index: f"'{_name(report, index)}'")
-    return [f"{_some(unseen, 'class is', 'classes are')} in the test part alone: {names}"]
-
-
-def column_name(report: Report, column: int) -> str:
-    """As the file names it, or its number from 0."""
-    return f"'{legible(report.column_names[column])}'" if report.column_names else str(column)
+    names = listed(unseen, lambda index: f"'{_name(report, index)}'")
+    return [f"{some(unseen, 'class is', 'classes are')} in the test part alone: {names}"]
 
 
 def _name(report: Report, index: int) -> str:
     return legible(report.classes[index])
-
-
-def _some(items: Sequence[object], one: str, more: str) -> str:
-    return f"{len(items):,} {one if len(items) == 1 else more}"
-
-
-def _listed(items: Sequence[ItemT], say: Callable[[ItemT], str]) -> str:
-    more = f" and {len(items) - SHOWN:,} more" if len(items) > SHOWN else ""
-    return ", ".join(say(item) for item in items[:SHOWN]) + more

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.source import in_32_bits, row_type
+from stackae.data.spread import Merged, Outlier, Sample, farthest, flattened, merged
 
 PIECE_CELLS = 1 << 20
 MOST_ROWS_COMPARED = 1 << 24  # a sum a row is kept: 128 MiB
@@ -33,7 +34,7 @@ class Findings(NamedTuple):
 
     too_large counts finite numbers that are none in 32 bits. duplicate_columns holds a group of column numbers for
     each that is there more than once; duplicate_rows counts rows equal to an earlier one, of the first
-    ``compared_rows``.
+    ``compared_rows``. outliers and merged are those of ``spread``.
     """
 
     rows: int
@@ -48,6 +49,8 @@ class Findings(NamedTuple):
     duplicate_columns: list[list[int]]
     duplicate_rows: int
     compared_rows: int
+    outliers: tuple[Outlier, ...] = ()
+    merged: tuple[Merged, ...] = ()
 
     @property
     def bad(self) -> int:
@@ -68,6 +71,8 @@ class Examiner:
         self._high = np.full(columns, -np.inf, dtype=np.float32)
         self._column_sums = np.zeros(columns, dtype=np.uint64)
         self._column_factors = _factors(0, columns, COLUMN_STREAM)
+        self._sample = Sample(columns)
+        self._extreme_rows = np.zeros((2, columns), dtype=np.int64)  # of the lowest and of the highest
         self._row_sums: list[np.ndarray] = []
 
     def add(self, rows: np.ndarray) -> None:
@@ -86,12 +91,20 @@ class Examiner:
             self._note_bad(stored, finite)
             low, high = (np.where(finite, cells, cells.dtype.type(fill)) for fill in (np.inf, -np.inf))
             low, high = low.min(axis=0), high.max(axis=0)
-        self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
+        self._note_extremes(cells, low, high)
+        if cells.dtype != np.uint8:
+            self._sample.add(cells)
         mixed = _mixed(cells)
         self._column_sums += _factors(self._rows, len(cells), ROW_STREAM) @ mixed
         if self._rows < MOST_ROWS_COMPARED:
             self._row_sums.append((mixed @ self._column_factors)[: MOST_ROWS_COMPARED - self._rows])
         self._rows += len(cells)
+
+    def _note_extremes(self, cells: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+        for which, found, better in ((0, low, low < self._low), (1, high, high > self._high)):
+            for column in np.flatnonzero(better).tolist():
+                self._extreme_rows[which, column] = self._rows + int(np.argmax(cells[:, column] == found[column]))
+        self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
 
     def _note_bad(self, stored: np.ndarray, finite: np.ndarray) -> None:
         nan, infinite = np.isnan(stored), np.isinf(stored)
@@ -99,6 +112,14 @@ class Examiner:
         self._spoilt |= ~finite.all(axis=0)
         for row, column in np.argwhere(~finite)[: SHOWN - len(self._first)].tolist():
             self._first.append(BadCell(self._rows + row, column, str(stored[row, column])))
+
+    def _outliers(self) -> tuple[Outlier, ...]:
+        found = []
+        for each in flattened(self._sample.rows(), self._low, self._high):
+            value = farthest(each, self._low, self._high)
+            row = self._extreme_rows[int(value == self._high[each.column]), each.column]
+            found.append(Outlier(each.column, int(row), value, each.low, each.high))
+        return tuple(found)
 
     def findings(self) -> Findings:
         """Of all rows so far; no errors."""
@@ -118,6 +139,8 @@ class Examiner:
             duplicate_columns=_groups(self._column_sums) if self._rows else [],
             duplicate_rows=len(sums) - len(np.unique(sums)),
             compared_rows=len(sums),
+            outliers=self._outliers(),
+            merged=tuple(merged(self._sample.rows())),
         )
 
 

@@ -23,6 +23,7 @@ from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import CHUNK_CELLS, Source, checked
 from stackae.data.split import hold_out
+from stackae.data.spread import Merged, Outlier, merged, outliers, sampled
 from stackae.data.targets import groups_of
 from stackae.data.vision import PREFIX, load_vision
 from stackae.errors import ConfigError, DataError, nearest
@@ -48,7 +49,8 @@ class Part(NamedTuple):
 class Dataset(NamedTuple):
     """The three parts, and what is needed to prepare other rows the same way; config.scale is the settled kind.
 
-    column_names has a name a feature, or none.
+    column_names has a name a feature, or none. outliers and merged tell of the training rows before they were scaled:
+    columns that lie flat for one cell, and columns that lose values where they are rounded to 32 bits unscaled.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Dataset(NamedTuple):
     config: DataConfig
     column_names: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    outliers: tuple[Outlier, ...] = ()
+    merged: tuple[Merged, ...] = ()
 
 
 def load_source(config: DataConfig) -> Source:
@@ -171,6 +175,8 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
         config=config.model_copy(update={"scale": scaling.kind}),
         column_names=source.column_names,
         targets=source.targets,
+        outliers=outliers(x, train),
+        merged=tuple(merged(sampled(x, train))) if scaling.kind in ("none", "unit") else (),
     )
 
 

@@ -1,0 +1,67 @@
+"""Columns and numbers in words, and the sentences about columns that are spread badly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from stackae.data.spread import FLAT, Merged, Outlier
+from stackae.errors import legible
+
+SHOWN = 5
+ItemT = TypeVar("ItemT")
+
+
+def about_outliers(found: Sequence[Outlier], names: Sequence[str]) -> list[str]:
+    """The sentence that names these columns and their farthest cells; none where there is none."""
+    if not found:
+        return []
+
+    def told(each: Outlier) -> str:
+        varied = each.low < each.high
+        inside = f"98 % of the rows from {span(each.low, each.high)}" if varied else f"most rows are {each.low:g}"
+        return f"{column_name(names, each.column)} ({inside}, row {each.row:,} is {each.value:.10g})"
+
+    return [
+        f"{some(found, 'column is', 'columns are')} flattened by outliers, {FLAT} times as far apart as nearly all "
+        f"rows: {listed(found, told)}; correct them, or use --scale robust"
+    ]
+
+
+def about_merged(found: Sequence[Merged], names: Sequence[str], kind: str) -> list[str]:
+    """The sentence that names the columns which lose values under that scaling; none where there is none."""
+    if not found:
+        return []
+
+    def told(each: Merged) -> str:
+        return f"{column_name(names, each.column)} ({each.after:,} of {each.before:,} values are left)"
+
+    return [
+        f"{some(found, 'column loses', 'columns lose')} values to 32 bits under --scale {kind}: {listed(found, told)}; "
+        "use --scale minmax or standard, which subtract the offset first"
+    ]
+
+
+def column_name(names: Sequence[str], column: int) -> str:
+    """As the file names it, or its number from 0."""
+    return f"'{legible(names[column])}'" if names else str(column)
+
+
+def span(low: float, high: float) -> str:
+    """Both numbers with digits enough to tell them apart, six at least."""
+    apart, largest = high - low, max(abs(low), abs(high))
+    digits = 6
+    if 0 < apart < largest < math.inf:
+        digits = min(17, max(digits, 3 + math.ceil(math.log10(largest / apart))))
+    return f"{low:.{digits}g} to {high:.{digits}g}"
+
+
+def some(items: Sequence[object], one: str, more: str) -> str:
+    return f"{len(items):,} {one if len(items) == 1 else more}"
+
+
+def listed(items: Sequence[ItemT], say: Callable[[ItemT], str]) -> str:
+    """The first five, and how many more there are."""
+    more = f" and {len(items) - SHOWN:,} more" if len(items) > SHOWN else ""
+    return ", ".join(say(item) for item in items[:SHOWN]) + more
