@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.minibatches import in_order
-from stackae.data.source import CHUNK_CELLS, in_32_bits
+from stackae.data.source import in_32_bits
 
 MOST_ROWS, MOST_CELLS, FEWEST_ROWS = 1 << 14, 1 << 20, 20
 FLAT = 100  # how many times the range of 98 % of the rows that of all is
@@ -115,14 +114,14 @@ def outliers(x: np.ndarray, rows: np.ndarray) -> tuple[Outlier, ...]:
     """
     if x.dtype == np.uint8 or len(rows) < FEWEST_ROWS:
         return ()
-    pieces = (x[rows[piece]] for piece in in_order(len(rows), max(1, CHUNK_CELLS // x.shape[1])))
-    extremes = [(piece.min(axis=0), piece.max(axis=0)) for piece in pieces]
-    low, high = np.min([low for low, _ in extremes], axis=0), np.max([high for _, high in extremes], axis=0)
-    found = []
-    for each in flattened(sampled(x, rows), low, high):
-        value = farthest(each, low, high)
-        row = rows[int(np.argmax(x[rows, each.column] == value))]
-        found.append(Outlier(each.column, int(row), value, each.low, each.high))
+    sample, found = sampled(x, rows), []
+    for column, *_ in flattened(sample, x.min(axis=0), x.max(axis=0)):  # of all rows: a copy of these would cost more
+        cells = x[rows, column]
+        low, high = cells.min(keepdims=True), cells.max(keepdims=True)
+        for alone in flattened(sample[:, [column]], low, high):
+            value = farthest(alone, low, high)
+            row = rows[int(np.argmax(cells == value))]
+            found.append(Outlier(column, int(row), value, alone.low, alone.high))
     return tuple(found)
 
 
