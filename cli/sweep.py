@@ -199,8 +199,23 @@ def _usual(params: dict[str, Any], tables: dict[str, dict[str, Any]], sizes: lis
     if said or "pretrain" in tables:
         return {}
     below = LayerConfig(n_hidden=1).model_dump()
-    top = {"activation": "linear", "corruption": "none", "init": "pca" if widest <= sizes[-1] else "random"}
+    init = "pca" if widest <= sizes[-1] and _has_room(sizes[-1]) else "random"
+    top = {"activation": "linear", "corruption": "none", "init": init}
     return {name: ",".join([below[name]] * (len(sizes) - 1) + [value]) for name, value in top.items()}
+
+
+def _has_room(width: int) -> bool:
+    """Whether the memory holds what a start in closed form takes of so many inputs."""
+    import torch
+
+    from stackae.errors import DataError
+    from stackae.moments import check_room
+
+    try:
+        check_room(width, torch.device("cpu"))
+    except DataError:
+        return False
+    return True
 
 
 def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:

@@ -88,7 +88,7 @@ class Moments:
 
 
 def _of_piece(piece: Tensor) -> Moments:
-    _check_room(piece.shape[1], piece.device)
+    check_room(piece.shape[1], piece.device)
     rows = piece.to(torch.float64, copy=True)
     mean = rows.mean(dim=0)
     return Moments(len(rows), mean, _gram(rows.sub_(mean)))
@@ -97,7 +97,7 @@ def _of_piece(piece: Tensor) -> Moments:
 def _of_bytes(x: ByteRows, device: torch.device) -> Moments:
     """By integers: Σ b and Σ b bᵀ of b = raw − 128, and offset and scale afterwards."""
     count, width = x.shape
-    _check_room(width, device)
+    check_room(width, device)
     total = torch.zeros(width, dtype=torch.float64, device=device)
     products = torch.zeros(width, width, dtype=torch.float64, device=device)
     for part in in_order(count, EXACT_ROWS):
@@ -119,24 +119,26 @@ def _gram(rows: Tensor) -> Tensor:
     return lower.tril() + lower.tril(-1).t()
 
 
-def _check_room(width: int, device: torch.device) -> None:
+def check_room(width: int, device: torch.device, remedy: str = "give fewer columns") -> None:
+    """DataError where the memory does not hold the moments of rows of this width and what is solved with them."""
     if device.type == "cpu":
-        check_memory(
-            f"moments of {width:,} columns",
-            MATRICES * 8 * width**2,
-            "train the layer by gradients, or give fewer columns",
-        )
+        check_memory(f"moments of {width:,} columns", MATRICES * 8 * width**2, remedy)
 
 
 def _checked(moments: Moments) -> Moments:
-    finite = moments.mean.isfinite() & moments.scatter.diagonal().isfinite()
+    check_finite(moments.mean, moments.scatter.diagonal())
+    return moments
+
+
+def check_finite(mean: Tensor, squares: Tensor) -> None:
+    """DataError unless the means and the sums of squares (d,) of all columns are finite; it names the first other."""
+    finite = mean.isfinite() & squares.isfinite()
     if not bool(finite.all()):
         column = int(finite.int().argmin())
         raise DataError(
             f"moments: expected finite numbers, got NaN, Inf or squares beyond them in column {column} (counted "
             "from 0); remove or fill them"
         )
-    return moments
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
 from stackae.engine import choose_device
 from stackae.errors import ConfigError, DataError, DivergedError
+from stackae.moments import check_room
 from stackae.population import check_together
 from stackae.stack import StackedAutoencoder
 from stackae.training.history import EpochRecord, Listener, Silent
@@ -39,6 +40,8 @@ def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
 
     Raises:
         ConfigError: the first width is not that of x, or a decoder cannot reach its targets.
+        DataError: a layer that is solved in closed form, or begins there, has more inputs than the memory holds
+            moments of.
     """
     if len(x.shape) != 2 or x.shape[1] != config.n_visible:
         found = x.shape[-1]
@@ -50,12 +53,25 @@ def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
     in_unit = len(x) > 0 and float(x.min()) >= 0.0 and float(x.max()) <= 1.0
     layers = []
     for number, layer in enumerate(config.layers, start=1):
+        _check_closed_form(config, number)
         settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
         solved = layer.kind in CLOSED
         epochs = 1 if solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
         layers.append(settled.model_copy(update={"max_epochs": epochs}))
         in_unit = layer.activation == "sigmoid" and layer.kind != "variational"
     return config.model_copy(update={"layers": tuple(layers)})
+
+
+def _check_closed_form(config: PretrainConfig, number: int) -> None:
+    layer, width = config.layers[number - 1], config.layer_sizes[number - 1]
+    if layer.kind in CLOSED:
+        other = f"kind dense instead of {layer.kind}"
+    elif layer.init != "random":
+        other = f"init random instead of {layer.init}"
+    else:
+        return
+    remedy = f"use {other} for layer {number}, or give it fewer inputs"
+    check_room(width, choose_device(config.device), remedy)
 
 
 def _settle_layer(layer: LayerConfig, in_unit: bool, targets: str) -> LayerConfig:

@@ -8,13 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stackae.autoencoders.linear import principal_components
+from stackae.autoencoders.linear import PrincipalComponents, principal_components, principal_components_of
 from stackae.config import PretrainConfig
+from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DivergedError
 from stackae.evaluate import ReconstructionReport, evaluate_reconstruction
 from stackae.moments import Moments
 from stackae.pretrain import PretrainResult, pretrain_population
+from stackae.stack import ROWS_AT_ONCE
 from stackae.training.history import Listener
 from stackae.training.keeping import Ended, Forgetful
 
@@ -93,14 +95,31 @@ def _check_alike(configs: Sequence[PretrainConfig]) -> None:
 def principal_errors(train: Rows, measured: Rows) -> Tensor:
     """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by the m principal components of the training rows.
 
-    For m = 0 to d: Σ_{j>m} E(v_j · (x − μ))², from the moments of both, so that no width costs more than another. In
-    the units of ``squared_error``. Raises DataError when there are no rows, or too many columns for the memory.
+    For m = 0 to d: Σ_{j>m} E(v_j · (x − μ))², from the moments of both, so that no width costs more than another; of
+    fewer rows than columns by the Gram matrix, beyond whose components the error stays, up to m = d. In the units of
+    ``squared_error``. Raises DataError when there are no rows, or too many of rows and columns for the memory.
     """
+    if len(train) < train.shape[1]:
+        return _errors_along(principal_components_of(train), measured)
     principal = principal_components(Moments.of(train))
     found = Moments.of(measured)
     axes, shift = principal.components, found.mean - principal.mean
     spread = ((axes @ found.covariance) * axes).sum(dim=1) + (axes @ shift).square()
     return principal._replace(variances=spread.clamp(min=0)).errors
+
+
+def _errors_along(principal: PrincipalComponents, measured: Rows) -> Tensor:
+    """``principal_errors`` by projecting each measured row."""
+    axes = principal.components
+    spread, rest = axes.new_zeros(len(axes)), axes.new_zeros(())
+    for part in in_order(len(measured), ROWS_AT_ONCE):
+        centred = measured[part].double() - principal.mean
+        along = centred @ axes.t()
+        spread += along.square().sum(dim=0)
+        rest += (centred - along @ axes).square().sum()
+    left = spread.flip(0).cumsum(0).flip(0) + rest
+    beyond = rest.expand(len(principal.mean) - len(axes))
+    return torch.cat([left, beyond, rest.new_zeros(1)]) / len(measured)
 
 
 def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
@@ -118,7 +137,7 @@ def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
         raise ConfigError(f"scatter: expected pca or tsne, got '{method}'")
     if method == "tsne":
         return _embedded(codes, seed)
-    principal = principal_components(Moments.of(codes))
+    principal = principal_components_of(codes)
     plane = (codes.double() - principal.mean) @ principal.components[:2].t()
     return torch.nn.functional.pad(plane, (0, 2 - plane.shape[1]))
 

@@ -10,13 +10,21 @@ from torch import Tensor
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.start import check_n_hidden, start
 from stackae.corruption import Corruption
-from stackae.moments import CorruptedMoments, Moments
+from stackae.data.memory import check_memory
+from stackae.data.minibatches import in_order
+from stackae.data.rows import Rows
+from stackae.moments import CorruptedMoments, Moments, check_finite
 
 NEAR = 1e-6  # entries that are as good as the largest of their component
+ROUNDINGS = 100  # of ε: an eigenvalue of a Gram matrix that is smaller, relative to the largest, is rounding alone
+CELLS_AT_ONCE = 1 << 22  # of centred rows in float64
 
 
 class PrincipalComponents(NamedTuple):
-    """μ (d,), orthonormal rows v_j (d, d) and their variances (d,), the largest first; float64."""
+    """μ (d,), orthonormal rows v_j (r, d) and the variances (d,), the largest first; float64.
+
+    r is d, or less where no variance is left beyond.
+    """
 
     mean: Tensor
     components: Tensor
@@ -44,6 +52,45 @@ def principal_components(moments: Moments) -> PrincipalComponents:
     variances, vectors = torch.linalg.eigh(moments.covariance)
     components = vectors.flip(1).t()
     return PrincipalComponents(moments.mean, with_signs(components), variances.flip(0).clamp(min=0))
+
+
+def principal_components_of(x: Rows) -> PrincipalComponents:
+    """The principal components of the rows x (n, d): of their covariance (d, d), or where n < d by their Gram matrix.
+
+    Y = the centred rows; Y Yᵀ (n, n) has eigenvectors u_j and eigenvalues n λ_j, and v_j = Yᵀ u_j / √(n λ_j). Those
+    whose λ_j is rounding alone are left out, so that r <= n − 1.
+
+    Raises:
+        DataError: no rows or columns, NaN or Inf, or so many rows and columns that the smaller matrix does not fit in
+            the memory.
+
+    Turk & Pentland (1991), Eigenfaces for recognition.
+    """
+    count, width = x.shape
+    if not 0 < count < width:
+        return principal_components(Moments.of(x))
+    check_memory(f"principal components of {count:,} rows", 8 * (4 * count**2 + count * width), "give fewer rows")
+    strips = list(in_order(width, max(1, CELLS_AT_ONCE // count)))
+    rows = x[:]  # as they lie, where they are no bytes
+    mean = torch.empty(width, dtype=torch.float64, device=x.device)
+    squares = torch.empty_like(mean)
+    gram = mean.new_zeros(count, count)
+    for strip in strips:
+        columns = rows[:, strip].double()
+        mean[strip] = columns.mean(dim=0)
+        columns = columns - mean[strip]
+        squares[strip] = columns.square().sum(dim=0)
+        gram += columns @ columns.t()
+    check_finite(mean, squares)
+    values, vectors = (each.flip(-1) for each in torch.linalg.eigh(gram))
+    kept = values > max(ROUNDINGS, count) * torch.finfo(torch.float64).eps * values[0]
+    values, directions = values[kept], vectors[:, kept] / values[kept].sqrt()
+    components = mean.new_empty(len(values), width)
+    for strip in strips:
+        components[:, strip] = directions.t() @ (rows[:, strip].double() - mean[strip])
+    variances = torch.zeros_like(mean)
+    variances[: len(values)] = values / count
+    return PrincipalComponents(mean, with_signs(components), variances)
 
 
 def initialise_pca(autoencoder: Autoencoder, moments: Moments) -> None:
