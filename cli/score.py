@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +74,7 @@ def command(
     The score of a row is its squared reconstruction error, summed over its scaled features.
     The validation rows give the threshold: of rows like them, at most --false-alarm-rate are flagged, on average.
     Beside it: PCA's error with a code as wide, and the squared Mahalanobis distance, each with its own threshold.
+    What the run was trained on need not be there to score other rows: the run keeps what sets the thresholds.
     With --anomalies or --against the methods are compared: AUROC, false alarms, detections.
 
     FILE.csv has a line a row: row (from 0), score, flagged, the same of the baselines, and anomaly (1 or 0) if known.
@@ -81,12 +83,13 @@ def command(
     """
     from stackae.runs import open_run
     from stackae.runs.durable import write_files
+    from stackae.runs.run import calibration_file
 
     from .console import emit_json
     from .inputs import share, whole_number
     from .score_files import files_of
     from .scored_rows import read_rows
-    from .scoring import score_all
+    from .scoring import calibration_of, score_all
 
     opened = open_run(run)
     rate = share("--false-alarm-rate", false_alarm_rate)
@@ -95,10 +98,11 @@ def command(
     path = _checked(out or opened.path / "scores.csv", must_be_new=out is not None and not force)
     stack = opened.load_stack(engine or "auto")
     rows = read_rows(opened, ctx.params)
-    scored = score_all(stack, rows, number, rate, baselines)
+    calibration = calibration_of(stack, rows)
+    scored = score_all(stack, rows, calibration, number, rate, baselines)
     files = files_of(path.stem, scored, shown_rows)
     if out is None:
-        opened.publish(files)
+        opened.publish(files | ({} if opened.has_calibration else calibration_file(calibration)))
     else:
         write_files(path.parent, files)
     document = {"run": str(opened.path), **_document(scored), "files": [str(path.parent / name) for name in files]}
@@ -131,7 +135,8 @@ def _document(scored: Scored) -> dict[str, Any]:
         "rows": len(rows.groups[0].x),
         "layer": scored.layer,
         "false_alarm_rate": scored.rate,
-        "validation_rows": len(rows.validation),
+        "validation_rows": scored.validation_rows,
+        "baselines_left_out": scored.left_out or None,
         "methods": {name: _method(scored, name) for name in scored.methods},
         "worst_features": [
             {"feature": rows.feature_name(place), "mean_error": float(scored.errors[place])} for place in worst
@@ -140,6 +145,7 @@ def _document(scored: Scored) -> dict[str, Any]:
             {"data": rows.place_of(index)[0].name, "row": rows.place_of(index)[1], "score": float(scored.scores[index])}
             for index in scored.most_suspicious(5, 0).tolist()
         ],
+        "beyond": [{"data": group.name, "row": number} for group, number in map(rows.place_of, scored.beyond.tolist())],
     }
     if rows.anomaly is not None:
         document["against"] = rows.groups[1].name if len(rows.groups) > 1 else None
@@ -150,21 +156,24 @@ def _document(scored: Scored) -> dict[str, Any]:
 
 
 def _method(scored: Scored, name: str) -> dict[str, Any]:
-    from math import isfinite
-
     method, anomaly, performance = scored.methods[name], scored.rows.anomaly, scored.performance(name)
     normal = method.scores if anomaly is None else method.scores[anomaly == 0]
     return {
-        "threshold": method.threshold if isfinite(method.threshold) else None,
+        "threshold": _number(method.threshold),
         "flagged": int(method.flagged.sum()),
-        "normal_median": float(normal.median()),
+        "normal_median": _number(float(normal.median())),
         **(performance._asdict() if performance else {}),
     }
 
 
+def _number(value: float) -> float | None:
+    """None where it is infinite: JSON has no such number."""
+    return value if isfinite(value) else None
+
+
 def _show(scored: Scored, document: dict[str, Any]) -> None:
     from .console import note, say, table
-    from .scoring import why_known, why_no_threshold
+    from .scoring import why_beyond, why_known, why_left_out, why_no_threshold
 
     known = "normal_rows" in document
     what = f"{document['rows']:,} rows of {document['data']}, {document['part']}"
@@ -183,14 +192,15 @@ def _show(scored: Scored, document: dict[str, Any]) -> None:
         if known:
             shares = [f"{100 * method[each]:.2f} %" for each in ("false_alarms", "detections")]
             figures = [f"{method['auroc']:.4f}", *shares]
-        lines.append([name, threshold, f"{method['normal_median']:.4g}", *figures])
+        median = "-" if method["normal_median"] is None else f"{method['normal_median']:.4g}"
+        lines.append([name, threshold, median, *figures])
     table(f"{what}; at most {100 * scored.rate:g} % false alarms", columns, lines)
-    for warning in (why_no_threshold(scored), why_known(scored)):
+    for warning in (why_no_threshold(scored), why_known(scored), why_left_out(scored), why_beyond(scored)):
         if warning:
             note(warning)
     worst = "  ".join(f"{each['row']} ({each['score']:.4g})" for each in document["most_suspicious"])
     say(f"suspicious  rows {worst}")
-    if scored.rows.image_shape is None:
+    if scored.calibration.image_shape is None:
         errors = "  ".join(f"{each['feature']} ({each['mean_error']:.4g})" for each in document["worst_features"])
         say(f"features    {errors}")
 

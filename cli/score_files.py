@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stackae.score_pictures import Panel, Suspects
 
     from .scoring import Scored
@@ -80,7 +82,9 @@ def _picture(scored: Scored, count: int) -> bytes:
             _suspects(scored, scored.most_suspicious(count, kind).tolist(), title) for kind, title in enumerate(titles)
         ]
     panels = [_panel(scored, name) for name in scored.methods]
-    return anomaly_scores(panels, [_short(label) for label in labels], blocks, rows.image_shape, first.column_names)
+    return anomaly_scores(
+        panels, [_short(label) for label in labels], blocks, scored.calibration.image_shape, first.column_names
+    )
 
 
 def _short(label: str) -> str:
@@ -95,13 +99,17 @@ def _panel(scored: Scored, name: str) -> Panel:
     if found is None or anomaly is None:
         flagged = int(method.flagged.sum())
         title += f"\n{flagged:,} of {len(method.scores):,} rows flagged"
-        return Panel(title, method.threshold, method.calibration, method.scores)
+        return Panel(title, method.threshold, method.calibration, _finite(method.scores))
     title += (
         f", AUROC {found.auroc:.4f}\ndetects {100 * found.detections:.2f} % at {100 * found.false_alarms:.2f} % "
         "false alarms"
     )
-    known = [method.scores[anomaly == kind] for kind in (0, 1)]
+    known = [_finite(method.scores[anomaly == kind]) for kind in (0, 1)]
     return Panel(title, method.threshold, method.calibration, *known)
+
+
+def _finite(scores: Tensor) -> Tensor:
+    return scores[scores.isfinite()]
 
 
 def _suspects(scored: Scored, indices: list[int], title: str) -> Suspects:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stackae.errors import ConfigError, DataError, nearest
+from stackae.errors import ConfigError, DataError, StackaeError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stackae.calibration import Calibration
     from stackae.config import DataConfig
     from stackae.data import Dataset, Rows, Scaling
     from stackae.runs import Run
@@ -28,8 +30,10 @@ class Group(NamedTuple):
 
 
 class RowsToScore(NamedTuple):
-    """Rows in groups, those of --against second. ``train`` and ``validation`` are the run's own.
+    """Rows in groups, those of --against second, and what they are scored by.
 
+    ``own`` are the data that the run was trained on, where they were read: for their test part, for a run that keeps no
+    calibration, or for baselines that are too large to be kept.
     anomaly (n,) int64 says of all rows which are anomalies: 1, 0, or −1 where that is unknown; None where it is of all.
     The run was trained on ``anomalies_trained_on`` rows of the classes that are named as anomalies.
     """
@@ -37,9 +41,8 @@ class RowsToScore(NamedTuple):
     groups: list[Group]
     part: str
     anomaly: Tensor | None
-    train: Rows
-    validation: Rows
-    image_shape: tuple[int, ...] | None
+    calibration: Calibration | None
+    own: Dataset | None
     scaling: Scaling
     anomalies_trained_on: int
 
@@ -71,15 +74,31 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
     asked = inherited(own, _of_tables(params, own), "data", "target")
     wish = _part(params["part"], "all" if asked.data != own.data else "test")
     scaling = run.load_scaling()
-    dataset = load_data(own, scaling)
+    calibration = run.load_calibration() if run.has_calibration else None
+    dataset = None
+    if asked == own:
+        dataset = _own_data(own, scaling, "score other rows by --data")
+    elif calibration is None:
+        dataset = _own_data(own, scaling, "this run keeps no calibration, so score once where they are")
+    elif params["baselines"] and calibration.baselines is None:
+        with suppress(StackaeError):
+            dataset = load_data(own, scaling)
     groups = [_group(dataset if asked == own else None, asked, wish, scaling)]
     anomaly = None if anomalies is None else _of_classes(groups[0], anomalies)
     if against is not None:
         groups.append(_other_kind(inherited(own, params | {"data": against}, "data", "target"), scaling))
         anomaly = _of_groups(groups)
-    own_rows = dataset.train.x, dataset.validation.x
-    known = 0 if anomalies is None or asked != own else _rows_of_classes(dataset, anomalies)
-    return RowsToScore(groups, wish, anomaly, *own_rows, dataset.image_shape, scaling, known)
+    known = 0 if anomalies is None or dataset is None or asked != own else _rows_of_classes(dataset, anomalies)
+    return RowsToScore(groups, wish, anomaly, calibration, dataset, scaling, known)
+
+
+def _own_data(own: DataConfig, scaling: Scaling, remedy: str) -> Dataset:
+    from stackae.data import load_data
+
+    try:
+        return load_data(own, scaling)
+    except DataError as error:
+        raise DataError(f"{error}; or {remedy}") from None
 
 
 def _of_tables(params: dict[str, Any], own: DataConfig) -> dict[str, Any]:

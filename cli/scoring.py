@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stackae.anomaly import Performance, ReconstructionError, Score
+    from stackae.calibration import CalibratedScore, Calibration
     from stackae.stack import StackedAutoencoder
 
     from .scored_rows import RowsToScore
+
+
+SHOWN = 10  # rows that a note names
 
 
 class Method(NamedTuple):
@@ -30,13 +34,18 @@ class Method(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Rows with their scores by method, and the mean error of each feature in the first group (d,)."""
+    """Rows with their scores by method, and the mean error of each feature in the first group (d,).
+
+    ``left_out`` says why there are no baselines, where they were asked for.
+    """
 
     rows: RowsToScore
+    calibration: Calibration
     score: ReconstructionError
     rate: float
     methods: dict[str, Method]
     errors: Tensor
+    left_out: str
 
     @property
     def layer(self) -> int:
@@ -47,9 +56,23 @@ class Scored(NamedTuple):
         """The autoencoder's."""
         return self.methods["autoencoder"].scores
 
+    @property
+    def validation_rows(self) -> int:
+        """How many the thresholds follow from."""
+        return self.calibration.layers.shape[1]
+
+    @property
+    def beyond(self) -> Tensor:
+        """Indices of rows whose score is beyond the numbers."""
+        return self.scores.isinf().nonzero().flatten()
+
     def most_suspicious(self, count: int, kind: int | None = None) -> Tensor:
-        """Indices of rows with the highest scores, highest first: of all, or of normal rows (0) or anomalies (1)."""
+        """Indices of rows with the highest finite scores, highest first.
+
+        Of all rows, or of normal ones (0) or anomalies (1).
+        """
         order = self.scores.argsort(descending=True, stable=True)
+        order = order[self.scores[order].isfinite()]
         if kind is not None and self.rows.anomaly is not None:
             order = order[self.rows.anomaly[order] == kind]
         return order[:count]
@@ -65,32 +88,67 @@ class Scored(NamedTuple):
         return performance(normal, anomalous, method.threshold)
 
 
-def score_all(stack: StackedAutoencoder, rows: RowsToScore, layer: int | None, rate: float, baselines: bool) -> Scored:
-    """Fits the baselines on the training rows, finds the thresholds on the validation rows, and scores all rows."""
+def score_all(
+    stack: StackedAutoencoder,
+    rows: RowsToScore,
+    calibration: Calibration,
+    layer: int | None,
+    rate: float,
+    baselines: bool,
+) -> Scored:
+    """Finds the thresholds, and scores all rows."""
     import torch
 
-    from stackae.anomaly import ReconstructionError, calibrated, feature_errors, fit_scores, score_rows
+    from stackae.anomaly import ReconstructionError, calibrated, feature_errors, score_rows
 
-    from .console import Meter, progress_note
+    from .console import Meter
 
-    if baselines:
-        progress_note("fitting PCA and Mahalanobis distance on the training rows")
-    try:
-        scores = fit_scores(stack, rows.train, layer, baselines=baselines)
-    except DataError as error:  # of a covariance that the memory does not hold
-        raise DataError(f"{error}; or leave out PCA and Mahalanobis distance by --no-baselines") from None
+    scores = calibration.scores(stack, layer, baselines=baselines)
+    left_out = ""
+    if baselines and calibration.baselines is None:
+        large, left_out = _large_baselines(stack, rows, layer)
+        scores |= large
     everything = [group.x for group in rows.groups]
-    total = len(scores) * (len(rows.validation) + sum(map(len, everything)))
     methods = {}
     with Meter("scoring") as meter:
-        passed = _Passed(total, meter.update)
-        for name, score in scores.items():
+        passed = _Passed(len(scores) * sum(map(len, everything)), meter.update)
+        for name, (score, validation) in scores.items():
             counted = passed.counted(score)
-            calibration = score_rows(counted, rows.validation)
             found = torch.cat([score_rows(counted, x) for x in everything])
-            methods[name] = Method(calibration, found, calibrated(calibration, rate))
+            methods[name] = Method(validation, found, calibrated(validation, rate))
     score = ReconstructionError(stack, layer)
-    return Scored(rows, score, rate, methods, feature_errors(score, everything[0]))
+    return Scored(rows, calibration, score, rate, methods, feature_errors(score, everything[0]), left_out)
+
+
+def calibration_of(stack: StackedAutoencoder, rows: RowsToScore) -> Calibration:
+    """The run's own, or where it keeps none what the data say that it was trained on."""
+    from stackae.calibration import calibrate, fit_baselines
+
+    from .console import progress_note
+
+    if rows.calibration is not None or rows.own is None:
+        assert rows.calibration is not None  # where there is none, the data were read
+        return rows.calibration
+    progress_note("fitting PCA and Mahalanobis distance on the training rows")
+    train, validation = rows.own.train.x, rows.own.validation.x
+    return calibrate(stack, validation, fit_baselines(train, validation, stack.layer_sizes), rows.own.image_shape)
+
+
+def _large_baselines(
+    stack: StackedAutoencoder, rows: RowsToScore, layer: int | None
+) -> tuple[dict[str, CalibratedScore], str]:
+    """Those that the run does not keep, or why they are left out."""
+    from stackae.calibration import fit_calibrated
+
+    from .console import progress_note
+
+    if rows.own is None:
+        return {}, "they are too large to be kept in the run, and its training data cannot be read"
+    progress_note("fitting PCA and Mahalanobis distance on the training rows")
+    try:
+        return fit_calibrated(stack, rows.own.train.x, rows.own.validation.x, layer), ""
+    except DataError as error:  # of what the memory does not hold
+        return {}, str(error)
 
 
 class _Passed:
@@ -108,6 +166,24 @@ class _Passed:
         return function
 
 
+def why_left_out(scored: Scored) -> str:
+    """Why PCA and Mahalanobis distance are not there; "" where they are, or were not asked for."""
+    return f"baselines   PCA and Mahalanobis distance are left out: {scored.left_out}" if scored.left_out else ""
+
+
+def why_beyond(scored: Scored) -> str:
+    """Which rows have no number for a score; "" where all have one."""
+    places = [scored.rows.place_of(index) for index in scored.beyond.tolist()]
+    if not places:
+        return ""
+    shown = ", ".join(f"{number}" for _, number in places[:SHOWN])
+    more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
+    return (
+        f"beyond      row{'s' if len(places) > 1 else ''} {shown}{more}: too far from what the run was trained on for "
+        "a number; the score counts as infinite"
+    )
+
+
 def why_known(scored: Scored) -> str:
     """What to do where the run was trained on rows of the classes that count as anomalies; "" where it was not."""
     count = scored.rows.anomalies_trained_on
@@ -123,7 +199,7 @@ def why_no_threshold(scored: Scored) -> str:
     """What to do where the validation rows are too few for a threshold; "" where they are enough."""
     from stackae.anomaly import fewest_rows
 
-    count, fewest = len(scored.rows.validation), fewest_rows(scored.rate)
+    count, fewest = scored.validation_rows, fewest_rows(scored.rate)
     if count >= fewest:
         return ""
     least = math.ceil(1e4 / (count + 1)) / 1e4

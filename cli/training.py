@@ -78,6 +78,7 @@ def pretrain(
     if len(diverged) == len(results):
         raise diverged[0]
     _publish(folder, runs, results, dataset, new=left is None)
+    _calibrate([run for run, each in zip(runs, results, strict=True) if not isinstance(each, DivergedError)], dataset)
     complete(folder.path, runs)
     folder.publish({}, made_from=journal.number)
     journal.finish()
@@ -96,6 +97,25 @@ def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Datase
     if folder.path != runs[0].path:
         finite = [run for run, result in zip(runs, results, strict=True) if not isinstance(result, DivergedError)]
         folder.publish(curves_together(finite))
+
+
+def _calibrate(runs: list[Run], dataset: Dataset) -> None:
+    """Keeps in each run what scores are calibrated by."""
+    from stackae.calibration import calibrate, fit_baselines
+    from stackae.errors import DataError
+    from stackae.runs.run import calibration_file
+
+    from .console import note, progress_note
+
+    progress_note("calibrating scores")
+    validation = dataset.validation.x
+    try:
+        baselines = fit_baselines(dataset.train.x, validation, runs[0].pretrain_config.layer_sizes)
+        for run in runs:
+            calibration = calibrate(run.load_stack(), validation, baselines, dataset.image_shape)
+            run.publish(calibration_file(calibration))
+    except DataError as error:
+        note(f"calibration left out: {error}")
 
 
 def finetune(

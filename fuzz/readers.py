@@ -203,6 +203,7 @@ READERS = {
     "metrics": Reader(run_files.read_metrics, run_files.metrics_seeds),
     "layer": Reader(run_files.read_layer_file, run_files.layer_seeds),
     "scaling": Reader(run_files.read_scaling_file, run_files.scaling_seeds),
+    "calibration": Reader(run_files.read_calibration_file, run_files.calibration_seeds),
     "classifier": Reader(run_files.read_classifier_file, run_files.classifier_seeds),
     "other-layer": Reader(run_files.read_other_layer_file, run_files.other_layer_seeds),
     "head": Reader(run_files.read_head_file, run_files.head_seeds),

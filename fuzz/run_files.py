@@ -9,8 +9,10 @@ from pathlib import Path
 
 import torch
 
+from stackae.anomaly import score_rows
 from stackae.autoencoders.building import build
 from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.calibration import calibrate, fit_baselines, pack_calibration, read_calibration
 from stackae.classifier import Classifier
 from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
 from stackae.data.scaling import Scaling
@@ -94,6 +96,15 @@ def read_scaling_file(content: bytes) -> None:
     assert bool((read_scaling(HERE, content, 3).scale > 0).all())
 
 
+def read_calibration_file(content: bytes) -> None:
+    """What is read scores rows, by thresholds that are numbers."""
+    kept = read_calibration(HERE, content, (3, 2))
+    stack = StackedAutoencoder([Autoencoder(3, 2, engine="eager")])
+    for score, validation in kept.scores(stack).values():
+        assert bool((validation >= 0).all() and (validation.diff() >= 0).all())
+        assert score_rows(score, torch.ones(2, 3)).shape == (2,)
+
+
 def read_classifier_file(content: bytes) -> None:
     model, _ = read_classifier(HERE, content, STACK, "eager")
     assert all(bool(each.isfinite().all()) for each in model.parameters())
@@ -154,6 +165,16 @@ def scaling_seeds() -> list[bytes]:
     wide = torch.zeros(3, dtype=torch.float64)
     scalings = Scaling("unit", torch.zeros(3), torch.ones(3)), Scaling("robust", wide, wide + 1, 10.0)
     return [pack_scaling(scaling) for scaling in scalings]
+
+
+def calibration_seeds() -> list[bytes]:
+    stack = StackedAutoencoder([Autoencoder(3, 2, engine="eager")])
+    train, validation = torch.eye(3), torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.5, 1.0]])
+    baselines = fit_baselines(train, validation, stack.layer_sizes)
+    return [
+        pack_calibration(calibrate(stack, validation)),
+        pack_calibration(calibrate(stack, validation, baselines, (1, 3))),
+    ]
 
 
 def classifier_seeds() -> list[bytes]:

@@ -14,6 +14,7 @@ _HOMES = {
     "ConvolutionalAutoencoder": "stackae.autoencoders.conv",
     "DataConfig": "stackae.config",
     "DeepAutoencoder": "stackae.heads",
+    "Detector": "stackae.detector",
     "FinetuneConfig": "stackae.config",
     "LayerConfig": "stackae.config",
     "MarginalizedAutoencoder": "stackae.autoencoders.marginalized",

@@ -14,11 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stackae.autoencoders.linear import PrincipalComponents, principal_components
+from stackae.autoencoders.linear import PrincipalComponents, principal_components_of
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DataError
-from stackae.moments import Moments
 from stackae.scores import auroc
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 
@@ -50,20 +49,32 @@ class ReconstructionError:
 
 @dataclass(frozen=True, eq=False)
 class QuadraticScore:
-    """s(x) = Σ_j w_j (v_j · (x − μ))²: mean μ (d,), orthonormal rows v_j (m, d) and weights w_j >= 0 (m,), float64."""
+    """s(x) = Σ_j w_j (v_j · y)² + w ‖y − Σ_j (v_j · y) v_j‖², y = x − μ.
+
+    Mean μ (d,), orthonormal rows v_j (r, d) and weights w_j >= 0 (r,), float64, and ``rest`` w >= 0.
+    """
 
     mean: Tensor
     components: Tensor
     weights: Tensor
+    rest: float
 
     def __call__(self, x: Tensor) -> Tensor:
-        return ((x.double() - self.mean) @ self.components.t()).square() @ self.weights
+        centred = x.double() - self.mean
+        along = centred @ self.components.t()
+        score = along.square() @ self.weights
+        if self.rest == 0:
+            return score
+        return score + self.rest * (centred - along @ self.components).square().sum(dim=1)
 
 
 def pca_score(principal: PrincipalComponents, n_components: int) -> QuadraticScore:
-    """s(x) = ‖x − μ − Σ_{j<=m} v_j v_jᵀ (x − μ)‖², what m principal components leave; 0 for m >= d. No errors."""
-    left = principal.components[n_components:]
-    return QuadraticScore(principal.mean, left, left.new_ones(len(left)))
+    """s(x) = ‖x − μ − Σ_{j<=m} v_j v_jᵀ (x − μ)‖², what m principal components leave; 0 for m >= d. No errors.
+
+    Where there are fewer than m components, because no variance is left beyond them, it is what all of them leave.
+    """
+    taken = principal.components[:n_components]
+    return QuadraticScore(principal.mean, taken, taken.new_zeros(len(taken)), float(n_components < len(principal.mean)))
 
 
 def mahalanobis_score(principal: PrincipalComponents) -> QuadraticScore:
@@ -76,9 +87,17 @@ def mahalanobis_score(principal: PrincipalComponents) -> QuadraticScore:
 
     Mahalanobis (1936), On the generalised distance in statistics.
     """
-    variances = principal.variances.clamp(min=SMALLEST_VARIANCE * float(principal.variances.mean()))
-    weights = torch.where(variances > 0, 1 / variances, 1.0)
-    return QuadraticScore(principal.mean, principal.components, weights)
+    smallest = smallest_variance(principal)
+    variances = principal.variances[: len(principal.components)]
+    variances = variances[variances > smallest]
+    directions = principal.components[: len(variances)]
+    rest = 0.0 if len(directions) == len(principal.mean) else 1 / smallest if smallest > 0 else 1.0
+    return QuadraticScore(principal.mean, directions, 1 / variances, rest)
+
+
+def smallest_variance(principal: PrincipalComponents) -> float:
+    """As what the Mahalanobis score counts all smaller variances."""
+    return SMALLEST_VARIANCE * float(principal.variances.mean())
 
 
 def fit_scores(
@@ -89,11 +108,12 @@ def fit_scores(
     PCA has as many components as the layer has units. Without ``baselines`` the stack's alone.
 
     Raises:
-        DataError: no rows, or a d so large that the covariance does not fit in the memory.
+        DataError: no rows, or so many rows and columns that neither the covariance (d, d) nor the Gram matrix (n, n)
+            fits in the memory.
     """
     scores: dict[str, Score] = {"autoencoder": ReconstructionError(stack, layer)}
     if baselines:
-        principal = principal_components(Moments.of(train))
+        principal = principal_components_of(train)
         n_hidden = stack.layer_sizes[-1 if layer is None else layer]
         scores |= {"pca": pca_score(principal, n_hidden), "mahalanobis": mahalanobis_score(principal)}
     return scores
@@ -102,27 +122,24 @@ def fit_scores(
 def score_rows(score: Score, x: Rows) -> Tensor:
     """(n,) float64 score of each row of x (n, d), ROWS_AT_ONCE of them at a time.
 
-    Raises:
-        DataError: a score is NaN or Inf.
+    Inf where it is beyond the numbers: the row is too far from those that the score was fitted on. No errors.
     """
-    scores = in_batches(score, x)
-    finite = scores.isfinite()
-    if not bool(finite.all()):
-        row = int(finite.int().argmin())
-        raise DataError(
-            f"scores: expected finite numbers, got {float(scores[row])} for row {row} (counted from 0); "
-            "its numbers are too far from those that the run was trained on: correct or remove it"
-        )
-    return scores
+    return in_batches(score, x).nan_to_num(nan=math.inf, posinf=math.inf)
 
 
 @torch.no_grad()
 def feature_errors(score: ReconstructionError, x: Rows) -> Tensor:
-    """(d,) float64 mean over the rows of x (n, d), n >= 1, of (x_i − z_i)²; they sum to the mean score."""
-    total = torch.zeros(x.shape[1], dtype=torch.float64)
+    """(d,) float64 mean of (x_i − z_i)² over the rows of x (n, d) whose score is finite; they sum to its mean there.
+
+    0 where there is none.
+    """
+    total, count = torch.zeros(x.shape[1], dtype=torch.float64), 0
     for part in in_order(len(x), ROWS_AT_ONCE):
-        total += score.errors(x[part]).sum(dim=0)
-    return total / len(x)
+        errors = score.errors(x[part])
+        errors = errors[errors.sum(dim=1).isfinite()]
+        total += errors.sum(dim=0)
+        count += len(errors)
+    return total / max(1, count)
 
 
 def calibrated(scores: Tensor, false_alarm_rate: float) -> float:

@@ -78,7 +78,7 @@ def anomaly_scores(
 def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     groups = [panel.rows] if panel.anomalous is None else [panel.rows, panel.anomalous]
     everything = np.concatenate([scores.numpy() for scores in (panel.calibration, *groups)])
-    fewest = min(len(scores) for scores in (panel.calibration, *groups) if len(scores))
+    fewest = min((len(scores) for scores in (panel.calibration, *groups) if len(scores)), default=0)
     bins = int(np.clip(1.5 * math.sqrt(fewest), FEWEST_BINS, MOST_BINS))
     edges, logarithmic = _edges(everything, panel.threshold, bins)
     named = zip(groups, labels[1:], COLOURS, strict=False)
@@ -105,7 +105,7 @@ def _shares(scores: Tensor) -> np.ndarray:
 
 def _edges(scores: np.ndarray, threshold: float, bins: int) -> tuple[np.ndarray, bool]:
     """Of the bins, which cover all scores and the threshold, and whether they grow by factors."""
-    low, high = float(scores.min()), float(scores.max())
+    low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
     if math.isfinite(threshold):
         low, high = min(low, threshold), max(high, threshold)
     if low > 0 and high > WIDE * low:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stackae.data.memory
 from stackae.anomaly import (
     METHODS,
     ReconstructionError,
@@ -23,8 +24,10 @@ from stackae.anomaly import (
     score_rows,
 )
 from stackae.autoencoders.dense import Autoencoder
-from stackae.autoencoders.linear import principal_components
+from stackae.autoencoders.linear import principal_components, principal_components_of
 from stackae.config import PretrainConfig
+from stackae.data.rows import ByteRows
+from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, DataError
 from stackae.moments import Moments
 from stackae.pretrain import pretrain_stack
@@ -228,11 +231,73 @@ def test_scores_are_those_of_the_layer_and_of_as_many_components():
         torch.testing.assert_close(fit_scores(stack, x, layer)["pca"](x), pca_score(principal, width)(x))
 
 
-def test_a_score_that_is_not_finite_is_refused():
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_score_beyond_the_numbers_is_infinite(value):
     x = torch.zeros(5, 2)
     x[3] = 1
-    with pytest.raises(DataError, match=r"scores: expected finite numbers, got inf for row 3 .*: correct or remove it"):
-        score_rows(lambda rows: torch.where(rows[:, 0] > 0, torch.inf, 1.0), x)
+    found = score_rows(lambda rows: torch.where(rows[:, 0] > 0, value, 1.0), x)
+    assert found.tolist() == [1, 1, 1, math.inf, 1]
+
+
+def test_errors_of_features_are_of_the_rows_with_finite_scores():
+    x = torch.rand(6, WIDTH, generator=torch.Generator().manual_seed(0))
+    stack = stack_of(WIDTH, 3)
+    expected = feature_errors(ReconstructionError(stack), x[:5])
+    x[5, 2] = math.inf
+    torch.testing.assert_close(feature_errors(ReconstructionError(stack), x), expected)
+    assert feature_errors(ReconstructionError(stack), x[5:]).tolist() == [0] * WIDTH
+
+
+# ---- fewer rows than columns: by the Gram matrix
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize(("count", "width", "rank"), [(1, 3, 9), (2, 9, 9), (5, 30, 30), (29, 30, 30), (20, 60, 4)])
+def test_both_routes_give_the_same_scores(count, width, rank, offset):
+    generator = torch.Generator().manual_seed(count)
+    x = torch.randn(count, rank, generator=generator).double() @ torch.randn(rank, width, generator=generator).double()
+    x += offset
+    others = torch.randn(12, width, generator=generator) + offset
+    narrow, wide = principal_components_of(x), principal_components(Moments.of(x))
+    assert len(narrow.components) == min(count - 1, rank) < len(wide.components)
+    torch.testing.assert_close(narrow.variances, wide.variances, rtol=1e-9, atol=1e-12 * float(wide.variances.sum()))
+    eye = torch.eye(len(narrow.components), dtype=torch.float64)
+    torch.testing.assert_close(narrow.components @ narrow.components.t(), eye, rtol=0, atol=1e-8)
+    for n_components in {0, min(1, len(eye)), len(eye) // 2, len(eye)}:
+        found, expected = (pca_score(each, n_components)(others) for each in (narrow, wide))
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9)
+    found, expected = (mahalanobis_score(each)(others) for each in (narrow, wide))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_bytes_have_the_components_of_the_numbers_that_they_read_as():
+    raw = torch.randint(0, 256, (9, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    rows = ByteRows(raw, Scaling.fit("unit", raw))
+    for found, expected in zip(principal_components_of(rows), principal_components_of(rows[:]), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_of_more_rows_than_columns_the_covariance_is_solved():
+    x = rows(30)
+    for found, expected in zip(principal_components_of(x), principal_components(Moments.of(x)), strict=True):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_wide_rows_that_are_not_finite_are_refused_with_their_column(value):
+    x = torch.zeros(3, 20)
+    x[1, 17] = value
+    with pytest.raises(DataError, match=r"expected finite numbers, got NaN, Inf or squares beyond them in column 17"):
+        principal_components_of(x)
+
+
+def test_more_wide_rows_than_the_memory_holds_a_gram_matrix_of_are_refused(monkeypatch):
+    monkeypatch.setattr(stackae.data.memory, "free_memory", lambda: 1000)
+    monkeypatch.setattr(stackae.data.memory, "UNASKED", 0)
+    with pytest.raises(
+        DataError, match=r"principal components of 9 rows: expected data that fit in .*; give fewer rows"
+    ):
+        principal_components_of(torch.zeros(9, 30))
 
 
 def test_rows_like_those_of_the_training_score_below_noise():

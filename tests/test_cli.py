@@ -25,7 +25,7 @@ OTHERS = {"config.toml", "metrics.jsonl", "manifest.json", "checkpoints", "log.t
 
 
 def test_a_run_folder_holds_all_that_is_promised(first_run: Shell) -> None:
-    stages = {"scaling", "layer1", "layer2", "classifier"}
+    stages = {"scaling", "calibration", "layer1", "layer2", "classifier"}
     pictures = {"curves", "filters", "reconstructions", "confusion-test"}
     promised = {f"{name}.safetensors" for name in stages} | {f"{name}.png" for name in pictures}
     assert {path.name for path in first_run.run.iterdir()} == promised | OTHERS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from conftest import Shell
 from stackae.anomaly import calibrated, fit_scores, score_rows
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source, scaled_rows
-from stackae.errors import DataError
+from stackae.errors import ConfigError, DataError, RunError
 from stackae.runs import Run
+from stackae.runs.manifest import Manifest
+from stackae.runs.run import CALIBRATION
 from stackae.scores import auroc
 
 FILES = ("scores.csv", "scores-features.csv", "scores.png")
@@ -254,14 +257,294 @@ def test_what_cannot_be_scored(trained: Shell, code: int, options: tuple[str, ..
     says(trained.refuses(code, "score", *options), *wanted)
 
 
+# ---- a detector that was moved: without the data that the run was trained on
+
+SUFFIXES = (".csv", "-features.csv", ".png")
+
+
+@pytest.fixture
+def home(fresh: Shell) -> Shell:
+    """A folder with a run, the data that it was trained on, and new.csv."""
+    fresh.does(*PRETRAIN, "--epochs", 1)
+    write_new_rows(fresh.folder)
+    return fresh
+
+
+def scored(shell: Shell, *options: object) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The document and the files of a score in its own place."""
+    document = json.loads(shell.does("score", *options, "--out", "found.csv", "--force", "--json"))
+    return document, {suffix: (shell.folder / f"found{suffix}").read_bytes() for suffix in SUFFIXES}
+
+
+def suspects(document: dict[str, Any]) -> list[tuple[int, float]]:
+    return [(each["row"], each["score"]) for each in document["most_suspicious"]]
+
+
+def moved(shell: Shell, to: Path) -> Shell:
+    """The run folder and new rows elsewhere, and the training file gone."""
+    shutil.copytree(shell.run, to / "detector")
+    shutil.copy(shell.folder / "new.csv", to)
+    (shell.folder / "labelled.npz").unlink()
+    return Shell(to)
+
+
+def write_new_rows(folder: Path, count: int = 40, width: int = 8) -> None:
+    x = np.random.default_rng(5).random((count, width))
+    lines = [",".join(f"f{number}" for number in range(width)), *(",".join(map(str, row)) for row in x.tolist())]
+    (folder / "new.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--layer", 1), ("--no-baselines",), ("--false-alarm-rate", "0.15")])
+@pytest.mark.parametrize("finetuned", [False, True])
 @without_pictures
-def test_rows_too_wide_for_a_covariance_are_scored_without_it(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moved_detector_scores_to_the_bit_as_at_home(
+    home: Shell, tmp_path: Path, options: tuple[str, ...], finetuned: bool
+) -> None:
+    if finetuned:
+        home.does("finetune", "--epochs", 1)
+    arguments = ("--data", "new.csv", "--false-alarm-rate", "0.2", *options)
+    at_home, files = scored(home, *arguments)
+    (tmp_path / "away").mkdir()
+    away = moved(home, tmp_path / "away")
+    document, found = scored(away, "--run", "detector", *arguments)
+    own = {"run": "", "data": ""}
+    assert {**document, "most_suspicious": suspects(document)} | own == {
+        **at_home,
+        "most_suspicious": suspects(at_home),
+    } | own
+    assert found == files
+    assert document["methods"]["autoencoder"]["flagged"] > 0
+
+
+@without_pictures
+@pytest.mark.parametrize(
+    "extra", [("--seeds", "2"), ("--leave-out", "2"), ("--kind", "pca"), ("--validation-fraction", "0")]
+)
+def test_every_pretraining_keeps_what_scores_are_calibrated_by(fresh: Shell, extra: tuple[str, ...]) -> None:
+    fresh.does(*PRETRAIN, *extra)
+    write_new_rows(fresh.folder)
+    at_home = scored(fresh, "--data", "new.csv")
+    run = Run.open(fresh.run)
+    data = load_data(run.config.data, run.load_scaling())
+    assert at_home[0]["validation_rows"] == len(data.validation.x)
+    (fresh.folder / "labelled.npz").unlink()
+    assert scored(fresh, "--data", "new.csv") == at_home
+
+
+@without_pictures
+def test_a_moved_detector_without_new_rows_says_how_to_name_some(home: Shell) -> None:
+    (home.folder / "labelled.npz").unlink()
+    says(home.refuses(3, "score"), "labelled.npz': no such file", "or score other rows by --data")
+
+
+@without_pictures
+def test_an_older_run_is_calibrated_by_its_first_score_at_home(home: Shell) -> None:
+    whole = scored(home, "--data", "new.csv")
+    make_older(home.run)
+    kept = (home.folder / "labelled.npz").read_bytes()
+    (home.folder / "labelled.npz").unlink()
+    says(
+        home.refuses(3, "score", "--data", "new.csv"),
+        "labelled.npz': no such file",
+        "or this run keeps no calibration, so score once where they are",
+    )
+    (home.folder / "labelled.npz").write_bytes(kept)
+    assert scored(home, "--data", "new.csv") == whole
+    assert not Run.open(home.run).has_calibration
+    home.does("score", "--data", "new.csv")
+    (home.folder / "labelled.npz").unlink()
+    assert scored(home, "--data", "new.csv") == whole
+    assert "every file is as it was written" in home.does("runs", "verify")
+
+
+def make_older(run: Path) -> None:
+    """As it was before runs kept their calibration."""
+    manifest = Run.open(run).manifest
+    files = {name: entries for name, entries in manifest.files.items() if name != CALIBRATION}
+    (run / "manifest.json").write_bytes(Manifest(files, manifest.made_from).pack())
+    (run / CALIBRATION).unlink()
+
+
+@without_pictures
+def test_a_damaged_calibration_is_refused_and_resume_makes_it_again(trained: Shell) -> None:
+    path = trained.run / CALIBRATION
+    kept = path.read_bytes()
+    path.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    says(trained.refuses(4, "score"), CALIBRATION, "stackae resume")
+    trained.does("resume", trained.run)
+    assert path.read_bytes() == kept
+
+
+@without_pictures
+def test_a_detector_from_python_finds_what_the_command_finds(trained: Shell) -> None:
+    write_new_rows(trained.folder)
+    document, _ = scored(trained, "--data", "new.csv", "--layer", 1, "--false-alarm-rate", "0.2")
+    table = read(trained.folder / "found.csv")
+    x = np.loadtxt(trained.folder / "new.csv", delimiter=",", skiprows=1)
+    detector = Run.open(trained.run).load_detector(layer=1)
+    for method, (name, flag) in {"autoencoder": ("score", "flagged"), "pca": ("pca", "pca_flagged")}.items():
+        np.testing.assert_allclose(column(table, name), detector.scores(x, method).numpy(), rtol=1e-6)
+        assert column(table, flag).tolist() == detector.flagged(x, 0.2, method).int().tolist()
+        assert document["methods"][method]["threshold"] == detector.threshold(0.2, method)
+
+
+def test_a_detector_of_a_layer_that_is_not_there_and_of_a_run_without_calibration(trained: Shell) -> None:
+    run = Run.open(trained.run)
+    for layer in (0, 3):
+        with pytest.raises(ConfigError, match=f"layer: expected 1 to 2, or None for the top, got {layer}"):
+            run.load_detector(layer=layer)
+    make_older(trained.run)
+    with pytest.raises(RunError, match="expected what scores are calibrated by, got none; run `stackae score` once"):
+        run.load_detector()
+
+
+# ---- rows so wide that baselines are not kept, or cannot be fitted
+
+
+@pytest.fixture
+def wide(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A run whose baselines are too large to be kept."""
+    monkeypatch.setattr("stackae.calibration.MOST_NUMBERS", 10)
+    fresh.does(*PRETRAIN)
+    assert Run.open(fresh.run).load_calibration().baselines is None
+    write_new_rows(fresh.folder)
+    return fresh
+
+
+@without_pictures
+def test_large_baselines_are_fitted_where_the_training_data_are_and_else_left_out(wide: Shell) -> None:
+    at_home, _ = scored(wide, "--data", "new.csv", "--false-alarm-rate", "0.2")
+    assert list(at_home["methods"]) == ["autoencoder", "pca", "mahalanobis"] and at_home["baselines_left_out"] is None
+    stack, data = parts(wide)
+    for method, score in fit_scores(stack, data.train.x).items():
+        expected = calibrated(score_rows(score, data.validation.x), 0.2)
+        assert at_home["methods"][method]["threshold"] == pytest.approx(expected)
+    (wide.folder / "labelled.npz").unlink()
+    result = wide("score", "--data", "new.csv", "--false-alarm-rate", "0.2")
+    assert result.code == 0
+    says(
+        " ".join(result.err.split()),
+        "PCA and Mahalanobis distance are left out: they are too large to be kept in the run, and its training data",
+    )
+    away, _ = scored(wide, "--data", "new.csv", "--false-alarm-rate", "0.2")
+    assert away["methods"] == {"autoencoder": at_home["methods"]["autoencoder"]}
+    assert "training data cannot be read" in away["baselines_left_out"]
+
+
+@without_pictures
+def test_baselines_that_the_memory_does_not_hold_are_left_out_with_a_note(
+    wide: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_memory(monkeypatch)
+    result = wide("score")
+    assert result.code == 0 and "by gradients" not in result.err
+    says(
+        " ".join(result.err.split()),
+        "baselines PCA and Mahalanobis distance are left out: moments of 8 columns: expected data that fit",
+    )
+    found = json.loads(wide.does("score", "--json"))
+    assert list(found["methods"]) == ["autoencoder"] and "moments of 8 columns" in found["baselines_left_out"]
+
+
+@without_pictures
+def test_fewer_rows_than_columns_are_scored_by_the_gram_matrix(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_memory(monkeypatch)
+    x = np.random.default_rng(0).random((50, 300)).astype(np.float32)
+    np.save(fresh.folder / "wide.npy", x)
+    fresh.does("pretrain", "--layers", "300,4", "--data", "wide.npy")
+    document = json.loads(fresh.does("score", "--json", "--false-alarm-rate", "0.3"))
+    data = parts(fresh)[1]
+    train = data.train.x[:].double()
+    basis = torch.linalg.svd(train - train.mean(dim=0), full_matrices=False)[2][:4]
+    centred = data.validation.x[:].double() - train.mean(dim=0)
+    expected = (centred - centred @ basis.t() @ basis).square().sum(dim=1)
+    assert document["methods"]["pca"]["threshold"] == pytest.approx(calibrated(expected, 0.3))
+
+
+@without_pictures
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (("--kind", "pca"), "use kind dense instead of pca for layer 1, or give it fewer inputs"),
+        (("--kind", "dense,marginalized"), "use kind dense instead of marginalized for layer 2, or"),
+        (("--init", "random,pca"), "use init random instead of pca for layer 2, or give it fewer inputs"),
+    ],
+)
+def test_closed_forms_that_the_memory_does_not_hold_are_refused_before_training(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], remedy: str
+) -> None:
+    forget_memory(monkeypatch)
+    sentence = fresh.refuses(3, *PRETRAIN, *options)
+    says(sentence, "moments of", "columns: expected data that fit in the memory, got", remedy)
+
+
+@without_pictures
+def test_a_sweep_of_rows_too_wide_for_moments_begins_at_random_weights(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(fresh.folder / "wide.npy", np.random.default_rng(0).random((50, 300)).astype(np.float32))
+    forget_memory(monkeypatch)
+    document = json.loads(fresh.does("sweep", "--widths", "2,4", "--data", "wide.npy", "--json"))
+    assert document["settings"]["pretrain"]["layers"][-1]["init"] == "random"
+    assert all(0 <= point["pca_explained"] <= 1 for point in document["widths"])
+
+
+def forget_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is left for moments."""
+
     def full(name: str, needed: int, remedy: str) -> None:
         raise DataError(f"{name}: expected data that fit in the memory, got {needed:,} bytes to be held; {remedy}")
 
     monkeypatch.setattr("stackae.moments.check_memory", full)
-    says(trained.refuses(3, "score"), "moments of 8 columns: expected data that fit", "got", "by --no-baselines")
-    trained.does("score", "--no-baselines")
+
+
+# ---- scores beyond the numbers, and few rows
+
+
+@without_pictures
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+def test_rows_too_far_for_a_number_are_flagged_and_named(fresh: Shell, activation: str) -> None:
+    fresh.does(*PRETRAIN, "--scale", "standard", "--activation", activation)
+    write_new_rows(fresh.folder, 12)
+    lines = (fresh.folder / "new.csv").read_text().splitlines()
+    lines[4] = ",".join(["3e38"] * 8)
+    (fresh.folder / "new.csv").write_text("\n".join(lines) + "\n")
+    document, _ = scored(fresh, "--data", "new.csv", "--false-alarm-rate", "0.2")
+    table = read(fresh.folder / "found.csv")
+    assert [row["score"] for row in table].count("inf") == 1 and table[3]["score"] == "inf"
+    assert table[3]["flagged"] == "1"
+    assert [each["row"] for each in document["beyond"]] == [3]
+    says(
+        " ".join(fresh("score", "--data", "new.csv").err.split()),
+        "beyond row 3: too far from what the run was trained on for a number; the score counts as infinite",
+    )
+
+
+def test_a_single_row_is_scored_and_drawn(trained: Shell) -> None:
+    write_new_rows(trained.folder, 1)
+    document, files = scored(trained, "--data", "new.csv")
+    assert document["rows"] == 1 and files[".png"].startswith(PNG)
+    assert document["methods"]["autoencoder"]["normal_median"] == document["most_suspicious"][0]["score"]
+
+
+def test_rows_that_are_all_beyond_the_numbers_are_drawn_without_a_warning(fresh: Shell) -> None:
+    fresh.does(*PRETRAIN, "--scale", "standard", "--validation-fraction", "0", "--epochs", 1)
+    np.save(fresh.folder / "far.npy", np.full((2, 8), 3e38))
+    document, files = scored(fresh, "--data", "far.npy")
+    assert len(document["beyond"]) == 2 and document["methods"]["autoencoder"]["normal_median"] is None
+    assert files[".png"].startswith(PNG)
+
+
+@without_pictures
+def test_equal_validation_scores_are_a_threshold_that_equal_rows_do_not_pass(fresh: Shell) -> None:
+    x = np.ones((40, 3), np.float32)
+    np.save(fresh.folder / "equal.npy", x)
+    fresh.does("pretrain", "--layers", "3,2", "--data", "equal.npy")
+    np.save(fresh.folder / "new.npy", np.concatenate([x[:5], x[:5] + 1]))
+    document, _ = scored(fresh, "--data", "new.npy", "--false-alarm-rate", "0.3")
+    for name in ("flagged", "pca_flagged", "mahalanobis_flagged"):
+        assert column(read(fresh.folder / "found.csv"), name).tolist() == [0] * 5 + [1] * 5
+    assert document["methods"]["autoencoder"]["flagged"] == 5
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_nothing(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def test_there_is_a_complete_run_for_each_seed_and_a_picture_of_all(fresh: Shell
     folder = fresh.folder / "runs" / "many"
     assert files_of(folder) == {"curves.png", *NAMES}
     assert (folder / "curves.png").read_bytes().startswith(PNG)
-    stages = {"scaling.safetensors", "layer1.safetensors", "layer2.safetensors"}
+    stages = {"scaling.safetensors", "calibration.safetensors", "layer1.safetensors", "layer2.safetensors"}
     pictures = {"curves.png", "filters.png", "reconstructions.png"}
     for seed, name in enumerate(NAMES, start=2):
         run = folder / name

@@ -26,6 +26,8 @@ FLOORS = (
     ("stack", "classifier"),
     ("heads",),
     ("training", "evaluate", "stages", "anomaly"),
+    ("calibration",),
+    ("detector",),
     ("pretrain", "finetune", "runs"),
     ("sweep", "finetune_targets", "predict"),
     ("verification",),

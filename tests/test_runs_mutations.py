@@ -26,6 +26,7 @@ READERS = {
     "metrics": (run_files.read_metrics, run_files.metrics_seeds()),
     "layer": (run_files.read_layer_file, run_files.layer_seeds()),
     "scaling": (run_files.read_scaling_file, run_files.scaling_seeds()),
+    "calibration": (run_files.read_calibration_file, run_files.calibration_seeds()),
     "classifier": (run_files.read_classifier_file, run_files.classifier_seeds()),
     "other-layer": (run_files.read_other_layer_file, run_files.other_layer_seeds()),
     "head": (run_files.read_head_file, run_files.head_seeds()),
@@ -114,7 +115,7 @@ def of_tensors(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
 
 FORMS = {
     "manifest": of_manifest, "state": of_state, "metrics": of_lines, "layer": of_tensors, "scaling": of_tensors,
-    "classifier": of_tensors,
+    "calibration": of_tensors, "classifier": of_tensors,
 }  # fmt: skip
 
 

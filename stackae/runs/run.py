@@ -5,6 +5,7 @@
     metrics.jsonl              one line an epoch, one line an evaluation: figures that a rerun repeats to the bit
     scaling.safetensors        the scaling that was fitted on the training part
     layer1.safetensors ...     one file a trained layer
+    calibration.safetensors    what `stackae score` needs of the run's own rows (stackae.calibration)
     classifier.safetensors     the fine-tuned classifier
     reconstruction.safetensors the stack, unrolled and fine-tuned
     regressor.safetensors      the fine-tuned regressor; multilabel.safetensors, one of labels
@@ -23,11 +24,13 @@ from typing import Any
 
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.building import numbers_of
+from stackae.calibration import Calibration, most_bytes, pack_calibration, read_calibration
 from stackae.classifier import Classifier, Finetuned
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
 from stackae.data.targets import MOST_TARGETS
+from stackae.detector import Detector
 from stackae.documents import to_json
 from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError, suggested
@@ -57,6 +60,7 @@ from stackae.stages import (
 )
 
 LARGEST_CONFIG = 1 << 24
+CALIBRATION = "calibration.safetensors"
 HEAD = "# Written by stackae. `stackae pretrain --config THIS_FILE` trains the same stack again.\n\n"
 
 
@@ -147,6 +151,39 @@ class Run(Folder):
         return read_layer(self.path / name, content, n, layer, engine)
 
     @property
+    def has_calibration(self) -> bool:
+        return self.holds(CALIBRATION)
+
+    def load_calibration(self) -> Calibration:
+        """What scores are calibrated by.
+
+        Raises:
+            RunError: the file is damaged, or missing as in an older run.
+        """
+        if not self.has_calibration:
+            raise RunError(
+                f"{self.path / CALIBRATION}: expected what scores are calibrated by, got none; run `stackae score` "
+                "once where the data are that the run was trained on"
+            )
+        sizes = self.pretrain_config.layer_sizes
+        return read_calibration(self.path / CALIBRATION, self.read(CALIBRATION, most_bytes(sizes)), sizes)
+
+    def load_detector(self, layer: int | None = None, engine: str = "auto") -> Detector:
+        """Scores of rows with their thresholds, without the data that the run was trained on.
+
+        Args:
+            layer: reconstruct through this one, from 1; None is the top.
+
+        Raises:
+            ConfigError: there is no such layer. RunError: as ``load_stack`` and ``load_calibration``.
+        """
+        count = len(self.pretrain_config.layers)
+        if layer is not None and not 1 <= layer <= count:
+            raise ConfigError(f"layer: expected 1 to {count}, or None for the top, got {layer}")
+        scores = self.load_calibration().scores(self.load_stack(engine), layer)
+        return Detector(self.load_scaling(), scores)
+
+    @property
     def has_classifier(self) -> bool:
         return self.has_head("classifier")
 
@@ -208,6 +245,11 @@ def config_file(config: RunConfig) -> dict[str, bytes]:
 def scaling_file(scaling: Scaling) -> dict[str, bytes]:
     """scaling.safetensors."""
     return {"scaling.safetensors": pack_scaling(scaling)}
+
+
+def calibration_file(calibration: Calibration) -> dict[str, bytes]:
+    """calibration.safetensors."""
+    return {CALIBRATION: pack_calibration(calibration)}
 
 
 def layer_file(number: int) -> str:
