@@ -85,11 +85,11 @@ def command(
     from stackae.runs.durable import write_files
     from stackae.runs.run import calibration_file
 
-    from .console import emit_json
+    from .console import emit_json, note
     from .inputs import share, whole_number
     from .score_files import files_of
     from .scored_rows import read_rows
-    from .scoring import calibration_of, score_all
+    from .scoring import calibration_of, score_all, warnings_of
 
     opened = open_run(run)
     rate = share("--false-alarm-rate", false_alarm_rate)
@@ -105,6 +105,8 @@ def command(
         opened.publish(files | ({} if opened.has_calibration else calibration_file(calibration)))
     else:
         write_files(path.parent, files)
+    for warning in warnings_of(scored):
+        note(warning)
     document = {"run": str(opened.path), **_document(scored), "files": [str(path.parent / name) for name in files]}
     if json:
         emit_json(document)
@@ -172,8 +174,7 @@ def _number(value: float) -> float | None:
 
 
 def _show(scored: Scored, document: dict[str, Any]) -> None:
-    from .console import note, say, table
-    from .scoring import why_beyond, why_known, why_left_out, why_no_threshold
+    from .console import say, table
 
     known = "normal_rows" in document
     what = f"{document['rows']:,} rows of {document['data']}, {document['part']}"
@@ -195,9 +196,6 @@ def _show(scored: Scored, document: dict[str, Any]) -> None:
         median = "-" if method["normal_median"] is None else f"{method['normal_median']:.4g}"
         lines.append([name, threshold, median, *figures])
     table(f"{what}; at most {100 * scored.rate:g} % false alarms", columns, lines)
-    for warning in (why_no_threshold(scored), why_known(scored), why_left_out(scored), why_beyond(scored)):
-        if warning:
-            note(warning)
     worst = "  ".join(f"{each['row']} ({each['score']:.4g})" for each in document["most_suspicious"])
     say(f"suspicious  rows {worst}")
     if scored.calibration.image_shape is None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from stackae.anomaly import Performance, ReconstructionError, Score
     from stackae.calibration import CalibratedScore, Calibration
+    from stackae.data.spread import Outlier
     from stackae.stack import StackedAutoencoder
 
     from .scored_rows import RowsToScore
@@ -122,7 +123,7 @@ def score_all(
 
 def calibration_of(stack: StackedAutoencoder, rows: RowsToScore) -> Calibration:
     """The run's own, or where it keeps none what the data say that it was trained on."""
-    from stackae.calibration import calibrate, fit_baselines
+    from stackae.calibration import calibrations
 
     from .console import progress_note
 
@@ -130,8 +131,7 @@ def calibration_of(stack: StackedAutoencoder, rows: RowsToScore) -> Calibration:
         assert rows.calibration is not None  # where there is none, the data were read
         return rows.calibration
     progress_note("fitting PCA and Mahalanobis distance on the training rows")
-    train, validation = rows.own.train.x, rows.own.validation.x
-    return calibrate(stack, validation, fit_baselines(train, validation, stack.layer_sizes), rows.own.image_shape)
+    return next(calibrations([stack], rows.own))
 
 
 def _large_baselines(
@@ -166,12 +166,18 @@ class _Passed:
         return function
 
 
-def why_left_out(scored: Scored) -> str:
+def warnings_of(scored: Scored) -> list[str]:
+    """What a person should know of these scores."""
+    found = (_why_no_threshold(scored), _why_known(scored), _why_left_out(scored), _why_beyond(scored))
+    return [each for each in found if each] + _about_flattened(scored)
+
+
+def _why_left_out(scored: Scored) -> str:
     """Why PCA and Mahalanobis distance are not there; "" where they are, or were not asked for."""
     return f"baselines   PCA and Mahalanobis distance are left out: {scored.left_out}" if scored.left_out else ""
 
 
-def why_beyond(scored: Scored) -> str:
+def _why_beyond(scored: Scored) -> str:
     """Which rows have no number for a score; "" where all have one."""
     places = [scored.rows.place_of(index) for index in scored.beyond.tolist()]
     if not places:
@@ -184,7 +190,42 @@ def why_beyond(scored: Scored) -> str:
     )
 
 
-def why_known(scored: Scored) -> str:
+def _about_flattened(scored: Scored) -> list[str]:
+    """Columns that outliers flatten: in what the run was trained on, and in the rows that are scored."""
+    from stackae.data.telling import about_outliers
+
+    names = scored.rows.groups[0].column_names
+    blind = "pretrain with --scale robust, or without them: else a score hardly sees these columns"
+    decides = "where such a value is a mistake, correct it: it decides the score of its row"
+    trained, rows = scored.calibration.flattened, _flattened(scored.rows)
+    return [
+        *(f"training    of the training rows, {each}" for each in about_outliers(trained, names, blind)),
+        *(f"rows        {each}" for each in about_outliers(rows, names, decides)),
+    ]
+
+
+def _flattened(rows: RowsToScore) -> list[Outlier]:
+    """Of the first group, in the units of the data."""
+    import numpy as np
+    import torch
+
+    from stackae.data.spread import Outlier, outliers
+
+    x = rows.groups[0].x
+    if not isinstance(x, torch.Tensor):  # bytes have none
+        return []
+
+    def unscaled(column: int, value: float) -> float:
+        offset, scale = (float(each[column]) for each in (rows.scaling.offset, rows.scaling.scale))
+        return float(f"{value * scale + offset:.6g}")  # what 32 bits keep of it
+
+    return [
+        Outlier(column, rows.place_of(row)[1], *(unscaled(column, each) for each in values))
+        for column, row, *values in outliers(x.numpy(), np.arange(len(x)))
+    ]
+
+
+def _why_known(scored: Scored) -> str:
     """What to do where the run was trained on rows of the classes that count as anomalies; "" where it was not."""
     count = scored.rows.anomalies_trained_on
     if not count:
@@ -195,7 +236,7 @@ def why_known(scored: Scored) -> str:
     )
 
 
-def why_no_threshold(scored: Scored) -> str:
+def _why_no_threshold(scored: Scored) -> str:
     """What to do where the validation rows are too few for a threshold; "" where they are enough."""
     from stackae.anomaly import fewest_rows
 

@@ -101,18 +101,16 @@ def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Datase
 
 def _calibrate(runs: list[Run], dataset: Dataset) -> None:
     """Keeps in each run what scores are calibrated by."""
-    from stackae.calibration import calibrate, fit_baselines
+    from stackae.calibration import calibrations
     from stackae.errors import DataError
     from stackae.runs.run import calibration_file
 
     from .console import note, progress_note
 
     progress_note("calibrating scores")
-    validation = dataset.validation.x
     try:
-        baselines = fit_baselines(dataset.train.x, validation, runs[0].pretrain_config.layer_sizes)
-        for run in runs:
-            calibration = calibrate(run.load_stack(), validation, baselines, dataset.image_shape)
+        stacks = (run.load_stack() for run in runs)
+        for run, calibration in zip(runs, calibrations(stacks, dataset), strict=True):
             run.publish(calibration_file(calibration))
     except DataError as error:
         note(f"calibration left out: {error}")

@@ -6,7 +6,7 @@ Everything here is of the run's own rows: how they score, and the closed forms t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,9 @@ from stackae.anomaly import (
     smallest_variance,
 )
 from stackae.autoencoders.linear import PrincipalComponents, principal_components_of
+from stackae.data.loading import Dataset
 from stackae.data.rows import Rows, subset
+from stackae.data.spread import Outlier
 from stackae.errors import DataError
 from stackae.stack import StackedAutoencoder
 from stackae.stages import LARGEST_HEADER, opened, pack
@@ -32,6 +34,7 @@ from stackae.stages import LARGEST_HEADER, opened, pack
 MOST_ROWS = 1 << 17  # validation rows that are scored
 MOST_SCORES = 1 << 21  # of all layers together
 MOST_DIRECTIONS = 1 << 11  # rows or columns, the fewer of both: solving takes seconds at the most
+MOST_COUNTED = 1 << 53  # rows: beyond, a float64 does not count any more
 MOST_NUMBERS = 1 << 23  # of principal components: 32 MiB
 
 
@@ -58,12 +61,14 @@ class Baselines(NamedTuple):
 class Calibration:
     """Sorted scores of n validation rows by reconstruction through each of L layers, (L, n) float64; and more.
 
-    ``baselines`` is None where they are too large to be kept, and image_shape where rows are no images.
+    ``baselines`` is None where they are too large to be kept, and image_shape where rows are no images. ``flattened``
+    are the columns that outliers of the training rows flatten under the run's scaling, so that little is seen there.
     """
 
     layers: Tensor
     baselines: Baselines | None = None
     image_shape: tuple[int, ...] | None = None
+    flattened: tuple[Outlier, ...] = ()
 
     def scores(
         self, stack: StackedAutoencoder, layer: int | None = None, *, baselines: bool = True
@@ -82,11 +87,24 @@ class Calibration:
         return found
 
 
+def calibrations(stacks: Iterable[StackedAutoencoder], dataset: Dataset) -> Iterator[Calibration]:
+    """That of each of some stacks of the same sizes that were trained on these data. Raises DataError as ``calibrate``
+    does."""
+    train, validation = dataset.train.x, dataset.validation.x
+    flattened = () if dataset.scaling.kind == "robust" else dataset.outliers
+    baselines = None
+    for number, stack in enumerate(stacks):
+        if number == 0:
+            baselines = fit_baselines(train, validation, stack.layer_sizes)
+        yield calibrate(stack, validation, baselines, dataset.image_shape, flattened)
+
+
 def calibrate(
     stack: StackedAutoencoder,
     validation: Rows,
     baselines: Baselines | None = None,
     image_shape: tuple[int, ...] | None = None,
+    flattened: tuple[Outlier, ...] = (),
 ) -> Calibration:
     """The calibration of a stack by its validation rows (n, d); ``baselines`` as ``fit_baselines`` gives them.
 
@@ -99,7 +117,7 @@ def calibrate(
     count = len(stack.autoencoders)
     rows = _some(validation, count)
     scores = [calibration_scores(ReconstructionError(stack, layer), rows) for layer in range(1, count + 1)]
-    return Calibration(torch.stack(scores), baselines, image_shape)
+    return Calibration(torch.stack(scores), baselines, image_shape, flattened)
 
 
 def fit_baselines(train: Rows, validation: Rows, layer_sizes: tuple[int, ...]) -> Baselines | None:
@@ -162,12 +180,13 @@ def most_bytes(layer_sizes: tuple[int, ...]) -> int:
     """How large the file of a stack of these sizes is, at the most."""
     layers = len(layer_sizes) - 1
     scores = (2 * layers + 1) * most_rows(layers)
-    return 4 * MOST_NUMBERS + 8 * (scores + 2 * layer_sizes[0]) + LARGEST_HEADER
+    return 4 * MOST_NUMBERS + 8 * (scores + (2 + len(Outlier._fields)) * layer_sizes[0]) + LARGEST_HEADER
 
 
 def pack_calibration(calibration: Calibration) -> bytes:
     """calibration.safetensors."""
-    tensors = {"layers": calibration.layers}
+    outliers = torch.tensor(calibration.flattened, dtype=torch.float64).reshape(-1, len(Outlier._fields))
+    tensors = {"layers": calibration.layers, "flattened": outliers}
     if calibration.baselines is not None:
         principal, pca, mahalanobis = calibration.baselines
         tensors |= {
@@ -191,8 +210,11 @@ def read_calibration(path: Path, content: bytes, layer_sizes: tuple[int, ...]) -
         _check_scores("layers", scores, (layers, rows))
         if rows > most_rows(layers):
             raise ValueError(f"{rows:,} validation rows instead of at most {most_rows(layers):,}")
-        baselines = None if tensors.keys() == {"layers"} else _baselines(tensors, layers, rows, width)
-        return Calibration(scores, baselines, _image_shape(description["image_shape"], width))
+        alone = tensors.keys() == {"layers", "flattened"}
+        baselines = None if alone else _baselines(tensors, layers, rows, width)
+        return Calibration(
+            scores, baselines, _image_shape(description["image_shape"], width), _flattened(tensors["flattened"], width)
+        )
 
 
 def _baselines(tensors: Mapping[str, Tensor], layers: int, rows: int, width: int) -> Baselines:
@@ -206,6 +228,17 @@ def _baselines(tensors: Mapping[str, Tensor], layers: int, rows: int, width: int
     _check_scores("pca", tensors["pca"], (layers, rows))
     _check_scores("mahalanobis", tensors["mahalanobis"], (rows,))
     return Baselines(PrincipalComponents(mean, components.double(), variances), tensors["pca"], tensors["mahalanobis"])
+
+
+def _flattened(found: Tensor, width: int) -> tuple[Outlier, ...]:
+    count = len(found) if found.dim() == 2 else -1
+    _check("flattened", found, (count, len(Outlier._fields)), torch.float64)
+    columns, rows = found[:, 0], found[:, 1]
+    whole = (columns == columns.floor()) & (rows == rows.floor())
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < MOST_COUNTED)
+    if count > width or not bool((whole & inside).all()):
+        raise ValueError(f"{count} flattened columns of {width}, or numbers of columns and rows that are none")
+    return tuple(Outlier(int(column), int(row), *values) for column, row, *values in found.tolist())
 
 
 def _check_scores(name: str, scores: Tensor, shape: tuple[int, ...]) -> None:

@@ -25,12 +25,14 @@ from stackae.calibration import (
     read_calibration,
 )
 from stackae.data.scaling import Scaling
+from stackae.data.spread import Outlier
 from stackae.detector import Detector
 from stackae.errors import ConfigError, DataError, RunError
 from stackae.stack import StackedAutoencoder
 
 SIZES = (6, 5, 3)
 HERE = Path("file")
+FLATTENED = (Outlier(4, 17, 1e6, -1.5, 2.0),)
 
 
 def stack_of(*sizes):
@@ -40,7 +42,7 @@ def stack_of(*sizes):
 def made(train=None, validation=None, sizes=SIZES):
     train = rows(40, sizes[0]) if train is None else train
     validation = rows(21, sizes[0], seed=1) if validation is None else validation
-    return calibrate(stack_of(*sizes), validation, fit_baselines(train, validation, sizes), (2, 3))
+    return calibrate(stack_of(*sizes), validation, fit_baselines(train, validation, sizes), (2, 3), FLATTENED)
 
 
 def read_again(calibration, sizes=SIZES):
@@ -75,6 +77,7 @@ def test_a_file_is_read_as_it_was_written_and_is_the_same_bytes_again():
     kept = made()
     found = read_again(kept)
     assert pack_calibration(found) == pack_calibration(kept) and found.image_shape == (2, 3)
+    assert found.flattened == FLATTENED
     assert len(pack_calibration(kept)) <= most_bytes(SIZES)
     for name, (score, validation) in kept.scores(stack_of(*SIZES), 1).items():
         again = found.scores(stack_of(*SIZES), 1)[name]
@@ -143,7 +146,14 @@ def changed(**tensors):
     kept = made()
     assert kept.baselines is not None
     principal, pca, mahalanobis = kept.baselines
-    parts = {"layers": kept.layers, "pca": pca, "mahalanobis": mahalanobis, **principal._asdict()}
+    flattened = torch.tensor(kept.flattened, dtype=torch.float64)
+    parts = {
+        "layers": kept.layers,
+        "flattened": flattened,
+        "pca": pca,
+        "mahalanobis": mahalanobis,
+        **principal._asdict(),
+    }
     parts["components"] = parts["components"].float()
     parts |= {name: change(parts[name]) for name, change in tensors.items()}
     return {name: tensor for name, tensor in parts.items() if tensor is not None}
@@ -168,6 +178,14 @@ def changed(**tensors):
         ("components", lambda t: t[:, 1:].contiguous(), r"components of torch.float32 \(6, 5\)"),
         ("components", lambda t: torch.cat([t, t]), "12 components of 6 features"),
         ("components", lambda t: t.double(), "components of torch.float64"),
+        ("flattened", lambda t: None, "no 'flattened'"),
+        ("flattened", lambda t: t[0], r"flattened of torch.float64 \(5,\)"),
+        ("flattened", lambda t: t[:, :4].contiguous(), r"flattened of torch.float64 \(1, 4\)"),
+        ("flattened", lambda t: t.repeat(7, 1), "7 flattened columns of 6"),
+        ("flattened", lambda t: t + torch.tensor([2.0, 0, 0, 0, 0]), "1 flattened columns of 6, or numbers of columns"),
+        ("flattened", lambda t: t + 0.5, "or numbers of columns and rows that are none"),
+        ("flattened", lambda t: t - 20, "or numbers of columns and rows that are none"),
+        ("flattened", lambda t: t * 1e20, "or numbers of columns and rows that are none"),
     ],
 )
 def test_a_file_that_holds_something_else_is_refused(name, change, reason):

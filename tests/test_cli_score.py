@@ -498,6 +498,46 @@ def forget_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackae.moments.check_memory", full)
 
 
+# ---- columns that outliers flatten
+
+
+def write_flat(folder: Path, name: str, value: float) -> None:
+    x = np.random.default_rng(3).random((200, 3))
+    x[117, 1] = value
+    lines = ["a,b,c", *(",".join(map(str, row)) for row in x.tolist())]
+    (folder / name).write_text("\n".join(lines) + "\n")
+
+
+@without_pictures
+def test_columns_that_outliers_of_the_training_rows_flatten_are_told_there_and_away(fresh: Shell) -> None:
+    write_flat(fresh.folder, "flat.csv", 1e6)
+    write_flat(fresh.folder, "plain.csv", 0.5)
+    fresh.does("pretrain", "--layers", "3,2", "--data", "flat.csv", "--test-fraction", 0, "--validation-fraction", 0)
+    told = "of the training rows, 1 column is flattened by outliers, 100 times as far apart as nearly all rows: 'b'"
+    for remove in (False, True):
+        if remove:
+            (fresh.folder / "flat.csv").unlink()
+        said = " ".join(fresh("score", "--data", "plain.csv", "--json").err.split())
+        says(said, told, "row 117 is 1000000)", "pretrain with --scale robust")
+    write_flat(fresh.folder, "flat.csv", 1e6)
+    fresh.does(
+        *("pretrain", "--layers", "3,2", "--data", "flat.csv", "--test-fraction", 0, "--validation-fraction", 0),
+        *("--scale", "robust"),
+    )
+    assert "flattened" not in fresh("score", "--data", "plain.csv").err
+
+
+@without_pictures
+def test_outliers_among_the_rows_that_are_scored_are_told(fresh: Shell) -> None:
+    write_flat(fresh.folder, "plain.csv", 0.5)
+    write_flat(fresh.folder, "flat.csv", 1e6)
+    fresh.does("pretrain", "--layers", "3,2", "--data", "plain.csv")
+    assert "flattened" not in fresh("score").err
+    said = " ".join(fresh("score", "--data", "flat.csv").err.split())
+    says(said, "rows 1 column is flattened by outliers", "'b' (98 % of the rows from 0.", "row 117 is 1000000)")
+    says(said, "where such a value is a mistake, correct it: it decides the score of its row")
+
+
 # ---- scores beyond the numbers, and few rows
 
 

@@ -13,7 +13,9 @@ SHOWN = 5
 ItemT = TypeVar("ItemT")
 
 
-def about_outliers(found: Sequence[Outlier], names: Sequence[str]) -> list[str]:
+def about_outliers(
+    found: Sequence[Outlier], names: Sequence[str], remedy: str = "correct them, or use --scale robust"
+) -> list[str]:
     """The sentence that names these columns and their farthest cells; none where there is none."""
     if not found:
         return []
@@ -25,7 +27,7 @@ def about_outliers(found: Sequence[Outlier], names: Sequence[str]) -> list[str]:
 
     return [
         f"{some(found, 'column is', 'columns are')} flattened by outliers, {FLAT} times as far apart as nearly all "
-        f"rows: {listed(found, told)}; correct them, or use --scale robust"
+        f"rows: {listed(found, told)}; {remedy}"
     ]
 
 
