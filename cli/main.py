@@ -32,7 +32,7 @@ from . import (
     verify,
 )
 
-AGAIN = "all else is done: free some space and give the command again, or let it write elsewhere"
+AGAIN = "the command did all else; free some space, or send its output elsewhere"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(

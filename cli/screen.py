@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, TextIO
 
 GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # of a reader that has read enough, or a terminal that was closed
+
+
+class Silent(io.TextIOBase):
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 class Lasting:
@@ -21,9 +26,9 @@ class Lasting:
 
     def __init__(self, stream: TextIO | None) -> None:
         self.failure: OSError | None = None
-        self._stream = _nothing() if stream is None else stream
-        if hasattr(self._stream, "reconfigure"):
-            self._stream.reconfigure(errors="backslashreplace")
+        self._stream: TextIO | Silent = Silent() if stream is None else stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
         try:
@@ -47,14 +52,13 @@ class Lasting:
     def _give_up(self, error: Exception) -> None:
         """ValueError is what a stream says that was closed in this process."""
         self.failure = self.failure or (error if isinstance(error, OSError) else OSError(errno.EBADF, str(error)))
-        nothing = _nothing()
         with suppress(OSError, ValueError):  # so that what waits in buffers, here and in libraries, fails no more
-            os.dup2(nothing.fileno(), self._stream.fileno())
-        self._stream = nothing
-
-
-def _nothing() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115: open for as long as the process is
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nothing, self._stream.fileno())
+            finally:
+                os.close(nothing)
+        self._stream = Silent()
 
 
 def open_closed() -> None:
