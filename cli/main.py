@@ -102,6 +102,8 @@ def _ended_with() -> int:
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
+        if (number := signals.received()) is not None:  # what became of Ended on its way through libraries
+            return _told(StoppedError(number))
         return _told(_understood(error))
 
 

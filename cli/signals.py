@@ -5,9 +5,12 @@ SIGINT and SIGTERM end it, SIGUSR1 makes it save and go on. Where nothing is bei
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from stackae.runs import Requests
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGINT, signal.SIGTERM)
 INTERRUPT = signal.SIGINT
 _listening: list[Requests] = []
+_received: list[int] = []
 
 
 class Ended(BaseException):
@@ -28,6 +32,7 @@ class Ended(BaseException):
 def install() -> None:
     """From here on signals are heard."""
     _listening.clear()
+    _received.clear()
     for number in ENDING:
         signal.signal(number, _end)
     signal.signal(signal.SIGUSR1, _save)
@@ -46,7 +51,36 @@ def _end(number: int, frame: FrameType | None) -> None:
             for each in ENDING:
                 signal.signal(each, signal.SIG_DFL)
             return
+    _received.append(number)
+    if _loads(frame):
+        end_at_once(number)
     raise Ended(number)
+
+
+def received() -> int | None:
+    """The signal that is to end the program, whatever libraries have made of the exception since."""
+    return _received[-1] if _received else None
+
+
+def end_at_once(number: int) -> NoReturn:
+    """Says so and ends. Files are whole at every moment; nothing of what waits to be done is missed."""
+    with suppress(Exception):  # streams may be in the middle of a write
+        sys.stdout.flush()
+    code = 128 + number
+    document = f'{{"error": {{"code": "interrupted", "exit_code": {code}, "message": "interrupted"}}}}\n'
+    for stream, text in ((2, "error: interrupted\n"), (1, document if "--json" in sys.argv else "")):
+        with suppress(OSError):
+            os.write(stream, text.encode())
+    os._exit(code)
+
+
+def _loads(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: an exception in the middle of one becomes an ImportError, or is lost."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _save(number: int, frame: FrameType | None) -> None:
