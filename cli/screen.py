@@ -70,6 +70,12 @@ def open_closed() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
 
 
+def flush() -> None:
+    """What waits in either stream is written."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
 @contextmanager
 def lasting() -> Iterator[Lasting]:
     """Both streams last meanwhile; gives that of results."""
@@ -80,8 +86,7 @@ def lasting() -> Iterator[Lasting]:
     try:
         yield results
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
         sys.stdout, sys.stderr = streams
 
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from . import screen
+
 if TYPE_CHECKING:
     from stackae.runs import Requests
 
@@ -65,7 +67,7 @@ def received() -> int | None:
 def end_at_once(number: int) -> NoReturn:
     """Says so and ends. Files are whole at every moment; nothing of what waits to be done is missed."""
     with suppress(Exception):  # streams may be in the middle of a write
-        sys.stdout.flush()
+        screen.flush()
     code = 128 + number
     document = f'{{"error": {{"code": "interrupted", "exit_code": {code}, "message": "interrupted"}}}}\n'
     for stream, text in ((2, "error: interrupted\n"), (1, document if "--json" in sys.argv else "")):
