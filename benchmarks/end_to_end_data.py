@@ -13,9 +13,8 @@ import numpy as np
 
 from stackae.config import DataConfig
 from stackae.data.digits import load_digits
+from stackae.data.division import VALIDATION, divided
 from stackae.data.idx import load_idx_folder
-from stackae.data.loading import SPLIT_SEED, VALIDATION
-from stackae.data.split import hold_out
 
 ROWS = {"train": 60_000, "t10k": 10_000}
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
@@ -41,10 +40,8 @@ def prepare(data_root: Path, folder: Path, rows: int | None = None) -> str:
 
 def held_out_rows(folder: Path) -> list[int]:
     """The validation rows that stackae chooses."""
-    labels = load_idx_folder("mnist", folder).y
-    assert labels is not None
-    fraction = DataConfig().validation_fraction
-    _, held = hold_out(labels, len(labels), fraction, SPLIT_SEED, VALIDATION)
+    source = load_idx_folder("mnist", folder)
+    held = np.flatnonzero(divided(source, DataConfig())[: len(source.x)] == VALIDATION)
     return [int(row) for row in held]
 
 

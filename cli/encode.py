@@ -49,12 +49,11 @@ def command(
 
     FILE.npy has float32 (rows, n_hidden). FILE.csv has a line per row: row (from 0), then h1, h2, ...
     """
-    from stackae.data import load_source, scaled_rows
     from stackae.runs import open_run
     from stackae.tables import FORMATS, Table, check_finite, suffix_of
 
     from .console import emit_json, run_option, say, shown
-    from .inputs import check_out, data_of, whole_number
+    from .inputs import check_out, rows_of, whole_number
     from .tables import made_of, write_table
 
     opened = open_run(run)
@@ -64,11 +63,11 @@ def command(
     suffix_of("--out", path, FORMATS)
     check_out(path, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")
-    rows = scaled_rows(load_source(data_of(opened, ctx.params)), opened.load_scaling())
+    rows = rows_of(opened, ctx.params, "all")
     codes = made_of(rows.x, encoder, "encoding")
-    check_finite(f"codes of layer {number}", codes)
+    check_finite(f"codes of layer {number}", codes, rows.numbers.tolist())
     names = [f"h{unit}" for unit in range(1, codes.shape[1] + 1)]
-    write_table(path, Table(names, codes, [("row", range(len(codes)))]), opened if out is None else None)
+    write_table(path, Table(names, codes, [("row", rows.numbers.tolist())]), opened if out is None else None)
     shape = codes.shape
     if json:
         emit_json({"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)})

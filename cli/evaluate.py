@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from . import options as o
-from .options import option
 
 if TYPE_CHECKING:
-    from stackae.data import Dataset, Part
+    from stackae.data.for_run import RowsRead
     from stackae.evaluate import ReconstructionReport
     from stackae.runs import Run
 
@@ -26,7 +25,7 @@ stackae evaluate --data new.csv --target species --part test
 
 def command(
     ctx: typer.Context,
-    part: Annotated[o.Text, option("--part", "test, validation or train.", o.DATA, "test")] = None,
+    part: o.Part = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
     target: o.TargetOfRun = None,
@@ -42,21 +41,22 @@ def command(
 
     from .console import closing, emit_json, run_option
     from .figures import assess_classifier, show_targets
-    from .inputs import dataset_of, part_of
+    from .inputs import rows_of
 
     opened = open_run(run)
     stack = opened.load_stack(engine or "auto")
-    dataset = dataset_of(opened, ctx.params)
-    name, rows = part_of(dataset, part)
+    read = rows_of(opened, ctx.params, part)
+    name, rows = read.part, read.xy
     layers = evaluate_reconstruction(stack, rows.x)
-    document: dict[str, Any] = {"run": str(opened.path), "data": dataset.name, "part": name, "rows": len(rows.x)}
+    document: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": name, "rows": len(rows.x)}
+    document |= {"which": read.which, "left_out_rows": read.bad_rows}
     pictures: dict[str, bytes] = {}
     if opened.has_classifier and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
         model, classes = opened.load_classifier(engine or "auto")
-        report, pictures = assess_classifier(model, classes, rows, name, dataset.classes)
+        report, pictures = assess_classifier(model, classes, rows, name, read.classes)
         document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
         document["confusion"] = report.confusion.tolist()
-    targets = _of_targets(opened, engine or "auto", dataset, rows)
+    targets = _of_targets(opened, engine or "auto", read)
     document |= targets
     document["reconstruction"] = [layer._asdict() for layer in layers]
     deep = None
@@ -74,22 +74,22 @@ def command(
     closing(opened.path, [*pictures, "metrics.jsonl"], following + run_option(opened))
 
 
-def _of_targets(run: Run, engine: str, dataset: Dataset, rows: Part) -> dict[str, Any]:
+def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
     """The figures of the run's regressor and of its multilabel classifier, where the rows have their targets."""
     from stackae.errors import DataError, legible
 
     from .figures import target_figures
 
     loads: dict[str, Any] = {"regressor": run.load_regressor, "multilabel": run.load_multilabel}
-    found = {}
+    rows, found = read.xy, {}
     for head, load in loads.items():
         if not run.has_head(head) or rows.y is None or rows.y.dim() == 1 or bool(rows.y.isnan().all()):
             continue
         model, names = load(engine)
-        if names == dataset.targets:
+        if names == read.targets:
             found[head] = target_figures(model, names, rows)
         elif run.config.finetune is not None and run.config.finetune.head == head:
-            wanted, got = (", ".join(map(legible, each[:20])) for each in (names, dataset.targets))
+            wanted, got = (", ".join(map(legible, each[:20])) for each in (names, read.targets))
             raise DataError(f"targets: expected {wanted}, got {got}; name them by --target, in this order")
     return found
 
@@ -100,7 +100,7 @@ def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: Re
     if "accuracy" in document:
         say(
             f"accuracy    {100 * document['accuracy']:.2f} % of {document['labelled_rows']:,} "
-            f"{document['part']} rows of {document['data']}"
+            f"labelled rows: {document['which']}"
         )
     rows = [
         [
@@ -111,5 +111,5 @@ def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: Re
         ]
         for layer in [*layers, *([] if deep is None else [deep])]
     ]
-    title = f"Reconstruction of {document['rows']:,} {document['part']} rows"
+    title = f"Reconstruction of {document['which']}"
     table(title, ["up to", "squared error a row", "a feature", "variance explained"], rows)

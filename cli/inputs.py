@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
     from stackae.data import Dataset, Part
+    from stackae.data.for_run import RowsRead
     from stackae.runs import Run
 
-PARTS = ("test", "validation", "train")
+PARTS = ("test", "validation", "train", "all")
 
 
 def absolute(config: DataConfig) -> DataConfig:
@@ -22,28 +23,28 @@ def absolute(config: DataConfig) -> DataConfig:
 
 
 def data_of(run: Run, params: dict[str, Any]) -> DataConfig:
-    """The data that the command line names, or those the run was last trained on."""
-    own = run.config.finetune_data or run.config.data
-    return inherited(own, params, "data", "data_root", "target", "target_kind")
+    """The data that the command line names, or those the run was last trained on, with the run's own target."""
+    return asked_of(run.config.finetune_data or run.config.data, params)
 
 
-def inherited(own: DataConfig, params: dict[str, Any], *names: str) -> DataConfig:
-    """The data of a run with the named parameters on top; classes are left out of its own labels alone."""
+def asked_of(own: DataConfig, params: dict[str, Any]) -> DataConfig:
+    """The data of a run with what the command line names on top; classes are left out of its own labels alone."""
     from stackae.config import DataConfig
     from stackae.fields import validated
 
+    names = ("data", "data_root", "target", "target_kind")
     given = {name: params[name] for name in names if params.get(name) is not None}
     if not given:
         return own
-    config = absolute(validated(DataConfig, overridden(own.model_dump(), given), "data"))
+    config = absolute(validated(DataConfig, own.model_dump() | given, "data"))
     same = (config.data, config.target, config.target_kind) == (own.data, own.target, own.target_kind)
     return config if same else config.model_copy(update={"leave_out": None})
 
 
 def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the data with those given on top; other data do not inherit the target column."""
+    """The settings of the data with those given on top; other data do not inherit the names of columns."""
     other = "data" in given and Path(given["data"]).absolute() != Path(str(settings.get("data", ""))).absolute()
-    inherited = {name: value for name, value in settings.items() if not (other and name == "target")}
+    inherited = {name: value for name, value in settings.items() if not (other and name in ("target", "ignore"))}
     return inherited | given
 
 
@@ -54,28 +55,55 @@ def read_as(settings: FinetuneConfig, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def dataset_of(run: Run, params: dict[str, Any]) -> Dataset:
-    """Those data, scaled as the run's were."""
-    from stackae.data import load_data
+    """Those data in parts to be trained on further, scaled as the run's were; what there is to say of them is noted."""
+    from stackae.data.for_run import read_dataset
+    from stackae.runs.kept_data import known_of
 
-    return load_data(data_of(run, params), run.load_scaling())
+    dataset = read_dataset(data_of(run, params), known_of(run), run.load_scaling(), **given_in(params))
+    note_all(dataset.notes)
+    return dataset
 
 
-def part_of(dataset: Dataset, wish: str | None) -> tuple[str, Part]:
-    """The named part, or the first of test, validation and training that has rows.
+def rows_of(
+    run: Run, params: dict[str, Any], part: str | None, own: DataConfig | None = None, own_test: bool = False
+) -> RowsRead:
+    """The rows that a command looks at: a part of the run's own data (``own``: those of another training than the
+    last), or all of other data (``own_test``: the test part that those may have); in the run's order of columns and
+    scaled as its own. What there is to say is noted.
 
     Raises:
-        ConfigError: an unknown part. DataError: an empty one.
+        ConfigError: an unknown part. DataError: an empty one, or what ``stackae.data.for_run.read_rows`` raises.
     """
+    from stackae.data.for_run import read_rows
     from stackae.errors import ConfigError, DataError, nearest
+    from stackae.runs.kept_data import known_of
 
-    parts = {"test": dataset.test, "validation": dataset.validation, "train": dataset.train}
-    if wish is None:
-        wish = next(name for name in PARTS if len(parts[name].x))
-    if wish not in parts:
-        raise ConfigError(f"--part: expected {', '.join(PARTS)}, got '{wish}'{nearest(wish, PARTS)}")
-    if not len(parts[wish].x):
-        raise DataError(f"--part: expected rows in the {wish} part of {dataset.name}, got none; choose another part")
-    return wish, parts[wish]
+    if part is not None and part not in PARTS:
+        raise ConfigError(f"--part: expected {', '.join(PARTS)}, got '{part}'{nearest(part, PARTS)}")
+    config = data_of(run, params) if own is None else asked_of(own, params)
+    rows = read_rows(config, known_of(run), run.load_scaling(), part, own_test=own_test, **given_in(params))
+    note_all(rows.notes)
+    if not len(rows.numbers):
+        raise DataError(f"--part: expected rows in the {rows.part} part of {rows.name}, got none; choose another part")
+    return rows
+
+
+def given_in(params: dict[str, Any]) -> dict[str, bool]:
+    """Whether the user names a target, and data."""
+    return {f"{name}_given": params.get(name) is not None for name in ("target", "data")}
+
+
+def note_all(notes: tuple[str, ...]) -> None:
+    from .console import note
+
+    for each in notes:
+        note(f"note        {each}")
+
+
+def part_of(dataset: Dataset) -> Part:
+    """The first of test, validation and training part that has rows."""
+    parts = (dataset.test, dataset.validation, dataset.train)
+    return next(part for part in parts if len(part.x))
 
 
 def check_weights(wish: str) -> None:

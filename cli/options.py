@@ -57,6 +57,9 @@ TargetOfRun = Annotated[
 TargetKindOfRun = Annotated[
     Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, OWN)
 ]
+Ignore = Annotated[
+    Text, option("--ignore", "Columns of a .csv that are no features, such as an index.", DATA, metavar="A,B")
+]
 LeaveOut = Annotated[
     Text,
     option("--leave-out", "Classes that are neither trained nor validated on, but tested.", DATA, metavar="A,B"),

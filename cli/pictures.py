@@ -22,7 +22,7 @@ def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
     from .inputs import part_of
 
     stack = run.load_stack(run.pretrain_config.engine)
-    _, part = part_of(dataset, None)
+    part = part_of(dataset)
     examples = example_rows(run, stack, part.x, part.y, 10)
     weight, own_shape = stack.autoencoders[0].filters
     plane = {}

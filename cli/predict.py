@@ -56,8 +56,7 @@ def command(
     from stackae.tables import FORMATS, check_finite, suffix_of
 
     from .console import Meter, emit_json
-    from .inputs import check_out
-    from .rows import rows_for
+    from .inputs import check_out, rows_of
     from .tables import write_table
 
     opened = open_run(run)
@@ -65,15 +64,17 @@ def command(
     suffix_of("--out", path, FORMATS)
     check_out(path, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine or "auto")
-    rows = rows_for(opened, ctx.params)
+    rows = rows_of(opened, ctx.params, part)
     with Meter("predicting") as meter:
         found = predict_scaled(loaded, rows.x, meter.update)
-    check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), rows.numbers)
-    write_table(path, table_of(found, rows.numbers), opened if out is None else None)
+    check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), rows.numbers.tolist())
+    write_table(path, table_of(found, rows.numbers.tolist()), opened if out is None else None)
     document = {
         "run": str(opened.path),
         "data": rows.name,
         "part": rows.part,
+        "which": rows.which,
+        "left_out_rows": rows.bad_rows,
         "rows": len(rows.x),
         "head": loaded.kind,
         **_counts(found),
@@ -125,7 +126,7 @@ def _show(document: dict[str, Any], path: Path, run: Run) -> None:
         each.sort(key=lambda one: -int(one["rows"]))
     more = f", {SHOWN} of {len(each):,} {what}" if len(each) > SHOWN else ""
     lines = [[_cell(value) for value in one.values()] for one in each[:SHOWN]]
-    title = f"Predicted for {document['rows']:,} rows of {document['data']}, {document['part']}{more}"
+    title = f"Predicted for {document['which']}{more}"
     table(title, columns, lines)
     say(f"predicted   {shown(path.resolve())}")
     say(f"next        stackae evaluate{run_option(run)}")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from stackae.data.for_run import RowsRead
     from stackae.runs import Run
     from stackae.tables import Table
 
-    from .rows import RowsOfRun
 
 MOST_ROWS = 100
 EXAMPLES = """[bold]Examples[/bold]
@@ -74,9 +74,8 @@ def command(
     from stackae.tables import FORMATS, suffix_of
 
     from .console import emit_json, run_option, say, shown
-    from .inputs import check_out, check_weights, whole_number
+    from .inputs import check_out, check_weights, rows_of, whole_number
     from .pictures import example_rows
-    from .rows import rows_for
     from .tables import write_content, write_table
 
     opened = open_run(run)
@@ -94,8 +93,8 @@ def command(
         )
     stack = opened.load_stack(engine or "auto")
     deep = opened.load_reconstruction(engine or "auto") if weights == "finetuned" else None
-    rows = rows_for(opened, ctx.params)
-    document: dict[str, Any] = {"run": str(opened.path), "data": rows.name, "part": rows.part}
+    rows = rows_of(opened, ctx.params, part)
+    document: dict[str, Any] = {"run": str(opened.path), "data": rows.name, "part": rows.part, "which": rows.which}
     if as_table:
         table = restored(rows, partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct, opened)
         write_table(path, table, None)
@@ -111,7 +110,7 @@ def command(
     say(f"next        stackae encode{run_option(opened)}")
 
 
-def restored(rows: RowsOfRun, reconstruct: Callable[[Tensor], Tensor], run: Run) -> Table:
+def restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run) -> Table:
     """The reconstructions of all rows in the units of the data, with the names of their columns: x0, ... for none."""
     from stackae.tables import Table, check_finite
 
@@ -119,6 +118,6 @@ def restored(rows: RowsOfRun, reconstruct: Callable[[Tensor], Tensor], run: Run)
 
     scaling = run.load_scaling()
     values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing")
-    check_finite("reconstructions", values, rows.numbers)
+    check_finite("reconstructions", values, rows.numbers.tolist())
     names = rows.column_names or [f"x{column}" for column in range(values.shape[1])]
-    return Table(names, values, [("row", rows.numbers)])
+    return Table(names, values, [("row", rows.numbers.tolist())])

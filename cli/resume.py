@@ -187,14 +187,20 @@ def _same_data(work: Work, params: dict[str, Any], run: Any = None) -> Dataset:
     from stackae.config import DataConfig
     from stackae.data import load_data
     from stackae.data.fingerprint import fingerprint
+    from stackae.data.for_run import read_dataset
     from stackae.fields import validated
+    from stackae.runs.kept_data import known_of
 
     from .inputs import absolute
 
     own = work.settings[0].finetune_data or work.settings[0].data
     moved = {name: params[name] for name in ("data", "data_root") if params.get(name) is not None}
     config = absolute(validated(DataConfig, own.model_dump() | moved, "data")) if moved else own
-    dataset = load_data(config, run.load_scaling() if run is not None else None)
+    if run is None:
+        dataset = load_data(config)
+    else:
+        given = config.target is not None
+        dataset = read_dataset(config, known_of(run), run.load_scaling(), target_given=given)
     if fingerprint(dataset) != work.data:
         raise DataError(
             f"{config.data}: expected the rows and labels that this run began with, got others; "

@@ -32,9 +32,7 @@ stackae score --against fashion-mnist --data-root DIR
 def command(
     ctx: typer.Context,
     data: o.DataOfRun = None,
-    part: Annotated[
-        o.Text, option("--part", "test, validation, train or all.", o.DATA, "test; all of other --data")
-    ] = None,
+    part: o.Part = None,
     data_root: o.DataRootOfRun = None,
     target: o.TargetOfRun = None,
     anomalies: Annotated[
@@ -134,6 +132,7 @@ def _document(scored: Scored) -> dict[str, Any]:
     document: dict[str, Any] = {
         "data": rows.groups[0].name,
         "part": rows.part,
+        "which": rows.groups[0].which,
         "rows": len(rows.groups[0].x),
         "layer": scored.layer,
         "false_alarm_rate": scored.rate,
@@ -144,7 +143,7 @@ def _document(scored: Scored) -> dict[str, Any]:
             {"feature": rows.feature_name(place), "mean_error": float(scored.errors[place])} for place in worst
         ],
         "most_suspicious": [
-            {"data": rows.place_of(index)[0].name, "row": rows.place_of(index)[1], "score": float(scored.scores[index])}
+            {"data": rows.place_of(index)[0].name, "row": rows.number_of(index), "score": float(scored.scores[index])}
             for index in scored.most_suspicious(5, 0).tolist()
         ],
         "beyond": [{"data": group.name, "row": number} for group, number in map(rows.place_of, scored.beyond.tolist())],
@@ -177,7 +176,7 @@ def _show(scored: Scored, document: dict[str, Any]) -> None:
     from .console import say, table
 
     known = "normal_rows" in document
-    what = f"{document['rows']:,} rows of {document['data']}, {document['part']}"
+    what = document["which"]
     if known:
         what = f"{document['anomalous_rows']:,} anomalous rows among {document['normal_rows']:,} normal ones"
     columns = [

@@ -31,7 +31,7 @@ def files_of(stem: str, scored: Scored, count: int) -> dict[str, bytes]:
 def _rows_table(scored: Scored) -> bytes:
     """row, score, flagged, and the same of the baselines; anomaly where it is known, data where there are several."""
     rows = scored.rows
-    columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in range(len(group.x))]}
+    columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in group.rows.tolist()]}
     for name, method in scored.methods.items():
         titles = ("score", "flagged") if name == "autoencoder" else (name, f"{name}_flagged")
         columns |= dict(zip(titles, [method.scores.tolist(), method.flagged.int().tolist()], strict=True))
@@ -52,7 +52,7 @@ def _features_table(scored: Scored, count: int) -> bytes:
     }
     suspects = _suspects(scored, indices.tolist(), "")
     for index, errors in zip(indices.tolist(), suspects.errors, strict=True):
-        group, number = rows.place_of(index)
+        group, number = rows.place_of(index)[0], rows.number_of(index)
         name = f"row_{number}" if len(rows.groups) == 1 else f"{group.name}_row_{number}"
         columns[name] = errors.tolist()
     return _table(columns)
@@ -120,9 +120,9 @@ def _suspects(scored: Scored, indices: list[int], title: str) -> Suspects:
     rows, score = scored.rows, scored.score
     names, taken = [], []
     for index in indices:
-        group, number = rows.place_of(index)
-        names.append(f"{number}\n{float(scored.scores[index]):.3g}")
-        taken.append(group.x[torch.tensor([number])])
+        group, place = rows.place_of(index)
+        names.append(f"{rows.number_of(index)}\n{float(scored.scores[index]):.3g}")
+        taken.append(group.x[torch.tensor([place])])
     x = torch.cat(taken) if taken else torch.empty(0, len(scored.errors))
     with torch.no_grad():
         made = score.stack.reconstruct(x, score.layer)

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stackae.errors import ConfigError, DataError, StackaeError, nearest
+from stackae.errors import ConfigError, DataError, StackaeError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from stackae.calibration import Calibration
     from stackae.config import DataConfig
     from stackae.data import Dataset, Rows, Scaling
+    from stackae.data.for_run import RowsRead
     from stackae.runs import Run
 
-PARTS = ("test", "validation", "train", "all")
 UNKNOWN = -1
 
 
 class Group(NamedTuple):
-    """Rows of one data set, scaled as the run's were."""
+    """Rows of one data set, scaled as the run's were; ``rows`` (n,) are their numbers in its file."""
 
     name: str
     x: Rows
     y: Tensor | None
     classes: tuple[str, ...]
     column_names: tuple[str, ...]
+    rows: np.ndarray
+    which: str
 
 
 class RowsToScore(NamedTuple):
@@ -51,9 +55,14 @@ class RowsToScore(NamedTuple):
         return names[place] if names else str(place)
 
     def place_of(self, index: int) -> tuple[Group, int]:
-        """The group of one of all rows, and its number there."""
+        """The group of one of all rows, and its place there."""
         first = self.groups[0]
         return (first, index) if index < len(first.x) else (self.groups[1], index - len(first.x))
+
+    def number_of(self, index: int) -> int:
+        """Of one of all rows, in its file."""
+        group, place = self.place_of(index)
+        return int(group.rows[place])
 
 
 def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
@@ -63,77 +72,55 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
         ConfigError: an unknown part or class, or both --anomalies and --against. DataError: no rows, no labels, or
             rows of one kind alone.
     """
-    from stackae.data import load_data
+    from stackae.data.for_run import read_dataset
+    from stackae.runs.kept_data import known_of
 
-    from .inputs import inherited
+    from .inputs import asked_of, note_all, rows_of
 
     anomalies, against = params["anomalies"], params["against"]
     if anomalies is not None and against is not None:
         raise ConfigError("--anomalies: expected none beside --against, got both; leave out one of them")
-    own = inherited(run.config.data, params, "data_root")
-    asked = inherited(own, _of_tables(params, own), "data", "target")
-    wish = _part(params["part"], "all" if asked.data != own.data else "test")
+    own = asked_of(run.config.data, {"data_root": params["data_root"]})
     scaling = run.load_scaling()
+    asked = _of_tables(params, own)
+    is_own = asked_of(own, asked) == own
     calibration = run.load_calibration() if run.has_calibration else None
-    dataset = None
-    if asked == own:
-        dataset = _own_data(own, scaling, "score other rows by --data")
-    elif calibration is None:
-        dataset = _own_data(own, scaling, "this run keeps no calibration, so score once where they are")
-    elif params["baselines"] and calibration.baselines is None:
+    with _or("score other rows by --data") if is_own else nullcontext():
+        read = rows_of(run, asked, params["part"], own)
+    groups, dataset = [_group(read)], None
+    if calibration is None:
+        with _or("this run keeps no calibration, so score once where they are"):
+            dataset = read_dataset(own, known_of(run), scaling)
+    elif (is_own and anomalies is not None) or (params["baselines"] and calibration.baselines is None):
         with suppress(StackaeError):
-            dataset = load_data(own, scaling)
-    groups = [_group(dataset if asked == own else None, asked, wish, scaling)]
+            dataset = read_dataset(own, known_of(run), scaling)
+    if dataset is not None and not is_own:
+        note_all(dataset.notes)
     anomaly = None if anomalies is None else _of_classes(groups[0], anomalies)
     if against is not None:
-        groups.append(_other_kind(inherited(own, params | {"data": against}, "data", "target"), scaling))
+        groups.append(_group(rows_of(run, params | {"data": against}, None, own, own_test=True)))
         anomaly = _of_groups(groups)
-    known = 0 if anomalies is None or dataset is None or asked != own else _rows_of_classes(dataset, anomalies)
-    return RowsToScore(groups, wish, anomaly, calibration, dataset, scaling, known)
+    known = 0 if anomalies is None or dataset is None or not is_own else _rows_of_classes(dataset, anomalies)
+    return RowsToScore(groups, read.part, anomaly, calibration, dataset, scaling, known)
 
 
-def _own_data(own: DataConfig, scaling: Scaling, remedy: str) -> Dataset:
-    from stackae.data import load_data
-
+@contextmanager
+def _or(remedy: str) -> Iterator[None]:
+    """Data that cannot be read need not be."""
     try:
-        return load_data(own, scaling)
+        yield
     except DataError as error:
         raise DataError(f"{error}; or {remedy}") from None
+
+
+def _group(read: RowsRead) -> Group:
+    return Group(read.name, read.x, read.y, read.classes, read.column_names, read.numbers, read.which)
 
 
 def _of_tables(params: dict[str, Any], own: DataConfig) -> dict[str, Any]:
     """The options, without the target column where it can only be that of --against."""
     is_table = [str(name).lower().endswith(".csv") for name in (params["data"] or own.data, params["against"])]
     return {name: value for name, value in params.items() if name != "target" or is_table != [False, True]}
-
-
-def _part(wish: str | None, default: str) -> str:
-    if wish is not None and wish not in PARTS:
-        raise ConfigError(f"--part: expected {', '.join(PARTS)}, got '{wish}'{nearest(wish, PARTS)}")
-    return wish or default
-
-
-def _group(dataset: Dataset | None, config: DataConfig, wish: str, scaling: Scaling) -> Group:
-    """All rows of the data in their order, or a part of them; ``dataset`` where they were read already."""
-    from stackae.data import load_data, load_source, scaled_rows
-
-    from .inputs import part_of
-
-    if wish == "all":
-        source = load_source(config)
-        return Group(source.name, *scaled_rows(source, scaling), source.classes, source.column_names)
-    dataset = dataset or load_data(config, scaling)
-    return Group(dataset.name, *part_of(dataset, wish)[1], dataset.classes, dataset.column_names)
-
-
-def _other_kind(config: DataConfig, scaling: Scaling) -> Group:
-    """Their own test part where they have one, else all of them."""
-    from stackae.data import load_source, scaled_rows
-
-    source = load_source(config if config.data.lower().endswith(".csv") else config.model_copy(update={"target": None}))
-    if source.x_test is not None:
-        source = source._replace(x=source.x_test, y=source.y_test, x_test=None, y_test=None)
-    return Group(source.name, *scaled_rows(source, scaling), source.classes, source.column_names)
 
 
 def _of_classes(group: Group, text: str) -> Tensor:

@@ -224,12 +224,12 @@ def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:
     from stackae.sweep import principal_errors, sweep_widths
 
     from .console import Display, note
-    from .inputs import part_of
     from .reports import summary
     from .swept import Measured
 
     note(*summary(configs[:1], dataset))
-    part, rows = part_of(dataset, "validation" if len(dataset.validation.x) else "train")
+    held_out = len(dataset.validation.x) > 0
+    part, rows = ("validation", dataset.validation) if held_out else ("train", dataset.train)
     principal = principal_errors(dataset.train.x, rows.x).tolist()
     swept = []
     with Display(1) as display:

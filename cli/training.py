@@ -52,6 +52,7 @@ def pretrain(
     """Trains the runs together, saves and draws them. Raises DivergedError where none stays finite."""
     from stackae.pretrain import population_layers, population_results
     from stackae.runs import Journal, Requests
+    from stackae.runs.kept_data import data_files
     from stackae.runs.places import complete
     from stackae.runs.run import config_file, scaling_file, trained_layer_file
 
@@ -61,7 +62,7 @@ def pretrain(
     journal = Journal(folder, work, left, every=every, requests=heard_by(Requests()))
     journal.open()
     for run, settings in zip(runs, work.settings, strict=True):
-        run.publish(config_file(settings) | scaling_file(dataset.scaling))
+        run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
     floors = []
     with Display(len(runs)) as display:
         layers = population_layers(
@@ -121,6 +122,7 @@ def finetune(
 ) -> tuple[FinetuneResult[Any], Tested]:
     """Trains the head, tests it, saves and draws it."""
     from stackae.runs import Journal, Requests
+    from stackae.runs.kept_data import data_files
     from stackae.runs.run import config_file
 
     from .console import Display
@@ -137,7 +139,8 @@ def finetune(
         journal.abandon()
         raise
     metrics = run.metrics_with([_record(each) for each in result.history], new=left is None)
-    run.publish(file | config_file(work.settings[0]) | {"metrics.jsonl": metrics})
+    kept = config_file(work.settings[0]) | data_files(dataset, "finetune-")
+    run.publish(file | kept | {"metrics.jsonl": metrics})
     tested = assess_head(run, settings, result.model, dataset)
     run.publish(curves(run) | tested.pictures, journal.number)
     journal.finish()

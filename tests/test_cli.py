@@ -21,11 +21,20 @@ from stackae.runs import Run
 # ---- the happy path
 
 
-OTHERS = {"config.toml", "metrics.jsonl", "manifest.json", "checkpoints", "log.txt", "lock"}
+OTHERS = {
+    "data.json",
+    "finetune-data.json",
+    "config.toml",
+    "metrics.jsonl",
+    "manifest.json",
+    "checkpoints",
+    "log.txt",
+    "lock",
+}
 
 
 def test_a_run_folder_holds_all_that_is_promised(first_run: Shell) -> None:
-    stages = {"scaling", "calibration", "layer1", "layer2", "classifier"}
+    stages = {"scaling", "calibration", "layer1", "layer2", "classifier", "division", "finetune-division"}
     pictures = {"curves", "filters", "reconstructions", "confusion-test"}
     promised = {f"{name}.safetensors" for name in stages} | {f"{name}.png" for name in pictures}
     assert {path.name for path in first_run.run.iterdir()} == promised | OTHERS

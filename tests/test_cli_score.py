@@ -17,6 +17,7 @@ from conftest import Shell
 from stackae.anomaly import calibrated, fit_scores, score_rows
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source, scaled_rows
+from stackae.data.division import TEST
 from stackae.errors import ConfigError, DataError, RunError
 from stackae.runs import Run
 from stackae.runs.manifest import Manifest
@@ -44,6 +45,11 @@ def parts(shell: Shell) -> Any:
     return run.load_stack(), load_data(run.config.data, run.load_scaling())
 
 
+def held_out(data: Any) -> np.ndarray:
+    """The numbers of the test rows in their file."""
+    return np.flatnonzero(data.division.parts == TEST)
+
+
 @pytest.mark.parametrize("layer", [None, 1, 2])
 @without_pictures
 def test_scores_and_thresholds_are_those_of_the_library(trained: Shell, layer: int | None) -> None:
@@ -52,7 +58,7 @@ def test_scores_and_thresholds_are_those_of_the_library(trained: Shell, layer: i
     )
     stack, data = parts(trained)
     table = read(trained.run / "scores.csv")
-    assert [int(row["row"]) for row in table] == list(range(len(data.test.x)))
+    assert [int(row["row"]) for row in table] == held_out(data).tolist()
     names = {"autoencoder": ("score", "flagged"), "pca": ("pca", "pca_flagged")}
     for method, score in fit_scores(stack, data.train.x, layer).items():
         score_name, flag_name = names.get(method, (method, f"{method}_flagged"))
@@ -70,11 +76,12 @@ def test_errors_of_features_are_those_of_the_most_suspicious_rows(trained: Shell
     document = json.loads(trained.does("score", "--count", 3, "--json"))
     table, rows = read(trained.run / "scores-features.csv"), read(trained.run / "scores.csv")
     worst = np.argsort(-column(rows, "score"))[:3]
-    assert list(table[0]) == ["feature", "mean_error", *(f"row_{number}" for number in worst)]
-    for number in worst:
-        assert column(table, f"row_{number}").sum() == pytest.approx(float(rows[number]["score"]))
+    numbers = [int(rows[place]["row"]) for place in worst]
+    assert list(table[0]) == ["feature", "mean_error", *(f"row_{number}" for number in numbers)]
+    for place, number in zip(worst, numbers, strict=True):
+        assert column(table, f"row_{number}").sum() == pytest.approx(float(rows[place]["score"]))
     assert column(table, "mean_error").sum() == pytest.approx(column(rows, "score").mean())
-    assert [each["row"] for each in document["most_suspicious"]][:3] == worst.tolist()
+    assert [each["row"] for each in document["most_suspicious"]][:3] == numbers
     assert document["worst_features"][0]["mean_error"] == pytest.approx(column(table, "mean_error").max())
 
 
@@ -174,7 +181,7 @@ def test_rows_of_another_kind_count_as_anomalies(trained: Shell) -> None:
     own = len(parts(trained)[1].test.x)
     assert (document["normal_rows"], document["anomalous_rows"], document["rows"]) == (own, 200, own)
     table = read(trained.run / "scores.csv")
-    assert [int(row["row"]) for row in table] == [*range(own), *range(200)]
+    assert [int(row["row"]) for row in table] == [*held_out(parts(trained)[1]), *range(200)]
     assert column(table, "anomaly").tolist() == [0] * own + [1] * 200
     assert document["against"].endswith("noise.npy") and {row["data"] for row in table[own:]} == {document["against"]}
     assert document["methods"]["mahalanobis"]["auroc"] > 0.9
@@ -247,7 +254,7 @@ def test_without_validation_rows_there_is_no_threshold(fresh: Shell) -> None:
             ("--anomalies: expected rows of both kinds", "got 0 normal and 12 anomalous ones"),
         ),
         (3, ("--anomalies", "1", "--data", "unlabelled.npy"), ("--anomalies: expected rows with labels", "--target")),
-        (3, ("--against", "digits"), ("expected rows of 8 numbers, got shape (1797, 784)",)),
+        (3, ("--against", "digits"), ("expected rows of 8 numbers as the run was trained on, got 784",)),
         (3, ("--against", "absent.npy"), ("expected the path of a file", "no such file")),
         (3, ("--data", "digts"), ("expected digits, mnist", "did you mean 'digits'?")),
         (4, ("--run", "runs/none"), ("runs/none: expected a run folder, got no such folder",)),

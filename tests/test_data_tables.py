@@ -88,6 +88,11 @@ def test_csv_finds_every_bad_cell(tmp_path: Path, x: np.ndarray, data: st.DataOb
     expected = [f"{path}:{row + 2}: column 'c{column}' ({column + 1}): '?' is not a number" for row, column in bad]
     if len(bad) > 10:
         expected = [*expected[:10], f"{len(bad)} problems in all, the first 10 are shown"]
+    texts = [f"c{n}" for n in range(x.shape[1]) if sum(column == n for _, column in bad) == len(x)]
+    if texts:
+        what = f"column '{texts[0]}' holds" if len(texts) == 1 else f"columns {', '.join(texts)} hold"
+        names = ",".join(texts)
+        expected.append(f"{what} no number in any row: leave such columns out by --ignore {names}")
     assert message(load_csv, path) == "\n".join(expected)
 
 

@@ -45,6 +45,7 @@ OUTSIDE = {
     "runs.records": {"pydantic"},
     "runs.state": {"pydantic"},
     "runs.differences": {"pydantic"},
+    "runs.kept_data": {"pydantic"},
 }
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 

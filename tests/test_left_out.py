@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stackae.cli.inputs import inherited
+from stackae.cli.inputs import asked_of
 from stackae.config import DataConfig
 from stackae.data import Dataset, Scaling, load_data
 from stackae.errors import ConfigError, DataError
@@ -123,9 +123,9 @@ def test_what_is_left_out_belongs_to_the_labels_of_the_run(fresh: Shell) -> None
     fresh.does("pretrain", "--layers", "8,4", "--data", table, "--target", "kind", "--leave-out", "c")
     own = Run.open(fresh.run).config.data
     for same in ({}, {"data": table}, {"target": "kind"}, {"target_kind": "classes"}):
-        assert inherited(own, same, *same).leave_out == "c"
+        assert asked_of(own, same).leave_out == "c"
     for other in ({"data": "labelled.npz"}, {"target": "f0"}, {"target_kind": "numbers"}):
-        assert inherited(own, other, *other).leave_out is None
+        assert asked_of(own, other).leave_out is None
     document = json.loads(fresh.does("score", "--data", "labelled.npz", "--anomalies", "2", "--json"))
     assert (document["anomalous_rows"], document["anomalous_rows_trained_on"]) == (20, 0)
     fresh.does("finetune", "--data", "labelled.npz")

@@ -107,7 +107,7 @@ def test_of_the_runs_own_data_it_answers_a_part(trained: Shell) -> None:
     says(trained.refuses(2, "predict", "--part", "tests"), "--part: expected", "did you mean 'test'?")
     says(
         trained.does("predict"),
-        "Predicted for 12 rows of",
+        "Predicted for 12 test rows of",
         "predicted   runs/first/predictions.csv",
         "stackae evaluate",
     )

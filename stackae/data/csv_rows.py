@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,10 +37,17 @@ class CsvRows:
         self._descriptor = file.fileno()
         self._line = 1  # the first of the row that is being read, which may take several
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self._rows = self._read()
+        self._rows: Iterator[Row] = self._read()
 
     def __iter__(self) -> Iterator[Row]:
         return self._rows
+
+    def peek(self) -> Row | None:
+        """The next row, which is still to be read; None at the end."""
+        row = next(self._rows, None)
+        if row is not None:
+            self._rows = chain([row], self._rows)
+        return row
 
     def position(self) -> int:
         """How many bytes have been read."""

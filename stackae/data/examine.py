@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.mixing import COLUMN_STREAM, ROW_STREAM, factors, scrambled
 from stackae.data.source import in_32_bits, row_type
 from stackae.data.spread import Merged, Outlier, Sample, farthest, flattened, merged
 
@@ -18,7 +19,6 @@ PIECE_CELLS = 1 << 20
 MOST_ROWS_COMPARED = 1 << 24  # a sum a row is kept: 128 MiB
 SHOWN = 10
 NAN = 0x7FF8 << 48
-ROW_STREAM, COLUMN_STREAM = 1 << 62, 1 << 63
 
 
 class BadCell(NamedTuple):
@@ -70,7 +70,7 @@ class Examiner:
         self._low = np.full(columns, np.inf, dtype=np.float32)  # wider with the first rows that are
         self._high = np.full(columns, -np.inf, dtype=np.float32)
         self._column_sums = np.zeros(columns, dtype=np.uint64)
-        self._column_factors = _factors(0, columns, COLUMN_STREAM)
+        self._column_factors = factors(0, columns, COLUMN_STREAM)
         self._sample = Sample(columns)
         self._extreme_rows = np.zeros((2, columns), dtype=np.int64)  # of the lowest and of the highest
         self._row_sums: list[np.ndarray] = []
@@ -95,7 +95,7 @@ class Examiner:
         if cells.dtype != np.uint8:
             self._sample.add(cells)
         mixed = _mixed(cells)
-        self._column_sums += _factors(self._rows, len(cells), ROW_STREAM) @ mixed
+        self._column_sums += factors(self._rows, len(cells), ROW_STREAM) @ mixed
         if self._rows < MOST_ROWS_COMPARED:
             self._row_sums.append((mixed @ self._column_factors)[: MOST_ROWS_COMPARED - self._rows])
         self._rows += len(cells)
@@ -144,29 +144,14 @@ class Examiner:
         )
 
 
-def _factors(start: int, count: int, stream: int) -> np.ndarray:
-    """(count,) odd uint64, drawn by place and stream."""
-    places = np.arange(start, start + count, dtype=np.uint64) + np.uint64(stream)
-    return _scrambled(places) | np.uint64(1)
-
-
 def _mixed(cells: np.ndarray) -> np.ndarray:
     """Of each cell, uint8, float32 or float64, a uint64 that only equal cells share: -0 is 0, and NaN NaN."""
     if cells.dtype == np.uint8:
-        table = _scrambled(np.arange(256, dtype=np.uint64))
+        table = scrambled(np.arange(256, dtype=np.uint64))
         return np.take(table, cells)
     bits = np.ascontiguousarray(cells + cells.dtype.type(0)).view(f"u{cells.itemsize}").astype(np.uint64)
     bits[np.isnan(cells)] = NAN
-    return _scrambled(bits)
-
-
-def _scrambled(words: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood, 2014): a bijection of words in which every bit matters."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    scrambled: np.ndarray = words ^ (words >> np.uint64(31))
-    return scrambled
+    return scrambled(bits)
 
 
 def _groups(sums: np.ndarray) -> list[list[int]]:

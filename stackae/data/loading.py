@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +16,20 @@ from stackae.config import DataConfig
 from stackae.data.arrays import load_npy, load_npz
 from stackae.data.csv import load_csv
 from stackae.data.digits import load_digits
+from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
 from stackae.data.idx import FOLDERS, load_idx_folder
-from stackae.data.labels import classes_named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import CHUNK_CELLS, Source, checked
-from stackae.data.split import hold_out
 from stackae.data.spread import Merged, Outlier, merged, outliers, sampled
-from stackae.data.targets import groups_of
 from stackae.data.vision import PREFIX, load_vision
-from stackae.errors import ConfigError, DataError, nearest
+from stackae.errors import ConfigError, DataError, legible, nearest
 
 NAMES = ("digits", *FOLDERS)
-SUFFIXES = (".npy", ".npz", ".csv")
-SPLIT_SEED = 0  # a constant, so that runs with different seeds share their test part
-TEST, VALIDATION = 1, 0
+ARRAYS = (".npy", ".npz")
+SUFFIXES = (*ARRAYS, ".csv")
 
 
 class Part(NamedTuple):
@@ -49,8 +47,10 @@ class Part(NamedTuple):
 class Dataset(NamedTuple):
     """The three parts, and what is needed to prepare other rows the same way; config.scale is the settled kind.
 
-    column_names has a name a feature, or none. outliers and merged tell of the training rows before they were scaled:
-    columns that lie flat for one cell, and columns that lose values where they are rounded to 32 bits unscaled.
+    column_names has a name a feature, or none; ``ignored`` are the columns that were left out; notes are sentences that
+    a person should read. outliers and merged tell of the training rows before they were scaled: columns that lie flat
+    for one cell, and columns that lose values where they are rounded to 32 bits unscaled. division says the part of
+    every row in its file, and labels are ``labels_digest`` of them.
     """
 
     name: str
@@ -65,6 +65,10 @@ class Dataset(NamedTuple):
     targets: tuple[str, ...] = ()
     outliers: tuple[Outlier, ...] = ()
     merged: tuple[Merged, ...] = ()
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    division: Division | None = None
+    labels: str = ""
 
 
 def load_source(config: DataConfig) -> Source:
@@ -77,7 +81,7 @@ def load_source(config: DataConfig) -> Source:
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
-        return checked(source or _read_file(file_of(config), config))
+        return checked(source or read_file(file_of(config), config))
 
 
 @contextmanager
@@ -86,10 +90,7 @@ def reading(config: DataConfig) -> Iterator[None]:
 
     Raises ConfigError when a target column is named for data that have no columns.
     """
-    if config.target is not None and not config.data.lower().endswith(".csv"):
-        raise ConfigError(
-            f"target: expected none for {config.data}, got '{config.target}'; only a .csv file has a target column"
-        )
+    check_columns_named(config)
     try:
         yield
     except OSError as error:
@@ -98,6 +99,17 @@ def reading(config: DataConfig) -> Iterator[None]:
         raise DataError(
             f"{config.data}: expected data that fit in the memory, got more; give fewer rows or columns"
         ) from None
+
+
+def check_columns_named(config: DataConfig) -> None:
+    """Raises ConfigError when columns are named for data that have none: for all but a file that may be a table."""
+    others = config.data in NAMES or config.data.startswith(PREFIX) or Path(config.data).suffix.lower() in ARRAYS
+    for setting, name in (("target", config.target), ("ignore", config.ignore)):
+        if name is not None and others:
+            raise ConfigError(
+                f"{setting}: expected none for {config.data}, got '{legible(name)}'; its columns have no names, as "
+                "those of a .csv file have"
+            )
 
 
 def read_named(config: DataConfig) -> Source | None:
@@ -119,10 +131,10 @@ def file_of(config: DataConfig) -> Path:
     return path
 
 
-def _read_file(path: Path, config: DataConfig) -> Source:
+def read_file(path: Path, config: DataConfig) -> Source:
     suffix, numbers = path.suffix.lower(), config.target_kind == "numbers"
     if suffix == ".csv":
-        return load_csv(path, config.target, numbers)
+        return load_csv(path, config.target, numbers, config.ignore)
     return load_npy(path) if suffix == ".npy" else load_npz(path, numbers)
 
 
@@ -146,28 +158,28 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
     of another width or no row is left to train on, and ConfigError when a class to be left out is not there.
     """
     source = load_source(config)
+    return dataset_of(source, config, Division(sums_of(source), divided(source, config)), scaling)
+
+
+def dataset_of(source: Source, config: DataConfig, division: Division, scaling: Scaling | None) -> Dataset:
+    """The parts of a checked source as they are divided. Raises what ``load_data`` raises of scaling and memory."""
     x, y = source.x, source.y
     as_bytes = config.scale != "robust" if scaling is None else scaling.of_bytes
     for rows in (source.x, source.x_test):
         if rows is not None:  # the parts are copies
             check_memory(source.name, rows.nbytes if rows.dtype != np.uint8 or as_bytes else 4 * rows.size)
-    kept, held = np.arange(len(x)), np.arange(0)
-    if source.x_test is None:
-        kept, held = hold_out(groups_of(y), len(x), config.test_fraction, SPLIT_SEED, TEST)
-    inner, outer = hold_out(
-        groups_of(None if y is None else y[kept]), len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION
-    )
-    train, validation = _without(source, config, kept[inner], kept[outer])
+    train, validation, held = (division.rows_of(part, 0, len(x)) for part in (TRAIN, VALIDATION, TEST))
     if scaling is None:
         scaling = Scaling.fit(config.scale, x if len(train) == len(x) else x[train])
     if source.x_test is None:
-        test = _part(x, y, held, scaling)
+        test = part_of_rows(x, y, held, scaling)
     else:
-        test = _part(source.x_test, source.y_test, np.arange(len(source.x_test)), scaling)
+        own_test = division.rows_of(TEST, len(x), len(division.parts)) - len(x)
+        test = part_of_rows(source.x_test, source.y_test, own_test, scaling)
     return Dataset(
         name=source.name,
-        train=_part(x, y, train, scaling),
-        validation=_part(x, y, validation, scaling),
+        train=part_of_rows(x, y, train, scaling),
+        validation=part_of_rows(x, y, validation, scaling),
         test=test,
         scaling=scaling,
         classes=source.classes,
@@ -177,28 +189,23 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
         targets=source.targets,
         outliers=outliers(x, train),
         merged=tuple(merged(sampled(x, train))) if scaling.kind in ("none", "unit") else (),
+        ignored=source.ignored,
+        notes=source.notes,
+        division=division,
+        labels=labels_digest(source),
     )
 
 
-def _without(
-    source: Source, config: DataConfig, train: np.ndarray, validation: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both parts without the rows of the classes that are to be left out."""
-    if config.leave_out is None:
-        return train, validation
-    if source.y is None or not source.classes:
-        raise ConfigError(
-            f"leave_out: expected rows with classes, got none in {source.name}; name their column with --target, or "
-            "leave nothing out"
-        )
-    unwanted = classes_named("leave_out", config.leave_out, source.classes, source.name)
-    left = np.isin(source.y, unwanted, invert=True)
-    if not left[train].any():
-        raise DataError(
-            f"leave_out: expected training rows of other classes in {source.name}, got none but those of "
-            f"'{config.leave_out}'; leave out fewer"
-        )
-    return train[left[train]], validation[left[validation]]
+def labels_digest(source: Source) -> str:
+    """SHA-256 of all labels in their order, with the names of classes or targets; "" where there are none."""
+    parts = [y for y in (source.y, source.y_test) if y is not None]
+    if not parts:
+        return ""
+    digest = hashlib.sha256("\0".join((*source.classes, *source.targets)).encode(errors="backslashreplace"))
+    for y in parts:
+        digest.update(f"{y.dtype} {y.shape};".encode())
+        digest.update(np.ascontiguousarray(y).data)
+    return digest.hexdigest()
 
 
 def scaled_rows(source: Source, scaling: Scaling) -> Part:
@@ -211,10 +218,10 @@ def scaled_rows(source: Source, scaling: Scaling) -> Part:
             none = [np.full((count, width), np.nan) if width else np.full(count, -1) for _, count in labels]
             y = np.concatenate([no if known is None else known for no, (known, _) in zip(none, labels, strict=True)])
         x = np.concatenate([source.x, source.x_test])
-    return _part(x, y, np.arange(len(x)), scaling)
+    return part_of_rows(x, y, np.arange(len(x)), scaling)
 
 
-def _part(x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling) -> Part:
+def part_of_rows(x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling) -> Part:
     """The given rows, ascending; bytes are shared with x where they are all of them."""
     labels = None if y is None else torch.from_numpy(y[rows])
     if x.dtype == np.uint8 and scaling.of_bytes:

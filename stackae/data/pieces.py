@@ -14,7 +14,7 @@ import numpy as np
 
 from stackae.data.arrays import read_header, row_shape
 from stackae.data.bounded import CHUNK_BYTES, check_size, read_up_to
-from stackae.data.csv import feature_names, number_of, read_names, target_index
+from stackae.data.csv_header import feature_names, number_of, read_names, target_index
 from stackae.data.csv_rows import CsvRows
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.memory import check_memory

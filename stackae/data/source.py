@@ -12,6 +12,13 @@ from stackae.errors import DataError
 CHUNK_CELLS = 1 << 22
 
 
+class BadRow(NamedTuple):
+    """A row that is left out: its number in the file, from 0, and what is wrong with it."""
+
+    row: int
+    reason: str
+
+
 class Source(NamedTuple):
     """Rows as they were read, before they are divided and scaled.
 
@@ -20,7 +27,7 @@ class Source(NamedTuple):
     index into ``classes`` or -1 where a row has no label, or (n, k) float32, a column for each of ``targets``, NaN
     where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
     part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
-    d names or none.
+    d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read.
     """
 
     name: str
@@ -32,6 +39,8 @@ class Source(NamedTuple):
     image_shape: tuple[int, ...] | None = None
     column_names: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def checked(source: Source) -> Source:

@@ -1,0 +1,281 @@
+"""Rows that are read for a trained run: its own data, divided as they were, or others, in the order of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from stackae.config import DataConfig
+from stackae.data.csv import load_sound_csv
+from stackae.data.division import (
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Division,
+    parts_by_content,
+    sums_of,
+    trained_on,
+    without_classes,
+)
+from stackae.data.known import Known, KnownData, check_width, choose
+from stackae.data.loading import (
+    Dataset,
+    Part,
+    check_columns_named,
+    dataset_of,
+    file_of,
+    labels_digest,
+    part_of_rows,
+    read_file,
+    read_named,
+    reading,
+    scaled_rows,
+)
+from stackae.data.rows import Rows
+from stackae.data.scaling import Scaling
+from stackae.data.sound import sound_rows
+from stackae.data.source import BadRow, Source, checked
+from stackae.errors import DataError, legible
+
+PARTS = {"test": TEST, "validation": VALIDATION, "train": TRAIN}  # in the order in which they are looked at
+SHOWN_ROWS = 3
+
+
+class RowsRead(NamedTuple):
+    """Rows for a run, of the named part: x and y as ``Part`` has them, scaled as its own, in the order of its columns.
+
+    numbers (n,) int64 are those of the rows in the file, from 0: a set's own test part follows its training part in
+    ``all``, and counts from 0 as ``test``. ``bad`` are the first rows that were left out, ``bad_rows`` says how many.
+    which says which rows they are, as "200 test rows of FILE"; notes are sentences that a person should read. ``own``
+    are the run's own data; y indexes ``classes``, or has a column for each of ``targets``.
+    """
+
+    name: str
+    part: str
+    x: Rows
+    y: Tensor | None
+    numbers: np.ndarray
+    which: str
+    own: bool
+    classes: tuple[str, ...]
+    targets: tuple[str, ...]
+    column_names: tuple[str, ...]
+    image_shape: tuple[int, ...] | None
+    bad: tuple[BadRow, ...] = ()
+    bad_rows: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def xy(self) -> Part:
+        return Part(self.x, self.y)
+
+
+class _Read(NamedTuple):
+    """A checked source, the numbers of its rows and of its own test part, what was left out, and how many rows there
+    are before the test part and in all."""
+
+    source: Source
+    numbers: np.ndarray
+    test_numbers: np.ndarray
+    bad: list[BadRow]
+    bad_rows: int
+    before_test: int
+    notes: tuple[str, ...]
+
+    @property
+    def every_number(self) -> np.ndarray:
+        return np.concatenate([self.numbers, self.before_test + self.test_numbers])
+
+
+def read_rows(
+    config: DataConfig,
+    known: Known,
+    scaling: Scaling,
+    part: str | None = None,
+    *,
+    target_given: bool = False,
+    data_given: bool = False,
+    own_test: bool = False,
+) -> RowsRead:
+    """The rows that a command looks at: all, or a part of them. Rows with cells that cannot be read are left out.
+
+    ``part`` is test, validation, train or all; without it, of the run's own data the first of those that has rows, and
+    all of other data, or their own test part where they have one and ``own_test``. Own data are divided as they were
+    when the run was trained: a row that was trained on is never a test row. A target column is taken where it is there,
+    and must be where ``target_given``.
+
+    Raises:
+        DataError: what load_source raises, but for bad rows only where no others are there; a column of the run that
+            is missing; own data none of whose rows the run has seen, which are other data where ``data_given``.
+    """
+    read = _read_source(config, known, target_given)
+    own, division, notes = _divided(read, config, known, data_given)
+    source, wish = read.source, part or (None if own is not None else "all")
+    if own is None and own_test and source.x_test is not None:
+        found = scaled_rows(source._replace(x=source.x_test, y=source.y_test, x_test=None), scaling)
+        return _rows_read(read, own, "test", found, read.test_numbers, notes)
+    if wish == "all":
+        found = scaled_rows(source, scaling)
+        return _rows_read(read, own, "all", found, read.every_number, notes)
+    if wish is None:
+        wish = next((name for name, number in PARTS.items() if (division.parts == number).any()), "test")
+    count = len(source.x)
+    if wish == "test" and source.x_test is not None:
+        chosen = division.rows_of(TEST, count, len(division.parts)) - count
+        found = part_of_rows(source.x_test, source.y_test, chosen, scaling)
+        return _rows_read(read, own, wish, found, read.test_numbers[chosen], notes)
+    chosen = division.rows_of(PARTS[wish], 0, count)
+    return _rows_read(read, own, wish, part_of_rows(source.x, source.y, chosen, scaling), read.numbers[chosen], notes)
+
+
+def read_dataset(
+    config: DataConfig, known: Known, scaling: Scaling, *, target_given: bool = False, data_given: bool = False
+) -> Dataset:
+    """Training, validation and test parts for a run to be trained further on: a row that it was pretrained on, or
+    tested on, keeps its part, new rows are divided as any are. Raises what ``read_rows`` raises."""
+    known = known._replace(finetuning=None)
+    read = _read_source(config, known, target_given)
+    _, division, notes = _divided(read, config, known, data_given)
+    if read.source.y is None:
+        config = config.model_copy(update={"target": None, "leave_out": None})
+    return dataset_of(read.source, config, division, scaling)._replace(notes=(*read.notes, *notes))
+
+
+def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
+    """Raises ConfigError where a target is given for data without columns."""
+    table = config.data.lower().endswith(".csv")
+    if not table:
+        config = config.model_copy(update={"ignore": None} | ({} if target_given else {"target": None}))
+    check_columns_named(config)
+    with reading(config):
+        if table:
+            path, numbers = file_of(config), config.target_kind == "numbers"
+            choice = partial(choose, path, config=config, known=known, target_given=target_given)
+            source, kept, bad, count = load_sound_csv(path, choice, numbers)
+            none, notes, total = np.zeros(0, dtype=np.int64), source.notes, len(kept) + count
+        else:
+            raw = read_named(config) or read_file(file_of(config), config)
+            if config.target_kind == "numbers" and raw.classes:
+                raw = raw._replace(y=None, y_test=None, classes=())
+            source, kept, none, bad, count = sound_rows(raw)
+            notes, total = (), len(raw.x)
+        source = checked(source)
+        if not table:
+            image = source.image_shape is not None or source.x.dtype == np.uint8
+            notes = check_width(source.name, source.x.shape[1], known, image)
+        read = _Read(source, kept, none, bad, count, total, notes)
+        return read._replace(notes=(*notes, *_of_bad_rows(read)))
+
+
+def _of_bad_rows(read: _Read) -> tuple[str, ...]:
+    if not read.bad_rows:
+        return ()
+    shown = "; ".join(f"row {each.row}, {each.reason}" for each in read.bad[:SHOWN_ROWS])
+    more = f"; and {read.bad_rows - SHOWN_ROWS:,} more" if read.bad_rows > SHOWN_ROWS else ""
+    total = read.bad_rows + len(read.numbers) + len(read.test_numbers)
+    return (
+        f"{read.source.name}: {read.bad_rows:,} of {total:,} rows left out, whose cells are no finite numbers "
+        f"(rows counted from 0): {shown}{more}",
+    )
+
+
+def _divided(
+    read: _Read, config: DataConfig, known: Known, data_given: bool
+) -> tuple[KnownData | None, Division, tuple[str, ...]]:
+    """The training whose data these are, if any; the part of each row; and what there is to say of it."""
+    source, own = read.source, known.own(config)
+    sums = sums_of(source)
+    config = _able_to_leave_out(source, config)
+    trainings = sorted(known.trainings, key=lambda each: each is not own)
+    same = next((each for each in trainings if _has(each, sums)), None)
+    if same is not None and same.division is not None:
+        parts = same.division.parts
+        if config.leave_out != same.config.leave_out and source.y is not None:
+            parts = without_classes(source, config, parts & (LEFT_OUT - 1))
+        division = Division(sums, parts)
+        return own, division, _of_labels(source, config, own) if own is same else _seen(source.name, sums, [division])
+    divisions = [each.division for each in trainings if each.division is not None]
+    parts, change = parts_by_content(source, config, sums, divisions)
+    division = Division(sums, parts)
+    if own is None or (data_given and own.division is not None and not change.known):
+        return None, division, _seen(source.name, sums, divisions)
+    if own.division is None:
+        unchecked = (
+            f"{source.name}: {known.name} keeps no record of its rows, as an older run: whether they are still the "
+            "same cannot be checked"
+        )
+        return own, division, (unchecked,)
+    if not change.known:
+        raise DataError(
+            f"{source.name}: expected rows that {known.name} was trained on, got {len(sums):,} others; name the file "
+            "by --data to look at all of its rows, or train a new run on them"
+        )
+    return own, division, (_changed(source.name, own, change.gone, change.new, change.new_test),)
+
+
+def _able_to_leave_out(source: Source, config: DataConfig) -> DataConfig:
+    """Classes that are to be left out need not be there any more."""
+    if config.leave_out is None or source.y is None or not source.classes:
+        return config.model_copy(update={"leave_out": None})
+    wishes = [config.leave_out] if config.leave_out in source.classes else config.leave_out.split(",")
+    there = [name.strip() for name in wishes if name.strip() in source.classes]
+    return config.model_copy(update={"leave_out": ",".join(there) or None})
+
+
+def _has(training: KnownData, sums: np.ndarray) -> bool:
+    return training.division is not None and np.array_equal(training.division.sums, sums)
+
+
+def _seen(name: str, sums: np.ndarray, divisions: Sequence[Division]) -> tuple[str, ...]:
+    """Of other data."""
+    count = trained_on(sums, divisions)
+    seen = f"{name}: {count:,} of its {len(sums):,} rows equal rows that the run was trained on"
+    return (seen,) if count else ()
+
+
+def _changed(name: str, own: KnownData, gone: int, new: int, new_test: int) -> str:
+    if not gone and not new:
+        return f"{name}: its rows come in another order than when the run was trained; each keeps its part"
+    of_new = f", of which {new_test:,} are taken as test rows" if new else ""
+    return (
+        f"{name}: changed since the run was trained: {gone:,} of {own.rows:,} rows are gone, {new:,} are new{of_new}; "
+        "all others keep their part, so that no row that was trained on is a test row"
+    )
+
+
+def _of_labels(source: Source, config: DataConfig, own: KnownData) -> tuple[str, ...]:
+    same = (config.target, config.target_kind) == (own.config.target, own.config.target_kind)
+    if not same or not own.labels or own.labels == labels_digest(source):
+        return ()
+    return (f"{source.name}: its labels are others than when the run was trained",)
+
+
+def _rows_read(
+    read: _Read, own: KnownData | None, name_of_part: str, part: Part, numbers: np.ndarray, notes: tuple[str, ...]
+) -> RowsRead:
+    source, count = read.source, len(numbers)
+    name = legible(source.name, 400)
+    which = f"{count:,} {name_of_part} rows of {name}"
+    if name_of_part == "all":
+        total = count + read.bad_rows
+        which = f"{count:,} of the {total:,} rows of {name}" if read.bad_rows else f"all {count:,} rows of {name}"
+    return RowsRead(
+        source.name,
+        name_of_part,
+        *part,
+        numbers,
+        which,
+        own is not None,
+        source.classes,
+        source.targets,
+        source.column_names,
+        source.image_shape,
+        tuple(read.bad),
+        read.bad_rows,
+        (*read.notes, *notes),
+    )

@@ -1,0 +1,62 @@
+"""The rows of arrays whose numbers are finite, and what is wrong with the others."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stackae.data.source import CHUNK_CELLS, BadRow, Source
+
+MOST_NAMED = 1000  # bad rows
+
+
+class SoundRows(NamedTuple):
+    """Without its bad rows, a source; the numbers (n,) int64 of those that are left in x, and in x_test, from 0; the
+    first bad rows, those of x_test after those of x, and how many there are."""
+
+    source: Source
+    numbers: np.ndarray
+    test_numbers: np.ndarray
+    bad: list[BadRow]
+    bad_rows: int
+
+
+def sound_rows(source: Source) -> SoundRows:
+    """The rows whose cells, and whose targets where these are numbers, are finite 32-bit numbers; a missing target is
+    none that is bad. A part without any such row, or that is no table of real numbers, is left as it is. No errors."""
+    bad: list[BadRow] = []
+    x, y, numbers = _sound_part(source.x, source.y, bad, 0)
+    count = len(source.x) - len(numbers)
+    if source.x_test is None:
+        return SoundRows(source._replace(x=x, y=y), numbers, np.zeros(0, np.int64), bad, count)
+    x_test, y_test, test_numbers = _sound_part(source.x_test, source.y_test, bad, len(source.x))
+    count += len(source.x_test) - len(test_numbers)
+    whole = source._replace(x=x, y=y, x_test=x_test, y_test=y_test)
+    return SoundRows(whole, numbers, test_numbers, bad[:MOST_NAMED], count)
+
+
+def _sound_part(
+    x: np.ndarray, y: np.ndarray | None, bad: list[BadRow], first: int
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    everything = np.arange(len(x))
+    if x.ndim != 2 or x.size == 0 or x.dtype.kind != "f":
+        return x, y, everything
+    sound, found = np.ones(len(x), dtype=bool), list[BadRow]()
+    step = max(1, CHUNK_CELLS // x.shape[1])
+    for start in range(0, len(x), step):
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(x[start : start + step].astype(np.float32))
+        rows = np.flatnonzero(~finite.all(axis=1))
+        sound[start + rows] = False
+        for row in rows[: MOST_NAMED - len(found)].tolist():
+            column = int(np.argmin(finite[row]))
+            found.append(BadRow(first + start + row, f"column {column} (counted from 0): {x[start + row, column]}"))
+    if y is not None and y.dtype.kind == "f" and y.ndim == 2 and len(y) == len(x):
+        infinite = np.isinf(y).any(axis=1)
+        found += [BadRow(first + row, "an infinite target") for row in np.flatnonzero(infinite & sound).tolist()]
+        sound &= ~infinite
+    if sound.all() or not sound.any() or (y is not None and len(y) != len(x)):
+        return x, y, everything
+    bad += sorted(found)
+    return x[sound], None if y is None else y[sound], everything[sound]

@@ -1,0 +1,123 @@
+"""What a run keeps of its data beside their settings: data.json and division.safetensors, and finetune-* of the same.
+
+data.json             names of columns, targets, classes and left-out columns, how many rows, a digest of the labels
+division.safetensors  of each row in its order a 64-bit sum of its numbers and the part that it has
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stackae.data import Dataset
+from stackae.data.division import LEFT_OUT, TEST, Division
+from stackae.data.known import Known, KnownData
+from stackae.errors import RunError
+from stackae.runs.records import first_of
+from stackae.runs.run import Run
+from stackae.stages import LARGEST_HEADER, opened, pack
+
+LARGEST_RECORD = 1 << 26  # bytes; of data with longer names, none is kept
+MOST_ROWS = 1 << 27  # of which each is kept: nine bytes a row
+Names = tuple[str, ...]
+
+
+class DataRecord(BaseModel):
+    """data.json."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    format: Literal[1] = 1
+    rows: Annotated[int, Field(ge=1, le=1 << 48)]
+    columns: Names
+    targets: Names
+    classes: Names
+    ignored: Names
+    labels: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
+    def pack(self) -> bytes:
+        return self.model_dump_json(indent=1).encode() + b"\n"
+
+    @classmethod
+    def unpack(cls, content: bytes) -> DataRecord:
+        """Raises ValueError where the content is no such record."""
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise ValueError(first_of(error)) from None
+
+
+def data_files(dataset: Dataset, training: str = "") -> dict[str, bytes]:
+    """data.json and division.safetensors of what a run is trained on; ``training`` is "" or "finetune-"."""
+    division, config = dataset.division, dataset.config
+    assert division is not None
+    record = DataRecord(
+        rows=len(division.sums),
+        columns=dataset.column_names,
+        targets=dataset.targets or ((config.target,) if config.target is not None else ()),
+        classes=dataset.classes,
+        ignored=dataset.ignored,
+        labels=dataset.labels,
+    )
+    content = record.pack()
+    if len(content) > LARGEST_RECORD:
+        content = record.model_copy(update={"columns": (), "classes": (), "ignored": ()}).pack()
+    files = {f"{training}data.json": content}
+    if record.rows <= MOST_ROWS:
+        files[f"{training}division.safetensors"] = pack_division(division)
+    return files
+
+
+def known_of(run: Run) -> Known:
+    """What the run knows of its data. Raises RunError where a file of it is damaged."""
+    config = run.config
+    pretraining = _known_data(run, "")._replace(config=config.data)
+    finetuning = None
+    if config.finetune is not None:
+        finetuning = _known_data(run, "finetune-")._replace(config=config.finetune_data or config.data)
+    return Known(run.path.name, config.pretrain.n_visible, pretraining, finetuning)
+
+
+def _known_data(run: Run, training: str) -> KnownData:
+    name, config = f"{training}data.json", run.config.data
+    if not run.holds(name):
+        return KnownData(config, recorded=False)
+    try:
+        record = DataRecord.unpack(run.read(name, LARGEST_RECORD))
+    except ValueError as error:
+        raise RunError(
+            f"{run.path / name}: expected what the run keeps of its data, got a damaged file ({error}); train it again"
+        ) from None
+    fields = record.model_dump(exclude={"format"})
+    return KnownData(config, **fields, division=_division(run, f"{training}division.safetensors", record.rows))
+
+
+def _division(run: Run, name: str, rows: int) -> Division | None:
+    if not run.holds(name):
+        return None
+    content = run.read(name, 9 * min(rows, MOST_ROWS) + LARGEST_HEADER)
+    return unpack_division(run.path / name, content, rows)
+
+
+def pack_division(division: Division) -> bytes:
+    """division.safetensors."""
+    sums = torch.from_numpy(np.ascontiguousarray(division.sums).view(np.int64))
+    return pack({"sums": sums, "parts": torch.from_numpy(np.ascontiguousarray(division.parts))}, kind="division")
+
+
+def unpack_division(path: Path, content: bytes, rows: int) -> Division:
+    with opened(path, content) as (tensors, description):
+        forms = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+        if description["kind"] != "division" or forms != {
+            "sums": (torch.int64, (rows,)),
+            "parts": (torch.uint8, (rows,)),
+        }:
+            raise ValueError(f"{forms} instead of the parts of {rows:,} rows")
+        parts = tensors["parts"].numpy()
+        if parts.size and (int(parts.max()) > (TEST | LEFT_OUT) or bool(((parts & (LEFT_OUT - 1)) > TEST).any())):
+            raise ValueError("a part that there is not")
+        return Division(tensors["sums"].numpy().view(np.uint64), parts)
