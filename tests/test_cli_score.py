@@ -314,7 +314,7 @@ def test_a_moved_detector_scores_to_the_bit_as_at_home(
     (tmp_path / "away").mkdir()
     away = moved(home, tmp_path / "away")
     document, found = scored(away, "--run", "detector", *arguments)
-    own = {"run": "", "data": ""}
+    own = {"run": "", "data": "", "which": ""}
     assert {**document, "most_suspicious": suspects(document)} | own == {
         **at_home,
         "most_suspicious": suspects(at_home),
