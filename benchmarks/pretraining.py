@@ -32,7 +32,9 @@ def fine_tuned_accuracy(stack: StackedAutoencoder, dataset: Dataset, config: Fin
         n_classes=len(dataset.classes),
         validation=dataset.validation,
     ).model
-    return 100 * evaluate_classifier(model, *dataset.test).accuracy
+    accuracy = evaluate_classifier(model, *dataset.test).accuracy
+    assert accuracy is not None  # the test part has labels
+    return 100 * accuracy
 
 
 def main() -> None:

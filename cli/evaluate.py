@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stackae.evaluate import ReconstructionReport
     from stackae.runs import Run
 
+SHOWN = 20
 EXAMPLES = """[bold]Examples[/bold]
 
 stackae evaluate
@@ -39,7 +40,7 @@ def command(
     from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
     from stackae.runs import open_run
 
-    from .console import closing, emit_json, run_option
+    from .console import closing, emit_json, note, run_option
     from .figures import assess_classifier, show_targets
     from .inputs import rows_of
 
@@ -53,9 +54,10 @@ def command(
     pictures: dict[str, bytes] = {}
     if opened.has_classifier and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
         model, classes = opened.load_classifier(engine or "auto")
-        report, pictures = assess_classifier(model, classes, rows, name, read.classes)
-        document |= {"accuracy": report.accuracy, "labelled_rows": report.rows, "classes": list(classes)}
-        document["confusion"] = report.confusion.tolist()
+        figures, pictures = assess_classifier(model, classes, rows, name, read.classes, left_out(opened, classes))
+        document |= figures
+        if not figures["labelled_rows"]:
+            note(_strangers(figures))
     targets = _of_targets(opened, engine or "auto", read)
     document |= targets
     document["reconstruction"] = [layer._asdict() for layer in layers]
@@ -72,6 +74,23 @@ def command(
     _show(document, layers, deep)
     following = "stackae encode" if "accuracy" in document or targets else "stackae finetune --head classifier"
     closing(opened.path, [*pictures, "metrics.jsonl"], following + run_option(opened))
+
+
+def _strangers(figures: dict[str, Any]) -> str:
+    """What to say where no row is of a class that the classifier knows."""
+    from stackae.errors import legible
+
+    theirs, own = [each["class"] for each in figures["unseen_classes"]], figures["classes"]
+    listed = (", ".join(map(legible, names[:SHOWN])) for names in (theirs, own))
+    return "labels      none of {} is a class of the classifier: {}; name their column by --target".format(*listed)
+
+
+def left_out(run: Run, classes: tuple[str, ...]) -> set[str]:
+    """Classes of a classifier that its training left out: runs of earlier versions have a place for them."""
+    from stackae.data.labels import named
+
+    text = (run.config.finetune_data or run.config.data).leave_out
+    return set() if text is None else set(named(text, classes))
 
 
 def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
@@ -96,12 +115,18 @@ def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
 
 def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None) -> None:
     from .console import say, table
+    from .figures import percent, show_classes
 
     if "accuracy" in document:
+        strangers = sum(one["rows"] for one in document["unseen_classes"])
+        apart = f"; {strangers:,} of classes that were not trained stand apart" if strangers else ""
         say(
-            f"accuracy    {100 * document['accuracy']:.2f} % of {document['labelled_rows']:,} "
-            f"labelled rows: {document['which']}"
+            f"accuracy    {percent(document['accuracy'])} of {document['labelled_rows']:,} labelled rows: "
+            f"{document['which']}{apart}",
+            f"balanced    {percent(document['balanced_accuracy'])}, the mean recall of its classes; mean precision "
+            f"{percent(document['macro_precision'])}",
         )
+        show_classes(document, document["part"])
     rows = [
         [
             f"{'fine-tuned' if layer is deep else 'layer'} {layer.layer} ({layer.n_hidden})",

@@ -162,6 +162,7 @@ def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], test
     from stackae.runs.run import head_file
 
     from .console import closing, emit_json, run_option, table
+    from .figures import show_classes
 
     kept = [record for record in result.history if record.best][-1]
     document: dict[str, Any] = {
@@ -187,5 +188,7 @@ def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], test
     }
     del row["validation loss" if settings.head in ("classifier", "multilabel") else "validation accuracy"]
     table(f"Fine-tuned: {settings.head}", list(row), [list(row.values())])
+    if "per_class" in tested.figures:
+        show_classes(tested.figures, "test")
     files = [head_file(settings.head), "curves.png", *tested.pictures]
     closing(run.path, files, f"stackae evaluate{run_option(run)}")

@@ -25,6 +25,7 @@ class Tested(NamedTuple):
 
 def rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
     from stackae.errors import legible
+    from stackae.finetune import trained_classes
 
     y = dataset.train.y
     if settings.head == "reconstruction":
@@ -32,15 +33,18 @@ def rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
     if settings.head in ("regressor", "multilabel"):
         known = 0 if y is None else int((~y.isnan()).any(dim=1).sum())
         return f"{known:,} training rows with targets {', '.join(map(legible, dataset.targets[:SHOWN]))}"
-    labelled = 0 if y is None else int((y >= 0).sum())
-    return f"{labelled:,} labelled training rows, {len(dataset.classes)} classes"
+    labelled, classes = 0 if y is None else int((y >= 0).sum()), trained_classes(y, dataset.classes)
+    others = [legible(name) for name in dataset.classes if name not in set(classes)]
+    more = f" and {len(others) - SHOWN:,} more" if len(others) > SHOWN else ""
+    without = f"; no training row is of class {', '.join(others[:SHOWN])}{more}" if others and labelled else ""
+    return f"{labelled:,} labelled training rows, {len(classes)} classes{without}"
 
 
 def train_head(
     run: Run, settings: FinetuneConfig, dataset: Dataset, listener: Listener, keeper: Keeper
 ) -> tuple[FinetuneResult[Any], dict[str, bytes]]:
     """Trains it on the run's stack; with its file."""
-    from stackae.finetune import finetune_classifier, finetune_reconstruction
+    from stackae.finetune import finetune_classifier, finetune_reconstruction, of_classes, trained_classes
     from stackae.finetune_targets import finetune_multilabel, finetune_regressor
     from stackae.runs.run import classifier_file, reconstruction_file, targets_file
 
@@ -55,7 +59,8 @@ def train_head(
         finetune: Any = finetune_regressor if settings.head == "regressor" else finetune_multilabel
         tuned = finetune(stack, train, settings, validation=held_out, **told)
         return tuned, targets_file(tuned.model, settings.head, dataset.targets)
-    classes = dataset.classes
+    classes = trained_classes(train.y, dataset.classes)
+    train, held_out = (of_classes(part, dataset.classes, classes) for part in (train, held_out))
     result = finetune_classifier(stack, train, settings, n_classes=len(classes), validation=held_out, **told)
     return result, classifier_file(result.model, classes)
 
@@ -69,14 +74,18 @@ def assess_head(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset
 
 
 def _classifier(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
-    from .figures import assess_classifier
+    from stackae.finetune import trained_classes
+
+    from .figures import assess_classifier, percent
 
     labels = dataset.test.y
     if labels is None or not bool((labels >= 0).any()):
         return Tested({}, {"test accuracy": "-"}, {})
-    report, pictures = assess_classifier(model, dataset.classes, dataset.test, "test")
-    figures = {"accuracy": report.accuracy, "test_rows": report.rows}
-    return Tested(figures, {"test accuracy": f"{100 * report.accuracy:.2f} %"}, pictures)
+    classes = trained_classes(dataset.train.y, dataset.classes)
+    figures, pictures = assess_classifier(model, classes, dataset.test, "test", dataset.classes)
+    del figures["confusion"]
+    cells = {"test accuracy": percent(figures["accuracy"]), "balanced": percent(figures["balanced_accuracy"])}
+    return Tested({"test_rows": figures.pop("labelled_rows"), **figures}, cells, pictures)
 
 
 def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,20 +10,13 @@ import torch
 from torch import Tensor
 
 from stackae.classifier import Classifier, Finetuned
+from stackae.confusion import ClassifierReport, classifier_report
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows, subset
 from stackae.errors import DataError
 from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.scores import auroc, average_precision, r_squared
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
-
-
-class ClassifierReport(NamedTuple):
-    """accuracy in [0, 1] over ``rows`` labelled rows; confusion (n_classes, n_classes): true down, predicted across."""
-
-    rows: int
-    accuracy: float
-    confusion: Tensor
 
 
 class ReconstructionReport(NamedTuple):
@@ -114,7 +107,8 @@ def _with_targets(model: Finetuned, x: Rows, y: Tensor | None) -> tuple[Rows, Te
 
 
 def evaluate_classifier(model: Classifier, x: Rows, y: Tensor | None) -> ClassifierReport:
-    """x (n, n_visible), y (n,) int64; rows with y = -1 are passed over.
+    """x (n, n_visible), y (n,) int64; rows with y = -1 are passed over, and those of classes beyond the classifier's
+    (``match_classes``) are told apart.
 
     Raises:
         DataError: no row has a label.
@@ -122,11 +116,8 @@ def evaluate_classifier(model: Classifier, x: Rows, y: Tensor | None) -> Classif
     known = y >= 0 if y is not None else torch.zeros(len(x), dtype=torch.bool)
     if y is None or not bool(known.any()):
         raise DataError("labels: expected labelled rows to evaluate a classifier on, got none")
-    x, y = subset(x, known), y[known]
-    predicted = in_batches(model.predict, x)
-    n_classes = model.layer_sizes[-1]
-    confusion = torch.bincount(y * n_classes + predicted, minlength=n_classes**2).view(n_classes, n_classes)
-    return ClassifierReport(len(y), (predicted == y).double().mean().item(), confusion.cpu())
+    predicted = in_batches(model.predict, subset(x, known))
+    return classifier_report(y[known], predicted, model.layer_sizes[-1])
 
 
 def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows) -> list[ReconstructionReport]:
@@ -166,16 +157,25 @@ def _spread(x: Rows) -> float:
     return sum((x[part].double() - mean).square().sum().item() for part in parts) / len(x)
 
 
-def match_classes(y: Tensor | None, names: tuple[str, ...], classes: tuple[str, ...]) -> Tensor | None:
+class Matched(NamedTuple):
+    """Labels y (n,) of the classifier's classes from 0, then of ``unseen``, the names of others that rows are of."""
+
+    y: Tensor | None
+    unseen: tuple[str, ...] = ()
+
+
+def match_classes(
+    y: Tensor | None, names: Sequence[str], classes: Sequence[str], left_out: Collection[str] = ()
+) -> Matched:
     """Labels that index ``names``, as labels that index the classifier's ``classes``; -1 stays -1.
 
-    Raises:
-        DataError: a label that the classifier does not know.
+    Classes that it was not trained on, those of ``left_out`` among them, come after its own, in their order.
     """
-    if y is None or names == classes:
-        return y
-    unknown = [name for i, name in enumerate(names) if name not in classes and bool((y == i).any())]
-    if unknown:
-        raise DataError(f"labels: expected the classes {', '.join(classes)}, got {', '.join(unknown)} as well")
-    index = torch.tensor([classes.index(name) if name in classes else -1 for name in names] + [-1])
-    return index[y]
+    if y is None:
+        return Matched(None)
+    place = {name: index for index, name in enumerate(classes) if name not in left_out}
+    present = torch.bincount(y[y >= 0], minlength=len(names)).tolist()
+    unseen = tuple(name for name, rows in zip(names, present, strict=True) if rows and name not in place)
+    place |= {name: len(classes) + index for index, name in enumerate(unseen)}
+    index = torch.tensor([place.get(name, -1) for name in names] + [-1])
+    return Matched(index[y], unseen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from stackae.data.placement import placed
 from stackae.data.rows import subset
 from stackae.engine import choose_device
 from stackae.errors import ConfigError, DataError
+from stackae.evaluate import match_classes
 from stackae.heads import DeepAutoencoder
 from stackae.losses import LOSSES
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder
@@ -147,8 +149,34 @@ def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[R
             "use data that has them (npz with y, or csv with --target COLUMN)"
         )
     if n_classes < 2 or bool((y == y[0]).all()):
-        raise DataError(f"labels: expected at least two classes, got one alone among {len(y)} labelled training rows")
+        raise DataError(
+            f"labels: expected at least two classes, got one alone among {len(y)} labelled training rows; "
+            f"{_remedy(int((~known).sum()))}"
+        )
     return x, y
+
+
+def _remedy(unlabelled: int) -> str:
+    if not unlabelled:
+        return "give rows of another class too"
+    return (
+        f"{unlabelled:,} training rows have no label (-1, or an empty cell): where -1 is a class, as in labels of +1 "
+        "for normal rows and -1 for outliers, write it as 0 or by a name"
+    )
+
+
+def trained_classes(y: Tensor | None, classes: Sequence[str]) -> tuple[str, ...]:
+    """The classes that some training row is of: those that a head is made for. y (n,) indexes ``classes``."""
+    if y is None or y.is_floating_point():
+        return tuple(classes)
+    rows = torch.bincount(y[y >= 0], minlength=len(classes)).tolist()
+    return tuple(name for name, count in zip(classes, rows, strict=True) if count)
+
+
+def of_classes(part: Part, names: Sequence[str], classes: Sequence[str]) -> Part:
+    """The part with y that indexes ``classes`` in the place of ``names``; rows of others have no label (-1)."""
+    y = match_classes(part.y, names, classes).y
+    return part if y is None else part._replace(y=torch.where(y < len(classes), y, -1))
 
 
 def new_head(stack: StackedAutoencoder, config: FinetuneConfig, outputs: int) -> Dense:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -203,19 +203,26 @@ def _draw_rows_as_images(
     axes.tick_params(length=0)
 
 
-def confusion_matrix(confusion: Tensor, classes: tuple[str, ...], title: str) -> bytes:
-    """confusion (n_classes, n_classes): rows true, columns predicted; counts written in the cells up to 20 classes."""
-    counts = confusion.numpy()
-    size = min(12.0, 2.5 + 0.5 * len(classes))
-    figure = new_figure(size, size)
+def confusion_matrix(
+    confusion: Tensor, classes: Sequence[str], title: str, unseen: Tensor | None = None, others: Sequence[str] = ()
+) -> bytes:
+    """confusion (n_classes, n_classes): rows true, columns predicted; counts written in the cells up to 20 classes.
+
+    Below it, the rows of classes that the classifier does not know: unseen (m, n_classes), with the names ``others``.
+    """
+    known, names = confusion.numpy(), [*classes, *(f"{name} (not trained)" for name in others)]
+    counts = known if unseen is None else np.concatenate([known, unseen.numpy()])
+    figure = new_figure(*(min(12.0, 2.5 + 0.5 * count) for count in (len(classes), len(names))))
     axes = figure.subplots()
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(title=title, xlabel="predicted", ylabel="true")
-    if len(classes) <= 20:
+    if others:
+        axes.axhline(len(classes) - 0.5, color="grey", linewidth=1)
+    if len(names) <= 20:
         rotation = 90 if max(map(len, classes)) > 2 else 0
         axes.set_xticks(range(len(classes)), classes, rotation=rotation, parse_math=False)
-        axes.set_yticks(range(len(classes)), classes, parse_math=False)
+        axes.set_yticks(range(len(names)), names, parse_math=False)
         for i, j in zip(*np.nonzero(counts), strict=True):
             axes.text(
                 j, i, str(counts[i, j]), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black"

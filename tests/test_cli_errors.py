@@ -241,8 +241,9 @@ def test_a_classifier_needs_labels_of_two_classes(trained: Shell) -> None:
 
 
 def test_labels_that_the_classifier_does_not_know(trained: Shell) -> None:
-    sentence = trained.refuses(3, "evaluate", "--data", "labelled.csv", "--target", "kind")
-    says(sentence, "expected the classes 0, 1, 2", "got a, b, c as well")
+    result = trained("evaluate", "--data", "labelled.csv", "--target", "kind")
+    says(result.err, "labels      none of a, b, c is a class of the classifier: 0, 1, 2; name their column by --target")
+    assert result.code == 0 and "accuracy    - of 0" in result.out
 
 
 @pytest.mark.parametrize("scale", ["none", "unit", "minmax"])

@@ -17,7 +17,7 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 FLOORS = (
     ("batches", "chain", "errors"),
     ("extension",),
-    ("random", "losses", "pictures", "ops", "scores", "documents", "training.history"),
+    ("random", "losses", "pictures", "ops", "scores", "confusion", "documents", "training.history"),
     ("reference", "fields", "tables", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),

@@ -14,7 +14,7 @@ from stackae.classifier import Classifier
 from stackae.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from stackae.data import Part, epoch_order
 from stackae.errors import ConfigError, DataError, DivergedError
-from stackae.evaluate import evaluate_classifier, evaluate_reconstruction, match_classes
+from stackae.evaluate import evaluate_classifier, evaluate_reconstruction
 from stackae.finetune import finetune_classifier
 from stackae.pretrain import pretrain_layers, pretrain_stack, settle
 from stackae.stack import StackedAutoencoder
@@ -337,14 +337,6 @@ def test_evaluation_without_rows_or_labels_is_refused():
             evaluate_classifier(model, torch.zeros(2, 5), y)
     with pytest.raises(DataError, match="expected rows to reconstruct, got none"):
         evaluate_reconstruction(STACK, TRAIN.x[:0])
-
-
-def test_labels_of_other_data_are_matched_by_name():
-    y = torch.tensor([0, 1, -1, 0])
-    assert match_classes(y, ("cat", "dog"), ("dog", "bird", "cat")).tolist() == [2, 0, -1, 2]
-    assert match_classes(y, ("a", "b"), ("a", "b")) is y
-    with pytest.raises(DataError, match="expected the classes dog, bird, got cat as well"):
-        match_classes(y, ("cat", "dog"), ("dog", "bird"))
 
 
 @pytest.mark.parametrize("number", [0.1 + 0.2, 1e-7, 0.12345678901234567])

@@ -68,7 +68,7 @@ def classes_named(option: str, text: str, classes: Sequence[str], name: str) -> 
 
     Raises ConfigError for a name that ``classes``, those of the data called ``name``, does not have.
     """
-    wishes = [text] if text in classes else [wish.strip() for wish in text.split(",")]
+    wishes = named(text, classes)
     for wish in wishes:
         if wish not in classes:
             known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
@@ -77,6 +77,11 @@ def classes_named(option: str, text: str, classes: Sequence[str], name: str) -> 
                 "name some of these"
             )
     return [classes.index(wish) for wish in wishes]
+
+
+def named(text: str, classes: Sequence[str]) -> list[str]:
+    """The names between the commas of a text; one that has commas in its name is itself. No errors."""
+    return [text] if text in classes else [wish.strip() for wish in text.split(",")]
 
 
 def check_classes(name: str, count: int) -> None:

@@ -1,0 +1,91 @@
+"""Figures of a classifier, from the true and the predicted class of each row; scikit-learn's definitions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+MOST_CONFUSED = 1000  # classes of which a matrix is kept
+
+
+class ClassReport(NamedTuple):
+    """One class: ``rows`` are of it, ``predicted`` are said to be.
+
+    recall: the share of its rows that are said to be of it; None where it has none. precision: the share of its rows
+    among those that are said to be of it; 0 where no row is, None where it has no rows either.
+    """
+
+    rows: int
+    predicted: int
+    recall: float | None
+    precision: float | None
+
+    @property
+    def never_predicted(self) -> bool:
+        """Whether it has rows, and no row at all is said to be of it."""
+        return self.rows > 0 and self.predicted == 0
+
+
+class ClassifierReport(NamedTuple):
+    """Over the ``rows`` labelled rows of classes that the classifier knows.
+
+    accuracy: the share that is right. balanced_accuracy: the mean recall of the classes with rows; macro_precision:
+    their mean precision, as scikit-learn's with zero_division=0. All three are None where there is no row. confusion
+    (n_classes, n_classes): true down, predicted across; unseen (m, n_classes): the same of the classes that the
+    classifier does not know, which count in nothing else; both None for more than MOST_CONFUSED classes. unseen_rows
+    has the number of rows of each of those.
+    """
+
+    rows: int
+    accuracy: float | None
+    balanced_accuracy: float | None
+    macro_precision: float | None
+    classes: list[ClassReport]
+    confusion: Tensor | None
+    unseen: Tensor | None
+    unseen_rows: list[int]
+
+
+def classifier_report(y: Tensor, predicted: Tensor, n_classes: int) -> ClassifierReport:
+    """y (n,) int64 from 0, of which those from n_classes on are not known; predicted (n,) below n_classes."""
+    y, predicted = y.cpu(), predicted.cpu()
+    known = y < n_classes
+    strangers = y[~known] - n_classes
+    true, said = y[known], predicted[known]
+    classes = _classes(true, said, n_classes)
+    present = [each for each in classes if each.rows]
+    kept, count = n_classes <= MOST_CONFUSED, int(strangers.max()) + 1 if len(strangers) else 0
+    return ClassifierReport(
+        rows=len(true),
+        accuracy=float((true == said).double().mean()) if len(true) else None,
+        balanced_accuracy=_mean([each.recall for each in present]),
+        macro_precision=_mean([each.precision for each in present]),
+        classes=classes,
+        confusion=_counted(true, said, n_classes, n_classes) if kept else None,
+        unseen=_counted(strangers, predicted[~known], count, n_classes) if kept and count <= MOST_CONFUSED else None,
+        unseen_rows=strangers.bincount(minlength=count).tolist(),
+    )
+
+
+def _classes(true: Tensor, said: Tensor, n_classes: int) -> list[ClassReport]:
+    counts = (each.bincount(minlength=n_classes).tolist() for each in (true, said, true[true == said]))
+    return [
+        ClassReport(
+            rows,
+            predicted,
+            recall=right / rows if rows else None,
+            precision=right / predicted if predicted else 0.0 if rows else None,
+        )
+        for rows, predicted, right in zip(*counts, strict=True)
+    ]
+
+
+def _counted(first: Tensor, second: Tensor, height: int, width: int) -> Tensor:
+    return torch.bincount(first * width + second, minlength=height * width).view(height, width)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
