@@ -44,6 +44,7 @@ def stackae_command(asked: argparse.Namespace, data_root: Path, run: Path, seed:
         *(sys.executable, "-c", COMMAND),
         *("pretrain", "--layers", asked.layers, "--data", "mnist", "--data-root", str(data_root), "--run", str(run)),
         *("--epochs", str(asked.epochs), "--batch-size", str(asked.batch_size), "--device", str(asked.device)),
+        *("--patience", "0"),  # the scripts pass over the rows so often, whatever comes of it
         *("--corruption", f"masking:{MASKING}", "--weights", "untied", "--optimizer", "adam", "--schedule", "cosine"),
         *("--learning-rate", str(LEARNING_RATE), "--weight-decay", "0", "--seed", str(seed)),
         *("--precision", asked.precision, "--json"),

@@ -200,6 +200,7 @@ class Display:
         self._title = ""
         self._epochs = 0
         self._noted = 0.0
+        self._epoch = self._best = 0
 
     def __enter__(self) -> Self:
         if stderr.is_terminal:
@@ -222,8 +223,21 @@ class Display:
     ) -> None:
         if self._progress:
             self._progress.stop()
+        if kind is None:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Of a stage whose patience came to an end before its epochs."""
+        if 0 < self._epoch < self._epochs:
+            since = f" than epoch {self._best}" if self._best else ""
+            note(
+                f"{self._title}  ended after epoch {self._epoch} of {self._epochs}: none was better{since} "
+                "(--patience 0 never stops)"
+            )
+        self._epoch = self._best = 0
 
     def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
+        self._tell_end()
         self._title = title if self._runs == 1 else f"{title}, {members} seeds"
         self._epochs = epochs
         self._status = f"epoch {min(epochs, passed // rows + 1)}/{epochs}"
@@ -241,6 +255,7 @@ class Display:
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
         together = list(records.values())
         number, figures = together[0].epoch, _figures(together)
+        self._epoch, self._best = number, number if any(record.best for record in together) else self._best
         log(f"{self._title}  epoch {number}/{self._epochs}  {figures}")
         if self._progress:
             self._status = f"epoch {min(number + 1, self._epochs)}/{self._epochs}  {figures}"

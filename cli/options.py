@@ -16,6 +16,7 @@ LAYERS = "Layers (one value for all, or a comma list with one a layer)"
 TRAINING = "Training"
 SCORES = "Scores"
 OUTPUT = "Run and output"
+PATIENCE = "auto: a third of the epochs, at least 10"
 
 
 def option(name: str, help_text: str, panel: str, default: str | None = None, **more: Any) -> Any:
@@ -117,7 +118,8 @@ LearningRate = Annotated[Text, option("--learning-rate", "First learning rate.",
 Epochs = Annotated[Text, option("--epochs", "Epochs a layer.", LAYERS, "auto: 16, more for few rows")]
 LayerBatchSize = Annotated[Text, option("--batch-size", "Rows a step.", LAYERS, "64")]
 LayerPatience = Annotated[
-    Text, option("--patience", "Stop after this many epochs without a better one; 0: never.", LAYERS, "0")
+    Text,
+    option("--patience", "Stop after this many epochs without a better one; 0 never stops.", LAYERS, PATIENCE),
 ]
 BatchSize = Annotated[Text, option("--batch-size", "Rows a step.", TRAINING, "128")]
 Optimizer = Annotated[Text, option("--optimizer", "adam, adamw or sgd.", TRAINING, "adam")]
@@ -125,7 +127,7 @@ Momentum = Annotated[Text, option("--momentum", "Momentum of sgd; beta 1 of adam
 Schedule = Annotated[Text, option("--schedule", "Learning rate: constant, linear or cosine.", TRAINING, "cosine")]
 Patience = Annotated[
     Text,
-    option("--patience", "Stop after this many epochs without a better one; 0 never stops.", TRAINING, "0"),
+    option("--patience", "Stop after this many epochs without a better one; 0 never stops.", TRAINING, PATIENCE),
 ]
 Seed = Annotated[Text, option("--seed", "Of weights, order and noise.", TRAINING, "0")]
 SeedOfRun = Annotated[Text, option("--seed", "Of weights, order and noise.", TRAINING, OWN)]

@@ -43,6 +43,12 @@ def _epochs(value: object) -> object:
     raise ValueError(f"expected a whole number of at least 1, or auto, got '{value}'")
 
 
+def _patience(value: object) -> object:
+    if value == "auto" or (str(value).isascii() and str(value).isdigit()):
+        return value if value == "auto" else int(str(value))
+    raise ValueError(f"expected a whole number of at least 0, or auto, got '{value}'")
+
+
 Activation = Annotated[str, one_of(*ACTIVATIONS)]
 OutputActivation = Annotated[str, one_of("auto", *ACTIVATIONS)]
 Loss = Annotated[str, one_of("mse", "bce")]
@@ -52,6 +58,7 @@ Engine = Annotated[str, one_of("auto", "fused", "eager")]
 Precision = Annotated[str, one_of("fp32", "tf32", "bf16")]
 Device = Annotated[str, BeforeValidator(_device)]
 Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
+Patience = Annotated[int | Literal["auto"], BeforeValidator(_patience)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

@@ -20,7 +20,7 @@ from stackae.stack import StackedAutoencoder
 from stackae.training.history import EpochRecord, Listener, Silent
 from stackae.training.keeping import Forgetful, Keeper
 from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
-from stackae.training.loop import settled_epochs
+from stackae.training.loop import settled_epochs, settled_patience
 from stackae.training.members import alone
 from stackae.training.solving import solve_layer
 
@@ -57,7 +57,8 @@ def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
         settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
         solved = layer.kind in CLOSED
         epochs = 1 if solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
-        layers.append(settled.model_copy(update={"max_epochs": epochs}))
+        patience = settled_patience(layer.patience, epochs)
+        layers.append(settled.model_copy(update={"max_epochs": epochs, "patience": patience}))
         in_unit = layer.activation == "sigmoid" and layer.kind != "variational"
     return config.model_copy(update={"layers": tuple(layers)})
 

@@ -143,7 +143,7 @@ def settled(one: PretrainConfig) -> PretrainConfig:
         ({"batch_size": 16}, "layer 1: batch_size: expected 32 as in the first one, got 16"),
         ({"optimizer": "sgd"}, "optimizer: expected adam as in the first one, got sgd"),
         ({"engine": "eager"}, "engine: expected auto as in the first one, got eager"),
-        ({"patience": "0,2"}, "layer 2: patience: expected 0 as in the first one, got 2"),
+        ({"patience": "auto,2"}, "layer 2: patience: expected 10 as in the first one, got 2"),
         ({"activation": "tanh,sigmoid"}, "layer 2: activation: expected tanh as in the first one, got sigmoid"),
         ({"output_activation": "tanh"}, "layer 1: output_activation: expected sigmoid as in the first one, got tanh"),
         ({"tied": "true,false"}, "layer 2: tied: expected True as in the first one, got False"),

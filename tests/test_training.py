@@ -18,7 +18,7 @@ from stackae.evaluate import evaluate_classifier, evaluate_reconstruction
 from stackae.finetune import finetune_classifier
 from stackae.pretrain import pretrain_layers, pretrain_stack, settle
 from stackae.stack import StackedAutoencoder
-from stackae.training.loop import MOST_EPOCHS, settled_epochs
+from stackae.training.loop import MOST_EPOCHS, settled_epochs, settled_patience
 from stackae.training.optimizers import make_optimizer, scheduled
 from stackae.training.stopping import BestWeights
 
@@ -132,6 +132,37 @@ def test_patience_stops_a_stage_that_no_longer_improves():
     history = pretrain_stack(TRAIN.x, config("12,8", **options), validation=HELD_OUT.x).history
     best = [record.epoch for record in history if record.best][-1]
     assert len(history) == best + 3 < 200
+
+
+@pytest.mark.parametrize(("epochs", "patience"), [(1, 10), (30, 10), (31, 11), (82, 28), (300, 100)])
+def test_patience_is_a_third_of_the_epochs_and_at_least_ten(epochs, patience):
+    assert settled_patience("auto", epochs) == patience
+    assert [settled_patience(wish, epochs) for wish in (0, 3)] == [0, 3]
+    assert settle(config(max_epochs=epochs), TRAIN.x).layers[0].patience == patience
+
+
+OTHERS = Part(1 - HELD_OUT.x, (HELD_OUT.y + 1) % 3)  # the better the training, the worse on these
+LONG = {"max_epochs": 120, "learning_rate": 0.03, "schedule": "constant"}
+
+
+def test_without_being_asked_a_stage_stops_where_the_best_epoch_is_kept_anyway():
+    """By patience 40 here; where nothing is held out there is no best epoch to wait for, and 0 waits for ever."""
+    stopped = pretrain_stack(TRAIN.x, config("12,8", **LONG), validation=OTHERS.x).history
+    best = [record.epoch for record in stopped if record.best][-1]
+    assert len(stopped) == best + 40 < 120
+    assert len(pretrain_stack(TRAIN.x, config("12,8", **LONG)).history) == 120
+    endless = config("12,8", patience=0, **LONG)
+    assert len(pretrain_stack(TRAIN.x, endless, validation=OTHERS.x).history) == 120
+
+
+def test_a_fine_tuning_stops_likewise():
+    stack = pretrain_stack(TRAIN.x, config()).stack
+    lengths = {}
+    for patience in ("auto", 0):
+        settings = FinetuneConfig(**LONG, batch_size=16, device="cpu", patience=patience)
+        history = finetune_classifier(stack, TRAIN, settings, n_classes=3, validation=OTHERS).history
+        lengths[patience] = len(history), [record.epoch for record in history if record.best][-1]
+    assert lengths["auto"][0] == lengths["auto"][1] + 40 < 120 == lengths[0][0]
 
 
 def test_best_weights_compare_scores_left_to_right_and_keep_the_last_without_any():

@@ -173,6 +173,17 @@ def test_an_epoch_that_an_older_version_chose_by_the_clean_loss_gives_way():
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_training_that_patience_ends_says_so(fresh):
+    given = ("--layers", "8,6", "--data", "labelled.npz", "--epochs", "90", "--learning-rate", "3")
+    told = fresh("pretrain", *given, "--schedule", "constant", "--checkpoint-every", "1000").err
+    epochs = int(re.search(r"ended after epoch (\d+) of 90: none was better than epoch \d+ \(--patience 0", told)[1])
+    assert 30 < epochs == len((fresh.run / "metrics.jsonl").read_text().splitlines()) < 90
+    again = fresh("pretrain", *given, "--schedule", "constant", "--patience", "0")
+    assert "ended after" not in again.err and len((fresh.run / "metrics.jsonl").read_text().splitlines()) == 90
+    assert "auto: a third of the epochs" in " ".join(fresh.does("pretrain", "--help", COLUMNS="200").split())
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_both_losses_reach_the_screen_the_file_and_programs(fresh):
     shell = fresh
     done = shell("pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--corruption", "masking:0.3,none")

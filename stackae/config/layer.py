@@ -7,7 +7,18 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from stackae.config.texts import CorruptionConfig, DropoutConfig, EmphasisConfig, SparsityConfig
-from stackae.fields import Activation, Count, Epochs, Loss, Model, NonNegative, OutputActivation, Positive, one_of
+from stackae.fields import (
+    Activation,
+    Count,
+    Epochs,
+    Loss,
+    Model,
+    NonNegative,
+    OutputActivation,
+    Patience,
+    Positive,
+    one_of,
+)
 
 SATURATING = ("sigmoid", "tanh")
 
@@ -76,7 +87,7 @@ class LayerConfig(Model):
     learning_rate: Positive = 3e-3
     max_epochs: Epochs = "auto"
     batch_size: Count = 64
-    patience: Annotated[int, Field(ge=0)] = 0
+    patience: Patience = "auto"
 
     @model_validator(mode="before")
     @classmethod

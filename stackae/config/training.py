@@ -14,6 +14,7 @@ from stackae.fields import (
     Model,
     NonNegative,
     Optimizer,
+    Patience,
     Positive,
     Precision,
     Schedule,
@@ -50,7 +51,7 @@ class FinetuneConfig(TrainingConfig):
     max_norm: NonNegative = 0.0
     max_epochs: Epochs = "auto"
     batch_size: Count = 128
-    patience: Annotated[int, Field(ge=0)] = 0
+    patience: Patience = "auto"
 
     @property
     def steps_eagerly(self) -> str:

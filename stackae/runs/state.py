@@ -15,6 +15,7 @@ from stackae.config import FinetuneConfig, LayerConfig, RunConfig
 from stackae.runs.records import Name, check_epochs, first_of
 from stackae.stages import layer_name
 from stackae.training.history import EpochRecord
+from stackae.training.loop import LEAST_PATIENCE
 
 Number = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -124,8 +125,9 @@ class State(Strict):
         settings = self.work.settings_of(stage.name)
         if stage.rows % settings.batch_size:
             raise ValueError(f"{stage.rows} rows passed in batches of {settings.batch_size}")
+        patience = LEAST_PATIENCE if settings.patience == "auto" else settings.patience
         for each in stage.members.values():
-            stands = each.diverged is not None or 0 < settings.patience <= each.waited
+            stands = each.diverged is not None or 0 < patience <= each.waited
             _check_history(stage.name, each.history, None if stands else stage.epoch - 1)
             if len(each.history) >= stage.epoch:
                 raise ValueError(f"{len(each.history)} epochs before epoch {stage.epoch}")

@@ -15,7 +15,7 @@ from stackae.stack import in_batches
 from stackae.training.fused import finetuning, fused_population
 from stackae.training.history import EpochRecord, Listener
 from stackae.training.keeping import Keeper
-from stackae.training.loop import Stage, fit, settled_epochs
+from stackae.training.loop import Stage, fit, settled_epochs, settled_patience
 from stackae.training.members import Member, Validation, alone
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
@@ -64,7 +64,7 @@ def fit_head(
         step=make_step(objective(trained, x), config, epochs, math.ceil(len(x) / config.batch_size)),
         max_epochs=epochs,
         batch_size=config.batch_size,
-        patience=config.patience,
+        patience=settled_patience(config.patience, epochs),
         schedule=config.schedule,
     )
     return alone(fit(stage, listener, keeper))

@@ -26,7 +26,7 @@ from stackae.training.closed import put_closed_form
 from stackae.training.fused import fused_population, reconstruction
 from stackae.training.history import EpochRecord, Listener
 from stackae.training.keeping import Keeper
-from stackae.training.loop import Stage, fit, settled_epochs
+from stackae.training.loop import Stage, fit, settled_epochs, settled_patience
 from stackae.training.members import Member, Validation
 from stackae.training.optimizers import make_optimizer
 from stackae.training.reconstruction import ReconstructionObjective
@@ -151,6 +151,7 @@ def train_layer(
     """What becomes of each, by its place."""
     first = learners[0]
     config, rows, n, m = first.config, len(first.reads.x), first.autoencoder.n_visible, first.autoencoder.n_hidden
+    epochs = settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS)
     stage = Stage(
         name=f"layer{first.number}",
         title=f"layer {first.number}/{len(config.layers)} {n}-{m}-{n}",
@@ -171,9 +172,9 @@ def train_layer(
         ],
         step=make_step(learners),
         prepare=[each.prepare for each in learners],
-        max_epochs=settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS),
+        max_epochs=epochs,
         batch_size=first.layer.batch_size,
-        patience=first.layer.patience,
+        patience=settled_patience(first.layer.patience, epochs),
         schedule=config.schedule,
     )
     return {

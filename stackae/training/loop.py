@@ -21,6 +21,7 @@ from stackae.training.optimizers import scheduled
 from stackae.training.step import Batches, PopulationStep
 
 FEWEST_EPOCHS, MOST_EPOCHS = 16, 300
+LEAST_PATIENCE, PATIENCE_SHARE = 10, 3
 REPORTED_EVERY = 0.1  # seconds, about: a step that takes microseconds is not to wait for the listener each time
 NO_ROWS = torch.empty(0, dtype=torch.int64)
 
@@ -31,6 +32,15 @@ def settled_epochs(wish: int | str, rows: int, batch_size: int, fewest_steps: in
         return wish
     per_epoch = max(1, math.ceil(rows / batch_size))
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(fewest_steps / per_epoch)))
+
+
+def settled_patience(wish: int | str, epochs: int) -> int:
+    """``auto`` is a third of the epochs, at least LEAST_PATIENCE.
+
+    Learning rates that fall to 0 bring a late gain, and errors of few validation rows stand still for long: on the
+    embedded digits the best epoch comes up to a quarter of the epochs after the best one before it.
+    """
+    return wish if isinstance(wish, int) else max(LEAST_PATIENCE, math.ceil(epochs / PATIENCE_SHARE))
 
 
 @dataclass(frozen=True)
