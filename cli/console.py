@@ -155,7 +155,7 @@ class Meter:
     def __init__(self, title: str) -> None:
         self._title = title
         self._progress: Progress | None = None
-        self._noted = time.monotonic()
+        self._started = self._noted = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -169,22 +169,27 @@ class Meter:
     def update(self, share: float) -> None:
         """Of the whole, from 0 to 1."""
         if self._progress:
-            self._progress.update(self._task, completed=100 * share)
+            self._progress.update(self._task, completed=100 * share, left=self._left(share))
         elif time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
             self._noted = time.monotonic()
             if stderr.is_terminal:
-                self._start()
+                self._start(share)
             else:
-                note(f"{self._title}  {100 * share:.0f} %")
+                note(f"{self._title}  {100 * share:.0f} %  {self._left(share)}")
 
-    def _start(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    def _left(self, share: float) -> str:
+        """How long the rest takes, where it goes on as it went so far."""
+        seconds = (time.monotonic() - self._started) * (1 - share) / max(share, 1e-9)
+        return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:,.0f} min left"
 
-        name = TextColumn("{task.description}", markup=False)
-        self._progress = Progress(
-            name, BarColumn(bar_width=24), TextColumn("left"), TimeRemainingColumn(), console=stderr
+    def _start(self, share: float) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        name, left = (TextColumn(f"{{{field}}}", markup=False) for field in ("task.description", "task.fields[left]"))
+        self._progress = Progress(name, BarColumn(bar_width=24), left, console=stderr)
+        self._task = self._progress.add_task(
+            legible(self._title, WHOLE), total=100, completed=round(100 * share), left=self._left(share)
         )
-        self._task = self._progress.add_task(legible(self._title, WHOLE), total=100)
         self._progress.start()
 
 

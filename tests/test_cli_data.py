@@ -93,13 +93,16 @@ def test_a_reading_that_takes_long_is_reported(
         for share in (0.1, 0.2, 0.5, 0.9):
             meter.update(share)
             now[0] += 1.5
-    assert capsys.readouterr().err.splitlines() == ["reading a.csv  50 %"]
+    assert capsys.readouterr().err.splitlines() == ["reading a.csv  50 %  3 s left"]
     monkeypatch.setattr("stackae.cli.console.stderr._force_terminal", True)
     with Meter("reading [b]") as meter:
         now[0] += 3
         meter.update(0.25)
         meter.update(0.75)
-    assert "reading [b]" in capsys.readouterr().err
+        now[0] += 900
+        meter.update(0.8)
+    told = capsys.readouterr().err
+    assert "reading [b]" in told and "4 min left" in told
 
 
 def test_a_file_larger_than_the_memory_is_checked(tmp_path: Path) -> None:

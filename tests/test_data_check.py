@@ -65,12 +65,12 @@ def test_planted_faults_are_found_in_large_data(monkeypatch: pytest.MonkeyPatch)
     x[:, 7], x[:, 30], x[:, 31] = 2.5, x[:, 3], x[:, 3]
     x[4000:4100] = x[:100]
     x[1234, 5], x[4999, 39] = math.nan, 1e39
-    monkeypatch.setattr("stackae.data.examine.PIECE_CELLS", 1000)
+    monkeypatch.setattr("stackae.data.examine.BLOCK_BYTES", 8000)
     found = examined(x)
     assert found.constant_columns == [7] and found.duplicate_columns == [[3, 30, 31]] and found.duplicate_rows == 100
     assert [tuple(cell)[:2] for cell in found.first_bad] == [(1234, 5), (4999, 39)]
     assert (found.nan, found.infinite, found.too_large) == (1, 0, 1)
-    monkeypatch.setattr("stackae.data.examine.MOST_ROWS_COMPARED", 4050)
+    monkeypatch.setattr("stackae.data.twins.MOST_ROWS_COMPARED", 4050)
     few = examined(x)
     assert (few.duplicate_rows, few.compared_rows) == (50, 4050)
 

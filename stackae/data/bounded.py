@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from stackae.errors import DataError
 
 DAMAGE = (EOFError, OSError, OverflowError, zlib.error, zipfile.BadZipFile, struct.error, RuntimeError, ValueError)
@@ -139,6 +141,21 @@ def read_up_to(stream: Stream, count: int, name: str, start: int = 0) -> bytearr
             f"damaged data ({error}); fetch the file again"
         ) from None
     return body
+
+
+def read_into(file: io.BufferedReader, place: int, array: np.ndarray, name: str) -> None:
+    """Fills a contiguous array from a place of the file on; DataError when the file ends before or cannot be read."""
+    body, found = array.data.cast("B"), 0
+    try:
+        file.seek(place)
+        while found < len(body) and (count := file.readinto(body[found:])):
+            found += count
+    except DAMAGE as error:
+        raise DataError(
+            f"{name}: expected {place + len(body)} bytes or the end of the file, got {place + found} bytes and then "
+            f"damaged data ({error}); fetch the file again"
+        ) from None
+    check_size(name, place + len(body), place + found)
 
 
 def read_body(stream: Stream, count: int, name: str, start: int) -> bytearray:

@@ -15,12 +15,12 @@ from stackae.config import DataConfig
 from stackae.data.arrays import load_npz
 from stackae.data.bounded import opened
 from stackae.data.csv import load_csv
-from stackae.data.examine import PIECE_CELLS, Examiner, Findings
+from stackae.data.examine import Examiner, Findings
 from stackae.data.fitting import checked_span
 from stackae.data.labels import classes_of_texts
 from stackae.data.loading import file_of, load_source, read_named, reading
 from stackae.data.pieces import CsvPieces, NpyPieces
-from stackae.data.source import Source, checked, not_finite
+from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
 from stackae.errors import DataError
 
 Progress = Callable[[float], None]
@@ -86,7 +86,7 @@ def _check_source(source: Source, progress: Progress) -> Report:
             examined.append(None)
             continue
         examiner = Examiner(x.shape[1])
-        step = max(1, PIECE_CELLS // x.shape[1])
+        step = max(1, CHUNK_CELLS // x.shape[1])
         for start in range(0, len(x), step):
             examiner.add(x[start : start + step])
             progress((seen + min(len(x), start + step)) / total)

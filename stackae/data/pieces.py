@@ -8,12 +8,13 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from stackae.data.arrays import read_header, row_shape
-from stackae.data.bounded import CHUNK_BYTES, check_size, read_up_to
+from stackae.data.bounded import CHUNK_BYTES, read_into
 from stackae.data.csv_header import feature_names, number_of, read_names, target_index
 from stackae.data.csv_rows import CsvRows
 from stackae.data.labels import MOST_CLASSES
@@ -21,6 +22,7 @@ from stackae.data.memory import check_memory
 from stackae.data.source import bytes_held
 
 PIECE_BYTES = 8 * CHUNK_BYTES
+STRIDED_BYTES = 64 * CHUNK_BYTES  # a column of it is read at once
 
 
 class NpyPieces:
@@ -41,28 +43,33 @@ class NpyPieces:
         check_memory(self._name, bytes_held(self.dtype, self._header.cells))
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        step = max(1, PIECE_BYTES // (self.columns * self.dtype.itemsize))
-        for start in range(0, self.rows, step):
-            count = min(step, self.rows - start)
-            yield (
-                self._strided(start, count)
-                if self._header.column_major
-                else self._cells(start * self.columns, count * self.columns).reshape(count, self.columns)
-            )
+        size = STRIDED_BYTES if self._header.column_major else PIECE_BYTES
+        step = max(1, size // (self.columns * self.dtype.itemsize))
+        starts = range(0, self.rows, step)
+        with ThreadPoolExecutor(1, "read-ahead") as worker:  # the next piece is read while one is looked at
+            following = worker.submit(self._rows, 0, min(step, self.rows))
+            for start in starts[1:]:
+                rows = following.result()
+                following = worker.submit(self._rows, start, min(step, self.rows - start))
+                yield rows
+            yield following.result()
+
+    def _rows(self, start: int, count: int) -> np.ndarray:
+        if self._header.column_major:
+            return self._strided(start, count)
+        return self._cells(start * self.columns, count * self.columns).reshape(count, self.columns)
 
     def _cells(self, start: int, count: int) -> np.ndarray:
         """So many cells from a place on, in the order of the file."""
-        size = self.dtype.itemsize
-        place = self._header.start + start * size
-        self._file.seek(place)
-        body = read_up_to(self._file, count * size, self._name, place)
-        check_size(self._name, place + count * size, place + len(body))
-        return np.frombuffer(body, self.dtype)
+        cells = np.empty(count, self.dtype)
+        read_into(self._file, self._header.start + start * self.dtype.itemsize, cells, self._name)
+        return cells
 
     def _strided(self, start: int, count: int) -> np.ndarray:
         """Rows of an array that lies column by column."""
-        columns = [self._cells(column * self.rows + start, count) for column in range(self.columns)]
-        rows = np.stack(columns, axis=1)
+        rows = np.empty((count, self.columns), self.dtype)
+        for column in range(self.columns):
+            rows[:, column] = self._cells(column * self.rows + start, count)
         return rows.reshape(count, *self._header.shape[1:], order="F").reshape(count, self.columns)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.source import in_32_bits
+from stackae.data.source import in_32_bits, row_type
 
 MOST_ROWS, MOST_CELLS, FEWEST_ROWS = 1 << 14, 1 << 20, 20
 FLAT = 100  # how many times the range of 98 % of the rows that of all is
@@ -137,7 +137,7 @@ def merged(sample: np.ndarray) -> list[Merged]:
 
     No errors.
     """
-    if sample.dtype != np.float64 or not len(sample):
+    if row_type(sample.dtype) != np.float64 or not len(sample):
         return []
     before, after = (_distinct(np.sort(rows, axis=0)) for rows in (sample, in_32_bits(sample)))
     lost = np.flatnonzero(before - after > MERGED * before)
