@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import stat
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 from stackae.errors import WHOLE, legible
 
 NAME = "log.txt"
-FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place is not waited for
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place is not waited for
 _open: list[Path] = []
 
 
@@ -43,9 +44,19 @@ def log(text: str) -> None:
         with suppress(OSError):
             descriptor = os.open(path, FLAGS, 0o644)
             try:
-                os.write(descriptor, lines.encode(errors="replace"))
+                if _is_ours(descriptor):
+                    os.write(descriptor, lines.encode(errors="replace"))
             finally:
                 os.close(descriptor)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Whether it is a plain file, with no other name elsewhere, that is empty or begins as a log does."""
+    from stackae.runs.ownership import LOGGED
+
+    found = os.fstat(descriptor)
+    plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    return plain and (found.st_size == 0 or LOGGED.match(os.pread(descriptor, 40, 0)) is not None)
 
 
 def _versions() -> str:

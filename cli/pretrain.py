@@ -102,7 +102,7 @@ def command(
 ) -> None:
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
     from stackae.runs import check_free, default_path
-    from stackae.runs.places import is_run, never_began
+    from stackae.runs.ownership import is_proven, never_began
 
     from .console import note
     from .inputs import seconds, whole_number
@@ -113,8 +113,9 @@ def command(
     every = seconds("--checkpoint-every", checkpoint_every)
     data_config, pretrain_config = _settings(ctx.params, config)
     begun = (run or newest_unfinished()) if resume else None
-    path = begun or run or default_path(data_config.data, pretrain_config.layer_sizes, count)
-    goes_on = begun is not None and is_run(begun) and not never_began(begun)
+    path = begun or run
+    default = default_path(data_config.data, pretrain_config.layer_sizes, count)
+    goes_on = path is not None and resume and is_proven(path) and not never_began(path)
     if not goes_on:
         check_free(path, force)
     dataset, configs = _prepare(data_config, pretrain_config, count or 1)
@@ -123,15 +124,16 @@ def command(
         show_plan(configs, dataset, json)
         return
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
-    if goes_on:
+    if path is not None and goes_on:
         _go_on(path, names, configs, dataset, ctx.params, every)
     else:
         note(*summary(configs, dataset))
-        _begin(path, names, configs, dataset, force, every, json)
+        _begin(path, default, names, configs, dataset, force, every, json)
 
 
 def _begin(
-    path: Path,
+    path: Path | None,
+    default: Path,
     names: list[str],
     configs: list[PretrainConfig],
     dataset: Dataset,
@@ -145,11 +147,11 @@ def _begin(
     from .reports import report_run, report_seeds
     from .training import pretrain, pretraining_work, remembered
 
-    with new_runs(path, force, names) as (folder, runs), remembered(path):
+    with new_runs(path, force, names, default) as (folder, runs), remembered(folder.path):
         work = pretraining_work(names, configs, dataset)
         results = pretrain(folder, runs, work, configs, dataset, every)
     if names != [""]:
-        report_seeds(path, runs, configs, results, as_json)
+        report_seeds(folder.path, runs, configs, results, as_json)
     else:
         report_run(runs[0], alone(results), as_json)
 

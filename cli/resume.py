@@ -43,6 +43,7 @@ def command(
     engine and number of threads every file comes out as if nothing had happened, bit for bit.
     """
     from stackae.runs import Folder
+    from stackae.runs.ownership import is_proven
     from stackae.runs.places import is_run
 
     from .inputs import seconds
@@ -50,7 +51,7 @@ def command(
 
     every = seconds("--checkpoint-every", checkpoint_every)
     path = run if run is not None else newest_unfinished()
-    if path is None or not is_run(path):
+    if path is None or not is_run(path) or not is_proven(path):
         found = "none" if path is None else "something else" if path.exists() else "no such folder"
         raise RunError(
             f"{path or 'runs'}: expected an unfinished run, got {found}; `stackae runs list` shows those that there are"
@@ -68,9 +69,10 @@ def newest_unfinished() -> Path | None:
 
 def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> None:
     """Does what is left to do, or to mend, in a folder that is this process's to write."""
-    from stackae.runs.checkpoints import latest, prune, remove_unfinished
+    from stackae.runs.checkpoints import latest
     from stackae.runs.mending import behind, made_again
     from stackae.runs.places import unfinished
+    from stackae.runs.pruning import prune, remove_unfinished
     from stackae.runs.summary import bytes_on_disk
     from stackae.runs.verify import damaged_files
 

@@ -109,8 +109,9 @@ def command(
     """
     from stackae.config import read_tables
     from stackae.data import load_data
+    from stackae.runs.beginning import reserved
     from stackae.runs.durable import write_folder
-    from stackae.runs.places import free_path
+    from stackae.runs.places import timed_path
     from stackae.sweep import check_neighbours
 
     from .console import emit_json, progress_note
@@ -126,12 +127,12 @@ def command(
     if scatter == "tsne":
         check_neighbours(len(dataset.validation.x) or len(dataset.train.x))
     configs = _configs(ctx.params, tables, dataset, lower, sorted(sizes))
-    measured = _train(dataset, configs)
-    progress_note("drawing pictures")
-    document = document_of(dataset, configs, measured)
-    files = files_of(dataset, measured, document, scatter)
-    path = out or free_path(data_config.data, "sweep")
-    write_folder(path, files)
+    with reserved(out, timed_path(data_config.data, "sweep")) as path:
+        measured = _train(dataset, configs)
+        progress_note("drawing pictures")
+        document = document_of(dataset, configs, measured)
+        files = files_of(dataset, measured, document, scatter)
+        write_folder(path, files)
     if json:
         emit_json({"sweep": str(path), **document})
     else:
@@ -161,7 +162,8 @@ def _check(sizes: list[int], scatter: str, out: Path | None) -> None:
         raise ConfigError(f"--widths: expected at most {MOST_WIDTHS} widths, got {len(sizes)}; try fewer")
     if scatter not in SCATTERS:
         raise ConfigError(f"--scatter: expected {', '.join(SCATTERS)}, got '{scatter}'{nearest(scatter, SCATTERS)}")
-    if out is not None and (out.exists() or out.is_symlink()):
+    empty = out is not None and out.is_dir() and not out.is_symlink() and not any(out.iterdir())
+    if out is not None and (out.exists() or out.is_symlink()) and not empty:
         raise ConfigError(f"--out: expected a new folder, got {out}, which exists; choose another name")
     if out is not None and out.suffix.lower() in OF_FILES:
         name = legible(out.name, 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,13 +53,18 @@ def pretrain(
     """Trains the runs together, saves and draws them. Raises DivergedError where none stays finite."""
     from stackae.pretrain import population_layers, population_results
     from stackae.runs import Journal, Requests
+    from stackae.runs.beginning import complete
     from stackae.runs.kept_data import data_files
-    from stackae.runs.places import complete
+    from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
     from stackae.runs.run import config_file, scaling_file, trained_layer_file
 
-    from .console import Display
+    from .console import Display, note, shown
     from .signals import heard_by
 
+    check_pointer()
+    if not pointer_is_writable():
+        here = shlex.quote(str(shown(folder.path.absolute())))
+        note(f"{LATEST} cannot be written, and will not point at this run: name it by --run {here}")
     journal = Journal(folder, work, left, every=every, requests=heard_by(Requests()))
     journal.open()
     for run, settings in zip(runs, work.settings, strict=True):
@@ -80,7 +86,8 @@ def pretrain(
         raise diverged[0]
     _publish(folder, runs, results, dataset, new=left is None)
     _calibrate([run for run, each in zip(runs, results, strict=True) if not isinstance(each, DivergedError)], dataset)
-    complete(folder.path, runs)
+    for kept in complete(folder.path, runs):
+        note(f"kept        {shown(kept.absolute())}: there lies more than the run that was replaced")
     folder.publish({}, made_from=journal.number)
     journal.finish()
     return results

@@ -125,7 +125,7 @@ def test_seeds_are_not_overwritten_but_by_force(fresh: Shell) -> None:
     assert files_of(folder) == {"curves.png", "seed-0", "seed-1"}
     (folder / "diary.txt").write_text("mine")
     sentence = fresh.refuses(2, *SEEDS, "--force")
-    says(sentence, "runs/many: expected a new folder or an earlier run, got something else")
+    says(sentence, "runs/many: expected a run and nothing besides, got diary.txt", "move away what is yours")
 
 
 LINEAR = ("--scale", "none", "--activation", "linear", "--output-activation", "linear", "--corruption", "none")

@@ -17,7 +17,8 @@ from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.data import Scaling
 from stackae.errors import ConfigError, DiskError, RunError
 from stackae.runs import LATEST, Run, check_free, default_path, durable, new_runs, open_run, write_whole
-from stackae.runs.places import complete, point_latest
+from stackae.runs.beginning import complete, new_folder
+from stackae.runs.pointer import point_latest
 from stackae.runs.run import classifier_file, config_file, scaling_file, trained_layer_file
 
 ACTIVATIONS = ("tanh", "relu")
@@ -251,9 +252,10 @@ def test_a_replaced_run_is_given_up_only_for_a_complete_one() -> None:
         raise KeyError
     assert run.holds("old") and not run.holds("new")
     with pytest.raises(KeyError), new_runs(Path("runs/one"), force=True) as (_, (run,)):
+        run.publish({"new": b"2"})
         checkpoint(run)
         raise KeyError
-    assert Run(Path("runs/.one.replaced-1")).holds("old") and not LATEST.resolve().joinpath("manifest.json").exists()
+    assert Run(Path("runs/.one.replaced-1")).holds("old") and not Run(LATEST.resolve()).holds("old")
     assert not make_run(force=True).holds("old")
     assert sorted(path.name for path in Path("runs").iterdir()) == ["latest", "one"]
 
@@ -281,8 +283,7 @@ def test_a_pointer_is_no_place_for_a_run() -> None:
 def test_default_paths_are_free_and_plain(here: Path) -> None:
     paths = []
     for _ in range(3):
-        paths.append(default_path("a b/c:d*\u00fc.csv", (8, 4)))
-        paths[-1].mkdir(parents=True)
+        paths.append(new_folder(default_path("a b/c:d*\u00fc.csv", (8, 4))))
     assert len(set(paths)) == 3
     for path in paths:
         assert path.parent == Path("runs") and not set(path.name) & set(" /:*")

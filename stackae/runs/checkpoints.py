@@ -21,9 +21,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stackae.config.training import HEADS
-from stackae.errors import DiskError, RunError
-from stackae.runs.durable import make_folder, remove_folder, remove_temporary, write_folder
+from stackae.errors import RunError
+from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
 from stackae.runs.state import EndedState, StageState, StandingState, State
@@ -73,8 +72,13 @@ def newest_state(folder: Path) -> State:
     """Of the newest checkpoint whose state is whole, whatever its tensors are. Raises RunError where there is none."""
     for _, path in reversed(numbered(folder)):
         with suppress(RunError):
-            return _read_state(path, _manifest(path))
+            return state_of(path)
     raise RunError(f"{folder}: expected a checkpoint with a whole {STATE}, got none; train it again with --force")
+
+
+def state_of(path: Path) -> State:
+    """Of a checkpoint, whatever its tensors are. Raises RunError where it is missing or damaged."""
+    return _read_state(path, _manifest(path))
 
 
 def read(path: Path) -> Checkpoint:
@@ -200,44 +204,6 @@ def stage_state(name: str, left: Left) -> StageState:
 def ended_state(number: int, content: bytes, ended: Ended) -> EndedState:
     size, sha256 = Entry.of(content)
     return EndedState(checkpoint=number, size=size, sha256=sha256, history=ended.history, diverged=ended.diverged)
-
-
-def of_command(folder: Path, command: str) -> list[tuple[int, Path]]:
-    """``numbered``, of one kind of work."""
-    labels = {"pretrain": ("pretrain-", "layer"), "finetune": ("finetune-", *(f"{head}-" for head in HEADS))}[command]
-    return [(number, path) for number, path in numbered(folder) if path.name.partition("-")[2].startswith(labels)]
-
-
-def prune(folder: Path, command: str, begun: int, done: bool) -> None:
-    """Leaves the last two and, for good, the beginning and the ends of stages; of work that is done these alone.
-
-    Work of the same kind that began before ``begun`` is given up when the new is done.
-    """
-    entries = of_command(folder, command)
-    for number, path in entries if done else entries[:-2]:
-        if not path.name.endswith(("-begin", "-end")) or (done and number < begun):
-            with suppress(DiskError):  # a checkpoint too many costs space alone; the next write tells what is wrong
-                remove_folder(path)
-
-
-def remove_after(folder: Path, command: str, number: int) -> None:
-    """Checkpoints of a kind that are newer than the one that is gone on from: damaged ones."""
-    for later, path in of_command(folder, command):
-        if later > number:
-            remove_folder(path)
-
-
-def remove_if_empty(folder: Path) -> None:
-    """The folder of checkpoints, where there is none in it."""
-    with suppress(OSError):
-        (folder / FOLDER).rmdir()
-
-
-def remove_unfinished(folder: Path) -> None:
-    """What a program that was killed left of files and checkpoints that it was writing or removing."""
-    inside = folder / FOLDER
-    for path in (*folder.glob(".*.tmp"), *(() if inside.is_symlink() else inside.glob(".*.tmp"))):
-        remove_temporary(path)
 
 
 def history_of(state: State, place: int) -> list[EpochRecord]:

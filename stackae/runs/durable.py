@@ -2,15 +2,19 @@
 
 Everything a run keeps is written through the four functions at the end, and in one order: content, its fsync, the
 rename into place, the fsync of the folder. A disk that loses whatever was not synced leaves the old file or the new.
-No link is followed on the way: what lies at a temporary name is removed, whatever it is.
+Files are made ready under names that nobody foresees and nothing else has, so no link is followed on the way, nothing
+that lies there is removed, and what a program that was killed left is known by its name. No folder is ever removed with
+all that is in it: only files by name, then the folder, which has to be empty.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,7 +26,9 @@ REMEDIES = {
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EISDIR: "move away the folder that lies in its place",
     errno.ENOENT: "the folder is gone: put it back, or choose another",
+    errno.ENOTEMPTY: "something lies in its place: move it away, or choose another",
 }
+TEMPORARY = re.compile(r"\.stackae-[0-9a-f]{16}\.tmp")
 Content = bytes | memoryview
 
 
@@ -43,30 +49,30 @@ def write_files(folder: Path, files: Mapping[str, Content]) -> None:
     """
     if not files:
         return
+    ready, new = {name: temporary(folder) for name in files}, list[Path]()
     with disk_errors(folder / next(iter(files)), sum(map(len, files.values()))):
         try:
             for name, content in files.items():
-                _write(temporary(folder / name), content)
+                _write(ready[name], content)
             for name in files:
-                _move(temporary(folder / name), folder / name)
+                there = os.path.lexists(folder / name)
+                _move(ready[name], folder / name)
+                new += [] if there else [folder / name]
             _sync_folder(folder)
         except BaseException:
-            for name in files:
-                with suppress(OSError):
-                    temporary(folder / name).unlink(missing_ok=True)
+            _remove_what_can_be([*ready.values(), *new])
             raise
 
 
 def write_folder(path: Path, files: Mapping[str, Content]) -> None:
-    """A new folder with these files, in their order: there whole, or not at all.
+    """A new folder with these files, in their order, in the place of nothing or of an empty folder: whole, or not.
 
     Raises:
         DiskError: it could not be written.
     """
-    beside = temporary(path)
+    beside = temporary(path.parent)
     with disk_errors(path, sum(map(len, files.values()))):
         try:
-            _clear(beside)
             beside.mkdir(parents=True)
             for name, content in files.items():
                 _write(beside / name, content)
@@ -74,7 +80,9 @@ def write_folder(path: Path, files: Mapping[str, Content]) -> None:
             _move(beside, path)
             _sync_folder(path.parent)
         except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
+            _remove_what_can_be([beside / name for name in files])
+            with suppress(OSError):
+                beside.rmdir()
             raise
 
 
@@ -87,20 +95,46 @@ def make_folder(path: Path, above: bool = True) -> None:
             _sync_folder(folder.parent)
 
 
-def remove_folder(path: Path) -> None:
-    """Out of sight by one rename, then gone, whatever it is; cut short, it leaves a temporary. Raises DiskError."""
-    beside = temporary(path)
+def make_new_folder(path: Path) -> bool:
+    """The folder, durably, and whether it is this call that made it: of several one does. Raises DiskError."""
     with disk_errors(path, 0):
-        _clear(beside)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return False
+        _sync_folder(path.parent)
+    return True
+
+
+def remove_folder(path: Path) -> None:
+    """One of files alone: out of sight by one rename, then gone; cut short, it leaves a temporary. Raises DiskError."""
+    beside = temporary(path.parent)
+    with disk_errors(path, 0):
         _move(path, beside)
         _sync_folder(path.parent)  # else a power failure could bring it back with half of its files
-        _clear(beside)
+    remove_temporary(beside)
 
 
 def remove_temporary(path: Path) -> None:
-    """What lies there, a folder with its content or anything else; no error where nothing does."""
+    """What was made ready there: a file, a link, or a folder of files; no error where nothing is. Raises DiskError."""
     with disk_errors(path, 0):
-        _clear(path)
+        if path.is_dir() and not path.is_symlink():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+
+
+def remove_files(folder: Path, paths: Iterable[Path]) -> None:
+    """Files and empty folders in ``folder``, in their order, durably. Raises DiskError."""
+    with disk_errors(folder, 0):
+        for path in paths:
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+        _sync_folder(folder)
 
 
 def move_folder(path: Path, to: Path) -> None:
@@ -116,22 +150,25 @@ def move_folder(path: Path, to: Path) -> None:
 
 def write_link(path: Path, target: str) -> None:
     """A link to a folder, in the place of one that is there or of nothing."""
-    beside = temporary(path)
+    beside = temporary(path.parent)
     with disk_errors(path, 0):
-        _clear(beside)
-        beside.symlink_to(target, target_is_directory=True)
-        _move(beside, path)
-        _sync_folder(path.parent)
+        try:
+            beside.symlink_to(target, target_is_directory=True)
+            _move(beside, path)
+            _sync_folder(path.parent)
+        except BaseException:
+            _remove_what_can_be([beside])
+            raise
 
 
-def temporary(path: Path) -> Path:
-    """Where ``path`` is made ready; what lies there was left by a program that was killed."""
-    return path.with_name(f".{path.name}.tmp")
+def temporary(folder: Path) -> Path:
+    """A name in the folder for what is made ready: no other process has it, and nobody can foresee it."""
+    return folder / f".stackae-{secrets.token_hex(8)}.tmp"
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether it lies where something was made ready."""
-    return path.name.startswith(".") and path.name.endswith(".tmp")
+    """Whether it has such a name: something was being made ready, or removed, there."""
+    return TEMPORARY.fullmatch(path.name) is not None
 
 
 def free_bytes(path: Path) -> int:
@@ -154,7 +191,6 @@ def disk_errors(path: Path, needed: int) -> Iterator[None]:
 
 
 def _write(path: Path, content: Content) -> None:
-    _clear(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         rest = memoryview(content)
@@ -165,11 +201,10 @@ def _write(path: Path, content: Content) -> None:
         os.close(descriptor)
 
 
-def _clear(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove_what_can_be(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _move(path: Path, to: Path) -> None:

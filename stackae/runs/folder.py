@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from stackae.errors import RunError, suggested
@@ -61,8 +62,13 @@ class Folder:
             }
             if replaced:
                 self._list(Manifest({**old.files, **replaced}, old.made_from))
+            added = [name for name in files if name not in old.files and not os.path.lexists(self.path / name)]
             write_files(self.path, files)
-            self._list(Manifest({**old.files, **new}, old.made_from if made_from is None else made_from))
+            try:
+                self._list(Manifest({**old.files, **new}, old.made_from if made_from is None else made_from))
+            except BaseException:
+                self._give_up(added)
+                raise
 
     @contextmanager
     def _remedied(self) -> Iterator[None]:
@@ -77,6 +83,14 @@ class Folder:
             return self.manifest
         except RunError:
             return Manifest({})
+
+    def _give_up(self, added: list[str]) -> None:
+        """New files that could not be listed: without a listing nothing would tell that they are the run's."""
+        listed = self._listed_before().files
+        for name in added:
+            if name not in listed:
+                with suppress(OSError):
+                    (self.path / name).unlink(missing_ok=True)
 
     def _list(self, manifest: Manifest) -> None:
         write_files(self.path, {NAME: manifest.pack()})

@@ -17,17 +17,14 @@ from stackae.runs.checkpoints import (
     ended_state,
     numbered,
     pack_tensors,
-    prune,
     read_left,
-    remove_after,
-    remove_if_empty,
-    remove_unfinished,
     stage_state,
     tensors_of,
     write_checkpoint,
 )
-from stackae.runs.durable import make_folder, remove_folder
+from stackae.runs.durable import make_folder
 from stackae.runs.folder import Folder
+from stackae.runs.pruning import prune, remove_after, remove_checkpoint, remove_if_empty, remove_unfinished
 from stackae.runs.state import EndedState, State, Work
 from stackae.stages import layer_name, pack, pack_weights
 from stackae.training.keeping import Ended, Left
@@ -65,7 +62,8 @@ class Journal:
         self, folder: Folder, work: Work, left: Checkpoint | None = None, *, every: float = EVERY, requests: Requests
     ) -> None:
         self._folder, self._every, self._requests = folder.path, every, requests
-        remove_unfinished(folder.path)
+        for name in dict.fromkeys(("", *work.runs)):
+            remove_unfinished(folder.path / name)
         if left is not None:
             remove_after(folder.path, work.command, left.number)
         self._left = left
@@ -122,7 +120,7 @@ class Journal:
         entries = [path for number, path in numbered(self._folder) if number >= self._state.begun]
         if all(path.name.endswith("-begin") for path in entries):
             for path in entries:
-                remove_folder(path)
+                remove_checkpoint(path)
             remove_if_empty(self._folder)
 
     def _ended(self, stage: str, members: Mapping[int, EndedState]) -> dict[int, Ended]:

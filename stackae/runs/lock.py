@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stackae.errors import RunError
+from stackae.errors import RunError, legible
 from stackae.runs.durable import disk_errors
+from stackae.runs.manifest import open_plain
 
 NAME = "lock"
+PATIENCE = 0.2  # seconds in which who only looks at a lock gives it back
+LONGEST = 200  # bytes of a lock
+CONTENT = re.compile(rb"(process [0-9]{1,20} on [^\n]{0,150}\n)?")
 _held: set[Path] = set()
 
 
@@ -21,16 +28,14 @@ def writing(folder: Path) -> Iterator[None]:
     """The folder is this process's to write; entered again within itself, it is the same lock.
 
     Raises:
-        RunError: another process has it. DiskError: it cannot be written.
+        RunError: another process has it, or what lies in its place is no lock. DiskError: it cannot be written.
     """
     own = folder.resolve()
     if own in _held:
         yield
         return
-    with disk_errors(folder / NAME, 0):
-        descriptor = os.open(own / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    descriptor = _taken(own, folder)
     try:
-        _take(descriptor, folder)
         _held.add(own)
         yield
     finally:
@@ -38,15 +43,109 @@ def writing(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int, folder: Path) -> None:
+@contextmanager
+def in_turn(folder: Path) -> Iterator[bool]:
+    """Short steps that several processes take in a folder, one process after the other.
+
+    Yields whether they are; some file systems have no locks of folders.
+    """
+    descriptor, locked = None, False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "another process"
-        raise RunError(
-            f"{folder}: expected to be its only writer, got {holder}, which writes to it now; "
-            "wait until it ends, or stop it"
-        ) from None
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            locked = True
+        yield locked
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def writer(folder: Path) -> str | None:
+    """Which process writes to the folder now; None where none does."""
+    with suppress(OSError, ValueError), open_plain(folder / NAME) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(file.read(LONGEST))
+    return None
+
+
+def check_unheld(folder: Path) -> None:
+    """Raises RunError where a process writes to the folder now."""
+    if (holder := writer(folder)) is not None:
+        raise _refusal(folder, holder)
+
+
+def is_lock(path: Path) -> bool:
+    """Whether it is a lock of stackae's, by what it says."""
+    with suppress(OSError, ValueError), open_plain(path) as file:
+        return CONTENT.fullmatch(file.read(LONGEST)) is not None
+    return False
+
+
+def _taken(own: Path, folder: Path) -> int:
+    """The lock's descriptor. One that is given up with its folder at that moment is not taken for it."""
+    for tries_left in reversed(range(10)):
+        with disk_errors(folder / NAME, 0):
+            descriptor = os.open(own / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            _check(descriptor, folder / NAME)
+            _take(descriptor, folder)
+            if _is_there(descriptor, own / NAME) or not tries_left:
+                _sign(descriptor)
+                break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    return descriptor
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    return False
+
+
+def _check(descriptor: int, path: Path) -> None:
+    """Nothing is written into a file that is not stackae's, or that has another name elsewhere."""
+    found = os.fstat(descriptor)
+    what = ""
+    if not stat.S_ISREG(found.st_mode):
+        what = "something that is not a plain file"
+    elif found.st_nlink > 1:
+        what = f"a file with {found.st_nlink} names (hard links)"
+    elif not CONTENT.fullmatch(os.pread(descriptor, LONGEST, 0)):
+        what = "a file that stackae did not write"
+    if what:
+        raise RunError(f"{path}: expected the lock of a run, got {what}; move it away")
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise _refusal(folder, _holder(os.pread(descriptor, LONGEST, 0))) from None
+            time.sleep(PATIENCE / 10)
+
+
+def _refusal(folder: Path, holder: str) -> RunError:
+    return RunError(
+        f"{folder}: expected to be its only writer, got {holder}, which writes to it now; "
+        "wait until it ends, or stop it"
+    )
+
+
+def _holder(content: bytes) -> str:
+    return legible(content.decode(errors="replace").strip(), LONGEST) or "another process"
+
+
+def _sign(descriptor: int) -> None:
     with suppress(OSError):  # a full disk: the lock holds without a name in it
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()[:100]}\n".encode(), 0)

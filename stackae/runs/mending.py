@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from stackae.errors import RunError
-from stackae.runs.checkpoints import (
-    FOLDER,
-    Checkpoint,
-    ended_files,
-    of_command,
-    read,
-    write_checkpoint,
-)
-from stackae.runs.durable import remove_temporary
+from stackae.runs.checkpoints import FOLDER, Checkpoint, ended_files, read, write_checkpoint
+from stackae.runs.pruning import of_command, remove_checkpoint
 
 
 def behind(folder: Path, checkpoint: Checkpoint) -> bool:
@@ -30,7 +24,8 @@ def made_again(folder: Path, later: Checkpoint) -> list[Path]:
         if number < later.number and not _whole(path):
             ended = dict(list(state.ended.items())[:stages])
             files = {place: content for stage, place, content in ended_files(folder, state) if f"{stage}-end" == label}
-            remove_temporary(path)
+            if os.path.lexists(path):
+                remove_checkpoint(path)
             write_checkpoint(folder, number, label, state.model_copy(update={"ended": ended, "stage": None}), files)
             found.append(path)
     return found

@@ -20,7 +20,8 @@ from data_files import TEST_DATA, needs_data
 from fault_cases import ALL, result
 
 from stackae.runs import Folder, latest
-from stackae.runs.checkpoints import Checkpoint, numbered, prune, remove_unfinished, write_checkpoint
+from stackae.runs.checkpoints import Checkpoint, numbered, write_checkpoint
+from stackae.runs.pruning import prune, remove_unfinished
 from stackae.runs.verify import damages
 
 SEED = 20

@@ -1,0 +1,187 @@
+"""What in a folder is stackae's, by proof. Nothing else is removed, whatever it is called and wherever it lies.
+
+A folder is a run's if its manifest has the digest that a manifest of stackae's has, or a checkpoint in it has one. In
+it these are the run's own: the manifest and what it lists; checkpoints of nothing but their files; a lock and a log
+that say themselves whose they are; what lies under a name for what is made ready; and runs ``seed-N`` of the same kind.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from stackae.errors import RunError, legible, suggested
+from stackae.runs import lock
+from stackae.runs.checkpoints import FOLDER, NUMBERED, numbered, state_of
+from stackae.runs.durable import is_temporary, remove_files, remove_temporary, write_whole
+from stackae.runs.manifest import NAME as MANIFEST
+from stackae.runs.manifest import open_plain, read_manifest
+from stackae.runs.pruning import files_of, remove_checkpoint
+
+LOG = "log.txt"
+LOGGED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4}  ")
+SEED = re.compile(r"seed-[0-9]{1,20}")
+MARK = ".stackae-replaced"  # in a run that was put aside for another: where it lay, and where it lies
+MOST_TRIED = 20  # checkpoints that are asked whose they are
+
+
+def is_proven(path: Path) -> bool:
+    """Whether it is the folder of a run, or of several, for certain."""
+    with suppress(RunError):
+        read_manifest(path)
+        return True
+    return any(_is_checkpoint(each) for _, each in numbered(path)[-MOST_TRIED:])
+
+
+def strangers(path: Path) -> list[Path]:
+    """What lies in a run's folder and is not the run's."""
+    listed, found = _listed(path), []
+    for entry in sorted(path.iterdir()):
+        if entry.is_symlink():
+            found.append(entry)
+        elif entry.name == FOLDER and entry.is_dir():
+            found += [each for each in sorted(entry.iterdir()) if not _of_checkpoints(each)]
+        elif SEED.fullmatch(entry.name) and entry.is_dir():
+            found += strangers(entry)
+        elif not (entry.is_file() and _is_own(entry, listed)) and not is_temporary(entry):
+            found.append(entry)
+    return found
+
+
+def refusal(path: Path) -> str:
+    """Why a run there cannot be replaced: what lies in it that is not the run's, and what to do; "" if nothing is."""
+    found = strangers(path)
+    if not found:
+        return ""
+    names = ", ".join(legible(str(each.relative_to(path)), 60) for each in found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    listing = "" if (path / MANIFEST).exists() and _is_whole(path) else f"give `{suggested('resume', path)}` first, "
+    return (
+        f"{path}: expected a run and nothing besides, got {names}{more}, which its {MANIFEST} does not list; "
+        f"{listing}move away what is yours, or choose another --run"
+    )
+
+
+def never_began(path: Path) -> bool:
+    """Whether the folder is empty, or holds no more than a run leaves that was killed before its first checkpoint."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and (entry.name == FOLDER or SEED.fullmatch(entry.name)):
+            if not never_began(entry):
+                return False
+        elif not (is_temporary(entry) or _is_own(entry, ())):
+            return False
+    return True
+
+
+def remove_own(path: Path, itself: bool = True) -> bool:
+    """Removes what is the run's, its manifest last; whether the folder is gone, which it is where nothing else was.
+
+    Without ``itself`` the folder stays, with its lock and its log. Raises DiskError.
+    """
+    listed, files = _listed(path), list[Path]()
+    for entry in sorted(path.iterdir()):
+        if is_temporary(entry):
+            remove_temporary(entry)
+        elif entry.is_symlink():
+            continue
+        elif entry.name == FOLDER and entry.is_dir():
+            _remove_checkpoints(entry)
+        elif SEED.fullmatch(entry.name) and entry.is_dir():
+            remove_own(entry)
+        elif _is_own(entry, listed) and entry.name not in (MANIFEST, MARK) and (itself or not _is_diary(entry)):
+            files.append(entry)
+    remove_files(path, files)
+    remove_files(path, [path / MANIFEST] if listed else [])
+    if not itself or [entry.name for entry in path.iterdir()] not in ([], [MARK]):
+        return False
+    remove_files(path, [path / MARK])
+    remove_files(path.parent, [path])
+    return True
+
+
+def asides(path: Path) -> Iterator[Path]:
+    """Runs that were put aside for the one at ``path``, and an empty folder that is all that is left of one."""
+    prefix = _aside_prefix(path)
+    found = [entry for entry in sorted(path.parent.iterdir()) if entry.name.startswith(prefix) and _is_folder(entry)]
+    yield from (entry for entry in found if _mark(entry) == path.name or not any(entry.iterdir()))
+
+
+def aside_of(path: Path) -> Path:
+    """A free name beside a run that is put aside, which is marked as what it is there."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{_aside_prefix(path)}{number}")):
+        number += 1
+    write_whole(path / MARK, f"{path.name}\n{aside.name}\n".encode(errors="surrogateescape"))
+    return aside
+
+
+def is_log(path: Path) -> bool:
+    """Whether it is a log of stackae's, by how it begins."""
+    with suppress(OSError, ValueError), open_plain(path) as file:
+        return LOGGED.match(file.read(40)) is not None
+    return False
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_own(entry: Path, listed: frozenset[str] | tuple[()]) -> bool:
+    if entry.name in listed or entry.name == MARK:
+        return not entry.is_symlink() and entry.is_file()
+    return (entry.name == lock.NAME and lock.is_lock(entry)) or (entry.name == LOG and is_log(entry))
+
+
+def _is_diary(entry: Path) -> bool:
+    return entry.name in (lock.NAME, LOG)
+
+
+def _listed(path: Path) -> frozenset[str]:
+    """The manifest and what it lists; nothing where it is not stackae's."""
+    with suppress(RunError):
+        return frozenset({MANIFEST, *read_manifest(path).files})
+    return frozenset()
+
+
+def _is_whole(path: Path) -> bool:
+    return bool(_listed(path))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    with suppress(RunError):
+        state_of(path)
+        return True
+    return False
+
+
+def _of_checkpoints(path: Path) -> bool:
+    return is_temporary(path) or (NUMBERED.fullmatch(path.name) is not None and files_of(path) is not None)
+
+
+def _remove_checkpoints(inside: Path) -> None:
+    for path in sorted(inside.iterdir()):
+        if is_temporary(path):
+            remove_temporary(path)
+        elif NUMBERED.fullmatch(path.name):
+            with suppress(RunError):
+                remove_checkpoint(path)
+    if not any(inside.iterdir()):
+        remove_files(inside.parent, [inside])
+
+
+def _aside_prefix(path: Path) -> str:
+    return f".{os.fsencode(path.name)[:200].decode(errors='ignore')}.replaced-"
+
+
+def _mark(path: Path) -> str | None:
+    """The name of the run that it was put aside for, where it says that it was."""
+    with suppress(OSError, ValueError), open_plain(path / MARK) as file:
+        lines = os.fsdecode(file.read(1000)).split("\n")
+        if lines[1:] == [path.name, ""]:
+            return lines[0]
+    return None
