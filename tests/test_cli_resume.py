@@ -14,6 +14,7 @@ from conftest import Shell
 from test_cli_errors import says
 
 from stackae.runs import Journal
+from stackae.runs.ownership import asides
 
 LONG = (*PRETRAIN, "--run", "runs/long", "--epochs", "6", "--batch-size", "16")
 
@@ -114,7 +115,7 @@ def test_a_replaced_run_comes_back_or_goes_when_the_new_one_is_done(fresh: Shell
     fresh.does(*LONG)
     first = (fresh.folder / "runs" / "long" / "layer1.safetensors").read_bytes()
     stop(fresh, *LONG, "--force", "--seed", "4")
-    aside = fresh.folder / "runs" / ".long.replaced-1"
+    (aside,) = asides(fresh.folder / "runs" / "long")
     assert (aside / "layer1.safetensors").read_bytes() == first
     fresh.does("resume")
     assert not aside.exists() and (fresh.run / "layer1.safetensors").read_bytes() != first

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from stackae.errors import ConfigError, DiskError, RunError, suggested
-from stackae.runs.durable import make_folder, make_new_folder, move_folder, remove_files
+from stackae.errors import ConfigError, DiskError, RunError, legible, suggested
+from stackae.runs.durable import make_folder, make_new_folder, move_folder
 from stackae.runs.folder import Folder
 from stackae.runs.lock import check_unheld, in_turn
 from stackae.runs.manifest import NAME as MANIFEST
-from stackae.runs.ownership import MARK, aside_of, asides, is_proven, never_began, refusal, remove_own, strangers
+from stackae.runs.ownership import aside_of, asides, is_proven, never_began, refusal, remove_own, strangers
 from stackae.runs.places import has_progress, is_run, unfinished
 from stackae.runs.pointer import LATEST, RUNS, check_pointer, point_latest, pointer_is_writable
 from stackae.runs.run import Run
@@ -116,24 +116,39 @@ def _begun(path: Path | None, force: bool, default: Path, held: ExitStack) -> tu
     with in_turn(path.parent):
         check_free(path, force)
         aside = _put_aside(path) if path.exists() and not never_began(path) else None
-        made = make_new_folder(path)
-        held.enter_context(Folder(path).writing())
+        made = False
+        try:
+            made = make_new_folder(path)
+            held.enter_context(Folder(path).writing())
+        except BaseException:
+            with suppress(OSError):
+                if made:
+                    path.rmdir()
+            if aside is not None and not path.exists():
+                move_folder(aside, path)
+            raise
     return path, made, aside
 
 
 def _undo(path: Path, made: bool, aside: Path | None, error: BaseException) -> None:
-    """Gives up what was begun, and puts back what was there. Raises RunError where something keeps it from that."""
-    with suppress(DiskError):
+    """Gives up what was begun, and puts back what was there.
+
+    Raises:
+        RunError: something else was put there meanwhile. DiskError: it cannot be removed.
+    """
+    try:
         remove_own(path, itself=made)
+    except DiskError as failure:
+        if aside is not None:
+            raise DiskError(f"{failure}; the run that was there lies in {aside}") from error
     if aside is None:
         return
     if path.exists():
-        left = ", ".join(each.name for each in strangers(path)[:3]) or "files that could not be removed"
+        names = ", ".join(legible(each.name) for each in strangers(path)[:3])
         raise RunError(
-            f"{path}: expected to put back the run that was there, got {left} in its place; it lies in {aside}"
+            f"{path}: expected to put back the run that was there, got {names} in its place; it lies in {aside}"
         ) from error
     move_folder(aside, path)
-    remove_files(path, [path / MARK])
 
 
 def complete(path: Path, runs: Sequence[Run]) -> list[Path]:

@@ -7,6 +7,7 @@ that say themselves whose they are; what lies under a name for what is made read
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -16,15 +17,14 @@ from pathlib import Path
 from stackae.errors import RunError, legible, suggested
 from stackae.runs import lock
 from stackae.runs.checkpoints import FOLDER, NUMBERED, numbered, state_of
-from stackae.runs.durable import is_temporary, remove_files, remove_temporary, write_whole
+from stackae.runs.durable import is_temporary, remove_files, remove_temporary
+from stackae.runs.manifest import LARGEST, open_plain, read_file, read_manifest
 from stackae.runs.manifest import NAME as MANIFEST
-from stackae.runs.manifest import open_plain, read_manifest
 from stackae.runs.pruning import files_of, remove_checkpoint
 
 LOG = "log.txt"
 LOGGED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4}  ")
 SEED = re.compile(r"seed-[0-9]{1,20}")
-MARK = ".stackae-replaced"  # in a run that was put aside for another: where it lay, and where it lies
 MOST_TRIED = 20  # checkpoints that are asked whose they are
 
 
@@ -93,13 +93,12 @@ def remove_own(path: Path, itself: bool = True) -> bool:
             _remove_checkpoints(entry)
         elif SEED.fullmatch(entry.name) and entry.is_dir():
             remove_own(entry)
-        elif _is_own(entry, listed) and entry.name not in (MANIFEST, MARK) and (itself or not _is_diary(entry)):
+        elif _is_own(entry, listed) and entry.name != MANIFEST and (itself or not _is_diary(entry)):
             files.append(entry)
     remove_files(path, files)
     remove_files(path, [path / MANIFEST] if listed else [])
-    if not itself or [entry.name for entry in path.iterdir()] not in ([], [MARK]):
+    if not itself or any(path.iterdir()):
         return False
-    remove_files(path, [path / MARK])
     remove_files(path.parent, [path])
     return True
 
@@ -108,15 +107,19 @@ def asides(path: Path) -> Iterator[Path]:
     """Runs that were put aside for the one at ``path``, and an empty folder that is all that is left of one."""
     prefix = _aside_prefix(path)
     found = [entry for entry in sorted(path.parent.iterdir()) if entry.name.startswith(prefix) and _is_folder(entry)]
-    yield from (entry for entry in found if _mark(entry) == path.name or not any(entry.iterdir()))
+    for entry in found:
+        mark = entry.name.removeprefix(prefix).partition("-")[0]
+        if mark == _mark(entry, path.name) or not any(entry.iterdir()):
+            yield entry
 
 
 def aside_of(path: Path) -> Path:
-    """A free name beside a run that is put aside, which is marked as what it is there."""
+    """Where a run is put aside, beside where it lies: a name that says what it holds, and that nothing else has."""
+    aside = path.with_name(f"{_aside_prefix(path)}{_mark(path, path.name)}")
     number = 1
-    while os.path.lexists(aside := path.with_name(f"{_aside_prefix(path)}{number}")):
+    while os.path.lexists(aside):
         number += 1
-    write_whole(path / MARK, f"{path.name}\n{aside.name}\n".encode(errors="surrogateescape"))
+        aside = aside.with_name(f"{_aside_prefix(path)}{_mark(path, path.name)}-{number}")
     return aside
 
 
@@ -132,7 +135,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_own(entry: Path, listed: frozenset[str] | tuple[()]) -> bool:
-    if entry.name in listed or entry.name == MARK:
+    if entry.name in listed:
         return not entry.is_symlink() and entry.is_file()
     return (entry.name == lock.NAME and lock.is_lock(entry)) or (entry.name == LOG and is_log(entry))
 
@@ -178,10 +181,9 @@ def _aside_prefix(path: Path) -> str:
     return f".{os.fsencode(path.name)[:200].decode(errors='ignore')}.replaced-"
 
 
-def _mark(path: Path) -> str | None:
-    """The name of the run that it was put aside for, where it says that it was."""
-    with suppress(OSError, ValueError), open_plain(path / MARK) as file:
-        lines = os.fsdecode(file.read(1000)).split("\n")
-        if lines[1:] == [path.name, ""]:
-            return lines[0]
-    return None
+def _mark(folder: Path, name: str) -> str:
+    """Of a run that is called so, by what its manifest lists."""
+    content = b""
+    with suppress(OSError, ValueError):
+        content = read_file(folder / MANIFEST, LARGEST)
+    return hashlib.sha256(b"stackae\0" + os.fsencode(name) + b"\0" + content).hexdigest()[:16]
