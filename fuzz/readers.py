@@ -25,7 +25,15 @@ import numpy as np
 from numpy.lib import _format_impl as numpy_format
 
 with atheris.instrument_imports(
-    include=["stackae.data", "stackae.config", "stackae.fields", "stackae.runs", "stackae.stages", "zipfile"]
+    include=[
+        "stackae.data",
+        "stackae.config",
+        "stackae.fields",
+        "stackae.runs",
+        "stackae.stages",
+        "stackae.calibration",
+        "zipfile",
+    ]
 ):
     import zipfile
 
