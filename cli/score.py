@@ -146,7 +146,9 @@ def _document(scored: Scored) -> dict[str, Any]:
             {"data": rows.place_of(index)[0].name, "row": rows.number_of(index), "score": float(scored.scores[index])}
             for index in scored.most_suspicious(5, 0).tolist()
         ],
-        "beyond": [{"data": group.name, "row": number} for group, number in map(rows.place_of, scored.beyond.tolist())],
+        "beyond": [
+            {"data": rows.place_of(index)[0].name, "row": rows.number_of(index)} for index in scored.beyond.tolist()
+        ],
     }
     if rows.anomaly is not None:
         document["against"] = rows.groups[1].name if len(rows.groups) > 1 else None

@@ -70,7 +70,6 @@ def _picture(scored: Scored, count: int) -> bytes:
     from stackae.score_pictures import anomaly_scores
 
     rows = scored.rows
-    first = rows.groups[0]
     own, *others = (Path(group.name).name for group in rows.groups)
     if rows.anomaly is None:
         labels = ["validation rows", f"{rows.part} rows of {own}"]
@@ -83,7 +82,7 @@ def _picture(scored: Scored, count: int) -> bytes:
         ]
     panels = [_panel(scored, name) for name in scored.methods]
     return anomaly_scores(
-        panels, [_short(label) for label in labels], blocks, scored.calibration.image_shape, first.column_names
+        panels, [_short(label) for label in labels], blocks, scored.calibration.image_shape, rows.column_names
     )
 
 

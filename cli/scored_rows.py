@@ -28,7 +28,6 @@ class Group(NamedTuple):
     x: Rows
     y: Tensor | None
     classes: tuple[str, ...]
-    column_names: tuple[str, ...]
     rows: np.ndarray
     which: str
 
@@ -39,6 +38,7 @@ class RowsToScore(NamedTuple):
     ``own`` are the data that the run was trained on, where they were read: for their test part, for a run that keeps no
     calibration, or for baselines that are too large to be kept.
     anomaly (n,) int64 says of all rows which are anomalies: 1, 0, or −1 where that is unknown; None where it is of all.
+    ``column_names`` are those of the features in the run's order, where the rows or the run have any.
     The run was trained on ``anomalies_trained_on`` rows of the classes that are named as anomalies.
     """
 
@@ -48,11 +48,11 @@ class RowsToScore(NamedTuple):
     calibration: Calibration | None
     own: Dataset | None
     scaling: Scaling
+    column_names: tuple[str, ...]
     anomalies_trained_on: int
 
     def feature_name(self, place: int) -> str:
-        names = self.groups[0].column_names
-        return names[place] if names else str(place)
+        return self.column_names[place] if self.column_names else str(place)
 
     def place_of(self, index: int) -> tuple[Group, int]:
         """The group of one of all rows, and its place there."""
@@ -81,7 +81,7 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
     if anomalies is not None and against is not None:
         raise ConfigError("--anomalies: expected none beside --against, got both; leave out one of them")
     own = asked_of(run.config.data, {"data_root": params["data_root"]})
-    scaling = run.load_scaling()
+    scaling, kept = run.load_scaling(), known_of(run)
     asked = _of_tables(params, own)
     is_own = asked_of(own, asked) == own
     calibration = run.load_calibration() if run.has_calibration else None
@@ -90,10 +90,10 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
     groups, dataset = [_group(read)], None
     if calibration is None:
         with _or("this run keeps no calibration, so score once where they are"):
-            dataset = read_dataset(own, known_of(run), scaling)
+            dataset = read_dataset(own, kept, scaling)
     elif (is_own and anomalies is not None) or (params["baselines"] and calibration.baselines is None):
         with suppress(StackaeError):
-            dataset = read_dataset(own, known_of(run), scaling)
+            dataset = read_dataset(own, kept, scaling)
     if dataset is not None and not is_own:
         note_all(dataset.notes)
     anomaly = None if anomalies is None else _of_classes(groups[0], anomalies)
@@ -101,7 +101,8 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
         groups.append(_group(rows_of(run, params | {"data": against}, None, own, own_test=True)))
         anomaly = _of_groups(groups)
     known = 0 if anomalies is None or dataset is None or not is_own else _rows_of_classes(dataset, anomalies)
-    return RowsToScore(groups, read.part, anomaly, calibration, dataset, scaling, known)
+    names = read.column_names or kept.pretraining.columns
+    return RowsToScore(groups, read.part, anomaly, calibration, dataset, scaling, names, known)
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def _or(remedy: str) -> Iterator[None]:
 
 
 def _group(read: RowsRead) -> Group:
-    return Group(read.name, read.x, read.y, read.classes, read.column_names, read.numbers, read.which)
+    return Group(read.name, read.x, read.y, read.classes, read.numbers, read.which)
 
 
 def _of_tables(params: dict[str, Any], own: DataConfig) -> dict[str, Any]:

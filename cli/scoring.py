@@ -179,13 +179,13 @@ def _why_left_out(scored: Scored) -> str:
 
 def _why_beyond(scored: Scored) -> str:
     """Which rows have no number for a score; "" where all have one."""
-    places = [scored.rows.place_of(index) for index in scored.beyond.tolist()]
-    if not places:
+    numbers = [scored.rows.number_of(index) for index in scored.beyond.tolist()]
+    if not numbers:
         return ""
-    shown = ", ".join(f"{number}" for _, number in places[:SHOWN])
-    more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
+    shown = ", ".join(map(str, numbers[:SHOWN]))
+    more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
     return (
-        f"beyond      row{'s' if len(places) > 1 else ''} {shown}{more}: too far from what the run was trained on for "
+        f"beyond      row{'s' if len(numbers) > 1 else ''} {shown}{more}: too far from what the run was trained on for "
         "a number; the score counts as infinite"
     )
 
@@ -194,7 +194,7 @@ def _about_flattened(scored: Scored) -> list[str]:
     """Columns that outliers flatten: in what the run was trained on, and in the rows that are scored."""
     from stackae.data.telling import about_outliers
 
-    names = scored.rows.groups[0].column_names
+    names = scored.rows.column_names
     blind = "pretrain with --scale robust, or without them: else a score hardly sees these columns"
     decides = "where such a value is a mistake, correct it: it decides the score of its row"
     trained, rows = scored.calibration.flattened, _flattened(scored.rows)
@@ -220,7 +220,7 @@ def _flattened(rows: RowsToScore) -> list[Outlier]:
         return float(f"{value * scale + offset:.6g}")  # what 32 bits keep of it
 
     return [
-        Outlier(column, rows.place_of(row)[1], *(unscaled(column, each) for each in values))
+        Outlier(column, rows.number_of(row), *(unscaled(column, each) for each in values))
         for column, row, *values in outliers(x.numpy(), np.arange(len(x)))
     ]
 

@@ -505,6 +505,64 @@ def forget_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackae.moments.check_memory", full)
 
 
+# ---- rows as their file has them: names, order, and rows that cannot be read
+
+
+@without_pictures
+def test_columns_in_another_order_score_as_in_the_runs(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--epochs", 1)
+    write_new_rows(fresh.folder)
+    expected, files = scored(fresh, "--data", "new.csv")
+    lines = [line.split(",") for line in (fresh.folder / "new.csv").read_text().splitlines()]
+    (fresh.folder / "new.csv").write_text("".join(",".join([*line[::-1], "7"]) + "\n" for line in lines))
+    assert scored(fresh, "--data", "new.csv") == (expected, files)
+
+
+@without_pictures
+def test_rows_that_cannot_be_read_are_left_out_and_the_others_keep_their_numbers(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--scale", "standard")
+    write_new_rows(fresh.folder)
+    _, files = scored(fresh, "--data", "new.csv")
+    whole = files[".csv"].decode().splitlines()
+    lines = (fresh.folder / "new.csv").read_text().splitlines()
+    for number, cell in {5: "nan", 9: "", 20: "abc", 30: "1e300", 31: "3e38"}.items():
+        lines[1 + number] = ",".join([cell, *lines[1 + number].split(",")[1:]])
+    (fresh.folder / "new.csv").write_text("\n".join(lines) + "\n")
+    document, files = scored(fresh, "--data", "new.csv")
+    found = files[".csv"].decode().splitlines()
+    assert [line for line in found if not line.startswith("31,")] == [
+        line for number, line in enumerate(whole, start=-1) if number not in (5, 9, 20, 30, 31)
+    ]
+    assert document["rows"] == 36 and document["beyond"] == [{"data": document["data"], "row": 31}]
+    said = " ".join(fresh("score", "--data", "new.csv").err.split())
+    says(said, "4 of 40 rows left out", "row 5, ", "beyond row 31: too far")
+    x = np.random.default_rng(5).random((40, 8))
+    x[5, 0] = np.nan
+    np.save(fresh.folder / "new.npy", x)
+    scored(fresh, "--data", "new.npy")
+    table = read(fresh.folder / "found.csv")
+    assert [int(row["row"]) for row in table] == [number for number in range(40) if number != 5]
+    features = [row["feature"] for row in read(fresh.folder / "found-features.csv")]
+    assert features == [f"f{number}" for number in range(8)]  # the run's names, since the file has none
+
+
+@without_pictures
+def test_a_file_without_a_row_that_can_be_read_is_refused(trained: Shell) -> None:
+    write_new_rows(trained.folder, 2)
+    lines = (trained.folder / "new.csv").read_text().splitlines()
+    (trained.folder / "new.csv").write_text("\n".join([lines[0], *("nan" + line[3:] for line in lines[1:])]) + "\n")
+    says(trained.refuses(3, "score", "--data", "new.csv"), "new.csv", "nan", "row")
+
+
+@without_pictures
+def test_known_anomalies_are_told_without_the_training_data(home: Shell) -> None:
+    arguments = ("--data", "labelled.csv", "--target", "kind", "--anomalies", "c")
+    expected = scored(home, *arguments)
+    (home.folder / "labelled.npz").unlink()
+    assert scored(home, *arguments) == expected
+    assert 0 <= expected[0]["methods"]["autoencoder"]["auroc"] <= 1
+
+
 # ---- columns that outliers flatten
 
 
