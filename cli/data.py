@@ -129,7 +129,9 @@ def _part(report: Report, part: Examined | None) -> dict[str, Any] | None:
 
 def _extremes(low: np.ndarray, high: np.ndarray) -> tuple[float | None, float | None]:
     """Over all columns; none where no cell is a finite number."""
-    smallest, largest = float(low.min()), float(high.max())
+    from stackae.data.telling import exact
+
+    smallest, largest = exact(low.min()), exact(high.max())
     return (smallest, largest) if smallest <= largest else (None, None)
 
 
@@ -163,7 +165,7 @@ def _show(report: Report, warnings: list[str], following: str) -> None:
 
 
 def _lines(report: Report, part: Examined) -> dict[str, str]:
-    from stackae.data.telling import span
+    from stackae.data.telling import whole_range
 
     found = part.findings
     low, high = _extremes(found.low, found.high)
@@ -172,7 +174,7 @@ def _lines(report: Report, part: Examined) -> dict[str, str]:
     lines = {
         "rows x columns": f"{found.rows:,} x {found.columns:,}{image}",
         "stored as": part.dtype,
-        "range": "no finite number" if low is None or high is None else span(low, high),
+        "range": "no finite number" if low is None or high is None else whole_range(low, high),
         "NaN, infinite, too large": f"{found.nan:,}, {found.infinite:,}, {found.too_large:,}",
         "the first, from (0, 0)": places,
         "constant columns": f"{len(found.constant_columns):,}",

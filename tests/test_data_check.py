@@ -158,6 +158,37 @@ def test_csv_faults_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(report.refusal.splitlines()) == 6 and report.training.unlabelled == 1
 
 
+def test_columns_and_rows_of_text_are_equal_where_their_texts_are(tmp_path: Path) -> None:
+    rows = ["tcp,http,a,1,nan", "udp,dns,a,1,nan", "tcp,dns,b,1,nan", "tcp,http,a,1,nan"]
+    report = check_data(DataConfig(data=str(write(tmp_path / "a.csv", "\n".join(["u,v,w,x,y", *rows])))))
+    assert report.refusal and report.training is not None and report.not_numbers == 12
+    found = report.training.findings
+    assert found.duplicate_columns == [] and found.duplicate_rows == 1
+    same = check_data(DataConfig(data=str(write(tmp_path / "b.csv", "u,v,w\nk,k,1\nl,l,2\n"))))
+    assert same.training is not None and same.training.findings.duplicate_columns == [[0, 1]]
+
+
+def test_wide_integers_are_compared_exactly(tmp_path: Path) -> None:
+    big = 2**62 + np.arange(40)[:, None] // 2 * np.array([1, 1, 3])
+    np.save(tmp_path / "a.npy", big)
+    report = check_data(DataConfig(data=str(tmp_path / "a.npy")))
+    assert report.training is not None
+    found = report.training.findings
+    assert found.duplicate_rows == 20 and found.duplicate_columns == [[0, 1]]
+    assert [each.column for each in found.merged] == [0, 1, 2] and found.merged[0][1:] == (20, 1)
+
+
+def test_data_are_spoken_of_and_not_their_rounding(tmp_path: Path) -> None:
+    """Seconds since 1970: one 32-bit number, and yet no constant column and no equal rows."""
+    table = ["time,north", *(f"{1_700_000_000 + i},{4492557 + i / 100}" for i in range(60))]
+    report = check_data(DataConfig(data=str(write(tmp_path / "a.csv", "\n".join(table)))))
+    assert report.training is not None
+    found = report.training.findings
+    assert (found.constant_columns, found.duplicate_columns, found.duplicate_rows) == ([], [], 0)
+    assert (found.low.tolist(), found.high.tolist()) == ([1.7e9, 4492557], [1.7e9 + 59, 4492557.59])
+    assert "values from 4492557 to 1700000059, not within [0, 1]" in warnings_of(report)[0]
+
+
 def test_npz_and_named_sets(tmp_path: Path) -> None:
     path, x = tmp_path / "a.npz", np.arange(60, dtype=np.uint8).reshape(10, 6)
     np.savez(path, x=x, y=np.arange(10) % 3 - 1, x_test=x[:4], y_test=[2, 2, 0, 0])

@@ -6,7 +6,7 @@ import numpy as np
 
 from stackae.data.check import Examined, Report
 from stackae.data.loading import Dataset
-from stackae.data.telling import SHOWN, about_merged, about_outliers, column_name, listed, some, span
+from stackae.data.telling import SHOWN, about_merged, about_outliers, column_name, exact, listed, some, whole_range
 from stackae.errors import legible
 
 FEW_ROWS = 10  # of a class: a tenth held out for validation is one of them
@@ -85,11 +85,11 @@ def _about_rows(part: Examined) -> list[str]:
 
 
 def _about_range(part: Examined) -> list[str]:
-    low, high = float(part.findings.low.min()), float(part.findings.high.max())
+    low, high = exact(part.findings.low.min()), exact(part.findings.high.max())
     if part.dtype == "uint8" or (low >= 0 and high <= 1):
         return []
     return [
-        f"values from {span(low, high)}, not within [0, 1]: each column is scaled to it (--scale auto); under "
+        f"values from {whole_range(low, high)}, not within [0, 1]: each column is scaled to it (--scale auto); under "
         "--scale none or standard, --loss bce and a sigmoid output are refused"
     ]
 

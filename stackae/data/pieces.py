@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from stackae.data.memory import check_memory
 from stackae.data.source import bytes_held
 
 PIECE_BYTES = 8 * CHUNK_BYTES
+QUIET_NAN, MOST_PAYLOAD = 0x7FF8 << 48, (1 << 51) - 1
 STRIDED_BYTES = 64 * CHUNK_BYTES  # a column of it is read at once
 
 
@@ -74,7 +76,8 @@ class NpyPieces:
 
 
 class CsvPieces:
-    """The rows of an open CSV file: iterating yields (r, d) float64 arrays, NaN where a cell is no number.
+    """The rows of an open CSV file: iterating yields (r, d) float64 arrays, NaN where a cell is no number: another
+    for each text, so that only equal texts look equal (``twins.with_one_nan``).
 
     Rows with too few or too many cells are passed over and counted in ``ragged``, cells that are no number in
     ``not_numbers``; ``labels`` counts the label cells by their text, up to MOST_CLASSES of them, and "" for none.
@@ -127,10 +130,16 @@ class CsvPieces:
     def _number(self, cell: str) -> float:
         value = number_of(cell)
         self.not_numbers += value is None
-        return math.nan if value is None else value
+        return _nan_of(cell) if value is None else value
 
     def _count(self, label: str) -> None:
         if label in self.labels or len(self.labels) <= MOST_CLASSES + 1:
             self.labels[label] += 1
         else:
             self._excess = True
+
+
+def _nan_of(text: str) -> float:
+    """A NaN that holds 51 bits of a digest of the text, which are not 0."""
+    (nan,) = struct.unpack("<d", struct.pack("<Q", QUIET_NAN | hash(text) & MOST_PAYLOAD | 1))
+    return float(nan)

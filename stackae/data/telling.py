@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from stackae.data.spread import FLAT, Merged, Outlier
 from stackae.errors import legible
 
@@ -57,6 +59,16 @@ def span(low: float, high: float) -> str:
     if 0 < apart < largest < math.inf:
         digits = min(17, max(digits, 3 + math.ceil(math.log10(largest / apart))))
     return f"{low:.{digits}g} to {high:.{digits}g}"
+
+
+def exact(value: np.floating) -> float:
+    """The shortest decimal number that rounds to this one of 32 or 64 bits: 0.1, not 0.10000000149."""
+    return float(str(value))
+
+
+def whole_range(low: float, high: float) -> str:
+    """From the smallest to the largest number, ten digits of each."""
+    return f"{low:.10g} to {high:.10g}"
 
 
 def some(items: Sequence[object], one: str, more: str) -> str:
