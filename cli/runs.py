@@ -82,7 +82,11 @@ def verify(
     everything: Annotated[bool, typer.Option("--all", help="Every run in ./runs.", rich_help_panel=o.OUTPUT)] = False,
     json: o.Json = False,
 ) -> None:
-    """Compare every file of a run, and of its checkpoints, with its SHA-256; exit code 4 when one differs."""
+    """Compare every file of a run, and of its checkpoints, with its SHA-256; exit code 4 when one differs.
+
+    Beside a training too: what it replaces or gives up meanwhile is not damaged.
+    """
+    from stackae.runs.lock import writer
     from stackae.runs.places import all_runs
     from stackae.runs.summary import bytes_on_disk
     from stackae.runs.verify import damages
@@ -100,13 +104,17 @@ def verify(
     else:
         for path in paths:
             state = f"{len(found[path])} damaged" if found[path] else "every file is as it was written"
-            say(f"{shown(path.absolute())}: {state}")
+            written = f"; {process} writes to it now" if (process := writer(path)) else ""
+            say(f"{shown(path.absolute())}: {state}{written}")
             for each in found[path]:
                 say(f"  {each}")
     if damaged:
+        remedy = f"`{suggested('resume', damaged[0])}` makes them again"
+        if process := writer(damaged[0]):
+            remedy = f"stop {process}, which writes to it now; then {remedy}"
         raise RunError(
             f"{', '.join(map(str, damaged))}: expected files as they were written, got "
-            f"{sum(map(len, found.values()))} damaged; `{suggested('resume', damaged[0])}` makes them again"
+            f"{sum(map(len, found.values()))} damaged; {remedy}"
         )
     if not json:
         say("next        stackae runs list")

@@ -33,6 +33,7 @@ from stackae.training.keeping import Ended, Left, Standing, Tensors
 FOLDER = "checkpoints"
 STATE = "state.json"
 LARGEST_STATE = 1 << 28
+MOST_TRIED = 20
 LARGEST_NUMBER = 10**18
 NUMBERED = re.compile(r"([0-9]{6,18})-([a-z0-9-]{1,60})")
 
@@ -50,7 +51,9 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
     inside = folder / FOLDER
     if inside.is_symlink() or not inside.is_dir():
         return []
-    found = [(NUMBERED.fullmatch(path.name), path) for path in inside.iterdir()]
+    found = []
+    with suppress(FileNotFoundError):  # it was there a moment ago
+        found = [(NUMBERED.fullmatch(path.name), path) for path in inside.iterdir()]
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
@@ -69,10 +72,18 @@ def latest(folder: Path, command: str | None, passed_over: Callable[[RunError], 
 
 
 def newest_state(folder: Path) -> State:
-    """Of the newest checkpoint whose state is whole, whatever its tensors are. Raises RunError where there is none."""
-    for _, path in reversed(numbered(folder)):
-        with suppress(RunError):
-            return state_of(path)
+    """Of the newest checkpoint whose state is whole, whatever its tensors are. Raises RunError where there is none.
+
+    Of many that are damaged the newest MOST_TRIED are looked at.
+    """
+    tried: set[Path] = set()
+    while fresh := [path for _, path in numbered(folder)[-MOST_TRIED:] if path not in tried]:
+        for path in reversed(fresh):  # those that a training gives up meanwhile have made room for newer ones
+            with suppress(RunError):
+                return state_of(path)
+        tried.update(fresh)
+        if len(tried) >= MOST_TRIED:
+            break
     raise RunError(f"{folder}: expected a checkpoint with a whole {STATE}, got none; train it again with --force")
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from stackae.errors import RunError, suggested
 from stackae.runs.durable import Content, write_files
 from stackae.runs.lock import writing
 from stackae.runs.manifest import NAME, Entry, Manifest, check_listed, read_listed, read_manifest
+
+TRIES = 100  # a file that is replaced is read again, by a process that writes as fast as it can
+T = TypeVar("T")
 
 
 class Folder:
@@ -35,15 +39,11 @@ class Folder:
 
     def read(self, name: str, most: int | None = None) -> bytes:
         """The content of a listed file, of at most ``most`` bytes; RunError where it is missing or damaged."""
-        manifest = self.manifest
-        with self._remedied():
-            return read_listed(self.path, name, manifest, most)
+        return self._steadily(lambda manifest: read_listed(self.path, name, manifest, most))
 
     def check(self, name: str) -> None:
         """Compares a listed file of any size; RunError where it is missing or damaged."""
-        manifest = self.manifest
-        with self._remedied():
-            check_listed(self.path, name, manifest)
+        self._steadily(lambda manifest: check_listed(self.path, name, manifest))
 
     def publish(self, files: Mapping[str, Content], made_from: int | None = None) -> None:
         """Writes files and lists them, as made from the checkpoint of that number.
@@ -69,6 +69,19 @@ class Folder:
             except BaseException:
                 self._give_up(added)
                 raise
+
+    def _steadily(self, read: Callable[[Manifest], T]) -> T:
+        """By a manifest that is the same afterwards: a file that another process replaces meanwhile is read again."""
+        with self._remedied():
+            manifest = read_manifest(self.path)
+            for _ in range(TRIES):
+                try:
+                    return read(manifest)
+                except RunError:
+                    before, manifest = manifest, read_manifest(self.path)
+                    if manifest == before:
+                        raise
+            return read(manifest)
 
     @contextmanager
     def _remedied(self) -> Iterator[None]:

@@ -107,6 +107,8 @@ def read_listed(folder: Path, name: str, manifest: Manifest, most: int | None = 
 def check_listed(folder: Path, name: str, manifest: Manifest) -> None:
     """``read_listed`` for files of any size, of which nothing is kept."""
     path, entries = folder / name, manifest.files.get(name, ())
+    if not entries:
+        raise RunError(f"{path}: expected a file that {NAME} lists, got none of that name")
     digest = hashlib.sha256()
     try:
         with open_plain(path) as file:

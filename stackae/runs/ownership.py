@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stackae.errors import RunError, legible, suggested
 from stackae.runs import lock
-from stackae.runs.checkpoints import FOLDER, NUMBERED, numbered, state_of
+from stackae.runs.checkpoints import FOLDER, MOST_TRIED, NUMBERED, numbered, state_of
 from stackae.runs.durable import is_temporary, remove_files, remove_temporary
 from stackae.runs.manifest import LARGEST, open_plain, read_file, read_manifest
 from stackae.runs.manifest import NAME as MANIFEST
@@ -25,7 +25,6 @@ from stackae.runs.pruning import files_of, remove_checkpoint
 LOG = "log.txt"
 LOGGED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4}  ")
 SEED = re.compile(r"seed-[0-9]{1,20}")
-MOST_TRIED = 20  # checkpoints that are asked whose they are
 
 
 def is_proven(path: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -93,7 +94,11 @@ def all_runs(root: Path = RUNS) -> list[Path]:
 
 
 def _changed(path: Path) -> float:
-    return max(each.stat().st_mtime for each in (path, path / "checkpoints", path / MANIFEST) if each.exists())
+    times = [0.0]
+    for each in (path, path / "checkpoints", path / MANIFEST):
+        with suppress(OSError):  # given up or replaced by another process since it was listed
+            times.append(each.stat().st_mtime)
+    return max(times)
 
 
 def has_progress(path: Path) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +66,14 @@ def _of_state(path: Path, state: State, seeds: int) -> Summary:
     return Summary(path, "unfinished", where, config, stage_summaries(records), None, seeds)
 
 
+def by_stage(records: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Records of epochs by their stage, in the order of the stages."""
+    stages: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        stages.setdefault(record["stage"], []).append(record)
+    return stages
+
+
 def last_trainings(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The epochs of each stage's last training, in the order of the stages."""
     latest: dict[str, list[dict[str, Any]]] = {}
@@ -76,9 +87,8 @@ def last_trainings(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def stage_summaries(records: Sequence[dict[str, Any]]) -> list[StageSummary]:
     """Of records of epochs, stage by stage."""
     found = []
-    for stage in dict.fromkeys(record["stage"] for record in records):
-        own = [record for record in records if record["stage"] == stage]
-        kept = [record for record in own if record["best"]][-1]
+    for stage, own in by_stage(records).items():
+        kept = next(record for record in reversed(own) if record["best"])
         names = ("loss", "validation_loss", "validation_error", "corrupted_validation_loss")
         figures: dict[str, Any] = {name: kept.get(name) for name in names}  # older versions wrote fewer
         found.append(StageSummary(stage, len(own), kept["epoch"], **figures))
@@ -87,4 +97,10 @@ def stage_summaries(records: Sequence[dict[str, Any]]) -> list[StageSummary]:
 
 def bytes_on_disk(path: Path) -> int:
     """Of every file in the folder, checkpoints included."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):  # given up by a training since it was listed
+                found = Path(folder, name).lstat()
+                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return total

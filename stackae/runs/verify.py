@@ -1,13 +1,25 @@
-"""Whether everything that a run folder holds is as it was written."""
+"""Whether everything that a run folder holds is as it was written.
+
+Beside a process that writes, files are replaced and checkpoints given up between a look and the next: what is damaged
+is so at every look, and still there.
+"""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from stackae.errors import RunError
 from stackae.runs.checkpoints import ended_files, numbered, read
 from stackae.runs.folder import Folder
+from stackae.runs.lock import writer
+from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.places import seed_runs
+
+LOOKS, BETWEEN = 5, 0.02  # times, and seconds, where a process writes
 
 
 def damages(path: Path) -> list[RunError]:
@@ -24,25 +36,42 @@ def damaged_files(path: Path) -> list[RunError]:
     try:
         names = list(folder.manifest.files)
     except RunError as error:
-        return [error]
-    return [damage for name in names if (damage := _damage(folder, name)) is not None]
-
-
-def _damage(folder: Folder, name: str) -> RunError | None:
-    try:
-        folder.check(name)
-    except RunError as error:
-        return error
-    return None
+        begins = not (path / MANIFEST).exists() and writer(path) is not None
+        return [] if begins else [error]
+    found = [_damage(path, partial(folder.check, name), partial(_is_listed, folder, name)) for name in names]
+    return [damage for damage in found if damage is not None]
 
 
 def damaged_checkpoints(path: Path) -> list[RunError]:
     """Of all the checkpoints of one folder."""
-    found = []
-    for _, checkpoint in numbered(path):
+    found = [_damage(path, partial(_check, path, each), partial(os.path.lexists, each)) for _, each in numbered(path)]
+    return [damage for damage in found if damage is not None]
+
+
+def _damage(folder: Path, check: Callable[[], None], is_there: Callable[[], bool]) -> RunError | None:
+    """What a check finds at every look, of something that is there still."""
+    for look in range(LOOKS):
         try:
-            for _ in ended_files(path, read(checkpoint).state):
-                pass
+            check()
         except RunError as error:
-            found.append(error)
-    return found
+            if not is_there():
+                return None
+            writes = writer(folder) is not None
+            if look == LOOKS - 1 or (look and not writes):
+                return error
+            time.sleep(BETWEEN if writes else 0)
+        else:
+            return None
+    return None
+
+
+def _check(folder: Path, checkpoint: Path) -> None:
+    for _ in ended_files(folder, read(checkpoint).state):
+        pass
+
+
+def _is_listed(folder: Folder, name: str) -> bool:
+    try:
+        return name in folder.manifest.files
+    except RunError:
+        return True
