@@ -71,7 +71,8 @@ def command(
         return
     for figures in targets.values():
         show_targets(figures, name)
-    _show(document, layers, deep)
+    settings = opened.config.finetune
+    _show(document, layers, deep, settings is not None and settings.class_weight == "balanced")
     following = "stackae encode" if "accuracy" in document or targets else "stackae finetune --head classifier"
     closing(opened.path, [*pictures, "metrics.jsonl"], following + run_option(opened))
 
@@ -113,7 +114,9 @@ def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
     return found
 
 
-def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None) -> None:
+def _show(
+    document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None, balanced: bool
+) -> None:
     from .console import say, table
     from .figures import percent, show_classes
 
@@ -126,7 +129,7 @@ def _show(document: dict[str, Any], layers: list[ReconstructionReport], deep: Re
             f"balanced    {percent(document['balanced_accuracy'])}, the mean recall of its classes; mean precision "
             f"{percent(document['macro_precision'])}",
         )
-        show_classes(document, document["part"])
+        show_classes(document, document["part"], balanced)
     rows = [
         [
             f"{'fine-tuned' if layer is deep else 'layer'} {layer.layer} ({layer.n_hidden})",

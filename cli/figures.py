@@ -63,8 +63,9 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f} %"
 
 
-def show_classes(figures: dict[str, Any], part: str) -> None:
-    """A table with a row per class, the worst where there are many; and a sentence on what is not predicted."""
+def show_classes(figures: dict[str, Any], part: str, balanced: bool) -> None:
+    """A table with a row per class, the worst where there are many; and a sentence on what is not predicted, with a
+    remedy where training was not ``balanced``."""
     from stackae.errors import legible
 
     from .console import say, table
@@ -84,7 +85,7 @@ def show_classes(figures: dict[str, Any], part: str) -> None:
         say(
             f"note        class '{legible(one['class'])}' is never predicted: none of its {one['rows']:,} rows is found"
         )
-    if never:
+    if never and not balanced:
         say("            `stackae finetune --class-weight balanced` trains every class with the same weight")
     _show_unseen(figures, part)
 

@@ -27,12 +27,15 @@ stackae finetune --head classifier --train head --epochs 50
 
 stackae finetune --head classifier --train gradual --layer-decay 0.5
 
+stackae finetune --head classifier --class-weight balanced
+
 stackae finetune --head reconstruction --epochs 100
 
 stackae finetune --head regressor --data houses.csv --target price,rent
 
 stackae finetune --head classifier --data labelled.csv --target species --run runs/seeds
 """
+TOLD = ("head", "init", "train", "layer_decay", "max_norm", "class_weight")
 HEADS = "classifier; reconstruction: encoders and decoders as one network; regressor; multilabel"
 
 
@@ -48,6 +51,9 @@ def command(
     ] = None,
     layer_decay: Annotated[
         o.Text, option("--layer-decay", "Learning rate of a layer over that of the one above it.", o.LAYERS, "1")
+    ] = None,
+    class_weight: Annotated[
+        o.Text, option("--class-weight", "none, or balanced: rare classes count as much as others.", o.TRAINING, "none")
     ] = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
@@ -150,6 +156,7 @@ def summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[str]:
     reason = f"{step.reason}; {eagerly}" if step.fused and eagerly else step.reason
     decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
     norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
+    norm += ", class weight balanced" if settings.class_weight == "balanced" else ""
     return [
         f"data     {dataset.name}: {rows_to_learn_from(dataset, settings)}",
         f"head     {settings.head}, {settings.init} weights, train {settings.train}{decay}{norm}",
@@ -167,7 +174,7 @@ def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], test
     kept = [record for record in result.history if record.best][-1]
     document: dict[str, Any] = {
         "run": str(run.path),
-        **{name: getattr(settings, name) for name in ("head", "init", "train", "layer_decay", "max_norm")},
+        **{name: getattr(settings, name) for name in TOLD},
         "epochs": len(result.history),
         "kept_epoch": kept.epoch,
         "validation_loss": kept.validation_loss,
@@ -178,17 +185,19 @@ def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], test
     if as_json:
         emit_json(document)
         return
+    balanced = settings.class_weight == "balanced"
+    accuracy = f"validation {'balanced ' if balanced else ''}accuracy"
     row = {
         "weights": f"{settings.init}, {settings.train}",
         "kept epoch": f"{kept.epoch} of {len(result.history)}",
-        "validation accuracy": "-" if kept.validation_error is None else f"{100 * (1 - kept.validation_error):.2f} %",
+        accuracy: "-" if kept.validation_error is None else f"{100 * (1 - kept.validation_error):.2f} %",
         "validation loss": "-" if kept.validation_loss is None else f"{kept.validation_loss:.4g}",
         **tested.cells,
         "seconds": f"{document['seconds']:.1f}",
     }
-    del row["validation loss" if settings.head in ("classifier", "multilabel") else "validation accuracy"]
+    del row["validation loss" if settings.head in ("classifier", "multilabel") else accuracy]
     table(f"Fine-tuned: {settings.head}", list(row), [list(row.values())])
     if "per_class" in tested.figures:
-        show_classes(tested.figures, "test")
+        show_classes(tested.figures, "test", balanced)
     files = [head_file(settings.head), "curves.png", *tested.pictures]
     closing(run.path, files, f"stackae evaluate{run_option(run)}")

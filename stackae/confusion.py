@@ -69,6 +69,12 @@ def classifier_report(y: Tensor, predicted: Tensor, n_classes: int) -> Classifie
     )
 
 
+def balanced_error(y: Tensor, wrong: Tensor) -> float:
+    """1 − balanced accuracy: the mean, over classes with rows, of the share that is wrong. y (n,), wrong (n,) bool."""
+    rows, errors = y.bincount(), y[wrong].bincount(minlength=int(y.max()) + 1)
+    return float((errors[rows > 0] / rows[rows > 0]).mean())
+
+
 def _classes(true: Tensor, said: Tensor, n_classes: int) -> list[ClassReport]:
     counts = (each.bincount(minlength=n_classes).tolist() for each in (true, said, true[true == said]))
     return [

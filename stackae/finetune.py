@@ -13,6 +13,7 @@ from stackae.autoencoders.base import Encoder
 from stackae.autoencoders.dense import Dense
 from stackae.classifier import Classifier, Finetuned
 from stackae.config import FinetuneConfig
+from stackae.confusion import balanced_error
 from stackae.data import Part, Rows, in_order
 from stackae.data.placement import placed
 from stackae.data.rows import subset
@@ -55,9 +56,11 @@ def finetune_classifier(
         stack: gives the layer sizes and, with ``config.init == "pretrained"``, the weights.
         train: the rows to learn from, x (n, n_visible) and y (n,); unlabelled ones (y = -1) are passed over.
         config: ``train="head"`` leaves the encoders alone, ``"all"`` trains every layer, ``"gradual"`` begins with the
-            head, and the layers join it from the top, an equal share of the epochs each.
+            head, and the layers join it from the top, an equal share of the epochs each. ``class_weight="balanced"``
+            weighs the loss by ``class_weights``, in training and in validation.
         n_classes: width of the head.
-        validation: rows that choose the best epoch (by error, then by loss).
+        validation: rows that choose the best epoch: by error (with balanced weights, its mean over the classes), then
+            by loss.
         listener: told of every batch and epoch.
         keeper: keeps where training is, and goes on from there.
 
@@ -70,14 +73,16 @@ def finetune_classifier(
     x, y = labelled_rows(train, n_classes)
     held_out, held_y = labelled_rows(validation, n_classes, may_lack=True) if validation is not None else (None, y)
     model = Classifier(new_encoders(stack, config), new_head(stack, config, n_classes)).to(device)
-    x = placed(x, device)
+    x, weight = placed(x, device), class_weights(y, n_classes) if config.class_weight == "balanced" else None
     history = fit_head(
         model,
         x,
         _placed(held_out, device),
         config,
-        objective=lambda one, rows: ClassificationObjective(one, rows, y.to(rows.device), max_norm=config.max_norm),
-        validate=lambda one, rows: classification_loss(one, rows, held_y),
+        objective=lambda one, rows: ClassificationObjective(
+            one, rows, y.to(rows.device), weight=weight, max_norm=config.max_norm
+        ),
+        validate=lambda one, rows: classification_loss(one, rows, held_y, weight),
         listener=listener or Silent(),
         keeper=keeper or Forgetful(),
     )
@@ -179,6 +184,17 @@ def of_classes(part: Part, names: Sequence[str], classes: Sequence[str]) -> Part
     return part if y is None else part._replace(y=torch.where(y < len(classes), y, -1))
 
 
+def class_weights(y: Tensor, n_classes: int) -> Tensor:
+    """w_c = n / (k n_c), float32 (n_classes,): n rows, n_c of class c, k classes with rows; 1 for a class without.
+
+    Their mean over the rows is 1, and every class has the same share of the sum. King & Zeng (2001), Logistic
+    regression in rare events data; scikit-learn's class_weight="balanced".
+    """
+    counts = y.bincount(minlength=n_classes).double()
+    present = counts > 0
+    return torch.where(present, len(y) / (present.sum() * counts.clamp(min=1)), 1.0).float()
+
+
 def new_head(stack: StackedAutoencoder, config: FinetuneConfig, outputs: int) -> Dense:
     """A linear layer on the top code, untrained."""
     return Dense.initialised(
@@ -202,14 +218,21 @@ def _placed(x: Rows | None, device: torch.device) -> Rows | None:
 
 
 @torch.no_grad()
-def classification_loss(model: Classifier, x: Rows, y: Tensor) -> Validation:
-    """Cross-entropy per row and share misclassified; x (n, n_visible), y (n,)."""
-    loss = wrong = 0.0
+def classification_loss(model: Classifier, x: Rows, y: Tensor, weight: Tensor | None = None) -> Validation:
+    """Cross-entropy per row and share misclassified; x (n, n_visible), y (n,).
+
+    With ``weight`` (n_classes,) the loss is (1/n) Σ_i w(y_i) ℓ_i, and the error 1 − balanced accuracy.
+    """
+    loss, wrong = 0.0, torch.empty(len(y), dtype=torch.bool)
     for part in in_order(len(x), ROWS_AT_ONCE):
         logits, labels = model(x[part].to(model.device)), y[part].to(model.device)
-        loss += F.cross_entropy(logits, labels, reduction="sum").item()
-        wrong += float((logits.argmax(dim=1) != labels).sum())
-    return Validation(loss / len(x), wrong / len(x))
+        if weight is None:
+            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+        else:
+            loss += float((weight.to(logits)[labels] * F.cross_entropy(logits, labels, reduction="none")).sum())
+        wrong[part] = (logits.argmax(dim=1) != labels).cpu()
+    error = float(wrong.sum()) / len(x) if weight is None else balanced_error(y.cpu(), wrong)
+    return Validation(loss / len(x), error)
 
 
 @torch.no_grad()

@@ -106,7 +106,12 @@ def test_rows_of_classes_left_out_are_not_wrong(fresh: Shell) -> None:
     assert evaluated["accuracy"] > 0.9  # of three classes, with the left-out one among them, it cannot exceed 2/3
     assert evaluated["unseen_classes"] == document["unseen_classes"] == [{"class": "0", "rows": 4}]
     assert np.sum(evaluated["unseen_confusion"]) == 4 and evaluated["rows"] == 12
-    says(fresh.does("evaluate"), "of 8 labelled rows: 12 test rows of", "4 of classes that were not trained stand apart", "predicted as")
+    says(
+        fresh.does("evaluate"),
+        "of 8 labelled rows: 12 test rows of",
+        "4 of classes that were not trained stand apart",
+        "predicted as",
+    )
     says(fresh.does("finetune"), "Classes that were not trained, which count in no figure")
 
 

@@ -39,13 +39,16 @@ class TrainingConfig(Model):
 class FinetuneConfig(TrainingConfig):
     """Training of a head on the stack: alone, with every layer below it, or with layers that join it one by one.
 
-    ``layer_decay`` is by how much each layer learns slower than the one above it; 1 is not at all.
+    ``layer_decay`` is by how much each layer learns slower than the one above it; 1 is not at all. ``class_weight``
+    balanced weighs the loss of a classifier by n / (k n_c), for n labelled training rows of which n_c are of class c,
+    and k classes: each class counts as much as any other.
     """
 
     head: Annotated[str, one_of(*HEADS)] = "classifier"
     init: Annotated[str, one_of("pretrained", "random")] = "pretrained"
     train: Annotated[str, one_of("head", "all", "gradual")] = "all"
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    class_weight: Annotated[str, one_of("none", "balanced")] = "none"
     learning_rate: Positive = 3e-3
     weight_decay: NonNegative = 1e-5
     max_norm: NonNegative = 0.0
@@ -62,6 +65,7 @@ class FinetuneConfig(TrainingConfig):
             f"train {self.train}": self.train == "gradual",
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
+            f"class_weight {self.class_weight}": self.class_weight != "none",
         }
         return next((name for name, given in asked.items() if given), "")
 
@@ -71,6 +75,11 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 f"layer_decay {self.layer_decay:g}: expected layers below the head that are trained, got train head; "
                 "use train all or gradual, or leave it out"
+            )
+        if self.class_weight != "none" and self.head != "classifier":
+            raise ValueError(
+                f"class_weight {self.class_weight}: expected head classifier, got {self.head}, which has no classes; "
+                "leave it out"
             )
         if self.precision != "fp32" and self.steps_eagerly:
             raise ValueError(

@@ -60,8 +60,9 @@ def reconstruction(objective: Objective, config: TrainingConfig, weight_decay: f
 
 def finetuning(objective: FinetuneObjective, config: TrainingConfig, weight_decay: float) -> Training | None:
     """The objective as the extension wants it told; None where it has no such objective, or not of such layers."""
-    if isinstance(objective, ClassificationObjective) and _are_dense(objective.model.parts):
-        return classification(objective, config, weight_decay)
+    if isinstance(objective, ClassificationObjective):
+        fits = objective.weight is None and _are_dense(objective.model.parts)
+        return classification(objective, config, weight_decay) if fits else None
     if isinstance(objective, UnrolledObjective) and objective.x is objective.target:
         chain = [*objective.model.encoders, *objective.model.head.each]
         return unrolled(objective, config, weight_decay) if _are_dense(chain) else None

@@ -167,9 +167,14 @@ class FinetuneObjective:
 
 @dataclass(frozen=True)
 class ClassificationObjective(FinetuneObjective):
-    """Softmax cross-entropy, mean over the batch, in nats."""
+    """(1/B) Σ_i w(y_i) ℓ_i, ℓ the softmax cross-entropy in nats; weight w (n_classes,) is 1 without one."""
 
     y: Tensor
+    weight: Tensor | None = field(default=None, kw_only=True)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        return F.cross_entropy(self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device))
+        logits, y = self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device)
+        if self.weight is None:
+            return F.cross_entropy(logits, y)
+        weight = self.weight.to(logits)[y]
+        return (weight * F.cross_entropy(logits, y, reduction="none")).sum() / max(1, len(rows))
