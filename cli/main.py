@@ -75,7 +75,9 @@ def common(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; allowed anywhere.")] = False,
 ) -> None:
-    pass
+    from stackae.faults import check_room
+
+    check_room()
 
 
 def main() -> None:
@@ -111,6 +113,10 @@ def _understood(error: Exception) -> StackaeError:
     """The error as one of ours, with its sentence, its code and its exit code."""
     if isinstance(error, StackaeError):
         return error
+    from stackae.faults import explained
+
+    if (fault := explained(error)) is not None:
+        return fault
     if isinstance(error, OSError):
         name, reason = error.filename or "file", error.strerror or error
         kind = DiskError if error.errno in OF_THE_DISK else SetupError

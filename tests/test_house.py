@@ -29,7 +29,7 @@ FLOORS = (
     ("calibration",),
     ("detector",),
     ("pretrain", "finetune", "runs"),
-    ("sweep", "finetune_targets", "predict"),
+    ("sweep", "finetune_targets", "predict", "faults"),
     ("verification",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""

@@ -1,0 +1,101 @@
+"""What an exception says of the machine, where it is no bug: memory that ran out, libraries that do not load."""
+
+from __future__ import annotations
+
+import re
+import resource
+
+from stackae.errors import SetupError, StackaeError, legible
+
+OF_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|unable to allocate|not enough memory|out of memory|std::bad_alloc|"
+    r"failed to map segment from shared object(?!: )|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED",
+    re.IGNORECASE,
+)
+AMOUNT = r"([\d,.]+ ?(?:bytes|[KMGTPE]i?B))"
+LEAST = 1 << 30  # bytes of addresses: with fewer, libraries end the process where they load, in their own words
+LESS = "lower --batch-size, make the widest of --layers narrower, or give fewer rows or columns"
+
+
+def explained(error: BaseException) -> StackaeError | None:
+    """The error as one that a user can mend; None where it is none of the machine's.
+
+    Of memory that ran out (Python's, numpy's, torch's, CUDA's, a library that could not be loaded for lack of it):
+    what was needed, what there was, and what to lower. Of a library that does not load: which, and why.
+    """
+    text = str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, (RuntimeError, OSError, ImportError)) and _of_memory(text)):
+        return _memory(error, text)
+    if isinstance(error, RuntimeError) and "can't start new thread" in text:
+        return SetupError(
+            "threads: expected to start one more, got no room for it; set OMP_NUM_THREADS=1, or raise the limits on "
+            "processes and memory (ulimit -u, ulimit -v)"
+        )
+    if isinstance(error, (ImportError, OSError)) and (name := _does_not_load(error, text)):
+        return SetupError(
+            f"{name}: expected a library that loads, got '{legible(_first_cause(text), 300)}'; install what stackae "
+            "requires again"
+        )
+    return None
+
+
+def check_room() -> None:
+    """SetupError where the limit on memory is so low that what stackae is built on would not load."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST:
+        raise SetupError(
+            f"memory: expected a limit of at least {LEAST:,} bytes to load the libraries that stackae is built on, got "
+            f"{limit:,}; raise it (ulimit -v {LEAST >> 10} or more)"
+        )
+
+
+def _of_memory(text: str) -> bool:
+    return OF_MEMORY.search(text) is not None
+
+
+def _memory(error: BaseException, text: str) -> SetupError:
+    if "CUDA" in text or "CUBLAS" in text or "CUDNN" in text:
+        free = re.search(rf"of which {AMOUNT} is free", text)
+        there = f"{free[1]} free on the GPU" if free else "too little on the GPU"
+        return SetupError(f"memory of the GPU: expected {_needed(text)}, got {there}; {LESS}, or use --device cpu")
+    if isinstance(error, ImportError):
+        return SetupError(
+            f"memory: expected enough to load the libraries that stackae is built on, got {_there()}; raise the limit "
+            "on memory (ulimit -v, or that of the container)"
+        )
+    return SetupError(
+        f"memory: expected {_needed(text)}, got {_there()}; {LESS}, or raise the limit on memory (ulimit -v, or that "
+        "of the container)"
+    )
+
+
+def _needed(text: str) -> str:
+    found = re.search(rf"allocate {AMOUNT}", text)
+    if found is None:
+        return "more than is left"
+    number, unit = re.fullmatch(r"([\d,.]+?)\.? ?(\D+)", found[1]).groups()  # type: ignore[union-attr]
+    return f"{int(number):,} {unit} more" if number.isdigit() else f"{number} {unit} more"
+
+
+def _there() -> str:
+    try:
+        from stackae.data.memory import free_memory
+
+        free = free_memory()
+    except Exception:  # where memory is so short that even this does not load
+        free = None
+    return "less" if free is None else f"{max(0, free):,} bytes available"
+
+
+def _does_not_load(error: ImportError | OSError, text: str) -> str:
+    """Which library; "" where it is one of stackae's own modules, or no matter of loading."""
+    if isinstance(error, ImportError):
+        name = error.name or "libraries"
+        return "" if name.partition(".")[0] == "stackae" else name
+    return "libraries" if error.filename is None and "shared object" in text else ""
+
+
+def _first_cause(text: str) -> str:
+    """numpy wraps the loader's words in a page of advice."""
+    _, _, original = text.partition("Original error was: ")
+    return (original or text).strip().split("\n")[0]

@@ -1,0 +1,166 @@
+"""Laws of what the machine lacks: memory that ran out, libraries that do not load. It is told, and is no bug."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Shell, write_data
+
+from stackae import faults
+from stackae.errors import SetupError
+from stackae.faults import explained
+
+LESS = "lower --batch-size, make the widest of --layers narrower, or give fewer rows or columns"
+LIMIT = "or raise the limit on memory (ulimit -v, or that of the container)"
+
+
+def torch_failure() -> RuntimeError:
+    """torch's own words, of an allocation that no machine can serve."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50, dtype=torch.uint8)
+    return caught.value
+
+
+def numpy_failure() -> MemoryError:
+    with pytest.raises(MemoryError) as caught:
+        np.empty((1 << 24, 1 << 24), dtype=np.float32)
+    return caught.value
+
+
+OF_CUDA = (
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.06 GiB is "
+    "free. Process 4 has 78.04 GiB memory in use."
+)
+OF_NUMPY = (
+    "\n\nIMPORTANT: PLEASE READ THIS\n\nOriginal error was: libscipy_openblas.so: failed to map segment from shared "
+    "object\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "needed"),
+    [
+        (torch_failure, "1,125,899,906,842,624 bytes more"),
+        (numpy_failure, "1.00 PiB more"),
+        (lambda: MemoryError(), "more than is left"),
+        (lambda: MemoryError("std::bad_alloc"), "more than is left"),
+        (lambda: RuntimeError("std::bad_alloc"), "more than is left"),
+        (lambda: OSError(12, "Cannot allocate memory"), "more than is left"),
+    ],
+)
+def test_memory_that_ran_out_says_what_was_needed_what_there_was_and_what_to_lower(
+    error: object, needed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stackae.data.memory.free_memory", lambda: 12345)
+    found = explained(error())  # type: ignore[operator]
+    assert isinstance(found, SetupError) and found.exit_code == 6
+    assert str(found) == f"memory: expected {needed}, got 12,345 bytes available; {LESS}, {LIMIT}"
+
+
+def test_memory_of_a_gpu_is_told_apart() -> None:
+    found = str(explained(RuntimeError(OF_CUDA)))
+    there = "expected 20.00 GiB more, got 1.06 GiB free on the GPU"
+    assert found == f"memory of the GPU: {there}; {LESS}, or use --device cpu"
+    assert "too little on the GPU" in str(explained(RuntimeError("CUDA error: out of memory")))
+    assert "too little on the GPU" in str(
+        explained(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    )
+
+
+@pytest.mark.parametrize("text", ["libtorch_cpu.so: failed to map segment from shared object", OF_NUMPY])
+def test_libraries_that_memory_has_no_room_for_are_no_damaged_ones(text: str) -> None:
+    assert str(explained(ImportError(text))).startswith(
+        "memory: expected enough to load the libraries that stackae is built on, got "
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            ImportError("libmkl.so: bad ELF", name="numpy.core"),
+            "numpy.core: expected a library that loads, got 'libmkl",
+        ),
+        (ModuleNotFoundError("No module named 'x'", name="x"), "x: expected a library that loads, got 'No module"),
+        (
+            OSError("libcudart.so.13: cannot open shared object file: No such file"),
+            "libraries: expected a library that",
+        ),
+        (ImportError("a\x1b[31m\nb"), "libraries: expected a library that loads, got 'a\\x1b[31m'; install what"),
+        (RuntimeError("can't start new thread"), "threads: expected to start one more, got no room for it; set OMP"),
+    ],
+)
+def test_a_library_that_does_not_load_is_named(error: Exception, sentence: str) -> None:
+    found = explained(error)
+    assert isinstance(found, SetupError) and str(found).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("cannot import name 'x' from 'stackae.errors'", name="stackae.errors"),
+        RuntimeError("shape mismatch"),
+        ValueError("out of memory"),
+        FileNotFoundError(2, "No such file", "x"),
+        KeyError("x"),
+    ],
+)
+def test_what_is_not_the_machines_is_not_explained_away(error: Exception) -> None:
+    assert explained(error) is None
+
+
+@pytest.mark.parametrize("command", ["evaluate", "encode", "score", "reconstruct", "finetune"])
+def test_a_command_ends_in_exit_code_6(command: str, trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object, **named: object) -> None:
+        raise torch_failure()
+
+    monkeypatch.setattr("stackae.data.scaling.Scaling.apply", fails, raising=False)
+    monkeypatch.setattr("stackae.data.load_data", fails)
+    monkeypatch.setattr("stackae.data.load_source", fails)
+    sentence = trained.refuses(6, command)
+    assert sentence.startswith("error: memory: expected 1,125,899,906,842,624 bytes more, got ")
+    assert json.loads(trained(command, "--json").out)["error"]["code"] == "environment"
+
+
+def test_a_limit_below_what_libraries_take_is_told_before_they_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 29, 1 << 29))
+    with pytest.raises(SetupError, match=r"at least 1,073,741,824 bytes .*, got 536,870,912; raise it \(ulimit -v"):
+        faults.check_room()
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
+    faults.check_room()
+
+
+def test_under_a_limit_on_addresses_training_ends_in_a_sentence_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    """The limit leaves room for layer 1, but not for its codes."""
+    np.save(tmp_path / "wide.npy", np.random.default_rng(0).random((9000, 8), dtype=np.float32))
+    code = """
+import resource, sys
+import stackae.cli.training, stackae.cli.pretrain, stackae.pretrain, stackae.runs, stackae.ops, stackae.pictures
+from stackae.cli.main import main
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (100 << 20),) * 2)
+main()
+"""
+    line = ("pretrain", "--layers", "8,4000,2", "--data", "wide.npy", "--epochs", "1", "--batch-size", "500")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line, "--device", "cpu", "--run", "runs/it"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 6, done.stderr
+    assert "kept        runs/it; go on with it by:  stackae resume runs/it" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: memory: expected ") and LESS in done.stderr
+    write_data(tmp_path)
+    assert Shell(tmp_path)("resume", "runs/it").code == 0
