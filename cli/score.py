@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -110,7 +111,7 @@ def command(
         emit_json(document)
     else:
         _show(scored, document)
-        _close(path.parent, list(files), opened)
+        _close(path.parent, list(files), opened, data)
 
 
 def _checked(path: Path, must_be_new: bool) -> Path:
@@ -204,9 +205,10 @@ def _show(scored: Scored, document: dict[str, Any]) -> None:
         say(f"features    {errors}")
 
 
-def _close(folder: Path, names: list[str], opened: Run) -> None:
+def _close(folder: Path, names: list[str], opened: Run, data: str | None) -> None:
     from .console import run_option, say, shown
 
     for title, name in zip(("scores", "features", "picture"), names, strict=True):
         say(f"{title:<12}{shown((folder / name).resolve())}")
-    say(f"next        stackae reconstruct{run_option(opened)}")
+    of = f" --data {quote(data)}" if data is not None else ""
+    say(f"next        stackae reconstruct{run_option(opened)}{of}")

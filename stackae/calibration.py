@@ -178,9 +178,10 @@ def most_rows(layers: int) -> int:
 
 def most_bytes(layer_sizes: tuple[int, ...]) -> int:
     """How large the file of a stack of these sizes is, at the most."""
-    layers = len(layer_sizes) - 1
-    scores = (2 * layers + 1) * most_rows(layers)
-    return 4 * MOST_NUMBERS + 8 * (scores + (2 + len(Outlier._fields)) * layer_sizes[0]) + LARGEST_HEADER
+    layers, width = len(layer_sizes) - 1, layer_sizes[0]
+    components = 4 * min(MOST_NUMBERS, width**2)
+    scores = 8 * (2 * layers + 1) * most_rows(layers)
+    return components + scores + 8 * (2 + len(Outlier._fields)) * width + LARGEST_HEADER
 
 
 def pack_calibration(calibration: Calibration) -> bytes:

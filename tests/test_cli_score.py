@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -552,6 +553,15 @@ def test_a_file_without_a_row_that_can_be_read_is_refused(trained: Shell) -> Non
     lines = (trained.folder / "new.csv").read_text().splitlines()
     (trained.folder / "new.csv").write_text("\n".join([lines[0], *("nan" + line[3:] for line in lines[1:])]) + "\n")
     says(trained.refuses(3, "score", "--data", "new.csv"), "new.csv", "nan", "row")
+
+
+@without_pictures
+def test_the_next_command_is_of_the_same_data_and_needs_no_others(home: Shell) -> None:
+    (home.folder / "labelled.npz").unlink()
+    (home.folder / "new.csv").rename(home.folder / "new rows.csv")
+    command = home.does("score", "--data", "new rows.csv").splitlines()[-1]
+    assert command == "next        stackae reconstruct --data 'new rows.csv'"
+    home.does(*shlex.split(command)[2:])
 
 
 @without_pictures

@@ -112,7 +112,7 @@ def ending(**changed: Any) -> Callable[[dict[str, Any]], object]:
     return lambda state: state["ended"]["layer1"]["0"].update(changed)
 
 
-WEIGHTS, LAYER2 = "0.safetensors", "layer2.safetensors"
+WEIGHTS, LAYER2, CALIBRATION = "0.safetensors", "layer2.safetensors", "calibration.safetensors"
 HEADER = (1 << 62).to_bytes(8, "little")
 CLAIM = (
     b'{"__metadata__":{"stackae":"{}"},"w":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'
@@ -146,6 +146,14 @@ RUN_CASES: dict[str, Callable[[Path], object]] = {
     "one tensor more": lambda run: tensors(run, LAYER2, lambda found: {**found, "more": torch.zeros(1)}),
     "NaN in weights": lambda run: tensors(run, LAYER2, each(lambda tensor: tensor * float("nan"))),
     "NaN in the scaling": lambda run: tensors(run, "scaling.safetensors", each(lambda tensor: tensor * float("nan"))),
+    "a calibration that is a hole": lambda run: sparse(run, CALIBRATION),
+    "a calibration that is a pipe": lambda run: replaced(run / CALIBRATION, os.mkfifo),
+    "NaN in the calibration": lambda run: tensors(run, CALIBRATION, each(lambda tensor: tensor * float("nan"))),
+    "scores out of order": lambda run: tensors(run, CALIBRATION, each(lambda tensor: tensor.flip(-1), "layers")),
+    "scores of no row": lambda run: tensors(run, CALIBRATION, each(lambda tensor: tensor[:, :0], "layers")),
+    "components of other features": lambda run: tensors(
+        run, CALIBRATION, each(lambda tensor: tensor[:, 1:].contiguous(), "components")
+    ),
     "Inf in the classifier": lambda run: tensors(run, "classifier.safetensors", each(lambda tensor: tensor / 0)),
     "a pickle with another name": lambda run: put(run, LAYER2, pickle.dumps(Code())),
     "a pickle of torch": lambda run: (torch.save({"w": Code()}, run / LAYER2), agreed(run)),

@@ -126,6 +126,7 @@ READ = {
     "config.toml": lambda run: run.config,
     "metrics.jsonl": lambda run: run.metrics(),
     "scaling.safetensors": lambda run: run.load_scaling(),
+    "calibration.safetensors": lambda run: run.load_calibration(),
     "layer1.safetensors": lambda run: run.load_stack(),
     "layer2.safetensors": lambda run: run.load_stack(),
     "classifier.safetensors": lambda run: run.load_classifier(),
@@ -151,6 +152,7 @@ COMMANDS = {
     ("evaluate", "--part", "train"): ("classifier.safetensors",),
     ("encode",): ("config.toml", "layer2.safetensors", "scaling.safetensors"),
     ("reconstruct",): ("config.toml", "layer1.safetensors", "scaling.safetensors"),
+    ("score",): ("config.toml", "layer1.safetensors", "scaling.safetensors", "calibration.safetensors"),
     ("encode", "--weights", "finetuned"): ("classifier.safetensors",),
     ("finetune",): ("config.toml", "layer2.safetensors", "scaling.safetensors", "metrics.jsonl"),
 }  # fmt: skip

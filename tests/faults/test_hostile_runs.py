@@ -89,12 +89,13 @@ COMMANDS = (
     ("encode", "--run", "RUN", "--out", "encoded.npy"),
     ("encode", "--run", "RUN", "--out", "encoded.npy", "--weights", "finetuned"),
     ("reconstruct", "--run", "RUN", "--out", "drawn.png"),
+    ("score", "--run", "RUN", "--data", "unlabelled.npy", "--out", "found.csv"),
     ("finetune", "--run", "RUN", "--epochs", "1"),
     ("resume", "RUN"),
     ("resume", "RUN"),
     ("runs", "verify", "RUN"),
 )
-OUTPUT = ("compared.png", "encoded.npy", "drawn.png")
+OUTPUT = ("compared.png", "encoded.npy", "drawn.png", "found.csv", "found-features.csv", "found.png")
 
 
 def tried(shell: Shell, name: str, refused: tuple[int, ...] = (2, 3, 4)) -> dict[str, int]:
