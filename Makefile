@@ -93,7 +93,7 @@ faults: setup
 # code are kept in build/fuzz/corpus and begun with the next time. atheris is for this alone, and beside .venv.
 FUZZ_RUNS ?= 1000000
 FUZZ_READERS ?= idx idx-gz idx-packed npy npz npz-repaired csv csv-target labels config \
-	manifest manifest-repaired state metrics layer scaling calibration classifier other-layer head
+	csv-run manifest manifest-repaired state record division metrics layer scaling calibration classifier other-layer head
 FUZZ := build/fuzz
 
 $(FUZZ)/lib: $(VENV)/locked

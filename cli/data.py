@@ -36,6 +36,7 @@ def check(
     data_root: o.DataRoot = None,
     target: o.Target = None,
     target_kind: o.TargetKind = None,
+    ignore: o.Ignore = None,
     json: o.Json = False,
 ) -> None:
     """Say whether pretraining would take the data, and what they hold; exit code 3 when it would refuse them.
@@ -51,6 +52,7 @@ def check(
     from .console import Meter, emit_json
 
     given = {"data": data, "data_root": data_root, "target": target, "target_kind": target_kind}
+    given["ignore"] = ignore
     config = validated(DataConfig, {name: value for name, value in given.items() if value is not None}, "data")
     with Meter(f"reading {data}") as meter:
         report = check_data(config, meter.update)
@@ -80,6 +82,8 @@ def next_command(config: DataConfig, report: Report) -> str:
         words += ["--data-root", config.data_root]
     if config.target is not None:
         words += ["--target", config.target]
+    if config.ignore is not None:
+        words += ["--ignore", config.ignore]
     if config.target_kind != type(config).model_fields["target_kind"].default:
         words += ["--target-kind", config.target_kind]
     return shlex.join(words)

@@ -69,6 +69,7 @@ def command(
     target: o.Target = None,
     target_kind: o.TargetKind = None,
     leave_out: o.LeaveOut = None,
+    ignore: o.Ignore = None,
     scale: o.Scale = None,
     validation_fraction: o.ValidationFraction = None,
     test_fraction: o.TestFraction = None,

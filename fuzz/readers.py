@@ -39,10 +39,11 @@ with atheris.instrument_imports(
 
     import run_files
 
-    from stackae.config import RunConfig, read_tables
+    from stackae.config import DataConfig, RunConfig, read_tables
     from stackae.data.arrays import load_npy, load_npz
-    from stackae.data.csv import load_csv
+    from stackae.data.csv import load_csv, load_sound_csv
     from stackae.data.idx import read_idx
+    from stackae.data.known import Known, KnownData, choose
     from stackae.data.labels import classes_of_arrays, classes_of_texts
     from stackae.data.source import Source, checked
     from stackae.errors import StackaeError
@@ -81,6 +82,16 @@ def whole(source: Source) -> None:
     assert rows.x.ndim == 2 and rows.x.size and rows.x.dtype in (np.uint8, np.float32, np.float64)
     assert np.isfinite(rows.x).all()
     assert rows.y is None or (len(rows.y) == len(rows.x) and rows.y.max(initial=-1) < len(rows.classes))
+
+
+def read_for_run(path: Path) -> None:
+    """A table for a run that was trained on the columns "b c" and "a" of such a one: the rows that can be read."""
+    config = DataConfig(data=str(path), target="y")
+    known = Known("run", 2, KnownData(config, columns=("b c", "a")))
+    source, numbers, bad, count = load_sound_csv(path, lambda header: choose(path, header, config, known, False))
+    whole(source)
+    assert source.column_names == ("b c", "a") and len(numbers) == len(source.x) and len(bad) <= count
+    assert not {*numbers.tolist()} & {each.row for each in bad}
 
 
 def read_packed_idx(path: Path) -> None:
@@ -203,11 +214,14 @@ READERS = {
     "npz-repaired": Reader(from_file(repaired), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
     "csv": Reader(from_file(lambda path: whole(load_csv(path))), csv_seeds, CSV_WORDS, 1024),
     "csv-target": Reader(from_file(lambda path: whole(load_csv(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
+    "csv-run": Reader(from_file(read_for_run), csv_seeds, (*CSV_WORDS, b"y", b"b c"), 1024),
     "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
     "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
     "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),
     "manifest-repaired": Reader(run_files.read_repaired_manifest, run_files.manifest_seeds),
     "state": Reader(run_files.read_state, run_files.state_seeds),
+    "record": Reader(run_files.read_record, run_files.record_seeds),
+    "division": Reader(run_files.read_division_file, run_files.division_seeds),
     "metrics": Reader(run_files.read_metrics, run_files.metrics_seeds),
     "layer": Reader(run_files.read_layer_file, run_files.layer_seeds),
     "scaling": Reader(run_files.read_scaling_file, run_files.scaling_seeds),

@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from stackae.anomaly import score_rows
@@ -15,10 +16,12 @@ from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.calibration import calibrate, fit_baselines, pack_calibration, read_calibration
 from stackae.classifier import Classifier
 from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
+from stackae.data.division import Division
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError
 from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.checkpoints import history_of
+from stackae.runs.kept_data import DataRecord, pack_division, unpack_division
 from stackae.runs.manifest import Entry, Manifest
 from stackae.runs.records import read_records
 from stackae.runs.state import EndedState, StageState, StandingState, State, Work
@@ -92,6 +95,18 @@ def read_layer_file(content: bytes) -> None:
     assert all(bool(each.isfinite().all()) for each in autoencoder.parameters())
 
 
+def read_record(content: bytes) -> None:
+    """What is read as a record of data is one that can be written again."""
+    with contextlib.suppress(ValueError):
+        record = DataRecord.unpack(content)
+        assert DataRecord.unpack(record.pack()) == record
+
+
+def read_division_file(content: bytes) -> None:
+    division = unpack_division(HERE, content, 3)
+    assert len(division.sums) == len(division.parts) == 3 and {*(division.parts & 3).tolist()} <= {0, 1, 2}
+
+
 def read_scaling_file(content: bytes) -> None:
     assert bool((read_scaling(HERE, content, 3).scale > 0).all())
 
@@ -154,6 +169,15 @@ def metrics_seeds() -> list[bytes]:
     ]
     lines.append({"event": "evaluation", "run": "runs/it", "accuracy": 0.9, "classes": ["no", "yes"]})
     return [b"", b"".join(json.dumps(line).encode() + b"\n" for line in lines)]
+
+
+def record_seeds() -> list[bytes]:
+    names = {"columns": ("a", "b", "c"), "targets": ("y",), "classes": CLASSES, "ignored": ("",)}
+    return [DataRecord(rows=3, labels=labels, **names).pack() for labels in ("0" * 64, "")]
+
+
+def division_seeds() -> list[bytes]:
+    return [pack_division(Division(np.arange(3, dtype=np.uint64), np.array([0, 2, 5], dtype=np.uint8)))]
 
 
 def layer_seeds() -> list[bytes]:

@@ -15,10 +15,12 @@ from data_files import idx_bytes, laws, mutated, npy_bytes, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stackae.config import DataConfig
 from stackae.data import Source
 from stackae.data.arrays import load_npy, load_npz
-from stackae.data.csv import load_csv
+from stackae.data.csv import load_csv, load_sound_csv
 from stackae.data.idx import read_idx
+from stackae.data.known import Known, KnownData, choose
 from stackae.data.source import checked
 from stackae.errors import DataError
 
@@ -37,6 +39,13 @@ def npz_bytes(save: Callable[..., None], **arrays: object) -> bytes:
     return buffer.getvalue()
 
 
+def for_run(path: Path) -> Source:
+    """A table of which a run that knows the columns b and a reads what it can."""
+    config = DataConfig(data=str(path), target="y")
+    known = Known("run", 2, KnownData(config, columns=("b", "a")))
+    return load_sound_csv(path, lambda header: choose(path, header, config, known, False))[0]
+
+
 X, Y = np.arange(24, dtype=np.uint8).reshape(6, 4), [0, 1, -1, 1, 0, 2]
 TEXTS = np.array(["a", "", "b", "a", "c", "b"])
 KINDS_OF_NPZ = [(save, y) for save in (np.savez, np.savez_compressed) for y in (Y, TEXTS)]
@@ -47,6 +56,7 @@ VALID = {
     "npz": (load_npz, [npz_bytes(save, x=X, y=y, x_test=X, y_test=y) for save, y in KINDS_OF_NPZ]),
     "csv": (load_csv, [b'a,"b c"\n1,2.5\n-3e4,"4"\n', b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n", "ä\n1_0\n".encode()]),
     "csv-target": (lambda path: load_csv(path, "y"), [b'a,y\n1,cat\n2,\n3,"do\ng"\n', "a,y\r1,é\r2,1.0\r3,1".encode()]),
+    "csv-run": (for_run, [b"b,a,y,c\n1,2,cat,x\nnan,3,,x\n5,6,dog,\n", b"a,b\n1,2\n3\n4,5\n", b",a,b\n0,1,2\n"]),
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackae.errors import RunError
+from stackae.runs.kept_data import DataRecord
 from stackae.runs.manifest import Manifest
 from stackae.runs.records import read_records
 from stackae.runs.state import State
@@ -23,6 +24,8 @@ READERS = {
     "manifest": (run_files.read_manifest, run_files.manifest_seeds()),
     "manifest-repaired": (run_files.read_repaired_manifest, run_files.manifest_seeds()),
     "state": (run_files.read_state, run_files.state_seeds()),
+    "record": (run_files.read_record, run_files.record_seeds()),
+    "division": (run_files.read_division_file, run_files.division_seeds()),
     "metrics": (run_files.read_metrics, run_files.metrics_seeds()),
     "layer": (run_files.read_layer_file, run_files.layer_seeds()),
     "scaling": (run_files.read_scaling_file, run_files.scaling_seeds()),
@@ -114,8 +117,8 @@ def of_tensors(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
 
 
 FORMS = {
-    "manifest": of_manifest, "state": of_state, "metrics": of_lines, "layer": of_tensors, "scaling": of_tensors,
-    "calibration": of_tensors, "classifier": of_tensors,
+    "manifest": of_manifest, "state": of_state, "record": of_state, "division": of_tensors, "metrics": of_lines,
+    "layer": of_tensors, "scaling": of_tensors, "calibration": of_tensors, "classifier": of_tensors,
 }  # fmt: skip
 
 
@@ -159,5 +162,5 @@ def test_the_files_to_start_from_are_valid(reader: str) -> None:
 
 
 def strictly(reader: str, content: bytes) -> None:
-    strict = {"manifest": Manifest.unpack, "state": State.unpack, "metrics": read_records}
+    strict = {"manifest": Manifest.unpack, "state": State.unpack, "record": DataRecord.unpack, "metrics": read_records}
     strict.get(reader, READERS[reader][0])(content)

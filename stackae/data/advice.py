@@ -18,6 +18,7 @@ def warnings_of(report: Report) -> list[str]:
     if report.training is None:
         return []
     found = [
+        *report.notes,
         *_about_labels(report, report.training),
         *_about_columns(report, report.training),
         *_about_rows(report.training),
@@ -31,9 +32,10 @@ def warnings_of(report: Report) -> list[str]:
 
 
 def notes_of(dataset: Dataset) -> list[str]:
-    """What a person should know of the training rows under the scaling that was fitted on them. No errors."""
+    """What a person should know of the data, and of the training rows under the scaling fitted on them. No errors."""
     kind, names = dataset.scaling.kind, dataset.column_names
     return [
+        *dataset.notes,
         *([] if kind == "robust" else about_outliers(dataset.outliers, names)),
         *about_merged(dataset.merged, names, kind),
     ]

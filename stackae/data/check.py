@@ -17,6 +17,7 @@ from stackae.data.bounded import opened
 from stackae.data.csv import load_csv
 from stackae.data.examine import Examiner, Findings
 from stackae.data.fitting import checked_span
+from stackae.data.index_column import Counting, index_note
 from stackae.data.labels import classes_of_texts
 from stackae.data.loading import file_of, load_source, read_named, reading
 from stackae.data.pieces import CsvPieces, NpyPieces
@@ -48,6 +49,7 @@ class Report(NamedTuple):
     column_names: tuple[str, ...] = ()
     ragged_rows: int = 0
     not_numbers: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def check_data(config: DataConfig, progress: Progress = lambda share: None) -> Report:
@@ -71,7 +73,7 @@ def _check(config: DataConfig, progress: Progress) -> Report:
     if path.suffix.lower() == ".npz":
         return _check_source(load_npz(path, numbers), progress)
     if path.suffix.lower() == ".csv" and numbers:
-        return _check_source(load_csv(path, config.target, numbers), progress)
+        return _check_source(load_csv(path, config.target, numbers, config.ignore), progress)
     return _check_npy(path, progress) if path.suffix.lower() == ".npy" else _check_csv(config, path, progress)
 
 
@@ -93,9 +95,10 @@ def _check_source(source: Source, progress: Progress) -> Report:
         seen += len(x)
         examined.append(Examined(examiner.findings(), str(x.dtype), *_class_counts(y, len(source.classes))))
     training, test = examined
+    notes = source.notes if training is None else (*source.notes, *index_note(source.x, source.column_names))
     return Report(
         source.name, refusal, training, test, classes=source.classes, image_shape=source.image_shape,
-        column_names=source.column_names,
+        column_names=source.column_names, notes=notes,
     )  # fmt: skip
 
 
@@ -108,10 +111,12 @@ def _class_counts(y: np.ndarray | None, classes: int) -> tuple[np.ndarray | None
 def _check_npy(path: Path, progress: Progress) -> Report:
     with opened(path) as file:
         pieces = NpyPieces(path, file)
-        examiner = Examiner(pieces.columns)
+        examiner, counting = Examiner(pieces.columns), Counting()
         seen = 0
         for rows in pieces:
             examiner.add(rows)
+            if pieces.columns > 1:
+                counting.add(rows[:, 0])
             seen += len(rows)
             progress(seen / pieces.rows)
         refusal = _refusal(pieces.check_memory)
@@ -120,22 +125,23 @@ def _check_npy(path: Path, progress: Progress) -> Report:
         row, column, value = findings.first_bad[0]
         refusal = str(not_finite(str(path), value, row, column, findings.bad))
     examined = Examined(findings, str(pieces.dtype))
-    return Report(str(path), refusal, examined, image_shape=pieces.image_shape)
+    return Report(str(path), refusal, examined, image_shape=pieces.image_shape, notes=counting.note(()))
 
 
 def _check_csv(config: DataConfig, path: Path, progress: Progress) -> Report:
     try:
         with opened(path) as file:
-            pieces = CsvPieces(path, file, config.target)
-            examiner = Examiner(pieces.columns)
+            pieces = CsvPieces(path, file, config.target, config.ignore)
+            examiner, counting = Examiner(pieces.columns), Counting()
             seen = 0
             for rows in pieces:
                 examiner.add(rows)
+                counting.add(rows[:, 0])
                 seen += len(rows)
                 progress(pieces.share)
             refusal = _refusal(lambda: pieces.check_memory(seen))
     except DataError as error:
-        return Report(str(path), _refusal(lambda: load_csv(path, config.target)) or str(error))
+        return Report(str(path), _refusal(lambda: load_csv(path, config.target, False, config.ignore)) or str(error))
     findings = examiner.findings()
     if pieces.doubtful or findings.bad or not findings.rows:
         refusal = _refusal(lambda: load_source(config)) or refusal
@@ -144,7 +150,7 @@ def _check_csv(config: DataConfig, path: Path, progress: Progress) -> Report:
     examined = Examined(findings, "text", counts, pieces.labels[""]) if findings.rows else None
     return Report(
         str(path), refusal, examined, classes=classes, column_names=pieces.column_names, ragged_rows=pieces.ragged,
-        not_numbers=pieces.not_numbers,
+        not_numbers=pieces.not_numbers, notes=(*pieces.notes, *counting.note(pieces.column_names)),
     )  # fmt: skip
 
 

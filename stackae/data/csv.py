@@ -9,8 +9,7 @@ import math
 import shlex
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from stackae.data.csv_header import (
     fault_of,
     listed,
     number_of,
+    picked,
     read_names,
 )
 from stackae.data.csv_rows import CsvRows, Row
@@ -116,7 +116,7 @@ class _Builder:
     def __init__(self, rows: CsvRows, width: int, chosen: Chosen, numbers: bool) -> None:
         self.values, self.labels, self.targets = array("d"), list[str](), array("f")
         self._rows, self._numbers = rows, numbers
-        self._features, self._targets = _picked(chosen.features, width), chosen.targets
+        self._features, self._targets = picked(chosen.features, width), chosen.targets
         self._known: dict[str, str] = {}  # one object for all equal labels
         self._watched = BETWEEN_CHECKS
 
@@ -137,13 +137,6 @@ class _Builder:
 
     def table(self, whole: bool, sound: bool, numbers: array[int] | None = None) -> _Table:
         return _Table(self.values, self.labels, self.targets, whole, sound, numbers or array("q"))
-
-
-def _picked(features: Sequence[int], width: int) -> Callable[[list[str]], Sequence[str]]:
-    """The cells of the features from those of a row."""
-    if list(features) == list(range(width)):
-        return lambda cells: cells
-    return itemgetter(*features) if len(features) > 1 else lambda cells: [cells[column] for column in features]
 
 
 def _read_quickly(rows: CsvRows, width: int, chosen: Chosen, numbers: bool) -> _Table:

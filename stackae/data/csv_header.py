@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,11 @@ def _check_delimiter(rows: CsvRows, names: list[str]) -> None:
     if len(names) != 1 or fault_of(names[0]) is None:
         return
     following = rows.peek()
+    if names[0].startswith("#") and (following is None or len(following.cells) != 1 or fault_of(following.cells[0])):
+        raise DataError(
+            f"{rows.path}: expected a header line that names the columns, got a comment ({legible(names[0])}); take "
+            "the lines that begin with # out of the file"
+        )
     below = ",".join(following.cells) if following is not None else ""
     for delimiter, title in OTHER_DELIMITERS.items():
         count = names[0].count(delimiter)
@@ -88,6 +94,13 @@ def chosen_columns(
         feature_names(path, header, (*targets, *left_out))
     features = tuple(column for column in range(len(header)) if column not in {*targets, *left_out})
     return Chosen(features, targets, tuple(header[index] for index in left_out), notes)
+
+
+def picked(features: Sequence[int], width: int) -> Callable[[list[str]], Sequence[str]]:
+    """The cells of the features from those of a row."""
+    if list(features) == list(range(width)):
+        return lambda cells: cells
+    return itemgetter(*features) if len(features) > 1 else lambda cells: [cells[column] for column in features]
 
 
 def unnamed_first(header: Sequence[str]) -> bool:

@@ -240,7 +240,9 @@ def _seen(name: str, sums: np.ndarray, divisions: Sequence[Division]) -> tuple[s
 
 def _changed(name: str, own: KnownData, gone: int, new: int, new_test: int) -> str:
     if not gone and not new:
-        return f"{name}: its rows come in another order than when the run was trained; each keeps its part"
+        return (
+            f"{name}: its rows come in another order, or more than once, since the run was trained; each keeps its part"
+        )
     of_new = f", of which {new_test:,} are taken as test rows" if new else ""
     return (
         f"{name}: changed since the run was trained: {gone:,} of {own.rows:,} rows are gone, {new:,} are new{of_new}; "

@@ -18,6 +18,7 @@ from stackae.data.csv import load_csv
 from stackae.data.digits import load_digits
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
 from stackae.data.idx import FOLDERS, load_idx_folder
+from stackae.data.index_column import index_note
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
@@ -142,9 +143,10 @@ def _no_data(data: str, path: Path) -> str:
     if path.suffix.lower() in SUFFIXES and not path.exists():
         return f"data: expected the path of a file, got '{data}': no such file; check the path"
     got = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else ""
+    remedy = "; save a table as .csv, with commas between its cells" if path.is_file() else ""
     return (
         "data: expected digits, mnist, fashion-mnist, torchvision:NAME or a path ending in .npy, .npz or .csv, "
-        f"got '{data}'{f' ({got})' if got else nearest(data, NAMES)}"
+        f"got '{data}'{f' ({got})' if got else nearest(data, NAMES)}{remedy}"
     )
 
 
@@ -158,6 +160,7 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
     of another width or no row is left to train on, and ConfigError when a class to be left out is not there.
     """
     source = load_source(config)
+    source = source._replace(notes=(*source.notes, *index_note(source.x, source.column_names)))
     return dataset_of(source, config, Division(sums_of(source), divided(source, config)), scaling)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from stackae.data.arrays import read_header, row_shape
 from stackae.data.bounded import CHUNK_BYTES, read_into
-from stackae.data.csv_header import feature_names, number_of, read_names, target_index
+from stackae.data.csv_header import chosen_columns, number_of, picked, read_names
 from stackae.data.csv_rows import CsvRows
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.memory import check_memory
@@ -80,18 +80,22 @@ class CsvPieces:
     for each text, so that only equal texts look equal (``twins.with_one_nan``).
 
     Rows with too few or too many cells are passed over and counted in ``ragged``, cells that are no number in
-    ``not_numbers``; ``labels`` counts the label cells by their text, up to MOST_CLASSES of them, and "" for none.
-    ``doubtful`` is True when load_csv might refuse the file. Raises DataError where not even that can be read.
+    ``not_numbers``; ``labels`` counts the label cells by their text, up to MOST_CLASSES of them, and "" for none;
+    ``notes`` say which columns are left out unasked. ``doubtful`` is True when load_csv might refuse the file. Raises
+    DataError where not even that can be read.
     """
 
-    def __init__(self, path: Path, file: io.BufferedReader, target: str | None) -> None:
+    def __init__(self, path: Path, file: io.BufferedReader, target: str | None, ignore: str | None = None) -> None:
         self._reader = CsvRows(path, file)
         self._size = os.fstat(file.fileno()).st_size
         header = read_names(self._reader)
-        self._target = None if target is None else target_index(path, header, target)
+        chosen = chosen_columns(path, header, target, False, ignore)
+        self._target = chosen.targets[0] if chosen.targets else None
         self._width = len(header)
-        self.column_names = feature_names(path, header, () if self._target is None else (self._target,))
+        self._features = picked(chosen.features, self._width)
+        self.column_names = tuple(header[column] for column in chosen.features)
         self.columns = len(self.column_names)
+        self.notes = chosen.notes
         self.labels: Counter[str] = Counter()
         self.ragged = self.not_numbers = 0
         self._excess = False
@@ -116,11 +120,12 @@ class CsvPieces:
                 self.ragged += 1
                 continue
             if self._target is not None:
-                self._count(cells.pop(self._target).strip())
+                self._count(cells[self._target].strip())
+            features = self._features(cells)
             try:
-                values.extend([float(cell) for cell in cells])
+                values.extend([float(cell) for cell in features])
             except ValueError:
-                values.extend(map(self._number, cells))
+                values.extend(map(self._number, features))
             if len(values) * 8 >= PIECE_BYTES:
                 yield np.frombuffer(values).reshape(-1, self.columns)
                 values = array("d")

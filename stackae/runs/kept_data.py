@@ -7,11 +7,11 @@ division.safetensors  of each row in its order a 64-bit sum of its numbers and t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stackae.data import Dataset
 from stackae.data.division import LEFT_OUT, TEST, Division
@@ -38,6 +38,12 @@ class DataRecord(BaseModel):
     classes: Names
     ignored: Names
     labels: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
+    @model_validator(mode="after")
+    def _each_column_has_a_name_of_its_own(self) -> Self:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("a column that is named twice")
+        return self
 
     def pack(self) -> bytes:
         return self.model_dump_json(indent=1).encode() + b"\n"
@@ -88,6 +94,9 @@ def _known_data(run: Run, training: str) -> KnownData:
         return KnownData(config, recorded=False)
     try:
         record = DataRecord.unpack(run.read(name, LARGEST_RECORD))
+        width = run.pretrain_config.n_visible
+        if len(record.columns) not in (0, width):
+            raise ValueError(f"{len(record.columns):,} columns of {width:,}")
     except ValueError as error:
         raise RunError(
             f"{run.path / name}: expected what the run keeps of its data, got a damaged file ({error}); train it again"

@@ -118,6 +118,7 @@ CLAIM = (
     b'{"__metadata__":{"stackae":"{}"},"w":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'
 )
 DEEP = b"[" * 200_000
+RECORD = b'{"format": 1, "rows": 60, "columns": ["a", "b"], "targets": [], "classes": [], "ignored": [], "labels": ""}'
 
 RUN_CASES: dict[str, Callable[[Path], object]] = {
     "a name above": lambda run: listed(run, "../outside"),
@@ -164,6 +165,15 @@ RUN_CASES: dict[str, Callable[[Path], object]] = {
     ),
     "records without a best epoch": lambda run: put(
         run, "metrics.jsonl", b'{"event": "epoch", "stage": "layer1", "epoch": 1, "loss": 1, "best": false}\n'
+    ),
+    "a record of data that is a hole": lambda run: sparse(run, "data.json"),
+    "a record of data that is nested deeply": lambda run: put(run, "data.json", DEEP),
+    "a record of other columns": lambda run: put(run, "data.json", RECORD),
+    "a division that is a hole": lambda run: sparse(run, "division.safetensors"),
+    "a division of other types": lambda run: tensors(run, "division.safetensors", each(torch.Tensor.double)),
+    "a division of fewer rows": lambda run: tensors(run, "division.safetensors", each(lambda tensor: tensor[:1])),
+    "a part that there is not": lambda run: tensors(
+        run, "division.safetensors", each(lambda tensor: tensor + 9, "parts")
     ),
     "another activation": lambda run: settings(run, '"sigmoid"', '"tanh"'),
     "a width beyond everything": lambda run: settings(run, "n_hidden = 4", "n_hidden = 1000000000000"),

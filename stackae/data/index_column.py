@@ -1,0 +1,49 @@
+"""A first column that counts the rows: an index that a program wrote beside the numbers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import numpy as np
+
+from stackae.errors import legible
+
+FEWEST_ROWS = 10  # that are no coincidence
+
+
+class Counting:
+    """Takes the cells of a first column in pieces, and tells whether they are 0, 1, 2, ... or 1, 2, 3, ..."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._first: float | None = None
+        self._counts = True
+
+    def add(self, cells: np.ndarray) -> None:
+        """The next ones (n,), of any real type; no errors."""
+        if self._counts and len(cells):
+            if self._first is None:
+                self._first = float(cells[0])
+            start = self._first + self._rows
+            self._counts = self._first in (0, 1) and bool((cells == start + np.arange(len(cells))).all())
+        self._rows += len(cells)
+
+    def note(self, names: Sequence[str]) -> tuple[str, ...]:
+        """What a person should know of it; nothing where the column is none, or the only one."""
+        if not self._counts or self._first is None or self._rows < FEWEST_ROWS:
+            return ()
+        span = f"counts the rows, {self._first:.0f} to {self._first + self._rows - 1:,.0f}, as an index does"
+        if not names:
+            return (f"column 0 {span}, and is learned as a feature; save the data without it",)
+        name = legible(names[0])
+        return (f"column '{name}' {span}, and is learned as a feature; leave it out by --ignore {shlex.quote(name)}",)
+
+
+def index_note(x: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+    """``Counting.note`` of rows (n, d); none for bytes, and where there is one column."""
+    if x.dtype == np.uint8 or x.shape[1] < 2:
+        return ()
+    counting = Counting()
+    counting.add(x[:, 0])
+    return counting.note(names)
