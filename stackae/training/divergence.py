@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +16,40 @@ if TYPE_CHECKING:
     from stackae.training.members import Member
 
 SHOWN_ROWS = 5
+LARGE = 100.0  # inputs beyond it want scaling; noise so many times as large as they are drowns them
+OUTWEIGHS = 1e4  # times the reconstruction: a penalty that leaves nothing of it
+STEEP = 1e3  # weights that no start should have
+OVERFLOWS = 1e15  # a gradient whose square, times some, float32 does not hold
+SCALED = "scale the data (--scale minmax or standard)"
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """How large each part of a layer's step is, on the rows of one batch.
+
+    Attributes:
+        inputs: the largest |x|, and ``seen`` the largest |x̃|.
+        reconstruction: the loss without penalties.
+        penalties: each of them, weighed, by the name of its option.
+        weight_decay: its factor.
+        layer: whose inputs are the codes of the layer below, unless it is 1.
+        init: what the weights began as.
+    """
+
+    inputs: float
+    seen: float
+    reconstruction: float
+    penalties: Mapping[str, float] = field(default_factory=dict)
+    weight_decay: float = 0.0
+    layer: int = 1
+    init: str = "random"
+
+
+class Cause(NamedTuple):
+    """A sentence, and the setting that it advises to lower; "" where it is none of the training."""
+
+    sentence: str
+    setting: str
 
 
 @torch.no_grad()
@@ -20,25 +57,57 @@ def diverged(
     stage: str, title: str, member: Member, epoch: int, step: int, rows: Tensor, learning_rate: float
 ) -> DivergedError:
     """The error of a member whose step ``step`` (from 0), on these rows (k,) int64, was refused by the step's guard."""
-    inputs = member.x[rows.to(member.x.device)]
-    largest_input = float(inputs.abs().max())
+    found = member.magnitudes(rows, step)
     largest_weight = max(float(each.abs().max()) for each in member.module.parameters())
     shown = ", ".join(str(row) for row in rows[:SHOWN_ROWS].tolist()) + (", ..." if len(rows) > SHOWN_ROWS else "")
+    cause = cause_of(found, largest_weight, learning_rate, first=step == 0)
     return DivergedError(
         f"{title}: expected a finite loss and finite updates, got NaN or Inf at step {step} in epoch {epoch} at "
-        f"learning rate {learning_rate:.3g}, on training rows {shown}; {_cause(largest_input, largest_weight)}",
+        f"learning rate {learning_rate:.3g}, on training rows {shown}; the largest of these inputs is "
+        f"{found.inputs:.3g}, the largest weight was {largest_weight:.3g}: {cause.sentence}",
         stage=stage,
         epoch=epoch,
         step=step,
         rows=rows.tolist(),
         learning_rate=learning_rate,
-        largest_input=largest_input,
+        largest_input=found.inputs,
         largest_weight=largest_weight,
+        setting=cause.setting,
     )
 
 
-def _cause(largest_input: float, largest_weight: float) -> str:
-    sizes = f"the largest of these inputs is {largest_input:.3g}, the largest weight was {largest_weight:.3g}"
-    if not largest_input <= 100:
-        return f"{sizes}: scale the data (--scale minmax or standard), or lower --learning-rate"
-    return f"{sizes}: lower --learning-rate, or scale the data (--scale minmax or standard)"
+def unsound_validation(title: str, loss: float, epoch: int, learning_rate: float, largest: float | None) -> str:
+    """The sentence of a validation loss that is not finite, of rows whose largest number is ``largest``."""
+    lower = f"lower --learning-rate, or {SCALED}"
+    if largest is not None and not largest <= LARGE:
+        lower = f"{SCALED}, or lower --learning-rate: the largest number of the validation rows is {largest:.3g}"
+    return (
+        f"{title}: expected a finite loss of validation, got {loss:.4g} after epoch {epoch} at learning rate "
+        f"{learning_rate:.3g}; {lower}"
+    )
+
+
+def cause_of(found: Magnitudes, largest_weight: float, learning_rate: float, *, first: bool) -> Cause:
+    """The part that is out of proportion to the others, or else the learning rate; ``first``: of the first step.
+
+    Where several are, it is the one that comes first on the way through a step: noise, penalties, decay, the start.
+    """
+    if not found.seen <= LARGE * max(1.0, found.inputs):
+        return Cause(f"noise makes {found.seen:.3g} of them; lower --corruption", "corruption")
+    for name, penalty in found.penalties.items():
+        if math.isfinite(found.reconstruction) and not penalty <= OUTWEIGHS * max(1.0, found.reconstruction):
+            option = "--" + name.replace("_", "-")
+            sizes = f"the penalty is {penalty:.3g} beside a reconstruction loss of {found.reconstruction:.3g}"
+            return Cause(f"{sizes}; lower {option}", name)
+    decay = found.weight_decay
+    if decay > max(1.0, learning_rate) and (decay * learning_rate >= 1 or decay * largest_weight >= OVERFLOWS):
+        return Cause(f"weight decay {decay:.3g} outweighs the loss; lower --weight-decay", "weight_decay")
+    if first and found.init != "random" and not largest_weight <= STEEP:
+        return Cause(f"weights began as large as that by --init {found.init}; use --init random, or {SCALED}", "")
+    if not found.inputs <= LARGE:
+        if found.layer > 1:
+            below = f"they are codes of layer {found.layer - 1}"
+            bounded = "use --activation sigmoid or tanh there"
+            return Cause(f"{below}; lower --learning-rate, or {bounded}", "learning_rate")
+        return Cause(f"{SCALED}, or lower --learning-rate", "learning_rate")
+    return Cause(f"lower --learning-rate, or {SCALED}", "learning_rate")

@@ -60,7 +60,17 @@ def fit_head(
         title=f"{config.head} {sizes}",
         number=HEAD_NUMBER,
         rows=len(x),
-        members=[Member(trained, x, config.seed, config.learning_rate, validation)],
+        members=[
+            Member(
+                trained,
+                x,
+                config.seed,
+                config.learning_rate,
+                validation,
+                held_out=held_out,
+                weight_decay=config.weight_decay,
+            )
+        ],
         step=make_step(objective(trained, x), config, epochs, math.ceil(len(x) / config.batch_size)),
         max_epochs=epochs,
         batch_size=config.batch_size,

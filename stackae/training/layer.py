@@ -23,6 +23,7 @@ from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.stack import ROWS_AT_ONCE, in_batches
 from stackae.training.closed import put_closed_form
+from stackae.training.divergence import Magnitudes
 from stackae.training.fused import fused_population, reconstruction
 from stackae.training.history import EpochRecord, Listener
 from stackae.training.keeping import Keeper
@@ -130,6 +131,22 @@ class Learner(NamedTuple):
         """The rows that tell what the units of the code do."""
         return self.reads.x[: min(SAMPLE, len(self.reads.x))].to(self.autoencoder.device)
 
+    @torch.no_grad()
+    def magnitudes(self, rows: Tensor, step: int) -> Magnitudes:
+        """How large the parts of step ``step`` are, on these rows (k,) int64, with the present weights."""
+        x = self.reads.x
+        clean = x[rows.to(x.device)].to(self.autoencoder.device)
+        seen, reconstruction, penalties = self.objective.parts(clean, step)
+        return Magnitudes(
+            inputs=float(clean.abs().max()),
+            seen=float(seen.abs().max()),
+            reconstruction=float(reconstruction),
+            penalties={name: float(each) for name, each in penalties.items()},
+            weight_decay=self.layer.weight_decay,
+            layer=self.number,
+            init=self.layer.init,
+        )
+
     def census(self) -> Tensor | None:
         """Which units are dead, where that is to be known; a code that depends on a threshold gets that first."""
         one, layer = self.autoencoder, self.layer
@@ -167,6 +184,8 @@ def train_layer(
                 each.place,
                 each.census,
                 None if each.layer.revive == "none" else each.revive,
+                each.reads.held_out,
+                parts=each.magnitudes,
             )
             for each in learners
         ],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stackae.autoencoders.parameters import fill, forms
 from stackae.data.rows import Rows
 from stackae.errors import DivergedError
+from stackae.training.divergence import Magnitudes, unsound_validation
 from stackae.training.history import EpochRecord
 from stackae.training.keeping import Ended, Standing, Tensors
 from stackae.training.stopping import BestWeights
@@ -60,6 +61,8 @@ class Member:
 
     At the end of an epoch ``census`` says which units of its code are dead, and ``revive`` does what is wished for them
     before the next one: handed those, the epoch's number, and the optimiser's memory.
+
+    ``held_out`` are the rows of ``validate``; ``parts`` says of a layer how large the parts of a step on rows (k,) are.
     """
 
     module: nn.Module
@@ -70,6 +73,16 @@ class Member:
     place: int = 0
     census: Callable[[], Tensor | None] = lambda: None
     revive: Callable[[Tensor, int, Sequence[Tensor]], None] | None = None
+    held_out: Rows | None = None
+    weight_decay: float = 0.0
+    parts: Callable[[Tensor, int], Magnitudes] | None = None
+
+    def magnitudes(self, rows: Tensor, step: int) -> Magnitudes:
+        """Of the parts of step ``step``, which was on these rows."""
+        if self.parts is not None:
+            return self.parts(rows, step)
+        largest = float(self.x[rows.to(self.x.device)].abs().max())
+        return Magnitudes(largest, largest, math.nan, weight_decay=self.weight_decay)
 
 
 class Epoch(NamedTuple):
@@ -105,13 +118,14 @@ class Course:
         validation = self.member.validate()
         unsound = [] if validation is None else [each for each in _losses(validation) if not math.isfinite(each)]
         if unsound:
+            rows = self.member.held_out
+            largest = None if rows is None else max(abs(float(rows.min())), abs(float(rows.max())))
             self.diverged = DivergedError(
-                f"{epoch.title}: expected a finite loss of validation, got {unsound[0]:.4g} after epoch "
-                f"{epoch.number} at learning rate {epoch.learning_rates[0]:.3g}; lower --learning-rate, or scale the "
-                "data (--scale minmax or standard)",
+                unsound_validation(epoch.title, unsound[0], epoch.number, epoch.learning_rates[0], largest),
                 stage=epoch.stage,
                 epoch=epoch.number,
                 learning_rate=epoch.learning_rates[1],
+                setting="learning_rate",
             )
             return None
         if validation is not None and validation.corrupted_loss is not None and self._best_of_clean_rows:

@@ -61,18 +61,24 @@ class ReconstructionObjective:
         return bool(self.corruption) or self.dropout is not None
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        one = self.autoencoder
-        clean = self.x[rows].to(one.device)
-        code, penalty = self._coded(self._seen(clean, step))
-        code = one.kept(code, training=True)
-        total = self._reconstruction(code, clean, step)
-        if self.sparsity is not None:
-            total = total + self.sparsity(code, one.activation, one.engine)
-        if penalty is not None:
-            total = total + self.contraction * penalty
-        if self.weight_l1:
-            total = total + self.weight_l1 * torch.stack([each.abs().sum() for each in self.weights]).sum()
+        _, total, penalties = self.parts(self.x[rows].to(self.autoencoder.device), step)
+        for penalty in penalties.values():
+            total = total + penalty
         return total
+
+    def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Of rows x (batch, n_visible): x̃, the loss of reconstruction, and each penalty by the name of its setting."""
+        one, penalties = self.autoencoder, {}
+        seen = self._seen(clean, step)
+        code, contracted = self._coded(seen)
+        code = one.kept(code, training=True)
+        if self.sparsity is not None:
+            penalties["sparsity"] = self.sparsity(code, one.activation, one.engine)
+        if contracted is not None:
+            penalties["contraction"] = self.contraction * contracted
+        if self.weight_l1:
+            penalties["weight_l1"] = self.weight_l1 * torch.stack([each.abs().sum() for each in self.weights]).sum()
+        return seen, self._reconstruction(code, clean, step), penalties
 
     def constrain(self) -> None:
         if self.max_norm:

@@ -55,6 +55,15 @@ class VariationalObjective:
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         return self._loss(self.x[rows].to(self.autoencoder.device), step)
 
+    def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Of rows x (batch, n_visible): x̃, the loss of reconstruction, and β KL."""
+        one = self.autoencoder
+        noisy = self.corruption(clean, one.engine, seed=self.seed, layer=self.layer, step=step)
+        mu, logvar = one.posterior(noisy)
+        noise = normal_rows(*mu.shape, seed=self.seed, purpose=Purpose.LATENT, layer=self.layer, counter=step)
+        h = one.sample(mu, logvar, noise.to(mu))
+        return noisy, LOSSES[self.loss](one, h, clean), {"beta": self.beta * gaussian_kl(mu, logvar)}
+
     @torch.no_grad()
     def corrupted_loss(self, x: Rows) -> float:
         """The objective per row of rows x (n, n_visible), as ``ReconstructionObjective.corrupted_loss`` corrupts them.
@@ -68,12 +77,8 @@ class VariationalObjective:
         return total / len(x)
 
     def _loss(self, clean: Tensor, step: int) -> Tensor:
-        one = self.autoencoder
-        noisy = self.corruption(clean, one.engine, seed=self.seed, layer=self.layer, step=step)
-        mu, logvar = one.posterior(noisy)
-        noise = normal_rows(*mu.shape, seed=self.seed, purpose=Purpose.LATENT, layer=self.layer, counter=step)
-        h = one.sample(mu, logvar, noise.to(mu))
-        return LOSSES[self.loss](one, h, clean) + self.beta * gaussian_kl(mu, logvar)
+        _, reconstruction, penalties = self.parts(clean, step)
+        return reconstruction + penalties["beta"]
 
     def constrain(self) -> None:
         pass
