@@ -17,6 +17,7 @@ TRAINING = "Training"
 SCORES = "Scores"
 OUTPUT = "Run and output"
 PATIENCE = "auto: a third of the epochs, at least 10"
+REST = "Layers that are not trained yet"
 
 
 def option(name: str, help_text: str, panel: str, default: str | None = None, **more: Any) -> Any:
@@ -31,6 +32,13 @@ def option(name: str, help_text: str, panel: str, default: str | None = None, **
         show_envvar=False,
         **more,
     )
+
+
+def of_the_rest(name: str, help_text: str) -> Any:
+    """An option of layers for a training that is gone on with. The environment does not speak of it: it may be meant
+    for another run."""
+    help_text = f"{help_text} [dim]\\[default: the run's own][/dim]"
+    return typer.Option(name, help=help_text, rich_help_panel=REST, show_default=False)
 
 
 Text = str | None
@@ -115,6 +123,13 @@ Ridge = Annotated[Text, option("--ridge", "Of closed forms, in mean variances.",
 Hidden = Annotated[Text, option("--hidden", "Units between input and code of a variational layer.", LAYERS, "0: none")]
 Beta = Annotated[Text, option("--beta", "Weight of a variational layer's KL.", LAYERS, "1")]
 LearningRate = Annotated[Text, option("--learning-rate", "First learning rate.", LAYERS, "0.003")]
+RateOfTheRest = Annotated[Text, of_the_rest("--learning-rate", "First learning rate.")]
+DecayOfTheRest = Annotated[Text, of_the_rest("--weight-decay", "L2 penalty of the weights.")]
+CorruptionOfTheRest = Annotated[Text, of_the_rest("--corruption", CORRUPTIONS)]
+SparsityOfTheRest = Annotated[Text, of_the_rest("--sparsity", "none, kl:RHO:WEIGHT or l1:WEIGHT, on the code.")]
+ContractionOfTheRest = Annotated[Text, of_the_rest("--contraction", "Weight of the encoder's squared Jacobian.")]
+WeightL1OfTheRest = Annotated[Text, of_the_rest("--weight-l1", "L1 penalty of the weights.")]
+BetaOfTheRest = Annotated[Text, of_the_rest("--beta", "Weight of the KL divergence.")]
 Epochs = Annotated[Text, option("--epochs", "Epochs a layer.", LAYERS, "auto: 16, more for few rows")]
 LayerBatchSize = Annotated[Text, option("--batch-size", "Rows a step.", LAYERS, "64")]
 LayerPatience = Annotated[

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stackae.data import Dataset
     from stackae.runs import Checkpoint, Work
 
+CHANGEABLE = ("learning_rate", "weight_decay", "corruption", "sparsity", "contraction", "weight_l1", "beta")
 EXAMPLES = """[bold]Examples[/bold]
 
 stackae resume
@@ -22,6 +23,8 @@ stackae resume
 stackae resume runs/long
 
 stackae resume runs/long --device cpu --data moved/sensors.csv
+
+stackae resume runs/diverged --learning-rate 0.0003
 """
 
 
@@ -30,6 +33,13 @@ def command(
     run: Annotated[
         Path | None, typer.Argument(help="Run folder. [dim]\\[default: the newest unfinished one][/dim]", metavar="RUN")
     ] = None,
+    learning_rate: o.RateOfTheRest = None,
+    weight_decay: o.DecayOfTheRest = None,
+    corruption: o.CorruptionOfTheRest = None,
+    sparsity: o.SparsityOfTheRest = None,
+    contraction: o.ContractionOfTheRest = None,
+    weight_l1: o.WeightL1OfTheRest = None,
+    beta: o.BetaOfTheRest = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
     engine: o.EngineOfRun = None,
@@ -41,6 +51,9 @@ def command(
 
     Settings are the run's own. Data that have moved may be named; they must be the same. On the same machine, device,
     engine and number of threads every file comes out as if nothing had happened, bit for bit.
+
+    A training that diverged would diverge again: options of layers change what is left of it, from its last checkpoint
+    on. Layers that are trained stay as they are. A half-trained layer whose noise or penalty changes begins anew.
     """
     from stackae.runs import Folder
     from stackae.runs.ownership import is_proven
@@ -57,8 +70,9 @@ def command(
             f"{path or 'runs'}: expected an unfinished run, got {found}; `stackae runs list` shows those that there are"
         )
     path = path.resolve()
+    given = {name: ctx.params[name] for name in CHANGEABLE if ctx.params[name] is not None}
     with Folder(path).writing(), remembered(path):
-        go_on(path, ctx.params, every, json)
+        go_on(path, ctx.params, every, json, given)
 
 
 def newest_unfinished() -> Path | None:
@@ -67,8 +81,11 @@ def newest_unfinished() -> Path | None:
     return next((path for path in all_runs() if unfinished(path)), None)
 
 
-def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> None:
-    """Does what is left to do, or to mend, in a folder that is this process's to write."""
+def go_on(
+    path: Path, params: dict[str, Any], every: float, as_json: bool, changes: dict[str, str] | None = None
+) -> None:
+    """Does what is left to do, or to mend, in a folder that is this process's to write; ``changes`` are other settings
+    of layers that are not trained yet."""
     from stackae.runs.checkpoints import latest
     from stackae.runs.mending import behind, made_again
     from stackae.runs.places import unfinished
@@ -97,8 +114,10 @@ def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> No
     if not open_ended and not damaged and not lost:
         for each in whole:  # what a process that was killed at the very end did not come to
             prune(path, each.state.work.command, each.state.begun, done=True)
+        _changed(path, finetuning, pretraining, changes or {})
         _nothing_to_do(path, as_json)
         return
+    finetuning, pretraining = _changed(path, finetuning, pretraining, changes or {})
     both = finetuning is not None and (open_ended or bool(damaged) or lost)
     if pretraining is not None and (damaged or lost or (open_ended and finetuning is None)):
         note(f"goes on from {shown(pretraining.path)}")
@@ -107,6 +126,25 @@ def go_on(path: Path, params: dict[str, Any], every: float, as_json: bool) -> No
         note(f"goes on from {shown(finetuning.path)}")
         _finetuning(path, finetuning, params, every, as_json)
     _check_mended(path)
+
+
+def _changed(
+    path: Path, finetuning: Checkpoint | None, pretraining: Checkpoint | None, changes: dict[str, str]
+) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """Both, the later of them with other settings for what is left of it."""
+    from stackae.runs.changing import change
+
+    from .console import note, shown
+
+    left = finetuning or pretraining
+    if not changes or left is None:
+        return finetuning, pretraining
+    changed = change(path, left, changes)
+    for each in changed.found:
+        note(f"changed     {each.name}: {each.values[1]} instead of {each.values[0]}, from {shown(left.path)} on")
+    if changed.anew:
+        note(f"{changed.anew} begins anew: what it is trained for has changed")
+    return (changed.checkpoint, pretraining) if left is finetuning else (finetuning, changed.checkpoint)
 
 
 def _check_mended(path: Path) -> None:

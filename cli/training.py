@@ -165,11 +165,24 @@ def remembered(path: Path) -> Iterator[None]:
     try:
         with logged(path):
             yield
-    except BaseException:
+    except BaseException as error:
         if has_progress(path) and unfinished(path):
             here = shown(path.absolute())
-            note(f"kept        {here}; go on with it by:  {suggested('resume', here)}")
+            if isinstance(error, DivergedError):
+                line = suggested("resume", here, *_remedy(error))
+                note(f"kept        {here}; it would diverge again: go on with other settings, as by:  {line}")
+            else:
+                note(f"kept        {here}; go on with it by:  {suggested('resume', here)}")
         raise
+
+
+def _remedy(error: DivergedError) -> list[str]:
+    """The option of `resume` that lowers what is to blame, with a value that is usual."""
+    usual = {"weight_decay": "1e-5", "corruption": "none", "sparsity": "none", "contraction": "0", "weight_l1": "0"}
+    setting, rate = error.details.get("setting") or "learning_rate", error.details.get("learning_rate")
+    if setting == "learning_rate":
+        return ["--learning-rate", f"{rate / 10:.1g}" if isinstance(rate, float) and 0 < rate < 1 else "0.0003"]
+    return [f"--{str(setting).replace('_', '-')}", (usual | {"beta": "1"})[str(setting)]]
 
 
 def _record(record: Any) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class PretrainConfig(TrainingConfig):
             if name in cls.model_fields:
                 settings[name] = value
                 continue
-            for layer, item in zip(each, _per_layer(name, value, len(each)), strict=True):
+            for layer, item in zip(each, per_layer(name, value, len(each)), strict=True):
                 if name != "kind" or "shape" not in layer:  # a convolution is one by its place in the layers
                     layer[name] = item
         return validated(cls, {**settings, "layers": each})
@@ -184,7 +184,8 @@ def _convolution(word: str, shape: Shape | None, text: str) -> dict[str, Any]:
     return {**layer, "n_hidden": math.prod(shape_of_code(layer))}
 
 
-def _per_layer(name: str, value: Any, count: int) -> list[Any]:
+def per_layer(name: str, value: Any, count: int) -> list[Any]:
+    """One value per layer: those of a text with commas, else the same for all. ConfigError for another number."""
     items = [item.strip() for item in value.split(",")] if isinstance(value, str) else [value]
     if len(items) not in (1, count):
         option = "--" + name.replace("_", "-")

@@ -21,12 +21,15 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from stackae.autoencoders.building import numbers_of
+from stackae.data.labels import MOST_CLASSES
+from stackae.data.targets import MOST_TARGETS
 from stackae.errors import RunError
 from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
 from stackae.runs.state import EndedState, StageState, StandingState, State
-from stackae.stages import LARGEST_HEADER, opened, pack
+from stackae.stages import LARGEST_HEADER, classifier_numbers, opened, pack, unrolled_numbers
 from stackae.training.history import EpochRecord
 from stackae.training.keeping import Ended, Left, Standing, Tensors
 
@@ -173,6 +176,21 @@ def write_checkpoint(folder: Path, number: int, label: str, state: State, tensor
         )
     make_folder(inside, above=False)  # a run whose folder is gone is not begun again in its middle
     write_folder(inside / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
+
+
+def rewrite(folder: Path, left: Checkpoint, state: State) -> Path:
+    """A checkpoint after all others, with another state and the same tensors, where the state has a stage for them."""
+    manifest, config = read_manifest(left.path), state.work.settings[0].pretrain
+    sizes = zip(config.layer_sizes, config.layers, strict=False)
+    heads = classifier_numbers(config, max(MOST_CLASSES, MOST_TARGETS)), unrolled_numbers(config)
+    numbers = max(*(numbers_of(n, layer) for n, layer in sizes), *(heads if state.work.command == "finetune" else (0,)))
+    most = 4 * 4 * numbers + LARGEST_HEADER
+    names = {place: f"{place}.safetensors" for place in (state.stage.members if state.stage else ())}
+    tensors = {place: read_listed(left.path, name, manifest, most) for place, name in names.items()}
+    label = f"{state.stage.name}-epoch{state.stage.epoch}" if state.stage else f"{state.work.command}-changed"
+    number = max(found for found, _ in numbered(folder)) + 1
+    write_checkpoint(folder, number, label, state, tensors)
+    return folder / FOLDER / f"{number:06d}-{label}"
 
 
 def pack_tensors(tensors: Tensors) -> bytes:
