@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 10  # rows that a note names
+FEWEST_STRANGE = 10  # rows of which it is told that most are strange: fewer may be what someone wanted to look at
 
 
 class Method(NamedTuple):
@@ -168,7 +169,13 @@ class _Passed:
 
 def warnings_of(scored: Scored) -> list[str]:
     """What a person should know of these scores."""
-    found = (_why_no_threshold(scored), _why_known(scored), _why_left_out(scored), _why_beyond(scored))
+    found = (
+        _why_no_threshold(scored),
+        _why_known(scored),
+        _why_left_out(scored),
+        _why_beyond(scored),
+        _why_strange(scored),
+    )
     return [each for each in found if each] + _about_flattened(scored)
 
 
@@ -187,6 +194,18 @@ def _why_beyond(scored: Scored) -> str:
     return (
         f"beyond      row{'s' if len(numbers) > 1 else ''} {shown}{more}: too far from what the run was trained on for "
         "a number; the score counts as infinite"
+    )
+
+
+def _why_strange(scored: Scored) -> str:
+    """That the rows as a whole are no such rows as the run was trained on; "" where they may be, or are known."""
+    calibration, scores = scored.methods["autoencoder"].calibration, scored.scores
+    above = int((scores > calibration.max()).sum()) if len(calibration) else 0
+    if scored.rows.anomaly is not None or len(scores) < FEWEST_STRANGE or 2 * above <= len(scores):
+        return ""
+    return (
+        f"strange     {above:,} of {len(scores):,} rows score above every validation row: check that their columns are "
+        "those that the run was trained on, in the same units"
     )
 
 

@@ -556,6 +556,16 @@ def test_a_file_without_a_row_that_can_be_read_is_refused(trained: Shell) -> Non
 
 
 @without_pictures
+@pytest.mark.parametrize(("factor", "count", "told"), [(1, 40, False), (1000, 40, True), (1000, 9, False)])
+def test_rows_in_other_units_are_told_as_a_whole(home: Shell, factor: float, count: int, told: bool) -> None:
+    x = np.load(home.folder / "unlabelled.npy")[:count]
+    np.save(home.folder / "scaled.npy", factor * x)
+    said = " ".join(home("score", "--data", "scaled.npy").err.split())
+    sentence = f"{count} of {count} rows score above every validation row: check that their columns are those that"
+    assert (sentence in said) == told and ("strange" in said) == told
+
+
+@without_pictures
 def test_the_next_command_is_of_the_same_data_and_needs_no_others(home: Shell) -> None:
     (home.folder / "labelled.npz").unlink()
     (home.folder / "new.csv").rename(home.folder / "new rows.csv")
