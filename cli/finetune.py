@@ -58,6 +58,7 @@ def command(
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
     target: o.TargetOfRun = None,
+    unlabelled: o.Unlabelled = None,
     epochs: Annotated[o.Text, option("--epochs", "Epochs.", o.TRAINING, "auto: 16, more for few rows")] = None,
     learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.TRAINING, "0.003")] = None,
     weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.TRAINING, "1e-5")] = None,
@@ -82,6 +83,7 @@ def command(
 
     Data are the run's own unless others of the same width are named; they are scaled as the run's were.
     """
+    from stackae.data.labels import classes_named
     from stackae.engine import choose_device, choose_step
     from stackae.runs import open_run
 
@@ -94,6 +96,8 @@ def command(
     choose_step(settings.engine, choose_device(settings.device), settings.precision)
     opened.load_stack(settings.engine)
     dataset = dataset_of(opened, read_as(settings, ctx.params))
+    if unlabelled:
+        classes_named("--unlabelled", unlabelled, dataset.classes, dataset.name)
     train_and_report(opened, finetuning_work(opened, settings, dataset), settings, dataset, every, json)
 
 

@@ -24,7 +24,7 @@ class Tested(NamedTuple):
 
 
 def rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
-    from stackae.errors import legible
+    from stackae.data.labels import named
     from stackae.finetune import trained_classes
 
     y = dataset.train.y
@@ -32,12 +32,21 @@ def rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
         return f"{len(dataset.train.x):,} training rows"
     if settings.head in ("regressor", "multilabel"):
         known = 0 if y is None else int((~y.isnan()).any(dim=1).sum())
-        return f"{known:,} training rows with targets {', '.join(map(legible, dataset.targets[:SHOWN]))}"
+        return f"{known:,} training rows with targets {_listed(list(dataset.targets))}"
     labelled, classes = 0 if y is None else int((y >= 0).sum()), trained_classes(y, dataset.classes)
-    others = [legible(name) for name in dataset.classes if name not in set(classes)]
-    more = f" and {len(others) - SHOWN:,} more" if len(others) > SHOWN else ""
-    without = f"; no training row is of class {', '.join(others[:SHOWN])}{more}" if others and labelled else ""
-    return f"{labelled:,} labelled training rows, {len(classes)} classes{without}"
+    background = set(named(dataset.config.unlabelled or "", dataset.classes)) & set(dataset.classes)
+    others = [name for name in dataset.classes if name not in {*classes, *background}]
+    told = f"{labelled:,} labelled training rows, {len(classes)} classes"
+    if background:
+        told += f"; unlabelled are those of class {_listed(sorted(background))}"
+    return told + (f"; no training row is of class {_listed(others)}" if others and labelled else "")
+
+
+def _listed(names: list[str]) -> str:
+    from stackae.errors import legible
+
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(legible, names[:SHOWN])) + more
 
 
 def train_head(

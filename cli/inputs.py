@@ -28,17 +28,19 @@ def data_of(run: Run, params: dict[str, Any]) -> DataConfig:
 
 
 def asked_of(own: DataConfig, params: dict[str, Any]) -> DataConfig:
-    """The data of a run with what the command line names on top; classes are left out of its own labels alone."""
+    """The data of a run with what the command line names on top; classes are left out of its own labels alone, and are
+    background of its own target alone."""
     from stackae.config import DataConfig
     from stackae.fields import validated
 
-    names = ("data", "data_root", "target", "target_kind")
+    names = ("data", "data_root", "target", "target_kind", "unlabelled")
     given = {name: params[name] for name in names if params.get(name) is not None}
     if not given:
         return own
     config = absolute(validated(DataConfig, own.model_dump() | given, "data"))
-    same = (config.data, config.target, config.target_kind) == (own.data, own.target, own.target_kind)
-    return config if same else config.model_copy(update={"leave_out": None})
+    if (config.target, config.target_kind) != (own.target, own.target_kind):
+        return config.model_copy(update={"leave_out": None, "unlabelled": given.get("unlabelled")})
+    return config if config.data == own.data else config.model_copy(update={"leave_out": None})
 
 
 def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,9 @@ TargetKindOfRun = Annotated[
 Ignore = Annotated[
     Text, option("--ignore", "Columns of a .csv that are no features, such as an index.", DATA, metavar="A,B")
 ]
+Unlabelled = Annotated[
+    Text, option("--unlabelled", "Classes of background, whose rows count as unlabelled.", DATA, OWN, metavar="A,B")
+]
 LeaveOut = Annotated[
     Text,
     option("--leave-out", "Classes that are neither trained nor validated on, but tested.", DATA, metavar="A,B"),

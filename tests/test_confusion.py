@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from cli_cases import PNG, without_pictures
+from cli_cases import PNG, settings, without_pictures
 from conftest import Shell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,10 +17,13 @@ from test_cli_errors import says
 from test_cli_heads import replaced
 
 from stackae import pictures
+from stackae.cli.inputs import asked_of
+from stackae.config import DataConfig
 from stackae.confusion import MOST_CONFUSED, classifier_report
 from stackae.data import Part
 from stackae.evaluate import match_classes
 from stackae.finetune import of_classes, trained_classes
+from stackae.runs import Run
 from stackae.stages import opened, pack
 
 WELL = ("--epochs", "60", "--learning-rate", "0.05", "--batch-size", "8")
@@ -193,3 +196,35 @@ def test_labels_of_outliers_are_told(fresh: Shell) -> None:
         sentence, "expected at least two classes, got one alone among 29 labelled training rows; 14 training rows have"
     )
     says(sentence, "where -1 is a class, as in labels of +1 for normal rows and -1 for outliers, write it as 0")
+
+
+@without_pictures
+def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", "8,6,4", "--data", "labelled.csv", "--target", "kind")
+    result = fresh("finetune", *WELL, "--unlabelled", "a")
+    says(result.err, "28 labelled training rows, 2 classes; unlabelled are those of class a")
+    assert settings(fresh.run)["finetune_data"]["unlabelled"] == "a"
+    model, classes = Run.open(fresh.run).load_classifier()
+    assert classes == ("b", "c")
+    document = json.loads(fresh.does("evaluate", "--json"))
+    assert (document["rows"], document["labelled_rows"], document["unseen_classes"]) == (12, 8, [])
+    other = ("--data", "gaps.csv", "--json")  # a file of other rows with the same target column
+    lines = (fresh.folder / "labelled.csv").read_text().splitlines()
+    (fresh.folder / "gaps.csv").write_text("\n".join([lines[0], *lines[1:31]]) + "\n")
+    assert json.loads(fresh.does("evaluate", *other))["labelled_rows"] == 20
+    plain = dict(model.state_dict())
+    gone = [line if line[-1] != "a" else line[:-1] for line in lines]  # the same rows without their labels
+    (fresh.folder / "labelled.csv").write_text("\n".join(gone) + "\n")
+    fresh.does("finetune", *WELL, "--unlabelled", "")
+    again = Run.open(fresh.run).load_classifier()[0].state_dict()
+    assert all(torch.equal(plain[name], again[name]) for name in plain)
+    sentence = fresh.refuses(2, "finetune", "--unlabelled", "bb")
+    says(sentence, "--unlabelled: expected classes of", "(b, c), got 'bb'; did you mean 'b'?")
+
+
+def test_background_is_of_the_runs_own_target() -> None:
+    own = DataConfig(data="/a.csv", target="kind", unlabelled="a", leave_out="b")
+    assert asked_of(own, {}).unlabelled == asked_of(own, {"data": "/b.csv"}).unlabelled == "a"
+    assert asked_of(own, {"data": "/b.csv"}).leave_out is None
+    assert asked_of(own, {"target": "other"}).unlabelled is None
+    assert asked_of(own, {"target": "other", "unlabelled": "x"}).unlabelled == "x"

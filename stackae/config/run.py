@@ -17,7 +17,8 @@ class DataConfig(Model):
     """Which data, and how they are divided and scaled.
 
     ``leave_out`` names classes, with commas between them, that take no part in training and validation; the test part
-    stays as it is, so that they can be asked for there. ``ignore`` names columns, likewise, that are no features.
+    stays as it is, so that they can be asked for there. ``unlabelled`` names classes whose rows are background: they
+    take part in pretraining, and have no label for a head. ``ignore`` names columns, likewise, that are no features.
     """
 
     data: str = "digits"
@@ -25,6 +26,7 @@ class DataConfig(Model):
     target: str | None = None
     target_kind: Annotated[str, one_of("classes", "numbers")] = "classes"
     leave_out: str | None = None
+    unlabelled: str | None = None
     ignore: str | None = None
     scale: Annotated[str, one_of(*SCALES)] = "auto"
     validation_fraction: Fraction = 0.1

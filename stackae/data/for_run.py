@@ -35,6 +35,7 @@ from stackae.data.loading import (
     read_named,
     reading,
     scaled_rows,
+    without_background,
 )
 from stackae.data.rows import Rows
 from stackae.data.scaling import Scaling
@@ -115,7 +116,7 @@ def read_rows(
     """
     read = _read_source(config, known, target_given)
     own, division, notes = _divided(read, config, known, data_given)
-    source, wish = read.source, part or (None if own is not None else "all")
+    source, wish = without_background(read.source, config), part or (None if own is not None else "all")
     if own is None and own_test and source.x_test is not None:
         found = scaled_rows(source._replace(x=source.x_test, y=source.y_test, x_test=None), scaling)
         return _rows_read(read, own, "test", found, read.test_numbers, notes)

@@ -19,6 +19,7 @@ from stackae.data.digits import load_digits
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
 from stackae.data.idx import FOLDERS, load_idx_folder
 from stackae.data.index_column import index_note
+from stackae.data.labels import named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
@@ -166,6 +167,7 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
 
 def dataset_of(source: Source, config: DataConfig, division: Division, scaling: Scaling | None) -> Dataset:
     """The parts of a checked source as they are divided. Raises what ``load_data`` raises of scaling and memory."""
+    digest, source = labels_digest(source), without_background(source, config)
     x, y = source.x, source.y
     as_bytes = config.scale != "robust" if scaling is None else scaling.of_bytes
     for rows in (source.x, source.x_test):
@@ -195,8 +197,20 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
         ignored=source.ignored,
         notes=source.notes,
         division=division,
-        labels=labels_digest(source),
+        labels=digest,
     )
+
+
+def without_background(source: Source, config: DataConfig) -> Source:
+    """The source in which rows of the classes that ``config.unlabelled`` names have no label. No errors."""
+    if config.unlabelled is None or not source.classes:
+        return source
+    names = set(named(config.unlabelled, source.classes))
+    places = [place for place, name in enumerate(source.classes) if name in names]
+    y, y_test = (
+        None if each is None else np.where(np.isin(each, places), -1, each) for each in (source.y, source.y_test)
+    )
+    return source._replace(y=y, y_test=y_test)
 
 
 def labels_digest(source: Source) -> str:
