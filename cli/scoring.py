@@ -140,6 +140,7 @@ def _large_baselines(
 ) -> tuple[dict[str, CalibratedScore], str]:
     """Those that the run does not keep, or why they are left out."""
     from stackae.calibration import fit_calibrated
+    from stackae.faults import explained
 
     from .console import progress_note
 
@@ -148,8 +149,11 @@ def _large_baselines(
     progress_note("fitting PCA and Mahalanobis distance on the training rows")
     try:
         return fit_calibrated(stack, rows.own.train.x, rows.own.validation.x, layer), ""
-    except DataError as error:  # of what the memory does not hold
-        return {}, str(error)
+    except (DataError, MemoryError, RuntimeError) as error:  # of what the memory does not hold
+        reason = error if isinstance(error, DataError) else explained(error)
+        if reason is None:
+            raise
+        return {}, str(reason)
 
 
 class _Passed:

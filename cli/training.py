@@ -108,9 +108,10 @@ def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Datase
 
 
 def _calibrate(runs: list[Run], dataset: Dataset) -> None:
-    """Keeps in each run what scores are calibrated by."""
+    """Keeps in each run what scores are calibrated by; what is trained is not lost where that cannot be made."""
     from stackae.calibration import calibrations
     from stackae.errors import DataError
+    from stackae.faults import explained
     from stackae.runs.run import calibration_file
 
     from .console import note, progress_note
@@ -120,8 +121,11 @@ def _calibrate(runs: list[Run], dataset: Dataset) -> None:
         stacks = (run.load_stack() for run in runs)
         for run, calibration in zip(runs, calibrations(stacks, dataset), strict=True):
             run.publish(calibration_file(calibration))
-    except DataError as error:
-        note(f"calibration left out: {error}")
+    except (DataError, MemoryError, RuntimeError) as error:
+        reason = error if isinstance(error, DataError) else explained(error)
+        if reason is None:
+            raise
+        note(f"calibration left out: {reason}; the first `stackae score` beside the training data makes it")
 
 
 def finetune(

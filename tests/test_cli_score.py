@@ -455,6 +455,40 @@ def test_baselines_that_the_memory_does_not_hold_are_left_out_with_a_note(
 
 
 @without_pictures
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_a_memory_that_runs_out_while_scores_are_calibrated_costs_no_training(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*arguments: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stackae.calibration.fit_baselines", full)
+        result = fresh(*PRETRAIN)
+        assert result.code == 0 and not Run.open(fresh.run).has_calibration
+        says(" ".join(result.err.split()), "calibration left out: memory: expected", "the first `stackae score` beside")
+    fresh.does("score", "--json")
+    assert Run.open(fresh.run).load_calibration().baselines is not None
+    with monkeypatch.context() as patched:
+        patched.setattr("stackae.calibration.fit_calibrated", full)
+        patched.setattr("stackae.calibration.MOST_NUMBERS", 10)
+        fresh.does(*PRETRAIN)
+        found = json.loads(fresh.does("score", "--json"))
+        assert list(found["methods"]) == ["autoencoder"] and "memory: expected" in found["baselines_left_out"]
+
+
+@without_pictures
+def test_errors_of_other_kinds_while_scores_are_calibrated_are_not_hidden(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr("stackae.calibration.fit_baselines", broken)
+    assert fresh(*PRETRAIN).code == 1
+
+
+@without_pictures
 def test_fewer_rows_than_columns_are_scored_by_the_gram_matrix(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_memory(monkeypatch)
     x = np.random.default_rng(0).random((50, 300)).astype(np.float32)
