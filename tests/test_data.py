@@ -229,7 +229,10 @@ def test_load_source_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert f"got '{tmp_path}' (a directory)" in of(str(tmp_path))
     (tmp_path / "folder.npy").mkdir()
     assert "folder.npy' (a directory)" in of(str(tmp_path / "folder.npy"))
-    assert "a.txt' (a file of another kind)" in of(str(write(tmp_path / "a.txt", "1")))
+    for name in ("a.txt", "a.tsv", "a.csv.gz"):
+        config = DataConfig(data=str(write(tmp_path / name, "a\tb\n1\t2\n")), target="b")
+        told = "(a file of another kind); save a table as .csv, with commas between its cells"
+        assert f"{name}' {told}" in message(load_source, config)
     assert "target: expected none for digits, got 'age'" in of("digits", ConfigError, target="age")
 
     def fail(error: Exception) -> None:

@@ -109,6 +109,10 @@ def test_csv_sentences(tmp_path: Path) -> None:
     assert "header line that names the columns, got an empty file" in of("")
     assert "header line that names the columns, got an empty line" in of("\n1,2\n")
     assert "header line that names the columns, got numbers (1, 2.5)" in of("1,2.5\n3,4\n")
+    assert "got cells of data (0.5, 0, 0, yes): the file has none; put a line of 4 names" in of(
+        "0.5,0,0,yes\n1,2,3,no\n"
+    )
+    assert "got 'a' twice; rename one" in of("a,a\n1,2\n")
     assert "expected rows of numbers below the header line, got none" in of("a,b\n")
     assert "expected a name of its own for each column, got 'a' twice" in of("a,b, a\n1,2,3\n")
     assert "besides the target 'a', got none" in of("a\n1\n", "a")
@@ -130,3 +134,42 @@ def test_digits() -> None:
     assert source.y is not None and np.bincount(source.y).sum() == 1797 and len(source.classes) == 10
     again = load_source(DataConfig(data="digits"))
     np.testing.assert_array_equal(source.x, again.x)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ("a;b;label\n1.5;2;yes\n", "got semicolons (a;b;label); save it with commas"),
+        ("a;b;label\n1,5;2,0;yes\n", "got semicolons (a;b;label); save it with commas and points in numbers"),
+        ("a\tb\n1\t2\n", "got tabs (a\\tb); save it with commas"),
+        ("a|b\n1|2\n", "got bars (a|b); save it with commas"),
+        ("a b c\n1 2 3\n", "got spaces (a b c); save it with commas"),
+        ("# logger 7\na,b\n1,2\n", "got a comment (# logger 7); take the lines that begin with # out of the file"),
+    ],
+)
+def test_another_delimiter_is_named_as_the_fault(tmp_path: Path, content: str, wanted: str) -> None:
+    for target in (None, "label"):
+        assert wanted in message(load_csv, write(tmp_path / "a.csv", content), target)
+
+
+def test_one_column_may_have_any_name(tmp_path: Path) -> None:
+    for name in ("a;b", "temp in degrees", "# x", "a|b"):
+        source = load_csv(write(tmp_path / "a.csv", f"{name}\n1\n2\n3\n"))
+        assert source.column_names == (name,) and source.x.tolist() == [[1], [2], [3]]
+
+
+def test_ignored_columns_are_no_features_whatever_they_hold(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,a,when,b,y\nP1,1,noon,2,u\nP2,3,night,4,v\n")
+    source = load_csv(path, "y", ignore="when, id")
+    assert (source.column_names, source.ignored, source.x.tolist()) == (("a", "b"), ("id", "when"), [[1, 2], [3, 4]])
+    assert "expected a column named 'wen' to be left out" in message(load_csv, path, "y", False, "wen")
+    assert "did you mean 'when'?" in message(load_csv, path, "y", False, "wen")
+    assert "expected a target that is not left out, got 'y'" in message(load_csv, path, "y", False, "y")
+    assert "expected a column of numbers besides the target" in message(load_csv, path, "y", False, "id,a,when,b")
+
+
+def test_columns_of_text_are_refused_with_the_option_that_leaves_them_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,a,day name\nP1,1,Mo\nP2,?,Tu\n")
+    assert message(load_csv, path).splitlines()[-1] == (
+        "columns id, day name hold no number in any row: leave such columns out by --ignore 'id,day name'"
+    )

@@ -44,8 +44,8 @@ def read_names(rows: CsvRows) -> list[str]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if any(name in numbers for name in twice):
         raise DataError(
-            f"{rows.path}: expected a header line that names the columns, got numbers among them ({listed(names)}): "
-            f"a file without one; put a line of {len(names)} names above its rows, such as a,b,c"
+            f"{rows.path}: expected a header line that names the columns, got cells of data ({listed(names, 6)}): the "
+            f"file has none; put a line of {len(names)} names above its rows, such as a,b,c"
         )
     if twice:
         raise DataError(
@@ -140,7 +140,7 @@ def target_index(path: Path, header: list[str], target: str) -> int:
     """Which column has that name; DataError when none has."""
     if target not in header:
         numbers = sum(fault_of(name) is None for name in header)
-        without = 2 * numbers > len(header) and "; where these are data, put a line of names above them"
+        without = "; where these are data, put a line of names above them" if 2 * numbers > len(header) else ""
         raise DataError(
             f"{path}: expected a column named '{legible(target)}' for the target, got columns {listed(header)}"
             f"{without or nearest(target, header) or '; name one of them'}"
@@ -157,9 +157,9 @@ def feature_names(path: Path, header: list[str], others: Collection[int]) -> tup
     return features
 
 
-def listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
-    return ", ".join(legible(name) for name in names[:SHOWN_COLUMNS]) + more
+def listed(names: Sequence[str], most: int = SHOWN_COLUMNS) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(legible(name) for name in names[:most]) + more
 
 
 def number_of(cell: str) -> float | None:

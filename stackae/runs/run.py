@@ -4,6 +4,8 @@
     config.toml                what was asked, complete; `stackae pretrain --config` reruns it
     metrics.jsonl              one line an epoch, one line an evaluation: figures that a rerun repeats to the bit
     scaling.safetensors        the scaling that was fitted on the training part
+    data.json                  names of columns, targets and classes of what it was pretrained on; finetune-data.json
+    division.safetensors       the part of every row of that, by what it holds; finetune-division.safetensors
     layer1.safetensors ...     one file a trained layer
     calibration.safetensors    what `stackae score` needs of the run's own rows (stackae.calibration)
     classifier.safetensors     the fine-tuned classifier
