@@ -67,7 +67,9 @@ def command(
     codes = made_of(rows.x, encoder, "encoding")
     check_finite(f"codes of layer {number}", codes, rows.numbers.tolist())
     names = [f"h{unit}" for unit in range(1, codes.shape[1] + 1)]
-    write_table(path, Table(names, codes, [("row", rows.numbers.tolist())]), opened if out is None else None)
+    write_table(
+        path, Table(names, codes, [("row", rows.numbers.tolist())]), opened if out is None else None, rows.bad_rows
+    )
     shape = codes.shape
     if json:
         emit_json({"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)})

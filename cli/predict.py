@@ -68,7 +68,7 @@ def command(
     with Meter("predicting") as meter:
         found = predict_scaled(loaded, rows.x, meter.update)
     check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), rows.numbers.tolist())
-    write_table(path, table_of(found, rows.numbers.tolist()), opened if out is None else None)
+    write_table(path, table_of(found, rows.numbers.tolist()), opened if out is None else None, rows.bad_rows)
     document = {
         "run": str(opened.path),
         "data": rows.name,

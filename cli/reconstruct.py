@@ -97,7 +97,7 @@ def command(
     document: dict[str, Any] = {"run": str(opened.path), "data": rows.name, "part": rows.part, "which": rows.which}
     if as_table:
         table = restored(rows, partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct, opened)
-        write_table(path, table, None)
+        write_table(path, table, None, rows.bad_rows)
         document |= {"reconstructions": str(path), "shape": list(table.values.shape)}
     else:
         named = example_rows(opened, stack, rows.x, rows.y, shown_rows, number, deep)

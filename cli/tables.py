@@ -17,15 +17,24 @@ if TYPE_CHECKING:
     from stackae.tables import Table
 
 
-def write_table(path: Path, table: Table, run: Run | None) -> None:
-    """Write it whole or not at all, in the format of the suffix; as a file of the run, if one is given."""
+def write_table(path: Path, table: Table, run: Run | None, left_out: int = 0) -> None:
+    """Write it whole or not at all, in the format of the suffix; as a file of the run, if one is given.
+
+    Where rows of the data are left out and the format keeps no row numbers, that is noted.
+    """
     from stackae.tables import FORMATS
 
-    from .console import Meter
+    from .console import Meter, note
 
+    chosen = FORMATS[path.suffix.lower()]
     with Meter(f"writing {path.name}") as meter:
-        content = FORMATS[path.suffix.lower()].pack(table, meter.update)
+        content = chosen.pack(table, meter.update)
     write_content(path, content, run)
+    if left_out and not chosen.named:
+        note(
+            f"note        {path.name} holds {len(table.values):,} rows, without the {left_out:,} left out and without "
+            "row numbers; a .csv file keeps those"
+        )
 
 
 def write_content(path: Path, content: Content, run: Run | None) -> None:

@@ -168,3 +168,18 @@ def test_figures_that_are_not_finite_are_null_in_json_and_in_the_records(fresh: 
     assert layer["squared_error"] is None
     for line in (fresh.run / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=refused)
+
+
+@without_pictures
+@pytest.mark.parametrize("command", ["predict", "encode", "reconstruct"])
+def test_rows_that_cannot_be_read_are_left_out_and_the_others_keep_their_numbers(trained: Shell, command: str) -> None:
+    x = np.load(trained.folder / "unlabelled.npy")
+    x[7, 2] = x[40, 0] = np.nan
+    np.save(trained.folder / "holes.npy", x)
+    kept = [row for row in range(60) if row not in (7, 40)]
+    result = trained(command, "--data", "holes.npy", "--out", "made.csv")
+    says(result.err, "2 of 60 rows left out", "row 7")
+    assert columns(trained.folder / "made.csv")["row"] == list(map(str, kept))
+    result = trained(command, "--data", "holes.npy", "--out", "made.npy")
+    says(result.err, "made.npy holds 58 rows, without the 2 left out and without row numbers; a .csv file keeps those")
+    assert len(np.load(trained.folder / "made.npy")) == 58
