@@ -609,6 +609,20 @@ def test_the_next_command_is_of_the_same_data_and_needs_no_others(home: Shell) -
 
 
 @without_pictures
+def test_training_data_that_changed_move_no_threshold_and_leave_test_rows_their_scores(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--epochs", 1)
+    before, files = scored(fresh, "--false-alarm-rate", "0.2")
+    header, *lines = (fresh.folder / "labelled.csv").read_text().splitlines()
+    (fresh.folder / "labelled.csv").write_text("\n".join([header, *lines[10:]]) + "\n")
+    after, found = scored(fresh, "--false-alarm-rate", "0.2")
+    for name, method in before["methods"].items():
+        assert after["methods"][name]["threshold"] == method["threshold"]
+    assert after["validation_rows"] == before["validation_rows"]
+    old, new = ([line.split(",") for line in each[".csv"].decode().splitlines()[1:]] for each in (files, found))
+    assert new == [[str(int(line[0]) - 10), *line[1:]] for line in old if int(line[0]) >= 10]
+
+
+@without_pictures
 def test_known_anomalies_are_told_without_the_training_data(home: Shell) -> None:
     arguments = ("--data", "labelled.csv", "--target", "kind", "--anomalies", "c")
     expected = scored(home, *arguments)
