@@ -82,7 +82,7 @@ def common(
 
 def main() -> None:
     """Runs one command. Exit codes: 0 done, 1 a bug or a check that failed, 2 usage or settings, 3 data, 4 run folder,
-    5 diverged, 6 environment, 7 disk, 130 and 143 interrupted."""
+    5 diverged, 6 environment, 7 disk, 130, 143, 129 interrupted."""
     signals.install()
     console.forget_documents()
     with screen.lasting() as results, console.warnings_noted():
@@ -91,6 +91,8 @@ def main() -> None:
             code = _told(
                 DiskError(f"standard output: expected to write results to it, got '{failure.strerror}'; {AGAIN}")
             )
+    if signals.received() is not None and (apart := sys.modules.get("stackae.apart")) and apart.goes_on():
+        signals.leave(code)
     sys.exit(code)
 
 

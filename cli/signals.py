@@ -1,6 +1,8 @@
 """What signals do: the first lets a training finish its step and save, the second ends the program at once.
 
-SIGINT and SIGTERM end it, SIGUSR1 makes it save and go on. Where nothing is being trained, the first ends the program.
+SIGINT, SIGTERM and SIGHUP end it, SIGUSR1 makes it save and go on. Where nothing is being trained, the first ends the
+program. A terminal that closes may send SIGHUP more than once, by way of its shell: only the first counts, and
+none where it was ignored from the start, as by `nohup`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from . import screen
 if TYPE_CHECKING:
     from stackae.runs import Requests
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPT = signal.SIGINT
 _listening: list[Requests] = []
 _received: list[int] = []
@@ -36,7 +38,8 @@ def install() -> None:
     _listening.clear()
     _received.clear()
     for number in ENDING:
-        signal.signal(number, _end)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
     signal.signal(signal.SIGUSR1, _save)
 
 
@@ -51,7 +54,7 @@ def _end(number: int, frame: FrameType | None) -> None:
         if requests.heard:
             requests.stop = number
             for each in ENDING:
-                signal.signal(each, signal.SIG_DFL)
+                signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)
             return
     _received.append(number)
     if _loads(frame):
@@ -73,6 +76,13 @@ def end_at_once(number: int) -> NoReturn:
     for stream, text in ((2, "error: interrupted\n"), (1, document if "--json" in sys.argv else "")):
         with suppress(OSError):
             os.write(stream, text.encode())
+    os._exit(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends while a thread is in the middle of a call that nobody waits for: to end in order would wait, or crash it."""
+    with suppress(Exception):
+        screen.flush()
     os._exit(code)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stackae.apart import apart
 from stackae.autoencoders.linear import PrincipalComponents, principal_components, principal_components_of
 from stackae.config import PretrainConfig
 from stackae.data.minibatches import in_order
@@ -92,6 +93,7 @@ def _check_alike(configs: Sequence[PretrainConfig]) -> None:
         )
 
 
+@apart
 def principal_errors(train: Rows, measured: Rows) -> Tensor:
     """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by the m principal components of the training rows.
 

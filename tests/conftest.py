@@ -22,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks; last, so 
 SIZES = (8, 6, 4)
 LAYERS = "8,6,4"
 UNREAD = ("log.txt", "lock")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 QUICK = {"STACKAE_EPOCHS": "2", "STACKAE_DEVICE": "cpu", "COLUMNS": "120"}
 
 
@@ -49,7 +50,7 @@ class Shell:
 
         out, err = io.StringIO(), io.StringIO()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STACKAE_")}
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         code: Any = 0
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.chdir(self.folder))

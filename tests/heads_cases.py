@@ -116,6 +116,9 @@ class Watching:
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> None:
         return None
 
+    def ready(self) -> None:
+        pass
+
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
         if epoch_ended:
             weights = left().members[0][1].weights

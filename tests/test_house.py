@@ -15,7 +15,7 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("batches", "chain", "errors"),
+    ("apart", "batches", "chain", "errors"),
     ("extension",),
     ("random", "losses", "pictures", "ops", "scores", "confusion", "documents", "training.history"),
     ("reference", "fields", "tables", "latent_pictures", "score_pictures", "sweep_pictures"),

@@ -40,7 +40,7 @@ class Stops:
 
     def __init__(self, journal: Journal, requests: Requests, pauses: int) -> None:
         self._journal, self._requests, self._left = journal, requests, pauses
-        self.begin, self.end = journal.begin, journal.end
+        self.begin, self.ready, self.end = journal.begin, journal.ready, journal.end
 
     def pause(self, *arguments: object, **named: object) -> None:
         self._left -= 1

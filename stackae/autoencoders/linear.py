@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stackae.apart import apart
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.start import check_n_hidden, start
 from stackae.corruption import Corruption
@@ -41,6 +42,7 @@ class PrincipalComponents(NamedTuple):
         return torch.cat([tails, tails.new_zeros(1)])
 
 
+@apart
 def principal_components(moments: Moments) -> PrincipalComponents:
     """C = Σ_j λ_j v_j v_jᵀ. The entry of v_j with the largest magnitude, the first of those, is positive. No errors.
 
@@ -54,6 +56,7 @@ def principal_components(moments: Moments) -> PrincipalComponents:
     return PrincipalComponents(moments.mean, with_signs(components), variances.flip(0).clamp(min=0))
 
 
+@apart
 def principal_components_of(x: Rows) -> PrincipalComponents:
     """The principal components of the rows x (n, d): of their covariance (d, d), or where n < d by their Gram matrix.
 

@@ -86,13 +86,15 @@ class Journal:
         if stage in self._state.ended:
             return self._ended(stage, self._state.ended[stage])
         self.open()
-        self._requests.heard = True
-        self._last = time.monotonic()
         standing = self._state.stage
         if self._left is None or standing is None or standing.name != stage:
             return None
         most = {place: sum(each.nbytes for each in own.state_dict().values()) for place, own in networks.items()}
         return read_left(self._left, standing, most)
+
+    def ready(self) -> None:
+        self._requests.heard = True
+        self._last = time.monotonic()
 
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
         waited = time.monotonic() - self._last

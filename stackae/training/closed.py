@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackae.apart import apart
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.linear import initialise_pca
@@ -15,6 +16,7 @@ from stackae.moments import Moments
 from stackae.stack import ROWS_AT_ONCE
 
 
+@apart
 def put_closed_form(autoencoder: LayerAutoencoder, layer: LayerConfig, x: Rows, corruption: Corruption) -> None:
     """Puts the layer's closed form of rows x (n, n_visible) into the autoencoder; nothing where it has none."""
     form = layer.init if layer.kind == "dense" else layer.kind

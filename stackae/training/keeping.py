@@ -58,6 +58,10 @@ class Keeper(Protocol):
         """
         ...
 
+    def ready(self) -> None:
+        """Steps are to be taken: from here on ``pause`` hears who asks to stop. Before, there is nothing to lose."""
+        ...
+
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
         """Training may be stopped here. Raises StoppedError where it was asked to, with all of it kept."""
         ...
@@ -72,6 +76,9 @@ class Forgetful:
 
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
         return None
+
+    def ready(self) -> None:
+        pass
 
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
         pass

@@ -120,6 +120,7 @@ def _train(stage: Stage, courses: Sequence[Course], kept: Left | None, listener:
             _go_on(stage, courses, kept)
     first, passed = (kept.epoch, kept.rows) if kept is not None else (1, 0)
     before = (first - 1) * stage.rows + passed
+    keeper.ready()
     listener.start_stage(stage.name, stage.title, len(courses), stage.rows, stage.max_epochs, before)
 
     def pause(epoch: int, rows: int) -> None:

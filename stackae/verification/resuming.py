@@ -30,6 +30,9 @@ class Stopping:
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
         return self._journal.begin(stage, networks)
 
+    def ready(self) -> None:
+        self._journal.ready()
+
     def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
         self._left -= 1
         if self._left == 0:
