@@ -74,7 +74,7 @@ def next_command(config: DataConfig, report: Report) -> str:
         "stackae",
         "pretrain",
         "--layers",
-        f"{width},{max(1, width // 2)},{max(1, width // 4)}",
+        f"{width},{max(1, min(512, width // 2))},{max(1, min(256, width // 4))}",
         "--data",
         config.data,
     ]
@@ -98,6 +98,7 @@ def as_document(report: Report, warnings: list[str], following: str) -> dict[str
         "training": _part(report, report.training),
         "test": _part(report, report.test),
         "image_shape": report.image_shape,
+        "row_shape": report.row_shape or None,
         "ragged_rows": report.ragged_rows,
         "not_numbers": report.not_numbers,
         "next": following or None,
@@ -173,10 +174,11 @@ def _lines(report: Report, part: Examined) -> dict[str, str]:
 
     found = part.findings
     low, high = _extremes(found.low, found.high)
-    image = f" ({' x '.join(map(str, report.image_shape))} each)" if report.image_shape else ""
+    shape = report.row_shape or report.image_shape
+    row = f" ({' x '.join(map(str, shape))} each)" if shape else ""
     places = ", ".join(f"({cell.row}, {cell.column}) {cell.value}" for cell in found.first_bad[:3])
     lines = {
-        "rows x columns": f"{found.rows:,} x {found.columns:,}{image}",
+        "rows x columns": f"{found.rows:,} x {found.columns:,}{row}",
         "stored as": part.dtype,
         "range": "no finite number" if low is None or high is None else whole_range(low, high),
         "NaN, infinite, too large": f"{found.nan:,}, {found.infinite:,}, {found.too_large:,}",

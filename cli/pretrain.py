@@ -242,4 +242,4 @@ def _prepare(data_config: DataConfig, config: PretrainConfig, count: int) -> tup
     choose_step(config.engine, choose_device(config.device), config.precision)
     check_memory(config, count)
     dataset = load_data(data_config)
-    return dataset, [settle(each, dataset.train.x) for each in configs]
+    return dataset, [settle(each, dataset.train.x, dataset.row_shape) for each in configs]

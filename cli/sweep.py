@@ -188,7 +188,7 @@ def _configs(
         layers = ",".join(map(str, [*sizes, width]))
         config = pretrain_settings(params | {"layers": layers}, tables)
         check_memory(config, 1)
-        configs.append(settle(config, dataset.train.x))
+        configs.append(settle(config, dataset.train.x, dataset.row_shape))
     choose_step(configs[0].engine, choose_device(configs[0].device), configs[0].precision)
     return configs
 

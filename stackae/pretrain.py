@@ -33,10 +33,11 @@ class PretrainResult(NamedTuple):
     config: PretrainConfig
 
 
-def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
+def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> PretrainConfig:
     """The configuration with its ``auto`` values decided from the training rows x (n, n_visible).
 
-    An output activation is sigmoid where its targets lie in [0, 1], and linear elsewhere.
+    An output activation is sigmoid where its targets lie in [0, 1], and linear elsewhere. row_shape is named in errors:
+    how the numbers of a row lay in the array that they come from.
 
     Raises:
         ConfigError: the first width is not that of x, or a decoder cannot reach its targets.
@@ -46,9 +47,11 @@ def settle(config: PretrainConfig, x: Rows) -> PretrainConfig:
     if len(x.shape) != 2 or x.shape[1] != config.n_visible:
         found = x.shape[-1]
         sizes = ",".join(str(size) for size in (found, *config.layer_sizes[1:]))
+        row = f" ({' x '.join(map(str, row_shape))} numbers per row)" if row_shape else ""
+        other = ", or reshape an array whose first axis does not count the rows" if row_shape else ""
         raise ConfigError(
-            f"--layers: expected {found} as the first width, that of the data, got {config.n_visible}; "
-            f"use --layers {sizes}"
+            f"--layers: expected {found} as the first width, that of the data{row}, got {config.n_visible}; "
+            f"use --layers {sizes}{other}"
         )
     in_unit = len(x) > 0 and float(x.min()) >= 0.0 and float(x.max()) <= 1.0
     layers = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
 
@@ -20,12 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stackae.data.arrays import load_npy, load_npz
+from stackae.config import DataConfig, PretrainConfig
+from stackae.data import load_data
+from stackae.data.advice import notes_of, warnings_of
+from stackae.data.arrays import image_of, load_npy, load_npz
 from stackae.data.bounded import read_up_to
+from stackae.data.check import check_data
 from stackae.data.csv import load_csv
 from stackae.data.idx import read_idx
 from stackae.data.source import checked
-from stackae.errors import DataError
+from stackae.errors import ConfigError, DataError
+from stackae.pretrain import settle
 
 real_dtypes = st.sampled_from(["u1", "i1", ">i2", "<i4", ">u4", "<f2", ">f4", "f8", "?"])
 
@@ -42,10 +48,57 @@ def test_npy_round_trip(tmp_path: Path, dtype: str, shape: tuple[int, ...], orde
     for read in (load_npy, load_npz):
         source = checked(read(tmp_path / f"a.{read.__name__[-3:]}"))
         np.testing.assert_array_equal(source.x, native.reshape(len(native), -1).astype(source.x.dtype))
-        expected = None if len(shape) == 2 else shape[1:3] if shape[3:] == (1,) else shape[1:]
+        expected = None if len(shape) == 2 or shape[3:] == (2,) else shape[1:3] if shape[3:] == (1,) else shape[1:]
         assert source.image_shape == expected and source.y is None
+        assert source.row_shape == (shape[1:] if len(shape) > 2 else ())
     assert source.x_test is not None
     np.testing.assert_array_equal(source.x_test, source.x)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image"),
+    [
+        ((145, 145, 200), (145, 200)),  # a cube; an image by its shape, and its rows are told
+        ((610, 340, 103), (340, 103)),
+        ((50, 128, 9), None),  # windows of 128 moments of 9 features
+        ((50, 9, 128), None),
+        ((20, 11, 11, 200), None),  # patches of a cube
+        ((20, 32, 32, 3), (32, 32, 3)), ((20, 32, 32, 4), (32, 32, 4)), ((20, 32, 32, 1), (32, 32)),
+        ((20, 3, 32, 32), None), ((20, 16, 16, 2), None), ((9, 40), None),
+    ],
+)  # fmt: skip
+def test_what_may_be_an_image(tmp_path: Path, shape: tuple[int, ...], image: tuple[int, ...] | None) -> None:
+    assert image_of(shape) == image
+    if math.prod(shape) < 100_000:
+        np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+        source = load_npy(tmp_path / "a.npy")
+        assert source.image_shape == image and source.x.shape == (shape[0], math.prod(shape[1:]))
+
+
+def test_a_cube_is_told_by_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "cube.npy"
+    np.save(path, np.random.default_rng(0).random((14, 15, 20)))
+    told = (
+        "14 rows of 15 x 20 = 300 numbers each, by the first axis of the array; where the last axis holds the features "
+        "of one place (a cube), or of one moment, save x.reshape(-1, 20)"
+    )
+    report = check_data(DataConfig(data=str(path)))
+    assert report.row_shape == (15, 20) and warnings_of(report)[0] == told
+    dataset = load_data(DataConfig(data=str(path)))
+    assert notes_of(dataset)[0] == told and dataset.row_shape == (15, 20)
+    config = PretrainConfig.from_options("20,10")
+    with pytest.raises(ConfigError) as caught:
+        settle(config, dataset.train.x, dataset.row_shape)
+    assert str(caught.value) == (
+        "--layers: expected 300 as the first width, that of the data (15 x 20 numbers per row), got 20; "
+        "use --layers 300,10, or reshape an array whose first axis does not count the rows"
+    )
+    np.save(path, np.random.default_rng(0).random((14, 15, 20)).reshape(-1, 20))
+    assert load_data(DataConfig(data=str(path))).notes == ()
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 4, 8)), x_test=np.zeros((3, 8, 4)))
+    assert "expected rows of shape (4, 8) as in x, got (8, 4)" in message(load_npz, tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 2, 9)), x_test=np.zeros((3, 9, 2)))  # neither is an image
+    assert "expected rows of shape (2, 9) as in x, got (9, 2)" in message(load_npz, tmp_path / "a.npz")
 
 
 def test_npy_sentences(tmp_path: Path) -> None:

@@ -6,7 +6,16 @@ import numpy as np
 
 from stackae.data.check import Examined, Report
 from stackae.data.loading import Dataset
-from stackae.data.telling import SHOWN, about_merged, about_outliers, column_name, exact, listed, some, whole_range
+from stackae.data.telling import (
+    SHOWN,
+    about_merged,
+    about_outliers,
+    column_name,
+    exact,
+    listed,
+    some,
+    whole_range,
+)
 from stackae.errors import legible
 
 FEW_ROWS = 10  # of a class: a tenth held out for validation is one of them

@@ -19,6 +19,7 @@ from stackae.data.labels import LARGEST, classes_of_arrays
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native
 from stackae.data.targets import targets_of_arrays
+from stackae.data.telling import about_shape
 from stackae.errors import DataError, legible
 
 HEADER_BYTES = 1 << 14
@@ -28,19 +29,19 @@ NUMBERS, LABELS = "buif", "biuUS"  # kinds of numpy's dtypes
 KINDS = {"x": NUMBERS, "y": LABELS, "x_test": NUMBERS, "y_test": LABELS}
 WITH_TARGETS = dict.fromkeys(KINDS, NUMBERS)
 MOST_DIMENSIONS = 4
+LONGEST_SIDE = 4  # times the other side of what may be an image
 LONGEST_LABEL = 1000  # characters
 
 
 def load_npy(path: Path) -> Source:
-    """Rows of a .npy file: (n, d), or images (n, h, w) or (n, h, w, channels), which are flattened; no labels.
+    """Rows of a .npy file: (n, d), or (n, a, b) or (n, a, b, c), which are flattened, images or not; no labels.
 
     Raises DataError when the file is cut short, damaged, has bytes to spare, holds anything but real numbers, or is
     larger than the memory.
     """
     with opened(path) as file:
         array = _read_array(file, os.fstat(file.fileno()).st_size, str(path), NUMBERS)
-    x, image_shape = _as_rows(array, str(path))
-    return Source(name=str(path), x=x, image_shape=image_shape)
+    return _as_source(array, path, str(path))
 
 
 def load_npz(path: Path, numbers: bool = False) -> Source:
@@ -51,14 +52,13 @@ def load_npz(path: Path, numbers: bool = False) -> Source:
     the arrays do not fit each other.
     """
     arrays = _read_members(path, WITH_TARGETS if numbers else KINDS)
-    x, image_shape = _as_rows(arrays["x"], f"{path}: x")
-    source = Source(name=str(path), x=x, image_shape=image_shape)
+    source = _as_source(arrays["x"], path, f"{path}: x")
     if "x_test" in arrays:
-        x_test, test_shape = _as_rows(arrays["x_test"], f"{path}: x_test")
-        if test_shape != image_shape:
+        test = _as_source(arrays["x_test"], path, f"{path}: x_test")
+        if (test.row_shape, test.image_shape) != (source.row_shape, source.image_shape):
             shapes = f"expected rows of shape {arrays['x'].shape[1:]} as in x, got {arrays['x_test'].shape[1:]}"
             raise DataError(f"{path}: x_test: {shapes}; save both with the same shape")
-        source = source._replace(x_test=x_test)
+        source = source._replace(x_test=test.x)
     names = [name for name in ("y", "y_test") if name in arrays]
     if names and numbers:
         targets, columns = targets_of_arrays(str(path), [arrays[name] for name in names])
@@ -156,17 +156,35 @@ def _parse_header(head: bytes, name: str) -> Header:
         raise DataError(f"{name}: expected an array as numpy.save writes it, got {cause}; save it again") from None
 
 
-def _as_rows(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[int, ...] | None]:
-    image_shape = row_shape(array.shape, name)
-    return (array if array.ndim == 2 else array.reshape(len(array), -1)), image_shape
+def _as_source(array: np.ndarray, path: Path, name: str) -> Source:
+    check_shape(array.shape, name)
+    return Source(
+        name=str(path),
+        x=array if array.ndim == 2 else array.reshape(len(array), -1),
+        image_shape=image_of(array.shape),
+        row_shape=row_shape(array.shape),
+        notes=tuple(about_shape(len(array), row_shape(array.shape))),
+    )
 
 
-def row_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...] | None:
-    """The shape of the image that a row is, None where it is none; DataError for a shape that is no rows."""
-    if len(shape) not in (2, 3, 4):
+def check_shape(shape: tuple[int, ...], name: str) -> None:
+    """DataError for the shape of an array that is no rows."""
+    if not 2 <= len(shape) <= MOST_DIMENSIONS:
         raise DataError(
             f"{name}: expected shape (n, d), (n, h, w) or (n, h, w, channels), got {shape}; reshape the array"
         )
-    if len(shape) == 2:
-        return None
-    return shape[1:3] if shape[3:] == (1,) else shape[1:]
+
+
+def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How the numbers of a row lie in an array of more than two axes; () for a table."""
+    return shape[1:] if len(shape) > 2 else ()
+
+
+def image_of(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of the image that a row may be: (h, w), (h, w, 3) or (h, w, 4), one side at most four times the other.
+
+    None for any other array, such as windows of time or cubes with many bands: their rows are drawn as curves.
+    """
+    row = shape[1:3] if shape[3:] == (1,) else shape[1:]
+    may_be = len(row) == 2 or (len(row) == 3 and row[2] in (3, 4))
+    return row if may_be and max(row[:2]) <= LONGEST_SIDE * min(row[:2]) else None

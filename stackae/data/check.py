@@ -22,6 +22,7 @@ from stackae.data.labels import classes_of_texts
 from stackae.data.loading import file_of, load_source, read_named, reading
 from stackae.data.pieces import CsvPieces, NpyPieces
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
+from stackae.data.telling import about_shape
 from stackae.errors import DataError
 
 Progress = Callable[[float], None]
@@ -46,6 +47,7 @@ class Report(NamedTuple):
     test: Examined | None = None
     classes: tuple[str, ...] = ()
     image_shape: tuple[int, ...] | None = None
+    row_shape: tuple[int, ...] = ()
     column_names: tuple[str, ...] = ()
     ragged_rows: int = 0
     not_numbers: int = 0
@@ -98,7 +100,7 @@ def _check_source(source: Source, progress: Progress) -> Report:
     notes = source.notes if training is None else (*source.notes, *index_note(source.x, source.column_names))
     return Report(
         source.name, refusal, training, test, classes=source.classes, image_shape=source.image_shape,
-        column_names=source.column_names, notes=notes,
+        row_shape=source.row_shape, column_names=source.column_names, notes=notes,
     )  # fmt: skip
 
 
@@ -125,7 +127,8 @@ def _check_npy(path: Path, progress: Progress) -> Report:
         row, column, value = findings.first_bad[0]
         refusal = str(not_finite(str(path), value, row, column, findings.bad))
     examined = Examined(findings, str(pieces.dtype))
-    return Report(str(path), refusal, examined, image_shape=pieces.image_shape, notes=counting.note(()))
+    notes = (*about_shape(findings.rows, pieces.row_shape), *counting.note(()))
+    return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
 
 
 def _check_csv(config: DataConfig, path: Path, progress: Progress) -> Report:

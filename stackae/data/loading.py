@@ -52,7 +52,7 @@ class Dataset(NamedTuple):
     column_names has a name a feature, or none; ``ignored`` are the columns that were left out; notes are sentences that
     a person should read. outliers and merged tell of the training rows before they were scaled: columns that lie flat
     for one cell, and columns that lose values where they are rounded to 32 bits unscaled. division says the part of
-    every row in its file, and labels are ``labels_digest`` of them.
+    every row in its file, and labels are ``labels_digest`` of them; row_shape is the source's.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     division: Division | None = None
     labels: str = ""
+    row_shape: tuple[int, ...] = ()
 
 
 def load_source(config: DataConfig) -> Source:
@@ -198,6 +199,7 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
         notes=source.notes,
         division=division,
         labels=digest,
+        row_shape=source.row_shape,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stackae.data.arrays import read_header, row_shape
+from stackae.data.arrays import check_shape, image_of, read_header, row_shape
 from stackae.data.bounded import CHUNK_BYTES, read_into
 from stackae.data.csv_header import chosen_columns, number_of, picked, read_names
 from stackae.data.csv_rows import CsvRows
@@ -37,7 +37,8 @@ class NpyPieces:
         self._name, self._file = str(path), file
         self._header, _ = read_header(file, os.fstat(file.fileno()).st_size, self._name)
         self.dtype = self._header.dtype
-        self.image_shape = row_shape(self._header.shape, self._name)
+        check_shape(self._header.shape, self._name)
+        self.image_shape, self.row_shape = image_of(self._header.shape), row_shape(self._header.shape)
         self.rows, self.columns = self._header.shape[0], math.prod(self._header.shape[1:])
 
     def check_memory(self) -> None:

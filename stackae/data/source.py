@@ -27,7 +27,8 @@ class Source(NamedTuple):
     index into ``classes`` or -1 where a row has no label, or (n, k) float32, a column for each of ``targets``, NaN
     where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
     part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
-    d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read.
+    d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read;
+    row_shape is how the numbers of a row lay in an array of more than two axes.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Source(NamedTuple):
     targets: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    row_shape: tuple[int, ...] = ()
 
 
 def checked(source: Source) -> Source:
