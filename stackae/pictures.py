@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stackae.errors import legible
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CORRUPTED = "corrupted_validation_loss"
+LONGEST_NAME = 24  # characters of a class
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -210,18 +213,21 @@ def confusion_matrix(
 
     Below it, the rows of classes that the classifier does not know: unseen (m, n_classes), with the names ``others``.
     """
-    known, names = confusion.numpy(), [*classes, *(f"{name} (not trained)" for name in others)]
-    counts = known if unseen is None else np.concatenate([known, unseen.numpy()])
-    figure = new_figure(*(min(12.0, 2.5 + 0.5 * count) for count in (len(classes), len(names))))
+    known, counts = [legible(name, LONGEST_NAME) for name in classes], confusion.numpy()
+    names = [*known, *(f"{legible(name, LONGEST_NAME)} (not trained)" for name in others)]
+    if unseen is not None:
+        counts = np.concatenate([counts, unseen.numpy()])
+    margin = 1.2 + 0.08 * max(map(len, names))  # inches
+    figure = new_figure(*(min(12.0, max(4.5, margin + 0.5 * count)) for count in (len(known), len(names))))
     axes = figure.subplots()
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(title=title, xlabel="predicted", ylabel="true")
     if others:
-        axes.axhline(len(classes) - 0.5, color="grey", linewidth=1)
+        axes.axhline(len(known) - 0.5, color="grey", linewidth=1)
     if len(names) <= 20:
-        rotation = 90 if max(map(len, classes)) > 2 else 0
-        axes.set_xticks(range(len(classes)), classes, rotation=rotation, parse_math=False)
+        rotation = 90 if max(map(len, known)) > 2 else 0
+        axes.set_xticks(range(len(known)), known, rotation=rotation, parse_math=False)
         axes.set_yticks(range(len(names)), names, parse_math=False)
         for i, j in zip(*np.nonzero(counts), strict=True):
             axes.text(

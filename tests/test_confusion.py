@@ -90,8 +90,11 @@ def test_a_head_has_the_classes_of_the_training_rows() -> None:
 
 def test_a_picture_has_a_row_for_each_class_that_was_not_trained() -> None:
     confusion, unseen = torch.tensor([[3, 1], [0, 2]]), torch.tensor([[4, 0]])
-    drawn = [pictures.confusion_matrix(confusion, ("a", "b"), "test", *more) for more in ((), (unseen, ("$x^",)))]
-    assert all(each.startswith(PNG) for each in drawn) and drawn[0] != drawn[1]
+    drawn = [
+        pictures.confusion_matrix(confusion, ("a", "b"), "test", *more)
+        for more in ((), (unseen, ("$x^",)), (unseen, ("\x1b[2J\n" + 1000 * "w",)))
+    ]
+    assert all(each.startswith(PNG) for each in drawn) and len(set(drawn)) == 3
 
 
 # ---- on the command line
