@@ -72,8 +72,10 @@ def command(
     )
     shape = codes.shape
     if json:
-        emit_json({"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)})
+        document = {"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)}
+        emit_json(document | {"which": rows.which, "left_out_rows": rows.bad_rows})
         return
+    say(f"rows        {rows.which}")
     say(f"codes       {shown(path.resolve())}  {shape[0]:,} rows of {shape[1]}, layer {number}")
     say(f"next        stackae reconstruct{run_option(opened)}")
 

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from stackae.config import DataConfig
 from stackae.data import Dataset, Source, load_data
+from stackae.data.advice import warnings_of
+from stackae.data.check import check_data
 from stackae.data.division import LEFT_OUT, TEST, TRAIN, Division, divided, known_parts, parts_by_content, row_sums
 from stackae.data.for_run import RowsRead, read_dataset, read_rows
+from stackae.data.index_column import Counting
 from stackae.data.known import Known, KnownData
 from stackae.errors import DataError
 
@@ -356,3 +359,50 @@ def test_new_rows_are_divided_alike_in_any_order() -> None:
         assert (change.new, change.new_test, Counter(parts[:100].tolist())[TRAIN]) == (100, 20, 72)
         found.append(parts[:100][np.argsort(order)])
     assert np.array_equal(*found)
+
+
+def test_test_rows_that_equal_training_rows_are_counted(tmp_path: Path) -> None:
+    config = DataConfig(data=table(tmp_path / "own.csv", np.repeat(X[:10], 30, axis=0)))
+    data, known = trained(config)
+    wanted = f"{config.data}: 60 of its 60 test rows equal rows that are trained on"
+    assert read_rows(config, known, data.scaling).notes == (wanted,)
+    assert read_dataset(config, known, data.scaling).notes == (wanted,)
+    assert read_rows(config, known, data.scaling, "train").notes == ()
+
+
+# ---- a first column that is an index
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "told"),
+    [
+        ("n", np.arange(40), "counts the rows, 0 to 39,"),
+        ("n", np.arange(1, 41), "counts the rows, 1 to 40,"),
+        ("id", np.arange(40) * 3 + 7, "counts the rows, 7 to 124,"),
+        ("Unnamed: 0", np.delete(np.arange(41), 5), "counts the rows, 0 to 40,"),
+        ("n", np.arange(40) * 3 + 7, ""),
+        ("n", np.arange(2, 42), ""),
+        ("id", np.arange(40)[::-1], ""),
+        ("id", np.arange(40) / 2, ""),
+        ("n", np.arange(5), ""),
+    ],
+)
+def test_a_column_that_counts_the_rows_is_told(tmp_path: Path, name: str, column: np.ndarray, told: str) -> None:
+    x = np.column_stack([column, generator.standard_normal(len(column))])
+    config = DataConfig(data=table(tmp_path / "a.csv", x, names=(name, "b")))
+    notes = [each for each in load_data(config).notes if each.startswith("column")]
+    assert len(notes) == bool(told) and all(f"column '{name}' {told}" in each for each in notes)
+    assert all("leave it out by --ignore " in each for each in notes)
+    assert [each for each in warnings_of(check_data(config)) if each in notes] == notes
+    np.save(tmp_path / "a.npy", x)
+    nameless = load_data(DataConfig(data=str(tmp_path / "a.npy"))).notes
+    assert len(nameless) == ("counts" in told and name == "n") and all("column 0 " in each for each in nameless)
+
+
+def test_pieces_of_a_column_count_on() -> None:
+    counting = Counting()
+    for piece in np.split(np.arange(1.0, 31.0), [7, 8, 20]):
+        counting.add(piece)
+    assert "counts the rows, 1 to 30," in counting.note(["n"])[0]
+    counting.add(np.array([40.0]))
+    assert counting.note(["n"]) == () and "1 to 40" in counting.note(["ID"])[0]

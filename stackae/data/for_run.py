@@ -126,6 +126,8 @@ def read_rows(
     if wish is None:
         wish = next((name for name, number in PARTS.items() if (division.parts == number).any()), "test")
     count = len(source.x)
+    if wish == "test" and own is not None:
+        notes = (*notes, *_twins(source.name, division))
     if wish == "test" and source.x_test is not None:
         chosen = division.rows_of(TEST, count, len(division.parts)) - count
         found = part_of_rows(source.x_test, source.y_test, chosen, scaling)
@@ -142,9 +144,10 @@ def read_dataset(
     known = known._replace(finetuning=None)
     read = _read_source(config, known, target_given)
     _, division, notes = _divided(read, config, known, data_given)
+    notes = (*read.notes, *notes, *_twins(read.source.name, division))
     if read.source.y is None:
         config = config.model_copy(update={"target": None, "leave_out": None})
-    return dataset_of(read.source, config, division, scaling)._replace(notes=(*read.notes, *notes))
+    return dataset_of(read.source, config, division, scaling)._replace(notes=notes)
 
 
 def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
@@ -239,6 +242,13 @@ def _seen(name: str, sums: np.ndarray, divisions: Sequence[Division]) -> tuple[s
     return (seen,) if count else ()
 
 
+def _twins(name: str, division: Division) -> tuple[str, ...]:
+    """Of test rows that are there among the training rows as well."""
+    tested = division.sums[division.parts == TEST]
+    count = trained_on(tested, [division])
+    return (f"{name}: {count:,} of its {len(tested):,} test rows equal rows that are trained on",) if count else ()
+
+
 def _changed(name: str, own: KnownData, gone: int, new: int, new_test: int) -> str:
     if not gone and not new:
         return (
@@ -263,10 +273,10 @@ def _rows_read(
 ) -> RowsRead:
     source, count = read.source, len(numbers)
     name = legible(source.name, 400)
-    which = f"{count:,} {name_of_part} rows of {name}"
+    which = f"{count:,} {name_of_part} row{'s' * (count != 1)} of {name}"
     if name_of_part == "all":
-        total = count + read.bad_rows
-        which = f"{count:,} of the {total:,} rows of {name}" if read.bad_rows else f"all {count:,} rows of {name}"
+        total, everything = count + read.bad_rows, f"all {count:,} rows" if count > 1 else "the one row"
+        which = f"{count:,} of the {total:,} rows of {name}" if read.bad_rows else f"{everything} of {name}"
     return RowsRead(
         source.name,
         name_of_part,

@@ -10,15 +10,18 @@ import numpy as np
 from stackae.errors import legible
 
 FEWEST_ROWS = 10  # that are no coincidence
+NAMES = ("", "id", "index", "idx", "row", "unnamed: 0")  # of an index of which rows may be missing
 
 
 class Counting:
-    """Takes the cells of a first column in pieces, and tells whether they are 0, 1, 2, ... or 1, 2, 3, ..."""
+    """Takes the cells of a first column in pieces, and tells whether they are 0, 1, 2, ... or 1, 2, 3, ..., or where an
+    index has the name of one whole numbers that rise."""
 
     def __init__(self) -> None:
         self._rows = 0
         self._first: float | None = None
-        self._counts = True
+        self._last = -np.inf
+        self._counts = self._rises = True
 
     def add(self, cells: np.ndarray) -> None:
         """The next ones (n,), of any real type; no errors."""
@@ -27,13 +30,18 @@ class Counting:
                 self._first = float(cells[0])
             start = self._first + self._rows
             self._counts = self._first in (0, 1) and bool((cells == start + np.arange(len(cells))).all())
+        if self._rises and len(cells):
+            steps = np.diff(cells.astype(np.float64), prepend=self._last)
+            self._rises = bool((steps > 0).all() and (cells == np.floor(cells)).all())
+            self._last = float(cells[-1])
         self._rows += len(cells)
 
     def note(self, names: Sequence[str]) -> tuple[str, ...]:
         """What a person should know of it; nothing where the column is none, or the only one."""
-        if not self._counts or self._first is None or self._rows < FEWEST_ROWS:
+        named = self._rises and bool(names) and names[0].lower() in NAMES
+        if not (self._counts or named) or self._first is None or self._rows < FEWEST_ROWS:
             return ()
-        span = f"counts the rows, {self._first:.0f} to {self._first + self._rows - 1:,.0f}, as an index does"
+        span = f"counts the rows, {self._first:.0f} to {self._last:,.0f}, as an index does"
         if not names:
             return (f"column 0 {span}, and is learned as a feature; save the data without it",)
         name = legible(names[0])

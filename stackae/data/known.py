@@ -58,10 +58,10 @@ class Known(NamedTuple):
 
 
 def same_data(one: DataConfig, other: DataConfig) -> bool:
-    """Whether both name the same file, or the same set in the same folder."""
-    if one.data == other.data:
-        return Path(one.data).suffix != "" or Path(one.data_root).resolve() == Path(other.data_root).resolve()
-    return Path(one.data).suffix != "" and Path(one.data).resolve() == Path(other.data).resolve()
+    """Whether both name the same file, or the same set: wherever it lies, what it holds is compared."""
+    return one.data == other.data or (
+        Path(one.data).suffix != "" and Path(one.data).resolve() == Path(other.data).resolve()
+    )
 
 
 def choose(path: Path, header: list[str], config: DataConfig, known: Known, target_given: bool) -> Chosen:
