@@ -94,13 +94,15 @@ def pretrain(
 
 
 def _publish(folder: Folder, runs: list[Run], results: Outcomes, dataset: Dataset, new: bool) -> None:
-    from .console import progress_note
+    from stackae.runs.records import epoch_of
+
+    from .console import note, progress_note
     from .pictures import curves_together, pretraining_pictures
 
     progress_note("drawing pictures")
     for run, result in zip(runs, results, strict=True):
         if not isinstance(result, DivergedError):
-            run.publish({"metrics.jsonl": run.metrics_with([_record(each) for each in result.history], new)})
+            run.publish({"metrics.jsonl": run.metrics_with(map(epoch_of, result.history), new, note)})
             run.publish(pretraining_pictures(run, dataset))
     if folder.path != runs[0].path:
         finite = [run for run, result in zip(runs, results, strict=True) if not isinstance(result, DivergedError)]
@@ -134,9 +136,10 @@ def finetune(
     """Trains the head, tests it, saves and draws it."""
     from stackae.runs import Journal, Requests
     from stackae.runs.kept_data import data_files
+    from stackae.runs.records import epoch_of
     from stackae.runs.run import config_file
 
-    from .console import Display
+    from .console import Display, note
     from .heads import assess_head, train_head
     from .pictures import curves
     from .signals import heard_by
@@ -149,7 +152,7 @@ def finetune(
     except BaseException:
         journal.abandon()
         raise
-    metrics = run.metrics_with([_record(each) for each in result.history], new=left is None)
+    metrics = run.metrics_with(map(epoch_of, result.history), left is None, note)
     kept = config_file(work.settings[0]) | data_files(dataset, "finetune-")
     run.publish(file | kept | {"metrics.jsonl": metrics})
     tested = assess_head(run, settings, result.model, dataset)
@@ -187,10 +190,3 @@ def _remedy(error: DivergedError) -> list[str]:
     if setting == "learning_rate":
         return ["--learning-rate", f"{rate / 10:.1g}" if isinstance(rate, float) and 0 < rate < 1 else "0.0003"]
     return [f"--{str(setting).replace('_', '-')}", (usual | {"beta": "1"})[str(setting)]]
-
-
-def _record(record: Any) -> dict[str, Any]:
-    """An epoch without what another run of it would not repeat."""
-    figures: dict[str, Any] = record.to_dict()
-    del figures["seconds"], figures["rows_per_second"]
-    return {"event": "epoch", **figures}

@@ -23,7 +23,8 @@ from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.checkpoints import history_of
 from stackae.runs.kept_data import DataRecord, pack_division, unpack_division
 from stackae.runs.manifest import Entry, Manifest
-from stackae.runs.records import read_records
+from stackae.runs.records import read_records, sealed
+from stackae.runs.salvage import mended
 from stackae.runs.state import EndedState, StageState, StandingState, State, Work
 from stackae.runs.summary import last_trainings, stage_summaries
 from stackae.stack import StackedAutoencoder
@@ -85,7 +86,8 @@ def read_state(content: bytes) -> None:
 
 
 def read_metrics(content: bytes) -> None:
-    """What is read as records are those of stages that can be shown."""
+    """What is read as records are those of stages that can be shown, and what is kept of others is read."""
+    read_records(b"\n".join(mended(content, []).lines))
     with contextlib.suppress(ValueError):
         stage_summaries(last_trainings([each for each in read_records(content) if each["event"] == "epoch"]))
 
@@ -168,7 +170,8 @@ def metrics_seeds() -> list[bytes]:
         for epoch in (1, 2)
     ]
     lines.append({"event": "evaluation", "run": "runs/it", "accuracy": 0.9, "classes": ["no", "yes"]})
-    return [b"", b"".join(json.dumps(line).encode() + b"\n" for line in lines)]
+    plain = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    return [b"", b"".join(sealed(line) + b"\n" for line in lines), plain]
 
 
 def record_seeds() -> list[bytes]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,14 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Between]]:
     for module in ("folder", "checkpoints"):
         monkeypatch.setattr(f"stackae.runs.{module}.read_listed", late)
     yield waiting
+
+
+@contextmanager
+def held_elsewhere(run: Path) -> Iterator[None]:
+    """As if another process wrote to it."""
+    with (run / "lock").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def test_a_file_that_is_replaced_twice_between_two_looks_is_read(trained: Shell, between: list[Between]) -> None:
@@ -130,7 +140,7 @@ def test_readers_beside_a_writer_without_pause_find_nothing_damaged(trained: She
 
 def test_a_run_that_is_written_to_is_said_to_be_and_resume_is_not_the_advice(trained: Shell) -> None:
     assert writer(trained.run) is None
-    with Folder(trained.run).writing():
+    with held_elsewhere(trained.run):
         says(trained.does("runs", "verify"), "every file is as it was written; process ", " writes to it now")
         (trained.run / "layer1.safetensors").write_bytes(b"")
         ended = trained("runs", "verify")
@@ -141,7 +151,7 @@ def test_a_run_that_is_written_to_is_said_to_be_and_resume_is_not_the_advice(tra
 
 def test_a_run_that_has_only_begun_is_not_damaged_while_it_is_written_to(trained: Shell) -> None:
     (trained.run / "manifest.json").unlink()
-    with Folder(trained.run).writing():
+    with held_elsewhere(trained.run):
         assert damages(trained.run) == []
         assert json.loads(trained.does("runs", "list", "--json"))["runs"][0]["status"] == "unfinished"
     assert damages(trained.run) != []

@@ -11,7 +11,7 @@ from typing import TypeVar
 from stackae.errors import RunError, suggested
 from stackae.runs.durable import Content, write_files
 from stackae.runs.lock import writing
-from stackae.runs.manifest import NAME, Entry, Manifest, check_listed, read_listed, read_manifest
+from stackae.runs.manifest import NAME, Entry, Manifest, check_listed, read_listed, read_manifest, vouched
 
 TRIES = 100  # a file that is replaced is read again, by a process that writes as fast as it can
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Folder:
         """Writes files and lists them, as made from the checkpoint of that number.
 
         At every moment each listed file has a content that is listed: a file that is replaced is listed with both. A
-        damaged manifest is replaced by one of these files alone.
+        damaged manifest is replaced by one of these files and of those whose digests stand in it still.
 
         Raises:
             DiskError: they could not be written. RunError: another process writes to the folder.
@@ -95,7 +95,7 @@ class Folder:
         try:
             return self.manifest
         except RunError:
-            return Manifest({})
+            return Manifest(vouched(self.path))
 
     def _give_up(self, added: list[str]) -> None:
         """New files that could not be listed: without a listing nothing would tell that they are the run's."""

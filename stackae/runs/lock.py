@@ -62,7 +62,9 @@ def in_turn(folder: Path) -> Iterator[bool]:
 
 
 def writer(folder: Path) -> str | None:
-    """Which process writes to the folder now; None where none does."""
+    """Which other process writes to the folder now; None where none does."""
+    if folder.resolve() in _held:
+        return None
     with suppress(OSError, ValueError), open_plain(folder / NAME) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,11 +1,19 @@
-"""The lines of metrics.jsonl, read strictly: what an epoch reached, and what an evaluation found."""
+"""The lines of metrics.jsonl, read strictly: what an epoch reached, and what an evaluation found.
+
+Each line ends with a digest of itself, so that one that is damaged can be told from those around it, which are kept.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from stackae.documents import to_json
+from stackae.training.history import EpochRecord
 
 LARGEST = 1 << 28  # bytes: a million epochs
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
@@ -51,14 +59,49 @@ class Epoch(Protocol):
     def best(self) -> bool: ...
 
 
+SEAL = re.compile(rb', "digest": "([0-9a-f]{16})"\}$')
+
+
+def epoch_of(record: EpochRecord) -> dict[str, Any]:
+    """An epoch without what another run of it would not repeat."""
+    figures = record.to_dict()
+    del figures["seconds"], figures["rows_per_second"]
+    return {"event": "epoch", **figures}
+
+
+def sealed(record: dict[str, Any]) -> bytes:
+    """A record as a line, without its end."""
+    line = to_json(record).encode()
+    return b'%b, "digest": "%b"}' % (line[:-1], _digest(line))
+
+
+def unsealed(line: bytes) -> bytes:
+    """The line without its digest, where it has one. Raises ValueError where that is another than its own."""
+    found = SEAL.search(line)
+    if found is None:
+        return line
+    plain = line[: found.start()] + b"}"
+    if _digest(plain) != found[1]:
+        raise ValueError("another digest than its own")
+    return plain
+
+
+def read_line(line: bytes) -> EpochLine | EvaluationLine:
+    """A record, with or without a digest. Raises ValueError where it is none."""
+    try:
+        return LINE.validate_json(unsealed(line))
+    except ValidationError as error:
+        raise ValueError(first_of(error)) from None
+
+
 def read_records(content: bytes) -> list[dict[str, Any]]:
     """A record a line, oldest first. Raises ValueError where one is none, or epochs do not follow one another."""
     lines = []
     for number, line in enumerate(content.splitlines(), start=1):
         try:
-            lines.append(LINE.validate_json(line))
-        except ValidationError as error:
-            raise ValueError(f"line {number}: {first_of(error)}") from None
+            lines.append(read_line(line))
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
     check_epochs(line for line in lines if isinstance(line, EpochLine))
     return [line.model_dump(exclude_unset=True) for line in lines]
 
@@ -72,6 +115,10 @@ def check_epochs(records: Iterable[Epoch]) -> None:
         if record.epoch == 1 and not record.best:
             raise ValueError(f"a first epoch of {record.stage} that is not the best so far")
         last[record.stage] = record.epoch
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.sha256(line).hexdigest()[:16].encode()
 
 
 def first_of(error: ValidationError) -> str:

@@ -20,7 +20,7 @@ Nothing here is ever pickled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,13 @@ from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
 from stackae.data.targets import MOST_TARGETS
 from stackae.detector import Detector
-from stackae.documents import to_json
 from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError, suggested
 from stackae.fields import parse_toml, validated
 from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
-from stackae.runs.records import LARGEST as LARGEST_METRICS
-from stackae.runs.records import read_records
+from stackae.runs.metrics import metrics_with, read_metrics
 from stackae.stack import StackedAutoencoder
 from stackae.stages import (
     LARGEST_HEADER,
@@ -99,31 +97,13 @@ class Run(Folder):
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every record, oldest first."""
-        content = self._metrics()
-        try:
-            return read_records(content)
-        except ValueError as error:
-            raise RunError(
-                f"{self.path / 'metrics.jsonl'}: expected an epoch or an evaluation a line, got {error}; "
-                "train the run again with --force"
-            ) from None
+        return read_metrics(self)
 
-    def _metrics(self) -> bytes:
-        return self.read("metrics.jsonl", LARGEST_METRICS) if self.holds("metrics.jsonl") else b""
-
-    def metrics_with(self, records: Iterable[dict[str, Any]], new: bool = True) -> bytes:
-        """The content of metrics.jsonl with these records after those that it holds.
-
-        Records that are not ``new`` are added only where they are missing, and where the file is damaged stand alone.
-        """
-        added = b"".join(to_json(record).encode() + b"\n" for record in records)
-        try:
-            old = self._metrics()
-        except RunError:
-            if new:
-                raise
-            old = b""
-        return old if not new and added in old else old + added
+    def metrics_with(
+        self, records: Iterable[dict[str, Any]], new: bool = True, told: Callable[[str], None] | None = None
+    ) -> bytes:
+        """The content of metrics.jsonl with these records too (stackae.runs.metrics)."""
+        return metrics_with(self, records, new, told)
 
     def load_scaling(self) -> Scaling:
         width = self.pretrain_config.n_visible

@@ -1,0 +1,74 @@
+"""metrics.jsonl of a run folder: read strictly, added to, and mended so that nothing of it is lost unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from stackae.errors import RunError
+from stackae.runs.folder import Folder
+from stackae.runs.manifest import Entry, read_file
+from stackae.runs.records import LARGEST, read_records, sealed, unsealed
+from stackae.runs.salvage import known_blocks, mended
+
+NAME = "metrics.jsonl"
+
+
+def read_metrics(run: Folder) -> list[dict[str, Any]]:
+    """Every record, oldest first. Raises RunError where the file is damaged."""
+    content = _content(run)
+    try:
+        return read_records(content)
+    except ValueError as error:
+        raise RunError(
+            f"{run.path / NAME}: expected an epoch or an evaluation a line, got {error}; "
+            "train the run again with --force"
+        ) from None
+
+
+def metrics_with(
+    run: Folder, records: Iterable[dict[str, Any]], new: bool, told: Callable[[str], None] | None
+) -> bytes:
+    """The content of metrics.jsonl with these records after those that it holds.
+
+    Records that are not ``new``, epochs of a training that is done, are added only where they are missing. Where the
+    file is damaged, what can be read of it is kept, line by line; ``told`` is told of what cannot.
+
+    Raises:
+        RunError: the file is damaged, and the records are new.
+    """
+    lines = [sealed(record) for record in records]
+    added = b"".join(line + b"\n" for line in lines)
+    try:
+        old = _content(run)
+        whole = bool(old) or not (run.path / NAME).exists()
+    except RunError:
+        if new:
+            raise
+        old, whole = b"", False
+    if new or whole:
+        plain = b"".join(unsealed(line) + b"\n" for line in lines)
+        return old if not new and (added in old or plain in old) else old + added
+    return _mended(run, lines, told)
+
+
+def _content(run: Folder) -> bytes:
+    return run.read(NAME, LARGEST) if run.holds(NAME) else b""
+
+
+def _mended(run: Folder, lines: list[bytes], told: Callable[[str], None] | None) -> bytes:
+    damaged, path, listed = b"", run.path / NAME, tuple[Entry, ...]()
+    with suppress(OSError, ValueError):
+        damaged = read_file(path, LARGEST)
+    with suppress(RunError):
+        listed = run.manifest.files.get(NAME, ())
+    found = mended(damaged, known_blocks(run.path, lines))
+    content = b"".join(line + b"\n" for line in found.lines)
+    if told is not None and Entry.of(content) not in listed:
+        for each in found.lost:
+            told(f"{path}: {each}")
+        held = max((entry.size for entry in listed), default=0)
+        if len(content) < held:
+            told(f"{path}: held {held:,} bytes, and holds {len(content):,} again: evaluations in the rest are lost")
+    return content

@@ -1,0 +1,98 @@
+"""What can be kept of a damaged metrics.jsonl: lines that have their own digest, and epochs that are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from stackae.errors import RunError, legible
+from stackae.runs.checkpoints import history_of, state_of
+from stackae.runs.pruning import of_command
+from stackae.runs.records import EpochLine, epoch_of, read_line, sealed, unsealed
+
+SEALED = re.compile(rb'\{"event": [^\n]*?, "digest": "[0-9a-f]{16}"\}')
+SHORTEST = 20  # bytes of a record: what is shorter is a newline that was changed, or none
+SHOWN = 60
+Block = Sequence[bytes]
+
+
+class Mended(NamedTuple):
+    """The lines of metrics.jsonl, and what could not be read or not be kept, a sentence each."""
+
+    lines: list[bytes]
+    lost: list[str]
+
+
+class _Found(NamedTuple):
+    number: int
+    line: bytes
+    record: EpochLine | object
+    vouched: bool
+
+
+def known_blocks(folder: Path, added: Block) -> list[Block]:
+    """The epochs of each training of a run that is done, by its checkpoints, as lines; and of one more."""
+    blocks = [added]
+    for command in ("finetune", "pretrain"):
+        for _, path in reversed(of_command(folder, command)):
+            with suppress(RunError):
+                state = state_of(path)
+                lines = [sealed(epoch_of(record)) for record in history_of(state, 0)]
+                if state.stage is None and len(state.ended) == len(state.work.stages) and set(lines).isdisjoint(added):
+                    blocks.append(lines)
+                break
+    return blocks
+
+
+def mended(content: bytes, blocks: Sequence[Block]) -> Mended:
+    """The lines that are whole, in their order; a training that is known in its block's place, or where it has none."""
+    found, lost = _whole_lines(content)
+    of = {line: place for place, block in enumerate(blocks) for each in block for line in (each, unsealed(each))}
+    lines, placed, last = list[bytes](), set[int](), dict[str, int]()
+    for each in found:
+        place = of.get(each.line)
+        if place is not None:
+            if place not in placed:
+                lines += blocks[place]
+            placed.add(place)
+            continue
+        if isinstance(each.record, EpochLine):
+            stage, epoch = each.record.stage, each.record.epoch
+            if epoch not in (1, last.get(stage, 0) + 1) or (epoch == 1 and not each.record.best):
+                lost.append(f"line {each.number}: epoch {epoch} of {stage} without the one before; it is left out")
+                continue
+            last[stage] = epoch
+        if not each.vouched:
+            lost.append(f"line {each.number}: kept, but it has no digest that vouches for it")
+        lines.append(each.line)
+    missing = [block for place, block in enumerate(blocks) if place not in placed]
+    first = [line for block in missing if _pretrained(block) for line in block]
+    return Mended(first + lines + [line for block in missing if not _pretrained(block) for line in block], lost)
+
+
+def _whole_lines(content: bytes) -> tuple[list[_Found], list[str]]:
+    found, lost = list[_Found](), list[str]()
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        rest, start = b"", 0
+        for match in SEALED.finditer(line):
+            with suppress(ValueError):
+                found.append(_Found(number, match[0], read_line(match[0]), True))
+                rest, start = rest + line[start : match.start()], match.end()
+        rest += line[start:]
+        if len(rest) < SHORTEST:
+            continue
+        try:
+            if b'"digest' in rest:
+                raise ValueError("a damaged line")
+            found.append(_Found(number, rest, read_line(rest), False))
+        except ValueError:
+            what = legible(rest.decode(errors="replace"), SHOWN)
+            lost.append(f"line {number}: '{what}' is damaged; an epoch is made again, an evaluation is lost")
+    return found, lost
+
+
+def _pretrained(block: Block) -> bool:
+    return bool(block) and b'"stage": "layer' in block[0]
