@@ -31,11 +31,12 @@ def test_there_is_a_complete_run_for_each_seed_and_a_picture_of_all(fresh: Shell
     folder = fresh.folder / "runs" / "many"
     assert files_of(folder) == {"curves.png", *NAMES}
     assert (folder / "curves.png").read_bytes().startswith(PNG)
-    stages = {"scaling.safetensors", "calibration.safetensors", "layer1.safetensors", "layer2.safetensors"}
+    names = ("scaling", "division", "calibration", "layer1", "layer2")
+    stages = {f"{name}.safetensors" for name in names}
     pictures = {"curves.png", "filters.png", "reconstructions.png"}
     for seed, name in enumerate(NAMES, start=2):
         run = folder / name
-        assert files_of(run) == stages | pictures | {"config.toml", "metrics.jsonl"}
+        assert files_of(run) == stages | pictures | {"config.toml", "data.json", "metrics.jsonl"}
         assert settings(run)["pretrain"]["seed"] == seed
     assert fresh.run == (folder / "seed-2").resolve()
 
