@@ -9,9 +9,6 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from types import TracebackType
@@ -86,15 +83,6 @@ def progress_note(text: str) -> None:
         note(text, style="dim")
     else:
         log(legible(text, WHOLE))
-
-
-@contextmanager
-def warnings_noted() -> Iterator[None]:
-    """Warnings of libraries are notes; where training steps eagerly is said by the summary of a training."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "stackae's compiled extension", RuntimeWarning)
-        warnings.showwarning = lambda message, *more, **named: note(f"warning     {' '.join(str(message).split())}")
-        yield
 
 
 def width() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,26 @@ PARTS = ("test", "validation", "train", "all")
 
 
 def absolute(config: DataConfig) -> DataConfig:
-    """The same data, found from any working directory."""
-    changed = {"data_root": str(Path(config.data_root).resolve())}
-    if config.data.lower().endswith((".npy", ".npz", ".csv")):
-        changed["data"] = str(Path(config.data).resolve())
+    """The same data, found from any working directory.
+
+    Raises:
+        ConfigError: the path cannot be kept in config.toml, since its bytes are no UTF-8.
+    """
+    from stackae.errors import ConfigError, legible
+    from stackae.fields import is_text
+
+    changed, root = {}, os.path.realpath(config.data_root)
+    is_file = config.data.lower().endswith((".npy", ".npz", ".csv"))
+    if is_file:
+        changed["data"] = os.path.realpath(config.data)
+    if is_text(root) or not (is_file or config.data == "digits"):  # which are not looked for there
+        changed["data_root"] = root
+    for name, path in changed.items():
+        if not is_text(path):
+            raise ConfigError(
+                f"{name}: expected a path in UTF-8, as config.toml is to keep it, got '{legible(path, 200)}'; rename "
+                "the folder or file, or give it a link with such a name and work from there"
+            )
     return config.model_copy(update=changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -19,6 +20,7 @@ from . import (
     encode,
     evaluate,
     finetune,
+    libraries,
     predict,
     pretrain,
     reconstruct,
@@ -85,7 +87,8 @@ def main() -> None:
     5 diverged, 6 environment, 7 disk, 130, 143, 129 interrupted."""
     signals.install()
     console.forget_documents()
-    with screen.lasting() as results, console.warnings_noted():
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files here, whatever the environment shows them on
+    with screen.lasting() as results, libraries.warnings_noted():
         code = _ended_with()
         if code == 0 and (failure := screen.was_lost(results)) is not None:
             code = _told(

@@ -1,4 +1,4 @@
-"""JSON as every program reads it: there is no Infinity and no NaN in it."""
+"""JSON as every program reads it: there is no Infinity and no NaN in it, and no half of a character."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 
 
 def to_json(document: Any, indent: int | None = None) -> str:
-    """The document; a number that is not finite becomes null."""
+    """The document; a number that is not finite becomes null, a byte of a name that is no UTF-8 an escape."""
     return json.dumps(_finite(document), indent=indent, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {_finite(name): _finite(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(each) for each in value]
     return value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import resource
+import traceback
+from pathlib import Path
 
-from stackae.errors import SetupError, StackaeError, legible
+from stackae.errors import ConfigError, RunError, SetupError, StackaeError, legible
 
 OF_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|unable to allocate|not enough memory|out of memory|std::bad_alloc|"
@@ -31,6 +34,8 @@ def explained(error: BaseException) -> StackaeError | None:
             "threads: expected to start one more, got no room for it; set OMP_NUM_THREADS=1, or raise the limits on "
             "processes and memory (ulimit -u, ulimit -v)"
         )
+    if (path := _path_that_ends_nowhere(error, text)) is not None:
+        return path
     if isinstance(error, (ImportError, OSError)) and (name := _does_not_load(error, text)):
         return SetupError(
             f"{name}: expected a library that loads, got '{legible(_first_cause(text), 300)}'; install what stackae "
@@ -85,6 +90,27 @@ def _there() -> str:
     except Exception:  # where memory is so short that even this does not load
         free = None
     return "less" if free is None else f"{max(0, free):,} bytes available"
+
+
+def _path_that_ends_nowhere(error: BaseException, text: str) -> StackaeError | None:
+    loops = "Symlink loop from "  # of pathlib; Python 3.13 has an OSError of it
+    if isinstance(error, RuntimeError) and text.startswith(loops):
+        name = text.removeprefix(loops).strip("'")
+    elif isinstance(error, OSError) and error.errno == errno.ELOOP:
+        name = str(error.filename)
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = legible(str(error.filename), 100)
+        return ConfigError(f"{name}: expected a path that the system takes, got one that is too long; shorten it")
+    elif isinstance(error, RecursionError) and _is_of_folders(error):
+        return RunError("folders: expected some that lie in one another, got hundreds; remove the innermost ones first")
+    else:
+        return None
+    return ConfigError(f"{name}: expected a file or a folder, got a link that leads to itself; remove it")
+
+
+def _is_of_folders(error: BaseException) -> bool:
+    last = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)][-20:]
+    return any(Path(name).name in ("shutil.py", "pathlib.py", "os.py", "<frozen os>") for name in last)
 
 
 def _does_not_load(error: ImportError | OSError, text: str) -> str:

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from stackae.errors import ConfigError, legible, nearest
 
@@ -18,7 +18,13 @@ ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu
 CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
 SPARSITIES = ("none", "kl", "l1", "top-k", "batch-top-k")
 MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
+MOST_EPOCHS = 10**9
 SCALES = ("auto", "none", "unit", "minmax", "standard", "robust")
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8; a byte of a file's name that cannot is half of a character in Python."""
+    return not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def one_of(*choices: str) -> BeforeValidator:
@@ -38,15 +44,25 @@ def _device(value: object) -> object:
 
 
 def _epochs(value: object) -> object:
-    if value == "auto" or (str(value).isascii() and str(value).isdigit() and int(str(value)) >= 1):
+    if value == "auto" or (_is_number(value) and 1 <= int(str(value)) <= MOST_EPOCHS):
         return value if value == "auto" else int(str(value))
-    raise ValueError(f"expected a whole number of at least 1, or auto, got '{value}'")
+    most = "" if not _is_digits(value) or value in (0, "0") else f", and at most {MOST_EPOCHS:,}"
+    raise ValueError(f"expected a whole number of at least 1{most}, or auto, got '{legible(str(value))}'")
 
 
 def _patience(value: object) -> object:
-    if value == "auto" or (str(value).isascii() and str(value).isdigit()):
+    if value == "auto" or _is_number(value):
         return value if value == "auto" else int(str(value))
-    raise ValueError(f"expected a whole number of at least 0, or auto, got '{value}'")
+    raise ValueError(f"expected a whole number of at least 0, or auto, got '{legible(str(value))}'")
+
+
+def _is_digits(value: object) -> bool:
+    return str(value).isascii() and str(value).isdigit()
+
+
+def _is_number(value: object) -> bool:
+    """Of digits that Python reads without end in sight."""
+    return _is_digits(value) and len(str(value)) < 1000
 
 
 Activation = Annotated[str, one_of(*ACTIVATIONS)]
@@ -62,11 +78,20 @@ Patience = Annotated[int | Literal["auto"], BeforeValidator(_patience)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+BatchSize = Annotated[int, Field(ge=1, le=10**12)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        """Settings are kept in files of UTF-8, which names of files need not be."""
+        if isinstance(value, str) and not is_text(value):
+            raise ValueError(f"expected a name in UTF-8, got '{legible(value, 100)}'; rename it")
+        return value
 
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -96,6 +121,7 @@ def _sentence(detail: Any, table: str) -> str:
     names = [table, *names] if table else names
     kind, given = detail["type"].split("_")[0], detail["input"]
     given = given if isinstance(given, str) and re.fullmatch(r"[-+.0-9]+", given) else repr(given)
+    given = legible(given, 200)
     wording = detail["msg"].removeprefix("Input should be ").removeprefix("a ")
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])

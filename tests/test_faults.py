@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,9 +123,7 @@ def test_a_command_ends_in_exit_code_6(command: str, trained: Shell, monkeypatch
     def fails(*arguments: object, **named: object) -> None:
         raise torch_failure()
 
-    monkeypatch.setattr("stackae.data.scaling.Scaling.apply", fails, raising=False)
-    monkeypatch.setattr("stackae.data.load_data", fails)
-    monkeypatch.setattr("stackae.data.load_source", fails)
+    monkeypatch.setattr("stackae.runs.run.Run.load_scaling", fails)
     sentence = trained.refuses(6, command)
     assert sentence.startswith("error: memory: expected 1,125,899,906,842,624 bytes more, got ")
     assert json.loads(trained(command, "--json").out)["error"]["code"] == "environment"
@@ -164,3 +163,142 @@ main()
     assert done.stderr.splitlines()[-1].startswith("error: memory: expected ") and LESS in done.stderr
     write_data(tmp_path)
     assert Shell(tmp_path)("resume", "runs/it").code == 0
+
+
+# ---- paths that lead nowhere, names that are no text, numbers beyond all
+
+
+def in_a_loop(folder: Path) -> None:
+    for name in ("loop", "loop.npy"):
+        (folder / name).symlink_to(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (2, ("pretrain", "--layers", "8,6", "--data", "unlabelled.npy", "--run", "loop/x")),
+        (2, ("pretrain", "--layers", "8,6", "--data", "unlabelled.npy", "--run", "loop")),
+        (3, ("pretrain", "--layers", "8,6", "--data", "loop.npy")),
+        (3, ("pretrain", "--layers", "8,6", "--data", "mnist", "--data-root", "loop")),
+        (2, ("pretrain", "--layers", "8,6", "--config", "loop")),
+        (4, ("runs", "show", "loop")),
+        (4, ("resume", "loop")),
+        (3, ("evaluate", "--data", "loop.npy")),
+        (3, ("score", "--data", "loop.npy")),
+        (3, ("encode", "--data", "loop.npy")),
+        (3, ("predict", "--data", "loop.npy")),
+    ],
+)
+def test_a_link_that_leads_to_itself_is_told(code: int, arguments: tuple[str, ...], trained: Shell) -> None:
+    in_a_loop(trained.folder)
+    assert "loop" in trained.refuses(code, *arguments)
+
+
+def test_loops_and_long_paths_are_explained_in_every_python() -> None:
+    loop = "x: expected a file or a folder, got a link that leads to itself; remove it"
+    assert str(explained(RuntimeError("Symlink loop from 'x'"))) == loop
+    assert str(explained(OSError(40, "Too many levels of symbolic links", "x"))) == loop
+    assert str(explained(OSError(36, "File name too long", "x" * 9000))).startswith("x" * 100 + "...: expected a path")
+
+
+def nested(folder: Path, depth: int = 1000) -> None:
+    """Made from below: one path to the innermost may be too long."""
+    here = Path.cwd()
+    try:
+        os.chdir(folder)
+        for _ in range(depth):
+            Path("d").mkdir()
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+
+
+def unnested(folder: Path) -> None:
+    subprocess.run(["rm", "-rf", str(folder / "d")], check=True)  # shutil.rmtree calls itself once a level
+
+
+@pytest.mark.parametrize("command", [("runs", "list"), ("runs", "show"), ("runs", "verify"), ("resume", "runs/first")])
+def test_folders_that_lie_in_one_another_a_thousand_deep_are_passed_by(
+    command: tuple[str, ...], trained: Shell
+) -> None:
+    nested(trained.run)
+    try:
+        assert trained(*command).code == 0
+    finally:
+        unnested(trained.run)
+
+
+def test_what_nests_too_deeply_to_be_removed_is_no_bug(tmp_path: Path) -> None:
+    nested(tmp_path)
+    try:
+        with pytest.raises(RecursionError) as caught:
+            shutil.rmtree(tmp_path)
+        found = explained(caught.value)
+        assert found is not None and found.exit_code == 4 and "expected some that lie in one another" in str(found)
+    finally:
+        unnested(tmp_path)
+    with pytest.raises(RecursionError) as caught:
+        in_itself()
+    assert explained(caught.value) is None
+
+
+def in_itself() -> None:
+    in_itself()
+
+
+BYTES = os.fsdecode(b"x\xff")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "score", "encode", "predict", "reconstruct", "finetune", "check"])
+def test_a_name_of_data_that_is_no_text_is_refused_and_damages_no_run(command: str, trained: Shell) -> None:
+    shutil.copy(trained.folder / "labelled.npz", trained.folder / f"{BYTES}.npz")
+    words = ("data", "check", f"{BYTES}.npz") if command == "check" else (command, "--data", f"{BYTES}.npz")
+    sentence = trained.refuses(2, *words)
+    assert sentence.endswith(r"expected a name in UTF-8, got 'x\udcff.npz'; rename it")
+    assert trained("runs", "show").code == 0
+
+
+def test_a_working_folder_whose_name_is_no_text_costs_no_more_than_its_files(fresh: Shell) -> None:
+    inside = Shell(fresh.folder / BYTES)
+    inside.folder.mkdir()
+    write_data(inside.folder)
+    sentence = inside.refuses(2, "pretrain", "--layers", "8,6", "--data", "labelled.npz")
+    assert "expected a path in UTF-8, as config.toml is to keep it" in sentence and r"x\udcff/labelled.npz'" in sentence
+    inside.does("pretrain", "--layers", "784,4", "--run", "runs/it")
+    for command in (("evaluate",), ("runs", "show"), ("runs", "verify"), ("runs", "list"), ("encode",), ("evaluate",)):
+        assert inside(*command).code == 0
+    lines = (inside.run / "metrics.jsonl").read_text().splitlines()
+    record = next(each for each in map(json.loads, lines) if each["event"] == "evaluation")
+    assert r"x\udcff" in record["run"]
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "told"),
+    [
+        ("--batch-size", "1" + "0" * 19, "batch_size: expected a number less than or equal to 1000000000000, got 100"),
+        ("--epochs", "1" + "0" * 400, "expected a whole number of at least 1, and at most 1,000,000,000, or auto"),
+        (
+            "--epochs",
+            "1" + "0" * 5000,
+            "expected a whole number of at least 1, and at most 1,000,000,000, or auto, got",
+        ),
+        ("--patience", "1" + "0" * 5000, "patience: expected a whole number of at least 0, or auto, got '10000"),
+    ],
+)
+def test_numbers_beyond_all_are_refused_in_a_short_sentence(option: str, text: str, told: str, fresh: Shell) -> None:
+    sentence = fresh.refuses(2, "pretrain", "--layers", "8,6", "--data", "unlabelled.npy", option, text)
+    assert told in sentence and len(sentence) < 300
+
+
+def test_the_environment_of_a_picture_library_costs_no_training(fresh: Shell) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stackae.cli.main", "pretrain", "--layers", "8,6", "--data", "unlabelled.npy"],
+        env=os.environ | {"MPLBACKEND": "nonsense", "MPLCONFIGDIR": "/dev/null/\x1b[31m", "STACKAE_EPOCHS": "1"},
+        cwd=fresh.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0 and (fresh.run / "curves.png").is_file()
+    assert "warning     " in done.stderr and "\x1b" not in done.stderr

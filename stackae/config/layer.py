@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from stackae.config.texts import CorruptionConfig, DropoutConfig, EmphasisConfig, SparsityConfig
 from stackae.fields import (
     Activation,
+    BatchSize,
     Count,
     Epochs,
     Loss,
@@ -86,7 +87,7 @@ class LayerConfig(Model):
     pool: bool = False
     learning_rate: Positive = 3e-3
     max_epochs: Epochs = "auto"
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
     patience: Patience = "auto"
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from stackae.fields import (
-    Count,
+    BatchSize,
     Device,
     Engine,
     Epochs,
@@ -53,7 +53,7 @@ class FinetuneConfig(TrainingConfig):
     weight_decay: NonNegative = 1e-5
     max_norm: NonNegative = 0.0
     max_epochs: Epochs = "auto"
-    batch_size: Count = 128
+    batch_size: BatchSize = 128
     patience: Patience = "auto"
 
     @property

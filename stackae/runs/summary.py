@@ -97,10 +97,13 @@ def stage_summaries(records: Sequence[dict[str, Any]]) -> list[StageSummary]:
 
 def bytes_on_disk(path: Path) -> int:
     """Of every file in the folder, checkpoints included."""
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):  # given up by a training since it was listed
-                found = Path(folder, name).lstat()
-                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    total, folders = 0, [str(path)]
+    while folders:  # one by one: os.walk and rglob call themselves once a level
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):  # given up by a training since it was listed
+                    found = entry.stat(follow_symlinks=False)
+                    total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+                    if stat.S_ISDIR(found.st_mode):
+                        folders.append(entry.path)
     return total
