@@ -12,8 +12,8 @@ from stackae.errors import DataError, RunError, suggested
 from . import options as o
 
 if TYPE_CHECKING:
-    from stackae.data import Dataset
-    from stackae.runs import Checkpoint, Work
+    from stackae.data import Dataset, Scaling
+    from stackae.runs import Checkpoint, Run, Work
 
 CHANGEABLE = ("learning_rate", "weight_decay", "corruption", "sparsity", "contraction", "weight_l1", "beta")
 EXAMPLES = """[bold]Examples[/bold]
@@ -189,8 +189,8 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     machine = _machine(params)
     configs = [settings.pretrain.model_copy(update=machine) for settings in work.settings]
     check_memory(configs[0], len(configs))
-    dataset = _same_data(work, params)
     runs = runs_in(path, work.runs)
+    dataset = _same_data(work, params, scaling=_kept_scaling(runs[0]))
     note(*summary(configs, dataset))
     results = pretrain(Folder(path), runs, work, configs, dataset, every, left)
     if len(runs) > 1 or work.runs[0]:
@@ -222,7 +222,15 @@ def _machine(params: dict[str, Any]) -> dict[str, Any]:
     return {name: params[name] for name in ("device", "engine") if params.get(name) is not None}
 
 
-def _same_data(work: Work, params: dict[str, Any], run: Any = None) -> Dataset:
+def _kept_scaling(run: Run) -> Scaling | None:
+    """The one that the run began with, whatever precision it was fitted in; None where it has to be fitted again."""
+    try:
+        return run.load_scaling()
+    except RunError:
+        return None
+
+
+def _same_data(work: Work, params: dict[str, Any], run: Run | None = None, scaling: Scaling | None = None) -> Dataset:
     """The data of the work, from where they are now. Raises DataError where they are others."""
     from stackae.config import DataConfig
     from stackae.data import load_data
@@ -237,7 +245,7 @@ def _same_data(work: Work, params: dict[str, Any], run: Any = None) -> Dataset:
     moved = {name: params[name] for name in ("data", "data_root") if params.get(name) is not None}
     config = absolute(validated(DataConfig, own.model_dump() | moved, "data")) if moved else own
     if run is None:
-        dataset = load_data(config)
+        dataset = load_data(config, scaling)
     else:
         given = config.target is not None
         dataset = read_dataset(config, known_of(run), run.load_scaling(), target_given=given)

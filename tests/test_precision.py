@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from stackae.config import DataConfig
 from stackae.data import ByteRows, Scaling, Source, load_data, load_source, scaled_rows
+from stackae.data.fingerprint import fingerprint
 from stackae.data.loading import Dataset
 from stackae.data.source import bytes_held, checked, row_type
 from stackae.errors import DataError
@@ -116,6 +117,17 @@ def test_a_scaling_of_32_bits_scales_wide_rows_as_it_always_did() -> None:
     scaling = Scaling.fit("minmax", x.astype(np.float32))
     assert torch.equal(scaling.transform(x), scaling.transform(x.astype(np.float32)))
     assert scaling.transform(x).min() == 0 and scaling.transform(x).max() == 1
+
+
+def test_a_checkpoint_of_before_knows_its_data_again(tmp_path: Path) -> None:
+    """Its scaling has 32 bits, and with it the rows are those that it was trained on, whose digest it keeps."""
+    x = np.random.default_rng(0).normal(3, 5, (50, 4))
+    np.save(tmp_path / "wide.npy", x)
+    np.save(tmp_path / "rounded.npy", x.astype(np.float32))  # what was read of wide.npy then
+    for kind in ("minmax", "standard", "unit", "none"):
+        before = load_data(DataConfig(data=str(tmp_path / "rounded.npy"), scale=kind))
+        now = load_data(DataConfig(data=str(tmp_path / "wide.npy"), scale=kind), before.scaling)
+        assert fingerprint(now) == fingerprint(before)
 
 
 def test_bytes_under_a_scaling_that_kernels_cannot_apply(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ def factors(start: int, count: int, stream: int) -> np.ndarray:
 
 def scrambled(words: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele, Lea & Flood, 2014): a bijection of words in which every bit matters."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    scrambled: np.ndarray = words ^ (words >> np.uint64(31))
+    scrambled: np.ndarray = words + np.uint64(0x9E3779B97F4A7C15)
+    shifted = scrambled >> np.uint64(30)
+    scrambled ^= shifted
+    scrambled *= np.uint64(0xBF58476D1CE4E5B9)
+    scrambled ^= np.right_shift(scrambled, np.uint64(27), out=shifted)
+    scrambled *= np.uint64(0x94D049BB133111EB)
+    scrambled ^= np.right_shift(scrambled, np.uint64(31), out=shifted)
     return scrambled
