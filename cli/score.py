@@ -87,8 +87,9 @@ def command(
     from .console import emit_json, note
     from .inputs import share, whole_number
     from .score_files import files_of
+    from .score_notes import warnings_of
     from .scored_rows import read_rows
-    from .scoring import calibration_of, score_all, warnings_of
+    from .scoring import calibration_of, score_all
 
     opened = open_run(run)
     rate = share("--false-alarm-rate", false_alarm_rate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,14 +12,9 @@ if TYPE_CHECKING:
 
     from stackae.anomaly import Performance, ReconstructionError, Score
     from stackae.calibration import CalibratedScore, Calibration
-    from stackae.data.spread import Outlier
     from stackae.stack import StackedAutoencoder
 
     from .scored_rows import RowsToScore
-
-
-SHOWN = 10  # rows that a note names
-FEWEST_STRANGE = 10  # rows of which it is told that most are strange: fewer may be what someone wanted to look at
 
 
 class Method(NamedTuple):
@@ -169,106 +163,3 @@ class _Passed:
             return score(x)
 
         return function
-
-
-def warnings_of(scored: Scored) -> list[str]:
-    """What a person should know of these scores."""
-    found = (
-        _why_no_threshold(scored),
-        _why_known(scored),
-        _why_left_out(scored),
-        _why_beyond(scored),
-        _why_strange(scored),
-    )
-    return [each for each in found if each] + _about_flattened(scored)
-
-
-def _why_left_out(scored: Scored) -> str:
-    """Why PCA and Mahalanobis distance are not there; "" where they are, or were not asked for."""
-    return f"baselines   PCA and Mahalanobis distance are left out: {scored.left_out}" if scored.left_out else ""
-
-
-def _why_beyond(scored: Scored) -> str:
-    """Which rows have no number for a score; "" where all have one."""
-    numbers = [scored.rows.number_of(index) for index in scored.beyond.tolist()]
-    if not numbers:
-        return ""
-    shown = ", ".join(map(str, numbers[:SHOWN]))
-    more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
-    return (
-        f"beyond      row{'s' if len(numbers) > 1 else ''} {shown}{more}: too far from what the run was trained on for "
-        "a number; the score counts as infinite"
-    )
-
-
-def _why_strange(scored: Scored) -> str:
-    """That the rows as a whole are no such rows as the run was trained on; "" where they may be, or are known."""
-    calibration, scores = scored.methods["autoencoder"].calibration, scored.scores
-    above = int((scores > calibration.max()).sum()) if len(calibration) else 0
-    if scored.rows.anomaly is not None or len(scores) < FEWEST_STRANGE or 2 * above <= len(scores):
-        return ""
-    return (
-        f"strange     {above:,} of {len(scores):,} rows score above every validation row: check that their columns are "
-        "those that the run was trained on, in the same units"
-    )
-
-
-def _about_flattened(scored: Scored) -> list[str]:
-    """Columns that outliers flatten: in what the run was trained on, and in the rows that are scored."""
-    from stackae.data.telling import about_outliers
-
-    names = scored.rows.column_names
-    blind = "pretrain with --scale robust, or without them: else a score hardly sees these columns"
-    decides = "where such a value is a mistake, correct it: it decides the score of its row"
-    trained, rows = scored.calibration.flattened, _flattened(scored.rows)
-    return [
-        *(f"training    of the training rows, {each}" for each in about_outliers(trained, names, blind)),
-        *(f"rows        {each}" for each in about_outliers(rows, names, decides)),
-    ]
-
-
-def _flattened(rows: RowsToScore) -> list[Outlier]:
-    """Of the first group, in the units of the data."""
-    import numpy as np
-    import torch
-
-    from stackae.data.spread import Outlier, outliers
-
-    x = rows.groups[0].x
-    if not isinstance(x, torch.Tensor):  # bytes have none
-        return []
-
-    def unscaled(column: int, value: float) -> float:
-        offset, scale = (float(each[column]) for each in (rows.scaling.offset, rows.scaling.scale))
-        return float(f"{value * scale + offset:.6g}")  # what 32 bits keep of it
-
-    return [
-        Outlier(column, rows.number_of(row), *(unscaled(column, each) for each in values))
-        for column, row, *values in outliers(x.numpy(), np.arange(len(x)))
-    ]
-
-
-def _why_known(scored: Scored) -> str:
-    """What to do where the run was trained on rows of the classes that count as anomalies; "" where it was not."""
-    count = scored.rows.anomalies_trained_on
-    if not count:
-        return ""
-    return (
-        f"trained on  {count:,} rows of the classes that count as anomalies, so that such rows come back well; "
-        "pretrain with --leave-out to tell whether they are found unseen"
-    )
-
-
-def _why_no_threshold(scored: Scored) -> str:
-    """What to do where the validation rows are too few for a threshold; "" where they are enough."""
-    from stackae.anomaly import fewest_rows
-
-    count, fewest = scored.validation_rows, fewest_rows(scored.rate)
-    if count >= fewest:
-        return ""
-    least = math.ceil(1e4 / (count + 1)) / 1e4
-    remedy = f"ask for --false-alarm-rate {least:g} or more, or " if count else ""
-    return (
-        f"threshold   expected at least {fewest:,} validation rows for a false-alarm rate of {scored.rate:g}, got "
-        f"{count:,}, so no row is flagged; {remedy}pretrain with a larger --validation-fraction"
-    )

@@ -590,11 +590,15 @@ def test_a_file_without_a_row_that_can_be_read_is_refused(trained: Shell) -> Non
 
 
 @without_pictures
-@pytest.mark.parametrize(("factor", "count", "told"), [(1, 40, False), (1000, 40, True), (1000, 9, False)])
-def test_rows_in_other_units_are_told_as_a_whole(home: Shell, factor: float, count: int, told: bool) -> None:
-    x = np.load(home.folder / "unlabelled.npy")[:count]
-    np.save(home.folder / "scaled.npy", factor * x)
-    said = " ".join(home("score", "--data", "scaled.npy").err.split())
+@pytest.mark.parametrize(
+    ("factor", "count", "told"), [(1, 40, False), (1000, 40, True), (1000, 9, False), (1000, 200, True)]
+)
+def test_rows_in_other_units_are_told_as_a_whole(fresh: Shell, factor: float, count: int, told: bool) -> None:
+    x = np.random.default_rng(0).random((200, 3))
+    np.save(fresh.folder / "own.npy", x)
+    np.save(fresh.folder / "scaled.npy", factor * x[:count])
+    fresh.does("pretrain", "--layers", "3,2", "--data", "own.npy", "--epochs", 1)
+    said = " ".join(fresh("score", "--data", "scaled.npy").err.split())
     sentence = f"{count} of {count} rows score above every validation row: check that their columns are those that"
     assert (sentence in said) == told and ("strange" in said) == told
 
