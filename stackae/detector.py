@@ -28,7 +28,9 @@ class Detector:
 
     @torch.no_grad()
     def scores(self, x: np.ndarray | Tensor, method: str = "autoencoder") -> Tensor:
-        """x (n, d), not scaled, n >= 1 -> (n,) float64: the larger, the stranger; Inf beyond the numbers.
+        """x (n, d), n >= 1 -> (n,) float64: the larger, the stranger; Inf beyond the numbers.
+
+        x is in the data's own units, and in the order of the columns that the run was trained on.
 
         Raises:
             DataError: x is not of the width that the run was trained on, or holds NaN or Inf. ConfigError: a method
