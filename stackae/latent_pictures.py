@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.pictures import drawable, new_figure, png_of
+from stackae.errors import legible
+from stackae.pictures import as_written, drawable, new_figure, numbers_of, png_of, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +62,7 @@ def _draw_cells(
 
     Returns the height and the width of a cell, and how much of each is gap; the first begins at −½, as pixels do.
     """
-    values = images.detach().cpu().float().numpy()
+    values = numbers_of(images)
     low, high = float(values.min()), float(values.max())
     values = (values - low) / ((high - low) or 1.0)
     rows = math.ceil(len(values) / columns)
@@ -114,7 +115,7 @@ def latent_scatter(
     """
     if codes.dim() != 2 or codes.shape[1] != 2:
         raise ValueError(f"codes: expected shape (n, 2), got {tuple(codes.shape)}; choose two units")
-    points = codes.detach().cpu().float().numpy()
+    points = numbers_of(codes)
     labels = np.full(len(points), -1) if y is None else y.cpu().numpy()
     named, others = _named_classes(labels)
     colours = dict(zip(named, _colours(len(named)), strict=True))
@@ -129,7 +130,8 @@ def latent_scatter(
             _write(axes, np.median(points[labels == label], axis=0), _short(classes[label]))
     _draw_legend(axes, entries)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set(title=title, xlabel=axis_names[0], ylabel=axis_names[1])
+    axes.set_title("\n".join(map(written, title.split("\n"))), parse_math=False)
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -163,7 +165,7 @@ def _colours(count: int) -> list[Any]:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return legible(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")
 
 
 def _write(axes: Axes, place: np.ndarray, name: str) -> None:
@@ -194,4 +196,4 @@ def _draw_legend(axes: Axes, entries: list[tuple[str, Any]]) -> None:
     )
     for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
         text.set_text(name)
-        text.set_parse_math(False)
+    as_written(legend)

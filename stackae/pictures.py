@@ -17,6 +17,7 @@ from stackae.errors import legible
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 CORRUPTED = "corrupted_validation_loss"
 LONGEST_NAME = 24  # characters of a class
@@ -37,6 +38,25 @@ def png_of(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in a script that the font lacks
         figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def written(text: str, most: int = 200) -> str:
+    """A name from elsewhere as a picture may show it: legible, short, and not hidden, as labels are that begin by _."""
+    shown = legible(text, most)
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def numbers_of(values: Tensor) -> np.ndarray:
+    """float64, all finite: what left the numbers of float32 lies at their ends, and NaN at 0."""
+    most = float(np.finfo(np.float32).max)
+    finite: np.ndarray = np.nan_to_num(values.detach().cpu().double().numpy(), nan=0.0, posinf=most, neginf=-most)
+    return finite
+
+
+def as_written(legend: Legend) -> None:
+    """Names are not read as formulas where there is a $ in them."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -101,7 +121,7 @@ def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, colour:
     x = [record["epoch"] for record in records]
     validated = records[0]["validation_loss"] is not None
     measure = "validation_loss" if validated else "loss"  # on clean rows: runs may differ in their noise
-    axes.plot(x, [record[measure] for record in records], color=colour, label=name)
+    axes.plot(x, [record[measure] for record in records], color=colour, label=written(name, 60))
     if validated:
         axes.plot(x, [record["loss"] for record in records], color=colour, linestyle="--", linewidth=0.8)
     kept = _kept(records)
@@ -135,7 +155,7 @@ def _with_legend(figure: Figure) -> Figure:
     """Below all panels, where it hides no curve; each label once."""
     named = [zip(*reversed(axes.get_legend_handles_labels()), strict=True) for axes in figure.axes]
     once = {label: handle for pairs in named for label, handle in pairs}
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once))
+    as_written(figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once)))
     return figure
 
 
@@ -168,9 +188,9 @@ def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...]
     """
     figure = new_figure(1.0 * len(rows[0][1]) + 1.2, 1.05 * len(rows) + 0.3)
     shape = drawable(image_shape)
-    low, high = float(rows[0][1].min()), float(rows[0][1].max())
-    high = high if high > low else low + 1.0
-    named = [(name, values.detach().cpu().numpy()) for name, values in rows]
+    named = [(name, numbers_of(values)) for name, values in rows]
+    low, high = float(named[0][1].min()), float(named[0][1].max())
+    high = high if high > low else low + max(1.0, 1e-6 * abs(low))
     if shape is None:
         _draw_rows_as_curves(figure, named, low, high)
     else:

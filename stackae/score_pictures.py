@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from stackae.pictures import drawable, new_figure, png_of
+from stackae.errors import legible
+from stackae.pictures import as_written, drawable, new_figure, numbers_of, png_of, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def anomaly_scores(
     for axes, panel in zip(upper.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, panel, labels)
     handles, names = upper.axes[0].get_legend_handles_labels()
-    upper.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    as_written(upper.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False))
     for place, block in zip(lower.subfigures(1, len(blocks), squeeze=False)[0] if blocks else (), blocks, strict=True):
         draw = _draw_maps if shape is None else _draw_images
         draw(place, block, shape or (), feature_names)
@@ -84,7 +85,7 @@ def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     named = zip(groups, labels[1:], COLOURS, strict=False)
     for scores, label, colour in named:
         heights, _ = np.histogram(scores.numpy(), edges, weights=_shares(scores))
-        axes.stairs(heights, edges, fill=True, color=colour, alpha=0.6, label=label)
+        axes.stairs(heights, edges, fill=True, color=colour, alpha=0.6, label=written(label, 60))
     if len(panel.calibration):
         heights, _ = np.histogram(panel.calibration.numpy(), edges, weights=_shares(panel.calibration))
         axes.stairs(heights, edges, color=CALIBRATION, linewidth=1.1, label=labels[0])
@@ -120,9 +121,7 @@ def _draw_images(
     """Three lines of images on white: the rows, their reconstructions, and how far apart the two are."""
     import matplotlib as mpl
 
-    rows, made, errors = (
-        values.detach().cpu().double().numpy() for values in (block.rows, block.reconstructions, block.errors)
-    )
+    rows, made, errors = (numbers_of(values) for values in (block.rows, block.reconstructions, block.errors))
     low, high = float(rows.min()), float(rows.max())
     gap = max(1, shape[0] // 14)
     height, width = shape[0] + gap, shape[1] + gap
@@ -143,7 +142,7 @@ def _draw_images(
     axes.set_xlabel("number of the row, over its score", fontsize=8)
     axes.xaxis.set_label_position("top")
     axes.set_yticks([line * height + shape[0] / 2 - 0.5 for line in range(3)], ["row", "reconstructed", "error"])
-    axes.set_title(block.title, parse_math=False, fontsize=10.5)
+    axes.set_title(written(block.title), parse_math=False, fontsize=10.5)
 
 
 def _place(sheet: np.ndarray, top: int, left: int, image: np.ndarray) -> None:
@@ -154,19 +153,19 @@ def _draw_maps(
     figure: Figure | SubFigure, block: Suspects, shape: tuple[int, ...], feature_names: Sequence[str]
 ) -> None:
     """The share of each feature in each suspect's error."""
-    errors = block.errors.detach().cpu().numpy()
+    errors = numbers_of(block.errors)
     shares = 100 * errors / np.maximum(errors.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     axes = figure.subplots()
     shown = axes.imshow(shares, cmap="magma_r", vmin=0, aspect="auto", interpolation="nearest")
     axes.set_yticks(range(len(shares)), [name.replace("\n", "  ") for name in block.names], parse_math=False)
     if shares.shape[1] <= MOST_NAMES:
         names = feature_names or [str(number) for number in range(shares.shape[1])]
-        short = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names]
+        short = [legible(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…") for name in names]
         turned = max(map(len, short)) > 3
         axes.set_xticks(range(len(short)), short, rotation=60 if turned else 0, parse_math=False)
         if turned:
             for text in axes.get_xticklabels():
                 text.set(ha="right", rotation_mode="anchor")
     axes.set(xlabel="feature", ylabel="row, score")
-    axes.set_title(block.title, parse_math=False, fontsize=10.5)
+    axes.set_title(written(block.title), parse_math=False, fontsize=10.5)
     figure.colorbar(shown, label="% of the row's error")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stackae.pictures import new_figure, png_of
+from stackae.pictures import new_figure, png_of, written
 
 NETWORK, PRINCIPAL, INK = "#3b74a8", "#d9622b", "#222222"
 
@@ -39,7 +39,7 @@ def error_by_width(widths: Sequence[int], errors: Sequence[float], principal: Se
         axes.set_xlim(widths[0] / 2, widths[0] * 2)
     axes.set_ylim(0, 1.08 * max(mean, *errors) or 1.0)
     axes.set(xlabel="width of the code (units)", ylabel="squared error a row")
-    axes.set_title(title, parse_math=False)
+    axes.set_title(written(title), parse_math=False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines["top"].set_visible(False)
