@@ -98,7 +98,17 @@ def command(
     dataset = dataset_of(opened, read_as(settings, ctx.params))
     if unlabelled:
         classes_named("--unlabelled", unlabelled, dataset.classes, dataset.name)
+    check_memory(opened, dataset, settings)
     train_and_report(opened, finetuning_work(opened, settings, dataset), settings, dataset, every, json)
+
+
+def check_memory(run: Run, dataset: Dataset, settings: FinetuneConfig) -> None:
+    """Raises ConfigError where the training of the head does not fit into the memory."""
+    from stackae.footprint import check_finetuning
+
+    of_head = {"classifier": len(dataset.classes), "reconstruction": 0}
+    outputs = of_head.get(settings.head, len(dataset.targets))
+    check_finetuning(settings, run.pretrain_config, len(dataset.train.x), len(dataset.validation.x), outputs)
 
 
 def train_and_report(

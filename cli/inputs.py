@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
+    from stackae.config import DataConfig, FinetuneConfig
     from stackae.data import Dataset, Part
     from stackae.data.for_run import RowsRead
     from stackae.runs import Run
@@ -168,21 +168,6 @@ def seconds(option: str, text: str | None) -> float:
     if not 0 <= value < float("inf"):
         raise ConfigError(f"{option}: expected a number of seconds of at least 0, got {text}")
     return value
-
-
-def check_memory(config: PretrainConfig, count: int) -> None:
-    """Raises ConfigError unless the parameters of the widest layer, the best ones and both moments can be held."""
-    from stackae.autoencoders.building import numbers_of
-    from stackae.data.memory import free_memory
-    from stackae.errors import ConfigError
-
-    numbers = max(numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
-    needed, free = 4 * 4 * numbers * count, free_memory()
-    if free is not None and needed > free:
-        raise ConfigError(
-            f"--layers: expected a network that fits into the memory, got {needed:,} bytes to be held and {free:,} "
-            "bytes available; make its widest layer narrower"
-        )
 
 
 def check_out(path: Path, *, must_be_new: bool) -> None:

@@ -233,13 +233,14 @@ def _prepare(data_config: DataConfig, config: PretrainConfig, count: int) -> tup
     from stackae.data import load_data
     from stackae.engine import choose_device, choose_step
     from stackae.fields import validated
+    from stackae.footprint import check_pretraining
     from stackae.pretrain import settle
-
-    from .inputs import check_memory
 
     seeds = range(config.seed, config.seed + count)
     configs = [validated(PretrainConfig, {**dict(config), "seed": seed}) for seed in seeds]
     choose_step(config.engine, choose_device(config.device), config.precision)
-    check_memory(config, count)
+    check_pretraining(config, 0, 0, count)
     dataset = load_data(data_config)
-    return dataset, [settle(each, dataset.train.x, dataset.row_shape) for each in configs]
+    settled = [settle(each, dataset.train.x, dataset.row_shape) for each in configs]
+    check_pretraining(settled[0], len(dataset.train.x), len(dataset.validation.x), count)
+    return dataset, settled

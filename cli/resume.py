@@ -175,12 +175,12 @@ def _members(path: Path) -> list[Path]:
 
 
 def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: float, as_json: bool) -> None:
+    from stackae.footprint import check_pretraining
     from stackae.runs import Folder
     from stackae.runs.places import runs_in
     from stackae.training.members import alone
 
     from .console import note
-    from .inputs import check_memory
     from .reports import report_run, report_seeds, summary
     from .training import pretrain
 
@@ -188,9 +188,9 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     _note_machine(left)
     machine = _machine(params)
     configs = [settings.pretrain.model_copy(update=machine) for settings in work.settings]
-    check_memory(configs[0], len(configs))
     runs = runs_in(path, work.runs)
     dataset = _same_data(work, params, scaling=_kept_scaling(runs[0]))
+    check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
     note(*summary(configs, dataset))
     results = pretrain(Folder(path), runs, work, configs, dataset, every, left)
     if len(runs) > 1 or work.runs[0]:
@@ -203,7 +203,7 @@ def _finetuning(path: Path, left: Checkpoint, params: dict[str, Any], every: flo
     from stackae.runs import Run
 
     from .console import note
-    from .finetune import report, summary
+    from .finetune import check_memory, report, summary
     from .training import finetune
 
     run, work = Run(path), left.state.work
@@ -213,6 +213,7 @@ def _finetuning(path: Path, left: Checkpoint, params: dict[str, Any], every: flo
         raise RunError(f"{left.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again")
     settings = settings.model_copy(update=_machine(params))
     dataset = _same_data(work, params, run)
+    check_memory(run, dataset, settings)
     note(*summary(run, dataset, settings))
     result, tested = finetune(run, work, settings, dataset, every, left)
     report(run, settings, result, tested, as_json)

@@ -175,20 +175,24 @@ def _configs(
     params: dict[str, Any], tables: dict[str, dict[str, Any]], dataset: Dataset, lower: list[int], widths: list[int]
 ) -> list[PretrainConfig]:
     """One a width, settled; whatever cannot work is refused here, before anything is trained."""
+    from stackae.autoencoders.building import numbers_of
     from stackae.engine import choose_device, choose_step
+    from stackae.footprint import check_pretraining
     from stackae.pretrain import settle
 
-    from .inputs import check_memory
     from .pretrain import pretrain_settings
 
     sizes = [dataset.train.x.shape[1], *lower]
     params = params | _usual(params, tables, sizes, max(widths))
-    configs = []
+    configs: list[PretrainConfig] = []
+    kept = 0
     for width in widths:
         layers = ",".join(map(str, [*sizes, width]))
         config = pretrain_settings(params | {"layers": layers}, tables)
-        check_memory(config, 1)
+        check_pretraining(config, 0, 0)
         configs.append(settle(config, dataset.train.x, dataset.row_shape))
+        check_pretraining(configs[-1], len(dataset.train.x), len(dataset.validation.x), kept=kept)
+        kept += sum(numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
     choose_step(configs[0].engine, choose_device(configs[0].device), configs[0].precision)
     return configs
 

@@ -194,3 +194,4 @@ def population_layers(
         size = len(x) * going[0].autoencoder.n_hidden * 4
         keep = home(size * len(going), device)  # the codes of all on one device: they are trained together
         reads = {learner.place: learner.reads.through(learner.autoencoder, keep) for learner in going}
+        del learners, going  # with them the inputs of this layer, which nobody reads any more

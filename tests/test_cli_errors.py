@@ -40,9 +40,7 @@ def test_layers_that_cannot_be(fresh: Shell, layers: str, parts: tuple[str, ...]
 
 def test_layers_that_no_memory_holds(fresh: Shell) -> None:
     sentence = fresh.refuses(2, "pretrain", "--layers", "8,900000000,4", "--data", "labelled.npz")
-    says(
-        sentence, "--layers: expected a network that fits into the memory, got 129,600,", "bytes available", "narrower"
-    )
+    says(sentence, "--layers: expected a training that fits into the memory", "bytes available", "narrower")
 
 
 def test_layers_must_be_given(fresh: Shell) -> None:

@@ -144,7 +144,7 @@ def test_every_option_of_layers_and_data_is_that_of_pretraining() -> None:
         (2, ("--widths", "2,two"), ("--widths: expected whole numbers", "got 'two' in '2,two'")),
         (2, ("--widths", "2,4,2"), ("--widths: expected each width once, got '2,4,2'; leave out",)),
         (2, ("--widths", ",".join(map(str, range(1, 102)))), ("--widths: expected at most 100 widths, got 101",)),
-        (2, ("--widths", "900000000"), ("expected a network that fits into the memory", "narrower")),
+        (2, ("--widths", "900000000"), ("expected a training that fits into the memory", "narrower")),
         (2, ("--below", "-3"), ("--below: expected whole numbers", "got '-3' in '-3'")),
         (2, ("--scatter", "tsn"), ("--scatter: expected auto, pca, tsne, got 'tsn'; did you mean 'tsne'?",)),
         (2, ("--scatter", "tsne", "--validation-fraction", "0.02"), ("expected at least 5 rows for tsne", "use pca")),

@@ -28,7 +28,7 @@ FLOORS = (
     ("training", "evaluate", "stages", "anomaly"),
     ("calibration",),
     ("detector",),
-    ("pretrain", "finetune", "runs"),
+    ("pretrain", "finetune", "runs", "footprint"),
     ("sweep", "finetune_targets", "predict", "faults"),
     ("verification",),
 )
