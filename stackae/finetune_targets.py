@@ -48,11 +48,12 @@ def finetune_regressor(
         DivergedError, StoppedError: as ``finetune_classifier``.
     """
     x, y = known_rows(train, "a regressor")
+    kept = torch.float64 if train.y is not None and train.y.dtype == torch.float64 else torch.float32
     mean = y.nanmean(dim=0)
     deviation = (y - mean).square().nanmean(dim=0).sqrt()
     scale = torch.where(deviation > 0, deviation, 1.0)
     head = new_head(stack, config, y.shape[1])
-    model = Regressor(new_encoders(stack, config), head, mean.float(), scale.float())
+    model = Regressor(new_encoders(stack, config), head, mean.to(kept), scale.to(kept))
     held_out = _held_out(validation, "a regressor", y.shape[1])
     standardised = None if held_out is None else (held_out[0], model.standardised(held_out[1]))
     return _fit(model, (x, model.standardised(y)), standardised, config, _regression, squared_error, listener, keeper)

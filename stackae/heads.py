@@ -78,7 +78,8 @@ class DeepAutoencoder(Finetuned):
 class Regressor(Finetuned):
     """ŷ = offset + scale · head(encoders(x)): ``forward`` gives the targets standardised, ``predict`` as they are.
 
-    offset and scale (n_targets,) are the mean and the deviation of each target, 0 and 1 unless they are given.
+    offset and scale (n_targets,) are the mean and the deviation of each target, 0 and 1 unless they are given; where
+    they are float64, so is what is predicted.
     """
 
     head: Dense

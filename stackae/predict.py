@@ -33,9 +33,9 @@ class Prediction(NamedTuple):
     """What a head of that kind says of n rows.
 
     values (n, k) float32, a column for each name: probabilities of classes, which sum to 1; of a regressor the targets
-    in their own units; of a multilabel head the probability of each label. chosen is the class of each row, (n,) int64,
-    an index into ``names``; of a multilabel head (n, k) int64, 1 where a label is more likely than not; None of a
-    regressor.
+    in their own units, float64 where those were; of a multilabel head the probability of each label. chosen is the
+    class of each row, (n,) int64, an index into ``names``; of a multilabel head (n, k) int64, 1 where a label is more
+    likely than not; None of a regressor.
     """
 
     kind: str

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -213,6 +214,10 @@ def read_targets(
             for n, layer in zip(sizes, config.layers, strict=False)
         ]
         model = kind(encoders, Dense.initialised(sizes[-2], sizes[-1], "linear", seed=0, layer=0, engine=engine))
+        if isinstance(model, Regressor) and tensors.keys() >= {"offset", "scale"}:
+            precisions = {tensors["offset"].dtype, tensors["scale"].dtype}
+            if precisions == {torch.float64}:
+                model.offset, model.scale = model.offset.double(), model.scale.double()
         fill(model, tensors)
         return model, targets
 

@@ -12,7 +12,7 @@ from heads_cases import HELD_OUT, OBJECTIVES, TRAIN, stack_of
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from torch import Tensor
 
-from stackae.config import DataConfig, FinetuneConfig
+from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
 from stackae.data import Part, load_data, load_source, scaled_rows
 from stackae.data.check import check_data
 from stackae.data.fingerprint import fingerprint
@@ -20,7 +20,9 @@ from stackae.errors import DataError
 from stackae.evaluate import evaluate_multilabel, evaluate_regressor
 from stackae.finetune import finetune_classifier
 from stackae.finetune_targets import finetune_multilabel, finetune_regressor
+from stackae.heads import Regressor
 from stackae.scores import auroc, average_precision, r_squared
+from stackae.stages import pack_targets, read_targets
 
 STACK = stack_of("tied", max_epochs=30)
 SETTINGS = FinetuneConfig(max_epochs=40, batch_size=16, learning_rate=0.02, device="cpu", weight_decay=0.0)
@@ -84,6 +86,25 @@ def test_a_target_that_never_changes_is_predicted():
     model = tune(Part(part.x, y)).model
     assert float((model.predict(part.x)[:, 1] - 7).detach().abs().max()) < 0.5
     assert evaluate_regressor(model, part.x, y)[1].r2 is None
+
+
+def test_targets_that_32_bits_do_not_hold(tmp_path):
+    """Seconds since 1970: within the minute that they lie in, also from the file of the head."""
+    x = TRAIN.x[:]
+    y = 1.7e9 + 60 * x[:, :1].double()
+    assert len(y.float().unique()) <= 2
+    model = tune(Part(x, y), max_epochs=120).model
+    assert model.predict(x).dtype == torch.float64
+    report = evaluate_regressor(model, x, y)[0]
+    assert report.rmse < 10 and report.r2 > 0.5
+    path, settings = tmp_path / "regressor.safetensors", PretrainConfig.from_options("12,8,5")
+    again, names = read_targets(
+        path, pack_targets(model, "regressor", ("t",)), settings, "eager", Regressor, "regressor"
+    )
+    assert names == ("t",) and torch.equal(again.offset, model.offset) and again.offset.dtype == torch.float64
+    narrow = tune(Part(x, 60 * x[:, :1])).model
+    again, _ = read_targets(path, pack_targets(narrow, "regressor", ("t",)), settings, "eager", Regressor, "regressor")
+    assert again.offset.dtype == torch.float32 and again.predict(x).dtype == torch.float32
 
 
 # ---- what is missing
@@ -204,8 +225,8 @@ def test_columns_of_a_table_are_targets_in_the_order_in_which_they_are_named(tmp
     source = load_source(config(path, target="b,a"))
     assert source.targets == ("b", "a") and source.column_names == ("f", "g") and source.classes == ()
     np.testing.assert_array_equal(source.x, [[1, 3], [5, 6], [7, 9]])
-    np.testing.assert_allclose(source.y, [[4, 2], [np.nan, np.nan], [-1, 0.8]], rtol=1e-6)
-    assert source.y.dtype == np.float32
+    np.testing.assert_array_equal(source.y, [[4, 2], [np.nan, np.nan], [-1, 0.8]])
+    assert source.y.dtype == np.float64  # 0.8 is no 32-bit number
     whole = table(tmp_path / "whole", "1,2,3,4", "7, 8e-1 ,9,-1")
     assert load_source(config(whole, target="a")).y.shape == (2, 1)
     assert load_source(DataConfig(data=str(whole), target="a")).classes == ("8e-1", "2")
@@ -238,7 +259,8 @@ def test_arrays_are_targets_of_one_column_or_of_several(tmp_path):
         np.savez(tmp_path / "some.npz", x=x, y=y, x_test=x[:2], y_test=y[:2])
         source = load_source(config(tmp_path / "some.npz"))
         assert source.targets == names
-        np.testing.assert_array_equal(source.y, y.reshape(6, -1).astype(np.float32))
+        np.testing.assert_array_equal(source.y, y.reshape(6, -1))
+        assert source.y.dtype == (np.float64 if names == ("y0", "y1") and y.dtype.kind == "f" else np.float32)
         assert scaled_rows(source, load_data(config(tmp_path / "some.npz")).scaling).y.shape == (8, len(names))
     np.savez(tmp_path / "half.npz", x=x, y=x, x_test=x[:2])
     rows = scaled_rows(load_source(config(tmp_path / "half.npz")), load_data(config(tmp_path / "half.npz")).scaling)
@@ -251,7 +273,7 @@ def test_arrays_are_targets_of_one_column_or_of_several(tmp_path):
         ({"y": np.zeros((3, 2, 2))}, "expected targets y of shape (n,) or (n, targets), at most 65,536 of them"),
         ({"y": np.array(["a", "b", "c"])}, "expected an array of real numbers"),
         ({"y": np.array([1.0, np.inf, 2.0])}, "or NaN where one is missing, got inf for row 1, target 0"),
-        ({"y": np.array([1.0, 1e39, 2.0])}, "or NaN where one is missing, got inf for row 1, target 0"),
+        ({"y": np.array([1.0, 1e39, 2.0])}, "or NaN where one is missing, got 1e+39 for row 1, target 0"),
         ({"y": np.zeros(2)}, "expected 1 targets a row, 3 rows in all, got shape (2, 1)"),
         ({"y": np.zeros((3, 2)), "x_test": np.zeros((1, 2)), "y_test": np.zeros(1)}, "in y_test as in y, got 1 and 2"),
     ],

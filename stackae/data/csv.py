@@ -92,7 +92,7 @@ def _source(path: Path, header: list[str], chosen: Chosen, numbers: bool, table:
     if not chosen.targets:
         return source
     if numbers:
-        y = np.frombuffer(table.targets, dtype=np.float32).reshape(-1, len(chosen.targets))
+        y = np.frombuffer(table.targets).reshape(-1, len(chosen.targets))
         return source._replace(y=y, targets=tuple(header[index] for index in chosen.targets))
     classes, y = classes_of_texts(str(path), table.labels)
     return source._replace(y=y, classes=classes)
@@ -114,7 +114,7 @@ class _Builder:
     """Takes rows of the right width one by one."""
 
     def __init__(self, rows: CsvRows, width: int, chosen: Chosen, numbers: bool) -> None:
-        self.values, self.labels, self.targets = array("d"), list[str](), array("f")
+        self.values, self.labels, self.targets = array("d"), list[str](), array("d")
         self._rows, self._numbers = rows, numbers
         self._features, self._targets = picked(chosen.features, width), chosen.targets
         self._known: dict[str, str] = {}  # one object for all equal labels
@@ -151,7 +151,7 @@ def _read_quickly(rows: CsvRows, width: int, chosen: Chosen, numbers: bool) -> _
                 raise
             return built.table(False, False)
     finite = all(np.isfinite(in_32_bits(piece)).all() for piece in _pieces(np.frombuffer(built.values)))
-    finite = finite and not bool(np.isinf(np.frombuffer(built.targets, dtype=np.float32)).any())
+    finite = finite and not bool(np.isinf(in_32_bits(np.frombuffer(built.targets))).any())
     return built.table(True, finite and rows.plain)
 
 

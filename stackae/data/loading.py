@@ -35,8 +35,8 @@ SUFFIXES = (*ARRAYS, ".csv")
 
 
 class Part(NamedTuple):
-    """x (n, d), which reads as scaled float32; y (n,) int64 with -1 where a row has no label, or (n, k) float32 targets
-    with NaN where one is missing, or None. n may be 0.
+    """x (n, d), which reads as scaled float32; y (n,) int64 with -1 where a row has no label, or (n, k) targets,
+    float32 or float64, with NaN where one is missing, or None. n may be 0.
 
     x is ByteRows where the source holds uint8 that a scaling ``of_bytes`` scales, so that it costs a byte a cell, and a
     Tensor elsewhere; ``x[:]`` is a Tensor of all rows for both.

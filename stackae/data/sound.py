@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.source import CHUNK_CELLS, BadRow, Source
+from stackae.data.source import CHUNK_CELLS, BadRow, Source, in_32_bits
 
 MOST_NAMED = 1000  # bad rows
 
@@ -45,15 +45,14 @@ def _sound_part(
     sound, found = np.ones(len(x), dtype=bool), list[BadRow]()
     step = max(1, CHUNK_CELLS // x.shape[1])
     for start in range(0, len(x), step):
-        with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(x[start : start + step].astype(np.float32))
+        finite = np.isfinite(in_32_bits(x[start : start + step]))
         rows = np.flatnonzero(~finite.all(axis=1))
         sound[start + rows] = False
         for row in rows[: MOST_NAMED - len(found)].tolist():
             column = int(np.argmin(finite[row]))
             found.append(BadRow(first + start + row, f"column {column} (counted from 0): {x[start + row, column]}"))
     if y is not None and y.dtype.kind == "f" and y.ndim == 2 and len(y) == len(x):
-        infinite = np.isinf(y).any(axis=1)
+        infinite = np.isinf(in_32_bits(y)).any(axis=1)
         found += [BadRow(first + row, "an infinite target") for row in np.flatnonzero(infinite & sound).tolist()]
         sound &= ~infinite
     if sound.all() or not sound.any() or (y is not None and len(y) != len(x)):

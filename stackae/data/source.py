@@ -24,7 +24,7 @@ class Source(NamedTuple):
 
     x is (n, d) uint8, float32, or float64 where 32 bits do not hold every number of the type that was read (floats of
     64 bits, integers of 32 and more, the cells of text): those are rounded when they are scaled. y is (n,) int64, an
-    index into ``classes`` or -1 where a row has no label, or (n, k) float32, a column for each of ``targets``, NaN
+    index into ``classes`` or -1 where a row has no label, or (n, k) numbers, a column for each of ``targets``, NaN
     where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
     part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
     d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read;

@@ -13,7 +13,7 @@ MOST_TARGETS = 1 << 16
 
 
 def targets_of_arrays(name: str, parts: Sequence[np.ndarray]) -> tuple[tuple[str, ...], list[np.ndarray]]:
-    """Names of targets, and (n, k) float32 for each part, which are (n,) or (n, k) real numbers.
+    """Names of targets, and (n, k) ``in_fewest_bits`` for each part, which are (n,) or (n, k) real numbers.
 
     The names are y where there is one target, else y0, y1, ... Raises DataError for another shape, and for parts with
     different numbers of targets.
@@ -33,18 +33,26 @@ def targets_of_arrays(name: str, parts: Sequence[np.ndarray]) -> tuple[tuple[str
         )
     count = counts.pop()
     names = ("y",) if count == 1 else tuple(f"y{place}" for place in range(count))
-    with np.errstate(over="ignore"):
-        return names, [part.astype(np.float32) for part in columns]
+    return names, [in_fewest_bits(part) for part in columns]
+
+
+def in_fewest_bits(y: np.ndarray) -> np.ndarray:
+    """The same numbers, of any real type, as float32 where that holds each of them, else as float64. No errors."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow, wide = y.astype(np.float32), y.astype(np.float64)
+        found: np.ndarray = narrow if np.array_equal(narrow, wide, equal_nan=True) else wide
+    return found
 
 
 def checked_targets(name: str, y: np.ndarray, rows: int, targets: int) -> np.ndarray:
-    """(rows, targets) float32; DataError for another shape, and for what is infinite or none in 32 bits."""
+    """(rows, targets) float32 or float64; DataError for another shape, and for what is infinite or none in 32 bits."""
     if y.shape != (rows, targets):
         raise DataError(
             f"{name}: expected {targets} targets a row, {rows} rows in all, got shape {y.shape}; "
             "give as many targets as rows"
         )
-    bad = np.argwhere(np.isinf(y))
+    with np.errstate(over="ignore"):
+        bad = np.argwhere(np.isinf(y.astype(np.float32)))
     if len(bad):
         row, column = bad[0].tolist()
         raise DataError(
@@ -52,7 +60,7 @@ def checked_targets(name: str, y: np.ndarray, rows: int, targets: int) -> np.nda
             f"{y[row, column]} for row {row}, target {column} (counted from 0), {len(bad)} such in all; "
             "remove or rescale them"
         )
-    return np.ascontiguousarray(y, dtype=np.float32)
+    return in_fewest_bits(y)
 
 
 def groups_of(y: np.ndarray | None) -> np.ndarray | None:
