@@ -178,5 +178,5 @@ def check_out(path: Path, *, must_be_new: bool) -> None:
         raise ConfigError(f"--out: expected a file, got {path}, which is a folder; add a file name")
     if not path.parent.is_dir():
         raise ConfigError(f"--out: expected a folder that exists, got {path.parent}; make it first")
-    if must_be_new and path.exists():
+    if must_be_new and (path.exists() or path.is_symlink()):
         raise ConfigError(f"--out: expected a new file, got {path}, which exists; choose another name, or add --force")

@@ -56,7 +56,7 @@ def epochs_of(run: Run) -> list[dict[str, Any]]:
     """The records of each stage's last training, in the order of the stages."""
     from stackae.runs.summary import last_trainings
 
-    return last_trainings([record for record in run.metrics() if record["event"] == "epoch"])
+    return last_trainings(record for record in run.each_metric() if record["event"] == "epoch")
 
 
 def example_rows(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stackae.runs.summary import Summary
 
 app = typer.Typer(help="List, show, verify and compare runs.", no_args_is_help=True, rich_markup_mode="rich")
+MOST_SHOWN = 200
 RunArgument = Annotated[
     Path | None, typer.Argument(help="Run folder. [dim]\\[default: runs/latest][/dim]", metavar="RUN")
 ]
@@ -69,10 +70,13 @@ def show(run: RunArgument = None, json: o.Json = False) -> None:
     detail = f" ({summary.detail})" if summary.detail else ""
     say(f"run         {shown(path)}: {summary.status}{detail}")
     columns = ["", "kept epoch", "loss", "validation loss", "under noise", "validation error"]
-    table("Stages", columns, [_stage_row(stage._asdict()) for stage in summary.stages])
+    table("Stages", columns, [_stage_row(stage._asdict()) for stage in summary.stages[:MOST_SHOWN]])
+    _say_more(len(summary.stages), "stages")
     say(*summary.config.to_toml().rstrip().split("\n"))
-    say(f"files       {', '.join(files)}")
-    say(f"checkpoints {', '.join(checkpoints) or 'none'}")
+    say(f"files       {', '.join(files[:MOST_SHOWN])}")
+    _say_more(len(files), "files")
+    say(f"checkpoints {', '.join(checkpoints[-MOST_SHOWN:]) or 'none'}")
+    _say_more(len(checkpoints), "checkpoints")
     say(f"next        {suggested('runs', 'verify', shown(path))}")
 
 
@@ -106,8 +110,9 @@ def verify(
             state = f"{len(found[path])} damaged" if found[path] else "every file is as it was written"
             written = f"; {process} writes to it now" if (process := writer(path)) else ""
             say(f"{shown(path.absolute())}: {state}{written}")
-            for each in found[path]:
+            for each in found[path][:MOST_SHOWN]:
                 say(f"  {each}")
+            _say_more(len(found[path]), "damages")
     if damaged:
         remedy = f"`{suggested('resume', damaged[0])}` makes them again"
         if process := writer(damaged[0]):
@@ -124,23 +129,30 @@ def verify(
 def compare(
     first: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
     second: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
-    out: Annotated[Path, option("--out", "Picture to write.", o.OUTPUT, "runs/compare.png", metavar="FILE")] = Path(
-        "runs/compare.png"
-    ),
+    out: Annotated[
+        Path | None,
+        option("--out", "Picture to write.", o.OUTPUT, "runs/compare.png, or -2, -3 ...", metavar="FILE.png"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
     json: o.Json = False,
 ) -> None:
     """Two runs beside each other: settings that differ, what each stage reached, and their curves in one picture."""
     from stackae.pictures import loss_curves_compared
     from stackae.runs.differences import differences
     from stackae.runs.durable import make_folder, write_whole
+    from stackae.runs.places import free_file
+    from stackae.runs.pointer import RUNS
     from stackae.runs.run import Run
     from stackae.runs.summary import summarise
     from stackae.tables import suffix_of
 
     from .console import emit_json, say, shown
+    from .inputs import check_out
     from .pictures import epochs_of
 
-    suffix_of("--out", out, (".png",))
+    if out is not None:
+        suffix_of("--out", out, (".png",))
+        check_out(out, must_be_new=not force)
     both = [summarise(_named(path)) for path in (first, second)]
     for summary in both:
         if summary.config is None or summary.status != "complete" or summary.seeds:
@@ -148,9 +160,12 @@ def compare(
             raise RunError(f"{summary.path}: expected a complete run, got {what}; name another")
     configs = [summary.config for summary in both if summary.config is not None]
     found = differences(*configs)
-    make_folder(out.absolute().parent)
     names = [str(shown(summary.path)) for summary in both]
-    write_whole(out, loss_curves_compared(dict(zip(names, [epochs_of(Run(each.path)) for each in both], strict=True))))
+    picture = loss_curves_compared(dict(zip(names, [epochs_of(Run(each.path)) for each in both], strict=True)))
+    if out is None:
+        make_folder(RUNS)
+        out = free_file(RUNS / "compare.png")
+    write_whole(out, picture)
     if json:
         settings = [each._asdict() for each in found]
         emit_json({"runs": [_document(each) for each in both], "settings": settings, "picture": str(out)})
@@ -166,9 +181,10 @@ def _show_comparison(both: list[Summary], names: list[str], found: list[Differen
     settings = [[each.name, *each.values] for each in found]
     table("Settings that differ", ["", *names], settings or [["none", "", ""]])
     rows = []
-    stages = dict.fromkeys(stage.stage for summary in both for stage in summary.stages)
-    for name in stages:
-        each = [next((stage for stage in summary.stages if stage.stage == name), None) for summary in both]
+    by_name = [{stage.stage: stage for stage in summary.stages} for summary in both]
+    stages = list(dict.fromkeys(name for each in by_name for name in each))
+    for name in stages[:MOST_SHOWN]:
+        each = [stages_of.get(name) for stages_of in by_name]
         rows.append([f"{name}, loss", *("-" if stage is None else f"{stage.loss:.4g}" for stage in each)])
         rows.append([f"{name}, validation loss", *(_figure(stage and stage.validation_loss) for stage in each)])
         corrupted = [stage and stage.corrupted_validation_loss for stage in each]
@@ -176,6 +192,14 @@ def _show_comparison(both: list[Summary], names: list[str], found: list[Differen
             rows.append([f"{name}, validation loss under noise", *map(_figure, corrupted)])
     rows.append(["accuracy, last evaluation", *(_percent(summary.accuracy) for summary in both)])
     table("Figures of the kept epochs", ["", *names], rows)
+    _say_more(len(stages), "stages")
+
+
+def _say_more(count: int, what: str) -> None:
+    from .console import say
+
+    if count > MOST_SHOWN:
+        say(f"            {MOST_SHOWN} of {count:,} {what} are shown; --json has them all")
 
 
 def _named(run: Path | None) -> Path:

@@ -144,7 +144,8 @@ def finetune(
     from .pictures import curves
     from .signals import heard_by
 
-    run.metrics()  # damaged ones are found before there is anything to add
+    for _ in run.each_metric():  # damaged ones are found before there is anything to add
+        pass
     journal = Journal(run, work, left, every=every, requests=heard_by(Requests()))
     try:
         with Display(1) as display:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CORRUPTED = "corrupted_validation_loss"
 LONGEST_NAME = 24  # characters of a class
+MOST_PANELS, PANELS_A_ROW = 64, 8
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -75,10 +76,10 @@ def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
 
     epochs: records of metrics.jsonl that describe an epoch.
     """
-    stages = list(dict.fromkeys(record["stage"] for record in epochs))
-    figure = new_figure(4.2 * len(stages), 3.4)
-    for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
-        records = [record for record in epochs if record["stage"] == stage]
+    staged = _by_stage(epochs)
+    figure, panels = _panels(staged)
+    for axes, stage in panels:
+        records = staged[stage]
         _draw_losses(axes, records, marker=".")
         kept = _kept(records)["epoch"]
         axes.axvline(kept, color="grey", linestyle=":", label="kept")
@@ -88,11 +89,10 @@ def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
 
 def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
     """``loss_curves`` of several runs over one another, with a dot at each one's kept epoch."""
-    stages = list(dict.fromkeys(record["stage"] for epochs in runs for record in epochs))
-    figure = new_figure(4.2 * len(stages), 3.4)
-    for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
-        each = [[record for record in epochs if record["stage"] == stage] for epochs in runs]
-        trained = [records for records in each if records]
+    staged = [_by_stage(epochs) for epochs in runs]
+    figure, panels = _panels(stage for each in staged for stage in each)
+    for axes, stage in panels:
+        trained = [each[stage] for each in staged if stage in each]
         for records in trained:
             _draw_losses(axes, records, linewidth=0.9, alpha=0.6)
         kept = [_kept(records) for records in trained]
@@ -104,17 +104,38 @@ def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
 
 def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
     """``loss_curves`` of runs by name, a colour each: training dashed, validation solid, a dot at the kept epoch."""
-    stages = list(dict.fromkeys(record["stage"] for epochs in runs.values() for record in epochs))
-    figure = new_figure(4.2 * len(stages), 3.4)
-    for axes, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
-        for number, (name, epochs) in enumerate(runs.items()):
-            records = [record for record in epochs if record["stage"] == stage]
-            if records:
-                _draw_compared(axes, records, name, f"C{number}")
+    staged = {name: _by_stage(epochs) for name, epochs in runs.items()}
+    figure, panels = _panels(stage for each in staged.values() for stage in each)
+    for axes, stage in panels:
+        for number, (name, each) in enumerate(staged.items()):
+            if stage in each:
+                _draw_compared(axes, each[stage], name, f"C{number}")
         axes.set(title=stage, xlabel="epoch", ylabel="loss a row (dashed: training)")
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
     return png_of(_with_legend(figure))
+
+
+def _by_stage(epochs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    stages: dict[str, list[dict[str, Any]]] = {}
+    for record in epochs:
+        stages.setdefault(record["stage"], []).append(record)
+    return stages
+
+
+def _panels(stages: Iterable[str]) -> tuple[Figure, list[tuple[Axes, str]]]:
+    """A panel for each stage, the first MOST_PANELS of them, in rows of at most PANELS_A_ROW."""
+    every = list(dict.fromkeys(stages))
+    shown = every[:MOST_PANELS]
+    columns = max(1, min(len(shown), PANELS_A_ROW))
+    rows = max(1, math.ceil(len(shown) / columns))
+    figure = new_figure(4.2 * columns, 3.4 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in axes[len(shown) :]:
+        spare.set_axis_off()
+    if len(shown) < len(every):
+        figure.suptitle(f"the first {len(shown)} of {len(every):,} stages")
+    return figure, list(zip(axes, shown, strict=False))
 
 
 def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, colour: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from stackae.errors import RunError
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import Entry, read_file
-from stackae.runs.records import LARGEST, read_records, sealed, unsealed
+from stackae.runs.records import LARGEST, each_record, sealed, unsealed
 from stackae.runs.salvage import known_blocks, mended
 
 NAME = "metrics.jsonl"
@@ -17,9 +17,13 @@ NAME = "metrics.jsonl"
 
 def read_metrics(run: Folder) -> list[dict[str, Any]]:
     """Every record, oldest first. Raises RunError where the file is damaged."""
-    content = _content(run)
+    return list(each_metric(run))
+
+
+def each_metric(run: Folder) -> Iterator[dict[str, Any]]:
+    """``read_metrics`` one by one."""
     try:
-        return read_records(content)
+        yield from each_record(_content(run))
     except ValueError as error:
         raise RunError(
             f"{run.path / NAME}: expected an epoch or an evaluation a line, got {error}; "

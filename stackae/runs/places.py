@@ -5,6 +5,7 @@ Stacks that were trained together lie in one folder: a run folder ``seed-N`` for
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -50,6 +51,15 @@ def timed_path(data: str, what: str) -> Path:
     label = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(data).stem)
     label = label.encode()[: MOST_BYTES["data"]].decode(errors="ignore")
     return RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}-{what}"
+
+
+def free_file(path: Path) -> Path:
+    """The path, or where something lies there the next that is free: NAME-2, NAME-3 ... of the same suffix."""
+    free, number = path, 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def seed_runs(path: Path) -> list[Path]:

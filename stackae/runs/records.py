@@ -6,8 +6,9 @@ Each line ends with a digest of itself, so that one that is damaged can be told 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from stackae.documents import to_json
 from stackae.training.history import EpochRecord
 
-LARGEST = 1 << 28  # bytes: a million epochs
+LARGEST = 1 << 29  # bytes: a million epochs and more
+MOST_STAGES = 10_000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 
 
@@ -96,25 +98,37 @@ def read_line(line: bytes) -> EpochLine | EvaluationLine:
 
 def read_records(content: bytes) -> list[dict[str, Any]]:
     """A record a line, oldest first. Raises ValueError where one is none, or epochs do not follow one another."""
-    lines = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    return list(each_record(content))
+
+
+def each_record(content: bytes) -> Iterator[dict[str, Any]]:
+    """``read_records`` one by one: of a million epochs no more than one is held."""
+    last: dict[str, int] = {}
+    for number, line in enumerate(io.BytesIO(content), start=1):
         try:
-            lines.append(read_line(line))
+            record = read_line(line.removesuffix(b"\n"))
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
-    check_epochs(line for line in lines if isinstance(line, EpochLine))
-    return [line.model_dump(exclude_unset=True) for line in lines]
+        if isinstance(record, EpochLine):
+            _check_next(last, record)
+            if len(last) > MOST_STAGES:
+                raise ValueError(f"line {number}: more than {MOST_STAGES:,} stages")
+        yield record.model_dump(exclude_unset=True)
 
 
 def check_epochs(records: Iterable[Epoch]) -> None:
     """Raises ValueError unless each training of a stage counts its epochs from 1, of which the first is the best."""
     last: dict[str, int] = {}
     for record in records:
-        if record.epoch not in (1, last.get(record.stage, 0) + 1):
-            raise ValueError(f"epoch {record.epoch} of {record.stage} after epoch {last.get(record.stage, 0)}")
-        if record.epoch == 1 and not record.best:
-            raise ValueError(f"a first epoch of {record.stage} that is not the best so far")
-        last[record.stage] = record.epoch
+        _check_next(last, record)
+
+
+def _check_next(last: dict[str, int], record: Epoch) -> None:
+    if record.epoch not in (1, last.get(record.stage, 0) + 1):
+        raise ValueError(f"epoch {record.epoch} of {record.stage} after epoch {last.get(record.stage, 0)}")
+    if record.epoch == 1 and not record.best:
+        raise ValueError(f"a first epoch of {record.stage} that is not the best so far")
+    last[record.stage] = record.epoch
 
 
 def _digest(line: bytes) -> bytes:

@@ -20,7 +20,7 @@ Nothing here is ever pickled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from stackae.fields import parse_toml, validated
 from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
-from stackae.runs.metrics import metrics_with, read_metrics
+from stackae.runs.metrics import each_metric, metrics_with, read_metrics
 from stackae.stack import StackedAutoencoder
 from stackae.stages import (
     LARGEST_HEADER,
@@ -98,6 +98,10 @@ class Run(Folder):
     def metrics(self) -> list[dict[str, Any]]:
         """Every record, oldest first."""
         return read_metrics(self)
+
+    def each_metric(self) -> Iterator[dict[str, Any]]:
+        """Every record, oldest first, one by one: there may be a million."""
+        return each_metric(self)
 
     def metrics_with(
         self, records: Iterable[dict[str, Any]], new: bool = True, told: Callable[[str], None] | None = None

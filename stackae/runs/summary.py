@@ -16,6 +16,8 @@ from stackae.runs.places import seed_runs, unfinished
 from stackae.runs.run import Run
 from stackae.runs.state import State
 
+MOST_POINTS = 2000  # of a curve, at least, where there are as many
+
 
 class StageSummary(NamedTuple):
     """A trained stage, or one that is being trained: its epochs so far, and the best of them."""
@@ -48,10 +50,11 @@ def summarise(path: Path) -> Summary:
         if unfinished(path):
             return _of_state(path, newest_state(path), len(seeds))
         run = Run(seeds[0] if seeds else path)
-        records = run.metrics()
-        evaluated = [record["accuracy"] for record in records if "accuracy" in record]
-        stages = stage_summaries(last_trainings([record for record in records if record["event"] == "epoch"]))
-        return Summary(path, "complete", "", run.config, stages, evaluated[-1] if evaluated else None, len(seeds))
+        tally, accuracy = _Tally(), None
+        for record in run.each_metric():
+            tally.add(record)
+            accuracy = record.get("accuracy", accuracy)
+        return Summary(path, "complete", "", run.config, tally.stages(), accuracy, len(seeds))
     except RunError as error:
         return Summary(path, "damaged", str(error), None, [], None, len(seeds))
 
@@ -66,33 +69,68 @@ def _of_state(path: Path, state: State, seeds: int) -> Summary:
     return Summary(path, "unfinished", where, config, stage_summaries(records), None, seeds)
 
 
-def by_stage(records: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Records of epochs by their stage, in the order of the stages."""
-    stages: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        stages.setdefault(record["stage"], []).append(record)
-    return stages
+class _Tally:
+    """Of each stage's last training how many epochs it had, and the best of them."""
 
+    def __init__(self) -> None:
+        self._epochs: dict[str, int] = {}
+        self._kept: dict[str, dict[str, Any]] = {}
 
-def last_trainings(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The epochs of each stage's last training, in the order of the stages."""
-    latest: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        if record["epoch"] == 1:
-            latest[record["stage"]] = []
-        latest.setdefault(record["stage"], []).append(record)
-    return [record for stage in latest.values() for record in stage]
+    def add(self, record: dict[str, Any]) -> None:
+        if "epoch" not in record or "stage" not in record:
+            return
+        stage = record["stage"]
+        self._epochs[stage] = 1 if record["epoch"] == 1 else self._epochs.get(stage, 0) + 1
+        if record["best"]:
+            self._kept[stage] = record
 
-
-def stage_summaries(records: Sequence[dict[str, Any]]) -> list[StageSummary]:
-    """Of records of epochs, stage by stage."""
-    found = []
-    for stage, own in by_stage(records).items():
-        kept = next(record for record in reversed(own) if record["best"])
+    def stages(self) -> list[StageSummary]:
         names = ("loss", "validation_loss", "validation_error", "corrupted_validation_loss")
-        figures: dict[str, Any] = {name: kept.get(name) for name in names}  # older versions wrote fewer
-        found.append(StageSummary(stage, len(own), kept["epoch"], **figures))
-    return found
+        found = []
+        for stage, kept in self._kept.items():
+            figures: dict[str, Any] = {name: kept.get(name) for name in names}  # older versions wrote fewer
+            found.append(StageSummary(stage, self._epochs[stage], kept["epoch"], **figures))
+        return found
+
+
+def stage_summaries(records: Iterable[dict[str, Any]]) -> list[StageSummary]:
+    """Of records of epochs, each stage's last training."""
+    tally = _Tally()
+    for record in records:
+        tally.add(record)
+    return tally.stages()
+
+
+class _Curve:
+    """The epochs of a training, of many every second one, every fourth one, and so on; the first, best and last too."""
+
+    def __init__(self) -> None:
+        self._step, self._records = 1, list[dict[str, Any]]()
+        self._best: dict[str, Any] | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        if self._records and self._records[-1]["epoch"] % self._step and self._records[-1]["epoch"] != 1:
+            self._records.pop()
+        self._records.append(record)
+        self._best = record if record["best"] else self._best
+        if len(self._records) > 2 * MOST_POINTS:
+            self._step *= 2
+            own = self._records
+            self._records = [each for each in own if each["epoch"] % self._step == 0 or each in (own[0], own[-1])]
+
+    def points(self) -> list[dict[str, Any]]:
+        best = [] if self._best is None or self._best in self._records else [self._best]
+        return sorted(self._records + best, key=lambda record: int(record["epoch"]))
+
+
+def last_trainings(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The epochs of each stage's last training, in the order of the stages; of more than 4,000 some, to be drawn."""
+    latest: dict[str, _Curve] = {}
+    for record in records:
+        if record["epoch"] == 1 or record["stage"] not in latest:
+            latest[record["stage"]] = _Curve()
+        latest[record["stage"]].add(record)
+    return [record for curve in latest.values() for record in curve.points()]
 
 
 def bytes_on_disk(path: Path) -> int:
