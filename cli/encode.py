@@ -63,7 +63,7 @@ def command(
     suffix_of("--out", path, FORMATS)
     check_out(path, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")
-    rows = rows_of(opened, ctx.params, "all")
+    rows = rows_of(opened, ctx.params, "all", labels=False)
     codes = made_of(rows.x, encoder, "encoding")
     check_finite(f"codes of layer {number}", codes, rows.numbers.tolist())
     names = [f"h{unit}" for unit in range(1, codes.shape[1] + 1)]

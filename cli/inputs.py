@@ -84,11 +84,17 @@ def dataset_of(run: Run, params: dict[str, Any]) -> Dataset:
 
 
 def rows_of(
-    run: Run, params: dict[str, Any], part: str | None, own: DataConfig | None = None, own_test: bool = False
+    run: Run,
+    params: dict[str, Any],
+    part: str | None,
+    own: DataConfig | None = None,
+    own_test: bool = False,
+    labels: bool = True,
 ) -> RowsRead:
     """The rows that a command looks at: a part of the run's own data (``own``: those of another training than the
     last), or all of other data (``own_test``: the test part that those may have); in the run's order of columns and
-    scaled as its own. What there is to say is noted.
+    scaled as its own. Without ``labels`` the run's target is not looked for in other data. What there is to say is
+    noted.
 
     Raises:
         ConfigError: an unknown part. DataError: an empty one, or what ``stackae.data.for_run.read_rows`` raises.
@@ -100,7 +106,10 @@ def rows_of(
     if part is not None and part not in PARTS:
         raise ConfigError(f"--part: expected {', '.join(PARTS)}, got '{part}'{nearest(part, PARTS)}")
     config = data_of(run, params) if own is None else asked_of(own, params)
-    rows = read_rows(config, known_of(run), run.load_scaling(), part, own_test=own_test, **given_in(params))
+    given = given_in(params)
+    if not labels and given["data_given"] and not given["target_given"]:
+        config = config.model_copy(update={"target": None})
+    rows = read_rows(config, known_of(run), run.load_scaling(), part, own_test=own_test, **given)
     note_all(rows.notes)
     if not len(rows.numbers):
         raise DataError(f"--part: expected rows in the {rows.part} part of {rows.name}, got none; choose another part")

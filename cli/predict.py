@@ -64,7 +64,7 @@ def command(
     suffix_of("--out", path, FORMATS)
     check_out(path, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine or "auto")
-    rows = rows_of(opened, ctx.params, part)
+    rows = rows_of(opened, ctx.params, part, labels=False)
     with Meter("predicting") as meter:
         found = predict_scaled(loaded, rows.x, meter.update)
     check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), rows.numbers.tolist())

@@ -93,7 +93,7 @@ def command(
         )
     stack = opened.load_stack(engine or "auto")
     deep = opened.load_reconstruction(engine or "auto") if weights == "finetuned" else None
-    rows = rows_of(opened, ctx.params, part)
+    rows = rows_of(opened, ctx.params, part, labels=not as_table)
     document: dict[str, Any] = {"run": str(opened.path), "data": rows.name, "part": rows.part, "which": rows.which}
     if as_table:
         table = restored(rows, partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct, opened)

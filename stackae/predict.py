@@ -13,7 +13,7 @@ from torch import Tensor
 from stackae.classifier import Classifier, Finetuned
 from stackae.data.rows import Rows
 from stackae.data.source import real_rows
-from stackae.errors import ConfigError, RunError, nearest
+from stackae.errors import ConfigError, RunError, nearest, suggested
 from stackae.heads import Regressor
 from stackae.runs import Run, open_run
 from stackae.stack import in_batches
@@ -117,7 +117,7 @@ def _last_trained(run: Run) -> str:
     if not present:
         raise RunError(
             f"{run.path}: expected a run with a {', a '.join(HEADS[:2])} or a {HEADS[2]} head, got none; train one by "
-            f"`stackae finetune --head classifier --run {run.path}`"
+            f"`{suggested('finetune', '--head', 'classifier', '--run', run.path)}`"
         )
     return present[0] if len(present) == 1 else _last_recorded(run.metrics(), present)
 

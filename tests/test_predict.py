@@ -143,3 +143,23 @@ def test_numbers_and_labels_are_answered_too(fresh: Shell) -> None:
     assert json.loads(fresh.does("predict", "--head", "regressor", "--json"))["head"] == "regressor"
     fresh.does("finetune", "--head", "reconstruction")
     assert json.loads(fresh.does("predict", "--json"))["head"] == "multilabel"  # of those that predict, the last
+
+
+@without_pictures
+def test_new_rows_are_answered_by_the_names_of_their_columns_and_need_no_target(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--run", "runs/with space")
+    says(fresh.refuses(4, "predict"), "train one by `stackae finetune --head classifier --run '", "runs/with space'`")
+    fresh.does("finetune")
+    header, *rows = [line.split(",") for line in (fresh.folder / "labelled.csv").read_text().splitlines()]
+    orders = {"same": range(9), "bare": range(8), "turned": [8, *range(7, -1, -1)]}
+    answers = {}
+    for name, order in orders.items():
+        lines = [",".join(line[column] for column in order) for line in (header, *rows)]
+        (fresh.folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        for command in ("predict", "encode", "reconstruct"):
+            result = fresh(command, "--data", f"{name}.csv", "--out", "made.csv", "--force")
+            assert result.code == 0 and "target" not in result.err
+            answers[name, command] = (fresh.folder / "made.csv").read_text()
+    for command in ("predict", "encode", "reconstruct"):
+        assert answers["same", command] == answers["bare", command] == answers["turned", command]
+        assert len(answers["same", command].splitlines()) == 61
