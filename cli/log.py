@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import stat
 import sys
 import traceback
 from collections.abc import Iterator
@@ -37,26 +36,19 @@ def logged(folder: Path) -> Iterator[None]:
 
 
 def log(text: str) -> None:
-    """Lines with the time; a disk that cannot take them costs the log, not the work."""
+    """Lines with the time; a disk that cannot take them costs the log, not the work. A file of others gets none."""
+    from stackae.runs.ownership import logs
+
     time = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S%z}"
     lines = "".join(f"{time}  {legible(line, WHOLE)}\n" for line in text.splitlines())
     for path in _open:
         with suppress(OSError):
             descriptor = os.open(path, FLAGS, 0o644)
             try:
-                if _is_ours(descriptor):
+                if logs(descriptor):
                     os.write(descriptor, lines.encode(errors="replace"))
             finally:
                 os.close(descriptor)
-
-
-def _is_ours(descriptor: int) -> bool:
-    """Whether it is a plain file, with no other name elsewhere, that is empty or begins as a log does."""
-    from stackae.runs.ownership import LOGGED
-
-    found = os.fstat(descriptor)
-    plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-    return plain and (found.st_size == 0 or LOGGED.match(os.pread(descriptor, 40, 0)) is not None)
 
 
 def _versions() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,11 +166,15 @@ def finetune(
 @contextmanager
 def remembered(path: Path) -> Iterator[None]:
     """Whatever ends a training, the command that goes on with it is named; what happens goes to the folder's log."""
+    from stackae.runs.ownership import is_log
     from stackae.runs.places import has_progress, unfinished
 
     from .console import note, shown
-    from .log import logged
+    from .log import NAME, logged
 
+    log = path / NAME
+    if os.path.lexists(log) and not is_log(log):
+        note(f"{shown(log.absolute())} is not stackae's, or has another name elsewhere: nothing is logged")
     try:
         with logged(path):
             yield

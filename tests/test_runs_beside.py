@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from cli_cases import without_pictures
@@ -96,17 +97,22 @@ def test_the_newest_state_is_found_though_those_that_were_listed_are_given_up(
     assert newest_state(trained.run).work.command == "finetune"
 
 
+class Vanished:
+    """A file that was listed, and is there no more."""
+
+    def stat(self, *, follow_symlinks: bool) -> NoReturn:
+        raise FileNotFoundError
+
+
 def test_a_folder_is_measured_though_files_vanish(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = bytes_on_disk(trained.run)
-    (trained.run / "more").write_bytes(b"12345")
-    real = Path.lstat
+    whole, real = bytes_on_disk(trained.run), os.scandir
 
-    def vanishing(path: Path) -> Any:
-        if path.name == "more":
-            raise FileNotFoundError
-        return real(path)
+    @contextmanager
+    def listed(path: str) -> Iterator[list[object]]:
+        with real(path) as entries:
+            yield [Vanished(), *entries]
 
-    monkeypatch.setattr(Path, "lstat", vanishing)
+    monkeypatch.setattr("os.scandir", listed)
     assert bytes_on_disk(trained.run) == whole
 
 

@@ -17,6 +17,7 @@ from test_cli_resume import stop
 from stackae.errors import ConfigError, RunError
 from stackae.runs import LATEST, Folder, Run, check_free, durable, new_runs
 from stackae.runs.checkpoints import numbered
+from stackae.runs.lock import in_turn
 from stackae.runs.ownership import asides, is_proven, never_began, strangers
 
 FIRST = (*PRETRAIN, "--run", "runs/first")
@@ -227,6 +228,9 @@ def test_nothing_is_written_into_a_file_that_has_another_name_elsewhere(trained:
     if name == "lock":
         assert ended.code == 4
         says(ended.err, "lock: expected the lock of a run, got a file with 2 names (hard links); move it away")
+    else:
+        says(ended.err, "log.txt is not stackae's, or has another name elsewhere: nothing is logged")
+    says(trained.refuses(2, *FIRST, "--force"), f"expected a run and nothing besides, got {name}")
 
 
 @without_pictures
@@ -236,6 +240,16 @@ def test_nothing_is_written_into_a_file_of_others(trained: Shell, name: str, con
     assert trained("finetune").code == (4 if name == "lock" else 0)
     assert (trained.run / name).read_text() == content
     says(trained.refuses(2, *FIRST, "--force"), f"expected a run and nothing besides, got {name}")
+
+
+def test_a_folder_that_another_process_holds_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stackae.runs.lock.TURN", 0.01)
+    with in_turn(tmp_path) as first, in_turn(tmp_path) as second:
+        assert (first, second) == (True, False)
+    with in_turn(tmp_path) as again, in_turn(tmp_path / "nowhere") as nowhere:
+        assert (again, nowhere) == (True, False)
 
 
 @without_pictures

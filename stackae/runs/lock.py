@@ -18,6 +18,7 @@ from stackae.runs.manifest import open_plain
 
 NAME = "lock"
 PATIENCE = 0.2  # seconds in which who only looks at a lock gives it back
+TURN = 10.0  # seconds
 LONGEST = 200  # bytes of a lock
 CONTENT = re.compile(rb"(process [0-9]{1,20} on [^\n]{0,150}\n)?")
 _held: set[Path] = set()
@@ -47,14 +48,18 @@ def writing(folder: Path) -> Iterator[None]:
 def in_turn(folder: Path) -> Iterator[bool]:
     """Short steps that several processes take in a folder, one process after the other.
 
-    Yields whether they are; some file systems have no locks of folders.
+    Yields whether they are; some file systems have no locks of folders, and nobody is waited for longer than TURN.
     """
-    descriptor, locked = None, False
+    descriptor, locked, until = None, False, time.monotonic() + TURN
     try:
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            locked = True
+            while not locked and time.monotonic() < until:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    locked = True
+                except BlockingIOError:
+                    time.sleep(0.005)
         yield locked
     finally:
         if descriptor is not None:
@@ -80,9 +85,9 @@ def check_unheld(folder: Path) -> None:
 
 
 def is_lock(path: Path) -> bool:
-    """Whether it is a lock of stackae's, by what it says."""
+    """Whether it is a lock of stackae's, by what it says, and has no other name elsewhere."""
     with suppress(OSError, ValueError), open_plain(path) as file:
-        return CONTENT.fullmatch(file.read(LONGEST)) is not None
+        return _is_another(file.fileno()) == ""
     return False
 
 
@@ -112,16 +117,18 @@ def _is_there(descriptor: int, path: Path) -> bool:
 
 def _check(descriptor: int, path: Path) -> None:
     """Nothing is written into a file that is not stackae's, or that has another name elsewhere."""
-    found = os.fstat(descriptor)
-    what = ""
-    if not stat.S_ISREG(found.st_mode):
-        what = "something that is not a plain file"
-    elif found.st_nlink > 1:
-        what = f"a file with {found.st_nlink} names (hard links)"
-    elif not CONTENT.fullmatch(os.pread(descriptor, LONGEST, 0)):
-        what = "a file that stackae did not write"
-    if what:
+    if what := _is_another(descriptor):
         raise RunError(f"{path}: expected the lock of a run, got {what}; move it away")
+
+
+def _is_another(descriptor: int) -> str:
+    """What it is, if it is no lock."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        return "something that is not a plain file"
+    if found.st_nlink > 1:
+        return f"a file with {found.st_nlink} names (hard links)"
+    return "" if CONTENT.fullmatch(os.pread(descriptor, LONGEST, 0)) else "a file that stackae did not write"
 
 
 def _take(descriptor: int, folder: Path) -> None:

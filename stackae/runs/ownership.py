@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.pruning import files_of, remove_checkpoint
 
 LOG = "log.txt"
-LOGGED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4}  ")
+LOGGED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4,6}  ")
 SEED = re.compile(r"seed-[0-9]{1,20}")
 
 
@@ -123,10 +124,18 @@ def aside_of(path: Path) -> Path:
 
 
 def is_log(path: Path) -> bool:
-    """Whether it is a log of stackae's, by how it begins."""
+    """Whether it is a log of stackae's, by how it begins, and has no other name elsewhere."""
     with suppress(OSError, ValueError), open_plain(path) as file:
-        return LOGGED.match(file.read(40)) is not None
+        return logs(file.fileno())
     return False
+
+
+def logs(descriptor: int) -> bool:
+    """Whether a log of stackae's is open there, or an empty file that may become one."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        return False
+    return found.st_size == 0 or LOGGED.match(os.pread(descriptor, 40, 0)) is not None
 
 
 def _is_folder(path: Path) -> bool:
