@@ -23,7 +23,7 @@ from stackae.data.loading import file_of, load_source, read_named, reading
 from stackae.data.pieces import CsvPieces, NpyPieces
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
 from stackae.data.telling import about_shape
-from stackae.errors import DataError
+from stackae.errors import WHOLE, DataError, StackaeError, legible
 
 Progress = Callable[[float], None]
 """Is told, now and then, which share of the data has been looked at."""
@@ -63,7 +63,7 @@ def check_data(config: DataConfig, progress: Progress = lambda share: None) -> R
         with reading(config):
             return _with_range_checked(_check(config, progress))
     except DataError as error:
-        return Report(config.data, str(error))
+        return Report(config.data, _told(error))
 
 
 def _check(config: DataConfig, progress: Progress) -> Report:
@@ -125,7 +125,7 @@ def _check_npy(path: Path, progress: Progress) -> Report:
     findings = examiner.findings()
     if findings.bad and not refusal:
         row, column, value = findings.first_bad[0]
-        refusal = str(not_finite(str(path), value, row, column, findings.bad))
+        refusal = _told(not_finite(str(path), value, row, column, findings.bad))
     examined = Examined(findings, str(pieces.dtype))
     notes = (*about_shape(findings.rows, pieces.row_shape), *counting.note(()))
     return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
@@ -144,7 +144,7 @@ def _check_csv(config: DataConfig, path: Path, progress: Progress) -> Report:
                 progress(pieces.share)
             refusal = _refusal(lambda: pieces.check_memory(seen))
     except DataError as error:
-        return Report(str(path), _refusal(lambda: load_csv(path, config.target, False, config.ignore)) or str(error))
+        return Report(str(path), _refusal(lambda: load_csv(path, config.target, False, config.ignore)) or _told(error))
     findings = examiner.findings()
     if pieces.doubtful or findings.bad or not findings.rows:
         refusal = _refusal(lambda: load_source(config)) or refusal
@@ -179,9 +179,14 @@ def _with_range_checked(report: Report) -> Report:
     return report._replace(refusal=_refusal(lambda: checked_span(low, high)))
 
 
+def _told(error: StackaeError) -> str:
+    """A line for each of the error's: newlines of names are escapes in it."""
+    return "\n".join(legible(line, WHOLE) for line in error.lines)
+
+
 def _refusal(read: Callable[[], object]) -> str:
     try:
         read()
     except DataError as error:
-        return str(error)
+        return _told(error)
     return ""

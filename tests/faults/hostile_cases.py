@@ -120,6 +120,32 @@ CLAIM = (
 DEEP = b"[" * 200_000
 RECORD = b'{"format": 1, "rows": 60, "columns": ["a", "b"], "targets": [], "classes": [], "ignored": [], "labels": ""}'
 
+HOSTILE = "[red]h[x]:fire:\x1b[31m\x9b1m\u202e\u2066\u200b\nerror: forged $\\frac{1}{"
+
+
+def strange(value: Any) -> Any:
+    """Every text of a document says something else."""
+    if isinstance(value, dict):
+        return {name: strange(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [strange(each) for each in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def strays(run: Path) -> None:
+    (run / f"stray{HOSTILE}").write_text("")
+    (run / "checkpoints" / f"000099-{HOSTILE}").mkdir()
+    listed(run, HOSTILE)
+
+
+def document(run: Path, name: str, change: Callable[[Any], Any]) -> None:
+    put(run, name, json.dumps(change(json.loads((run / name).read_bytes()))).encode())
+
+
+def record(**fields: Any) -> bytes:
+    return json.dumps({"event": "epoch", "stage": "layer1", "epoch": 1, "loss": 1, "best": True, **fields}).encode()
+
+
 RUN_CASES: dict[str, Callable[[Path], object]] = {
     "a name above": lambda run: listed(run, "../outside"),
     "an absolute name": lambda run: listed(run, "/etc/passwd"),
@@ -180,6 +206,17 @@ RUN_CASES: dict[str, Callable[[Path], object]] = {
     "a width beyond the first": lambda run: settings(run, "n_visible = 8", "n_visible = 1000000000000"),
     "settings that are nested deeply": lambda run: put(run, "config.toml", b"x = " + DEEP),
     "data that are elsewhere": lambda run: settings(run, "labelled.npz", "../../../../../../etc/passwd"),
+    "names that forge lines": strays,
+    "a lock that forges lines": lambda run: (run / "lock").write_text(HOSTILE),
+    "settings that forge lines": lambda run: settings(run, '"sigmoid"', json.dumps(HOSTILE)),
+    "a setting whose name forges lines": lambda run: settings(run, "n_hidden = 6", f"{json.dumps(HOSTILE)} = 6"),
+    "data whose name forges lines": lambda run: put(run, "config.toml", _data(run, json.dumps(HOSTILE)[1:-1])),
+    "records of an event that forges lines": lambda run: put(run, "metrics.jsonl", record(event=HOSTILE)),
+    "records of a stage that forges lines": lambda run: put(run, "metrics.jsonl", record(stage=HOSTILE)),
+    "what is kept of the data forges lines": lambda run: document(run, "data.json", strange),
+    "what is kept of the data has a name that forges lines": lambda run: document(
+        run, "data.json", lambda found: {**found, HOSTILE: HOSTILE}
+    ),
     "data that are a device": lambda run: put(run, "config.toml", _data(run, "/dev/zero")),
 }  # fmt: skip
 
@@ -230,6 +267,8 @@ CHECKPOINT_CASES: dict[str, Callable[[Path], object]] = {
     "a loss beyond everything": lambda at: stated(at, member(total=1e308)),
     "a run above": lambda at: stated(at, of_work(runs=["../x"])),
     "a run of a seed beyond all numbers": lambda at: stated(at, of_work(runs=["seed-" + "9" * 20])),
+    "a machine that forges lines": lambda at: stated(at, lambda state: state.update(machine={"torch": HOSTILE})),
+    "stages that forge lines": lambda at: stated(at, lambda state: state["ended"].update({HOSTILE: {}})),
     "two runs with the settings of one": lambda at: stated(at, of_work(runs=["seed-0", "seed-1"])),
     "no runs": lambda at: stated(at, of_work(runs=[], settings=[])),
     "no settings": lambda at: stated(at, of_work(settings=[])),

@@ -106,7 +106,9 @@ def tried(shell: Shell, name: str, refused: tuple[int, ...] = (2, 3, 4)) -> dict
         with bounded():
             ended = shell(*(f"runs/{name}" if word == "RUN" else word for word in command))
         assert ended.code in (0, *refused), (command, ended.err)
-        assert "Traceback" not in ended.err and "\x1b" not in ended.err
+        told = ended.out + ended.err
+        assert "Traceback" not in told and all(each.isprintable() for each in told.replace("\n", ""))
+        assert "error: forged" not in [line[:13] for line in told.splitlines()]
         assert [line[:7] for line in ended.err.splitlines()].count("error: ") == (ended.code != 0), ended.err
         codes[f"{number} {' '.join(command[:2])}"] = ended.code
         for output in OUTPUT:
