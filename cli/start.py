@@ -19,7 +19,8 @@ def main() -> None:
         command()
     finally:
         for number in signals.ENDING:  # all is done; what is left is to take down what was loaded
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _unraised(unraisable: Any) -> None:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from stackae.errors import legible
+from stackae.picture_parts import as_written, numbers_of, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.legend import Legend
 
 CORRUPTED = "corrupted_validation_loss"
 LONGEST_NAME = 24  # characters of a class
@@ -39,25 +39,6 @@ def png_of(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in a script that the font lacks
         figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
-
-
-def written(text: str, most: int = 200) -> str:
-    """A name from elsewhere as a picture may show it: legible, short, and not hidden, as labels are that begin by _."""
-    shown = legible(text, most)
-    return f" {shown}" if shown.startswith("_") else shown
-
-
-def numbers_of(values: Tensor) -> np.ndarray:
-    """float64, all finite: what left the numbers of float32 lies at their ends, and NaN at 0."""
-    most = float(np.finfo(np.float32).max)
-    finite: np.ndarray = np.nan_to_num(values.detach().cpu().double().numpy(), nan=0.0, posinf=most, neginf=-most)
-    return finite
-
-
-def as_written(legend: Legend) -> None:
-    """Names are not read as formulas where there is a $ in them."""
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from stackae.errors import legible
-from stackae.pictures import as_written, drawable, new_figure, numbers_of, png_of, written
+from stackae.picture_parts import as_written, numbers_of, written
+from stackae.pictures import drawable, new_figure, png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stackae.pictures import new_figure, png_of, written
+from stackae.picture_parts import written
+from stackae.pictures import new_figure, png_of
 
 NETWORK, PRINCIPAL, INK = "#3b74a8", "#d9622b", "#222222"
 

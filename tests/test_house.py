@@ -16,7 +16,7 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
     ("apart", "batches", "chain", "errors"),
-    ("extension",),
+    ("extension", "picture_parts"),
     ("random", "losses", "pictures", "ops", "scores", "confusion", "documents", "training.history"),
     ("reference", "fields", "tables", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stackae import latent_pictures, pictures, score_pictures, sweep_pictures
-from stackae.pictures import written
+from stackae.picture_parts import written
 from stackae.score_pictures import Panel, Suspects
 
 NAMES = ("$x_1", "_hidden", "a\x1b[31m", "a\u202eb", "a\nb", "x\udcff", "$\\frac{1}{$", "{", "^", "\\", "%s")
