@@ -19,7 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 SLICE = 0.1  # seconds after which the main thread looks, where a signal went to another thread
 
-_left: list[threading.Thread] = []
+_left: list[threading.Event] = []  # of computations that nobody waits for, set when they are done
 
 
 def apart(function: Callable[P, T]) -> Callable[P, T]:
@@ -34,6 +34,7 @@ def apart(function: Callable[P, T]) -> Callable[P, T]:
             return function(*arguments, **named)
         results: list[T] = []
         errors: list[BaseException] = []
+        done = threading.Event()
         recorded, threads = torch.is_grad_enabled(), torch.get_num_threads()
 
         def compute() -> None:
@@ -44,14 +45,16 @@ def apart(function: Callable[P, T]) -> Callable[P, T]:
                     results.append(function(*arguments, **named))
             except BaseException as error:
                 errors.append(error)
+            finally:
+                done.set()
 
         thread = threading.Thread(target=compute, name="apart", daemon=True)
         try:
             thread.start()
-            while thread.is_alive():
-                thread.join(SLICE)
+            while not done.wait(SLICE):  # Thread.join, interrupted, takes the thread for one that has stopped
+                pass
         except BaseException:
-            _left.append(thread)
+            _left.append(done)
             raise
         if errors:
             raise errors[0]
@@ -62,4 +65,4 @@ def apart(function: Callable[P, T]) -> Callable[P, T]:
 
 def goes_on() -> bool:
     """Whether something is computed still that nobody waits for: the process then ends without taking its turn."""
-    return any(thread.is_alive() for thread in _left)
+    return not all(done.is_set() for done in _left)
