@@ -160,3 +160,14 @@ def test_epochs_that_nothing_makes_again_are_left_out_by_name() -> None:
     found = mended(b"\n".join([epochs[0], b"x" * 40, epochs[2]]), [])
     assert found.lines == [epochs[0]] and len(found.lost) == 2
     assert "line 3: epoch 3 of classifier without the one before" in found.lost[1]
+
+
+def test_a_file_of_beginnings_without_ends_is_read_once() -> None:
+    line = b'{"event": ' * 200_000
+    found = mended(line + b"\n" + sealed(RECORD), [])
+    assert found.lines == [sealed(RECORD)] and len(found.lost) == 1
+
+
+def test_of_many_damaged_lines_some_are_told() -> None:
+    found = mended(b"\n".join([b"damaged" * 9] * 1000), [])
+    assert len(found.lost) == 21 and found.lost[-1] == "and 980 more lines"

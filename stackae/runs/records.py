@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from stackae.documents import to_json
 from stackae.training.history import EpochRecord
 
-LARGEST = 1 << 29  # bytes: a million epochs and more
+LARGEST = 1 << 28  # bytes: a million epochs
 MOST_STAGES = 10_000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 

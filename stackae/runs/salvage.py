@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,9 +14,9 @@ from stackae.runs.checkpoints import history_of, state_of
 from stackae.runs.pruning import of_command
 from stackae.runs.records import EpochLine, epoch_of, read_line, sealed, unsealed
 
-SEALED = re.compile(rb'\{"event": [^\n]*?, "digest": "[0-9a-f]{16}"\}')
+START, END = b'{"event": ', re.compile(rb', "digest": "[0-9a-f]{16}"\}')
 SHORTEST = 20  # bytes of a record: what is shorter is a newline that was changed, or none
-SHOWN = 60
+SHOWN, MOST_TOLD = 60, 20
 Block = Sequence[bytes]
 
 
@@ -29,7 +30,7 @@ class Mended(NamedTuple):
 class _Found(NamedTuple):
     number: int
     line: bytes
-    record: EpochLine | object
+    record: object
     vouched: bool
 
 
@@ -70,18 +71,16 @@ def mended(content: bytes, blocks: Sequence[Block]) -> Mended:
         lines.append(each.line)
     missing = [block for place, block in enumerate(blocks) if place not in placed]
     first = [line for block in missing if _pretrained(block) for line in block]
+    if len(lost) > MOST_TOLD:
+        lost[MOST_TOLD:] = [f"and {len(lost) - MOST_TOLD:,} more lines"]
     return Mended(first + lines + [line for block in missing if not _pretrained(block) for line in block], lost)
 
 
 def _whole_lines(content: bytes) -> tuple[list[_Found], list[str]]:
     found, lost = list[_Found](), list[str]()
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        rest, start = b"", 0
-        for match in SEALED.finditer(line):
-            with suppress(ValueError):
-                found.append(_Found(number, match[0], read_line(match[0]), True))
-                rest, start = rest + line[start : match.start()], match.end()
-        rest += line[start:]
+    for number, line in enumerate(io.BytesIO(content), start=1):
+        whole, rest = _sealed_in(line)
+        found += (_Found(number, *each, True) for each in whole)
         if len(rest) < SHORTEST:
             continue
         try:
@@ -89,9 +88,24 @@ def _whole_lines(content: bytes) -> tuple[list[_Found], list[str]]:
                 raise ValueError("a damaged line")
             found.append(_Found(number, rest, read_line(rest), False))
         except ValueError:
-            what = legible(rest.decode(errors="replace"), SHOWN)
+            what = legible(rest[: 4 * SHOWN].decode(errors="replace"), SHOWN)
             lost.append(f"line {number}: '{what}' is damaged; an epoch is made again, an evaluation is lost")
     return found, lost
+
+
+def _sealed_in(line: bytes) -> tuple[list[tuple[bytes, object]], bytes]:
+    """The records in a line that have the digest that they should have, and what is left: two of them or more stand in
+    it where the newline between them was changed."""
+    whole, rest, place = list[tuple[bytes, object]](), list[bytes](), 0
+    for match in END.finditer(line):
+        piece, place = line[place : match.end()], match.end()
+        for start in sorted({piece.find(START), piece.rfind(START)} - {-1}):
+            with suppress(ValueError):
+                whole.append((piece[start:], read_line(piece[start:])))
+                piece = piece[:start]
+                break
+        rest.append(piece)
+    return whole, b"".join([*rest, line[place:]]).removesuffix(b"\n")
 
 
 def _pretrained(block: Block) -> bool:
