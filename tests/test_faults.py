@@ -282,6 +282,7 @@ def test_a_working_folder_whose_name_is_no_text_costs_no_more_than_its_files(fre
             "1" + "0" * 5000,
             "expected a whole number of at least 1, and at most 1,000,000,000, or auto, got",
         ),
+        ("--emphasis", "1e300:1", "emphasis.corrupted: expected a number less than or equal to 1000"),
         ("--patience", "1" + "0" * 5000, "patience: expected a whole number of at least 0, or auto, got '10000"),
     ],
 )

@@ -46,8 +46,8 @@ class CorruptionConfig(Model):
 class EmphasisConfig(Model):
     """How much the errors of corrupted inputs count, and those of the others: ``none`` or ``ALPHA:BETA``."""
 
-    corrupted: NonNegative = 1.0
-    others: NonNegative = 1.0
+    corrupted: Annotated[NonNegative, Field(le=1e38)] = 1.0  # what float32 holds
+    others: Annotated[NonNegative, Field(le=1e38)] = 1.0
 
     @model_validator(mode="before")
     @classmethod
