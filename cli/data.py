@@ -128,6 +128,8 @@ def _part(report: Report, part: Examined | None) -> dict[str, Any] | None:
         "duplicate_columns": found.duplicate_columns,
         "duplicate_rows": found.duplicate_rows,
         "compared_rows": found.compared_rows,
+        "outliers": [each._asdict() for each in found.outliers],
+        "merged_in_32_bits": [each._asdict() for each in found.merged],
         "labels": labels,
     }
 

@@ -53,6 +53,15 @@ def test_the_document(fresh: Shell) -> None:
     assert (part["rows"], part["columns"], part["dtype"]) == (60, 8, "text") and 0 <= part["low"] < part["high"] <= 1
     assert part["labels"] == {"classes": {"a": 20, "b": 20, "c": 20}, "unlabelled_rows": 0}
     assert part["nan"] == part["infinite"] == part["too_large"] == part["duplicate_rows"] == 0
+    far = np.tile(np.arange(50.0), (2, 1)).T
+    far[7, 1] = 1e6
+    np.save(fresh.folder / "far.npy", far)
+    found = json.loads(fresh.does("data", "check", "far.npy", "--json"))["training"]
+    assert found["outliers"] == [{"column": 1, "row": 7, "value": 1e6, "low": 1, "high": 49}]
+    assert found["merged_in_32_bits"] == [] and part["outliers"] == []
+    planned = fresh("pretrain", "--layers", "2,1", "--data", "far.npy", "--test-fraction", "0", "--dry-run")
+    assert planned.code == 0 and "note     1 column is flattened by outliers" in planned.err
+    assert "row 7 is 1000000); correct them, or use --scale robust" in planned.err
     np.save(fresh.folder / "nothing.npy", np.full((3, 2), np.nan))
     nothing = json.loads(fresh("data", "check", "nothing.npy", "--json").out)["training"]
     assert nothing["low"] is None and nothing["first_bad"][0] == {"row": 0, "column": 0, "value": "nan"}
