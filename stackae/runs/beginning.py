@@ -138,7 +138,7 @@ def _undo(path: Path, made: bool, aside: Path | None, error: BaseException) -> N
     """
     try:
         remove_own(path, itself=made)
-    except DiskError as failure:
+    except (DiskError, OSError) as failure:
         if aside is not None:
             raise DiskError(f"{failure}; the run that was there lies in {aside}") from error
     if aside is None:

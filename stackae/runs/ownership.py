@@ -84,6 +84,8 @@ def remove_own(path: Path, itself: bool = True) -> bool:
     Without ``itself`` the folder stays, with its lock and its log. Raises DiskError.
     """
     listed, files = _listed(path), list[Path]()
+    if not path.exists():
+        return True
     for entry in sorted(path.iterdir()):
         if is_temporary(entry):
             remove_temporary(entry)

@@ -115,6 +115,19 @@ def test_a_read_only_disk_is_read_and_not_written(read_only: Shell) -> None:
         read_only.does(*command)
 
 
+def test_a_working_folder_that_cannot_be_written_is_found_out_before_training(
+    read_only: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "new"
+    made = read_only(*PRETRAIN, "--run", str(elsewhere))
+    assert made.code == 0 and (elsewhere / "layer2.safetensors").exists(), made.err
+    assert "runs/latest cannot be written, and will not point at this run: name it by --run" in made.err
+    assert read_only.run.name == "first"
+    with patch("stackae.cli.sweep._train", side_effect=AssertionError("it trained")):
+        swept = read_only("sweep", "--widths", "2,4", "--data", "labelled.npz", "--out", "swept")
+    assert swept.code == 7 and "Read-only file system" in swept.err, swept.err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
 def test_a_folder_without_permission_to_write(trained: Shell) -> None:
     trained.run.chmod(0o555)
