@@ -180,7 +180,7 @@ def _go_on(
         if found:
             raise ConfigError(
                 f"{path}: expected the settings that this run began with, got others; "
-                "leave them out, give those of untrained layers to `stackae resume`, or train a new run without --resume:",
+                "leave them out, change untrained layers by `stackae resume`, or train a new run without --resume:",
                 *(f"  {each}" for each in found),
             )
         go_on(path, params, every, params["json"])
