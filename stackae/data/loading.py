@@ -146,6 +146,8 @@ def _no_data(data: str, path: Path) -> str:
         return f"data: expected the path of a file, got '{data}': no such file; check the path"
     got = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else ""
     remedy = "; save a table as .csv, with commas between its cells" if path.is_file() else ""
+    if path.is_dir():
+        remedy = "; save images as one .npy array of shape (n, h, w), with their labels as one .npz of x and y"
     return (
         "data: expected digits, mnist, fashion-mnist, torchvision:NAME or a path ending in .npy, .npz or .csv, "
         f"got '{data}'{f' ({got})' if got else nearest(data, NAMES)}{remedy}"
