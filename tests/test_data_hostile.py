@@ -99,7 +99,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: str) -> No
 
 def test_a_csv_file_that_is_mended_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.csv", "a,b\n1,x\n3,4\n")
-    monkeypatch.setattr("stackae.data.csv._problems", lambda *_: iter(()))
+    monkeypatch.setattr("stackae.data.csv._row_problems", lambda *_: iter(()))
     assert "got one that changes" in message(load_csv, path)
 
 
@@ -319,7 +319,11 @@ def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return message(load_csv, write(path, content), target)
 
     forged = of('a,"\x1b]0;x\x07"\n1,"\x1b[31m\nerror: forged"\n')
-    assert forged == f"{path}:2: column '\\x1b]0;x\\x07' (2): '\\x1b[31m\\nerror: forged' is not a number"
+    name = r"'\x1b]0;x\x07'"
+    assert forged == (
+        rf"{path}:2: column {name} (2): '\x1b[31m\nerror: forged' is not a number"
+        f"\ncolumn {name} holds no number in any row: leave such columns out by --ignore {name}"
+    )
     assert "expected UTF-8 text, got byte 0xff; save it as UTF-8" in of("a,b\n1,2\n".encode("utf-16"))
     assert f"{path}:1: expected UTF-8 text, got a NUL character; save" in of("a,b\n1,2\n".encode("utf-16-le"))
     assert "field larger than field limit (131072)" in of('a,b\n"1,2\n' + "3,4\n" * 100_000)
