@@ -144,20 +144,21 @@ def report_seeds(
     for seed in seeds:
         if "diverged" in seed:
             note(f"seed {seed['seed']} diverged: {seed['diverged']}")
-    noisy = any(entry["corrupted_mean"] is not None for entry in summary)
     rows = [
         [
             _name(entry),
             *(_number(entry[name]) for name in ("mean", "sd", "lowest", "highest")),
-            *([_number(entry["corrupted_mean"])] if noisy else []),
             f"{min(entry['kept_epochs'])} to {max(entry['kept_epochs'])}",
             f"{entry['seconds']:.1f}",
         ]
         for entry in summary
     ]
     title = f"Pretrained, {len(finite)} of {len(runs)} seeds: {summary[0]['measure'].replace('_', ' ')}"
-    under_noise = ["mean under noise"] if noisy else []
-    table(title, ["", "mean", "sd", "lowest", "highest", *under_noise, "kept epochs", "seconds"], rows)
+    table(title, ["", "mean", "sd", "lowest", "highest", "kept epochs", "seconds"], rows)
+    noisy = [entry for entry in summary if entry["corrupted_mean"] is not None]
+    if noisy:
+        means = (f"layer {entry['layer']} {entry['corrupted_mean']:.4g}" for entry in noisy)
+        say(f"under noise {', '.join(means)} (means of the kept epochs' validation loss)")
     names = [run.path.name for run in runs]
     say(f"latest      runs/latest is {finite[0].path.name}")
     shown = names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]

@@ -198,3 +198,24 @@ def test_both_losses_reach_the_screen_the_file_and_programs(fresh):
     kept = [record for record in records if record["stage"] == "layer1" and record["best"]][-1]
     assert stages[0]["corrupted_validation_loss"] == kept["corrupted_validation_loss"]
     assert stages[1]["corrupted_validation_loss"] is None
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_seeds_tell_their_mean_under_noise(fresh):
+    given = (
+        "pretrain",
+        "--layers",
+        "8,6,4",
+        "--data",
+        "labelled.npz",
+        "--corruption",
+        "masking:0.3,none",
+        "--seeds",
+        "2",
+    )
+    told = fresh.does(*given, "--run", "runs/two")
+    document = json.loads(fresh.does(*given, "--json"))
+    first, second = document["layers"]
+    each = [seed["layers"][0]["corrupted_validation_loss"] for seed in document["seeds"]]
+    assert first["corrupted_mean"] == pytest.approx(sum(each) / 2) and second["corrupted_mean"] is None
+    assert f"under noise layer 1 {first['corrupted_mean']:.4g} (means" in told
