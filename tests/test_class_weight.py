@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_class_weight
 from test_cli_errors import says
+from test_cli_resume import stop
 
 from stackae.autoencoders.dense import Autoencoder
 from stackae.classifier import Classifier
@@ -145,3 +146,16 @@ def test_most_of_a_rare_class_is_found(fresh: Shell) -> None:
     says(
         fresh.refuses(2, "finetune", "--class-weight", "balanced", "--head", "reconstruction"), "class_weight balanced"
     )
+
+
+@without_pictures
+def test_a_weighted_finetuning_with_background_resumes_to_the_same_bytes(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.npz")
+    command = ("finetune", "--class-weight", "balanced", "--unlabelled", "1", "--epochs", 6, "--batch-size", 8)
+    fresh.does(*command)
+    whole = (fresh.run / "classifier.safetensors").read_bytes()
+    stop(fresh, *command, at=8)
+    fresh.does("resume")
+    assert (fresh.run / "classifier.safetensors").read_bytes() == whole
+    assert settings(fresh.run)["finetune"]["class_weight"] == "balanced"
+    assert settings(fresh.run)["finetune_data"]["unlabelled"] == "1"
