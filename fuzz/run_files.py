@@ -163,7 +163,13 @@ def state_seeds() -> list[bytes]:
 
 
 def metrics_seeds() -> list[bytes]:
-    figures = {"loss": 0.5, "validation_loss": 0.4, "validation_error": None, "learning_rate": 1e-3}
+    figures = {
+        "loss": 0.5,
+        "validation_loss": 0.4,
+        "corrupted_validation_loss": 0.6,
+        "validation_error": None,
+        "learning_rate": 1e-3,
+    }
     lines = [
         {"event": "epoch", "stage": stage, "epoch": epoch, **figures, "best": epoch == 1}
         for stage in ("layer1", "classifier")

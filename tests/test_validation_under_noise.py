@@ -10,14 +10,20 @@ from typing import Any
 
 import pytest
 import torch
+from cli_cases import PNG
 from closed_cases import affine
 from population_cases import HELD_OUT, ROWS, assert_same, config, together
+from test_cli_resume import stop
 from torch import Tensor
 
 from stackae.config import PretrainConfig
 from stackae.corruption import Corruption
 from stackae.moments import CorruptedMoments, Moments
+from stackae.pictures import loss_curves, loss_curves_together
 from stackae.pretrain import pretrain_stack, settle
+from stackae.runs.records import read_records
+from stackae.runs.state import State
+from stackae.runs.summary import stage_summaries
 from stackae.training.history import EpochRecord
 from stackae.training.keeping import Standing, Tensors
 from stackae.training.layer import Learner, Reads
@@ -219,3 +225,23 @@ def test_seeds_tell_their_mean_under_noise(fresh):
     each = [seed["layers"][0]["corrupted_validation_loss"] for seed in document["seeds"]]
     assert first["corrupted_mean"] == pytest.approx(sum(each) / 2) and second["corrupted_mean"] is None
     assert f"under noise layer 1 {first['corrupted_mean']:.4g} (means" in told
+
+
+def test_runs_of_older_versions_are_read_and_drawn(fresh):
+    """Their records have no loss under noise, neither in metrics.jsonl nor in the states of checkpoints."""
+    stop(fresh, "pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--epochs", "3", "--run", "runs/old", at=3)
+    checkpoints = sorted((fresh.folder / "runs/old/checkpoints").glob("*/state.json"))
+    state = json.loads(checkpoints[-1].read_text())
+    for record in state["stage"]["members"]["0"]["history"]:
+        del record["corrupted_validation_loss"]
+    (old,) = State.unpack(json.dumps(state).encode()).stage.members.values()
+    assert old.history[0].corrupted_validation_loss is None
+    lines = [{"event": "epoch", **record.to_dict()} for record in old.history]
+    for line in lines:
+        del line["corrupted_validation_loss"]
+    (read,) = read_records(json.dumps(lines[0]).encode())
+    assert "corrupted_validation_loss" not in read
+    assert stage_summaries([read])[0].corrupted_validation_loss is None
+    newer = {**read, "epoch": 2, "corrupted_validation_loss": 0.5}
+    for epochs in ([read], [read, newer]):
+        assert loss_curves(epochs).startswith(PNG) and loss_curves_together([epochs]).startswith(PNG)
