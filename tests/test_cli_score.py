@@ -650,7 +650,10 @@ def test_columns_that_outliers_of_the_training_rows_flatten_are_told_there_and_a
     write_flat(fresh.folder, "flat.csv", 1e6)
     write_flat(fresh.folder, "plain.csv", 0.5)
     fresh.does("pretrain", "--layers", "3,2", "--data", "flat.csv", "--test-fraction", 0, "--validation-fraction", 0)
-    told = "of the training rows, 1 column is flattened by outliers, 100 times as far apart as nearly all rows: 'b'"
+    told = (
+        "of the training rows, 1 column is flattened by outliers, with more than 100 times the range of nearly all "
+        "rows: 'b'"
+    )
     for remove in (False, True):
         if remove:
             (fresh.folder / "flat.csv").unlink()

@@ -40,7 +40,8 @@ def test_one_cell_in_2000_is_named(tmp_path: Path, suffix: str) -> None:
     name = "'v'" if suffix == "csv" else "1"
     ordered = np.sort(x[:, 1])
     wanted = (
-        f"1 column is flattened by outliers, 100 times as far apart as nearly all rows: {name} (98 % of the rows from "
+        f"1 column is flattened by outliers, with more than 100 times the range of nearly all rows: {name} "
+        f"(98 % of the rows from "
         f"{span(ordered[20], ordered[-21])}, row 1,234 is 1000000); correct them, or use --scale robust"
     )
     config = DataConfig(data=str(path), validation_fraction=0, test_fraction=0)

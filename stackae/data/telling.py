@@ -28,8 +28,8 @@ def about_outliers(
         return f"{column_name(names, each.column)} ({inside}, row {each.row:,} is {each.value:.10g})"
 
     return [
-        f"{some(found, 'column is', 'columns are')} flattened by outliers, {FLAT} times as far apart as nearly all "
-        f"rows: {listed(found, told)}; {remedy}"
+        f"{some(found, 'column is', 'columns are')} flattened by outliers, with more than {FLAT} times the "
+        f"range of nearly all rows: {listed(found, told)}; {remedy}"
     ]
 
 
