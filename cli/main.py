@@ -108,7 +108,7 @@ def _ended_with() -> int:
         return _told(StoppedError(ended.number))
     except Exception as error:
         if "--debug" in sys.argv:
-            traceback.print_exc()
+            console.note(*traceback.format_exc().splitlines())
         if (number := signals.received()) is not None:  # what became of Ended on its way through libraries
             return _told(StoppedError(number))
         return _told(_understood(error))

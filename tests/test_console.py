@@ -116,3 +116,13 @@ def test_an_error_is_a_line_and_what_it_adds_are_lines_of_their_own(
 
     monkeypatch.setattr("stackae.cli.doctor.examine", refuse)
     assert fresh("doctor").err == f"error: a{SHOWN}\nb\\nc\n"
+
+
+def test_the_traceback_of_debug_is_legible_too(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise ConfigError("a\x1b[31mb")
+
+    monkeypatch.setattr("stackae.cli.doctor.examine", refuse)
+    printed = fresh("doctor", "--debug").err
+    assert "Traceback (most recent call last):" in printed and "ConfigError: a\\x1b[31mb" in printed
+    assert "\x1b" not in printed
