@@ -30,9 +30,9 @@ class Ranges:
                 low, high = low.min(axis=0), high.max(axis=0)
         precision = np.promote_types(row_type(cells.dtype), self.low.dtype)
         for which, found, known in ((0, low, self.low), (1, high, self.high)):
-            better = found < known if which == 0 else found > known
-            for column in np.flatnonzero(better).tolist():
-                self._places[which, column] = start + int(np.argmax(cells[:, column] == found[column]))
+            better = np.flatnonzero(found < known if which == 0 else found > known)
+            if len(better):
+                self._places[which, better] = start + np.argmax(cells[:, better] == found[better], axis=0)
         self.low = np.minimum(self.low, low.astype(precision))
         self.high = np.maximum(self.high, high.astype(precision))
         return sound
