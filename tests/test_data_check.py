@@ -262,3 +262,9 @@ def test_warnings(tmp_path: Path) -> None:
         "9 classes have fewer than 10 rows: 'c0\\x1b' (1), 'c1\\x1b' (1), 'c2\\x1b' (1), 'c3\\x1b' (1), "
         "'c4\\x1b' (1) and 4 more"
     ]
+
+
+def test_infinite_cells_of_a_first_column_are_no_steps(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,b\n" + "inf,1\n" * 12)
+    report = check_data(DataConfig(data=str(path)))
+    assert "'inf' is not a finite number" in report.refusal and report.notes == ()

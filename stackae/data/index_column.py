@@ -31,8 +31,8 @@ class Counting:
             start = self._first + self._rows
             self._counts = self._first in (0, 1) and bool((cells == start + np.arange(len(cells))).all())
         if self._rises and len(cells):
-            steps = np.diff(cells.astype(np.float64), prepend=self._last)
-            self._rises = bool((steps > 0).all() and (cells == np.floor(cells)).all())
+            rises = cells[0] > self._last and (cells[1:] > cells[:-1]).all()
+            self._rises = bool(rises and (cells == np.floor(cells)).all())
             self._last = float(cells[-1])
         self._rows += len(cells)
 
