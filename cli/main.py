@@ -88,6 +88,8 @@ def main() -> None:
     signals.install()
     console.forget_documents()
     os.environ["MPLBACKEND"] = "agg"  # pictures are files here, whatever the environment shows them on
+    if len(os.environ.get("COLUMNS", "")) > 4:
+        del os.environ["COLUMNS"]  # help is padded to the width that is said: a terminal's, no more
     with screen.lasting() as results, libraries.warnings_noted():
         code = _ended_with()
         if code == 0 and (failure := screen.was_lost(results)) is not None:

@@ -103,6 +103,8 @@ def _path_that_ends_nowhere(error: BaseException, text: str) -> StackaeError | N
         return ConfigError(f"{name}: expected a path that the system takes, got one that is too long; shorten it")
     elif isinstance(error, RecursionError) and _is_of_folders(error):
         return RunError("folders: expected some that lie in one another, got hundreds; remove the innermost ones first")
+    elif isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
+        return SetupError("working folder: expected one that is there, got one that was removed; go to another (cd)")
     else:
         return None
     return ConfigError(f"{name}: expected a file or a folder, got a link that leads to itself; remove it")

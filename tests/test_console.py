@@ -126,3 +126,7 @@ def test_the_traceback_of_debug_is_legible_too(fresh: Shell, monkeypatch: pytest
     printed = fresh("doctor", "--debug").err
     assert "Traceback (most recent call last):" in printed and "ConfigError: a\\x1b[31mb" in printed
     assert "\x1b" not in printed
+
+
+def test_a_width_that_no_terminal_has_pads_no_help(fresh: Shell) -> None:
+    assert max(map(len, fresh.does("--help", COLUMNS="99999999").splitlines())) < 1000

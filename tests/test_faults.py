@@ -310,3 +310,18 @@ def test_the_environment_of_a_picture_library_costs_no_training(fresh: Shell) ->
     )
     assert done.returncode == 0 and (fresh.run / "curves.png").is_file()
     assert "warning     " in done.stderr and "\x1b" not in done.stderr
+
+
+def test_a_working_folder_that_was_removed_is_told(tmp_path: Path) -> None:
+    here = Path.cwd()
+    (tmp_path / "gone").mkdir()
+    try:
+        os.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        with pytest.raises(FileNotFoundError) as caught:
+            Path.cwd()
+    finally:
+        os.chdir(here)
+    found = explained(caught.value)
+    assert found is not None and found.exit_code == 6
+    assert str(found) == "working folder: expected one that is there, got one that was removed; go to another (cd)"
