@@ -81,7 +81,7 @@ emulate: $(VENV)/locked
 	STACKAE_EMULATE=1 STACKAE_SANITIZE=$(SANITIZE) $(BIN)/python setup.py build --build-base $(EMULATED)/$(SANITIZE) \
 		--build-lib $(EMULATED_LIB) >$(EMULATED)/build.log 2>&1 || { cat $(EMULATED)/build.log; exit 1; }
 	$(EMULATED_PYTHON) -c 'from stackae.ops import products; assert products("cpu", "tf32")'
-	$(EMULATED_PYTHON) -m pytest --capture=no --hypothesis-profile=ci $(EMULATED_TESTS)
+	$(EMULATED_PYTHON) -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci $(EMULATED_TESTS)
 
 # Every fault of tests/faults: each step stopped at, each operation on the disk failing or the last, each file damaged,
 # kills by the hundred; a quarter of an hour. The tests of every day try a sample of them.
