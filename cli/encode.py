@@ -50,7 +50,7 @@ def command(
     FILE.npy has float32 (rows, n_hidden). FILE.csv has a line per row: row (from 0), then h1, h2, ...
     """
     from stackae.runs import open_run
-    from stackae.tables import FORMATS, Table, check_finite, suffix_of
+    from stackae.tables import FORMATS, Table, check_finite
 
     from .console import emit_json, run_option, say, shown
     from .inputs import check_out, rows_of, whole_number
@@ -60,8 +60,7 @@ def command(
     count = len(opened.pretrain_config.layers)
     number = whole_number("--layer", layer, count) if layer else count
     path = out or opened.path / f"codes-layer{number}.npy"
-    suffix_of("--out", path, FORMATS)
-    check_out(path, must_be_new=out is not None and not force)
+    check_out(path, FORMATS, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")
     rows = rows_of(opened, ctx.params, "all", labels=False)
     codes = made_of(rows.x, encoder, "encoding")

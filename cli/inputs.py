@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from stackae.config import DataConfig, FinetuneConfig
     from stackae.data import Dataset, Part
     from stackae.data.for_run import RowsRead
@@ -179,13 +181,16 @@ def seconds(option: str, text: str | None) -> float:
     return value
 
 
-def check_out(path: Path, *, must_be_new: bool) -> None:
-    """Raises ConfigError unless a file may be written there."""
+def check_out(path: Path, suffixes: Collection[str], *, must_be_new: bool) -> str:
+    """The suffix of a file that --out names. Raises ConfigError unless it is one of these, and may be written."""
     from stackae.errors import ConfigError
+    from stackae.tables import suffix_of
 
     if path.is_dir():
         raise ConfigError(f"--out: expected a file, got {path}, which is a folder; add a file name")
+    suffix = suffix_of("--out", path, suffixes)
     if not path.parent.is_dir():
         raise ConfigError(f"--out: expected a folder that exists, got {path.parent}; make it first")
     if must_be_new and (path.exists() or path.is_symlink()):
         raise ConfigError(f"--out: expected a new file, got {path}, which exists; choose another name, or add --force")
+    return suffix

@@ -53,7 +53,7 @@ def command(
     """
     from stackae.predict import load_head, predict_scaled
     from stackae.runs import open_run
-    from stackae.tables import FORMATS, check_finite, suffix_of
+    from stackae.tables import FORMATS, check_finite
 
     from .console import Meter, emit_json
     from .inputs import check_out, rows_of
@@ -61,8 +61,7 @@ def command(
 
     opened = open_run(run)
     path = out or opened.path / "predictions.csv"
-    suffix_of("--out", path, FORMATS)
-    check_out(path, must_be_new=out is not None and not force)
+    check_out(path, FORMATS, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine or "auto")
     rows = rows_of(opened, ctx.params, part, labels=False)
     with Meter("predicting") as meter:

@@ -71,7 +71,7 @@ def command(
     from stackae.errors import ConfigError
     from stackae.pictures import reconstructions
     from stackae.runs import open_run
-    from stackae.tables import FORMATS, suffix_of
+    from stackae.tables import FORMATS
 
     from .console import emit_json, run_option, say, shown
     from .inputs import check_out, check_weights, rows_of, whole_number
@@ -83,8 +83,7 @@ def command(
     count_of_layers = len(opened.pretrain_config.layers)
     number = whole_number("--layer", layer, count_of_layers) if layer else None
     path = out or opened.path / "reconstructions.png"
-    as_table = suffix_of("--out", path, (".png", *FORMATS)) != ".png"
-    check_out(path, must_be_new=out is not None and not force)
+    as_picture = check_out(path, (".png", *FORMATS), must_be_new=out is not None and not force) == ".png"
     check_weights(weights)
     if weights == "finetuned" and number not in (None, count_of_layers):
         raise ConfigError(
@@ -93,9 +92,9 @@ def command(
         )
     stack = opened.load_stack(engine or "auto")
     deep = opened.load_reconstruction(engine or "auto") if weights == "finetuned" else None
-    rows = rows_of(opened, ctx.params, part, labels=not as_table)
+    rows = rows_of(opened, ctx.params, part, labels=as_picture)
     document: dict[str, Any] = {"run": str(opened.path), "data": rows.name, "part": rows.part, "which": rows.which}
-    if as_table:
+    if not as_picture:
         table = restored(rows, partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct, opened)
         write_table(path, table, None, rows.bad_rows)
         document |= {"reconstructions": str(path), "shape": list(table.values.shape)}
@@ -106,7 +105,7 @@ def command(
     if json:
         emit_json(document)
         return
-    say(f"{'restored' if as_table else 'picture':<12}{shown(path.resolve())}")
+    say(f"{'picture' if as_picture else 'restored':<12}{shown(path.resolve())}")
     say(f"next        stackae encode{run_option(opened)}")
 
 

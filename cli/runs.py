@@ -144,15 +144,13 @@ def compare(
     from stackae.runs.pointer import RUNS
     from stackae.runs.run import Run
     from stackae.runs.summary import summarise
-    from stackae.tables import suffix_of
 
     from .console import emit_json, say, shown
     from .inputs import check_out
     from .pictures import epochs_of
 
     if out is not None:
-        suffix_of("--out", out, (".png",))
-        check_out(out, must_be_new=not force)
+        check_out(out, (".png",), must_be_new=not force)
     both = [summarise(_named(path)) for path in (first, second)]
     for summary in both:
         if summary.config is None or summary.status != "complete" or summary.seeds:

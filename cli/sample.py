@@ -49,7 +49,7 @@ def command(
     Of a code of two units the plane is drawn too, cell by cell of equal probability: latent-grid.png.
     """
     from stackae.runs import open_run
-    from stackae.tables import FORMATS, Table, check_finite, suffix_of
+    from stackae.tables import FORMATS, Table, check_finite
 
     from .console import closing, emit_json, run_option
     from .inputs import check_out, dataset_of, whole_number
@@ -59,8 +59,7 @@ def command(
     rows = whole_number("--count", count, MOST_ROWS)
     number = 0 if seed == "0" else whole_number("--seed", seed, 2**31)
     if out is not None:
-        suffix_of("--out", out, FORMATS)
-        check_out(out, must_be_new=not force)
+        check_out(out, FORMATS, must_be_new=not force)
     stack = opened.load_stack(engine or "auto")
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))

@@ -116,15 +116,12 @@ def command(
 
 
 def _checked(path: Path, must_be_new: bool) -> Path:
-    from stackae.errors import ConfigError
-
     from .inputs import check_out
     from .score_files import names_of
 
-    if path.suffix.lower() != ".csv":
-        raise ConfigError(f"--out: expected a name that ends in .csv, got {path.name}; add .csv")
+    check_out(path, (".csv",), must_be_new=must_be_new)
     for name in names_of(path.stem):
-        check_out(path.with_name(name), must_be_new=must_be_new)
+        check_out(path.with_name(name), (".csv", ".png"), must_be_new=must_be_new)
     return path
 
 

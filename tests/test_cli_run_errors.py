@@ -169,9 +169,11 @@ def test_bfloat16_products_need_the_fused_step(trained: Shell) -> None:
 def test_layers_and_files_of_output(trained: Shell, command: str) -> None:
     for layer in (0, 3, -1):
         says(trained.refuses(2, command, "--layer", layer), f"--layer: expected 1 to 2, got {layer}")
-    (trained.folder / "there").write_text("mine")
-    says(trained.refuses(2, command, "--out", "there"), "--out: expected a new file, got there", "add --force")
-    says(trained.refuses(2, command, "--out", "no/where"), "--out: expected a folder that exists, got no", "make it")
+    (trained.folder / "there.npy").write_text("mine")
+    says(trained.refuses(2, command, "--out", "there.npy"), "--out: expected a new file, got there.npy", "add --force")
+    says(
+        trained.refuses(2, command, "--out", "no/where.npy"), "--out: expected a folder that exists, got no", "make it"
+    )
     says(trained.refuses(2, command, "--engine", "fast"), "engine: expected auto, fused or eager, got 'fast'")
 
 
