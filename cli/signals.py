@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,6 +24,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPT = signal.SIGINT
 _listening: list[Requests] = []
 _received: list[int] = []
+_last_words: list[Callable[[], str]] = []
 
 
 class Ended(BaseException):
@@ -37,6 +39,7 @@ def install() -> None:
     """From here on signals are heard."""
     _listening.clear()
     _received.clear()
+    _last_words.clear()
     for number in ENDING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
@@ -67,13 +70,25 @@ def received() -> int | None:
     return _received[-1] if _received else None
 
 
+@contextmanager
+def last_words(sentence: Callable[[], str]) -> Iterator[None]:
+    """What is to be said first where a signal ends the program at once meanwhile; "" is nothing."""
+    _last_words.append(sentence)
+    try:
+        yield
+    finally:
+        _last_words.pop()
+
+
 def end_at_once(number: int) -> NoReturn:
     """Says so and ends. Files are whole at every moment; nothing of what waits to be done is missed."""
-    with suppress(Exception):  # streams may be in the middle of a write
+    said = ""
+    with suppress(Exception):  # streams, or what is asked, may be in the middle of something
+        said = "".join(f"{line}\n" for sentence in _last_words if (line := sentence()))
         screen.flush()
     code = 128 + number
     document = f'{{"error": {{"code": "interrupted", "exit_code": {code}, "message": "interrupted"}}}}\n'
-    for stream, text in ((2, "error: interrupted\n"), (1, document if "--json" in sys.argv else "")):
+    for stream, text in ((2, f"{said}error: interrupted\n"), (1, document if "--json" in sys.argv else "")):
         with suppress(OSError):
             os.write(stream, text.encode())
     os._exit(code)

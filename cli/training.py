@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stackae.errors import DivergedError, suggested
+from stackae.errors import WHOLE, DivergedError, legible, suggested
 
 if TYPE_CHECKING:
     from stackae.config import FinetuneConfig, PretrainConfig
@@ -167,26 +167,36 @@ def finetune(
 def remembered(path: Path) -> Iterator[None]:
     """Whatever ends a training, the command that goes on with it is named; what happens goes to the folder's log."""
     from stackae.runs.ownership import is_log
-    from stackae.runs.places import has_progress, unfinished
 
     from .console import note, shown
     from .log import NAME, logged
+    from .signals import last_words
 
     log = path / NAME
     if os.path.lexists(log) and not is_log(log):
         note(f"{shown(log.absolute())} is not stackae's, or has another name elsewhere: nothing is logged")
     try:
-        with logged(path):
+        with logged(path), last_words(lambda: legible(_kept(path), WHOLE)):
             yield
     except BaseException as error:
-        if has_progress(path) and unfinished(path):
-            here = shown(path.absolute())
-            if isinstance(error, DivergedError):
-                line = suggested("resume", here, *_remedy(error))
-                note(f"kept        {here}; it would diverge again: go on with other settings, as by:  {line}")
-            else:
-                note(f"kept        {here}; go on with it by:  {suggested('resume', here)}")
+        if sentence := _kept(path, error):
+            note(sentence)
         raise
+
+
+def _kept(path: Path, error: BaseException | None = None) -> str:
+    """What to say of a training that ended before its time; "" where nothing of it is kept."""
+    from stackae.runs.places import has_progress, unfinished
+
+    from .console import shown
+
+    if not has_progress(path) or not unfinished(path):
+        return ""
+    here = shown(path.absolute())
+    if isinstance(error, DivergedError):
+        line = suggested("resume", here, *_remedy(error))
+        return f"kept        {here}; it would diverge again: go on with other settings, as by:  {line}"
+    return f"kept        {here}; go on with it by:  {suggested('resume', here)}"
 
 
 def _remedy(error: DivergedError) -> list[str]:

@@ -16,7 +16,7 @@ from cli_cases import COMMANDS, PRETRAIN, layer_bytes, records, settings, withou
 from conftest import LAYERS, Shell
 
 from stackae import __version__
-from stackae.cli.main import main
+from stackae.cli import start
 from stackae.runs import Run
 
 # ---- fine-tuning
@@ -194,7 +194,7 @@ def test_version_is_printed_by_a_process_of_its_own(tmp_path: Path) -> None:
 
 def test_the_installed_command_is_this_one() -> None:
     (script,) = entry_points(group="console_scripts", name="stackae")
-    assert script.load() is main
+    assert script.load() is start.main
 
 
 @without_pictures

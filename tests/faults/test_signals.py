@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from conftest import Shell
 from fault_cases import ALL, FINETUNE, PRETRAIN, result, stopped_at
 
+from stackae.cli import signals
+from stackae.cli.training import remembered
 from stackae.runs import Requests
 from stackae.runs.checkpoints import numbered
 from stackae.runs.places import unfinished
@@ -68,6 +71,25 @@ def test_a_signal_at_any_stage(fresh: Shell, stage: str, number: signal.Signals,
     if stage != "drawing" or unfinished(run):  # else it came too late to stop anything
         assert "go on with it by:  stackae resume runs/it" in err and unfinished(run)
     assert damages(run) == []
+
+
+def test_what_is_kept_is_said_where_a_signal_meets_a_module_that_loads(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with stopped_at(4, lambda requests: setattr(requests, "stop", signal.SIGINT)):
+        assert fresh(*PRETRAIN).code == 130
+
+    def leave(code: int) -> NoReturn:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("os._exit", leave)
+    monkeypatch.chdir(fresh.folder)
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended, signals.last_words(lambda: "kept"), remembered(Path("runs/it")):
+        signals.end_at_once(signal.SIGINT)
+    last = capfd.readouterr().err
+    assert ended.value.code == 130
+    assert last.startswith("kept\nkept        runs/it; go on with it by:  stackae resume runs/it\nerror: interrupted\n")
 
 
 def test_a_signal_while_the_program_starts(fresh: Shell) -> None:
