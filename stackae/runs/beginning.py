@@ -66,7 +66,8 @@ def check_free(path: Path | None, force: bool) -> None:
     check_unheld(path)
     if path.exists() and not never_began(path) and (found := _occupied(path, force)):
         check_unheld(path)  # by now: what is half written is another process's
-        raise ConfigError(found)
+        if path.exists():  # else another process has put it aside meanwhile
+            raise ConfigError(found)
 
 
 def _occupied(path: Path, force: bool) -> str:
@@ -77,7 +78,10 @@ def _occupied(path: Path, force: bool) -> str:
     if not force:
         remedy = f"go on with it by `{suggested('resume', path)}`, " if unfinished(path) else ""
         return f"{path}: expected a new folder, got an existing run; {remedy}choose another --run, or add --force"
-    return refusal(path)
+    try:
+        return refusal(path)
+    except FileNotFoundError:  # put aside by another process meanwhile
+        return ""
 
 
 @contextmanager
