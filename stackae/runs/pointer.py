@@ -16,10 +16,10 @@ LATEST = RUNS / "latest"
 def check_pointer() -> None:
     """Raises ConfigError where something lies in the place of runs/latest, or of the folder that it is in."""
     for place, wanted, right in (
-        (RUNS, "the folder that holds runs", RUNS.is_dir()),
-        (LATEST, "a pointer to the newest run", LATEST.is_symlink()),
+        (RUNS, "the folder that holds runs", Path.is_dir),
+        (LATEST, "a pointer to the newest run", Path.is_symlink),
     ):
-        if os.path.lexists(place) and not right:
+        if os.path.lexists(place) and not right(place):  # in this order: another process may make it in between
             found = "a folder" if place.is_dir() else "a link to nothing" if place.is_symlink() else "a file"
             raise ConfigError(f"{place}: expected {wanted}, got {found}; move it away")
 
