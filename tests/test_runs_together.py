@@ -45,7 +45,7 @@ def test_of_runs_of_one_name_one_is_made_and_the_others_are_told(together: tuple
         losers = [line for line in each if not line.startswith("has ")]
         assert len(winners) == 1, each
         for line in losers:
-            assert "expected to be its only writer, got process" in line or "got an existing run" in line, line
+            assert "expected to be its only writer, got" in line or "got an existing run" in line, line
         run = folder / "runs" / f"same{number}"
         assert Run(run).read("whose") == str(winners[0]).encode() and strangers(run) == []
 
