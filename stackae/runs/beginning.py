@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from stackae.errors import ConfigError, DiskError, RunError, legible, suggested
@@ -54,8 +54,13 @@ def reserved(path: Path | None, default: Path) -> Iterator[Path]:
 def check_free(path: Path | None, force: bool) -> None:
     """Raises ConfigError unless a run may be made at ``path``, or anywhere, and pointed at when it is done.
 
-    Raises RunError where another process writes to it.
+    Raises RunError where another process writes to it. It is looked at in turn, since another may begin there.
     """
+    with nullcontext() if path is None or not path.parent.is_dir() else in_turn(path.parent):
+        _check_free(path, force)
+
+
+def _check_free(path: Path | None, force: bool) -> None:
     check_pointer()
     if path is None:
         return
@@ -65,9 +70,7 @@ def check_free(path: Path | None, force: bool) -> None:
         raise ConfigError(f"{path}: expected a new folder, got the one that this command runs in; choose another --run")
     check_unheld(path)
     if path.exists() and not never_began(path) and (found := _occupied(path, force)):
-        check_unheld(path)  # by now: what is half written is another process's
-        if path.exists():  # else another process has put it aside meanwhile
-            raise ConfigError(found)
+        raise ConfigError(found)
 
 
 def _occupied(path: Path, force: bool) -> str:
@@ -78,10 +81,7 @@ def _occupied(path: Path, force: bool) -> str:
     if not force:
         remedy = f"go on with it by `{suggested('resume', path)}`, " if unfinished(path) else ""
         return f"{path}: expected a new folder, got an existing run; {remedy}choose another --run, or add --force"
-    try:
-        return refusal(path)
-    except FileNotFoundError:  # put aside by another process meanwhile
-        return ""
+    return refusal(path)
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def _begun(path: Path | None, force: bool, default: Path, held: ExitStack) -> tu
         held.enter_context(Folder(place).writing())
         return place, True, None
     with in_turn(path.parent):
-        check_free(path, force)
+        _check_free(path, force)
         aside = _put_aside(path) if path.exists() and not never_began(path) else None
         made = False
         try:
