@@ -43,6 +43,11 @@ VERIFY = ("verify", "--only", "contraction")
 without_pictures = pytest.mark.usefixtures("undrawn")
 
 
+def says(sentence: str, *parts: str) -> None:
+    """Each of the parts is in the sentence."""
+    assert [part for part in parts if part not in sentence] == [], sentence
+
+
 def arguments_of(command: str) -> tuple[str, ...]:
     return {"pretrain": PRETRAIN, "sweep": SWEEP, "verify": VERIFY}.get(command, (command,))
 

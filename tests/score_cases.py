@@ -22,10 +22,6 @@ from stackae.runs.run import CALIBRATION
 SUFFIXES = (".csv", "-features.csv", ".png")
 
 
-def says(sentence: str, *parts: str) -> None:
-    assert [part for part in parts if part not in sentence] == [], sentence
-
-
 def read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))

@@ -7,9 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from cli_cases import PRETRAIN, layer_bytes, records, settings
+from cli_cases import PRETRAIN, layer_bytes, records, says, settings
 from conftest import Shell
-from test_cli_errors import says
 from test_cli_resume import stop
 
 LINEAR = ("--scale", "none", "--activation", "linear", "--output-activation", "linear", "--corruption", "none")

@@ -7,13 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_cases import settings, without_pictures
+from cli_cases import says, settings, without_pictures
 from conftest import Shell
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_class_weight
-from test_cli_errors import says
 from test_cli_resume import stop
 
 from stackae.autoencoders.dense import Autoencoder

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_cases import says
 from conftest import LAYERS, Shell
 
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
 READERS = ("finetune", "evaluate", "encode", "reconstruct", "score")
-
-
-def says(sentence: str, *parts: str) -> None:
-    assert [part for part in parts if part not in sentence] == [], sentence
 
 
 # ---- usage (2)

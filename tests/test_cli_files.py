@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import without_pictures
+from cli_cases import says, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 
 X = np.random.default_rng(0).random((60, 4))
 Y = np.where(X[:, 0] > 0.5, "yes", "no")

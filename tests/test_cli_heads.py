@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import PRETRAIN, layer_bytes, records, settings, without_pictures
+from cli_cases import PRETRAIN, layer_bytes, records, says, settings, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 from test_cli_resume import stop
 
 from stackae.runs import Run

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import PNG, without_pictures
+from cli_cases import PNG, says, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 from test_cli_heads import replaced
 
 from stackae.data import load_data, load_source, scaled_rows

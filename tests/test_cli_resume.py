@@ -9,9 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from cli_cases import PNG, PRETRAIN, without_pictures
+from cli_cases import PNG, PRETRAIN, says, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 
 from stackae.runs import Journal
 from stackae.runs.ownership import asides

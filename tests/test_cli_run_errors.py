@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
+from cli_cases import says
 from conftest import LAYERS, Shell
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_cli_errors import PRETRAIN, READERS, says
+from test_cli_errors import PRETRAIN, READERS
 
 from stackae.runs import Run
 

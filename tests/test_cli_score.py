@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_cases import PNG, PRETRAIN, without_pictures
+from cli_cases import PNG, PRETRAIN, says, without_pictures
 from conftest import Shell
-from score_cases import column, held_out, parts, read, says
+from score_cases import column, held_out, parts, read
 
 from stackae.anomaly import calibrated, fit_scores, score_rows
 from stackae.config import DataConfig

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_cases import PNG, PRETRAIN, settings, without_pictures
+from cli_cases import PNG, PRETRAIN, says, settings, without_pictures
 from conftest import Shell
-from test_cli_errors import READERS, says
+from test_cli_errors import READERS
 from test_cli_run_errors import DIVERGING
 
 SEEDS = (*PRETRAIN, "--seeds", 3, "--seed", 2, "--run", "runs/many")

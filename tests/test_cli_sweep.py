@@ -9,17 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_cases import PNG, SWEEP, without_pictures
+from cli_cases import PNG, SWEEP, says, without_pictures
 from conftest import Shell
 
 from stackae.cli import pretrain, sweep
 from stackae.errors import DivergedError
 
 FILES = {"sweep.json", "config.toml", "sweep.png", "codes.png"}
-
-
-def says(sentence: str, *parts: str) -> None:
-    assert [part for part in parts if part not in sentence] == [], sentence
 
 
 def folders(shell: Shell) -> list[Path]:

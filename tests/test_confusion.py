@@ -8,12 +8,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from cli_cases import PNG, settings, without_pictures
+from cli_cases import PNG, says, settings, without_pictures
 from conftest import Shell
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
-from test_cli_errors import says
 from test_cli_heads import replaced
 
 from stackae import pictures

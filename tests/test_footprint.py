@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cli_cases import says
 from conftest import Shell
 from population_cases import HELD_OUT, ROWS, config
-from test_cli_errors import says
 
 from stackae.autoencoders.building import numbers_of
 from stackae.config import FinetuneConfig, PretrainConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_cases import PRETRAIN, settings, without_pictures
+from cli_cases import PRETRAIN, says, settings, without_pictures
 from conftest import Shell
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -22,10 +22,6 @@ from stackae.runs import Run
 
 laws = hypothesis_settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLASSES = "a", "b", "c,d"
-
-
-def says(sentence: str, *parts: str) -> None:
-    assert [part for part in parts if part not in sentence] == [], sentence
 
 
 def numbered(path: Path, rows: int, own_test: bool) -> DataConfig:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import without_pictures
+from cli_cases import says, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 
 import stackae
 from stackae.errors import ConfigError, DataError, RunError

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from cli_cases import without_pictures
+from cli_cases import says, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 
 from stackae.errors import RunError
 from stackae.runs import Folder

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_cases import PRETRAIN, without_pictures
+from cli_cases import PRETRAIN, says, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 from test_cli_resume import stop
 
 from stackae.errors import RunError

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_cases import PRETRAIN, SWEEP, without_pictures
+from cli_cases import PRETRAIN, SWEEP, says, without_pictures
 from conftest import Shell
-from test_cli_errors import says
 from test_cli_resume import stop
 
 from stackae.errors import ConfigError, RunError

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_cases import without_pictures
+from cli_cases import says, without_pictures
 from conftest import Shell, draw_nothing, write_data
-from test_cli_errors import says
 
 from stackae.runs import Run
 from stackae.runs.records import read_line, read_records, sealed, unsealed

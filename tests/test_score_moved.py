@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import PRETRAIN, without_pictures
+from cli_cases import PRETRAIN, says, without_pictures
 from conftest import Shell
-from score_cases import column, make_older, moved, read, says, scored, suspects, write_new_rows
+from score_cases import column, make_older, moved, read, scored, suspects, write_new_rows
 
 from stackae.data import load_data
 from stackae.errors import ConfigError, RunError

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import PNG, PRETRAIN, without_pictures
+from cli_cases import PNG, PRETRAIN, says, without_pictures
 from conftest import Shell
-from score_cases import column, read, says, scored, write_new_rows
+from score_cases import column, read, scored, write_new_rows
 
 # ---- rows as their file has them: names, order, and rows that cannot be read
 

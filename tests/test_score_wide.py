@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_cases import PRETRAIN, without_pictures
+from cli_cases import PRETRAIN, says, without_pictures
 from conftest import Shell
-from score_cases import forget_memory, parts, says, scored, write_new_rows
+from score_cases import forget_memory, parts, scored, write_new_rows
 
 from stackae.anomaly import calibrated, fit_scores, score_rows
 from stackae.runs import Run
