@@ -101,3 +101,13 @@ def write_idx_folder(root: Path, count: int = 6, labels: np.ndarray | None = Non
         write(raw / f"{part}-images-idx3-ubyte", idx_bytes(images))
         write(raw / f"{part}-labels-idx1-ubyte.gz", gzip.compress(idx_bytes(labels)))
     return raw
+
+
+def table(
+    path: Path, x: np.ndarray, y: np.ndarray | None = None, names: tuple[str, ...] = ("temp", "press", "flow")
+) -> str:
+    """A .csv file of these columns, and of "state" where there are labels."""
+    lines = [",".join([*names, *([] if y is None else ["state"])])]
+    lines += [",".join([*map(repr, row), *([] if y is None else [y[at]])]) for at, row in enumerate(x.tolist())]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from data_files import laws, message
-from hypothesis import given
-from hypothesis import strategies as st
+from data_files import message, table
 
 from stackae.config import DataConfig
-from stackae.data import Dataset, Source, load_data
-from stackae.data.advice import warnings_of
-from stackae.data.check import check_data
-from stackae.data.division import LEFT_OUT, TEST, TRAIN, Division, divided, known_parts, parts_by_content, row_sums
+from stackae.data import Dataset, load_data
+from stackae.data.division import LEFT_OUT, TEST
 from stackae.data.for_run import RowsRead, read_dataset, read_rows
-from stackae.data.index_column import Counting
 from stackae.data.known import Known, KnownData
 from stackae.errors import DataError
 
@@ -26,14 +20,6 @@ NAMES = ("temp", "press", "flow")
 generator = np.random.default_rng(0)
 X = generator.standard_normal((300, 3)).round(4)
 Y = np.array(["off", "on"])[(X[:, 0] > 0).astype(int)]
-
-
-def table(path: Path, x: np.ndarray, y: np.ndarray | None = None, names: tuple[str, ...] = NAMES) -> str:
-    """A .csv file of these columns, and of "state" where there are labels."""
-    lines = [",".join([*names, *([] if y is None else ["state"])])]
-    lines += [",".join([*map(repr, row), *([] if y is None else [y[at]])]) for at, row in enumerate(x.tolist())]
-    path.write_text("\n".join(lines) + "\n")
-    return str(path)
 
 
 def trained(config: DataConfig) -> tuple[Dataset, Known]:
@@ -276,6 +262,15 @@ def test_an_older_run_is_read_as_before_and_says_what_cannot_be_checked(own: Dat
     assert "run keeps no record of its rows, as an older run" in read.notes[1]
 
 
+def test_test_rows_that_equal_training_rows_are_counted(tmp_path: Path) -> None:
+    config = DataConfig(data=table(tmp_path / "own.csv", np.repeat(X[:10], 30, axis=0)))
+    data, known = trained(config)
+    wanted = f"{config.data}: 60 of its 60 test rows equal rows that are trained on"
+    assert read_rows(config, known, data.scaling).notes == (wanted,)
+    assert read_dataset(config, known, data.scaling).notes == (wanted,)
+    assert read_rows(config, known, data.scaling, "train").notes == ()
+
+
 # ---- rows that cannot be read
 
 
@@ -317,92 +312,3 @@ def test_where_no_row_can_be_read_the_data_are_refused(tmp_path: Path, own: Data
     np.save(tmp_path / "none.npy", np.full((4, 3), np.nan))
     for path in (str(tmp_path / "none.npy"), table(tmp_path / "none.csv", np.full((4, 3), np.nan))):
         assert "finite" in message(read_rows, other(own, path), known, data.scaling)
-
-
-# ---- sums and parts
-
-
-@given(st.data())
-@laws
-def test_rows_have_equal_sums_where_their_numbers_are_equal(data: st.DataObject) -> None:
-    x = np.array(data.draw(st.lists(st.lists(st.integers(0, 255), min_size=3, max_size=3), min_size=1, max_size=9)))
-    sums = row_sums(x.astype(np.uint8))
-    for dtype in (np.int64, np.float32, np.float64, ">f8", "<u2"):
-        assert np.array_equal(row_sums(x.astype(dtype)), sums)
-    equal = (x[:, None] == x[None]).all(axis=2)
-    assert np.array_equal(sums[:, None] == sums[None], equal)
-    assert row_sums(np.array([[-0.0, 1.0]])) == row_sums(np.array([[0.0, 1.0]]))
-
-
-@given(st.permutations(range(30)))
-@laws
-def test_a_known_row_keeps_its_part_in_any_order(order: list[int]) -> None:
-    x = X[:30]
-    kept = Division(row_sums(x), divided(Source("x", x), DataConfig()))
-    parts, change = parts_by_content(Source("x", x[order]), DataConfig(), row_sums(x[order]), [kept])
-    assert np.array_equal(parts, kept.parts[order]) and change[:3] == (0, 0, 0)
-
-
-def test_a_row_of_two_parts_counts_as_trained_on() -> None:
-    sums = np.array([1, 2, 3, 1, 2], dtype=np.uint64)
-    kept = Division(sums, np.array([2, 2, 1, 0, 1 | LEFT_OUT], dtype=np.uint8))
-    assert known_parts(np.array([1, 2, 3, 4], dtype=np.uint64), [kept]).tolist() == [0, 1, 1, -1]
-
-
-def test_new_rows_are_divided_alike_in_any_order() -> None:
-    old, new = X[:100], X[100:200]
-    kept = Division(row_sums(old), divided(Source("x", old), DataConfig()))
-    found = []
-    for order in (np.arange(100), np.random.default_rng(2).permutation(100)):
-        x = np.concatenate([new[order], old])
-        parts, change = parts_by_content(Source("x", x), DataConfig(), row_sums(x), [kept])
-        assert (change.new, change.new_test, Counter(parts[:100].tolist())[TRAIN]) == (100, 20, 72)
-        found.append(parts[:100][np.argsort(order)])
-    assert np.array_equal(*found)
-
-
-def test_test_rows_that_equal_training_rows_are_counted(tmp_path: Path) -> None:
-    config = DataConfig(data=table(tmp_path / "own.csv", np.repeat(X[:10], 30, axis=0)))
-    data, known = trained(config)
-    wanted = f"{config.data}: 60 of its 60 test rows equal rows that are trained on"
-    assert read_rows(config, known, data.scaling).notes == (wanted,)
-    assert read_dataset(config, known, data.scaling).notes == (wanted,)
-    assert read_rows(config, known, data.scaling, "train").notes == ()
-
-
-# ---- a first column that is an index
-
-
-@pytest.mark.parametrize(
-    ("name", "column", "told"),
-    [
-        ("n", np.arange(40), "counts the rows, 0 to 39,"),
-        ("n", np.arange(1, 41), "counts the rows, 1 to 40,"),
-        ("id", np.arange(40) * 3 + 7, "counts the rows, 7 to 124,"),
-        ("Unnamed: 0", np.delete(np.arange(41), 5), "counts the rows, 0 to 40,"),
-        ("n", np.arange(40) * 3 + 7, ""),
-        ("n", np.arange(2, 42), ""),
-        ("id", np.arange(40)[::-1], ""),
-        ("id", np.arange(40) / 2, ""),
-        ("n", np.arange(5), ""),
-    ],
-)
-def test_a_column_that_counts_the_rows_is_told(tmp_path: Path, name: str, column: np.ndarray, told: str) -> None:
-    x = np.column_stack([column, generator.standard_normal(len(column))])
-    config = DataConfig(data=table(tmp_path / "a.csv", x, names=(name, "b")))
-    notes = [each for each in load_data(config).notes if each.startswith("column")]
-    assert len(notes) == bool(told) and all(f"column '{name}' {told}" in each for each in notes)
-    assert all("leave it out by --ignore " in each for each in notes)
-    assert [each for each in warnings_of(check_data(config)) if each in notes] == notes
-    np.save(tmp_path / "a.npy", x)
-    nameless = load_data(DataConfig(data=str(tmp_path / "a.npy"))).notes
-    assert len(nameless) == ("counts" in told and name == "n") and all("column 0 " in each for each in nameless)
-
-
-def test_pieces_of_a_column_count_on() -> None:
-    counting = Counting()
-    for piece in np.split(np.arange(1.0, 31.0), [7, 8, 20]):
-        counting.add(piece)
-    assert "counts the rows, 1 to 30," in counting.note(["n"])[0]
-    counting.add(np.array([40.0]))
-    assert counting.note(["n"]) == () and "1 to 40" in counting.note(["ID"])[0]
