@@ -42,7 +42,7 @@ def command(
         Path | None,
         option("--out", "File to write, .npy or .csv.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Write the codes of all rows, in their order (a set's own test part last).

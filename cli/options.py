@@ -174,4 +174,5 @@ Config = Annotated[
     Path | None,
     option("--config", "TOML file to start from; other options override it.", OUTPUT, metavar="FILE"),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files of that name.", rich_help_panel=OUTPUT)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.", rich_help_panel=OUTPUT)]

@@ -43,7 +43,7 @@ def command(
         Path | None,
         option("--out", "File to write, .csv or .npy.", o.OUTPUT, "predictions.csv in the run folder", metavar="FILE"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Predict the class, the values or the labels of rows by the head of the newest run.

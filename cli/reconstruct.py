@@ -58,7 +58,7 @@ def command(
             metavar="FILE",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Draw rows of the data over what each layer makes of them; of a denoising stack, noisy rows over restored ones.

@@ -133,7 +133,7 @@ def compare(
         Path | None,
         option("--out", "Picture to write.", o.OUTPUT, "runs/compare.png, or -2, -3 ...", metavar="FILE.png"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Two runs beside each other: settings that differ, what each stage reached, and their curves in one picture."""

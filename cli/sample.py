@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from . import options as o
 from .options import option
 
@@ -41,7 +39,7 @@ def command(
         Path | None,
         option("--out", "File for the rows, .npy or .csv, in the units of the data.", o.OUTPUT, "none", metavar="FILE"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=o.OUTPUT)] = False,
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Draw codes from the prior of the top layer, which is variational, and decode them: samples.png.

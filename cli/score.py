@@ -65,7 +65,7 @@ def command(
         Path | None,
         option("--out", "File to write.", o.OUTPUT, "scores.csv in the run folder", metavar="FILE.csv"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.", rich_help_panel=o.OUTPUT)] = False,
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Score rows by how badly the newest run reconstructs them, and flag those above a threshold.

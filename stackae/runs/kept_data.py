@@ -11,13 +11,13 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stackae.data import Dataset
 from stackae.data.division import LEFT_OUT, TEST, Division
 from stackae.data.known import Known, KnownData
 from stackae.errors import RunError
-from stackae.runs.records import first_of
+from stackae.runs.records import read_json
 from stackae.runs.run import Run
 from stackae.stages import LARGEST_HEADER, opened, pack
 
@@ -51,10 +51,7 @@ class DataRecord(BaseModel):
     @classmethod
     def unpack(cls, content: bytes) -> DataRecord:
         """Raises ValueError where the content is no such record."""
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            raise ValueError(first_of(error)) from None
+        return read_json(cls, content)
 
 
 def data_files(dataset: Dataset, training: str = "") -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -18,6 +18,7 @@ from stackae.training.history import EpochRecord
 
 LARGEST = 1 << 28  # bytes: a million epochs
 MOST_STAGES = 10_000
+ModelT = TypeVar("ModelT", bound=BaseModel)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 
 
@@ -133,6 +134,14 @@ def _check_next(last: dict[str, int], record: Epoch) -> None:
 
 def _digest(line: bytes) -> bytes:
     return hashlib.sha256(line).hexdigest()[:16].encode()
+
+
+def read_json(kind: type[ModelT], content: bytes) -> ModelT:
+    """The document of that kind. Raises ValueError with the first thing that is wrong, and where."""
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise ValueError(first_of(error)) from None
 
 
 def first_of(error: ValidationError) -> str:

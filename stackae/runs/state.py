@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stackae.config import FinetuneConfig, LayerConfig, RunConfig
-from stackae.runs.records import Name, check_epochs, first_of
+from stackae.runs.records import Name, check_epochs, read_json
 from stackae.stages import layer_name
 from stackae.training.history import EpochRecord
 from stackae.training.loop import LEAST_PATIENCE
@@ -138,10 +138,7 @@ class State(Strict):
     @classmethod
     def unpack(cls, content: bytes) -> State:
         """Raises ValueError where the content is no state."""
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            raise ValueError(first_of(error)) from None
+        return read_json(cls, content)
 
 
 def _check_history(stage: str, history: Sequence[EpochRecord], epochs: int | None) -> None:
