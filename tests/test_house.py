@@ -30,6 +30,7 @@ FLOORS = (
     ("detector",),
     ("pretrain", "finetune", "runs", "footprint"),
     ("sweep", "finetune_targets", "predict", "faults"),
+    ("workflows",),
     ("verification",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""

@@ -1,0 +1,20 @@
+"""What the commands do, for Python too: no printing, progress by callbacks, results as records."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Callbacks": "callbacks",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stackae.workflows' has no attribute {name!r}")
+    return getattr(import_module(f"stackae.workflows.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
