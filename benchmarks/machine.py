@@ -39,11 +39,23 @@ def save(path: Path, about: dict[str, Any], entries: list[dict[str, Any]]) -> No
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
-    """The document as JSON, whole or not at all, however often it is written; the folder is made if need be."""
+    """The document as JSON, a line per row, whole or not at all; the folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(document, indent=1) + "\n")
+    unfinished.write_text(as_lines(document))
     unfinished.replace(path)
+
+
+def as_lines(document: dict[str, Any]) -> str:
+    """The document as JSON: a line per field, and per item of a field that lists objects."""
+    fields = (f"{json.dumps(name)}: {_value(value)}" for name, value in document.items())
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return "[\n" + ",\n".join(map(json.dumps, value)) + "\n]"
+    return json.dumps(value)
 
 
 def _driver() -> str:

@@ -9,11 +9,11 @@ Both sides get the same data, fine-tuning and seeds; only the weights that fine-
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
 
+from benchmarks.machine import write
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
 from stackae.data import Dataset, load_data
 from stackae.evaluate import evaluate_classifier
@@ -67,11 +67,7 @@ def main() -> None:
         print(f"{init:10}  mean {means[init]:.3f} %  standard deviation {spread:.3f}")
     print(f"pretraining is worth {means['pretrained'] - means['random']:+.3f} points on {dataset.name}")
     if asked.json:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(
-            json.dumps({"data": dataset.name, "first_seed": asked.first_seed, **results, "means": means}, indent=1)
-            + "\n"
-        )
+        write(asked.json, {"data": dataset.name, "first_seed": asked.first_seed, **results, "means": means})
 
 
 if __name__ == "__main__":

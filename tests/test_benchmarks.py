@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
-import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,12 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from conftest import Shell
 
-from benchmarks import step
+from benchmarks import profile_step, step
 from benchmarks.cases import FIRST
+from benchmarks.machine import as_lines
+from benchmarks.profile_step import Kernel
 from benchmarks.step_cuda import planned
 from benchmarks.step_rows import Planned
 
@@ -32,6 +37,20 @@ def as_before() -> Any:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python programs that a benchmark starts run in this process: theirs would load torch each time."""
+
+    def in_process(command: list[str], cwd: Path | None = None, **given: Any) -> subprocess.CompletedProcess[str]:
+        if command[1] == "-c":
+            return subprocess.CompletedProcess(command, *Shell(cwd or Path.cwd())(*command[3:]))
+        with patch.object(sys, "argv", command[1:]), contextlib.redirect_stdout(io.StringIO()) as out:
+            runpy.run_path(command[1], run_name="__main__")
+        return subprocess.CompletedProcess(command, 0, out.getvalue(), "")
+
+    monkeypatch.setattr(subprocess, "run", in_process)
+
+
 def run(name: str, *arguments: object) -> None:
     """As `python -m benchmarks.NAME` does, in this process; it must end well."""
     with patch.object(sys, "argv", [name, *map(str, arguments)]):
@@ -44,16 +63,8 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def test_ops(tmp_path):
-    few = (
-        "--rounds",
-        1,
-        "--no-compile",
-        "--only",
-        "dense_act 64x300->150",
-        "sparsity_kl 64x150",
-        "corrupt 64x784 masking",
-    )
-    run("ops", "--json", tmp_path / "ops.json", *few)
+    few = ("dense_act 64x300->150", "sparsity_kl 64x150", "corrupt 64x784 masking")
+    run("ops", "--json", tmp_path / "ops.json", "--rounds", 1, "--no-compile", "--only", *few)
     rows = rows_of(tmp_path / "ops.json")
     assert len(rows) == 5 and all(row["fused_us"] > 0 and not row["failed"] for row in rows)
     run("report", tmp_path)
@@ -125,7 +136,18 @@ def test_without_a_gpu_one_sentence_says_so(name):
         run(name)
 
 
-def test_end_to_end(tmp_path):
+def test_profile_step():
+    """Two steps of 10 us: a product, a gap of 1 us, an update that begins before another product has ended."""
+    step_of = [("product", 0, 4), ("product", 5, 8), ("update", 7, 10)]
+    kernels = [Kernel(name, 10.0 * turn + start, 10.0 * turn + end) for turn in (0, 1) for name, start, end in step_of]
+    text = profile_step.report(kernels, 2)
+    assert "2 steps, 3.00 kernels and copies a step" in text
+    assert "10.00 us a step from the first start to the last end, 1.00 us of them with nothing running" in text
+    shares = [line.split()[-1:] + line.split()[:5] for line in text.splitlines()[4:6]]
+    assert shares == [["product", "2.00", "3.50", "7.00", "70", "%"], ["update", "1.00", "3.00", "3.00", "30", "%"]]
+
+
+def test_end_to_end(tmp_path, here):
     small = ("--rows", 300, "--layers", "784,10", "--epochs", 2, "--usual-epochs", 1, "--rounds", 1, "--threads", 1)
     run("end_to_end", *small, "--tolerance", 0.5, "--json", tmp_path / "end_to_end.json")
     document = json.loads((tmp_path / "end_to_end.json").read_text())
@@ -138,10 +160,10 @@ def test_end_to_end(tmp_path):
 
 
 def test_variants(tmp_path):
-    run(
-        "variants", "--data", "digits", "--only", "KL", "--seeds", 1, "--epochs", 1, "--out", tmp_path / "variants.json"
-    )
-    assert [row["case"] for row in rows_of(tmp_path / "variants.json")] == ["kl:0.05:0.5", "kl:0.05:3"]
+    file = ("--out", tmp_path / "variants.json")
+    run("variants", "--data", "digits", "--only", "KL", "denoising", "linear", "--seeds", 1, "--epochs", 1, *file)
+    cases = [row["case"] for row in rows_of(tmp_path / "variants.json")]
+    assert cases == ["kl:0.05:0.5", "kl:0.05:3", "none", "gaussian:0.4", "tied", "untied"]
 
 
 def test_closed_form(tmp_path):
@@ -162,19 +184,24 @@ def test_pretraining(tmp_path):
     assert all(0 < found["means"][name] <= 100 for name in ("pretrained", "random"))
 
 
-def test_accuracy(tmp_path):
-    options = ["--device", "cpu", "--epochs", "1", "--precisions", "default", "--data-root", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu_accuracy", *options],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1].startswith("test accuracy on the embedded digits: default ")
+def test_gpu_accuracy(tmp_path, capsys, here):
+    run("gpu_accuracy", "--device", "cpu", "--epochs", 1, "--precisions", "default", "--data-root", tmp_path)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("test accuracy on the embedded digits: default ")
 
 
-def test_a_report_of_nothing_says_what_is_missing(tmp_path):
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").rglob("*.json")), ids=lambda path: path.stem)
+def test_results_have_a_line_per_row(path):
+    text = path.read_text()
+    assert text == as_lines(json.loads(text)) and len(text.splitlines()) <= 60 + len(json.loads(text).get("rows", []))
+
+
+def test_every_benchmark_has_a_test_of_its_name():
+    """But for those that test_gpu_scripts runs, and the script that end_to_end does."""
+    programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main()" in path.read_text()}
+    elsewhere = {"gpu_check", "gpu_measure", "gpu_numbers", "gpu_setup", "usual_script"}
+    assert elsewhere < programs and {f"test_{name}" for name in programs - elsewhere} <= set(globals())
+
+
+def test_report(tmp_path):
     with pytest.raises(SystemExit, match=r"expected at least one of step\.json, end_to_end\.json, ops\.json"):
         run("report", tmp_path)
