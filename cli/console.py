@@ -1,4 +1,4 @@
-"""What a person sees: progress while training, tables when it is done. Progress goes to stderr, results to stdout.
+"""What a person sees: lines and tables. Notes go to stderr (progress too, in progress.py), results to stdout.
 
 All text takes this door, and none of it is markup: whatever is in it that is not seen, newlines too, becomes an escape.
 Names of files, columns and classes may so be given as they are.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from pathlib import Path
-from statistics import fmean
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,16 +20,13 @@ from stackae.errors import WHOLE, legible
 from .log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rich.console import JustifyMethod
-    from rich.progress import Progress
 
     from stackae.errors import StackaeError
     from stackae.runs import Run
-    from stackae.training.history import EpochRecord
 
-SECONDS_BETWEEN_LINES = 2.0
 WIDEST = 10_000  # columns that no terminal has
 
 stdout = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -137,144 +131,13 @@ def shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-class Meter:
-    """How far a reading has come: nothing for two seconds, then a bar on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._progress: Progress | None = None
-        self._started = self._noted = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress:
-            self._progress.stop()
-
-    def update(self, share: float) -> None:
-        """Of the whole, from 0 to 1."""
-        if self._progress:
-            self._progress.update(self._task, completed=100 * share, left=self._left(share))
-        elif time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
-            self._noted = time.monotonic()
-            if stderr.is_terminal:
-                self._start(share)
-            else:
-                note(f"{self._title}  {100 * share:.0f} %  {self._left(share)}")
-
-    def _left(self, share: float) -> str:
-        """How long the rest takes, where it goes on as it went so far."""
-        seconds = (time.monotonic() - self._started) * (1 - share) / max(share, 1e-9)
-        return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:,.0f} min left"
-
-    def _start(self, share: float) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        name, left = (TextColumn(f"{{{field}}}", markup=False) for field in ("task.description", "task.fields[left]"))
-        self._progress = Progress(name, BarColumn(bar_width=24), left, console=stderr)
-        self._task = self._progress.add_task(
-            legible(self._title, WHOLE), total=100, completed=round(100 * share), left=self._left(share)
-        )
-        self._progress.start()
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
 
 
-class Display:
-    """A listener that shows a live bar on a terminal and a line now and then elsewhere, and logs every epoch.
-
-    Of runs that train together it shows means over them, and rows a second of all.
-    """
-
-    def __init__(self, runs: int) -> None:
-        self._runs = runs
-        self._progress: Progress | None = None
-        self._title = ""
-        self._epochs = 0
-        self._noted = 0.0
-        self._epoch = self._best = 0
-
-    def __enter__(self) -> Self:
-        if stderr.is_terminal:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[status]}", markup=False),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=stderr,
-            )
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress:
-            self._progress.stop()
-        if kind is None:
-            self._tell_end()
-
-    def _tell_end(self) -> None:
-        """Of a stage whose patience came to an end before its epochs."""
-        if 0 < self._epoch < self._epochs:
-            since = f" than epoch {self._best}" if self._best else ""
-            note(
-                f"{self._title}  ended after epoch {self._epoch} of {self._epochs}: none was better{since} "
-                "(--patience 0 never stops)"
-            )
-        self._epoch = self._best = 0
-
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
-        self._tell_end()
-        self._title = title if self._runs == 1 else f"{title}, {members} seeds"
-        self._epochs = epochs
-        self._status = f"epoch {min(epochs, passed // rows + 1)}/{epochs}"
-        if passed:
-            note(f"{self._title}  goes on in epoch {passed // rows + 1}/{epochs}, after {passed % rows:,} rows of it")
-        if self._progress:
-            self._task = self._progress.add_task(
-                legible(self._title, WHOLE), total=rows * epochs, completed=passed, status=self._status
-            )
-
-    def batch(self, rows: int, loss: float) -> None:
-        if self._progress:
-            self._progress.update(self._task, advance=rows, status=f"{self._status}  now {loss:.4g}")
-
-    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        together = list(records.values())
-        number, figures = together[0].epoch, _figures(together)
-        self._epoch, self._best = number, number if any(record.best for record in together) else self._best
-        log(f"{self._title}  epoch {number}/{self._epochs}  {figures}")
-        if self._progress:
-            self._status = f"epoch {min(number + 1, self._epochs)}/{self._epochs}  {figures}"
-            self._progress.update(self._task, status=self._status)
-        elif number in (1, self._epochs) or time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
-            self._noted = time.monotonic()
-            remaining = together[0].seconds * (self._epochs - number)
-            line = f"{self._title}  epoch {number}/{self._epochs}  {figures}  {remaining:.0f} s left"
-            stderr.print(Text(legible(line, WHOLE)))
-
-
-def _figures(records: list[EpochRecord]) -> str:
-    """Losses and errors as means over the networks of an epoch."""
-    losses = [record.validation_loss for record in records if record.validation_loss is not None]
-    errors = [record.validation_error for record in records if record.validation_error is not None]
-    validation = f"  validation {fmean(losses):.4g}" if losses else ""
-    corrupted = [each.corrupted_validation_loss for each in records if each.corrupted_validation_loss is not None]
-    if corrupted:
-        validation += f", under noise {fmean(corrupted):.4g}"
-    if errors:
-        validation += f" ({100 * fmean(errors):.2f} % wrong)"
-    dead = [record.dead for record in records if record.dead]
-    if dead:
-        validation += f"  {100 * sum(dead) / len(records):.1f} % of units dead"
-    rate = sum(record.rows_per_second for record in records)
-    return f"loss {fmean(record.loss for record in records):.4g}{validation}  {rate:,.0f} rows/s"
+def number(value: float | None) -> str:
+    """With four significant digits."""
+    return "-" if value is None else f"{value:.4g}"
 
 
 def run_option(run: Run) -> str:

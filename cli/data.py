@@ -49,13 +49,14 @@ def check(
     from stackae.errors import DataError
     from stackae.fields import validated
 
-    from .console import Meter, emit_json
+    from .console import emit_json
+    from .progress import Shown
 
     given = {"data": data, "data_root": data_root, "target": target, "target_kind": target_kind}
     given["ignore"] = ignore
     config = validated(DataConfig, {name: value for name, value in given.items() if value is not None}, "data")
-    with Meter(f"reading {data}") as meter:
-        report = check_data(config, meter.update)
+    with Shown().progress(f"reading {data}") as told:
+        report = check_data(config, told)
     warnings = warnings_of(report)
     following = "" if report.refusal else next_command(config, report)
     if json:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from . import options as o
 from .options import option
 
@@ -30,7 +28,6 @@ stackae encode --weights finetuned
 
 
 def command(
-    ctx: typer.Context,
     layer: Annotated[o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top")] = None,
     weights: o.Weights = "pretrained",
     data: o.DataOfRun = None,
@@ -51,10 +48,11 @@ def command(
     """
     from stackae.runs import open_run
     from stackae.tables import FORMATS, Table, check_finite
+    from stackae.workflows.inputs import DataRequest, rows_of, whole_number
+    from stackae.workflows.outputs import check_out, made_of, write_table
 
     from .console import emit_json, run_option, say, shown
-    from .inputs import check_out, rows_of, whole_number
-    from .tables import made_of, write_table
+    from .progress import Shown
 
     opened = open_run(run)
     count = len(opened.pretrain_config.layers)
@@ -62,13 +60,12 @@ def command(
     path = out or opened.path / f"codes-layer{number}.npy"
     check_out(path, FORMATS, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")
-    rows = rows_of(opened, ctx.params, "all", labels=False)
-    codes = made_of(rows.x, encoder, "encoding")
+    rows = rows_of(opened, DataRequest(data, data_root, target), "all", Shown(), labels=False)
+    codes = made_of(rows.x, encoder, "encoding", Shown())
     check_finite(f"codes of layer {number}", codes, rows.numbers.tolist())
     names = [f"h{unit}" for unit in range(1, codes.shape[1] + 1)]
-    write_table(
-        path, Table(names, codes, [("row", rows.numbers.tolist())]), opened if out is None else None, rows.bad_rows
-    )
+    table = Table(names, codes, [("row", rows.numbers.tolist())])
+    write_table(path, table, opened if out is None else None, Shown(), rows.bad_rows)
     shape = codes.shape
     if json:
         document = {"run": str(opened.path), "codes": str(path), "layer": number, "shape": list(shape)}
@@ -80,7 +77,7 @@ def command(
 
 
 def _encoder(run: Run, weights: str, number: int, engine: str) -> Callable[[Tensor], Tensor]:
-    from .inputs import check_weights
+    from stackae.workflows.inputs import check_weights
 
     check_weights(weights)
     if weights == "pretrained":

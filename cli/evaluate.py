@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from . import options as o
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ stackae evaluate --data new.csv --target species --part test
 
 
 def command(
-    ctx: typer.Context,
     part: o.Part = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
@@ -39,14 +36,16 @@ def command(
     layers fine-tuned as one network."""
     from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
     from stackae.runs import open_run
+    from stackae.workflows.assessment import assess_classifier
+    from stackae.workflows.inputs import DataRequest, rows_of
 
     from .console import closing, emit_json, note, run_option
-    from .figures import assess_classifier, show_targets
-    from .inputs import rows_of
+    from .figures import show_targets
+    from .progress import Shown
 
     opened = open_run(run)
     stack = opened.load_stack(engine or "auto")
-    read = rows_of(opened, ctx.params, part)
+    read = rows_of(opened, DataRequest(data, data_root, target, target_kind), part, Shown())
     name, rows = read.part, read.xy
     layers = evaluate_reconstruction(stack, rows.x)
     document: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": name, "rows": len(rows.x)}
@@ -97,8 +96,7 @@ def left_out(run: Run, classes: tuple[str, ...]) -> set[str]:
 def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
     """The figures of the run's regressor and of its multilabel classifier, where the rows have their targets."""
     from stackae.errors import DataError, legible
-
-    from .figures import target_figures
+    from stackae.workflows.assessment import target_figures
 
     loads: dict[str, Any] = {"regressor": run.load_regressor, "multilabel": run.load_multilabel}
     rows, found = read.xy, {}
@@ -117,8 +115,8 @@ def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
 def _show(
     document: dict[str, Any], layers: list[ReconstructionReport], deep: ReconstructionReport | None, balanced: bool
 ) -> None:
-    from .console import say, table
-    from .figures import percent, show_classes
+    from .console import percent, say, table
+    from .figures import show_classes
 
     if "accuracy" in document:
         strangers = sum(one["rows"] for one in document["unseen_classes"])

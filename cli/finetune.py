@@ -86,8 +86,9 @@ def command(
     from stackae.data.labels import classes_named
     from stackae.engine import choose_device, choose_step
     from stackae.runs import open_run
+    from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets, seconds
 
-    from .inputs import dataset_of, read_as, seconds
+    from .progress import Shown
     from .training import finetuning_work
 
     opened = open_run(run)
@@ -95,7 +96,8 @@ def command(
     settings = _settings(opened, ctx.params, config)
     choose_step(settings.engine, choose_device(settings.device), settings.precision)
     opened.load_stack(settings.engine)
-    dataset = dataset_of(opened, read_as(settings, ctx.params))
+    request = DataRequest(data, data_root, target, kind_of_targets(settings), unlabelled)
+    dataset = dataset_of(opened, request, Shown())
     if unlabelled:
         classes_named("--unlabelled", unlabelled, dataset.classes, dataset.name)
     check_memory(opened, dataset, settings)

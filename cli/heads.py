@@ -84,8 +84,9 @@ def assess_head(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset
 
 def _classifier(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
     from stackae.finetune import trained_classes
+    from stackae.workflows.assessment import assess_classifier
 
-    from .figures import assess_classifier, percent
+    from .console import percent
 
     labels = dataset.test.y
     if labels is None or not bool((labels >= 0).any()):
@@ -116,7 +117,7 @@ def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dat
 
 
 def _targets(model: Any, dataset: Dataset) -> Tested:
-    from .figures import target_figures
+    from stackae.workflows.assessment import target_figures
 
     y = dataset.test.y
     if y is None or bool(y.isnan().all()):

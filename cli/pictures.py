@@ -18,8 +18,7 @@ def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
     from stackae.latent_pictures import latent_scatter
     from stackae.pictures import filters, reconstructions
     from stackae.stack import in_batches
-
-    from .inputs import part_of
+    from stackae.workflows.inputs import part_of
 
     stack = run.load_stack(run.pretrain_config.engine)
     part = part_of(dataset)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from . import options as o
 from .options import option
 
@@ -29,7 +27,6 @@ SHOWN = 20
 
 
 def command(
-    ctx: typer.Context,
     data: o.DataOfRun = None,
     part: o.Part = None,
     data_root: o.DataRootOfRun = None,
@@ -54,20 +51,21 @@ def command(
     from stackae.predict import load_head, predict_scaled
     from stackae.runs import open_run
     from stackae.tables import FORMATS, check_finite
+    from stackae.workflows.inputs import DataRequest, rows_of
+    from stackae.workflows.outputs import check_out, write_table
 
-    from .console import Meter, emit_json
-    from .inputs import check_out, rows_of
-    from .tables import write_table
+    from .console import emit_json
+    from .progress import Shown
 
     opened = open_run(run)
     path = out or opened.path / "predictions.csv"
     check_out(path, FORMATS, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine or "auto")
-    rows = rows_of(opened, ctx.params, part, labels=False)
-    with Meter("predicting") as meter:
-        found = predict_scaled(loaded, rows.x, meter.update)
+    rows = rows_of(opened, DataRequest(data, data_root, target), part, Shown(), labels=False)
+    with Shown().progress("predicting") as told:
+        found = predict_scaled(loaded, rows.x, told)
     check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), rows.numbers.tolist())
-    write_table(path, table_of(found, rows.numbers.tolist()), opened if out is None else None, rows.bad_rows)
+    write_table(path, table_of(found, rows.numbers.tolist()), opened if out is None else None, Shown(), rows.bad_rows)
     document = {
         "run": str(opened.path),
         "data": rows.name,

@@ -104,9 +104,9 @@ def command(
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
     from stackae.runs import check_free, default_path
     from stackae.runs.ownership import is_proven, never_began
+    from stackae.workflows.inputs import seconds, whole_number
 
     from .console import note
-    from .inputs import seconds, whole_number
     from .reports import show_plan, summary
     from .resume import newest_unfinished
 
@@ -198,8 +198,7 @@ def data_settings(params: dict[str, Any], tables: dict[str, dict[str, Any]]) -> 
     """What the options say of the data, on top of the tables of a configuration file."""
     from stackae.config import DataConfig
     from stackae.fields import validated
-
-    from .inputs import absolute, overridden
+    from stackae.workflows.inputs import absolute, overridden
 
     given = {name: params[name] for name in DataConfig.model_fields if params.get(name) is not None}
     return absolute(validated(DataConfig, overridden(tables.get("data", {}), given), "data"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from . import options as o
 from .options import option
 
@@ -34,7 +32,6 @@ stackae reconstruct --data new.csv --out restored.csv
 
 
 def command(
-    ctx: typer.Context,
     count: Annotated[str, option("--count", "Rows in the picture.", o.DATA, "10")] = "10",
     layer: Annotated[
         o.Text, option("--layer", "Through this layer alone.", o.LAYERS, "each; the top of a table")
@@ -72,11 +69,12 @@ def command(
     from stackae.pictures import reconstructions
     from stackae.runs import open_run
     from stackae.tables import FORMATS
+    from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
+    from stackae.workflows.outputs import check_out, write_content, write_table
 
     from .console import emit_json, run_option, say, shown
-    from .inputs import check_out, check_weights, rows_of, whole_number
     from .pictures import example_rows
-    from .tables import write_content, write_table
+    from .progress import Shown
 
     opened = open_run(run)
     shown_rows = whole_number("--count", count, MOST_ROWS)
@@ -92,11 +90,11 @@ def command(
         )
     stack = opened.load_stack(engine or "auto")
     deep = opened.load_reconstruction(engine or "auto") if weights == "finetuned" else None
-    rows = rows_of(opened, ctx.params, part, labels=as_picture)
+    rows = rows_of(opened, DataRequest(data, data_root, target), part, Shown(), labels=as_picture)
     document: dict[str, Any] = {"run": str(opened.path), "data": rows.name, "part": rows.part, "which": rows.which}
     if not as_picture:
         table = restored(rows, partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct, opened)
-        write_table(path, table, None, rows.bad_rows)
+        write_table(path, table, None, Shown(), rows.bad_rows)
         document |= {"reconstructions": str(path), "shape": list(table.values.shape)}
     else:
         named = example_rows(opened, stack, rows.x, rows.y, shown_rows, number, deep)
@@ -112,11 +110,12 @@ def command(
 def restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run) -> Table:
     """The reconstructions of all rows in the units of the data, with the names of their columns: x0, ... for none."""
     from stackae.tables import Table, check_finite
+    from stackae.workflows.outputs import made_of
 
-    from .tables import made_of
+    from .progress import Shown
 
     scaling = run.load_scaling()
-    values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing")
+    values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing", Shown())
     check_finite("reconstructions", values, rows.numbers.tolist())
     names = rows.column_names or [f"x{column}" for column in range(values.shape[1])]
     return Table(names, values, [("row", rows.numbers.tolist())])

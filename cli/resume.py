@@ -58,8 +58,8 @@ def command(
     from stackae.runs import Folder
     from stackae.runs.ownership import is_proven
     from stackae.runs.places import is_run
+    from stackae.workflows.inputs import seconds
 
-    from .inputs import seconds
     from .training import remembered
 
     every = seconds("--checkpoint-every", checkpoint_every)
@@ -239,8 +239,7 @@ def _same_data(work: Work, params: dict[str, Any], run: Run | None = None, scali
     from stackae.data.for_run import read_dataset
     from stackae.fields import validated
     from stackae.runs.kept_data import known_of
-
-    from .inputs import absolute
+    from stackae.workflows.inputs import absolute
 
     own = work.settings[0].finetune_data or work.settings[0].data
     moved = {name: params[name] for name in ("data", "data_root") if params.get(name) is not None}

@@ -144,9 +144,9 @@ def compare(
     from stackae.runs.pointer import RUNS
     from stackae.runs.run import Run
     from stackae.runs.summary import summarise
+    from stackae.workflows.outputs import check_out
 
     from .console import emit_json, say, shown
-    from .inputs import check_out
     from .pictures import epochs_of
 
     if out is not None:

@@ -48,10 +48,11 @@ def command(
     """
     from stackae.runs import open_run
     from stackae.tables import FORMATS, Table, check_finite
+    from stackae.workflows.inputs import DataRequest, dataset_of, whole_number
+    from stackae.workflows.outputs import check_out, write_table
 
     from .console import closing, emit_json, run_option
-    from .inputs import check_out, dataset_of, whole_number
-    from .tables import write_table
+    from .progress import Shown
 
     opened = open_run(run)
     rows = whole_number("--count", count, MOST_ROWS)
@@ -62,12 +63,12 @@ def command(
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))
     check_finite("samples", drawn.numpy(), why="the decoder overflows: pretrain it again with a sigmoid output")
-    dataset = dataset_of(opened, {"data": data, "data_root": data_root})
+    dataset = dataset_of(opened, DataRequest(data, data_root), Shown())
     pictures = _pictures(opened, stack, top, drawn, dataset.image_shape)
     opened.publish(pictures)
     if out is not None:
         names = dataset.column_names or [f"x{column}" for column in range(drawn.shape[1])]
-        write_table(out, Table(names, drawn.numpy()), None)
+        write_table(out, Table(names, drawn.numpy()), None, Shown())
     if json:
         emit_json({"run": str(opened.path), "rows": rows, "pictures": list(pictures), "out": str(out) if out else None})
         return

@@ -83,9 +83,9 @@ def command(
     from stackae.runs import open_run
     from stackae.runs.durable import write_files
     from stackae.runs.run import calibration_file
+    from stackae.workflows.inputs import share, whole_number
 
     from .console import emit_json, note
-    from .inputs import share, whole_number
     from .score_files import files_of
     from .score_notes import warnings_of
     from .scored_rows import read_rows
@@ -116,7 +116,8 @@ def command(
 
 
 def _checked(path: Path, must_be_new: bool) -> Path:
-    from .inputs import check_out
+    from stackae.workflows.outputs import check_out
+
     from .score_files import names_of
 
     check_out(path, (".csv",), must_be_new=must_be_new)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stackae.data import Dataset, Rows, Scaling
     from stackae.data.for_run import RowsRead
     from stackae.runs import Run
+    from stackae.workflows.inputs import DataRequest
 
 UNKNOWN = -1
 
@@ -74,19 +75,20 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
     """
     from stackae.data.for_run import read_dataset
     from stackae.runs.kept_data import known_of
+    from stackae.workflows.inputs import DataRequest, note_all, requested, rows_of
 
-    from .inputs import asked_of, note_all, rows_of
+    from .progress import Shown
 
     anomalies, against = params["anomalies"], params["against"]
     if anomalies is not None and against is not None:
         raise ConfigError("--anomalies: expected none beside --against, got both; leave out one of them")
-    own = asked_of(run.config.data, {"data_root": params["data_root"]})
+    own = requested(run.config.data, DataRequest(data_root=params["data_root"]))
     scaling, kept = run.load_scaling(), known_of(run)
     asked = _of_tables(params, own)
-    is_own = asked_of(own, asked) == own
+    is_own = requested(own, asked) == own
     calibration = run.load_calibration() if run.has_calibration else None
     with _or("score other rows by --data") if is_own else nullcontext():
-        read = rows_of(run, asked, params["part"], own)
+        read = rows_of(run, asked, params["part"], Shown(), own)
     groups, dataset = [_group(read)], None
     if calibration is None:
         with _or("this run keeps no calibration, so score once where they are"):
@@ -95,10 +97,11 @@ def read_rows(run: Run, params: dict[str, Any]) -> RowsToScore:
         with suppress(StackaeError):
             dataset = read_dataset(own, kept, scaling)
     if dataset is not None and not is_own:
-        note_all(dataset.notes)
+        note_all(dataset.notes, Shown())
     anomaly = None if anomalies is None else _of_classes(groups[0], anomalies)
     if against is not None:
-        groups.append(_group(rows_of(run, params | {"data": against}, None, own, own_test=True)))
+        against_request = DataRequest(against, params["data_root"], params["target"])
+        groups.append(_group(rows_of(run, against_request, None, Shown(), own, own_test=True)))
         anomaly = _of_groups(groups)
     known = 0 if anomalies is None or dataset is None or not is_own else _rows_of_classes(dataset, anomalies)
     names = read.column_names or kept.pretraining.columns
@@ -118,10 +121,13 @@ def _group(read: RowsRead) -> Group:
     return Group(read.name, read.x, read.y, read.classes, read.numbers, read.which)
 
 
-def _of_tables(params: dict[str, Any], own: DataConfig) -> dict[str, Any]:
+def _of_tables(params: dict[str, Any], own: DataConfig) -> DataRequest:
     """The options, without the target column where it can only be that of --against."""
+    from stackae.workflows.inputs import DataRequest
+
     is_table = [str(name).lower().endswith(".csv") for name in (params["data"] or own.data, params["against"])]
-    return {name: value for name, value in params.items() if name != "target" or is_table != [False, True]}
+    target = None if is_table == [False, True] else params["target"]
+    return DataRequest(params["data"], params["data_root"], target)
 
 
 def _of_classes(group: Group, text: str) -> Tensor:

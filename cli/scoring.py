@@ -97,7 +97,7 @@ def score_all(
 
     from stackae.anomaly import ReconstructionError, calibrated, feature_errors, score_rows
 
-    from .console import Meter
+    from .progress import Shown
 
     scores = calibration.scores(stack, layer, baselines=baselines)
     left_out = ""
@@ -106,8 +106,8 @@ def score_all(
         scores |= large
     everything = [group.x for group in rows.groups]
     methods = {}
-    with Meter("scoring") as meter:
-        passed = _Passed(len(scores) * sum(map(len, everything)), meter.update)
+    with Shown().progress("scoring") as told:
+        passed = _Passed(len(scores) * sum(map(len, everything)), told)
         for name, (score, validation) in scores.items():
             counted = passed.counted(score)
             found = torch.cat([score_rows(counted, x) for x in everything])

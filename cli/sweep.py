@@ -230,7 +230,8 @@ def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:
     from stackae.errors import DivergedError
     from stackae.sweep import principal_errors, sweep_widths
 
-    from .console import Display, note
+    from .console import note
+    from .progress import Display
     from .reports import summary
     from .swept import Measured
 

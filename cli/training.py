@@ -59,7 +59,8 @@ def pretrain(
     from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
     from stackae.runs.run import config_file, scaling_file, trained_layer_file
 
-    from .console import Display, note, shown
+    from .console import note, shown
+    from .progress import Display
     from .signals import heard_by
 
     check_pointer()
@@ -140,9 +141,10 @@ def finetune(
     from stackae.runs.records import epoch_of
     from stackae.runs.run import config_file
 
-    from .console import Display, note
+    from .console import note
     from .heads import assess_head, train_head
     from .pictures import curves
+    from .progress import Display
     from .signals import heard_by
 
     for _ in run.each_metric():  # damaged ones are found before there is anything to add

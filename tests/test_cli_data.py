@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import LAYERS, Shell
 
-from stackae.cli.console import Meter
+from stackae.cli.progress import Meter
 
 
 def spoilt(folder: Path) -> None:

@@ -16,7 +16,6 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from test_cli_heads import replaced
 
 from stackae import pictures
-from stackae.cli.inputs import asked_of
 from stackae.config import DataConfig
 from stackae.confusion import MOST_CONFUSED, classifier_report
 from stackae.data import Part
@@ -24,6 +23,7 @@ from stackae.evaluate import match_classes
 from stackae.finetune import of_classes, trained_classes
 from stackae.runs import Run
 from stackae.stages import opened, pack
+from stackae.workflows.inputs import DataRequest, requested
 
 WELL = ("--epochs", "60", "--learning-rate", "0.05", "--batch-size", "8")
 
@@ -226,7 +226,7 @@ def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
 
 def test_background_is_of_the_runs_own_target() -> None:
     own = DataConfig(data="/a.csv", target="kind", unlabelled="a", leave_out="b")
-    assert asked_of(own, {}).unlabelled == asked_of(own, {"data": "/b.csv"}).unlabelled == "a"
-    assert asked_of(own, {"data": "/b.csv"}).leave_out is None
-    assert asked_of(own, {"target": "other"}).unlabelled is None
-    assert asked_of(own, {"target": "other", "unlabelled": "x"}).unlabelled == "x"
+    assert requested(own, DataRequest()).unlabelled == requested(own, DataRequest(data="/b.csv")).unlabelled == "a"
+    assert requested(own, DataRequest(data="/b.csv")).leave_out is None
+    assert requested(own, DataRequest(target="other")).unlabelled is None
+    assert requested(own, DataRequest(target="other", unlabelled="x")).unlabelled == "x"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Shell
 
-from stackae.cli import console
+from stackae.cli import console, progress
 from stackae.errors import MOST_MARKS, ConfigError, legible
 from stackae.training.history import EpochRecord
 
@@ -77,16 +77,16 @@ def test_the_text_of_every_door_is_shown_as_an_escape() -> None:
 
 
 def test_the_bars_of_a_terminal_show_names_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", -1)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
     console.stderr.width = 1200
 
     def reading() -> None:
-        with console.Meter(HOSTILE) as meter:
+        with progress.Meter(HOSTILE) as meter:
             meter.update(0.1)
             meter.update(0.9)
 
     def training() -> None:
-        with console.Display(1) as display:
+        with progress.Display(1) as display:
             display.start_stage("layer1", HOSTILE, 1, 10, 2, 5)
             display.batch(5, 0.1)
             record = EpochRecord("layer1", 1, 0.5, None, None, 0.1, seconds=1.0, rows_per_second=10.0, best=True)

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stackae.cli.inputs import asked_of
 from stackae.config import DataConfig
 from stackae.data import Dataset, Scaling, load_data
 from stackae.errors import ConfigError, DataError
 from stackae.runs import Run
+from stackae.workflows.inputs import DataRequest, requested
 
 laws = hypothesis_settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLASSES = "a", "b", "c,d"
@@ -119,9 +119,9 @@ def test_what_is_left_out_belongs_to_the_labels_of_the_run(fresh: Shell) -> None
     fresh.does("pretrain", "--layers", "8,4", "--data", table, "--target", "kind", "--leave-out", "c")
     own = Run.open(fresh.run).config.data
     for same in ({}, {"data": table}, {"target": "kind"}, {"target_kind": "classes"}):
-        assert asked_of(own, same).leave_out == "c"
+        assert requested(own, DataRequest(**same)).leave_out == "c"
     for other in ({"data": "labelled.npz"}, {"target": "f0"}, {"target_kind": "numbers"}):
-        assert asked_of(own, other).leave_out is None
+        assert requested(own, DataRequest(**other)).leave_out is None
     document = json.loads(fresh.does("score", "--data", "labelled.npz", "--anomalies", "2", "--json"))
     assert (document["anomalous_rows"], document["anomalous_rows_trained_on"]) == (20, 0)
     fresh.does("finetune", "--data", "labelled.npz")

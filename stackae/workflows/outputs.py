@@ -1,0 +1,67 @@
+"""Files that workflows write: into the run, or where the caller names one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from stackae.data import Rows
+from stackae.errors import ConfigError
+from stackae.runs import Run, write_whole
+from stackae.runs.durable import Content
+from stackae.stack import in_batches
+from stackae.tables import FORMATS, Table, suffix_of
+from stackae.workflows.callbacks import Callbacks
+
+
+def check_out(path: Path, suffixes: Collection[str], *, must_be_new: bool) -> str:
+    """The suffix of a file that --out names. Raises ConfigError unless it is one of these, and may be written."""
+    if path.is_dir():
+        raise ConfigError(f"--out: expected a file, got {path}, which is a folder; add a file name")
+    suffix = suffix_of("--out", path, suffixes)
+    if not path.parent.is_dir():
+        raise ConfigError(f"--out: expected a folder that exists, got {path.parent}; make it first")
+    if must_be_new and (path.exists() or path.is_symlink()):
+        raise ConfigError(f"--out: expected a new file, got {path}, which exists; choose another name, or add --force")
+    return suffix
+
+
+def write_table(path: Path, table: Table, run: Run | None, callbacks: Callbacks, left_out: int = 0) -> None:
+    """Write it whole or not at all, in the format of the suffix; as a file of the run, if one is given.
+
+    Where rows of the data are left out and the format keeps no row numbers, that is noted.
+    """
+    chosen = FORMATS[path.suffix.lower()]
+    with callbacks.progress(f"writing {path.name}") as told:
+        content = chosen.pack(table, told)
+    write_content(path, content, run)
+    if left_out and not chosen.named:
+        callbacks.note(
+            f"note        {path.name} holds {len(table.values):,} rows, without the {left_out:,} left out and without "
+            "row numbers; a .csv file keeps those"
+        )
+
+
+def write_content(path: Path, content: Content, run: Run | None) -> None:
+    """Write it whole or not at all; as a file of the run, if one is given."""
+    if run is None:
+        write_whole(path, content)
+    else:
+        run.publish({path.name: content})
+
+
+def made_of(x: Rows, function: Callable[[Tensor], Tensor], step: str, callbacks: Callbacks) -> np.ndarray:
+    """function(x) of all rows, a batch at a time, with its progress."""
+    done = 0
+    with callbacks.progress(step) as told:
+
+        def counted(rows: Tensor) -> Tensor:
+            nonlocal done
+            done += len(rows)
+            told(done / max(1, len(x)))
+            return function(rows)
+
+        return in_batches(counted, x).cpu().numpy()
