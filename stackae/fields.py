@@ -8,33 +8,27 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from stackae.errors import ConfigError, legible, nearest
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear")
-CORRUPTIONS = ("none", "gaussian", "masking", "salt-and-pepper")
-SPARSITIES = ("none", "kl", "l1", "top-k", "batch-top-k")
+ActivationName = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear"]
+CorruptionName = Literal["none", "gaussian", "masking", "salt-and-pepper"]
+SparsityName = Literal["none", "kl", "l1", "top-k", "batch-top-k"]
+Scale = Literal["auto", "none", "unit", "minmax", "standard", "robust"]
+ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
+CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
+SPARSITIES: tuple[SparsityName, ...] = get_args(SparsityName)
+SCALES: tuple[Scale, ...] = get_args(Scale)
 MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
 MOST_EPOCHS = 10**9
-SCALES = ("auto", "none", "unit", "minmax", "standard", "robust")
 
 
 def is_text(value: str) -> bool:
     """Whether it can be written as UTF-8; a byte of a file's name that cannot is half of a character in Python."""
     return not any("\ud800" <= c <= "\udfff" for c in value)
-
-
-def one_of(*choices: str) -> BeforeValidator:
-    def check(value: object) -> object:
-        word = str(value).replace("-", "_") if "leaky_relu" in choices else str(value)
-        if word not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}, got '{value}'{nearest(word, choices)}")
-        return word
-
-    return BeforeValidator(check)
 
 
 def _device(value: object) -> object:
@@ -65,13 +59,14 @@ def _is_number(value: object) -> bool:
     return _is_digits(value) and len(str(value)) < 1000
 
 
-Activation = Annotated[str, one_of(*ACTIVATIONS)]
-OutputActivation = Annotated[str, one_of("auto", *ACTIVATIONS)]
-Loss = Annotated[str, one_of("mse", "bce")]
-Optimizer = Annotated[str, one_of("adam", "adamw", "sgd")]
-Schedule = Annotated[str, one_of("constant", "linear", "cosine")]
-Engine = Annotated[str, one_of("auto", "fused", "eager")]
-Precision = Annotated[str, one_of("fp32", "tf32", "bf16")]
+_LEAKY = BeforeValidator(lambda value: "leaky_relu" if value == "leaky-relu" else value)
+Activation = Annotated[ActivationName, _LEAKY]
+OutputActivation = Annotated[Literal["auto", ActivationName], _LEAKY]
+Loss = Literal["mse", "bce"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "linear", "cosine"]
+Engine = Literal["auto", "fused", "eager"]
+Precision = Literal["fp32", "tf32", "bf16"]
 Device = Annotated[str, BeforeValidator(_device)]
 Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
 Patience = Annotated[int | Literal["auto"], BeforeValidator(_patience)]
@@ -125,6 +120,10 @@ def _sentence(detail: Any, table: str) -> str:
     wording = detail["msg"].removeprefix("Input should be ").removeprefix("a ")
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
+    elif detail["type"] == "literal_error":
+        choices = re.findall("'([^']*)'", detail["ctx"]["expected"])
+        word = str(detail["input"])
+        message = f"expected one of {', '.join(choices)}, got '{word}'{nearest(word, choices)}"
     elif detail["type"] == "extra_forbidden":
         message = "expected a setting of stackae, got an unknown name; remove or correct it"
     elif detail["type"] == "missing":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -18,13 +18,12 @@ from stackae.fields import (
     OutputActivation,
     Patience,
     Positive,
-    one_of,
 )
 
 SATURATING = ("sigmoid", "tanh")
 
-
-KINDS = ("dense", "convolutional", "variational", "marginalized", "pca")
+Kind = Literal["dense", "convolutional", "variational", "marginalized", "pca"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 CLOSED = ("marginalized", "pca")
 """Solved in closed form, from the second moments of their input."""
 
@@ -62,33 +61,61 @@ HAVE = {
 class LayerConfig(Model):
     """One layer of the stack: its autoencoder, its objective, its training."""
 
-    kind: Annotated[str, one_of(*KINDS)] = "dense"
+    kind: Kind = "dense"
+    """Kind of autoencoder: dense, variational (top layer), marginalized or pca (both solved in closed form), or
+    convolutional, which a word such as conv16 in the widths makes."""
     n_hidden: Count
+    """Width of the code, in units."""
     activation: Activation = "sigmoid"
+    """Activation of the code units."""
     output_activation: OutputActivation = "auto"
+    """Activation of the decoder, or auto: sigmoid where the layer's input lies in [0, 1], else linear."""
     tied: bool = True
+    """Whether the decoder's weights are the encoder's, transposed."""
     loss: Loss = "mse"
+    """Reconstruction loss, summed over features and averaged over rows: mse (squared error) or bce (cross-entropy)."""
     corruption: CorruptionConfig = CorruptionConfig(kind="masking", level=0.3)
+    """Noise on the layer's input: none, gaussian:SD, masking:P or salt-and-pepper:P."""
     emphasis: EmphasisConfig = EmphasisConfig()
+    """Weights of the errors of corrupted inputs and of the others, as ALPHA:BETA, or none (1:1)."""
     dropout: DropoutConfig = DropoutConfig()
+    """Share of inputs and of code units to drop, as P (both) or P:Q."""
     sparsity: SparsityConfig = SparsityConfig()
-    revive: Annotated[str, one_of("none", "resample")] = "none"
+    """Sparsity of the code: none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K or batch-top-k:K."""
+    revive: Literal["none", "resample"] = "none"
+    """Resampling of dead units: none, or resample."""
     contraction: NonNegative = 0.0
+    """Weight of the squared Frobenius norm of the encoder's Jacobian."""
     weight_decay: NonNegative = 1e-5
+    """L2 penalty of the weights."""
     weight_l1: NonNegative = 0.0
+    """L1 penalty of the weights."""
     max_norm: NonNegative = 0.0
-    init: Annotated[str, one_of("random", "pca", "marginalized")] = "random"
+    """Maximum L2 norm of each unit's incoming weights (0 = no limit)."""
+    init: Literal["random", "pca", "marginalized"] = "random"
+    """Initial weights: random, or the closed-form solution of pca or marginalized."""
     ridge: NonNegative = 1e-5
+    """Ridge of closed forms, relative to the mean variance of the layer's input."""
     hidden: Annotated[int, Field(ge=0)] = 0
+    """Hidden units between the input and the code of a variational layer (0 = none)."""
     beta: NonNegative = 1.0
+    """Weight of the KL divergence of a variational layer."""
     shape: tuple[Count, Count, Count] | None = None
+    """(height, width, channels) of the image that a convolutional layer reads."""
     channels: Annotated[int, Field(ge=0)] = 0
+    """Channels of the code of a convolutional layer."""
     kernel: Annotated[int, Field(ge=1)] = 3
+    """Height and width of the kernels of a convolutional layer, in pixels; odd."""
     pool: bool = False
+    """Whether the largest of each 2x2 pixels is taken after the convolution."""
     learning_rate: Positive = 3e-3
+    """Initial learning rate."""
     max_epochs: Epochs = "auto"
+    """Maximum number of epochs per layer, or auto: 16, and more for few rows."""
     batch_size: BatchSize = 64
+    """Rows per step."""
     patience: Patience = "auto"
+    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
 
     @model_validator(mode="before")
     @classmethod

@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import tomli_w
 
 from stackae.config.stack import PretrainConfig
 from stackae.config.training import FinetuneConfig
 from stackae.errors import ConfigError, nearest
-from stackae.fields import SCALES, Fraction, Model, one_of, read_toml
+from stackae.fields import Fraction, Model, Scale, read_toml
 
 
 class DataConfig(Model):
-    """Which data, and how they are divided and scaled.
-
-    ``leave_out`` names classes, with commas between them, that take no part in training and validation; the test part
-    stays as it is, so that they can be asked for there. ``unlabelled`` names classes whose rows are background: they
-    take part in pretraining, and have no label for a head. ``ignore`` names columns, likewise, that are no features.
-    """
+    """Which data, and how they are divided and scaled."""
 
     data: str = "digits"
+    """Data to read: digits, mnist, fashion-mnist, torchvision:NAME, or the path of a .npy, .npz or .csv file."""
     data_root: str = "data"
+    """Folder of the named image sets."""
     target: str | None = None
-    target_kind: Annotated[str, one_of("classes", "numbers")] = "classes"
+    """Column of a .csv file that holds the labels; for numbers also several, as A,B,C."""
+    target_kind: Literal["classes", "numbers"] = "classes"
+    """Kind of targets: classes, or numbers (for a regressor or several labels)."""
     leave_out: str | None = None
+    """Classes, as A,B, whose rows are neither trained nor validated on, but stay in the test part."""
     unlabelled: str | None = None
+    """Background classes, as A,B, whose rows are pretrained on but count as unlabelled for a head."""
     ignore: str | None = None
-    scale: Annotated[str, one_of(*SCALES)] = "auto"
+    """Columns of a .csv file, as A,B, that are not features, such as an index."""
+    scale: Scale = "auto"
+    """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], else minmax."""
     validation_fraction: Fraction = 0.1
+    """Share of the training rows to hold out; they choose the best epoch."""
     test_fraction: Fraction = 0.2
+    """Share of the rows to hold out for testing, where the data have no test part of their own."""
 
 
 class RunConfig(Model):
-    """All that a run was asked to do: what its config.toml holds. ``finetune_data`` is data where None."""
+    """All that a run was asked to do: what its config.toml holds."""
 
     data: DataConfig
+    """Data of the pretraining."""
     pretrain: PretrainConfig
+    """Layers of the stack and their training."""
     finetune: FinetuneConfig | None = None
+    """Settings of the last fine-tuning."""
     finetune_data: DataConfig | None = None
+    """Data of the last fine-tuning, where they are not those of the pretraining."""
 
     def to_toml(self) -> str:
         return tomli_w.dumps(self.model_dump(exclude_none=True))

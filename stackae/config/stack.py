@@ -21,7 +21,9 @@ class PretrainConfig(TrainingConfig):
     """Greedy pretraining: the input width, then one entry a layer, bottom first."""
 
     n_visible: Count
+    """Width of the input, in features."""
     layers: Annotated[tuple[LayerConfig, ...], Field(min_length=1)]
+    """Layers of the stack, bottom first."""
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

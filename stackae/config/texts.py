@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_serializer, model_validator
 
-from stackae.fields import CORRUPTIONS, SPARSITIES, Model, NonNegative, one_of
+from stackae.fields import CorruptionName, Model, NonNegative, SparsityName
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -14,8 +14,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class CorruptionConfig(Model):
     """Noise on a layer's input: ``none``, ``gaussian:SD``, ``masking:P`` or ``salt-and-pepper:P``."""
 
-    kind: Annotated[str, one_of(*CORRUPTIONS)] = "none"
+    kind: CorruptionName = "none"
+    """Distribution of the noise."""
     level: NonNegative = 0.0
+    """Standard deviation of gaussian noise; else the share of inputs that are corrupted, 0 to 1."""
 
     @model_validator(mode="before")
     @classmethod
@@ -47,7 +49,9 @@ class EmphasisConfig(Model):
     """How much the errors of corrupted inputs count, and those of the others: ``none`` or ``ALPHA:BETA``."""
 
     corrupted: Annotated[NonNegative, Field(le=1e38)] = 1.0  # what float32 holds
+    """Weight of the errors of corrupted inputs."""
     others: Annotated[NonNegative, Field(le=1e38)] = 1.0
+    """Weight of the errors of the other inputs."""
 
     @model_validator(mode="before")
     @classmethod
@@ -75,7 +79,9 @@ class DropoutConfig(Model):
     """Shares of inputs left out before the encoder, and of code units before the decoder: ``P`` for both or ``P:Q``."""
 
     encoder: Share = 0.0
+    """Probability that an input is dropped before the encoder."""
     decoder: Share = 0.0
+    """Probability that a code unit is dropped before the decoder."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,10 +108,14 @@ class DropoutConfig(Model):
 class SparsityConfig(Model):
     """Sparsity of a layer's code: ``none``, ``kl:RHO:WEIGHT``, ``l1:WEIGHT``, ``top-k:K`` or ``batch-top-k:K``."""
 
-    kind: Annotated[str, one_of(*SPARSITIES)] = "none"
+    kind: SparsityName = "none"
+    """Penalty, or how active units are selected."""
     target: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Target of kl for each unit's mean activation, ρ."""
     weight: NonNegative = 0.0
+    """Weight of the kl or l1 penalty, β."""
     count: Annotated[int, Field(ge=0)] = 0
+    """Active units per row of top-k; of batch-top-k, on average over the batch."""
 
     @model_validator(mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -18,22 +18,29 @@ from stackae.fields import (
     Positive,
     Precision,
     Schedule,
-    one_of,
 )
 
-HEADS = ("classifier", "reconstruction", "regressor", "multilabel")
+HeadName = Literal["classifier", "reconstruction", "regressor", "multilabel"]
+HEADS: tuple[HeadName, ...] = get_args(HeadName)
 
 
 class TrainingConfig(Model):
     """How all stages are trained."""
 
     optimizer: Optimizer = "adam"
+    """Optimizer of the weights."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of sgd; beta 1 of adam and adamw."""
     schedule: Schedule = "cosine"
+    """Schedule of the learning rate: constant, or a linear or cosine decay to 0."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the initial weights, the order of the rows and the noise."""
     engine: Engine = "auto"
+    """Training step: fused (compiled step and ops), eager (plain torch), or auto (fused where it is built)."""
     precision: Precision = "fp32"
+    """Precision of the matmuls: fp32, tf32 (CUDA) or bf16. Weights stay fp32."""
     device: Device = "auto"
+    """Device to train on: cpu, cuda, cuda:N, or auto (a GPU if there is one)."""
 
 
 class FinetuneConfig(TrainingConfig):
@@ -44,17 +51,28 @@ class FinetuneConfig(TrainingConfig):
     and k classes: each class counts as much as any other.
     """
 
-    head: Annotated[str, one_of(*HEADS)] = "classifier"
-    init: Annotated[str, one_of("pretrained", "random")] = "pretrained"
-    train: Annotated[str, one_of("head", "all", "gradual")] = "all"
+    head: HeadName = "classifier"
+    """Head to train: classifier, regressor, multilabel, or reconstruction (encoders and decoders as one network)."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """Initial weights of the encoders: pretrained, or random to measure what pretraining is worth."""
+    train: Literal["head", "all", "gradual"] = "all"
+    """Layers to train: head (few labels), all (many), or gradual (one more from the top at a time)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    class_weight: Annotated[str, one_of("none", "balanced")] = "none"
+    """Learning rate of a layer relative to the layer above it (1 = the same)."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """Weight of the classes in the loss: none, or balanced (each class counts the same, however rare)."""
     learning_rate: Positive = 3e-3
+    """Initial learning rate."""
     weight_decay: NonNegative = 1e-5
+    """L2 penalty of the weights."""
     max_norm: NonNegative = 0.0
+    """Maximum L2 norm of each unit's incoming weights (0 = no limit)."""
     max_epochs: Epochs = "auto"
+    """Maximum number of epochs, or auto: 16, and more for few rows."""
     batch_size: BatchSize = 128
+    """Rows per step."""
     patience: Patience = "auto"
+    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
 
     @property
     def steps_eagerly(self) -> str:
