@@ -22,10 +22,10 @@ import torch
 from benchmarks.machine import machine, save
 from stackae.autoencoders.dense import Autoencoder
 from stackae.config import DataConfig, PretrainConfig, RunConfig
-from stackae.runs import Folder, Journal, Requests, Work, latest
-from stackae.runs.checkpoints import read_left
-from stackae.training.history import EpochRecord
-from stackae.training.keeping import Left, Standing, Tensors
+from stackae.runs import DiskCheckpointer, Folder, Requests, Work, latest
+from stackae.runs.checkpoints import read_snapshot
+from stackae.training.callbacks import EpochRecord
+from stackae.training.checkpointing import ReplicaSnapshot, Snapshot, Tensors
 
 SIZES = ((64, 32), (784, 300), (784, 1000), (4096, 4096))
 
@@ -45,24 +45,24 @@ def row(n: int, m: int, folder: Path, rounds: int) -> tuple[int, dict[str, float
     """Bytes of a checkpoint of an untied n-m-n autoencoder between two steps, and what is done with it."""
     weights = Autoencoder(n, m, seed=1).state_dict()
     moments = [torch.rand_like(each) for each in weights.values() for _ in range(2)]
-    standing = Standing(0.0, (1.0,), 0, (EpochRecord("layer1", 1, 1.0, 1.0, None, 1e-3, 1.0, 1.0, True),), None)
-    left = Left(2, 0, {0: (standing, Tensors(weights, {k: v + 1 for k, v in weights.items()}, moments))})
+    replica = ReplicaSnapshot(0.0, (1.0,), 0, (EpochRecord("layer1", 1, 1.0, 1.0, None, 1e-3, 1.0, 1.0, True),), None)
+    snapshot = Snapshot(2, 0, {0: (replica, Tensors(weights, {k: v + 1 for k, v in weights.items()}, moments))})
     settings = RunConfig(data=DataConfig(), pretrain=PretrainConfig.from_options(f"{n},{m}"))
     work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)
-    journal = Journal(Folder(folder), work, every=0, requests=Requests())
-    journal.open()
+    checkpointer = DiskCheckpointer(Folder(folder), work, every=0, requests=Requests())
+    checkpointer.open()
     most = {0: sum(each.nbytes for each in weights.values())}
 
     def save() -> None:
-        journal.pause("layer1", lambda: left, epoch_ended=True)
+        checkpointer.pause("layer1", lambda: snapshot, epoch_ended=True)
 
     def read() -> None:
         checkpoint = latest(folder, "pretrain", lambda error: None)
         assert checkpoint is not None and checkpoint.state.stage is not None
-        read_left(checkpoint, checkpoint.state.stage, most)
+        read_snapshot(checkpoint, checkpoint.state.stage, most)
 
     def plain() -> None:
-        torch.save([left.members[0][1]], folder / "plain.pt")
+        torch.save([snapshot.replicas[0][1]], folder / "plain.pt")
 
     save()
     return 4 * most[0], measured({"save": save, "read": read, "torch.save": plain}, rounds)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from stackae.data import Dataset
     from stackae.finetune import FinetuneResult
     from stackae.runs import Run
-    from stackae.training.history import Listener
-    from stackae.training.keeping import Keeper
+    from stackae.training.callbacks import Callback
+    from stackae.training.checkpointing import Checkpointer
 
 SHOWN = 20
 
@@ -50,7 +50,7 @@ def _listed(names: list[str]) -> str:
 
 
 def train_head(
-    run: Run, settings: FinetuneConfig, dataset: Dataset, listener: Listener, keeper: Keeper
+    run: Run, settings: FinetuneConfig, dataset: Dataset, callback: Callback, checkpointer: Checkpointer
 ) -> tuple[FinetuneResult[Any], dict[str, bytes]]:
     """Trains it on the run's stack; with its file."""
     from stackae.finetune import finetune_classifier, finetune_reconstruction, of_classes, trained_classes
@@ -59,7 +59,7 @@ def train_head(
 
     stack = run.load_stack(settings.engine)
     train, held_out = dataset.train, dataset.validation
-    told: dict[str, Any] = {"listener": listener, "keeper": keeper}
+    told: dict[str, Any] = {"callback": callback, "checkpointer": checkpointer}
     if settings.head == "reconstruction":
         loss = run.pretrain_config.layers[0].loss
         deep = finetune_reconstruction(stack, train.x, settings, loss=loss, validation=held_out.x, **told)

@@ -143,7 +143,7 @@ def _begin(
     as_json: bool,
 ) -> None:
     from stackae.runs import new_runs
-    from stackae.training.members import alone
+    from stackae.training.replicas import alone
 
     from .reports import report_run, report_seeds
     from .training import pretrain, pretraining_work, remembered

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as Bar
 
-    from stackae.training.history import EpochRecord
+    from stackae.training.callbacks import EpochRecord
 
 SECONDS_BETWEEN_LINES = 2.0
 
@@ -90,7 +90,7 @@ class Meter:
 
 
 class Display:
-    """A listener that shows a live bar on a terminal and a line now and then elsewhere, and logs every epoch.
+    """A callback that shows a live bar on a terminal and a line now and then elsewhere, and logs every epoch.
 
     Of runs that train together it shows means over them, and rows a second of all.
     """

@@ -156,7 +156,7 @@ def _check_mended(path: Path) -> None:
 
 
 def _note_machine(left: Checkpoint) -> None:
-    from stackae.runs.journal import this_machine
+    from stackae.runs.checkpointer import this_machine
 
     from .console import note
 
@@ -178,7 +178,7 @@ def _pretraining(path: Path, left: Checkpoint, params: dict[str, Any], every: fl
     from stackae.footprint import check_pretraining
     from stackae.runs import Folder
     from stackae.runs.places import runs_in
-    from stackae.training.members import alone
+    from stackae.training.replicas import alone
 
     from .console import note
     from .reports import report_run, report_seeds, summary

@@ -241,7 +241,7 @@ def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:
     principal = principal_errors(dataset.train.x, rows.x).tolist()
     swept = []
     with Display(1) as display:
-        for each in sweep_widths(dataset.train.x, configs, validation=dataset.validation.x, listener=display):
+        for each in sweep_widths(dataset.train.x, configs, validation=dataset.validation.x, callback=display):
             swept.append(each)
             if isinstance(each.result, DivergedError):
                 note(f"width {each.width} diverged: {each.result}")

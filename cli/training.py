@@ -52,8 +52,8 @@ def pretrain(
     left: Checkpoint | None = None,
 ) -> Outcomes:
     """Trains the runs together, saves and draws them. Raises DivergedError where none stays finite."""
-    from stackae.pretrain import population_layers, population_results
-    from stackae.runs import Journal, Requests
+    from stackae.pretrain import layers_together, results_together
+    from stackae.runs import DiskCheckpointer, Requests
     from stackae.runs.beginning import complete
     from stackae.runs.kept_data import data_files
     from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
@@ -67,14 +67,14 @@ def pretrain(
     if not pointer_is_writable():
         here = shlex.quote(str(shown(folder.path.absolute())))
         note(f"{LATEST} cannot be written, and will not point at this run: name it by --run {here}")
-    journal = Journal(folder, work, left, every=every, requests=heard_by(Requests()))
-    journal.open()
+    checkpointer = DiskCheckpointer(folder, work, left, every=every, requests=heard_by(Requests()))
+    checkpointer.open()
     for run, settings in zip(runs, work.settings, strict=True):
         run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
     floors = []
     with Display(len(runs)) as display:
-        layers = population_layers(
-            dataset.train.x, configs, validation=dataset.validation.x, listener=display, keeper=journal
+        layers = layers_together(
+            dataset.train.x, configs, validation=dataset.validation.x, callback=display, checkpointer=checkpointer
         )
         for outcomes in layers:
             floors.append(outcomes)
@@ -82,7 +82,7 @@ def pretrain(
                 if not isinstance(outcome, DivergedError):
                     layer = config.layers[outcome.number - 1]
                     run.publish(trained_layer_file(outcome.number, outcome.autoencoder, layer))
-    results = population_results(configs, floors)
+    results = results_together(configs, floors)
     diverged = [result for result in results if isinstance(result, DivergedError)]
     if len(diverged) == len(results):
         raise diverged[0]
@@ -90,8 +90,8 @@ def pretrain(
     _calibrate([run for run, each in zip(runs, results, strict=True) if not isinstance(each, DivergedError)], dataset)
     for kept in complete(folder.path, runs):
         note(f"kept        {shown(kept.absolute())}: there lies more than the run that was replaced")
-    folder.publish({}, made_from=journal.number)
-    journal.finish()
+    folder.publish({}, made_from=checkpointer.number)
+    checkpointer.finish()
     return results
 
 
@@ -136,7 +136,7 @@ def finetune(
     run: Run, work: Work, settings: FinetuneConfig, dataset: Dataset, every: float, left: Checkpoint | None = None
 ) -> tuple[FinetuneResult[Any], Tested]:
     """Trains the head, tests it, saves and draws it."""
-    from stackae.runs import Journal, Requests
+    from stackae.runs import DiskCheckpointer, Requests
     from stackae.runs.kept_data import data_files
     from stackae.runs.records import epoch_of
     from stackae.runs.run import config_file
@@ -149,19 +149,19 @@ def finetune(
 
     for _ in run.each_metric():  # damaged ones are found before there is anything to add
         pass
-    journal = Journal(run, work, left, every=every, requests=heard_by(Requests()))
+    checkpointer = DiskCheckpointer(run, work, left, every=every, requests=heard_by(Requests()))
     try:
         with Display(1) as display:
-            result, file = train_head(run, settings, dataset, display, journal)
+            result, file = train_head(run, settings, dataset, display, checkpointer)
     except BaseException:
-        journal.abandon()
+        checkpointer.abandon()
         raise
     metrics = run.metrics_with(map(epoch_of, result.history), left is None, note)
     kept = config_file(work.settings[0]) | data_files(dataset, "finetune-")
     run.publish(file | kept | {"metrics.jsonl": metrics})
     tested = assess_head(run, settings, result.model, dataset)
-    run.publish(curves(run) | tested.pictures, journal.number)
-    journal.finish()
+    run.publish(curves(run) | tested.pictures, checkpointer.number)
+    checkpointer.finish()
     return result, tested
 
 

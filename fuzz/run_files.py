@@ -25,7 +25,7 @@ from stackae.runs.kept_data import DataRecord, pack_division, unpack_division
 from stackae.runs.manifest import Entry, Manifest
 from stackae.runs.records import read_records, sealed
 from stackae.runs.salvage import mended
-from stackae.runs.state import EndedState, StageState, StandingState, State, Work
+from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State, Work
 from stackae.runs.summary import last_trainings, stage_summaries
 from stackae.stack import StackedAutoencoder
 from stackae.stages import (
@@ -40,7 +40,7 @@ from stackae.stages import (
     read_scaling,
     read_targets,
 )
-from stackae.training.history import EpochRecord
+from stackae.training.callbacks import EpochRecord
 
 HERE = Path("file")
 LAYER = LayerConfig(n_hidden=2, output_activation="linear", tied=False)
@@ -155,9 +155,9 @@ def state_seeds() -> list[bytes]:
     settings = RunConfig(data=DataConfig(), pretrain=PretrainConfig.from_options("3,2,1"))
     work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)
     records = [EpochRecord(f"layer{each}", 1, 0.5, None, None, 1e-3, 0.1, 100.0, True) for each in (1, 2)]
-    ended = EndedState(checkpoint=2, size=3, sha256="0" * 64, history=(records[0],), diverged=None)
-    standing = StandingState(total=0.5, score=(0.1,), waited=0, history=(records[1],), diverged=None)
-    stage = StageState(name="layer2", epoch=2, rows=64, members={0: standing})
+    ended = StageResultState(checkpoint=2, size=3, sha256="0" * 64, history=(records[0],), diverged=None)
+    standing = ReplicaSnapshotState(total=0.5, score=(0.1,), waited=0, history=(records[1],), diverged=None)
+    stage = SnapshotState(name="layer2", epoch=2, rows=64, members={0: standing})
     whole = State(begun=1, work=work, machine={"threads": "2"}, ended={"layer1": {0: ended}}, stage=stage)
     return [whole.pack(), whole.model_copy(update={"stage": None, "ended": {}}).pack()]
 

@@ -36,7 +36,7 @@ _HOMES = {
     "finetune_regressor": "stackae.finetune_targets",
     "load_data": "stackae.data",
     "predict_rows": "stackae.predict",
-    "pretrain_population": "stackae.pretrain",
+    "pretrain_together": "stackae.pretrain",
     "pretrain_stack": "stackae.pretrain",
 }
 

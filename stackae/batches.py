@@ -22,7 +22,7 @@ class Batches(NamedTuple):
     total: float = 0.0
 
 
-class Progress(NamedTuple):
+class StepResult(NamedTuple):
     """How far a call came with one network.
 
     Args:

@@ -23,11 +23,11 @@ from stackae.evaluate import match_classes
 from stackae.heads import DeepAutoencoder
 from stackae.losses import LOSSES
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder
-from stackae.training.finetuning import HEAD_NUMBER, fit_head
+from stackae.training.callbacks import Callback, EpochRecord, NoCallback
+from stackae.training.checkpointing import Checkpointer, NoCheckpoints
+from stackae.training.head import HEAD_NUMBER, fit_head
 from stackae.training.heads import UnrolledObjective
-from stackae.training.history import EpochRecord, Listener, Silent
-from stackae.training.keeping import Forgetful, Keeper
-from stackae.training.members import Validation
+from stackae.training.replicas import Validation
 from stackae.training.step import ClassificationObjective
 
 ModelT = TypeVar("ModelT", bound=Finetuned)
@@ -47,8 +47,8 @@ def finetune_classifier(
     *,
     n_classes: int,
     validation: Part | None = None,
-    listener: Listener | None = None,
-    keeper: Keeper | None = None,
+    callback: Callback | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> FinetuneResult[Classifier]:
     """Trains a classifier that starts from the stack's encoders; the stack itself is left as it is.
 
@@ -61,13 +61,13 @@ def finetune_classifier(
         n_classes: width of the head.
         validation: rows that choose the best epoch: by error (with balanced weights, its mean over the classes), then
             by loss.
-        listener: told of every batch and epoch.
-        keeper: keeps where training is, and goes on from there.
+        callback: told of every batch and epoch.
+        checkpointer: saves where training is, and resumes from there.
 
     Raises:
         DataError: no labels, or labels of a single class.
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
-        StoppedError: the keeper was asked to end the training.
+        StoppedError: the checkpointer was asked to end the training.
     """
     device = choose_device(config.device)
     x, y = labelled_rows(train, n_classes)
@@ -83,8 +83,8 @@ def finetune_classifier(
             one, rows, y.to(rows.device), weight=weight, max_norm=config.max_norm
         ),
         validate=lambda one, rows: classification_loss(one, rows, held_y, weight),
-        listener=listener or Silent(),
-        keeper=keeper or Forgetful(),
+        callback=callback or NoCallback(),
+        checkpointer=checkpointer or NoCheckpoints(),
     )
     return FinetuneResult(model, history)
 
@@ -96,8 +96,8 @@ def finetune_reconstruction(
     *,
     loss: str = "mse",
     validation: Rows | None = None,
-    listener: Listener | None = None,
-    keeper: Keeper | None = None,
+    callback: Callback | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> FinetuneResult[DeepAutoencoder]:
     """Unrolls the stack into one deep autoencoder and trains that; the stack itself is left as it is.
 
@@ -107,7 +107,7 @@ def finetune_reconstruction(
         config: of ``train``, the head are the decoders.
         loss: mse or bce, what the first layer was trained for.
         validation: (n_validation, n_visible) rows that choose the best epoch.
-        listener, keeper: as ``finetune_classifier`` has them.
+        callback, checkpointer: as ``finetune_classifier`` has them.
 
     Raises:
         ConfigError: loss bce with an output other than a sigmoid.
@@ -130,8 +130,8 @@ def finetune_reconstruction(
         config,
         objective=lambda one, rows: UnrolledObjective(one, rows, x, loss, max_norm=config.max_norm),
         validate=lambda one, rows: reconstruction_loss(one, rows, held_out if held_out is not None else rows, loss),
-        listener=listener or Silent(),
-        keeper=keeper or Forgetful(),
+        callback=callback or NoCallback(),
+        checkpointer=checkpointer or NoCheckpoints(),
     )
     return FinetuneResult(model, history)
 

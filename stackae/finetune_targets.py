@@ -17,11 +17,11 @@ from stackae.errors import DataError
 from stackae.finetune import FinetuneResult, new_encoders, new_head
 from stackae.heads import MultilabelClassifier, Regressor
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder
-from stackae.training.finetuning import fit_head
+from stackae.training.callbacks import Callback, NoCallback
+from stackae.training.checkpointing import Checkpointer, NoCheckpoints
+from stackae.training.head import fit_head
 from stackae.training.heads import MultilabelObjective, RegressionObjective, cross_entropy, squared_error
-from stackae.training.history import Listener, Silent
-from stackae.training.keeping import Forgetful, Keeper
-from stackae.training.members import Validation
+from stackae.training.replicas import Validation
 
 TargetsModelT = TypeVar("TargetsModelT", Regressor, MultilabelClassifier)
 
@@ -32,15 +32,15 @@ def finetune_regressor(
     config: FinetuneConfig,
     *,
     validation: Part | None = None,
-    listener: Listener | None = None,
-    keeper: Keeper | None = None,
+    callback: Callback | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> FinetuneResult[Regressor]:
     """Trains a regressor that starts from the stack's encoders, for the squared error of standardised targets.
 
     Args:
         train: x (n, n_visible) and y (n, n_targets) or (n,) numbers, NaN where one is missing: that has no influence,
             and rows without any target are passed over.
-        stack, config, listener, keeper: as ``finetune_classifier`` has them.
+        stack, config, callback, checkpointer: as ``finetune_classifier`` has them.
         validation: rows that choose the best epoch.
 
     Raises:
@@ -56,7 +56,9 @@ def finetune_regressor(
     model = Regressor(new_encoders(stack, config), head, mean.to(kept), scale.to(kept))
     held_out = _held_out(validation, "a regressor", y.shape[1])
     standardised = None if held_out is None else (held_out[0], model.standardised(held_out[1]))
-    return _fit(model, (x, model.standardised(y)), standardised, config, _regression, squared_error, listener, keeper)
+    return _fit(
+        model, (x, model.standardised(y)), standardised, config, _regression, squared_error, callback, checkpointer
+    )
 
 
 def finetune_multilabel(
@@ -65,8 +67,8 @@ def finetune_multilabel(
     config: FinetuneConfig,
     *,
     validation: Part | None = None,
-    listener: Listener | None = None,
-    keeper: Keeper | None = None,
+    callback: Callback | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> FinetuneResult[MultilabelClassifier]:
     """Trains a sigmoid for each label on the stack's encoders, for their cross-entropy.
 
@@ -83,7 +85,7 @@ def finetune_multilabel(
     if held_out is not None:
         check_binary(held_out[1])
     model = MultilabelClassifier(new_encoders(stack, config), new_head(stack, config, y.shape[1]))
-    return _fit(model, (x, y), held_out, config, _multilabel, cross_entropy, listener, keeper)
+    return _fit(model, (x, y), held_out, config, _multilabel, cross_entropy, callback, checkpointer)
 
 
 def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Tensor]:
@@ -144,8 +146,8 @@ def _fit(
     config: FinetuneConfig,
     make: Make[TargetsModelT],
     loss: Callable[[Tensor, Tensor], Tensor],
-    listener: Listener | None,
-    keeper: Keeper | None,
+    callback: Callback | None,
+    checkpointer: Checkpointer | None,
 ) -> FinetuneResult[TargetsModelT]:
     device = choose_device(config.device)
     model.to(device)
@@ -157,8 +159,8 @@ def _fit(
         config,
         objective=lambda one, x: make(one, x, train[1].to(x.device), config.max_norm),
         validate=lambda one, x: _validation(one, x, held_y, loss),
-        listener=listener or Silent(),
-        keeper=keeper or Forgetful(),
+        callback=callback or NoCallback(),
+        checkpointer=checkpointer or NoCheckpoints(),
     )
     return FinetuneResult(model, history)
 

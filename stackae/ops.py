@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stackae.batches import Batches, Progress
+from stackae.batches import Batches, StepResult
 from stackae.chain import DenseLayer, Training
 from stackae.extension import load
 
@@ -21,7 +21,7 @@ _C = load(Path(__file__).parent)
 
 __all__ = [
     "DenseLayer",
-    "FusedPopulation",
+    "FusedReplicas",
     "FusedStep",
     "Training",
     "bare_product",
@@ -131,18 +131,18 @@ def sparsity_kl(h: Tensor, rho: float) -> Tensor:
     return penalty
 
 
-class FusedPopulation:
+class FusedReplicas:
     """The compiled step of several networks: made by ``train_together``."""
 
     def __init__(self, trainings: Sequence[Training], precision: str) -> None:
         self._step = _C.train_step([_member(each) for each in trainings], precision)
 
-    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[Progress]:
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
         """``FusedStep.advance`` for each network on its own batches; one without rows stands still."""
-        return [Progress(*each) for each in self._step.advance(batches, batch_size, step)]
+        return [StepResult(*each) for each in self._step.advance(batches, batch_size, step)]
 
-    def moments(self) -> list[list[Tensor]]:
-        """The optimiser's memory of each network, as ``FusedStep.moments`` has it."""
+    def optimizer_state(self) -> list[list[Tensor]]:
+        """``FusedStep.optimizer_state`` of each network."""
         memory: list[list[Tensor]] = self._step.moments()
         return memory
 
@@ -151,21 +151,21 @@ class FusedStep:
     """The compiled step of one network: made by ``train_step``."""
 
     def __init__(self, training: Training, precision: str) -> None:
-        self._one = FusedPopulation([training], precision)
+        self._one = FusedReplicas([training], precision)
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
-    ) -> Progress:
-        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows; see ``Progress``."""
+    ) -> StepResult:
+        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows; see ``StepResult``."""
         return self._one.advance([Batches(rows, learning_rates, total)], batch_size, step)[0]
 
-    def moments(self) -> list[Tensor]:
-        """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+    def optimizer_state(self) -> list[Tensor]:
+        """The optimizer state, layer by layer: first and second moments of its weight, unless tied, and of its bias.
 
         Adam's two; for SGD its velocity, and zeros. They are the memory itself. To go on where another step stopped,
         bit for bit: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
         """
-        return self._one.moments()[0]
+        return self._one.optimizer_state()[0]
 
 
 def train_step(training: Training, precision: str = "fp32") -> FusedStep:
@@ -190,13 +190,13 @@ def train_step(training: Training, precision: str = "fp32") -> FusedStep:
     return FusedStep(training, precision)
 
 
-def train_together(trainings: Sequence[Training], precision: str = "fp32") -> FusedPopulation:
+def train_together(trainings: Sequence[Training], precision: str = "fp32") -> FusedReplicas:
     """``train_step`` for networks of one shape that train together: in one launch on CUDA, a thread each on the CPU.
 
     They may differ in their parameters, rows, seeds, learning rates, noise and penalties, but not in shape,
     activations, loss, optimiser, or type of rows.
     """
-    return FusedPopulation(trainings, precision)
+    return FusedReplicas(trainings, precision)
 
 
 def _member(training: Training) -> Any:

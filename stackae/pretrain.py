@@ -17,12 +17,12 @@ from stackae.errors import ConfigError, DataError, DivergedError
 from stackae.moments import check_room
 from stackae.population import check_together
 from stackae.stack import StackedAutoencoder
-from stackae.training.history import EpochRecord, Listener, Silent
-from stackae.training.keeping import Forgetful, Keeper
+from stackae.training.callbacks import Callback, EpochRecord, NoCallback
+from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
-from stackae.training.loop import settled_epochs, settled_patience
-from stackae.training.members import alone
+from stackae.training.replicas import alone
 from stackae.training.solving import solve_layer
+from stackae.training.trainer import settled_epochs, settled_patience
 
 
 class PretrainResult(NamedTuple):
@@ -95,8 +95,8 @@ def pretrain_stack(
     config: PretrainConfig,
     *,
     validation: Rows | None = None,
-    listener: Listener | None = None,
-    keeper: Keeper | None = None,
+    callback: Callback | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> PretrainResult:
     """Trains every layer of the configuration on x, bottom first.
 
@@ -104,30 +104,30 @@ def pretrain_stack(
         x: (n, n_visible) training rows, scaled float32 or bytes that read as such.
         config: the layers and how to train them.
         validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them the last one stays.
-        listener: told of every batch and epoch.
-        keeper: keeps where training is, and goes on from there; ``stackae.runs.Journal`` keeps it on the disk.
+        callback: told of every batch and epoch.
+        checkpointer: saves where training is, and resumes from there; on the disk: ``stackae.runs.DiskCheckpointer``.
 
     Raises:
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
     """
-    return alone(pretrain_population(x, [config], validation=validation, listener=listener, keeper=keeper))
+    return alone(pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer))
 
 
 def pretrain_layers(
-    x: Rows, config: PretrainConfig, *, validation: Rows | None = None, listener: Listener | None = None
+    x: Rows, config: PretrainConfig, *, validation: Rows | None = None, callback: Callback | None = None
 ) -> Iterator[TrainedLayer]:
     """The layers of ``pretrain_stack`` one by one, each as soon as it is trained."""
-    for outcomes in population_layers(x, [config], validation=validation, listener=listener):
+    for outcomes in layers_together(x, [config], validation=validation, callback=callback):
         yield alone(outcomes)
 
 
-def pretrain_population(
+def pretrain_together(
     x: Rows,
     configs: Sequence[PretrainConfig],
     *,
     validation: Rows | None = None,
-    listener: Listener | None = None,
-    keeper: Keeper | None = None,
+    callback: Callback | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> list[PretrainResult | DivergedError]:
     """``pretrain_stack`` for several configurations, trained together.
 
@@ -136,7 +136,7 @@ def pretrain_population(
     others nothing: a DivergedError stands in the place of its result.
 
     Args:
-        x, validation, listener, keeper: as ``pretrain_stack`` has them; all networks read the same rows.
+        x, validation, callback, checkpointer: as ``pretrain_stack`` has them; all networks read the same rows.
         configs: at least one; they may differ in seeds, learning rates, weight decays, noise and penalties, but not
             in anything else.
 
@@ -144,14 +144,14 @@ def pretrain_population(
         ConfigError: configurations that cannot train together; it names the first setting that differs.
     """
     settled = [settle(config, x) for config in configs]
-    layers = population_layers(x, settled, validation=validation, listener=listener, keeper=keeper)
-    return population_results(settled, layers)
+    layers = layers_together(x, settled, validation=validation, callback=callback, checkpointer=checkpointer)
+    return results_together(settled, layers)
 
 
-def population_results(
+def results_together(
     configs: Sequence[PretrainConfig], layers: Iterable[Sequence[TrainedLayer | DivergedError]]
 ) -> list[PretrainResult | DivergedError]:
-    """What ``pretrain_population`` returns, from what ``population_layers`` gave for these configurations."""
+    """What ``pretrain_together`` returns, from what ``layers_together`` gave for these configurations."""
     results: list[PretrainResult | DivergedError] = []
     for config, *outcomes in zip(configs, *layers, strict=True):
         if isinstance(outcomes[-1], DivergedError):
@@ -163,18 +163,18 @@ def population_results(
     return results
 
 
-def population_layers(
+def layers_together(
     x: Rows,
     configs: Sequence[PretrainConfig],
     *,
     validation: Rows | None = None,
-    listener: Listener | None = None,
-    keeper: Keeper | None = None,
+    callback: Callback | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> Iterator[list[TrainedLayer | DivergedError]]:
-    """The layers of ``pretrain_population``: lists with an entry a configuration, as soon as all have trained a layer.
+    """The layers of ``pretrain_together``: lists with an entry a configuration, as soon as all have trained a layer.
 
-    Where one has diverged, it and every later list hold its DivergedError; none follows when all have. What the keeper
-    has from an earlier process is not trained again.
+    Where one has diverged, it and every later list hold its DivergedError; none follows when all have. What the
+    checkpointer has from an earlier process is not trained again.
     """
     check_together(configs)
     if len(x) == 0:
@@ -184,14 +184,14 @@ def population_layers(
     reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
-        learners = [Learner.new(place, configs[place], number, own, device) for place, own in reads.items()]
+        learners = [Learner.new(index, configs[index], number, own, device) for index, own in reads.items()]
         train = solve_layer if learners[0].layer.kind in CLOSED else train_layer
-        outcomes |= train(learners, listener or Silent(), keeper or Forgetful())
-        yield [outcomes[place] for place in range(len(configs))]
-        going = [learner for learner in learners if isinstance(outcomes[learner.place], TrainedLayer)]
+        outcomes |= train(learners, callback or NoCallback(), checkpointer or NoCheckpoints())
+        yield [outcomes[index] for index in range(len(configs))]
+        going = [learner for learner in learners if isinstance(outcomes[learner.index], TrainedLayer)]
         if not going or number == len(configs[0].layers):
             return
         size = len(x) * going[0].autoencoder.n_hidden * 4
         keep = home(size * len(going), device)  # the codes of all on one device: they are trained together
-        reads = {learner.place: learner.reads.through(learner.autoencoder, keep) for learner in going}
+        reads = {learner.index: learner.reads.through(learner.autoencoder, keep) for learner in going}
         del learners, going  # with them the inputs of this layer, which nobody reads any more

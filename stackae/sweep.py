@@ -16,10 +16,10 @@ from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DivergedError
 from stackae.evaluate import ReconstructionReport, evaluate_reconstruction
 from stackae.moments import Moments
-from stackae.pretrain import PretrainResult, pretrain_population
+from stackae.pretrain import PretrainResult, pretrain_together
 from stackae.stack import ROWS_AT_ONCE
-from stackae.training.history import Listener
-from stackae.training.keeping import Ended, Forgetful
+from stackae.training.callbacks import Callback
+from stackae.training.checkpointing import NoCheckpoints, StageResult
 
 FEWEST_NEIGHBOURS, MOST_EMBEDDED = 5, 2000  # rows that t-SNE takes: its time grows with the square of their number
 
@@ -32,22 +32,22 @@ class Swept(NamedTuple):
     report: ReconstructionReport | None
 
 
-class SharedBelow(Forgetful):
-    """A keeper that has the lower ``count`` layers trained once: later stacks take them over to the bit."""
+class SharedBelow(NoCheckpoints):
+    """Have the lower ``count`` layers trained once: later stacks take them over, bit-identical."""
 
     def __init__(self, count: int) -> None:
         self._shared = {f"layer{number}" for number in range(1, count + 1)}
-        self._ended: dict[str, Mapping[int, Ended]] = {}
+        self._ended: dict[str, Mapping[int, StageResult]] = {}
 
-    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Mapping[int, Ended] | None:
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Mapping[int, StageResult] | None:
         return self._ended.get(stage)
 
-    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+    def end(self, stage: str, members: Mapping[int, StageResult]) -> None:
         if stage in self._shared:
-            self._ended[stage] = {place: ended._replace(weights=_copied(ended)) for place, ended in members.items()}
+            self._ended[stage] = {index: ended._replace(weights=_copied(ended)) for index, ended in members.items()}
 
 
-def _copied(ended: Ended) -> dict[str, Tensor]:
+def _copied(ended: StageResult) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in ended.weights.items()}
 
 
@@ -56,7 +56,7 @@ def sweep_widths(
     configs: Sequence[PretrainConfig],
     *,
     validation: Rows | None = None,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> Iterator[Swept]:
     """A stack for each configuration, as ``pretrain_stack`` gives it; the layers below the top are trained once.
 
@@ -65,16 +65,16 @@ def sweep_widths(
         configs: they differ in the width of the top layer alone.
         validation: rows that choose each layer's best epoch, and are reconstructed through the whole stack to measure
             it; without them the training rows are measured.
-        listener: told of every batch and epoch.
+        callback: told of every batch and epoch.
 
     Raises:
         ConfigError: no configurations, or they differ in more than the width of the top layer.
     """
     _check_alike(configs)
     measured = validation if validation is not None and len(validation) else x
-    keeper = SharedBelow(len(configs[0].layers) - 1)
+    checkpointer = SharedBelow(len(configs[0].layers) - 1)
     for config in configs:
-        (result,) = pretrain_population(x, [config], validation=validation, listener=listener, keeper=keeper)
+        (result,) = pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer)
         report = (
             None if isinstance(result, DivergedError) else evaluate_reconstruction(result.stack.cpu(), measured)[-1]
         )

@@ -1,4 +1,4 @@
-"""Stacks of every kind of layer, objectives of every head, and a keeper that looks on: what tests of heads share."""
+"""Stacks of every kind of layer, objectives of every head, a checkpointer that looks on: what tests of heads share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.pretrain import pretrain_stack
 from stackae.random import Purpose, uniform
 from stackae.stack import StackedAutoencoder
+from stackae.training.checkpointing import Snapshot
 from stackae.training.heads import MultilabelObjective, RegressionObjective, UnrolledObjective
-from stackae.training.keeping import Left
 from stackae.training.step import ClassificationObjective, FinetuneObjective
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -108,7 +108,7 @@ OBJECTIVES: dict[str, Callable[..., FinetuneObjective]] = {
 
 
 class Watching:
-    """A keeper that remembers the weights at the end of each epoch."""
+    """A checkpointer that remembers the weights at the end of each epoch."""
 
     def __init__(self) -> None:
         self.epochs: list[Mapping[str, Tensor]] = []
@@ -119,10 +119,10 @@ class Watching:
     def ready(self) -> None:
         pass
 
-    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+    def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
         if epoch_ended:
-            weights = left().members[0][1].weights
+            weights = snapshot().replicas[0][1].weights
             self.epochs.append({name: tensor.clone() for name, tensor in weights.items()})
 
-    def end(self, stage: str, members: Mapping[int, Any]) -> None:
+    def end(self, stage: str, results: Mapping[int, Any]) -> None:
         pass

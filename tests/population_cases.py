@@ -8,7 +8,7 @@ import torch
 
 from stackae.config import PretrainConfig
 from stackae.errors import DivergedError
-from stackae.pretrain import PretrainResult, pretrain_population
+from stackae.pretrain import PretrainResult, pretrain_together
 from stackae.random import Purpose, uniform
 
 ROWS, HELD_OUT = (uniform((n, 20), seed=n, purpose=Purpose.SPLIT) for n in (150, 40))
@@ -26,7 +26,7 @@ UNLIKE = [config(), *(config(**each) for each in (*NUMBERS, *NOISES)), config(sp
 
 
 def together(configs: list[PretrainConfig], x: Any = ROWS, **named: Any) -> list[PretrainResult]:
-    results = pretrain_population(x, configs, validation=HELD_OUT, **named)
+    results = pretrain_together(x, configs, validation=HELD_OUT, **named)
     assert not any(isinstance(result, DivergedError) for result in results)
     return results
 

@@ -134,17 +134,17 @@ twice, ignored = sys.argv.pop(1) == "twice", sys.argv.pop(1) == "ignored"
 if ignored:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 from stackae.cli import signals
-from stackae.runs import Journal
-pause, seen = Journal.pause, []
+from stackae.runs import DiskCheckpointer
+pause, seen = DiskCheckpointer.pause, []
 
-def hung_up(journal, *rest, **named):
+def hung_up(checkpointer, *rest, **named):
     seen.append(1)
     if len(seen) == 2:
         for _ in range(1 + twice):
             os.kill(os.getpid(), signal.SIGHUP)
-    pause(journal, *rest, **named)
+    pause(checkpointer, *rest, **named)
 
-Journal.pause = hung_up
+DiskCheckpointer.pause = hung_up
 from stackae.cli.main import main
 main()
 """

@@ -12,7 +12,7 @@ import pytest
 from cli_cases import PNG, PRETRAIN, says, without_pictures
 from conftest import Shell
 
-from stackae.runs import Journal
+from stackae.runs import DiskCheckpointer
 from stackae.runs.ownership import asides
 
 LONG = (*PRETRAIN, "--run", "runs/long", "--epochs", "6", "--batch-size", "16")
@@ -21,15 +21,15 @@ LONG = (*PRETRAIN, "--run", "runs/long", "--epochs", "6", "--batch-size", "16")
 def stop(shell: Shell, *arguments: object, at: int = 3) -> str:
     """What it says when it is interrupted at the ``at``-th time that it may be, which is after every step."""
     seen = []
-    original = Journal.pause
+    original = DiskCheckpointer.pause
 
-    def interrupted(journal: Journal, *rest: Any, **named: Any) -> None:
+    def interrupted(checkpointer: DiskCheckpointer, *rest: Any, **named: Any) -> None:
         seen.append(1)
         if len(seen) == at:
-            journal._requests.stop = signal.SIGTERM
-        original(journal, *rest, **named)
+            checkpointer._requests.stop = signal.SIGTERM
+        original(checkpointer, *rest, **named)
 
-    with patch("stackae.training.loop.REPORTED_EVERY", -1.0), patch.object(Journal, "pause", interrupted):
+    with patch("stackae.training.trainer.REPORTED_EVERY", -1.0), patch.object(DiskCheckpointer, "pause", interrupted):
         result = shell(*arguments)
     assert result.code == 143 and result.out == "", result.err
     return result.err

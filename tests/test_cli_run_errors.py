@@ -266,7 +266,7 @@ def test_an_interruption_leaves_nothing(fresh: Shell, monkeypatch: pytest.Monkey
     def interrupted(*arguments: Any, **named: Any) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stackae.pretrain.population_layers", interrupted)
+    monkeypatch.setattr("stackae.pretrain.layers_together", interrupted)
     before = fresh.files()
     result = fresh(*PRETRAIN)
     assert result.code == 130 and "Traceback" not in result.err and fresh.files() == before

@@ -173,13 +173,13 @@ def test_a_sweep_that_is_stopped_leaves_nothing(
 def test_widths_that_diverge_are_named(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     from stackae import sweep as library
 
-    real = library.pretrain_population
+    real = library.pretrain_together
 
     def trained(x: object, configs: list[Any], **others: Any) -> list[Any]:
         failed = configs[0].layer_sizes[-1] in diverging
         return [DivergedError("left the finite numbers")] if failed else real(x, configs, **others)
 
-    monkeypatch.setattr(library, "pretrain_population", trained)
+    monkeypatch.setattr(library, "pretrain_together", trained)
     diverging = {2}
     result = fresh(*SWEEP, "--json")
     points = json.loads(result.out)["widths"]

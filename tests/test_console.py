@@ -14,7 +14,7 @@ from conftest import Shell
 
 from stackae.cli import console, progress
 from stackae.errors import MOST_MARKS, ConfigError, legible
-from stackae.training.history import EpochRecord
+from stackae.training.callbacks import EpochRecord
 
 HOSTILE = "[red]x[/nope]:fire:\x1b[31m\x9b1m\u202eok\u2066\u200b\ufeff\nerror: forged\r\t\u2028\udc80e" + "\u0301" * 20
 SHOWN = (

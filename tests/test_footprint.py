@@ -19,8 +19,8 @@ from stackae.data import memory
 from stackae.errors import ConfigError
 from stackae.footprint import EAGER, FUSED, SAVED, check_finetuning, check_pretraining, finetuning, pretraining
 from stackae.moments import MATRICES
-from stackae.pretrain import pretrain_population, pretrain_stack, settle
-from stackae.training.history import Silent
+from stackae.pretrain import pretrain_stack, pretrain_together, settle
+from stackae.training.callbacks import NoCallback
 from stackae.training.layer import Reads
 
 GB = 10**9
@@ -61,7 +61,7 @@ def test_codes_are_counted_to_the_byte_for_every_stack(monkeypatch):
 
     monkeypatch.setattr(Reads, "through", seen)
     configs = [config("20,12,6", seed=seed) for seed in range(3)]
-    pretrain_population(ROWS, configs, validation=HELD_OUT)
+    pretrain_together(ROWS, configs, validation=HELD_OUT)
     for phase in list(pretraining(configs[0], len(ROWS), len(HELD_OUT), 3))[1:]:
         assert [part.bytes for part in phase.parts if part.what == "the codes of layer 1"] == [sum(sizes)]
 
@@ -76,14 +76,14 @@ def test_inputs_that_no_layer_reads_any_more_are_given_back(monkeypatch):
         codes.append(weakref.ref(found.x))
         return found
 
-    class Looking(Silent):
+    class Looking(NoCallback):
         def start_stage(self, stage: str, *rest: Any) -> None:
             if stage == "layer3":
                 alive.extend(each() is not None for each in codes)
 
     alive: list[bool] = []
     monkeypatch.setattr(Reads, "through", seen)
-    pretrain_stack(ROWS, config("20,12,6,4"), validation=HELD_OUT, listener=Looking())
+    pretrain_stack(ROWS, config("20,12,6,4"), validation=HELD_OUT, callback=Looking())
     assert alive == [False, True]
 
 

@@ -18,7 +18,7 @@ from stackae.fields import validated
 from stackae.finetune import finetune_classifier, finetune_reconstruction
 from stackae.heads import DeepAutoencoder
 from stackae.ops import train_step
-from stackae.training import finetuning, fused
+from stackae.training import fused, head
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
 from stackae.training.step import EagerStep, FinetuneObjective
@@ -105,7 +105,7 @@ def test_the_fused_step_trains_it_as_autograd_does(loss, optimizer):
 
 def test_the_fused_step_is_taken_of_dense_layers_and_of_nothing_that_it_lacks(monkeypatch):
     taken = []
-    monkeypatch.setattr(finetuning, "fused_population", lambda *a: taken.append(1) or fused.fused_population(*a))
+    monkeypatch.setattr(head, "fused_replicas", lambda *a: taken.append(1) or fused.fused_replicas(*a))
     for given, count in (({}, 1), ({"train": "head"}, 0), ({"max_norm": 1.0}, 0), ({"layer_decay": 0.5}, 0)):
         taken.clear()
         finetune_reconstruction(STACK, TRAIN.x, settings(**given))
@@ -187,7 +187,7 @@ def test_a_layer_stands_still_until_its_time_and_then_begins_as_if_new(optimizer
         there = [any(bool(each.any()) for each in part) for part in moved(one, step, number)]
         assert there == [True, number >= 5, number >= 9]
         if number == 4:
-            assert not any(bool(moment.any()) for moment in step.moments()[:8])
+            assert not any(bool(moment.any()) for moment in step.optimizer_state()[:8])
     late = classifier()
     first = moved(late, layered(late, LayerRates(1.0, [0, 5, 9]), "adam"), 9)[2]
     for each in first:  # Adam's first step is η g / (|g| + ε)
@@ -207,9 +207,9 @@ def test_layers_are_unfrozen_from_the_top_at_equal_shares_and_all_before_the_end
 def test_gradual_training_leaves_frozen_layers_to_the_bit_until_their_time(head, max_norm):
     watching, given = Watching(), settings(head=head, train="gradual", max_epochs=6, max_norm=max_norm)
     if head == "classifier":
-        finetune_classifier(STACK, TRAIN, given, n_classes=3, keeper=watching)
+        finetune_classifier(STACK, TRAIN, given, n_classes=3, checkpointer=watching)
     else:
-        finetune_reconstruction(STACK, TRAIN.x, given, keeper=watching)
+        finetune_reconstruction(STACK, TRAIN.x, given, checkpointer=watching)
     for epoch, weights in enumerate(watching.epochs, start=1):
         for number, own in enumerate(STACK.autoencoders):
             still = torch.equal(weights[f"encoders.{number}.weight"], own.encoder.weight)
@@ -229,10 +229,10 @@ def test_calls_and_new_processes_change_no_bit(optimizer, cuts):
     moments: list[Tensor] = []
     for begin, end in zip([0, *cuts], [*cuts, 24], strict=True):
         step = layered(one, rates, optimizer, 0.9)  # as a process that goes on makes it
-        for own, kept in zip(step.moments(), moments, strict=False):
+        for own, kept in zip(step.optimizer_state(), moments, strict=False):
             own.copy_(kept)
         advance(one, step, begin, end)
-        moments = [moment.clone() for moment in step.moments()]
+        moments = [moment.clone() for moment in step.optimizer_state()]
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters, one.parameters, strict=True))
 
 

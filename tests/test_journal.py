@@ -1,4 +1,4 @@
-"""Laws of the journal: networks that train together are kept and gone on with, whatever became of each of them."""
+"""Laws of the checkpointer: networks that train together are kept and gone on with, whatever became of each of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from population_cases import LINEAR, ROWS, config
 
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.errors import DivergedError, RunError, StoppedError
-from stackae.pretrain import PretrainResult, pretrain_population, settle
-from stackae.runs import Folder, Journal, Requests, Work, latest
+from stackae.pretrain import PretrainResult, pretrain_together, settle
+from stackae.runs import DiskCheckpointer, Folder, Requests, Work, latest
 from stackae.runs.checkpoints import numbered
 
 RATES = ("0.01", "1e30,0.01", "0.001,0.002")
@@ -21,7 +21,7 @@ RATES = ("0.01", "1e30,0.01", "0.001,0.002")
 
 @pytest.fixture(autouse=True)
 def a_step_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", -1.0)
+    monkeypatch.setattr("stackae.training.trainer.REPORTED_EVERY", -1.0)
 
 
 def configs(**options: object) -> list[PretrainConfig]:
@@ -38,22 +38,22 @@ def work(given: list[PretrainConfig]) -> Work:
 class Stops:
     """Asks for the end at the n-th pause."""
 
-    def __init__(self, journal: Journal, requests: Requests, pauses: int) -> None:
-        self._journal, self._requests, self._left = journal, requests, pauses
-        self.begin, self.ready, self.end = journal.begin, journal.ready, journal.end
+    def __init__(self, checkpointer: DiskCheckpointer, requests: Requests, pauses: int) -> None:
+        self._checkpointer, self._requests, self._left = checkpointer, requests, pauses
+        self.begin, self.ready, self.end = checkpointer.begin, checkpointer.ready, checkpointer.end
 
     def pause(self, *arguments: object, **named: object) -> None:
         self._left -= 1
         if self._left == 0:
             self._requests.stop = signal.SIGINT
-        self._journal.pause(*arguments, **named)
+        self._checkpointer.pause(*arguments, **named)
 
 
 def train(path: Path, given: list[PretrainConfig], pauses: int = 0) -> list[PretrainResult | DivergedError]:
     left = latest(path, "pretrain", lambda error: pytest.fail(str(error)))
     requests = Requests()
-    journal = Journal(Folder(path), work(given), left, every=1e9, requests=requests)
-    return pretrain_population(ROWS, given, validation=ROWS[:40], keeper=Stops(journal, requests, pauses))
+    checkpointer = DiskCheckpointer(Folder(path), work(given), left, every=1e9, requests=requests)
+    return pretrain_together(ROWS, given, validation=ROWS[:40], checkpointer=Stops(checkpointer, requests, pauses))
 
 
 def figures(results: list[PretrainResult | DivergedError]) -> Iterator[object]:
@@ -108,8 +108,8 @@ def test_when_all_diverge_the_last_checkpoint_is_finite(tmp_path: Path) -> None:
     rows = ROWS.clone()
     rows[:] = float("nan")
     left = latest(tmp_path, "pretrain", lambda error: pytest.fail(str(error)))
-    journal = Journal(Folder(tmp_path), left.state.work, left, every=0, requests=Requests())
-    (result,) = pretrain_population(rows, [settle(each, ROWS) for each in hopeless], keeper=journal)
+    checkpointer = DiskCheckpointer(Folder(tmp_path), left.state.work, left, every=0, requests=Requests())
+    (result,) = pretrain_together(rows, [settle(each, ROWS) for each in hopeless], checkpointer=checkpointer)
     assert isinstance(result, DivergedError)
     assert [path.name for _, path in numbered(tmp_path)] == before
 

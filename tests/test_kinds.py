@@ -16,7 +16,7 @@ from step_cases import HALF
 from stackae.config import PretrainConfig, parse_layers
 from stackae.errors import ConfigError
 from stackae.runs import Run
-from stackae.training import finetuning, fused
+from stackae.training import fused, head
 
 KINDS = {
     "convolutions": ("2x4x1,conv3,pool,conv2,4", "--corruption", "masking:0.2"),
@@ -48,9 +48,7 @@ def test_the_summary_of_a_fine_tuning_names_the_step_that_is_taken(
     fresh: Shell, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[object] = []
-    monkeypatch.setattr(
-        finetuning, "fused_population", lambda *given: taken.append(given) or fused.fused_population(*given)
-    )
+    monkeypatch.setattr(head, "fused_replicas", lambda *given: taken.append(given) or fused.fused_replicas(*given))
     fresh.does(*pretraining(kind))
     for options in (("--train", "head"), ("--train", "all"), ("--head", "reconstruction")):
         taken.clear()

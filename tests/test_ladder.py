@@ -15,28 +15,28 @@ from torch import Tensor
 
 from stackae.data import epoch_order
 from stackae.data.minibatches import epoch_orders
-from stackae.pretrain import pretrain_population, pretrain_stack
-from stackae.training.history import EpochRecord, Silent
-from stackae.training.loop import Pace
+from stackae.pretrain import pretrain_stack, pretrain_together
+from stackae.training.callbacks import EpochRecord, NoCallback
+from stackae.training.trainer import Pace
 
 
 @pytest.mark.parametrize("reported_every", [0.0, 1e9])
 def test_how_many_batches_a_call_takes_does_not_matter(monkeypatch, reported_every):
     usual = together(UNLIKE)
-    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", reported_every)
+    monkeypatch.setattr("stackae.training.trainer.REPORTED_EVERY", reported_every)
     for one, other in zip(usual, together(UNLIKE), strict=True):
         assert_same(one, other)
 
 
 def test_a_call_soon_takes_a_whole_epoch_and_goes_on_to_in_the_next(monkeypatch):
-    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", 1e9)
+    monkeypatch.setattr("stackae.training.trainer.REPORTED_EVERY", 1e9)
     calls: list[int] = []
 
-    class Counting(Silent):
+    class Counting(NoCallback):
         def batch(self, rows: int, loss: float) -> None:
             calls.append(rows)
 
-    together([config("20,12", batch_size=10, max_epochs=6)], listener=Counting())
+    together([config("20,12", batch_size=10, max_epochs=6)], callback=Counting())
     assert calls == [10, 20, 40, 80] + [150] * 5
 
 
@@ -90,20 +90,20 @@ def test_an_order_that_cannot_be_made_is_an_error_of_its_epoch(monkeypatch):
 
 
 def test_an_error_in_training_leaves_no_thread():
-    class Failing(Silent):
+    class Failing(NoCallback):
         def batch(self, rows: int, loss: float) -> None:
             raise LookupError("the shelf is empty")
 
     before = threading.active_count()
     with pytest.raises(LookupError):
-        pretrain_stack(ROWS, config(), listener=Failing())
+        pretrain_stack(ROWS, config(), callback=Failing())
     assert threading.active_count() == before
 
 
 # ---- who is told
 
 
-class Kept(Silent):
+class Kept(NoCallback):
     def __init__(self) -> None:
         self.stages: list[tuple[str, int, int, int]] = []
         self.rows = 0
@@ -120,9 +120,9 @@ class Kept(Silent):
         self.records.append(records)
 
 
-def test_a_listener_is_told_of_each_network_by_its_place():
+def test_a_callback_gets_each_network_by_its_index():
     kept = Kept()
-    results = together(UNLIKE, listener=kept)
+    results = together(UNLIKE, callback=kept)
     assert kept.stages == [("layer 1/2 20-12-20", len(UNLIKE), 150, 5), ("layer 2/2 12-6-12", len(UNLIKE), 150, 5)]
     assert kept.rows == 2 * 5 * 150 and len(kept.records) == 2 * 5
     for place, result in enumerate(results):
@@ -134,7 +134,7 @@ def test_places_stay_when_one_has_diverged():
     rates = ["1e30", "0.001", "0.001"]
     configs = [config(sparsity="none", seed=i, learning_rate=rate, **LINEAR) for i, rate in enumerate(rates)]
     kept.batch = lambda rows, loss: None
-    results = pretrain_population(ROWS, configs, listener=kept)
+    results = pretrain_together(ROWS, configs, callback=kept)
     assert [members for _, members, _, _ in kept.stages] == [3, 2]
     assert all(records.keys() == {1, 2} for records in kept.records)
     assert [records[2] for records in kept.records] == results[2].history
@@ -145,7 +145,7 @@ def test_what_is_said_of_a_divergence_does_not_depend_on_the_length_of_calls(mon
     hopeless = config("20,12", sparsity="none", learning_rate=1e30, engine=engine, batch_size=8, **LINEAR)
     sentences = set()
     for reported_every in (0.0, 0.1, 1e9):
-        monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", reported_every)
+        monkeypatch.setattr("stackae.training.trainer.REPORTED_EVERY", reported_every)
         for configs in ([hopeless], [hopeless, hopeless]):
-            sentences |= {str(result) for result in pretrain_population(ROWS, configs)}
+            sentences |= {str(result) for result in pretrain_together(ROWS, configs)}
     assert len(sentences) == 1

@@ -9,13 +9,13 @@ import pytest
 import torch
 from population_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config, together
 
-from stackae.batches import Progress
+from stackae.batches import StepResult
 from stackae.config import PretrainConfig
 from stackae.data.rows import ByteRows
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, DivergedError
 from stackae.ops import products
-from stackae.pretrain import population_layers, pretrain_population, pretrain_stack, settle
+from stackae.pretrain import layers_together, pretrain_stack, pretrain_together, settle
 from stackae.training import layer
 
 
@@ -88,12 +88,12 @@ def test_one_that_is_exhausted_costs_nothing(monkeypatch):
         def __init__(self, step: Any) -> None:
             self.step = step
 
-        def advance(self, batches: Any, batch_size: int, step: int) -> list[Progress]:
+        def advance(self, batches: Any, batch_size: int, step: int) -> list[StepResult]:
             handed.append([len(each.rows) for each in batches])
             return self.step.advance(batches, batch_size, step)
 
-    made = layer.fused_population
-    monkeypatch.setattr(layer, "fused_population", lambda *given: Watched(made(*given)))
+    made = layer.fused_replicas
+    monkeypatch.setattr(layer, "fused_replicas", lambda *given: Watched(made(*given)))
     results = together([config("20,12", learning_rate=rate, **PATIENT) for rate in (0.5, 0.001)])
     for place, result in enumerate(results):
         assert sum(rows[place] for rows in handed) == len(result.history) * len(ROWS)
@@ -105,7 +105,7 @@ def test_one_that_diverges_leaves_the_others_to_their_end(engine, place):
     configs = [config(seed=seed, engine=engine, sparsity="none", learning_rate=1e-3, **LINEAR) for seed in range(3)]
     hopeless = configs[place].layers[0].model_copy(update={"learning_rate": 1e30})
     configs[place] = configs[place].model_copy(update={"layers": (hopeless, configs[place].layers[1])})
-    results = pretrain_population(ROWS, configs, validation=HELD_OUT)
+    results = pretrain_together(ROWS, configs, validation=HELD_OUT)
     for one, result in zip(configs, results, strict=True):
         if one is configs[place]:
             with pytest.raises(DivergedError) as alone:
@@ -119,12 +119,12 @@ def test_one_that_diverges_leaves_the_others_to_their_end(engine, place):
 def test_layers_come_with_what_became_of_each_and_end_when_none_is_left():
     rates = [(1e-3, 1e30), (1e-3, 1e-3), (1e30, 1e-3)]
     configs = [config(sparsity="none", learning_rate=",".join(map(str, pair)), **LINEAR) for pair in rates]
-    floors = list(population_layers(ROWS, [settled(one) for one in configs]))
+    floors = list(layers_together(ROWS, [settled(one) for one in configs]))
     diverged = [[isinstance(outcome, DivergedError) for outcome in floor] for floor in floors]
     assert diverged == [[False, False, True], [True, False, True]]
     assert floors[0][2] is floors[1][2] and "layer 2/2 12-6-12" in str(floors[1][0])
     hopeless = settled(config(sparsity="none", learning_rate=1e30, **LINEAR))
-    (only,) = population_layers(ROWS, [hopeless, hopeless])
+    (only,) = layers_together(ROWS, [hopeless, hopeless])
     assert all(isinstance(outcome, DivergedError) for outcome in only)
 
 
@@ -152,10 +152,10 @@ def settled(one: PretrainConfig) -> PretrainConfig:
 )
 def test_the_first_setting_that_differs_is_named(options, message):
     with pytest.raises(ConfigError) as raised:
-        pretrain_population(ROWS, [config(), config(seed=1), config(**options)])
+        pretrain_together(ROWS, [config(), config(seed=1), config(**options)])
     assert str(raised.value).startswith(f"configuration 3: {message}") and "; train it apart: " in str(raised.value)
 
 
 def test_no_configuration_is_refused():
     with pytest.raises(ConfigError, match="configs: expected at least one configuration, got none"):
-        pretrain_population(ROWS, [])
+        pretrain_together(ROWS, [])

@@ -109,7 +109,7 @@ TRAININGS = [{"optimizer": "adam"}, {"optimizer": "adamw"}, {"optimizer": "sgd",
 
 def copied(source: Any, source_step: Any, target: Any, target_step: Any) -> None:
     module_of(target).load_state_dict(module_of(source).state_dict())
-    for kept, fresh in zip(source_step.moments(), target_step.moments(), strict=True):
+    for kept, fresh in zip(source_step.optimizer_state(), target_step.optimizer_state(), strict=True):
         fresh.copy_(kept)
 
 
@@ -141,7 +141,7 @@ def test_a_new_step_goes_on_bit_for_bit_from_parameters_and_moments(engine, trai
         one, step, relayed_total = relayed(legs, tied, torch.float32, **training)
         assert relayed_total == total
         assert bits(one) == bits(whole)
-        assert all(torch.equal(a, b) for a, b in zip(step.moments(), whole_step.moments(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(step.optimizer_state(), whole_step.optimizer_state(), strict=True))
 
 
 @pytest.mark.parametrize("training", TRAININGS, ids=str)
@@ -151,7 +151,9 @@ def test_the_engines_go_on_from_each_other(training, tied):
     legs = ["fused"] * 2 + ["eager"] * 3 + ["fused"]
     one, step, relayed_total = relayed(legs, tied, torch.float64, **training)
     assert relayed_total == pytest.approx(total, rel=1e-12)
-    mine, theirs = ([*module_of(one).parameters(), *each.moments()] for one, each in ((one, step), (whole, whole_step)))
+    mine, theirs = (
+        [*module_of(one).parameters(), *each.optimizer_state()] for one, each in ((one, step), (whole, whole_step))
+    )
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
@@ -162,10 +164,10 @@ def test_moments_are_those_of_each_parameter_in_order_and_there_before_the_first
         one = objective(rows_of(8, 5, torch.float32), 3, torch.float32, tied=tied)
         step = RECONSTRUCTION[engine](one, TrainingConfig(), 0.0)
         shapes = [each.shape for each in one.parameters for _ in range(2)]
-        assert [moment.shape for moment in step.moments()] == shapes
-        assert not any(moment.any() for moment in step.moments())
+        assert [moment.shape for moment in step.optimizer_state()] == shapes
+        assert not any(moment.any() for moment in step.optimizer_state())
         step.advance(torch.arange(8), 8, 0, [0.01])
-        assert all(moment.any() for moment in step.moments())
+        assert all(moment.any() for moment in step.optimizer_state())
 
 
 @ENGINES
@@ -173,5 +175,5 @@ def test_of_sgd_the_first_moment_is_the_velocity_and_the_second_stays_zero(engin
     one = objective(rows_of(8, 5, torch.float32), 3, torch.float32)
     step = RECONSTRUCTION[engine](one, TrainingConfig(optimizer="sgd", momentum=0.9), 0.0)
     step.advance(torch.arange(8), 8, 0, [0.01])
-    assert all(moment.any() for moment in step.moments()[0::2])
-    assert not any(moment.any() for moment in step.moments()[1::2])
+    assert all(moment.any() for moment in step.optimizer_state()[0::2])
+    assert not any(moment.any() for moment in step.optimizer_state()[1::2])

@@ -68,12 +68,12 @@ def test_a_new_step_goes_on_bit_for_bit_where_another_stopped(training, stop):
     steps[0].advance(order, 200, 0, rates)
     steps[1].advance(order[: stop * 200], 200, 0, rates[:stop])
     second.autoencoder.load_state_dict(first.autoencoder.state_dict())
-    for kept, fresh in zip(steps[1].moments(), steps[2].moments(), strict=True):
+    for kept, fresh in zip(steps[1].optimizer_state(), steps[2].optimizer_state(), strict=True):
         fresh.copy_(kept)
     steps[2].advance(order[stop * 200 :], 200, stop, rates[stop:])
     states = [one.autoencoder.state_dict() for one in (whole, second)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert all(torch.equal(a, b) for a, b in zip(steps[0].moments(), steps[2].moments(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(steps[0].optimizer_state(), steps[2].optimizer_state(), strict=True))
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=HALF)])

@@ -136,7 +136,7 @@ def test_a_new_step_may_go_on_with_the_short_batch_that_ends_a_pass(products):
     total = steps[0].advance(rows, 256, 0, rates)
     half = steps[1].advance(rows[:256], 256, 0, rates[:1])
     second.autoencoder.load_state_dict(first.autoencoder.state_dict())
-    for kept, fresh in zip(steps[1].moments(), steps[2].moments(), strict=True):
+    for kept, fresh in zip(steps[1].optimizer_state(), steps[2].optimizer_state(), strict=True):
         fresh.copy_(kept)
     assert steps[2].advance(rows[256:], 256, 1, rates[1:], half.total).total == total.total
     assert all(torch.equal(a, b) for a, b in zip(parameters(whole), parameters(second), strict=True))

@@ -46,11 +46,11 @@ def clean() -> Tensor:
 
 
 def memory(step: Any) -> list[bytes]:
-    return [moment.cpu().numpy().tobytes() for moment in step.moments()]
+    return [moment.cpu().numpy().tobytes() for moment in step.optimizer_state()]
 
 
 def assert_finite(one: Any, step: Any) -> None:
-    assert all(bool(each.isfinite().all()) for each in (*module_of(one).parameters(), *step.moments()))
+    assert all(bool(each.isfinite().all()) for each in (*module_of(one).parameters(), *step.optimizer_state()))
 
 
 @ENGINES
@@ -129,7 +129,7 @@ def test_a_square_that_overflows_alone_is_kept_out(engine):
     total, steps = step.advance(torch.arange(BATCH), BATCH, 0, [0.01])
     assert steps == 0 and math.isfinite(total)
     assert_finite(one, step)
-    assert not step.moments()[0].any() and not step.moments()[1].any()
+    assert not step.optimizer_state()[0].any() and not step.optimizer_state()[1].any()
 
 
 @ENGINES
@@ -156,7 +156,7 @@ def test_the_others_of_a_population_go_on_untouched(engine, training):
     assert [each.steps for each in progress][:2] == [COUNT, 2]
     assert progress[2].steps < COUNT and progress[3].steps == COUNT
     assert [bits(each) for each in together] == [bits(each) for each in alone]
-    moments = [[moment.cpu().numpy().tobytes() for moment in own] for own in step.moments()]
+    moments = [[moment.cpu().numpy().tobytes() for moment in own] for own in step.optimizer_state()]
     assert moments == [memory(each) for each in steps]
     again = step.advance([Batches(ORDER[:BATCH], [0.0])] * 4, BATCH, COUNT)  # a new call begins anew
     assert [again[place].steps for place in (0, 1, 3)] == [1, 1, 1]

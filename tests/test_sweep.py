@@ -13,7 +13,7 @@ from stackae.evaluate import evaluate_reconstruction
 from stackae.moments import Moments
 from stackae.pretrain import pretrain_stack
 from stackae.sweep import MOST_EMBEDDED, SharedBelow, plane_of, principal_errors, sweep_widths
-from stackae.training.history import Silent
+from stackae.training.callbacks import NoCallback
 
 
 def rows(count, width=9, seed=0):
@@ -24,7 +24,7 @@ def config(layers, **options):
     return PretrainConfig.from_options(layers, max_epochs="3", device="cpu", **options)
 
 
-class Heard(Silent):
+class Heard(NoCallback):
     """The titles of the stages that are trained."""
 
     def __init__(self):
@@ -52,7 +52,7 @@ def test_each_width_is_what_pretraining_gives_it_alone(below):
 def test_the_layers_below_are_trained_once():
     heard = Heard()
     configs = [config(f"9,6,5,{width}") for width in (1, 2, 4)]
-    list(sweep_widths(rows(50), configs, listener=heard))
+    list(sweep_widths(rows(50), configs, callback=heard))
     assert heard.stages == ["layer1", "layer2", "layer3", "layer3", "layer3"]
 
 
@@ -77,8 +77,8 @@ def test_a_width_that_diverges_is_named_and_the_others_go_on(monkeypatch):
         failed = configs[0].layer_sizes[-1] == 2
         return [DivergedError("too far")] if failed else real(x, configs, **others)
 
-    real = sweep.pretrain_population
-    monkeypatch.setattr(sweep, "pretrain_population", trained)
+    real = sweep.pretrain_together
+    monkeypatch.setattr(sweep, "pretrain_together", trained)
     found = list(sweep_widths(rows(50), [config(f"9,{width}") for width in (1, 2, 3)]))
     assert [isinstance(each.result, DivergedError) for each in found] == [False, True, False]
     assert [each.report is None for each in found] == [False, True, False]

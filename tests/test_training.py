@@ -18,9 +18,9 @@ from stackae.evaluate import evaluate_classifier, evaluate_reconstruction
 from stackae.finetune import finetune_classifier
 from stackae.pretrain import pretrain_layers, pretrain_stack, settle
 from stackae.stack import StackedAutoencoder
-from stackae.training.loop import MOST_EPOCHS, settled_epochs, settled_patience
+from stackae.training.early_stopping import BestWeights
 from stackae.training.optimizers import make_optimizer, scheduled
-from stackae.training.stopping import BestWeights
+from stackae.training.trainer import MOST_EPOCHS, settled_epochs, settled_patience
 
 
 def blobs(rows: int, seed: int = 0) -> Part:

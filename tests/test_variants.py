@@ -24,7 +24,7 @@ from stackae.fields import validated
 from stackae.penalties import clip_norms
 from stackae.reference import ACTIVATIONS
 from stackae.training.optimizers import make_optimizer
-from stackae.training.revival import dead_units, resample
+from stackae.training.resampling import dead_units, resample_units
 from stackae.training.step import EagerStep
 
 ENGINE = choose_engine()
@@ -210,7 +210,7 @@ def test_dead_units_are_found_and_revived_and_the_others_left_alone(keeps: int, 
     assert bool(dead[:6].all())
     before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
     moments = [torch.ones_like(own) for own in one.trained for _ in range(2)]
-    resample(one, x, dead, moments, seed=1, layer=2, epoch=3)
+    resample_units(one, x, dead, moments, seed=1, layer=2, epoch=3)
     assert dead_units(one, x).sum() < dead.sum() / 2
     assert torch.equal(one.encoder.weight[~dead], before["encoder.weight"][~dead])
     assert bool((moments[0][dead] == 0).all()) and bool((moments[0][~dead] == 1).all())
@@ -224,7 +224,7 @@ def test_revival_is_a_function_of_seed_layer_and_epoch() -> None:
     for seed, layer, epoch in ((1, 2, 3), (1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4)):
         one, x = with_dead_units()
         moments = [torch.zeros_like(own) for own in one.trained for _ in range(2)]
-        resample(one, x, dead_units(one, x), moments, seed=seed, layer=layer, epoch=epoch)
+        resample_units(one, x, dead_units(one, x), moments, seed=seed, layer=layer, epoch=epoch)
         made.append(one.encoder.weight.detach().clone())
     assert torch.equal(made[0], made[1]) and not any(torch.equal(made[0], each) for each in made[2:])
 

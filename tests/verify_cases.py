@@ -18,7 +18,7 @@ from stackae.corruption import Dropout
 from stackae.losses import LOSSES
 from stackae.moments import CorruptedMoments
 from stackae.penalties import KlSparsity
-from stackae.runs import journal
+from stackae.runs import checkpointer
 from stackae.training import heads, layer, reconstruction
 from stackae.training import variational as training
 from stackae.training.step import EagerStep
@@ -42,13 +42,13 @@ def through(patch: Patch, owner: Any, name: str, change: Callable[[Tensor], Tens
 
 def at_rate(patch: Patch, factor: float, fewest: int = 1) -> None:
     """The fused step of at least so many networks takes steps of another length."""
-    real = ops.FusedPopulation.advance
+    real = ops.FusedReplicas.advance
 
     def advance(self: Any, batches: Any, batch_size: int, step: int) -> Any:
         longer = [each._replace(learning_rates=[factor * rate for rate in each.learning_rates]) for each in batches]
         return real(self, longer if len(batches) >= fewest else batches, batch_size, step)
 
-    patch.setattr(ops.FusedPopulation, "advance", advance)
+    patch.setattr(ops.FusedReplicas, "advance", advance)
 
 
 def untied_in_the_middle(patch: Patch) -> None:
@@ -64,12 +64,12 @@ def untied_in_the_middle(patch: Patch) -> None:
 
 
 def other_losses(patch: Patch) -> None:
-    real = ops.FusedPopulation.advance
+    real = ops.FusedReplicas.advance
 
     def advance(self: Any, *given: Any) -> Any:
         return [each._replace(total=each.total * (1 + 1e-6)) for each in real(self, *given)]
 
-    patch.setattr(ops.FusedPopulation, "advance", advance)
+    patch.setattr(ops.FusedReplicas, "advance", advance)
 
 
 def noise_of_level(patch: Patch, factor: float) -> None:
@@ -87,13 +87,13 @@ def blind_to_nan(z: Tensor, y: Tensor) -> Tensor:
 
 
 def step_by_threads(patch: Patch) -> None:
-    real = ops.FusedPopulation.advance
+    real = ops.FusedReplicas.advance
 
     def advance(self: Any, batches: Any, *rest: Any) -> Any:
         rounded = [each._replace(learning_rates=[rate * 1.001 for rate in each.learning_rates]) for each in batches]
         return real(self, rounded if torch.get_num_threads() == 3 else batches, *rest)
 
-    patch.setattr(ops.FusedPopulation, "advance", advance)
+    patch.setattr(ops.FusedReplicas, "advance", advance)
 
 
 def moments_of(patch: Patch, **factors: float) -> None:
@@ -122,7 +122,7 @@ def other_rows(patch: Patch) -> None:
 
 
 def resumed_elsewhere(patch: Patch) -> None:
-    through(patch, journal, "read_left", lambda left: left._replace(rows=left.rows or 16))
+    through(patch, checkpointer, "read_snapshot", lambda found: found._replace(rows=found.rows or 16))
 
 
 FAULTS: dict[str, Callable[[Patch], None]] = {

@@ -1,10 +1,10 @@
 """Runs on the disk: folders that hold what was asked and what came of it, and lose nothing."""
 
 from stackae.runs.beginning import check_free, new_runs
+from stackae.runs.checkpointer import DiskCheckpointer, Requests
 from stackae.runs.checkpoints import Checkpoint, latest
 from stackae.runs.durable import write_whole
 from stackae.runs.folder import Folder
-from stackae.runs.journal import Journal, Requests
 from stackae.runs.places import default_path, open_run, seed_runs
 from stackae.runs.pointer import LATEST, RUNS
 from stackae.runs.run import Run
@@ -14,8 +14,8 @@ __all__ = [
     "LATEST",
     "RUNS",
     "Checkpoint",
+    "DiskCheckpointer",
     "Folder",
-    "Journal",
     "Requests",
     "Run",
     "Work",

@@ -4,7 +4,7 @@
     checkpoints/000004-layer1-end/         a trained layer; kept for good, so that a damaged file can be made again
     checkpoints/000006-layer2-epoch12/     between two steps of epoch 12: parameters, best ones, moments; the last two
         state.json                         stackae.runs.state
-        0.safetensors ...                  the tensors of each network, by place
+        0.safetensors ...                  the tensors of each network, by index
         manifest.json                      both, by size and SHA-256
 
 No random state is kept: orders and noise are functions of seed, layer, epoch and step. The newest folder is the
@@ -28,10 +28,10 @@ from stackae.errors import RunError
 from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
-from stackae.runs.state import EndedState, StageState, StandingState, State
+from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State
 from stackae.stages import LARGEST_HEADER, classifier_numbers, opened, pack, unrolled_numbers
-from stackae.training.history import EpochRecord
-from stackae.training.keeping import Ended, Left, Standing, Tensors
+from stackae.training.callbacks import EpochRecord
+from stackae.training.checkpointing import ReplicaSnapshot, Snapshot, StageResult, Tensors
 
 FOLDER = "checkpoints"
 STATE = "state.json"
@@ -119,9 +119,9 @@ def _read_state(path: Path, manifest: Manifest) -> State:
     try:
         state = State.unpack(content)
         missing = {
-            f"{place}.safetensors" for place in (state.stage.members if state.stage else ())
+            f"{index}.safetensors" for index in (state.stage.members if state.stage else ())
         } - manifest.files.keys()
-        if missing or not all(place < len(state.work.runs) for each in state.ended.values() for place in each):
+        if missing or not all(index < len(state.work.runs) for each in state.ended.values() for index in each):
             raise ValueError(f"other networks than {len(state.work.runs)} with a file each")
     except ValueError as error:
         raise RunError(f"{path / STATE}: expected the state of a training, got another content ({error})") from None
@@ -129,7 +129,7 @@ def _read_state(path: Path, manifest: Manifest) -> State:
 
 
 def ended_files(folder: Path, state: State) -> Iterator[tuple[str, int, bytes]]:
-    """The weights of every stage that ended, with its name and the place of the network.
+    """The weights of every stage that ended, with its name and the index of the network.
 
     A layer is taken from the checkpoint of its end, or where that is damaged from the run that was made of it.
 
@@ -138,14 +138,14 @@ def ended_files(folder: Path, state: State) -> Iterator[tuple[str, int, bytes]]:
     """
     paths = dict(numbered(folder))
     for stage, members in state.ended.items():
-        for place, ended in members.items():
+        for index, ended in members.items():
             if ended.diverged is None:
                 end = paths.get(ended.checkpoint, folder / FOLDER / f"{ended.checkpoint:06d}-{stage}-end")
-                made_of_it = folder / state.work.runs[place] / f"{stage}.safetensors"
-                yield stage, place, _first_whole([end / f"{place}.safetensors", made_of_it], ended)
+                made_of_it = folder / state.work.runs[index] / f"{stage}.safetensors"
+                yield stage, index, _first_whole([end / f"{index}.safetensors", made_of_it], ended)
 
 
-def _first_whole(paths: list[Path], ended: EndedState) -> bytes:
+def _first_whole(paths: list[Path], ended: StageResultState) -> bytes:
     for path in paths:
         try:
             content = read_file(path, ended.size)
@@ -164,7 +164,7 @@ def tensors_of(path: Path, content: bytes) -> dict[str, Tensor]:
 
 def write_checkpoint(folder: Path, number: int, label: str, state: State, tensors: Mapping[int, bytes]) -> None:
     """A new checkpoint, there whole or not at all. Raises DiskError."""
-    files = {f"{place}.safetensors": content for place, content in tensors.items()} | {STATE: state.pack()}
+    files = {f"{index}.safetensors": content for index, content in tensors.items()} | {STATE: state.pack()}
     manifest = Manifest({name: (Entry.of(content),) for name, content in files.items()}, number)
     inside = folder / FOLDER
     if inside.is_symlink():
@@ -185,8 +185,8 @@ def rewrite(folder: Path, left: Checkpoint, state: State) -> Path:
     heads = classifier_numbers(config, max(MOST_CLASSES, MOST_TARGETS)), unrolled_numbers(config)
     numbers = max(*(numbers_of(n, layer) for n, layer in sizes), *(heads if state.work.command == "finetune" else (0,)))
     most = 4 * 4 * numbers + LARGEST_HEADER
-    names = {place: f"{place}.safetensors" for place in (state.stage.members if state.stage else ())}
-    tensors = {place: read_listed(left.path, name, manifest, most) for place, name in names.items()}
+    names = {index: f"{index}.safetensors" for index in (state.stage.members if state.stage else ())}
+    tensors = {index: read_listed(left.path, name, manifest, most) for index, name in names.items()}
     label = f"{state.stage.name}-epoch{state.stage.epoch}" if state.stage else f"{state.work.command}-changed"
     number = max(found for found, _ in numbered(folder)) + 1
     write_checkpoint(folder, number, label, state, tensors)
@@ -201,7 +201,7 @@ def pack_tensors(tensors: Tensors) -> bytes:
     return pack(flat, kind="checkpoint")
 
 
-def read_left(checkpoint: Checkpoint, stage: StageState, most: Mapping[int, int]) -> Left:
+def read_snapshot(checkpoint: Checkpoint, stage: SnapshotState, most: Mapping[int, int]) -> Snapshot:
     """Where a stage was left; ``most`` is how many bytes the parameters of each network take.
 
     Raises:
@@ -209,12 +209,12 @@ def read_left(checkpoint: Checkpoint, stage: StageState, most: Mapping[int, int]
     """
     members = {}
     manifest = read_manifest(checkpoint.path)
-    for place, standing in stage.members.items():
-        name = f"{place}.safetensors"
-        content = read_listed(checkpoint.path, name, manifest, 4 * most.get(place, 0) + LARGEST_HEADER)
+    for index, standing in stage.members.items():
+        name = f"{index}.safetensors"
+        content = read_listed(checkpoint.path, name, manifest, 4 * most.get(index, 0) + LARGEST_HEADER)
         with opened(checkpoint.path / name, content) as (tensors, _):
-            members[place] = (Standing(**dict(standing)), _sorted_out(tensors))
-    return Left(stage.epoch, stage.rows, members)
+            members[index] = (ReplicaSnapshot(**dict(standing)), _sorted_out(tensors))
+    return Snapshot(stage.epoch, stage.rows, members)
 
 
 def _sorted_out(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -225,17 +225,17 @@ def _sorted_out(tensors: Mapping[str, Tensor]) -> Tensors:
     return Tensors(weights, best, [moments[str(number)] for number in range(len(moments))])
 
 
-def stage_state(name: str, left: Left) -> StageState:
-    members = {place: StandingState(**standing._asdict()) for place, (standing, _) in left.members.items()}
-    return StageState(name=name, epoch=left.epoch, rows=left.rows, members=members)
+def snapshot_state(name: str, snapshot: Snapshot) -> SnapshotState:
+    members = {index: ReplicaSnapshotState(**standing._asdict()) for index, (standing, _) in snapshot.replicas.items()}
+    return SnapshotState(name=name, epoch=snapshot.epoch, rows=snapshot.rows, members=members)
 
 
-def ended_state(number: int, content: bytes, ended: Ended) -> EndedState:
+def result_state(number: int, content: bytes, ended: StageResult) -> StageResultState:
     size, sha256 = Entry.of(content)
-    return EndedState(checkpoint=number, size=size, sha256=sha256, history=ended.history, diverged=ended.diverged)
+    return StageResultState(checkpoint=number, size=size, sha256=sha256, history=ended.history, diverged=ended.diverged)
 
 
-def history_of(state: State, place: int) -> list[EpochRecord]:
+def history_of(state: State, index: int) -> list[EpochRecord]:
     """Every epoch of a network so far, stage by stage."""
-    records = [record for stage in state.ended.values() if place in stage for record in stage[place].history]
-    return records + list(state.stage.members[place].history if state.stage and place in state.stage.members else ())
+    records = [record for stage in state.ended.values() if index in stage for record in stage[index].history]
+    return records + list(state.stage.members[index].history if state.stage and index in state.stage.members else ())

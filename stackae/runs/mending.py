@@ -23,7 +23,7 @@ def made_again(folder: Path, later: Checkpoint) -> list[Path]:
         path = folder / FOLDER / f"{number:06d}-{label}"
         if number < later.number and not _whole(path):
             ended = dict(list(state.ended.items())[:stages])
-            files = {place: content for stage, place, content in ended_files(folder, state) if f"{stage}-end" == label}
+            files = {index: content for stage, index, content in ended_files(folder, state) if f"{stage}-end" == label}
             if os.path.lexists(path):
                 remove_checkpoint(path)
             write_checkpoint(folder, number, label, state.model_copy(update={"ended": ended, "stage": None}), files)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from stackae.documents import to_json
-from stackae.training.history import EpochRecord
+from stackae.training.callbacks import EpochRecord
 
 LARGEST = 1 << 28  # bytes: a million epochs
 MOST_STAGES = 10_000
@@ -27,7 +27,7 @@ class Line(BaseModel):
 
 
 class EpochLine(Line):
-    """``stackae.training.history.EpochRecord``, but for what another run of it would not repeat."""
+    """``stackae.training.callbacks.EpochRecord``, but for what another run of it would not repeat."""
 
     event: Literal["epoch"]
     stage: Name

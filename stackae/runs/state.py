@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stackae.config import FinetuneConfig, LayerConfig, RunConfig
 from stackae.runs.records import Name, check_epochs, read_json
 from stackae.stages import layer_name
-from stackae.training.history import EpochRecord
-from stackae.training.loop import LEAST_PATIENCE
+from stackae.training.callbacks import EpochRecord
+from stackae.training.trainer import LEAST_PATIENCE
 
 Number = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -28,7 +28,7 @@ class Strict(BaseModel):
 class Work(Strict):
     """What is being done, in full: with the same work, a training goes on to the same bits.
 
-    ``settings`` are those of the runs that train together, by place; ``data`` is a digest of the rows and the labels.
+    ``settings`` are those of the runs that train together, by index; ``data`` is a digest of the rows and the labels.
     """
 
     command: Literal["pretrain", "finetune"]
@@ -62,7 +62,7 @@ class Work(Strict):
         return self
 
 
-class EndedState(Strict):
+class StageResultState(Strict):
     """How a network left a stage; the file of its weights lies in the checkpoint of that number."""
 
     checkpoint: Number
@@ -72,8 +72,8 @@ class EndedState(Strict):
     diverged: str | None
 
 
-class StandingState(Strict):
-    """``stackae.training.keeping.Standing``."""
+class ReplicaSnapshotState(Strict):
+    """``stackae.training.checkpointing.ReplicaSnapshot``."""
 
     total: float
     score: tuple[float, ...] | None
@@ -82,13 +82,13 @@ class StandingState(Strict):
     diverged: str | None
 
 
-class StageState(Strict):
-    """``stackae.training.keeping.Left``, with the name of its stage."""
+class SnapshotState(Strict):
+    """``stackae.training.checkpointing.Snapshot``, with the name of its stage."""
 
     name: Name
     epoch: Annotated[int, Field(ge=1)]
     rows: Number
-    members: dict[int, StandingState]
+    members: dict[int, ReplicaSnapshotState]
 
 
 class State(Strict):
@@ -101,26 +101,26 @@ class State(Strict):
     begun: Number
     work: Work
     machine: dict[str, str]
-    ended: dict[Name, dict[int, EndedState]]
-    stage: StageState | None = None
+    ended: dict[Name, dict[int, StageResultState]]
+    stage: SnapshotState | None = None
 
     @model_validator(mode="after")
     def _stages_follow_one_another(self) -> Self:
-        stages, places = self.work.stages, set(range(len(self.work.runs)))
+        stages, indices = self.work.stages, set(range(len(self.work.runs)))
         if list(self.ended) != stages[: len(self.ended)]:
             raise ValueError(f"{list(self.ended)} ended, of {stages}")
         for name, members in self.ended.items():
-            if set(members) != places or len({each.checkpoint for each in members.values()}) != 1:
-                raise ValueError(f"{name} of networks {list(members)} instead of {sorted(places)}")
+            if set(members) != indices or len({each.checkpoint for each in members.values()}) != 1:
+                raise ValueError(f"{name} of networks {list(members)} instead of {sorted(indices)}")
             for each in members.values():
                 _check_history(name, each.history, None if each.diverged else max(1, len(each.history)))
-            places = {place for place, each in members.items() if each.diverged is None}
+            indices = {index for index, each in members.items() if each.diverged is None}
         if self.stage is not None:
-            self._check_stage(self.stage, places)
+            self._check_stage(self.stage, indices)
         return self
 
-    def _check_stage(self, stage: StageState, places: set[int]) -> None:
-        if [stage.name] != self.work.stages[len(self.ended) :][:1] or set(stage.members) != places or not places:
+    def _check_stage(self, stage: SnapshotState, indices: set[int]) -> None:
+        if [stage.name] != self.work.stages[len(self.ended) :][:1] or set(stage.members) != indices or not indices:
             raise ValueError(f"{stage.name} of networks {list(stage.members)} after {list(self.ended)}")
         settings = self.work.settings_of(stage.name)
         if stage.rows % settings.batch_size:

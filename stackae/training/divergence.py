@@ -13,7 +13,7 @@ from torch import Tensor
 from stackae.errors import DivergedError
 
 if TYPE_CHECKING:
-    from stackae.training.members import Member
+    from stackae.training.replicas import Replica
 
 SHOWN_ROWS = 5
 LARGE = 100.0  # inputs beyond it want scaling; noise so many times as large as they are drowns them
@@ -54,11 +54,11 @@ class Cause(NamedTuple):
 
 @torch.no_grad()
 def diverged(
-    stage: str, title: str, member: Member, epoch: int, step: int, rows: Tensor, learning_rate: float
+    stage: str, title: str, replica: Replica, epoch: int, step: int, rows: Tensor, learning_rate: float
 ) -> DivergedError:
-    """The error of a member whose step ``step`` (from 0), on these rows (k,) int64, was refused by the step's guard."""
-    found = member.magnitudes(rows, step)
-    largest_weight = max(float(each.abs().max()) for each in member.module.parameters())
+    """The error of a replica whose step ``step`` (from 0), on these rows (k,) int64, the step's guard refused."""
+    found = replica.magnitudes(rows, step)
+    largest_weight = max(float(each.abs().max()) for each in replica.module.parameters())
     shown = ", ".join(str(row) for row in rows[:SHOWN_ROWS].tolist()) + (", ..." if len(rows) > SHOWN_ROWS else "")
     cause = cause_of(found, largest_weight, learning_rate, first=step == 0)
     return DivergedError(

@@ -18,13 +18,13 @@ from stackae.training.reconstruction import ReconstructionObjective
 from stackae.training.step import ClassificationObjective, FinetuneObjective, Objective
 
 if TYPE_CHECKING:
-    from stackae.ops import DenseLayer, FusedPopulation, Training
+    from stackae.ops import DenseLayer, FusedReplicas, Training
 
 
-def fused_population(trainings: Sequence[Training], precision: str) -> FusedPopulation:
+def fused_replicas(trainings: Sequence[Training], precision: str) -> FusedReplicas:
     """Trains the networks in place, together; moments and buffers live as long as the step does."""
     ops = importlib.import_module("stackae.ops")
-    step: FusedPopulation = ops.train_together(trainings, precision)
+    step: FusedReplicas = ops.train_together(trainings, precision)
     return step
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -22,17 +23,17 @@ from stackae.errors import DivergedError
 from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.stack import ROWS_AT_ONCE, in_batches
-from stackae.training.closed import put_closed_form
+from stackae.training.callbacks import Callback, EpochRecord
+from stackae.training.checkpointing import Checkpointer
+from stackae.training.closed_form import put_closed_form
 from stackae.training.divergence import Magnitudes
-from stackae.training.fused import fused_population, reconstruction
-from stackae.training.history import EpochRecord, Listener
-from stackae.training.keeping import Keeper
-from stackae.training.loop import Stage, fit, settled_epochs, settled_patience
-from stackae.training.members import Member, Validation
+from stackae.training.fused import fused_replicas, reconstruction
 from stackae.training.optimizers import make_optimizer
 from stackae.training.reconstruction import ReconstructionObjective
-from stackae.training.revival import SAMPLE, dead_units, resample
-from stackae.training.step import EagerStep, OneByOne, PopulationStep
+from stackae.training.replicas import Replica, Validation
+from stackae.training.resampling import SAMPLE, dead_units, resample_units
+from stackae.training.step import EagerStep, OneByOne, ReplicasStep
+from stackae.training.trainer import Stage, fit, settled_epochs, settled_patience
 from stackae.training.variational import VariationalObjective, variational_loss
 
 FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
@@ -65,20 +66,21 @@ class Reads(NamedTuple):
         return Reads.of(in_batches(encode, self.x, device, keep), held_out)
 
 
-class Learner(NamedTuple):
-    """A layer about to be trained, the one of configuration ``place``."""
+@dataclass(frozen=True)
+class Learner:
+    """A layer about to be trained, the one of configuration ``index``."""
 
-    place: int
+    index: int
     config: PretrainConfig
     number: int
     reads: Reads
     autoencoder: LayerAutoencoder
 
     @classmethod
-    def new(cls, place: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Learner:
+    def new(cls, index: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Learner:
         size = config.layer_sizes[number - 1]
         autoencoder = build(size, config.layers[number - 1], seed=config.seed, number=number, engine=config.engine)
-        return cls(place, config, number, reads, autoencoder.to(device))
+        return cls(index, config, number, reads, autoencoder.to(device))
 
     @property
     def layer(self) -> LayerConfig:
@@ -147,7 +149,7 @@ class Learner(NamedTuple):
             init=self.layer.init,
         )
 
-    def census(self) -> Tensor | None:
+    def dead_mask(self) -> Tensor | None:
         """Which units are dead, where that is to be known; a code that depends on a threshold gets that first."""
         one, layer = self.autoencoder, self.layer
         if not isinstance(one, Autoencoder) or (layer.sparsity.kind == "none" and layer.activation in SATURATING):
@@ -156,16 +158,16 @@ class Learner(NamedTuple):
         one.calibrate(sample)
         return dead_units(one, sample)
 
-    def revive(self, dead: Tensor, epoch: int, moments: Sequence[Tensor]) -> None:
+    def resample(self, dead: Tensor, epoch: int, moments: Sequence[Tensor]) -> None:
         if isinstance(self.autoencoder, Autoencoder):
             stream = {"seed": self.config.seed, "layer": self.number, "epoch": epoch}
-            resample(self.autoencoder, self.sample, dead, moments, **stream)
+            resample_units(self.autoencoder, self.sample, dead, moments, **stream)
 
 
 def train_layer(
-    learners: Sequence[Learner], listener: Listener, keeper: Keeper
+    learners: Sequence[Learner], callback: Callback, checkpointer: Checkpointer
 ) -> dict[int, TrainedLayer | DivergedError]:
-    """What becomes of each, by its place."""
+    """What becomes of each, by its index."""
     first = learners[0]
     config, rows, n, m = first.config, len(first.reads.x), first.autoencoder.n_visible, first.autoencoder.n_hidden
     epochs = settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS)
@@ -174,16 +176,16 @@ def train_layer(
         title=f"layer {first.number}/{len(config.layers)} {n}-{m}-{n}",
         number=first.number,
         rows=rows,
-        members=[
-            Member(
+        replicas=[
+            Replica(
                 each.autoencoder,
                 each.reads.x,
                 each.config.seed,
                 each.layer.learning_rate,
                 each.validate,
-                each.place,
-                each.census,
-                None if each.layer.revive == "none" else each.revive,
+                each.index,
+                each.dead_mask,
+                None if each.layer.revive == "none" else each.resample,
                 each.reads.held_out,
                 parts=each.magnitudes,
             )
@@ -197,20 +199,20 @@ def train_layer(
         schedule=config.schedule,
     )
     return {
-        each.place: outcome
+        each.index: outcome
         if isinstance(outcome, DivergedError)
         else TrainedLayer(each.number, each.autoencoder, outcome)
-        for each, outcome in zip(learners, fit(stage, listener, keeper), strict=True)
+        for each, outcome in zip(learners, fit(stage, callback, checkpointer), strict=True)
     }
 
 
-def make_step(learners: Sequence[Learner]) -> PopulationStep:
+def make_step(learners: Sequence[Learner]) -> ReplicasStep:
     """The step that trains these layers together, in place: fused where they, their device and engine allow it."""
     config, device = learners[0].config, learners[0].autoencoder.device
     eagerly = any(each.layer.steps_eagerly for each in learners)
     if not eagerly and choose_step(config.engine, device, config.precision).fused:
         trainings = [reconstruction(each.objective, each.config, each.layer.weight_decay) for each in learners]
-        return fused_population(trainings, config.precision)
+        return fused_replicas(trainings, config.precision)
     optimizers = [
         make_optimizer(each.autoencoder, each.config, each.layer.learning_rate, each.layer.weight_decay)
         for each in learners

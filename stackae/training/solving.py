@@ -7,32 +7,34 @@ from collections.abc import Mapping, Sequence
 
 from stackae.autoencoders.parameters import fill
 from stackae.errors import DivergedError, RunError
-from stackae.training.history import EpochRecord, Listener
-from stackae.training.keeping import Ended, Keeper
+from stackae.training.callbacks import Callback, EpochRecord
+from stackae.training.checkpointing import Checkpointer, StageResult
 from stackae.training.layer import Learner, TrainedLayer, reconstruction_loss
 
 
 def solve_layer(
-    learners: Sequence[Learner], listener: Listener, keeper: Keeper
+    learners: Sequence[Learner], callback: Callback, checkpointer: Checkpointer
 ) -> dict[int, TrainedLayer | DivergedError]:
     """What ``train_layer`` gives, of layers that have a closed form: one record each, of the loss that was solved for.
 
     Raises:
-        RunError: what the keeper has is of other networks.
+        RunError: what the checkpointer has is of other networks.
     """
     first = learners[0]
     name, rows = f"layer{first.number}", len(first.reads.x)
-    kept = keeper.begin(name, {each.place: each.autoencoder for each in learners})
+    kept = checkpointer.begin(name, {each.index: each.autoencoder for each in learners})
     if isinstance(kept, Mapping):
-        return {each.place: _again(each, kept[each.place]) for each in learners}
+        return {each.index: _again(each, kept[each.index]) for each in learners}
     title = f"layer {first.number}/{len(first.config.layers)} {first.layer.kind}"
-    listener.start_stage(name, title, len(learners), rows, 1, 0)
-    records = {each.place: _solved(name, each) for each in learners}
-    listener.batch(rows, sum(each.loss for each in records.values()) / len(records))
-    listener.epoch(records)
-    solved = {each.place: TrainedLayer(each.number, each.autoencoder, [records[each.place]]) for each in learners}
-    ended = {place: Ended(each.autoencoder.state_dict(), tuple(each.history), None) for place, each in solved.items()}
-    keeper.end(name, ended)
+    callback.start_stage(name, title, len(learners), rows, 1, 0)
+    records = {each.index: _solved(name, each) for each in learners}
+    callback.batch(rows, sum(each.loss for each in records.values()) / len(records))
+    callback.epoch(records)
+    solved = {each.index: TrainedLayer(each.number, each.autoencoder, [records[each.index]]) for each in learners}
+    ended = {
+        index: StageResult(each.autoencoder.state_dict(), tuple(each.history), None) for index, each in solved.items()
+    }
+    checkpointer.end(name, ended)
     return dict(solved)
 
 
@@ -56,7 +58,7 @@ def _solved(stage: str, learner: Learner) -> EpochRecord:
     )
 
 
-def _again(learner: Learner, ended: Ended) -> TrainedLayer:
+def _again(learner: Learner, ended: StageResult) -> TrainedLayer:
     try:
         fill(learner.autoencoder, ended.weights)
     except ValueError as error:

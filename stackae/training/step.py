@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stackae.batches import Batches, Progress
+from stackae.batches import Batches, StepResult
 from stackae.classifier import Finetuned
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.penalties import clip_norms
-from stackae.training.guarded import GuardedOptimizer
+from stackae.training.guard import GuardedOptimizer
 from stackae.training.rates import LayerRates
 
 __all__ = [
@@ -25,8 +25,8 @@ __all__ = [
     "FinetuneObjective",
     "Objective",
     "OneByOne",
-    "PopulationStep",
-    "Progress",
+    "ReplicasStep",
+    "StepResult",
     "TrainStep",
 ]
 
@@ -36,7 +36,7 @@ class TrainStep(Protocol):
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
-    ) -> Progress:
+    ) -> StepResult:
         """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows (k,) int64, on the CPU.
 
         Moves the parameters in place. What is not finite never gets into parameters or moments: the first step that
@@ -45,41 +45,41 @@ class TrainStep(Protocol):
         """
         ...
 
-    def moments(self) -> list[Tensor]:
-        """The optimiser's memory, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+    def optimizer_state(self) -> list[Tensor]:
+        """The optimizer state, layer by layer: first and second moments of its weight, unless tied, and of its bias.
 
-        Adam's two; for SGD its velocity, and zeros. They are the memory itself. To go on where another step stopped,
+        Adam's two; for SGD its velocity, and zeros. They are the state itself. To go on where another step stopped,
         bit for bit: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
         """
         ...
 
 
-class PopulationStep(Protocol):
+class ReplicasStep(Protocol):
     """What trains several networks together; ``OneByOne``, and the fused one (``stackae.ops.train_together``)."""
 
-    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[Progress]:
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
         """``TrainStep.advance`` for each network on its own batches; one without rows stands still, at its total."""
         ...
 
-    def moments(self) -> list[list[Tensor]]:
-        """``TrainStep.moments`` of each network."""
+    def optimizer_state(self) -> list[list[Tensor]]:
+        """``TrainStep.optimizer_state`` of each network."""
         ...
 
 
 class OneByOne:
-    """A ``PopulationStep`` of any steps, one after the other."""
+    """A ``ReplicasStep`` of any steps, one after the other."""
 
     def __init__(self, steps: Sequence[TrainStep]) -> None:
         self._steps = steps
 
-    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[Progress]:
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
         return [
             one.advance(each.rows, batch_size, step, each.learning_rates, each.total)
             for one, each in zip(self._steps, batches, strict=True)
         ]
 
-    def moments(self) -> list[list[Tensor]]:
-        return [step.moments() for step in self._steps]
+    def optimizer_state(self) -> list[list[Tensor]]:
+        return [step.optimizer_state() for step in self._steps]
 
 
 class Objective(Protocol):
@@ -111,9 +111,9 @@ class EagerStep:
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
-    ) -> Progress:
+    ) -> StepResult:
         if not len(rows):
-            return Progress(total, 0)
+            return StepResult(total, 0)
         batches = [rows[piece] for piece in in_order(len(rows), batch_size)]
         losses, refusals = [], []
         self._optimizer.begin(step)
@@ -126,9 +126,9 @@ class EagerStep:
         steps = refused.index(1.0) if 1.0 in refused else len(batches)
         for batch, loss in list(zip(batches, torch.stack(losses).tolist(), strict=False))[: steps + 1]:
             total += loss * len(batch)
-        return Progress(total, steps)
+        return StepResult(total, steps)
 
-    def moments(self) -> list[Tensor]:
+    def optimizer_state(self) -> list[Tensor]:
         return list(self._optimizer.moments)
 
     def _one(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:

@@ -14,10 +14,10 @@ from stackae import reference
 from stackae.batches import Batches
 from stackae.config import FinetuneConfig
 from stackae.fields import ACTIVATIONS, CORRUPTIONS
-from stackae.training.finetuning import make_step as make_head_step
+from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.optimizers import make_optimizer
-from stackae.training.step import EagerStep, OneByOne, PopulationStep
+from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.verification.check import Case, Check, NotHereError
 from stackae.verification.heads import HEADS
 from stackae.verification.subjects import (
@@ -236,7 +236,7 @@ def _by_autograd(layers: str, x: Tensor, **options: Any) -> Trained:
     return _advanced(OneByOne([EagerStep(learner.objective, optimizer)]), learner.autoencoder.trained, len(x))
 
 
-def _advanced(step: PopulationStep, parameters: list[Tensor], count: int) -> Trained:
+def _advanced(step: ReplicasStep, parameters: list[Tensor], count: int) -> Trained:
     """Some epochs of one batch a call, so that each loss is told."""
     losses: list[float] = []
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).repeat(STEPS * BATCH)

@@ -12,9 +12,9 @@ from torch import Tensor
 from stackae.batches import Batches
 from stackae.config import FinetuneConfig
 from stackae.fields import ACTIVATIONS
-from stackae.training.finetuning import make_step as make_head_step
+from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
-from stackae.training.step import FinetuneObjective, Objective, PopulationStep
+from stackae.training.step import FinetuneObjective, Objective, ReplicasStep
 from stackae.verification.check import Case, Check
 from stackae.verification.heads import HEADS, with_rows_that_lack_all_targets
 from stackae.verification.subjects import CPU, EAGER_REMEDY, furthest, learner_of, need_step, rows_of
@@ -46,7 +46,7 @@ def differences(loss: Callable[[], Tensor], parameters: Sequence[Tensor]) -> lis
     return found
 
 
-def taken(step: PopulationStep, parameters: Sequence[Tensor], rows: Tensor) -> list[Tensor]:
+def taken(step: ReplicasStep, parameters: Sequence[Tensor], rows: Tensor) -> list[Tensor]:
     """The gradient that a step of plain gradient descent takes, at rate 1; the parameters are left as they were."""
     before = [each.detach().clone() for each in parameters]
     (progress,) = step.advance([Batches(rows, [1.0])], len(rows), STEP)
@@ -59,7 +59,7 @@ def taken(step: PopulationStep, parameters: Sequence[Tensor], rows: Tensor) -> l
     return [a - b for a, b in zip(before, after, strict=True)]
 
 
-def error_of(objective: Objective, step: PopulationStep, rows: Tensor, weight_decay: float = 0.0) -> float:
+def error_of(objective: Objective, step: ReplicasStep, rows: Tensor, weight_decay: float = 0.0) -> float:
     """How far the gradient of a step is from differences of the objective plus (λ/2) Σ w² over its matrices."""
     parameters = objective.parameters
 
@@ -99,7 +99,7 @@ def missing_cases() -> Iterator[Case]:
         yield Case(name, differ if found[0] else float("inf"), 0)
 
 
-def _head_step(objective: FinetuneObjective, engine: str) -> PopulationStep:
+def _head_step(objective: FinetuneObjective, engine: str) -> ReplicasStep:
     config = FinetuneConfig.model_validate({**PLAIN_SGD, "engine": engine, "weight_decay": 0.0, "device": "cpu"})
     return make_head_step(objective, config, epochs=1, steps_per_epoch=1)
 

@@ -1,4 +1,4 @@
-"""A training that is stopped and gone on with, through the keeper that the commands use: it ends in the same bytes."""
+"""A training that is stopped and resumed, through the checkpointer that the commands use, ends in the same bytes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.errors import RunError, StoppedError
 from stackae.pretrain import PretrainResult, pretrain_stack, settle
-from stackae.runs import Folder, Journal, Requests, Work, latest
-from stackae.training.keeping import Ended, Left
+from stackae.runs import DiskCheckpointer, Folder, Requests, Work, latest
+from stackae.training.checkpointing import Snapshot, StageResult
 from stackae.verification.check import Case, Check
 from stackae.verification.subjects import CPU, EAGER_REMEDY, need_step, rows_of
 
@@ -22,25 +22,25 @@ MOST_STOPS = 100  # then it comes no further
 
 
 class Stopping:
-    """A keeper that asks its journal to stop at the n-th pause; 0 for never."""
+    """A checkpointer that asks the one on disk to stop at the n-th pause; 0 for never."""
 
-    def __init__(self, journal: Journal, requests: Requests, pauses: int) -> None:
-        self._journal, self._requests, self._left = journal, requests, pauses
+    def __init__(self, checkpointer: DiskCheckpointer, requests: Requests, pauses: int) -> None:
+        self._checkpointer, self._requests, self._left = checkpointer, requests, pauses
 
-    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
-        return self._journal.begin(stage, networks)
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
+        return self._checkpointer.begin(stage, networks)
 
     def ready(self) -> None:
-        self._journal.ready()
+        self._checkpointer.ready()
 
-    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+    def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
         self._left -= 1
         if self._left == 0:
             self._requests.stop = signal.SIGINT
-        self._journal.pause(stage, left, epoch_ended)
+        self._checkpointer.pause(stage, snapshot, epoch_ended)
 
-    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
-        self._journal.end(stage, members)
+    def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
+        self._checkpointer.end(stage, results)
 
 
 def cases(engine: str) -> Iterator[Case]:
@@ -66,8 +66,8 @@ def cases(engine: str) -> Iterator[Case]:
             command="pretrain", runs=("",), settings=(RunConfig(data=DataConfig(), pretrain=config),), data="0" * 64
         )
         left = latest(folder, "pretrain", _damaged)
-        journal = Journal(Folder(folder), work, left, every=1e9, requests=requests)
-        return pretrain_stack(x, config, validation=x[:24], keeper=Stopping(journal, requests, pauses))
+        checkpointer = DiskCheckpointer(Folder(folder), work, left, every=1e9, requests=requests)
+        return pretrain_stack(x, config, validation=x[:24], checkpointer=Stopping(checkpointer, requests, pauses))
 
     with tempfile.TemporaryDirectory(prefix="stackae-verify-") as folder:
         wanted = train(_new(Path(folder), "undisturbed"), 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ def solved(noise: Corruption, width: int) -> tuple[Learner, Tensor, Tensor]:
     kind = f"{noise.kind}:{noise.level:g}"
     options: dict[str, Any] = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": kind}
     learner = learner_of(f"{WIDTH},{width}", clean_rows(), CPU, torch.float32, **options)
-    learner = learner._replace(reads=learner.reads._replace(low=noise.low, high=noise.high))
+    learner = replace(learner, reads=learner.reads._replace(low=noise.low, high=noise.high))
     learner.prepare()
     one = learner.autoencoder.double()
     assert isinstance(one, Autoencoder)

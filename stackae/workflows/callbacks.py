@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from stackae.training.history import Listener, Silent
+from stackae.training.callbacks import Callback, NoCallback
 
 Progress = Callable[[float], None]
 
@@ -35,9 +35,9 @@ class Callbacks:
         """Enter a step whose progress is known: the function is called with the share that is done, 0 to 1."""
         return _ignored()
 
-    def training(self, networks: int) -> AbstractContextManager[Listener]:
-        """Enter the training of so many networks together: the listener hears of its stages, batches and epochs."""
-        return nullcontext(Silent())
+    def training(self, networks: int) -> AbstractContextManager[Callback]:
+        """Enter the training of so many networks together: the callback hears of its stages, batches and epochs."""
+        return nullcontext(NoCallback())
 
     def writing(self, kept: Callable[[], str]) -> AbstractContextManager[None]:
         """Enter the writing of a run folder: ``kept`` says what is kept of it, should the process end meanwhile

@@ -12,7 +12,7 @@ from stackae.data.for_run import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, legible, nearest
 from stackae.fields import is_text, validated
 from stackae.runs import Run
-from stackae.runs.journal import EVERY
+from stackae.runs.checkpointer import EVERY
 from stackae.runs.kept_data import known_of
 from stackae.workflows.callbacks import Callbacks
 

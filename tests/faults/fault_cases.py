@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from conftest import LAYERS, Shell
 
-from stackae.runs import Journal
+from stackae.runs import DiskCheckpointer
 from stackae.runs.manifest import Manifest
 
 ALL = os.environ.get("STACKAE_FAULTS") == "all"
@@ -31,23 +31,23 @@ RESUME = ("resume", "runs/it", "--checkpoint-every", "0")
 @contextmanager
 def a_step_a_call() -> Iterator[None]:
     """Training may be stopped after every step."""
-    with patch("stackae.training.loop.REPORTED_EVERY", -1.0):
+    with patch("stackae.training.trainer.REPORTED_EVERY", -1.0):
         yield
 
 
 @contextmanager
 def stopped_at(pause: int, by: Callable[[Any], None]) -> Iterator[list[int]]:
-    """At the ``pause``-th time that training may be stopped, ``by`` is called with the journal's requests."""
+    """At the ``pause``-th time that training may be stopped, ``by`` is called with the checkpointer's requests."""
     seen = [0]
-    original = Journal.pause
+    original = DiskCheckpointer.pause
 
-    def counted(journal: Journal, *arguments: Any, **named: Any) -> None:
+    def counted(checkpointer: DiskCheckpointer, *arguments: Any, **named: Any) -> None:
         seen[0] += 1
         if seen[0] == pause:
-            by(journal._requests)
-        original(journal, *arguments, **named)
+            by(checkpointer._requests)
+        original(checkpointer, *arguments, **named)
 
-    with patch.object(Journal, "pause", counted):
+    with patch.object(DiskCheckpointer, "pause", counted):
         yield seen
 
 

@@ -52,7 +52,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(small_disk: Shell) -> None:
         free = shutil.disk_usage(small_disk.folder).free
         filler.write_bytes(b"\0" * max(0, free - 4096))
 
-    with stopped_at(5, fill), patch("stackae.training.loop.REPORTED_EVERY", -1.0):
+    with stopped_at(5, fill), patch("stackae.training.trainer.REPORTED_EVERY", -1.0):
         ended = small_disk(*PRETRAIN)
     run = small_disk.folder / "runs" / "it"
     assert ended.code == 7 and SENTENCE.search(ended.err)[1] == "No space left on device", ended.err

@@ -12,7 +12,7 @@ import pytest
 from conftest import Shell, draw_nothing, write_data
 from fault_cases import ALL, FINETUNE, PRETRAIN, RESUME, a_step_a_call, result, stopped_at
 
-from stackae.runs import Journal, Requests
+from stackae.runs import DiskCheckpointer, Requests
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -38,7 +38,7 @@ class Undisturbed(NamedTuple):
 @pytest.fixture(autouse=True)
 def all_checkpoints_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last two of each training too, so that its optimiser's memory can be compared."""
-    monkeypatch.setattr(Journal, "finish", lambda journal: None)
+    monkeypatch.setattr(DiskCheckpointer, "finish", lambda checkpointer: None)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def _undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     write_data(shell.folder)
     run = shell.folder / "runs" / "it"
     with pytest.MonkeyPatch.context() as patched, a_step_a_call():
-        patched.setattr(Journal, "finish", lambda journal: None)
+        patched.setattr(DiskCheckpointer, "finish", lambda checkpointer: None)
         draw_nothing(patched)
         with stopped_at(0, interrupt) as pretraining:
             shell.does(*PRETRAIN)

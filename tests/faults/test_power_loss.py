@@ -52,7 +52,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
     with pytest.MonkeyPatch.context() as patched, a_step_a_call(), disk.watched():
         draw_nothing(patched)
-        patched.setattr("stackae.runs.journal.write_checkpoint", written)
+        patched.setattr("stackae.runs.checkpointer.write_checkpoint", written)
         patched.setattr(Folder, "publish", publish)
         shell.does(*PRETRAIN)
         shell.does("finetune", *SHORT)

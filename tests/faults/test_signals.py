@@ -119,8 +119,8 @@ def test_a_second_signal_ends_it_at_once_with_files_that_are_whole(fresh: Shell)
 
 @pytest.mark.usefixtures("undrawn")
 def test_usr1_saves_and_changes_nothing(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackae.runs.journal.SHARE", -1.0)
-    monkeypatch.setattr("stackae.training.loop.REPORTED_EVERY", -1.0)
+    monkeypatch.setattr("stackae.runs.checkpointer.SHARE", -1.0)
+    monkeypatch.setattr("stackae.training.trainer.REPORTED_EVERY", -1.0)
     options = (*PRETRAIN[:-1], "1e9")
     run = fresh.folder / "runs" / "it"
     kept: list[str] = []

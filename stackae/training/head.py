@@ -12,14 +12,14 @@ from stackae.data.rows import Rows
 from stackae.engine import choose_step
 from stackae.errors import ConfigError
 from stackae.stack import in_batches
-from stackae.training.fused import finetuning, fused_population
-from stackae.training.history import EpochRecord, Listener
-from stackae.training.keeping import Keeper
-from stackae.training.loop import Stage, fit, settled_epochs, settled_patience
-from stackae.training.members import Member, Validation, alone
+from stackae.training.callbacks import Callback, EpochRecord
+from stackae.training.checkpointing import Checkpointer
+from stackae.training.fused import finetuning, fused_replicas
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
-from stackae.training.step import EagerStep, FinetuneObjective, OneByOne, PopulationStep
+from stackae.training.replicas import Replica, Validation, alone
+from stackae.training.step import EagerStep, FinetuneObjective, OneByOne, ReplicasStep
+from stackae.training.trainer import Stage, fit, settled_epochs, settled_patience
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
@@ -35,8 +35,8 @@ def fit_head(
     *,
     objective: Callable[[ModelT, Rows], FinetuneObjective],
     validate: Callable[[ModelT, Rows], Validation],
-    listener: Listener,
-    keeper: Keeper,
+    callback: Callback,
+    checkpointer: Checkpointer,
 ) -> list[EpochRecord]:
     """Trains the model in place, all of it or its head alone, and says what became of each epoch.
 
@@ -60,8 +60,8 @@ def fit_head(
         title=f"{config.head} {sizes}",
         number=HEAD_NUMBER,
         rows=len(x),
-        members=[
-            Member(
+        replicas=[
+            Replica(
                 trained,
                 x,
                 config.seed,
@@ -77,18 +77,16 @@ def fit_head(
         patience=settled_patience(config.patience, epochs),
         schedule=config.schedule,
     )
-    return alone(fit(stage, listener, keeper))
+    return alone(fit(stage, callback, checkpointer))
 
 
-def make_step(
-    objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int
-) -> PopulationStep:
+def make_step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int) -> ReplicasStep:
     """The step that trains the objective's network, in place: fused where it, its device and engine allow it."""
     model = objective.model
     if not config.steps_eagerly and choose_step(config.engine, model.device, config.precision).fused:
         training = finetuning(objective, config, config.weight_decay)
         if training is not None:
-            return fused_population([training], config.precision)
+            return fused_replicas([training], config.precision)
         if config.precision != "fp32":
             raise ConfigError(
                 f"precision {config.precision}: expected a chain of dense layers that keep all units, got others among "

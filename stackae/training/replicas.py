@@ -1,4 +1,4 @@
-"""Who is trained in a stage: one network, or several together, each with a course of its own."""
+"""Who is trained in a stage: one network, or several together, each with a state of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from stackae.autoencoders.parameters import fill, forms
 from stackae.data.rows import Rows
 from stackae.errors import DivergedError
+from stackae.training.callbacks import EpochRecord
+from stackae.training.checkpointing import ReplicaSnapshot, StageResult, Tensors
 from stackae.training.divergence import Magnitudes, unsound_validation
-from stackae.training.history import EpochRecord
-from stackae.training.keeping import Ended, Standing, Tensors
-from stackae.training.stopping import BestWeights
+from stackae.training.early_stopping import BestWeights
 
 T = TypeVar("T")
 
@@ -56,11 +56,11 @@ class Validation(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Member:
-    """One network of a stage. ``seed`` orders its rows x; ``place`` is where it stands among the caller's.
+class Replica:
+    """One network of a stage. ``seed`` orders its rows x; ``index`` is where it stands among the caller's.
 
-    At the end of an epoch ``census`` says which units of its code are dead, and ``revive`` does what is wished for them
-    before the next one: handed those, the epoch's number, and the optimiser's memory.
+    At the end of an epoch ``dead_mask`` says which units of its code are dead, and ``resample`` gives them something
+    to do before the next one: it takes the mask, the epoch's number, and the optimizer state.
 
     ``held_out`` are the rows of ``validate``; ``parts`` says of a layer how large the parts of a step on rows (k,) are.
     """
@@ -70,9 +70,9 @@ class Member:
     seed: int
     learning_rate: float
     validate: Callable[[], Validation | None]
-    place: int = 0
-    census: Callable[[], Tensor | None] = lambda: None
-    revive: Callable[[Tensor, int, Sequence[Tensor]], None] | None = None
+    index: int = 0
+    dead_mask: Callable[[], Tensor | None] = lambda: None
+    resample: Callable[[Tensor, int, Sequence[Tensor]], None] | None = None
     held_out: Rows | None = None
     weight_decay: float = 0.0
     parts: Callable[[Tensor, int], Magnitudes] | None = None
@@ -96,15 +96,15 @@ class Epoch(NamedTuple):
     seconds: float
 
 
-class Course:
-    """How a member fares through a stage: its records, its best weights, and whether it goes on."""
+class ReplicaState:
+    """How a replica fares through a stage: its records, its best weights, and whether it goes on."""
 
-    def __init__(self, member: Member, patience: int) -> None:
-        self.member = member
+    def __init__(self, replica: Replica, patience: int) -> None:
+        self.replica = replica
         self.total = 0.0  # loss of the epoch's rows so far
         self.diverged: DivergedError | None = None
         self.dead: Tensor | None = None  # units of the code, at the end of the last epoch
-        self._best = BestWeights(member.module, patience)
+        self._best = BestWeights(replica.module, patience)
         self._history: list[EpochRecord] = []
 
     @property
@@ -114,11 +114,11 @@ class Course:
 
     def close(self, epoch: Epoch) -> EpochRecord | None:
         """Validates what the epoch made of the network; None where that is not finite, and then it goes no further."""
-        self.dead = self.member.census()
-        validation = self.member.validate()
+        self.dead = self.replica.dead_mask()
+        validation = self.replica.validate()
         unsound = [] if validation is None else [each for each in _losses(validation) if not math.isfinite(each)]
         if unsound:
-            rows = self.member.held_out
+            rows = self.replica.held_out
             largest = None if rows is None else max(abs(float(rows.min())), abs(float(rows.max())))
             self.diverged = DivergedError(
                 unsound_validation(epoch.title, unsound[0], epoch.number, epoch.learning_rates[0], largest),
@@ -159,42 +159,42 @@ class Course:
         self._best.restore()
         return self._history
 
-    def ended(self) -> Ended:
+    def result(self) -> StageResult:
         """What ``finish`` left."""
-        return Ended(self.member.module.state_dict(), tuple(self._history), _message(self.diverged))
+        return StageResult(self.replica.module.state_dict(), tuple(self._history), _message(self.diverged))
 
-    def left(self, moments: Sequence[Tensor]) -> tuple[Standing, Tensors]:
+    def snapshot(self, moments: Sequence[Tensor]) -> tuple[ReplicaSnapshot, Tensors]:
         """All that it takes to go on from here: the tensors are those in use, not copies."""
         best = self._best
-        standing = Standing(self.total, best.score, best.waited, tuple(self._history), _message(self.diverged))
-        return standing, Tensors(self.member.module.state_dict(), best.weights, moments)
+        standing = ReplicaSnapshot(self.total, best.score, best.waited, tuple(self._history), _message(self.diverged))
+        return standing, Tensors(self.replica.module.state_dict(), best.weights, moments)
 
     @torch.no_grad()
-    def go_on(self, standing: Standing, tensors: Tensors, moments: Sequence[Tensor]) -> None:
-        """Takes up what ``left`` gave: parameters and moments are filled in place.
+    def restore(self, standing: ReplicaSnapshot, tensors: Tensors, moments: Sequence[Tensor]) -> None:
+        """Takes up what ``snapshot`` gave: parameters and moments are filled in place.
 
         Raises:
             ValueError: the tensors are not those of this network.
         """
         if _forms(moments) != _forms(tensors.moments):
             raise ValueError(f"moments {_forms(tensors.moments)} instead of {_forms(moments)}")
-        weights = self.member.module.state_dict()
+        weights = self.replica.module.state_dict()
         if forms(tensors.best) != (forms(weights) if standing.history else {}):
             raise ValueError(f"best tensors {forms(tensors.best)}")
-        fill(self.member.module, tensors.weights)
+        fill(self.replica.module, tensors.weights)
         for own, kept in zip(moments, tensors.moments, strict=True):
             own.copy_(kept)
         self.total, self._history = standing.total, list(standing.history)
         self.diverged = None if standing.diverged is None else DivergedError(standing.diverged)
         self._best.score, self._best.waited = standing.score, standing.waited
-        device = next(self.member.module.parameters()).device
+        device = next(self.replica.module.parameters()).device
         self._best.weights = {name: tensor.to(device) for name, tensor in tensors.best.items()}
 
-    def stay(self, ended: Ended) -> list[EpochRecord] | DivergedError:
+    def restore_result(self, ended: StageResult) -> list[EpochRecord] | DivergedError:
         """``finish`` of a stage that ended in an earlier process."""
         if ended.diverged is not None:
             return DivergedError(ended.diverged)
-        fill(self.member.module, ended.weights)
+        fill(self.replica.module, ended.weights)
         return list(ended.history)
 
 

@@ -1,4 +1,4 @@
-"""The keeper of a training whose runs lie on a disk: decides when a checkpoint is due, and what is resumed."""
+"""The checkpointer of a training whose runs lie on a disk: decides when a checkpoint is due, and what is resumed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from stackae.errors import StoppedError
 from stackae.runs.checkpoints import (
     Checkpoint,
     ended_files,
-    ended_state,
     numbered,
     pack_tensors,
-    read_left,
-    stage_state,
+    read_snapshot,
+    result_state,
+    snapshot_state,
     tensors_of,
     write_checkpoint,
 )
 from stackae.runs.durable import make_folder
 from stackae.runs.folder import Folder
 from stackae.runs.pruning import prune, remove_after, remove_checkpoint, remove_if_empty, remove_unfinished
-from stackae.runs.state import EndedState, State, Work
+from stackae.runs.state import StageResultState, State, Work
 from stackae.stages import layer_name, pack, pack_weights
-from stackae.training.keeping import Ended, Left
+from stackae.training.checkpointing import Snapshot, StageResult
 
 EVERY = 30.0  # seconds between checkpoints within an epoch, at the most
 SHARE = 0.05  # of the time that checkpoints at the ends of epochs may take
@@ -51,24 +51,26 @@ def this_machine() -> dict[str, str]:
     }
 
 
-class Journal:
-    """A ``stackae.training.keeping.Keeper`` that writes checkpoints into a folder.
+class DiskCheckpointer:
+    """A ``stackae.training.checkpointing.Checkpointer`` that writes checkpoints into a folder.
 
     A stage's end is always kept, an epoch's where that takes no more than SHARE of the time, and within an epoch one is
     kept every ``every`` seconds.
     """
 
     def __init__(
-        self, folder: Folder, work: Work, left: Checkpoint | None = None, *, every: float = EVERY, requests: Requests
+        self, folder: Folder, work: Work, resumed: Checkpoint | None = None, *, every: float = EVERY, requests: Requests
     ) -> None:
         self._folder, self._every, self._requests = folder.path, every, requests
         for name in dict.fromkeys(("", *work.runs)):
             remove_unfinished(folder.path / name)
-        if left is not None:
-            remove_after(folder.path, work.command, left.number)
-        self._left = left
+        if resumed is not None:
+            remove_after(folder.path, work.command, resumed.number)
+        self._resumed = resumed
         self._number = max((number for number, _ in numbered(folder.path)), default=0)
-        self._state = left.state if left else State(begun=self._number + 1, work=work, machine=this_machine(), ended={})
+        self._state = (
+            resumed.state if resumed else State(begun=self._number + 1, work=work, machine=this_machine(), ended={})
+        )
         self._last, self._cost = time.monotonic(), 0.0
 
     @property
@@ -82,33 +84,33 @@ class Journal:
             make_folder(self._folder)
             self._write(f"{self._state.work.command}-begin", self._state, {})
 
-    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
         if stage in self._state.ended:
             return self._ended(stage, self._state.ended[stage])
         self.open()
-        standing = self._state.stage
-        if self._left is None or standing is None or standing.name != stage:
+        kept = self._state.stage
+        if self._resumed is None or kept is None or kept.name != stage:
             return None
-        most = {place: sum(each.nbytes for each in own.state_dict().values()) for place, own in networks.items()}
-        return read_left(self._left, standing, most)
+        most = {index: sum(each.nbytes for each in own.state_dict().values()) for index, own in networks.items()}
+        return read_snapshot(self._resumed, kept, most)
 
     def ready(self) -> None:
         self._requests.heard = True
         self._last = time.monotonic()
 
-    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+    def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
         waited = time.monotonic() - self._last
         due = waited >= self._every or (epoch_ended and SHARE * waited >= self._cost)
         if due or self._requests.save or self._requests.stop is not None:
-            self._save(stage, left())
+            self._save(stage, snapshot())
         self._stop_where_asked()
 
-    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+    def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
         number = self._number + 1
-        contents = {place: self._packed(stage, place, ended) for place, ended in members.items()}
-        ended = {place: ended_state(number, contents[place], each) for place, each in members.items()}
+        contents = {index: self._packed(stage, index, ended) for index, ended in results.items()}
+        ended = {index: result_state(number, contents[index], each) for index, each in results.items()}
         state = self._state.model_copy(update={"ended": {**self._state.ended, stage: ended}, "stage": None})
-        whole = {place: content for place, content in contents.items() if members[place].diverged is None}
+        whole = {index: content for index, content in contents.items() if results[index].diverged is None}
         self._write(f"{stage}-end", state, whole)
         self._stop_where_asked()
         self._requests.heard = False
@@ -125,32 +127,32 @@ class Journal:
                 remove_checkpoint(path)
             remove_if_empty(self._folder)
 
-    def _ended(self, stage: str, members: Mapping[int, EndedState]) -> dict[int, Ended]:
-        files = {place: content for name, place, content in ended_files(self._folder, self._state) if name == stage}
+    def _ended(self, stage: str, results: Mapping[int, StageResultState]) -> dict[int, StageResult]:
+        files = {index: content for name, index, content in ended_files(self._folder, self._state) if name == stage}
         return {
-            place: Ended(
-                tensors_of(self._folder / f"{stage}.safetensors", files[place]) if place in files else {},
+            index: StageResult(
+                tensors_of(self._folder / f"{stage}.safetensors", files[index]) if index in files else {},
                 each.history,
                 each.diverged,
             )
-            for place, each in members.items()
+            for index, each in results.items()
         }
 
-    def _packed(self, stage: str, place: int, ended: Ended) -> bytes:
+    def _packed(self, stage: str, index: int, ended: StageResult) -> bytes:
         """Of a layer, the very file that its run will hold: either can take the place of the other."""
         if ended.diverged is not None:
             return b""
-        layers = self._state.work.settings[place].pretrain.layers
+        layers = self._state.work.settings[index].pretrain.layers
         for number, layer in enumerate(layers, start=1):
             if stage == layer_name(number):
                 return pack_weights(ended.weights, layer)
         return pack(ended.weights, kind="stage")
 
-    def _save(self, stage: str, left: Left) -> None:
+    def _save(self, stage: str, snapshot: Snapshot) -> None:
         started = time.monotonic()
-        state = self._state.model_copy(update={"stage": stage_state(stage, left)})
-        tensors = {place: pack_tensors(tensors) for place, (_, tensors) in left.members.items()}
-        self._write(f"{stage}-epoch{left.epoch}", state, tensors)
+        state = self._state.model_copy(update={"stage": snapshot_state(stage, snapshot)})
+        tensors = {index: pack_tensors(tensors) for index, (_, tensors) in snapshot.replicas.items()}
+        self._write(f"{stage}-epoch{snapshot.epoch}", state, tensors)
         self._last, self._requests.save = time.monotonic(), False
         self._cost = self._last - started
 

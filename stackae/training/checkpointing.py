@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from stackae.training.history import EpochRecord
+from stackae.training.callbacks import EpochRecord
 
 
-class Standing(NamedTuple):
-    """How a network fares in a stage: what ``Course`` remembers, beside tensors.
+class ReplicaSnapshot(NamedTuple):
+    """How a network fares in a stage: what ``ReplicaState`` remembers, beside tensors.
 
     ``total`` is the loss of the epoch's rows so far, ``score`` that of the best epoch, ``waited`` the epochs since, and
     ``diverged`` what ended it, if anything did.
@@ -32,15 +32,15 @@ class Tensors(NamedTuple):
     moments: Sequence[Tensor]
 
 
-class Left(NamedTuple):
-    """A stage between two steps: ``rows`` rows of epoch ``epoch`` (from 1) are passed. Members are told by place."""
+class Snapshot(NamedTuple):
+    """A stage between two steps: ``rows`` rows of epoch ``epoch`` (from 1) are passed. Replicas are keyed by index."""
 
     epoch: int
     rows: int
-    members: Mapping[int, tuple[Standing, Tensors]]
+    replicas: Mapping[int, tuple[ReplicaSnapshot, Tensors]]
 
 
-class Ended(NamedTuple):
+class StageResult(NamedTuple):
     """How a network left a stage: its best weights, and the record of every epoch; or what ended it."""
 
     weights: Mapping[str, Tensor]
@@ -48,13 +48,13 @@ class Ended(NamedTuple):
     diverged: str | None
 
 
-class Keeper(Protocol):
+class Checkpointer(Protocol):
     """Keeps what a training must not lose. For each stage: ``begin``, then ``pause`` between steps, at last ``end``."""
 
-    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
         """Where an earlier process left this stage, or how it ended there; None where it never began.
 
-        ``networks`` are those that are to be trained, by place.
+        ``networks`` are those that are to be trained, by index.
         """
         ...
 
@@ -62,26 +62,26 @@ class Keeper(Protocol):
         """Steps are to be taken: from here on ``pause`` hears who asks to stop. Before, there is nothing to lose."""
         ...
 
-    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+    def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
         """Training may be stopped here. Raises StoppedError where it was asked to, with all of it kept."""
         ...
 
-    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+    def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
         """The stage is done."""
         ...
 
 
-class Forgetful:
-    """A keeper that keeps nothing."""
+class NoCheckpoints:
+    """A checkpointer that keeps nothing."""
 
-    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Left | Mapping[int, Ended] | None:
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
         return None
 
     def ready(self) -> None:
         pass
 
-    def pause(self, stage: str, left: Callable[[], Left], epoch_ended: bool) -> None:
+    def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
         pass
 
-    def end(self, stage: str, members: Mapping[int, Ended]) -> None:
+    def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
         pass

@@ -26,19 +26,19 @@ def dead_units(autoencoder: Autoencoder, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def resample(
+def resample_units(
     autoencoder: Autoencoder, x: Tensor, dead: Tensor, moments: Sequence[Tensor], *, seed: int, layer: int, epoch: int
 ) -> None:
     """Turns dead units towards rows that are reconstructed badly; rows are drawn with probability ∝ ‖z − x‖⁴.
 
     A unit's incoming weights become the row's deviation from the mean row, as long as those of living units on average;
-    its bias 0; its outgoing weights the same direction; the optimiser forgets it. Which rows, is a function of
+    its bias 0; its outgoing weights the same direction; its optimizer state 0. Which rows, is a function of
     (seed, layer, epoch) and the weights.
 
     Args:
         x: (batch, n_visible) rows to draw from.
         dead: (n_hidden,) of bool.
-        moments: the optimiser's memory, as ``TrainStep.moments`` has it.
+        moments: ``TrainStep.optimizer_state``.
 
     Bricken et al. (2023), Towards monosemanticity, appendix: neuron resampling.
     """

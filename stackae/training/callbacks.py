@@ -33,11 +33,11 @@ class EpochRecord:
         return asdict(self)
 
 
-class Listener(Protocol):
+class Callback(Protocol):
     """Told what happens during training, in this order: start_stage, then batches and epochs."""
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
-        """``members`` networks are to pass ``rows`` rows ``epochs`` times, together; ``passed`` they did before."""
+    def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
+        """``replicas`` networks are to pass ``rows`` rows ``epochs`` times, together; ``passed`` they did before."""
         ...
 
     def batch(self, rows: int, loss: float) -> None:
@@ -45,14 +45,14 @@ class Listener(Protocol):
         ...
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        """The epoch of each network that trained, by its place among those that the caller began with."""
+        """The epoch of each network that trained, by its index among those that the caller began with."""
         ...
 
 
-class Silent:
-    """A listener that ignores everything."""
+class NoCallback:
+    """A callback that ignores everything."""
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
+    def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
         pass
 
     def batch(self, rows: int, loss: float) -> None:
