@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stackae.data.formats import FORMATS, SETS, listed
+
 from . import options as o
 
 if TYPE_CHECKING:
@@ -30,9 +32,7 @@ app = typer.Typer(help="Look at data before training on them.", no_args_is_help=
 
 @app.command("check", epilog=EXAMPLES)
 def check(
-    data: Annotated[
-        str, typer.Argument(metavar="PATH", help="digits, mnist, fashion-mnist, torchvision:NAME, .npy, .npz or .csv.")
-    ],
+    data: Annotated[str, typer.Argument(metavar="PATH", help=f"{SETS}, {listed(FORMATS)}.")],
     data_root: o.DataRoot = None,
     target: o.Target = None,
     target_kind: o.TargetKind = None,
@@ -41,7 +41,7 @@ def check(
 ) -> None:
     """Say whether pretraining would take the data, and what they hold; exit code 3 when it would refuse them.
 
-    Reads .npy and .csv files in pieces, so that they may be larger than the memory.
+    Reads tables and .npy files in pieces, so that they may be larger than the memory.
     """
     from stackae.config import DataConfig
     from stackae.data.advice import warnings_of

@@ -37,17 +37,18 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", "File to write, .npy or .csv.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE"),
+        option("--out", f"File to write, {o.TABLES}.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Write the codes of all rows, in their order (a set's own test part last).
 
-    FILE.npy has float32 (rows, n_hidden). FILE.csv has a line per row: row (from 0), then h1, h2, ...
+    FILE.npy has float32 (rows, n_hidden). A text file has a line per row: row (from 0), then h1, h2, ...
     """
+    from stackae.data.formats import WRITTEN
     from stackae.runs import open_run
-    from stackae.tables import FORMATS, Table, check_finite
+    from stackae.tables import Table, check_finite
     from stackae.workflows.inputs import DataRequest, rows_of, whole_number
     from stackae.workflows.outputs import check_out, made_of, write_table
 
@@ -58,7 +59,7 @@ def command(
     count = len(opened.pretrain_config.layers)
     number = whole_number("--layer", layer, count) if layer else count
     path = out or opened.path / f"codes-layer{number}.npy"
-    check_out(path, FORMATS, must_be_new=out is not None and not force)
+    check_out(path, WRITTEN, must_be_new=out is not None and not force)
     encoder = _encoder(opened, weights, number, engine or "auto")
     rows = rows_of(opened, DataRequest(data, data_root, target), "all", Shown(), labels=False)
     codes = made_of(rows.x, encoder, "encoding", Shown())

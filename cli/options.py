@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from stackae.data.formats import FORMATS, NAMED, SETS, WRITTEN, listed
+
 DATA = "Data"
 LAYERS = "Layers (one value for all, or a comma list with one a layer)"
 TRAINING = "Training"
@@ -42,7 +44,9 @@ def of_the_rest(name: str, help_text: str) -> Any:
 
 
 Text = str | None
-FILES = "digits, mnist, fashion-mnist, torchvision:NAME, or a path: .npy, .npz, .csv."
+FILES = f"{SETS}, or a path: {', '.join(FORMATS)}."
+TARGET = f"Column of a {NAMED} that holds the labels; of numbers also A,B,C."
+TABLES = listed(WRITTEN)
 OWN = "the run's own"
 
 Data = Annotated[
@@ -51,7 +55,8 @@ Data = Annotated[
 ]
 DataRoot = Annotated[Text, option("--data-root", "Folder of the named image sets.", DATA, "data", metavar="DIR")]
 Target = Annotated[
-    Text, option("--target", "Column of a .csv that holds the labels; of numbers also A,B,C.", DATA, metavar="COLUMN")
+    Text,
+    option("--target", TARGET, DATA, metavar="COLUMN"),
 ]
 TargetKind = Annotated[
     Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, "classes")
@@ -61,13 +66,13 @@ Part = Annotated[Text, option("--part", "test, validation, train or all.", DATA,
 DataRootOfRun = Annotated[Text, option("--data-root", "Folder of the named image sets.", DATA, OWN, metavar="DIR")]
 TargetOfRun = Annotated[
     Text,
-    option("--target", "Column of a .csv that holds the labels; of numbers also A,B,C.", DATA, OWN, metavar="COLUMN"),
+    option("--target", TARGET, DATA, OWN, metavar="COLUMN"),
 ]
 TargetKindOfRun = Annotated[
     Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, OWN)
 ]
 Ignore = Annotated[
-    Text, option("--ignore", "Columns of a .csv that are no features, such as an index.", DATA, metavar="A,B")
+    Text, option("--ignore", f"Columns of a {NAMED} that are no features, such as an index.", DATA, metavar="A,B")
 ]
 Unlabelled = Annotated[
     Text, option("--unlabelled", "Classes of background, whose rows count as unlabelled.", DATA, OWN, metavar="A,B")

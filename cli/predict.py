@@ -38,19 +38,20 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", "File to write, .csv or .npy.", o.OUTPUT, "predictions.csv in the run folder", metavar="FILE"),
+        option("--out", f"File to write, {o.TABLES}.", o.OUTPUT, "predictions.csv in the run folder", metavar="FILE"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Predict the class, the values or the labels of rows by the head of the newest run.
 
-    FILE.csv has a line per row: row (from 0), then class and p(CLASS) for each class, or the value of each target, or
-    LABEL (1 or 0) and p(LABEL) for each label. FILE.npy has the probabilities or values alone, float32.
+    A text file has a line per row: row (from 0), then class and p(CLASS) for each class, or the value of each target,
+    or LABEL (1 or 0) and p(LABEL) for each label. FILE.npy has the probabilities or values alone, float32.
     """
+    from stackae.data.formats import WRITTEN
     from stackae.predict import load_head, predict_scaled
     from stackae.runs import open_run
-    from stackae.tables import FORMATS, check_finite
+    from stackae.tables import check_finite
     from stackae.workflows.inputs import DataRequest, rows_of
     from stackae.workflows.outputs import check_out, write_table
 
@@ -59,7 +60,7 @@ def command(
 
     opened = open_run(run)
     path = out or opened.path / "predictions.csv"
-    check_out(path, FORMATS, must_be_new=out is not None and not force)
+    check_out(path, WRITTEN, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine or "auto")
     rows = rows_of(opened, DataRequest(data, data_root, target), part, Shown(), labels=False)
     with Shown().progress("predicting") as told:

@@ -49,7 +49,7 @@ def command(
         Path | None,
         option(
             "--out",
-            "File to write: .png, .csv or .npy.",
+            f"File to write: .png, {o.TABLES}.",
             o.OUTPUT,
             "reconstructions.png in the run folder",
             metavar="FILE",
@@ -60,15 +60,15 @@ def command(
 ) -> None:
     """Draw rows of the data over what each layer makes of them; of a denoising stack, noisy rows over restored ones.
 
-    FILE.csv and FILE.npy hold no picture but the reconstructions of all rows of the part, through the top layer or the
-    one named, in the units and the precision of the data: .csv with row (from 0) and the names of the columns.
+    A table holds no picture but the reconstructions of all rows of the part, through the top layer or the
+    one named, in the units and the precision of the data: as text with row (from 0) and the names of the columns.
     """
     from functools import partial
 
+    from stackae.data.formats import WRITTEN
     from stackae.errors import ConfigError
     from stackae.pictures import reconstructions
     from stackae.runs import open_run
-    from stackae.tables import FORMATS
     from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
     from stackae.workflows.outputs import check_out, write_content, write_table
 
@@ -81,7 +81,7 @@ def command(
     count_of_layers = len(opened.pretrain_config.layers)
     number = whole_number("--layer", layer, count_of_layers) if layer else None
     path = out or opened.path / "reconstructions.png"
-    as_picture = check_out(path, (".png", *FORMATS), must_be_new=out is not None and not force) == ".png"
+    as_picture = check_out(path, (".png", *WRITTEN), must_be_new=out is not None and not force) == ".png"
     check_weights(weights)
     if weights == "finetuned" and number not in (None, count_of_layers):
         raise ConfigError(

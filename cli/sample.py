@@ -37,7 +37,7 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", "File for the rows, .npy or .csv, in the units of the data.", o.OUTPUT, "none", metavar="FILE"),
+        option("--out", f"File for the rows, {o.TABLES}, in the units of the data.", o.OUTPUT, "none", metavar="FILE"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,
@@ -46,8 +46,9 @@ def command(
 
     Of a code of two units the plane is drawn too, cell by cell of equal probability: latent-grid.png.
     """
+    from stackae.data.formats import WRITTEN
     from stackae.runs import open_run
-    from stackae.tables import FORMATS, Table, check_finite
+    from stackae.tables import Table, check_finite
     from stackae.workflows.inputs import DataRequest, dataset_of, whole_number
     from stackae.workflows.outputs import check_out, write_table
 
@@ -58,7 +59,7 @@ def command(
     rows = whole_number("--count", count, MOST_ROWS)
     number = 0 if seed == "0" else whole_number("--seed", seed, 2**31)
     if out is not None:
-        check_out(out, FORMATS, must_be_new=not force)
+        check_out(out, WRITTEN, must_be_new=not force)
     stack = opened.load_stack(engine or "auto")
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))

@@ -123,9 +123,10 @@ def _group(read: RowsRead) -> Group:
 
 def _of_tables(params: dict[str, Any], own: DataConfig) -> DataRequest:
     """The options, without the target column where it can only be that of --against."""
+    from stackae.data.formats import is_named
     from stackae.workflows.inputs import DataRequest
 
-    is_table = [str(name).lower().endswith(".csv") for name in (params["data"] or own.data, params["against"])]
+    is_table = [is_named(str(name)) for name in (params["data"] or own.data, params["against"])]
     target = None if is_table == [False, True] else params["target"]
     return DataRequest(params["data"], params["data_root"], target)
 

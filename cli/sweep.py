@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stackae.data.formats import FORMATS
+
 from . import options as o
 from .options import option
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_WIDTHS = 100
 BESIDE = "beside other options of layers"
-OF_FILES = (".csv", ".json", ".npy", ".npz", ".png", ".toml")
+OF_FILES = (*FORMATS, ".json", ".png", ".toml")
 SCATTERS = ("auto", "pca", "tsne")
 EXAMPLES = """[bold]Examples[/bold]
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.formats import listed
 from stackae.errors import ConfigError, DataError, legible
 
 CHUNK_CELLS = 1 << 18
@@ -25,13 +26,13 @@ class Table(NamedTuple):
     beside: Sequence[tuple[str, Sequence[object]]] = ()
 
 
-def pack_csv(table: Table, tell: Tell = lambda share: None) -> memoryview:
+def pack_csv(table: Table, tell: Tell = lambda share: None, delimiter: str = ",") -> memoryview:
     """A header line, then a line per row, in UTF-8: each number in the fewest digits that read as the same number.
 
     ``tell`` is told of the share that is done, from 0 to 1.
     """
     content, text = io.BytesIO(), io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow([*(name for name, _ in table.beside), *table.names])
     rows = len(table.values)
     step = max(1, CHUNK_CELLS // max(1, table.values.shape[1]))
@@ -57,17 +58,6 @@ def pack_npy(table: Table, tell: Tell = lambda share: None) -> memoryview:
     return content.getbuffer()
 
 
-class Format(NamedTuple):
-    """How a table becomes the content of a file; ``named`` where it holds names and the columns beside the values."""
-
-    pack: Callable[[Table, Tell], memoryview]
-    named: bool
-
-
-FORMATS = {".csv": Format(pack_csv, named=True), ".npy": Format(pack_npy, named=False)}
-"""By suffix; every command that writes a table takes these."""
-
-
 def suffix_of(option: str, path: Path, suffixes: Collection[str]) -> str:
     """The suffix of the file that an option names, in lower case, which says what is written.
 
@@ -76,10 +66,9 @@ def suffix_of(option: str, path: Path, suffixes: Collection[str]) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in suffixes:
-        known = " or ".join(suffixes)
         raise ConfigError(
-            f"{option}: expected a name that ends in {known}, got {legible(path.name, 100)}; the suffix is the format "
-            "of the file: change it"
+            f"{option}: expected a name that ends in {listed(suffixes)}, got {legible(path.name, 100)}; the "
+            "suffix is the format of the file: change it"
         )
     return suffix
 

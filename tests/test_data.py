@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from stackae.config import DataConfig
 from stackae.data import Part, Scaling, Source, epoch_order, in_order, load_data, load_source, scaled_rows
 from stackae.data import loading as loading_module
+from stackae.data.formats import FORMATS, listed
 from stackae.data.source import checked
 from stackae.data.split import hold_out
 from stackae.errors import ConfigError, DataError
@@ -222,14 +223,14 @@ def test_load_source_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return message(load_source, DataConfig(data=data, **options), error=error)
 
     assert of("mnits") == (
-        "data: expected digits, mnist, fashion-mnist, torchvision:NAME or a path ending in .npy, .npz or .csv, "
-        "got 'mnits'; did you mean 'mnist'?"
+        "data: expected digits, mnist, fashion-mnist, torchvision:NAME or a path ending in "
+        f"{listed(FORMATS)}, got 'mnits'; did you mean 'mnist'?"
     )
     assert f"got '{tmp_path}/no.csv': no such file" in of(f"{tmp_path}/no.csv")
     assert f"got '{tmp_path}' (a directory)" in of(str(tmp_path))
     (tmp_path / "folder.npy").mkdir()
     assert "folder.npy' (a directory)" in of(str(tmp_path / "folder.npy"))
-    for name in ("a.txt", "a.tsv", "a.csv.gz"):
+    for name in ("a.parquet", "a.dat", "a.csv.gz"):
         config = DataConfig(data=str(write(tmp_path / name, "a\tb\n1\t2\n")), target="b")
         told = "(a file of another kind); save a table as .csv, with commas between its cells"
         assert f"{name}' {told}" in message(load_source, config)

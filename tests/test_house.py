@@ -18,10 +18,10 @@ FLOORS = (
     ("apart", "batches", "chain", "errors"),
     ("extension", "picture_parts"),
     ("random", "losses", "pictures", "ops", "scores", "confusion", "documents", "training.history"),
-    ("reference", "fields", "tables", "latent_pictures", "score_pictures", "sweep_pictures"),
+    ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),
     ("config", "engine"),
     ("data", "corruption", "penalties", "autoencoders", "population"),
-    ("moments",),
+    ("moments", "tables"),
     ("autoencoders.start", "autoencoders.linear", "autoencoders.marginalized"),
     ("stack", "classifier"),
     ("heads",),
@@ -50,7 +50,7 @@ OUTSIDE = {
 }
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 
-LIGHT = ("stackae", "stackae.errors", "stackae.workflows.callbacks")
+LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.workflows.callbacks")
 DOOR = ("console", "progress")
 """What the command line may load of the library, and its modules that all text passes."""
 

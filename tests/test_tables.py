@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from stackae.data.formats import WRITTEN, listed
 from stackae.documents import to_json
 from stackae.errors import ConfigError, DataError
-from stackae.tables import FORMATS, Table, check_finite, pack_csv, pack_npy, suffix_of
+from stackae.tables import Table, check_finite, pack_csv, pack_npy, suffix_of
 
 INFINITE = float("inf")
 
@@ -63,13 +64,13 @@ def test_an_npy_file_has_the_values_alone() -> None:
 
 
 def test_a_suffix_that_is_no_format_is_refused() -> None:
-    assert suffix_of("--out", Path("runs/Codes.CSV"), FORMATS) == ".csv"
+    assert suffix_of("--out", Path("runs/Codes.CSV"), WRITTEN) == ".csv"
     for name in ("codes", "codes.txt", ".csv", "csv", "codes.csv.gz"):
         with pytest.raises(ConfigError) as caught:
-            suffix_of("--out", Path("runs") / name, FORMATS)
+            suffix_of("--out", Path("runs") / name, WRITTEN)
         assert str(caught.value) == (
-            f"--out: expected a name that ends in .csv or .npy, got {name}; the suffix is the format of the file: "
-            "change it"
+            f"--out: expected a name that ends in {listed(WRITTEN)}, got {name}; the suffix is the format of the "
+            "file: change it"
         )
 
 

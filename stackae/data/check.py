@@ -1,6 +1,6 @@
 """Whether pretraining would take the data, and what a person should know of them: what `stackae data check` says.
 
-.npy and .csv files are read in pieces and may be larger than the memory; a refusal is the reader's own sentence.
+Formats with ``pieces`` are read in pieces and may be larger than the memory; a refusal is the reader's own sentence.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
-from stackae.data.arrays import load_npz
 from stackae.data.bounded import opened
-from stackae.data.csv import load_csv
 from stackae.data.examine import Examiner, Findings
 from stackae.data.fitting import checked_span
+from stackae.data.formats import Format
 from stackae.data.index_column import Counting, index_note
 from stackae.data.labels import classes_of_texts
 from stackae.data.loading import file_of, load_source, read_named, reading
-from stackae.data.pieces import CsvPieces, NpyPieces
+from stackae.data.pieces import CsvPieces
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
 from stackae.data.telling import about_shape
 from stackae.errors import WHOLE, DataError, StackaeError, legible
@@ -70,13 +69,10 @@ def _check(config: DataConfig, progress: Progress) -> Report:
     named = read_named(config)
     if named is not None:
         return _check_source(named, progress)
-    path = file_of(config)
-    numbers = config.target_kind == "numbers"
-    if path.suffix.lower() == ".npz":
-        return _check_source(load_npz(path, numbers), progress)
-    if path.suffix.lower() == ".csv" and numbers:
-        return _check_source(load_csv(path, config.target, numbers, config.ignore), progress)
-    return _check_npy(path, progress) if path.suffix.lower() == ".npy" else _check_csv(config, path, progress)
+    path, found = file_of(config)
+    if found.pieces is None or (found.named and config.target_kind == "numbers"):
+        return _check_source(found.read(path, config), progress)
+    return (_check_table if found.named else _check_array)(path, found, config, progress)
 
 
 def _check_source(source: Source, progress: Progress) -> Report:
@@ -110,9 +106,9 @@ def _class_counts(y: np.ndarray | None, classes: int) -> tuple[np.ndarray | None
     return np.bincount(y[(y >= 0) & (y < classes)], minlength=classes), int((y < 0).sum())
 
 
-def _check_npy(path: Path, progress: Progress) -> Report:
+def _check_array(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
     with opened(path) as file:
-        pieces = NpyPieces(path, file)
+        pieces = found.open_pieces(path, file)
         examiner, counting = Examiner(pieces.columns), Counting()
         seen = 0
         for rows in pieces:
@@ -131,10 +127,10 @@ def _check_npy(path: Path, progress: Progress) -> Report:
     return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
 
 
-def _check_csv(config: DataConfig, path: Path, progress: Progress) -> Report:
+def _check_table(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
     try:
         with opened(path) as file:
-            pieces = CsvPieces(path, file, config.target, config.ignore)
+            pieces = found.open_pieces(path, file, config.target, config.ignore)
             examiner, counting = Examiner(pieces.columns), Counting()
             seen = 0
             for rows in pieces:
@@ -144,7 +140,7 @@ def _check_csv(config: DataConfig, path: Path, progress: Progress) -> Report:
                 progress(pieces.share)
             refusal = _refusal(lambda: pieces.check_memory(seen))
     except DataError as error:
-        return Report(str(path), _refusal(lambda: load_csv(path, config.target, False, config.ignore)) or _told(error))
+        return Report(str(path), _refusal(lambda: found.read(path, config)) or _told(error))
     findings = examiner.findings()
     if pieces.doubtful or findings.bad or not findings.rows:
         refusal = _refusal(lambda: load_source(config)) or refusal

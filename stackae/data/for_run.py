@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from stackae.config import DataConfig
-from stackae.data.csv import load_sound_csv
 from stackae.data.division import (
     LEFT_OUT,
     TEST,
@@ -22,6 +21,7 @@ from stackae.data.division import (
     trained_on,
     without_classes,
 )
+from stackae.data.formats import is_named
 from stackae.data.known import Known, KnownData, check_width, choose
 from stackae.data.loading import (
     Dataset,
@@ -152,18 +152,18 @@ def read_dataset(
 
 def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
     """Raises ConfigError where a target is given for data without columns."""
-    table = config.data.lower().endswith(".csv")
+    table = is_named(config.data)
     if not table:
         config = config.model_copy(update={"ignore": None} | ({} if target_given else {"target": None}))
     check_columns_named(config)
     with reading(config):
         if table:
-            path, numbers = file_of(config), config.target_kind == "numbers"
+            path, found = file_of(config)
             choice = partial(choose, path, config=config, known=known, target_given=target_given)
-            source, kept, bad, count = load_sound_csv(path, choice, numbers)
+            source, kept, bad, count = found.read_by_name(path, choice, config.target_kind == "numbers")
             none, notes, total = np.zeros(0, dtype=np.int64), source.notes, len(kept) + count
         else:
-            raw = read_named(config) or read_file(file_of(config), config)
+            raw = read_named(config) or read_file(config)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
             source, kept, none, bad, count = sound_rows(raw)

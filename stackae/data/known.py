@@ -9,6 +9,7 @@ from typing import NamedTuple
 from stackae.config import DataConfig
 from stackae.data.csv_header import Chosen, chosen_columns, ignored_indices, listed, target_indices, target_names
 from stackae.data.division import Division
+from stackae.data.formats import format_of
 from stackae.errors import DataError, legible, nearest
 
 
@@ -60,7 +61,7 @@ class Known(NamedTuple):
 def same_data(one: DataConfig, other: DataConfig) -> bool:
     """Whether both name the same file, or the same set: wherever it lies, what it holds is compared."""
     return one.data == other.data or (
-        Path(one.data).suffix != "" and Path(one.data).resolve() == Path(other.data).resolve()
+        format_of(one.data) is not None and Path(one.data).resolve() == Path(other.data).resolve()
     )
 
 

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from stackae.config import DataConfig
-from stackae.data.arrays import load_npy, load_npz
-from stackae.data.csv import load_csv
 from stackae.data.digits import load_digits
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
+from stackae.data.formats import FORMATS, NAMED, SETS, Format, format_of, listed
 from stackae.data.idx import FOLDERS, load_idx_folder
 from stackae.data.index_column import index_note
 from stackae.data.labels import named
@@ -30,8 +29,6 @@ from stackae.data.vision import PREFIX, load_vision
 from stackae.errors import ConfigError, DataError, legible, nearest
 
 NAMES = ("digits", *FOLDERS)
-ARRAYS = (".npy", ".npz")
-SUFFIXES = (*ARRAYS, ".csv")
 
 
 class Part(NamedTuple):
@@ -84,7 +81,7 @@ def load_source(config: DataConfig) -> Source:
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
-        return checked(source or read_file(file_of(config), config))
+        return checked(source or read_file(config))
 
 
 @contextmanager
@@ -106,12 +103,13 @@ def reading(config: DataConfig) -> Iterator[None]:
 
 def check_columns_named(config: DataConfig) -> None:
     """Raises ConfigError when columns are named for data that have none: for all but a file that may be a table."""
-    others = config.data in NAMES or config.data.startswith(PREFIX) or Path(config.data).suffix.lower() in ARRAYS
+    found = format_of(config.data)
+    others = not found.named if found else config.data in NAMES or config.data.startswith(PREFIX)
     for setting, name in (("target", config.target), ("ignore", config.ignore)):
         if name is not None and others:
             raise ConfigError(
                 f"{setting}: expected none for {config.data}, got '{legible(name)}'; its columns have no names, as "
-                "those of a .csv file have"
+                f"those of a {NAMED} file have"
             )
 
 
@@ -126,30 +124,29 @@ def read_named(config: DataConfig) -> Source | None:
     return None
 
 
-def file_of(config: DataConfig) -> Path:
-    """The path of a .npy, .npz or .csv file that is there; DataError for anything else."""
-    path = Path(config.data)
-    if path.is_dir() or path.suffix.lower() not in SUFFIXES or not path.exists():
+def file_of(config: DataConfig) -> tuple[Path, Format]:
+    """The path and the format of a file that is there; DataError for anything else."""
+    path, found = Path(config.data), format_of(config.data)
+    if path.is_dir() or found is None or not path.exists():
         raise DataError(_no_data(config.data, path))
-    return path
+    return path, found
 
 
-def read_file(path: Path, config: DataConfig) -> Source:
-    suffix, numbers = path.suffix.lower(), config.target_kind == "numbers"
-    if suffix == ".csv":
-        return load_csv(path, config.target, numbers, config.ignore)
-    return load_npy(path) if suffix == ".npy" else load_npz(path, numbers)
+def read_file(config: DataConfig) -> Source:
+    """The file as it is stored, unchecked. Raises DataError as its reader does."""
+    path, found = file_of(config)
+    return found.read(path, config)
 
 
 def _no_data(data: str, path: Path) -> str:
-    if path.suffix.lower() in SUFFIXES and not path.exists():
+    if format_of(path) and not path.exists():
         return f"data: expected the path of a file, got '{data}': no such file; check the path"
     got = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else ""
     remedy = "; save a table as .csv, with commas between its cells" if path.is_file() else ""
     if path.is_dir():
         remedy = "; save images as one .npy array of shape (n, h, w), with their labels as one .npz of x and y"
     return (
-        "data: expected digits, mnist, fashion-mnist, torchvision:NAME or a path ending in .npy, .npz or .csv, "
+        f"data: expected {SETS} or a path ending in {listed(FORMATS)}, "
         f"got '{data}'{f' ({got})' if got else nearest(data, NAMES)}{remedy}"
     )
 

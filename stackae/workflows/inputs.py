@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from stackae.config import DataConfig, FinetuneConfig
 from stackae.data import Dataset, Part
 from stackae.data.for_run import RowsRead, read_dataset, read_rows
+from stackae.data.formats import format_of
 from stackae.errors import ConfigError, DataError, legible, nearest
 from stackae.fields import is_text, validated
 from stackae.runs import Run
@@ -45,7 +46,7 @@ def absolute(config: DataConfig) -> DataConfig:
         ConfigError: the path cannot be kept in config.toml, since its bytes are no UTF-8.
     """
     changed, root = {}, os.path.realpath(config.data_root)
-    is_file = config.data.lower().endswith((".npy", ".npz", ".csv"))
+    is_file = format_of(config.data) is not None
     if is_file:
         changed["data"] = os.path.realpath(config.data)
     if is_text(root) or not (is_file or config.data == "digits"):  # which are not looked for there

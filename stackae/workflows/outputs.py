@@ -9,11 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from stackae.data import Rows
+from stackae.data.formats import NAMED_WRITTEN, WRITTEN
 from stackae.errors import ConfigError
 from stackae.runs import Run, write_whole
 from stackae.runs.durable import Content
 from stackae.stack import in_batches
-from stackae.tables import FORMATS, Table, suffix_of
+from stackae.tables import Table, suffix_of
 from stackae.workflows.callbacks import Callbacks
 
 
@@ -34,14 +35,14 @@ def write_table(path: Path, table: Table, run: Run | None, callbacks: Callbacks,
 
     Where rows of the data are left out and the format keeps no row numbers, that is noted.
     """
-    chosen = FORMATS[path.suffix.lower()]
+    chosen = WRITTEN[path.suffix.lower()]
     with callbacks.progress(f"writing {path.name}") as told:
         content = chosen.pack(table, told)
     write_content(path, content, run)
     if left_out and not chosen.named:
         callbacks.note(
             f"note        {path.name} holds {len(table.values):,} rows, without the {left_out:,} left out and without "
-            "row numbers; a .csv file keeps those"
+            f"row numbers; a {NAMED_WRITTEN} file keeps those"
         )
 
 

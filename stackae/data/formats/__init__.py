@@ -1,0 +1,132 @@
+"""The table of formats: a row for each kind of file that holds rows of numbers.
+
+What is asked of a format anywhere, in messages and in help, is an attribute of its row; a new format is its own module
+and a row here. Modules are imported when a file is read or written, so that help can name the formats at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import io
+
+    import numpy as np
+
+    from stackae.config import DataConfig
+    from stackae.data.csv_header import Chosen
+    from stackae.data.source import BadRow, Source
+
+SETS = "digits, mnist, fashion-mnist, torchvision:NAME"
+"""What data may be named by besides a path."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the files whose names end in ``suffix`` are read and written.
+
+    Functions are named "module.function", within ``stackae``:
+
+    reader: reads a file whole, as a Source: reader(path), with ``labels`` reader(path, numbers), and with
+        ``reader_by_name`` reader(path, target, numbers, ignore).
+    reader_by_name: reads the columns that a function chooses from the header line, without bad rows; None where columns
+        have no names.
+    pieces: reads a file that may be larger than the memory, in pieces of rows; None where it has to fit.
+    writer: packs a ``Table`` as the content of a file; None where such files are not written.
+    labels: whether a file may hold labels or targets beside the rows.
+    delimiter: what stands between the cells of a line of text.
+    """
+
+    suffix: str
+    reader: str
+    reader_by_name: str | None = None
+    pieces: str | None = None
+    writer: str | None = None
+    labels: bool = True
+    delimiter: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether a header line names the columns: targets are chosen by name, and a run finds its own columns."""
+        return self.reader_by_name is not None
+
+    def read(self, path: Path, config: DataConfig) -> Source:
+        """The unchecked rows of a file, with the targets that ``config`` names. Raises DataError as the reader does."""
+        reader, numbers = _function(self.reader), config.target_kind == "numbers"
+        if self.named:
+            source: Source = reader(path, config.target, numbers, config.ignore)
+        else:
+            source = reader(path, numbers) if self.labels else reader(path)
+        return source
+
+    def read_by_name(
+        self, path: Path, choose: Callable[[list[str]], Chosen], numbers: bool
+    ) -> tuple[Source, np.ndarray, list[BadRow], int]:
+        """What ``stackae.data.csv.load_sound_csv`` returns; of a format that is ``named`` alone."""
+        read: tuple[Source, np.ndarray, list[BadRow], int] = _function(self.reader_by_name)(path, choose, numbers)
+        return read
+
+    def open_pieces(self, path: Path, file: io.BufferedReader, *columns: str | None) -> Any:
+        """The pieces of an open file; of a format that is ``named``, with the target and the columns to be ignored."""
+        return _function(self.pieces)(path, file, *columns)
+
+    def pack(self, table: Any, tell: Callable[[float], None] = lambda share: None) -> memoryview:
+        """The content of a file that holds the table; ``tell`` is told of the share that is done, from 0 to 1."""
+        delimiter = [] if self.delimiter is None else [self.delimiter]
+        content: memoryview = _function(self.writer)(table, tell, *delimiter)
+        return content
+
+
+def _function(name: str | None) -> Callable[..., Any]:
+    assert name is not None, "a row says what its format can do: ask for it first"
+    module, function = name.rsplit(".", 1)
+    found: Callable[..., Any] = getattr(import_module(f"stackae.{module}"), function)
+    return found
+
+
+_COMMAS = Format(
+    ".csv",
+    "data.csv.load_csv",
+    reader_by_name="data.csv.load_sound_csv",
+    pieces="data.pieces.CsvPieces",
+    writer="tables.pack_csv",
+    delimiter=",",
+)
+FORMATS = {
+    each.suffix: each
+    for each in (
+        Format(".npy", "data.arrays.load_npy", pieces="data.pieces.NpyPieces", writer="tables.pack_npy", labels=False),
+        Format(".npz", "data.arrays.load_npz"),
+        _COMMAS,
+    )
+}
+"""By suffix, in the order in which messages name them."""
+
+WRITTEN = {suffix: each for suffix, each in FORMATS.items() if each.writer is not None}
+"""What every command that writes a table takes as --out."""
+
+
+def format_of(path: Path | str) -> Format | None:
+    """The format that the suffix of a path names, in letters of either case; None for any other path."""
+    return FORMATS.get(Path(path).suffix.lower())
+
+
+def is_named(path: Path | str) -> bool:
+    """Whether the path is that of a file whose columns have names."""
+    found = format_of(path)
+    return found is not None and found.named
+
+
+def listed(suffixes: Iterable[str]) -> str:
+    """.npy, .npz or .csv."""
+    *others, last = suffixes
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+NAMED = listed(suffix for suffix, each in FORMATS.items() if each.named)
+NAMED_WRITTEN = listed(suffix for suffix, each in WRITTEN.items() if each.named)
+"""The formats whose columns have names, as a sentence names them: all of them, and those that are written."""
