@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from stackae import __version__
-from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError
+from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError, naming_options
 
 from . import (
     console,
@@ -90,7 +90,7 @@ def main() -> None:
     os.environ["MPLBACKEND"] = "agg"  # pictures are files here, whatever the environment shows them on
     if len(os.environ.get("COLUMNS", "")) > 4:
         del os.environ["COLUMNS"]  # help is padded to the width that is said: a terminal's, no more
-    with screen.lasting() as results, libraries.warnings_noted():
+    with screen.lasting() as results, libraries.warnings_noted(), naming_options():
         code = _ended_with()
         if code == 0 and (failure := screen.was_lost(results)) is not None:
             code = _told(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stackae import reference
-from stackae.errors import BrokenExtensionError, ConfigError, SetupError
+from stackae.errors import BrokenExtensionError, ConfigError, SetupError, argument
 
 
 class Engine(NamedTuple):
@@ -106,18 +106,20 @@ def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> S
 
 def _no_such_products(chosen: Engine, device: torch.device, precision: str) -> str:
     if chosen.name == "eager":
-        found, remedy = f"--engine eager ({chosen.reason})", "use --precision fp32, or --engine fused"
+        found = f"{argument('engine', 'eager')} ({chosen.reason})"
+        remedy = f"use {argument('precision', 'fp32')}, or {argument('engine', 'fused')}"
         return f"precision {precision}: expected the fused step, got {found}; {remedy}"
     if device.type == "cpu" and precision == "bf16":
         return (
             "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "
-            "without, or STACKAE_PRODUCTS=aten; use --precision fp32"
+            f"without, or STACKAE_PRODUCTS=aten; use {argument('precision', 'fp32')}"
         )
     if device.type == "cpu":
-        return f"precision {precision}: expected a CUDA device, got --device cpu; use --precision fp32 or bf16"
+        remedy = argument("precision", "fp32", "bf16")
+        return f"precision {precision}: expected a CUDA device, got {argument('device', 'cpu')}; use {remedy}"
     return (
         f"precision {precision}: expected an extension that was built with a step for {device.type}, got one without; "
-        "use --precision fp32, or install stackae again where nvcc is at hand"
+        f"use {argument('precision', 'fp32')}, or install stackae again where nvcc is at hand"
     )
 
 
@@ -133,6 +135,6 @@ def choose_device(wish: str = "auto") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SetupError(
             f"device: expected one of the {torch.cuda.device_count()} CUDA devices that torch {torch.__version__} "
-            f"sees, got {wish}; use --device cpu, or check the driver with `stackae doctor`"
+            f"sees, got {wish}; use {argument('device', 'cpu')}, or check the driver with `stackae doctor`"
         )
     return device

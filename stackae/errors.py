@@ -9,7 +9,8 @@ import difflib
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 MOST_WORDS, LONGEST_WORD = 1000, 60  # that are compared: the time grows with the square of their length
@@ -101,6 +102,28 @@ class StoppedError(StackaeError):
     def __init__(self, signal: int) -> None:
         super().__init__("interrupted")
         self.exit_code = 128 + signal
+
+
+_names_options = False
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Meanwhile messages name options, as a command line has them, where they else name arguments."""
+    global _names_options
+    before, _names_options = _names_options, True
+    try:
+        yield
+    finally:
+        _names_options = before
+
+
+def argument(name: str, *values: object) -> str:
+    """How a message names an argument, and values to give it: ``scale='minmax' or 'none'``; the command line says
+    `--scale minmax or none`."""
+    if _names_options:
+        return " ".join(["--" + name.replace("_", "-"), *([" or ".join(map(str, values))] if values else [])])
+    return "=".join([name, *([" or ".join(map(repr, values))] if values else [])])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import resource
 import traceback
 from pathlib import Path
 
-from stackae.errors import ConfigError, RunError, SetupError, StackaeError, legible
+from stackae.errors import ConfigError, RunError, SetupError, StackaeError, argument, legible
 
 OF_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|unable to allocate|not enough memory|out of memory|std::bad_alloc|"
@@ -17,7 +17,6 @@ OF_MEMORY = re.compile(
 )
 AMOUNT = r"([\d,.]+ ?(?:bytes|[KMGTPE]i?B))"
 LEAST = 1 << 30  # bytes of addresses: with fewer, libraries end the process where they load, in their own words
-LESS = "lower --batch-size, make the widest of --layers narrower, or give fewer rows or columns"
 
 
 def explained(error: BaseException) -> StackaeError | None:
@@ -54,6 +53,11 @@ def check_room() -> None:
         )
 
 
+def _less() -> str:
+    narrower = f"make the widest of {argument('layers')} narrower"
+    return f"lower {argument('batch_size')}, {narrower}, or give fewer rows or columns"
+
+
 def _of_memory(text: str) -> bool:
     return OF_MEMORY.search(text) is not None
 
@@ -62,14 +66,16 @@ def _memory(error: BaseException, text: str) -> SetupError:
     if "CUDA" in text or "CUBLAS" in text or "CUDNN" in text:
         free = re.search(rf"of which {AMOUNT} is free", text)
         there = f"{free[1]} free on the GPU" if free else "too little on the GPU"
-        return SetupError(f"memory of the GPU: expected {_needed(text)}, got {there}; {LESS}, or use --device cpu")
+        remedy = f"{_less()}, or use {argument('device', 'cpu')}"
+        return SetupError(f"memory of the GPU: expected {_needed(text)}, got {there}; {remedy}")
     if isinstance(error, ImportError):
         return SetupError(
             f"memory: expected enough to load the libraries that stackae is built on, got {_there()}; raise the limit "
             "on memory (ulimit -v, or that of the container)"
         )
     return SetupError(
-        f"memory: expected {_needed(text)}, got {_there()}; {LESS}, or raise the limit on memory (ulimit -v, or that "
+        f"memory: expected {_needed(text)}, got {_there()}; {_less()}, or raise the limit on memory (ulimit "
+        "-v, or that "
         "of the container)"
     )
 

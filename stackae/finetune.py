@@ -18,7 +18,7 @@ from stackae.data import Part, Rows, in_order
 from stackae.data.placement import placed
 from stackae.data.rows import subset
 from stackae.engine import choose_device
-from stackae.errors import ConfigError, DataError
+from stackae.errors import ConfigError, DataError, argument
 from stackae.evaluate import match_classes
 from stackae.heads import DeepAutoencoder
 from stackae.losses import LOSSES
@@ -141,8 +141,8 @@ def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[R
     labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
     if labels.is_floating_point():
         raise DataError(
-            "labels: expected the class of each row to train a classifier, got numbers; use --head regressor or "
-            "multilabel, or read them with --target-kind classes"
+            "labels: expected the class of each row to train a classifier, got numbers; use "
+            f"{argument('head', 'regressor', 'multilabel')}, or read them with {argument('target_kind', 'classes')}"
         )
     known = labels >= 0
     x, y = (data.x, labels) if bool(known.all()) else (subset(data.x, known), labels[known])
@@ -151,7 +151,7 @@ def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[R
     if len(y) == 0:
         raise DataError(
             "labels: expected labels to train a classifier, got none; "
-            "use data that has them (npz with y, or csv with --target COLUMN)"
+            f"use data that has them (npz with y, or csv with {argument('target')} COLUMN)"
         )
     if n_classes < 2 or bool((y == y[0]).all()):
         raise DataError(

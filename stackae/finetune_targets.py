@@ -13,7 +13,7 @@ from stackae.data import Part, Rows, in_order
 from stackae.data.placement import placed
 from stackae.data.rows import subset
 from stackae.engine import choose_device
-from stackae.errors import DataError
+from stackae.errors import DataError, argument
 from stackae.finetune import FinetuneResult, new_encoders, new_head
 from stackae.heads import MultilabelClassifier, Regressor
 from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder
@@ -93,8 +93,8 @@ def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Ten
     y = data.y
     if y is not None and not y.is_floating_point():
         raise DataError(
-            f"targets: expected numbers to train {what}, got classes; read them with --target-kind numbers, or use "
-            "--head classifier"
+            f"targets: expected numbers to train {what}, got classes; read them with "
+            f"{argument('target_kind', 'numbers')}, or use {argument('head', 'classifier')}"
         )
     y = torch.full((len(data.x), 1), torch.nan) if y is None else y.reshape(len(y), -1)
     known = ~y.isnan().all(dim=1)
@@ -104,7 +104,7 @@ def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Ten
         found = "none" if len(y) == 0 else f"none for target {lacking[0] + 1} of {y.shape[1]}"
         raise DataError(
             f"targets: expected numbers to train {what}, got {found}; use data that has them (npz with y, or csv with "
-            "--target COLUMN,COLUMN)"
+            f"{argument('target')} COLUMN,COLUMN)"
         )
     return x, y.double()
 
@@ -114,8 +114,8 @@ def check_binary(y: Tensor) -> None:
     wrong = y[~(y.isnan() | (y == 0) | (y == 1))]
     if len(wrong):
         raise DataError(
-            f"targets: expected labels that are 0 or 1, or missing, got {wrong[0].item():g}; use --head regressor for "
-            "numbers, or write 0 and 1"
+            f"targets: expected labels that are 0 or 1, or missing, got {wrong[0].item():g}; use "
+            f"{argument('head', 'regressor')} for numbers, or write 0 and 1"
         )
 
 

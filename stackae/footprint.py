@@ -17,7 +17,7 @@ from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.config.layer import CLOSED
 from stackae.data import memory
 from stackae.engine import choose_device, choose_step
-from stackae.errors import ConfigError
+from stackae.errors import ConfigError, argument
 from stackae.moments import MATRICES
 from stackae.stack import ROWS_AT_ONCE
 
@@ -66,7 +66,11 @@ def check_finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, h
 def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> Iterator[Phase]:
     """Each layer's training, and the step from its inputs to its codes, which are held together for a moment."""
     fused = choose_step(config.engine, choose_device(config.device), config.precision).fused
-    before = [Part("the stacks of other widths", NUMBER * kept, "name fewer or narrower --widths")] if kept else []
+    before = (
+        [Part("the stacks of other widths", NUMBER * kept, f"name fewer or narrower {argument('widths')}")]
+        if kept
+        else []
+    )
     for number, layer in enumerate(config.layers, start=1):
         n = config.layer_sizes[number - 1]
         inputs = _codes(number - 1, n, rows + held_out, count)
@@ -88,23 +92,29 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     alone = config.train == "head" and config.head != "reconstruction"
     moving = (top + 1) * outputs if alone else numbers
     parts = [
-        Part("the network, with its best epoch, moments and gradients", _held(numbers, moving, fused), _NARROWER),
-        Part(f"a step of {config.batch_size:,} rows", _batch(pairs, config.batch_size, rows), "lower --batch-size"),
-        Part(f"a pass over {ROWS_AT_ONCE:,} rows", _widest_pass(pairs, max(rows, held_out)), _NARROWER),
+        Part("the network, with its best epoch, moments and gradients", _held(numbers, moving, fused), _narrower()),
+        Part(
+            f"a step of {config.batch_size:,} rows",
+            _batch(pairs, config.batch_size, rows),
+            f"lower {argument('batch_size')}",
+        ),
+        Part(f"a pass over {ROWS_AT_ONCE:,} rows", _widest_pass(pairs, max(rows, held_out)), _narrower()),
     ]
     if alone:
         parts += _codes(len(pairs), top, rows + held_out, 1)
     return Phase(f"the {config.head} is trained", parts)
 
 
-_NARROWER = "make the widest of --layers narrower"
+def _narrower() -> str:
+    return f"make the widest of {argument('layers')} narrower"
 
 
 def _codes(number: int, width: int, rows: int, count: int) -> list[Part]:
     """Of layer ``number``, which each stack has its own of; layer 0 are the data."""
     if number == 0:
         return []
-    remedy = f"make layer {number} narrower, {'train fewer --seeds together, ' if count > 1 else ''}or give fewer rows"
+    seeds = f"train fewer {argument('seeds')} together, " if count > 1 else ""
+    remedy = f"make layer {number} narrower, {seeds}or give fewer rows"
     return [Part(f"the codes of layer {number}", NUMBER * rows * width * count, remedy)]
 
 
@@ -112,10 +122,10 @@ def _training(
     number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, fused: bool
 ) -> Iterator[Part]:
     numbers, eager = numbers_of(n, layer), layer.steps_eagerly
-    seeds = "train fewer --seeds together, or " if count > 1 else ""
+    seeds = f"train fewer {argument('seeds')} together, or " if count > 1 else ""
     if layer.kind in CLOSED or layer.init != "random":
-        remedy = "use --kind dense" if layer.kind in CLOSED else "use --init random"
-        yield Part(f"moments of {n:,} x {n:,}", MATRICES * 8 * n**2, f"{remedy}, or give fewer columns")
+        other = argument("kind", "dense") if layer.kind in CLOSED else argument("init", "random")
+        yield Part(f"moments of {n:,} x {n:,}", MATRICES * 8 * n**2, f"use {other}, or give fewer columns")
     times = SOLVED if layer.kind in CLOSED else (FUSED if fused and not eager else EAGER) + SAVED
     narrower = f"{seeds}make layer {number} narrower"
     yield Part(
@@ -124,7 +134,7 @@ def _training(
     if layer.kind not in CLOSED:
         batch = min(layer.batch_size, max(rows, 1))
         size = NUMBER * TRAINED * batch * _row(n, layer) * count
-        yield Part(f"a step of {batch:,} rows", size, "lower --batch-size")
+        yield Part(f"a step of {batch:,} rows", size, f"lower {argument('batch_size')}")
     yield from _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, fused)
 
 
@@ -178,7 +188,8 @@ def _refuse(peak: Phase, free: float, what: str) -> None:
         return
     largest = max(peak.parts, key=lambda part: part.bytes)
     raise ConfigError(
-        f"--layers: expected a training that fits into the {what}, got {peak.bytes:,} bytes to be held while "
+        f"{argument('layers')}: expected a training that fits into the {what}, got {peak.bytes:,} bytes to be "
+        "held while "
         f"{peak.when} and {free:,} bytes available, besides the data; the largest part is {largest.what}, "
         f"{largest.bytes:,} bytes: {largest.remedy}"
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from stackae.classifier import Classifier, Finetuned
 from stackae.data.rows import Rows
 from stackae.data.source import real_rows
-from stackae.errors import ConfigError, RunError, nearest, suggested
+from stackae.errors import ConfigError, RunError, argument, nearest, suggested
 from stackae.heads import Regressor
 from stackae.runs import Run, open_run
 from stackae.stack import in_batches
@@ -81,7 +81,7 @@ def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
         ConfigError: no kind of head that predicts. RunError: the run has none.
     """
     if head is not None and head not in HEADS:
-        raise ConfigError(f"--head: expected {', '.join(HEADS)}, got '{head}'{nearest(head, HEADS)}")
+        raise ConfigError(f"{argument('head')}: expected {', '.join(HEADS)}, got '{head}'{nearest(head, HEADS)}")
     loads: dict[str, Callable[[str], tuple[Finetuned, tuple[str, ...]]]] = {
         "classifier": run.load_classifier,
         "regressor": run.load_regressor,

@@ -13,7 +13,7 @@ from stackae.config.layer import CLOSED
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
 from stackae.engine import choose_device
-from stackae.errors import ConfigError, DataError, DivergedError
+from stackae.errors import ConfigError, DataError, DivergedError, argument
 from stackae.moments import check_room
 from stackae.population import check_together
 from stackae.stack import StackedAutoencoder
@@ -50,8 +50,9 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> 
         row = f" ({' x '.join(map(str, row_shape))} numbers per row)" if row_shape else ""
         other = ", or reshape an array whose first axis does not count the rows" if row_shape else ""
         raise ConfigError(
-            f"--layers: expected {found} as the first width, that of the data{row}, got {config.n_visible}; "
-            f"use --layers {sizes}{other}"
+            f"{argument('layers')}: expected {found} as the first width, that of the data{row}, got "
+            f"{config.n_visible}; "
+            f"use {argument('layers', sizes)}{other}"
         )
     in_unit = len(x) > 0 and float(x.min()) >= 0.0 and float(x.max()) <= 1.0
     layers = []
@@ -85,7 +86,8 @@ def _settle_layer(layer: LayerConfig, in_unit: bool, targets: str) -> LayerConfi
     if output == "sigmoid" and not in_unit:
         raise ConfigError(
             f"output_activation sigmoid{' (loss bce)' if layer.loss == 'bce' else ''}: expected targets in [0, 1], got "
-            f"values beyond in {targets}; use --output-activation linear with --loss mse, or --scale minmax"
+            f"values beyond in {targets}; use {argument('output_activation', 'linear')} with "
+            f"{argument('loss', 'mse')}, or {argument('scale', 'minmax')}"
         )
     return layer.model_copy(update={"output_activation": output})
 

@@ -90,8 +90,8 @@ def test_a_cube_is_told_by_its_rows(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         settle(config, dataset.train.x, dataset.row_shape)
     assert str(caught.value) == (
-        "--layers: expected 300 as the first width, that of the data (15 x 20 numbers per row), got 20; "
-        "use --layers 300,10, or reshape an array whose first axis does not count the rows"
+        "layers: expected 300 as the first width, that of the data (15 x 20 numbers per row), got 20; "
+        "use layers='300,10', or reshape an array whose first axis does not count the rows"
     )
     np.save(path, np.random.default_rng(0).random((14, 15, 20)).reshape(-1, 20))
     assert load_data(DataConfig(data=str(path))).notes == ()

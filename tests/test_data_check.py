@@ -245,8 +245,8 @@ def test_warnings(tmp_path: Path) -> None:
         "1 class has fewer than 10 rows: 'a' (3)",
         "1 column is constant and will teach nothing: 'v'",
         "1 group of equal columns: 'u' = 'w'",
-        "values from 0 to 5, not within [0, 1]: each column is scaled to it (--scale auto); under --scale none or "
-        "standard, --loss bce and a sigmoid output are refused",
+        "values from 0 to 5, not within [0, 1]: each column is scaled to it (scale='auto'); under scale='none' or "
+        "'standard', loss='bce' and a sigmoid output are refused",
     ]
     assert of("u,y\n0.5,\n") == [
         "no row has a label: the data serve pretraining alone",

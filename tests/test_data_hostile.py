@@ -322,7 +322,7 @@ def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     name = r"'\x1b]0;x\x07'"
     assert forged == (
         rf"{path}:2: column {name} (2): '\x1b[31m\nerror: forged' is not a number"
-        f"\ncolumn {name} holds no number in any row: leave such columns out by --ignore {name}"
+        f"\ncolumn {name} holds no number in any row: leave such columns out by ignore {name}"
     )
     assert "expected UTF-8 text, got byte 0xff; save it as UTF-8" in of("a,b\n1,2\n".encode("utf-16"))
     assert f"{path}:1: expected UTF-8 text, got a NUL character; save" in of("a,b\n1,2\n".encode("utf-16-le"))

@@ -121,7 +121,7 @@ def test_idx_folder(tmp_path: Path) -> None:
     shutil.copy(raw / "keep", raw / "train-images-idx3-ubyte")
     missing = message(load_idx_folder, "mnist", tmp_path)
     assert missing.startswith(f"{raw.absolute() / 't10k-labels-idx1-ubyte'}: expected this file")
-    assert "--data-root DIR" in missing and "torchvision:MNIST" in missing
+    assert "data_root DIR" in missing and "torchvision:MNIST" in missing
 
 
 def test_idx_folder_labels_must_be_classes(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_csv_finds_every_bad_cell(tmp_path: Path, x: np.ndarray, data: st.DataOb
     if texts:
         what = f"column '{texts[0]}' holds" if len(texts) == 1 else f"columns {', '.join(texts)} hold"
         names = ",".join(texts)
-        expected.append(f"{what} no number in any row: leave such columns out by --ignore {names}")
+        expected.append(f"{what} no number in any row: leave such columns out by ignore {names}")
     assert message(load_csv, path) == "\n".join(expected)
 
 
@@ -171,5 +171,5 @@ def test_ignored_columns_are_no_features_whatever_they_hold(tmp_path: Path) -> N
 def test_columns_of_text_are_refused_with_the_option_that_leaves_them_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,a,day name\nP1,1,Mo\nP2,?,Tu\n")
     assert message(load_csv, path).splitlines()[-1] == (
-        "columns id, day name hold no number in any row: leave such columns out by --ignore 'id,day name'"
+        "columns id, day name hold no number in any row: leave such columns out by ignore 'id,day name'"
     )

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli_cases import says
 from conftest import Shell, write_data
 
 from stackae import faults
 from stackae.errors import SetupError
 from stackae.faults import explained
 
-LESS = "lower --batch-size, make the widest of --layers narrower, or give fewer rows or columns"
+LESS = "lower batch_size, make the widest of layers narrower, or give fewer rows or columns"
 LIMIT = "or raise the limit on memory (ulimit -v, or that of the container)"
 
 
@@ -69,7 +70,7 @@ def test_memory_that_ran_out_says_what_was_needed_what_there_was_and_what_to_low
 def test_memory_of_a_gpu_is_told_apart() -> None:
     found = str(explained(RuntimeError(OF_CUDA)))
     there = "expected 20.00 GiB more, got 1.06 GiB free on the GPU"
-    assert found == f"memory of the GPU: {there}; {LESS}, or use --device cpu"
+    assert found == f"memory of the GPU: {there}; {LESS}, or use device='cpu'"
     assert "too little on the GPU" in str(explained(RuntimeError("CUDA error: out of memory")))
     assert "too little on the GPU" in str(
         explained(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
@@ -167,7 +168,7 @@ main()
     )
     assert done.returncode == 6, done.stderr
     assert "kept        runs/it; go on with it by:  stackae resume runs/it" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: memory: expected ") and LESS in done.stderr
+    says(done.stderr.splitlines()[-1], "error: memory: expected ", "; lower --batch-size, make the widest of --layers")
     write_data(tmp_path)
     assert Shell(tmp_path)("resume", "runs/it").code == 0
 

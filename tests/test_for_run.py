@@ -229,7 +229,7 @@ def test_own_data_of_which_nothing_is_left_are_refused_or_other_data(own: DataCo
     data, known = trained(own)
     table(Path(own.data), X + 50, Y)
     sentence = message(read_rows, own, known, data.scaling)
-    assert "expected rows that run was trained on, got 300 others; name the file by --data" in sentence
+    assert "expected rows that run was trained on, got 300 others; name the file by data" in sentence
     read = read_rows(own, known, data.scaling, data_given=True)
     assert (read.part, read.own, len(read.x)) == ("all", False, 300)
 

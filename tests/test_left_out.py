@@ -69,7 +69,10 @@ def test_scaling_and_targets_are_those_of_the_rows_that_are_left(tmp_path: Path)
         (
             ConfigError,
             {"leave_out": "a", "data": "bare.npy"},
-            ("leave_out: expected rows with classes, got none in", "name their column with --target"),
+            (
+                "leave_out: expected rows with classes, got none in",
+                "name their column with target, or leave",
+            ),
         ),
         (
             DataError,

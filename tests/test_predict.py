@@ -64,7 +64,7 @@ def test_rows_that_do_not_fit_are_refused(trained: Shell) -> None:
         predict_rows(trained.run, np.where(np.arange(16).reshape(2, 8) == 10, np.nan, 0))
     with pytest.raises(DataError, match="expected real numbers, got complex128"):
         predict_rows(trained.run, np.zeros((2, 8), complex))
-    with pytest.raises(ConfigError, match=r"--head: expected classifier, regressor, multilabel, got 'classifer'; did"):
+    with pytest.raises(ConfigError, match=r"head: expected classifier, regressor, multilabel, got 'classifer'; did"):
         predict_rows(trained.run, np.zeros((2, 8)), "classifer")
     with pytest.raises(RunError, match=r"expected a trained regressor, got none; run `stackae finetune --head regr"):
         predict_rows(trained.run, np.zeros((2, 8)), "regressor")

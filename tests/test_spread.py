@@ -42,7 +42,7 @@ def test_one_cell_in_2000_is_named(tmp_path: Path, suffix: str) -> None:
     wanted = (
         f"1 column is flattened by outliers, with more than 100 times the range of nearly all rows: {name} "
         f"(98 % of the rows from "
-        f"{span(ordered[20], ordered[-21])}, row 1,234 is 1000000); correct them, or use --scale robust"
+        f"{span(ordered[20], ordered[-21])}, row 1,234 is 1000000); correct them, or use scale='robust'"
     )
     config = DataConfig(data=str(path), validation_fraction=0, test_fraction=0)
     assert wanted in warnings_of(check_data(config))
@@ -99,17 +99,17 @@ def test_values_that_32_bits_make_one(tmp_path: Path) -> None:
     assert merged(x.astype(np.float32)) == [] and merged(RNG.random((16384, 2))) == []
     path = table(tmp_path / "a.csv", x, "north,part,time")
     config = DataConfig(data=str(path), validation_fraction=0, test_fraction=0)
-    wanted = "'north' (7 of 301 values are left), 'time' (1 of 60 values are left); use --scale minmax or standard"
+    wanted = "'north' (7 of 301 values are left), 'time' (1 of 60 values are left); use scale='minmax' or 'standard'"
     assert wanted in notes_of(load_data(config.model_copy(update={"scale": "none"})))[0]
     assert (
-        "lose values to 32 bits under --scale unit"
+        "lose values to 32 bits under scale='unit'"
         in notes_of(load_data(config.model_copy(update={"scale": "unit"})))[0]
     )
     assert notes_of(load_data(config)) == []
-    np.save(tmp_path / "close.npy", 0.5 + steps[:, None] / 1e9)  # within [0, 1]: --scale auto leaves it as it is
+    np.save(tmp_path / "close.npy", 0.5 + steps[:, None] / 1e9)  # within [0, 1]: scale auto leaves it as it is
     close = DataConfig(data=str(tmp_path / "close.npy"))
-    assert "1 column loses values to 32 bits under --scale none" in notes_of(load_data(close))[0]
-    assert any("loses values to 32 bits under --scale none" in line for line in warnings_of(check_data(close)))
+    assert "1 column loses values to 32 bits under scale='none'" in notes_of(load_data(close))[0]
+    assert any("loses values to 32 bits under scale='none'" in line for line in warnings_of(check_data(close)))
     assert not any("32 bits" in line for line in warnings_of(check_data(config)))
 
 

@@ -236,8 +236,13 @@ def test_the_fused_step_is_taken_where_there_is_one_and_the_reason_is_given_wher
 @pytest.mark.parametrize(
     ("engine", "device", "precision", "message"),
     [
-        ("eager", "cpu", "bf16", r"precision bf16: expected the fused step, got --engine eager \(asked for\)"),
-        ("auto", "cpu", "tf32", "precision tf32: expected a CUDA device, got --device cpu; use --precision fp32"),
+        ("eager", "cpu", "bf16", r"precision bf16: expected the fused step, got engine='eager' \(asked for\)"),
+        (
+            "auto",
+            "cpu",
+            "tf32",
+            "precision tf32: expected a CUDA device, got device='cpu'; use precision='fp32'",
+        ),
         ("auto", "cpu", "bf16", "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that"),
         ("auto", "cuda", "bf16", "precision bf16: expected an extension that was built with a step for cuda, got one"),
     ],

@@ -162,7 +162,10 @@ def test_missing_targets_are_not_scored():
         (None, "expected numbers to train a regressor, got none; use data"),
         (torch.full((90, 2), torch.nan), "expected numbers to train a regressor, got none; use data"),
         (torch.tensor([[1.0, torch.nan]]).expand(90, 2), "got none for target 2 of 2"),
-        (TRAIN.y, "expected numbers to train a regressor, got classes; read them with --target-kind numbers"),
+        (
+            TRAIN.y,
+            "got classes; read them with target_kind='numbers', or use head='classifier'",
+        ),
     ],
 )
 def test_targets_that_cannot_be_learned_are_refused(y, message):

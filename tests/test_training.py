@@ -240,13 +240,13 @@ def test_a_loss_that_is_not_finite_stops_and_names_layer_epoch_and_learning_rate
 
 def test_a_divergence_blames_inputs_that_are_large_and_else_the_learning_rate():
     options = {"activation": "linear", "output_activation": "linear", "optimizer": "sgd", "corruption": "none"}
-    for scale, first in ((1e25, "scale the data"), (1.0, "lower --learning-rate")):
+    for scale, first in ((1e25, "scale the data"), (1.0, "lower learning_rate")):
         with pytest.raises(DivergedError, match=f"the largest weight was [^:]*: {first}"):
             pretrain_stack(TRAIN.x * scale, config("12,8", learning_rate=1e30, **options))
 
 
 def test_settling_names_a_width_that_is_not_the_datas():
-    with pytest.raises(ConfigError, match=r"expected 12 as the first width.*got 784; use --layers 12,300"):
+    with pytest.raises(ConfigError, match=r"expected 12 as the first width.*got 784; use layers='12,300'"):
         settle(config("784,300"), TRAIN.x)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from stackae.config.layer import CLOSED, LayerConfig
 from stackae.config.training import TrainingConfig
-from stackae.errors import ConfigError
+from stackae.errors import ConfigError, argument
 from stackae.fields import Count, validated
 
 Shape = tuple[int, int, int]
@@ -90,7 +90,10 @@ class PretrainConfig(TrainingConfig):
         """
         settings = dict(base or {})
         if layers is None and "layers" not in settings:
-            raise ConfigError("--layers: expected the widths of the stack, such as --layers 784,300,150, got none")
+            raise ConfigError(
+                f"{argument('layers')}: expected the widths of the stack, such as "
+                f"{argument('layers', '784,300,150')}, got none"
+            )
         each = settings.pop("layers", [])
         if not isinstance(each, list) or not all(isinstance(layer, dict) for layer in each):
             raise ConfigError(f"pretrain: layers: expected a list of tables, got {each!r}")
@@ -133,7 +136,9 @@ def parse_layers(text: str) -> tuple[int, list[dict[str, Any]]]:
             shape = shape_of_code(layers[-1])
         elif word == "pool":
             if not layers or layers[-1].get("kind") != "convolutional" or layers[-1]["pool"]:
-                raise ConfigError(f"--layers: expected pool after a convolution, such as conv16,pool, got '{text}'")
+                raise ConfigError(
+                    f"{argument('layers')}: expected pool after a convolution, such as conv16,pool, got '{text}'"
+                )
             layers[-1] |= {"pool": True}
             shape = shape_of_code(layers[-1])
             layers[-1]["n_hidden"] = math.prod(shape)
@@ -142,7 +147,8 @@ def parse_layers(text: str) -> tuple[int, list[dict[str, Any]]]:
             shape = None
     if not layers:
         raise ConfigError(
-            f"--layers: expected the input width and at least one code width, such as {text.strip()},300, got '{text}'"
+            f"{argument('layers')}: expected the input width and at least one code width, such as "
+            f"{text.strip()},300, got '{text}'"
         )
     return n_visible, layers
 
@@ -159,27 +165,30 @@ def _shape(word: str, text: str) -> Shape | None:
         return None
     shape = int(found[1]), int(found[2]), int(found[3])
     if min(shape) < 1:
-        raise ConfigError(f"--layers: expected an image of at least 1x1x1, got '{word}' in '{text}'")
+        raise ConfigError(f"{argument('layers')}: expected an image of at least 1x1x1, got '{word}' in '{text}'")
     return shape
 
 
 def _width(word: str, text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", word):
         raise ConfigError(
-            f"--layers: expected whole numbers such as 784,300,150, or 28x28x1,conv16,pool,64, got '{word}' in '{text}'"
+            f"{argument('layers')}: expected whole numbers such as 784,300,150, or 28x28x1,conv16,pool,64, got "
+            f"'{word}' in '{text}'"
         )
     if int(word) < 1:
-        raise ConfigError(f"--layers: expected widths of at least 1, got {int(word)} in '{text}'")
+        raise ConfigError(f"{argument('layers')}: expected widths of at least 1, got {int(word)} in '{text}'")
     return int(word)
 
 
 def _convolution(word: str, shape: Shape | None, text: str) -> dict[str, Any]:
     channels = word.removeprefix("conv")
     if not re.fullmatch(r"[1-9][0-9]{0,5}", channels):
-        raise ConfigError(f"--layers: expected conv and a number of channels, such as conv16, got '{word}' in '{text}'")
+        raise ConfigError(
+            f"{argument('layers')}: expected conv and a number of channels, such as conv16, got '{word}' in '{text}'"
+        )
     if shape is None:
         raise ConfigError(
-            f"--layers: expected an image below {word}, got a flat row of numbers in '{text}'; begin with "
+            f"{argument('layers')}: expected an image below {word}, got a flat row of numbers in '{text}'; begin with "
             "HEIGHTxWIDTHxCHANNELS, such as 28x28x1,conv16,pool,64, and put convolutions before widths"
         )
     layer = {"kind": "convolutional", "shape": shape, "channels": int(channels), "pool": False}
@@ -190,6 +199,7 @@ def per_layer(name: str, value: Any, count: int) -> list[Any]:
     """One value per layer: those of a text with commas, else the same for all. ConfigError for another number."""
     items = [item.strip() for item in value.split(",")] if isinstance(value, str) else [value]
     if len(items) not in (1, count):
-        option = "--" + name.replace("_", "-")
-        raise ConfigError(f"{option}: expected one value, or {count} (one a layer), got {len(items)} in '{value}'")
+        raise ConfigError(
+            f"{argument(name)}: expected one value, or {count} (one a layer), got {len(items)} in '{value}'"
+        )
     return items * count if len(items) == 1 else items

@@ -16,7 +16,7 @@ from stackae.data.telling import (
     some,
     whole_range,
 )
-from stackae.errors import legible
+from stackae.errors import argument, legible
 
 FEW_ROWS = 10  # of a class: a tenth held out for validation is one of them
 MANY_TWICE = 0.01
@@ -100,8 +100,9 @@ def _about_range(part: Examined) -> list[str]:
     if part.dtype == "uint8" or (low >= 0 and high <= 1):
         return []
     return [
-        f"values from {whole_range(low, high)}, not within [0, 1]: each column is scaled to it (--scale auto); under "
-        "--scale none or standard, --loss bce and a sigmoid output are refused"
+        f"values from {whole_range(low, high)}, not within [0, 1]: each column is scaled to it "
+        f"({argument('scale', 'auto')}); under "
+        f"{argument('scale', 'none', 'standard')}, {argument('loss', 'bce')} and a sigmoid output are refused"
     ]
 
 

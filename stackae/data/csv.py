@@ -30,7 +30,7 @@ from stackae.data.csv_rows import CsvRows, Row
 from stackae.data.labels import check_classes, classes_of_texts
 from stackae.data.source import CHUNK_CELLS, BadRow, Source, in_32_bits
 from stackae.data.targets import is_missing
-from stackae.errors import DataError, legible
+from stackae.errors import DataError, argument, legible
 
 SHOWN_PROBLEMS = 10
 MOST_NAMED = 1000  # rows that are passed over
@@ -189,7 +189,8 @@ def _report_problems(rows: CsvRows, header: list[str], chosen: Chosen, numbers: 
         shown.append(f"{total} problems in all, the first {SHOWN_PROBLEMS} are shown")
     if columns := [name for name, found in texts.items() if found == rows_read]:
         names = shlex.quote(legible(",".join(columns[:SHOWN_COLUMNS]), 400))
-        shown.append(f"{_listed_columns(columns)} no number in any row: leave such columns out by --ignore {names}")
+        remedy = f"leave such columns out by {argument('ignore')} {names}"
+        shown.append(f"{_listed_columns(columns)} no number in any row: {remedy}")
     if shown:
         raise DataError(*shown)
 

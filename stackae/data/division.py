@@ -18,7 +18,7 @@ from stackae.data.mixing import COLUMN_STREAM, factors, scrambled
 from stackae.data.source import Source
 from stackae.data.split import hold_out
 from stackae.data.targets import groups_of
-from stackae.errors import ConfigError, DataError
+from stackae.errors import ConfigError, DataError, argument
 
 SPLIT_SEED = 0  # a constant, so that runs with different seeds share their test part
 CELLS_AT_ONCE = 1 << 15  # what a core keeps at hand
@@ -72,8 +72,8 @@ def without_classes(source: Source, config: DataConfig, parts: np.ndarray) -> np
         return parts
     if source.y is None or not source.classes:
         raise ConfigError(
-            f"leave_out: expected rows with classes, got none in {source.name}; name their column with --target, or "
-            "leave nothing out"
+            f"leave_out: expected rows with classes, got none in {source.name}; name their column with "
+            f"{argument('target')}, or leave nothing out"
         )
     unwanted = classes_named("leave_out", config.leave_out, source.classes, source.name)
     out = np.zeros(len(parts), dtype=bool)

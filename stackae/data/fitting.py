@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stackae.data.source import CHUNK_CELLS
-from stackae.errors import DataError
+from stackae.errors import DataError, argument
 
 BYTE = 255.0
 
@@ -41,7 +41,7 @@ def checked_span(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         column = int(np.argmin(np.isfinite(span)))
         raise DataError(
             f"data: expected features whose range is a {8 * span.itemsize}-bit number, got {low[column]:g} to "
-            f"{high[column]:g} in column {column} (counted from 0); rescale it, or use --scale unit"
+            f"{high[column]:g} in column {column} (counted from 0); rescale it, or use {argument('scale', 'unit')}"
         )
     return span
 

@@ -41,7 +41,7 @@ from stackae.data.rows import Rows
 from stackae.data.scaling import Scaling
 from stackae.data.sound import sound_rows
 from stackae.data.source import BadRow, Source, checked
-from stackae.errors import DataError, legible
+from stackae.errors import DataError, argument, legible
 
 PARTS = {"test": TEST, "validation": VALIDATION, "train": TRAIN}  # in the order in which they are looked at
 SHOWN_ROWS = 3
@@ -217,7 +217,7 @@ def _divided(
     if not change.known:
         raise DataError(
             f"{source.name}: expected rows that {known.name} was trained on, got {len(sums):,} others; name the file "
-            "by --data to look at all of its rows, or train a new run on them"
+            f"by {argument('data')} to look at all of its rows, or train a new run on them"
         )
     return own, division, (_changed(source.name, own, change.gone, change.new, change.new_test),)
 

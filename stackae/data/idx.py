@@ -12,7 +12,7 @@ import numpy as np
 from stackae.data.bounded import DEFLATE_LIMIT, GZIP, Gunzip, Stream, check_size, opened, read_body, read_up_to
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native
-from stackae.errors import DataError
+from stackae.errors import DataError, argument
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMENSIONS = 8
@@ -110,5 +110,6 @@ def _find(path: Path, folder: str) -> Path:
             return candidate
     raise DataError(
         f"{path.absolute()}: expected this file in torchvision's layout, plain or .gz, got no such file; "
-        f"give the folder that holds {folder}/raw by --data-root DIR, or ask for torchvision:{folder} to download it"
+        f"give the folder that holds {folder}/raw by {argument('data_root')} DIR, or ask for "
+        f"torchvision:{folder} to download it"
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stackae.errors import legible
+from stackae.errors import argument, legible
 
 FEWEST_ROWS = 10  # that are no coincidence
 NAMES = ("", "id", "index", "idx", "row", "unnamed: 0")  # of an index of which rows may be missing
@@ -45,7 +45,8 @@ class Counting:
         if not names:
             return (f"column 0 {span}, and is learned as a feature; save the data without it",)
         name = legible(names[0])
-        return (f"column '{name}' {span}, and is learned as a feature; leave it out by --ignore {shlex.quote(name)}",)
+        remedy = f"leave it out by {argument('ignore')} {shlex.quote(name)}"
+        return (f"column '{name}' {span}, and is learned as a feature; {remedy}",)
 
 
 def index_note(x: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:

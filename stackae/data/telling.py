@@ -9,15 +9,13 @@ from typing import TypeVar
 import numpy as np
 
 from stackae.data.spread import FLAT, Merged, Outlier
-from stackae.errors import legible
+from stackae.errors import argument, legible
 
 SHOWN = 5
 ItemT = TypeVar("ItemT")
 
 
-def about_outliers(
-    found: Sequence[Outlier], names: Sequence[str], remedy: str = "correct them, or use --scale robust"
-) -> list[str]:
+def about_outliers(found: Sequence[Outlier], names: Sequence[str], remedy: str = "") -> list[str]:
     """The sentence that names these columns and their farthest cells; none where there is none."""
     if not found:
         return []
@@ -27,6 +25,7 @@ def about_outliers(
         inside = f"98 % of the rows from {span(each.low, each.high)}" if varied else f"most rows are {each.low:g}"
         return f"{column_name(names, each.column)} ({inside}, row {each.row:,} is {each.value:.10g})"
 
+    remedy = remedy or f"correct them, or use {argument('scale', 'robust')}"
     return [
         f"{some(found, 'column is', 'columns are')} flattened by outliers, with more than {FLAT} times the "
         f"range of nearly all rows: {listed(found, told)}; {remedy}"
@@ -41,9 +40,10 @@ def about_merged(found: Sequence[Merged], names: Sequence[str], kind: str) -> li
     def told(each: Merged) -> str:
         return f"{column_name(names, each.column)} ({each.after:,} of {each.before:,} values are left)"
 
+    losing = f"{some(found, 'column loses', 'columns lose')} values to 32 bits under {argument('scale', kind)}"
     return [
-        f"{some(found, 'column loses', 'columns lose')} values to 32 bits under --scale {kind}: {listed(found, told)}; "
-        "use --scale minmax or standard, which subtract the offset first"
+        f"{losing}: {listed(found, told)}; use {argument('scale', 'minmax', 'standard')}, which subtract the "
+        "offset first"
     ]
 
 

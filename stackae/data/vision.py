@@ -122,7 +122,7 @@ def _open(kind: Callable[..., Any], name: str, root: Path, part: str) -> Any:
         cause = legible(" ".join(str(error).split()) or type(error).__name__, 300)
         raise DataError(
             f"{PREFIX}{name}: expected the {part} part under {root} or a download of it, got {cause}; "
-            "check the network, or put the files there (--data-root DIR)"
+            "check the network, or put the files there ({argument('data_root')} DIR)"
         ) from None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from stackae.errors import ConfigError, DiskError, RunError, legible, suggested
+from stackae.errors import ConfigError, DiskError, RunError, argument, legible, suggested
 from stackae.runs.durable import make_folder, make_new_folder, move_folder
 from stackae.runs.folder import Folder
 from stackae.runs.lock import check_unheld, in_turn
@@ -67,7 +67,9 @@ def _check_free(path: Path | None, force: bool) -> None:
     if path.is_symlink() or path.absolute() == LATEST.absolute():
         raise ConfigError(f"{path}: expected a folder of its own for the new run, got the place of a pointer to one")
     if Path.cwd().is_relative_to(path.resolve()):
-        raise ConfigError(f"{path}: expected a new folder, got the one that this command runs in; choose another --run")
+        raise ConfigError(
+            f"{path}: expected a new folder, got the one that this command runs in; choose another {argument('run')}"
+        )
     check_unheld(path)
     if path.exists() and not never_began(path) and (found := _occupied(path, force)):
         raise ConfigError(found)
@@ -77,10 +79,13 @@ def _occupied(path: Path, force: bool) -> str:
     """Why what lies there cannot be replaced; "" where it can."""
     if not is_proven(path):
         found = f"a {MANIFEST} or checkpoints that are not stackae's, or damaged" if is_run(path) else "something else"
-        return f"{path}: expected a new folder or an earlier run, got {found}; choose another --run"
+        return f"{path}: expected a new folder or an earlier run, got {found}; choose another {argument('run')}"
     if not force:
         remedy = f"go on with it by `{suggested('resume', path)}`, " if unfinished(path) else ""
-        return f"{path}: expected a new folder, got an existing run; {remedy}choose another --run, or add --force"
+        return (
+            f"{path}: expected a new folder, got an existing run; {remedy}choose another {argument('run')}, "
+            f"or add {argument('force')}"
+        )
     return refusal(path)
 
 

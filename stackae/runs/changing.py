@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stackae.config import FinetuneConfig, PretrainConfig, RunConfig
 from stackae.config.stack import per_layer
-from stackae.errors import ConfigError
+from stackae.errors import ConfigError, argument
 from stackae.fields import validated
 from stackae.runs.checkpoints import Checkpoint, read, rewrite
 from stackae.runs.differences import Difference, differences
@@ -41,7 +41,7 @@ def change(folder: Path, left: Checkpoint, options: Mapping[str, str]) -> Change
         ConfigError: nothing is left to be trained, a layer that is trained would change, or a value cannot work.
         DiskError: the checkpoint could not be written.
     """
-    state, names = left.state, ", ".join(_option(name) for name in options)
+    state, names = left.state, ", ".join(argument(name) for name in options)
     rest = state.work.stages[len(state.ended) :]
     if not rest:
         raise ConfigError(
@@ -67,7 +67,7 @@ def _with(settings: RunConfig, state: State, options: Mapping[str, str]) -> RunC
     other = [name for name in options if name not in OF_THE_UPDATE]
     if own is None or other:
         raise ConfigError(
-            f"{_option(other[0] if other else 'run')}: expected a pretraining, got a fine-tuning, which has no such "
+            f"{argument(other[0] if other else 'run')}: expected a pretraining, got a fine-tuning, which has no such "
             "setting; leave it out"
         )
     return settings.model_copy(
@@ -87,12 +87,12 @@ def _with_layers(config: PretrainConfig, trained: int, options: Mapping[str, str
             if getattr(before, name) != getattr(after, name):
                 was = before.model_dump()[name]
                 raise ConfigError(
-                    f"{_option(name)}: expected {was} for layer {number}, which is trained, got "
+                    f"{argument(name)}: expected {was} for layer {number}, which is trained, got "
                     f"{after.model_dump()[name]}; give one value for the layers that are left"
                 )
         if (before.sparsity.keeps_few, before.sparsity.count) != (after.sparsity.keeps_few, after.sparsity.count):
             raise ConfigError(
-                f"--sparsity: expected a code of layer {number} that keeps as many units as before, got "
+                f"{argument('sparsity')}: expected a code of layer {number} that keeps as many units as before, got "
                 f"{after.model_dump()['sparsity']} instead of {before.model_dump()['sparsity']}; train a new run"
             )
     return found
@@ -100,10 +100,6 @@ def _with_layers(config: PretrainConfig, trained: int, options: Mapping[str, str
 
 def _is_of(difference: Difference, stage: str) -> bool:
     return f".{stage}." in difference.name
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _stages(state: State) -> str:

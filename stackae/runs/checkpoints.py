@@ -24,7 +24,7 @@ from torch import Tensor
 from stackae.autoencoders.building import numbers_of
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.targets import MOST_TARGETS
-from stackae.errors import RunError
+from stackae.errors import RunError, argument
 from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
@@ -87,7 +87,9 @@ def newest_state(folder: Path) -> State:
         tried.update(fresh)
         if len(tried) >= MOST_TRIED:
             break
-    raise RunError(f"{folder}: expected a checkpoint with a whole {STATE}, got none; train it again with --force")
+    raise RunError(
+        f"{folder}: expected a checkpoint with a whole {STATE}, got none; train it again with {argument('force')}"
+    )
 
 
 def state_of(path: Path) -> State:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from stackae.errors import RunError
+from stackae.errors import RunError, argument
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import Entry, read_file
 from stackae.runs.records import LARGEST, each_record, sealed, unsealed
@@ -27,7 +27,7 @@ def each_metric(run: Folder) -> Iterator[dict[str, Any]]:
     except ValueError as error:
         raise RunError(
             f"{run.path / NAME}: expected an epoch or an evaluation a line, got {error}; "
-            "train the run again with --force"
+            f"train the run again with {argument('force')}"
         ) from None
 
 

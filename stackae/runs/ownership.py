@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from stackae.errors import RunError, legible, suggested
+from stackae.errors import RunError, argument, legible, suggested
 from stackae.runs import lock
 from stackae.runs.checkpoints import FOLDER, MOST_TRIED, NUMBERED, numbered, state_of
 from stackae.runs.durable import is_temporary, remove_files, remove_temporary
@@ -61,7 +61,7 @@ def refusal(path: Path) -> str:
     listing = "" if (path / MANIFEST).exists() and _is_whole(path) else f"give `{suggested('resume', path)}` first, "
     return (
         f"{path}: expected a run and nothing besides, got {names}{more}, which its {MANIFEST} does not list; "
-        f"{listing}move away what is yours, or choose another --run"
+        f"{listing}move away what is yours, or choose another {argument('run')}"
     )
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from stackae.errors import RunError
+from stackae.errors import RunError, argument
 from stackae.runs.checkpoints import numbered
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
@@ -32,7 +32,7 @@ def open_run(path: Path | None) -> Run:
     chosen = path or LATEST
     if seeds := seed_runs(chosen):
         raise RunError(
-            f"{chosen}: expected a run folder, got a folder of {len(seeds)} runs; name one, as --run "
+            f"{chosen}: expected a run folder, got a folder of {len(seeds)} runs; name one, as {argument('run')} "
             f"{shlex.quote(str(seeds[0]))}"
         )
     return Run.open(chosen)

@@ -34,7 +34,7 @@ from stackae.data.scaling import Scaling
 from stackae.data.targets import MOST_TARGETS
 from stackae.detector import Detector
 from stackae.engine import choose_engine
-from stackae.errors import ConfigError, RunError, suggested
+from stackae.errors import ConfigError, RunError, argument, suggested
 from stackae.fields import parse_toml, validated
 from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.runs.folder import Folder
@@ -78,7 +78,7 @@ class Run(Folder):
             found = "a file" if path.is_file() else f"a folder without {MANIFEST}"
             what = found if path.exists() else "no such folder"
             raise RunError(
-                f"{path}: expected a run folder, got {what}; name one with --run DIR, or make one with "
+                f"{path}: expected a run folder, got {what}; name one with {argument('run')} DIR, or make one with "
                 "`stackae pretrain --layers 784,300,150`"
             )
         return cls(path.resolve())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from stackae.errors import DivergedError
+from stackae.errors import DivergedError, argument
 
 if TYPE_CHECKING:
     from stackae.training.replicas import Replica
@@ -20,7 +20,6 @@ LARGE = 100.0  # inputs beyond it want scaling; noise so many times as large as 
 OUTWEIGHS = 1e4  # times the reconstruction: a penalty that leaves nothing of it
 STEEP = 1e3  # weights that no start should have
 OVERFLOWS = 1e15  # a gradient whose square, times some, float32 does not hold
-SCALED = "scale the data (--scale minmax or standard)"
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,10 @@ class Cause(NamedTuple):
     setting: str
 
 
+def _scaled() -> str:
+    return f"scale the data ({argument('scale', 'minmax', 'standard')})"
+
+
 @torch.no_grad()
 def diverged(
     stage: str, title: str, replica: Replica, epoch: int, step: int, rows: Tensor, learning_rate: float
@@ -78,9 +81,10 @@ def diverged(
 
 def unsound_validation(title: str, loss: float, epoch: int, learning_rate: float, largest: float | None) -> str:
     """The sentence of a validation loss that is not finite, of rows whose largest number is ``largest``."""
-    lower = f"lower --learning-rate, or {SCALED}"
+    lower = f"lower {argument('learning_rate')}, or {_scaled()}"
     if largest is not None and not largest <= LARGE:
-        lower = f"{SCALED}, or lower --learning-rate: the largest number of the validation rows is {largest:.3g}"
+        first = f"{_scaled()}, or lower {argument('learning_rate')}"
+        lower = f"{first}: the largest number of the validation rows is {largest:.3g}"
     return (
         f"{title}: expected a finite loss of validation, got {loss:.4g} after epoch {epoch} at learning rate "
         f"{learning_rate:.3g}; {lower}"
@@ -93,21 +97,21 @@ def cause_of(found: Magnitudes, largest_weight: float, learning_rate: float, *, 
     Where several are, it is the one that comes first on the way through a step: noise, penalties, decay, the start.
     """
     if not found.seen <= LARGE * max(1.0, found.inputs):
-        return Cause(f"noise makes {found.seen:.3g} of them; lower --corruption", "corruption")
+        return Cause(f"noise makes {found.seen:.3g} of them; lower {argument('corruption')}", "corruption")
     for name, penalty in found.penalties.items():
         if math.isfinite(found.reconstruction) and not penalty <= OUTWEIGHS * max(1.0, found.reconstruction):
-            option = "--" + name.replace("_", "-")
             sizes = f"the penalty is {penalty:.3g} beside a reconstruction loss of {found.reconstruction:.3g}"
-            return Cause(f"{sizes}; lower {option}", name)
+            return Cause(f"{sizes}; lower {argument(name)}", name)
     decay = found.weight_decay
     if decay > max(1.0, learning_rate) and (decay * learning_rate >= 1 or decay * largest_weight >= OVERFLOWS):
-        return Cause(f"weight decay {decay:.3g} outweighs the loss; lower --weight-decay", "weight_decay")
+        return Cause(f"weight decay {decay:.3g} outweighs the loss; lower {argument('weight_decay')}", "weight_decay")
     if first and found.init != "random" and not largest_weight <= STEEP:
-        return Cause(f"weights began as large as that by --init {found.init}; use --init random, or {SCALED}", "")
+        start, remedy = argument("init", found.init), argument("init", "random")
+        return Cause(f"weights began as large as that by {start}; use {remedy}, or {_scaled()}", "")
     if not found.inputs <= LARGE:
         if found.layer > 1:
             below = f"they are codes of layer {found.layer - 1}"
-            bounded = "use --activation sigmoid or tanh there"
-            return Cause(f"{below}; lower --learning-rate, or {bounded}", "learning_rate")
-        return Cause(f"{SCALED}, or lower --learning-rate", "learning_rate")
-    return Cause(f"lower --learning-rate, or {SCALED}", "learning_rate")
+            bounded = f"use {argument('activation', 'sigmoid', 'tanh')} there"
+            return Cause(f"{below}; lower {argument('learning_rate')}, or {bounded}", "learning_rate")
+        return Cause(f"{_scaled()}, or lower {argument('learning_rate')}", "learning_rate")
+    return Cause(f"lower {argument('learning_rate')}, or {_scaled()}", "learning_rate")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from stackae.autoencoders.parameters import fill
-from stackae.errors import DivergedError, RunError
+from stackae.errors import DivergedError, RunError, argument
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer, StageResult
 from stackae.training.layer import Learner, TrainedLayer, reconstruction_loss
@@ -63,6 +63,7 @@ def _again(learner: Learner, ended: StageResult) -> TrainedLayer:
         fill(learner.autoencoder, ended.weights)
     except ValueError as error:
         raise RunError(
-            f"layer {learner.number}: expected what an earlier process solved, got {error}; train it again with --force"
+            f"layer {learner.number}: expected what an earlier process solved, got {error}; train it again with "
+            f"{argument('force')}"
         ) from None
     return TrainedLayer(learner.number, learner.autoencoder, list(ended.history))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stackae.data.minibatches import epoch_orders
-from stackae.errors import DivergedError, RunError
+from stackae.errors import DivergedError, RunError, argument
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer, Snapshot
 from stackae.training.divergence import diverged
@@ -169,7 +169,7 @@ def _of_these_networks(stage: Stage) -> Iterator[None]:
     except ValueError as error:
         raise RunError(
             f"{stage.title}: expected where an earlier process left this training, got {error}; "
-            "train it again with --force"
+            f"train it again with {argument('force')}"
         ) from None
 
 

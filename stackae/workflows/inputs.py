@@ -10,7 +10,7 @@ from stackae.config import DataConfig, FinetuneConfig
 from stackae.data import Dataset, Part
 from stackae.data.for_run import RowsRead, read_dataset, read_rows
 from stackae.data.formats import format_of
-from stackae.errors import ConfigError, DataError, legible, nearest
+from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.fields import is_text, validated
 from stackae.runs import Run
 from stackae.runs.checkpointer import EVERY
@@ -113,14 +113,16 @@ def rows_of(
         ConfigError: an unknown part. DataError: an empty one, or what ``stackae.data.for_run.read_rows`` raises.
     """
     if part is not None and part not in PARTS:
-        raise ConfigError(f"--part: expected {', '.join(PARTS)}, got '{part}'{nearest(part, PARTS)}")
+        raise ConfigError(f"{argument('part')}: expected {', '.join(PARTS)}, got '{part}'{nearest(part, PARTS)}")
     config = data_of(run, request) if own is None else requested(own, request)
     if not labels and request.data is not None and request.target is None:
         config = config.model_copy(update={"target": None})
     rows = read_rows(config, known_of(run), run.load_scaling(), part, own_test=own_test, **request.flags)
     note_all(rows.notes, callbacks)
     if not len(rows.numbers):
-        raise DataError(f"--part: expected rows in the {rows.part} part of {rows.name}, got none; choose another part")
+        raise DataError(
+            f"{argument('part')}: expected rows in the {rows.part} part of {rows.name}, got none; choose another part"
+        )
     return rows
 
 
@@ -139,7 +141,9 @@ def check_weights(weights: str) -> None:
     """Raises ConfigError unless they are pretrained or finetuned."""
     choices = ("pretrained", "finetuned")
     if weights not in choices:
-        raise ConfigError(f"--weights: expected pretrained or finetuned, got '{weights}'{nearest(weights, choices)}")
+        raise ConfigError(
+            f"{argument('weights')}: expected pretrained or finetuned, got '{weights}'{nearest(weights, choices)}"
+        )
 
 
 def whole_number(option: str, value: str | int, largest: int) -> int:
