@@ -146,10 +146,6 @@ def idx_seeds() -> list[bytes]:
     ]
 
 
-def packed_idx_seeds() -> list[bytes]:
-    return [gzip.compress(seed) for seed in idx_seeds()]
-
-
 def npy_seeds() -> list[bytes]:
     arrays = [np.zeros((3, 2), dtype) for dtype in ("u1", ">i2", "<f2", "f4", ">f8", "?", "g", "c8", "M8[s]", "U2")]
     arrays += [np.zeros((2, 3, 4)), np.zeros((2, 3, 4, 1), order="F"), np.asfortranarray(np.ones((3, 2)))]

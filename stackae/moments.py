@@ -68,11 +68,6 @@ class Moments:
         """(d, d) E[(x − μ)(x − μ)ᵀ], over n and not n − 1."""
         return self.scatter / self.count
 
-    @property
-    def second_moment(self) -> Tensor:
-        """(d, d) E[x xᵀ]."""
-        return self.covariance + torch.outer(self.mean, self.mean)
-
     def merged(self, other: Moments) -> Moments:
         """The moments of the rows of both; ValueError when their widths differ."""
         if self.width != other.width:

@@ -115,15 +115,7 @@ def pretrain_stack(
     return alone(pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer))
 
 
-def pretrain_layers(
-    x: Rows, config: PretrainConfig, *, validation: Rows | None = None, callback: Callback | None = None
-) -> Iterator[TrainedLayer]:
-    """The layers of ``pretrain_stack`` one by one, each as soon as it is trained."""
-    for outcomes in layers_together(x, [config], validation=validation, callback=callback):
-        yield alone(outcomes)
-
-
-def pretrain_together(
+def pretrain_population(
     x: Rows,
     configs: Sequence[PretrainConfig],
     *,
