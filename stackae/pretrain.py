@@ -115,7 +115,7 @@ def pretrain_stack(
     return alone(pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer))
 
 
-def pretrain_population(
+def pretrain_together(
     x: Rows,
     configs: Sequence[PretrainConfig],
     *,

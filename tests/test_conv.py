@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from stackae.losses import LOSSES
 from stackae.penalties import KlSparsity
 from stackae.reference import ACTIVATIONS
 from stackae.stack import in_batches
+from stackae.training.reconstruction import ReconstructionObjective
 from stackae.training.step import EagerStep
 
 SHAPES = [(8, 8, 1), (7, 5, 3), (5, 8, 1), (1, 1, 1), (1, 6, 3), (2, 3, 2)]
@@ -154,34 +154,14 @@ def test_a_dense_autoencoder_names_the_same_things(tied):
     assert [each.dim() for each in dense.trained] == ([2, 1, 1] if tied else [2, 1, 2, 1])
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """What a layer of any kind is asked for, by what all kinds have."""
-
-    autoencoder: ConvolutionalAutoencoder
-    x: torch.Tensor
-    loss: str
-
-    @property
-    def parameters(self):
-        return self.autoencoder.trained
-
-    def __call__(self, rows, step):
-        one, clean = self.autoencoder, self.x[rows]
-        code = one.encode(Corruption("masking", 0.1)(clean, one.engine, seed=0, layer=1, step=step))
-        return LOSSES[self.loss](one, code, clean) + KlSparsity(0.3, 0.01)(code, one.activation, one.engine)
-
-    def constrain(self):
-        """Parameters may be anywhere."""
-
-
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
 def test_a_few_steps_lower_the_loss(loss, optimizer):
     shape = (8, 8, 1)
     x = (rows(shape, 24).view(24, 8, 8).cumsum(1) / 8).flatten(1).clamp(0, 1)
     one = ConvolutionalAutoencoder(shape, 4, activation="sigmoid", seed=1)
-    step = EagerStep(Reconstruction(one, x, loss), optimizer(one.parameters(), lr=0.01))
+    asked = ReconstructionObjective(one, x, loss, Corruption("masking", 0.1), KlSparsity(0.3, 0.01), seed=0, layer=1)
+    step = EagerStep(asked, optimizer(one.parameters(), lr=0.01))
     losses = [step.advance(torch.arange(24), 8, 3 * number, [0.01] * 3).total for number in range(60)]
     floor = 0.0 if loss == "mse" else 24 * F.binary_cross_entropy(x, x).item() * 64
     assert losses[-1] - floor < 0.9 * (losses[0] - floor)

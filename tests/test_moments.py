@@ -120,33 +120,6 @@ def test_moments_of_codes_are_those_of_the_codes(count, monkeypatch):
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=str)
-def test_corrupted_moments_are_the_means_over_many_corruptions(noise):
-    x, copies = rows(24, 4).double() / 3, 2000
-    exact = CorruptedMoments.of(Moments.of(x), noise)
-    noisy = noise(x.repeat(copies, 1), ENGINE, seed=1, layer=1, step=1).view(copies, 24, 4)
-    clean, centred = x - exact.mean, noisy - exact.noisy_mean
-    for wanted, drawn in (
-        (exact.noisy_mean, noisy.mean(dim=1)),
-        (exact.cross, clean.t() @ centred / 24),
-        (exact.noisy_covariance, centred.transpose(1, 2) @ centred / 24),
-    ):
-        bar = drawn.std(dim=0) / math.sqrt(copies)
-        assert bool(((drawn.mean(dim=0) - wanted).abs() <= 5 * bar + 1e-10).all())
-
-
-@pytest.mark.parametrize("noise", NOISES, ids=str)
-def test_the_expected_error_of_an_affine_map_is_its_mean_over_many_corruptions(noise):
-    x, copies = rows(24, 4).double() / 3, 2000
-    generator = torch.Generator().manual_seed(2)
-    weight = torch.randn(4, 4, generator=generator).double()
-    bias = torch.randn(4, generator=generator).double()
-    noisy = noise(x.repeat(copies, 1), ENGINE, seed=1, layer=1, step=2)
-    drawn = (x.repeat(copies, 1) - noisy @ weight.t() - bias).square().sum(dim=1).view(copies, 24).mean(dim=1)
-    exact = CorruptedMoments.of(Moments.of(x), noise).error(weight, bias).item()
-    assert drawn.mean().item() == pytest.approx(exact, abs=5 * drawn.std().item() / math.sqrt(copies), rel=1e-10)
-
-
-@pytest.mark.parametrize("noise", NOISES, ids=str)
 def test_the_covariance_of_corrupted_rows_is_never_negative(noise):
     exact = CorruptedMoments.of(Moments.of(rows(3, 6)), noise)
     assert torch.linalg.eigvalsh(exact.noisy_covariance).min().item() >= -1e-10

@@ -104,17 +104,6 @@ def test_sparsity_brings_the_mean_activation_to_its_target():
     assert stack.encode(TRAIN.x).mean(0).tolist() == pytest.approx([0.1] * 8, abs=0.03)
 
 
-def test_a_linear_autoencoder_reaches_the_error_of_pca_and_never_less():
-    x = TRAIN.x.double()
-    centred = x - x.mean(0)
-    pca = torch.linalg.svdvals(centred)[3:].square().sum().item() / len(x)
-    linear = {"activation": "linear", "output_activation": "linear", "corruption": "none"}
-    options = {"max_epochs": 1500, "learning_rate": 0.05, "batch_size": 90, **linear}
-    stack = pretrain_stack(TRAIN.x, config("12,3", **options)).stack
-    error = evaluate_reconstruction(stack, TRAIN.x)[0].squared_error
-    assert pca * (1 - 1e-5) <= error <= pca * 1.05
-
-
 def test_the_best_epoch_is_kept():
     options = {"max_epochs": 8, "learning_rate": 0.3, "corruption": "none"}
     result = pretrain_stack(TRAIN.x, config("12,8", **options), validation=HELD_OUT.x)

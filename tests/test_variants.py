@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from step_cases import objective, rows_of
 from torch import Tensor
 
-from stackae.autoencoders.contraction import SLOPES, contraction
+from stackae.autoencoders.contraction import SLOPES
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.selection import batch_top_k, threshold_of, top_k
 from stackae.config import LayerConfig, TrainingConfig
@@ -36,43 +35,10 @@ WHERE = {"seed": 3, "layer": 2, "step": 5}
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_contraction_is_the_squared_norm_of_the_jacobian(activation: str) -> None:
-    one = Autoencoder(7, 5, activation=activation, seed=1).double()
-    x = 3 * torch.randn(6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    jacobians = [torch.autograd.functional.jacobian(one.encode, row[None]).squeeze() for row in x]
-    wanted = torch.stack([each.square().sum() for each in jacobians]).mean()
-    before = torch.nn.functional.linear(x, one.encoder.weight, one.encoder.bias)
-    assert contraction(before, one.encoder.weight, activation).item() == pytest.approx(wanted.item(), rel=1e-10)
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_slope_of_each_activation_is_its_derivative_in_float64(activation: str) -> None:
     a = torch.linspace(-5, 5, 200, dtype=torch.float64, requires_grad=True)  # not at 0, where some have none
     (wanted,) = torch.autograd.grad(ACTIVATIONS[activation](a).sum(), a)
     torch.testing.assert_close(SLOPES[activation](a), wanted, rtol=1e-13, atol=1e-15)
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_gradient_of_an_objective_with_contraction_and_limits(activation: str) -> None:
-    x = rows_of(8, 6) + 0.1  # no pre-activation at the kinks of relu
-    one = objective(x, 4, activation=activation, tied=False, contraction=0.3, weight_l1=0.01)
-
-    def loss(*parameters: Tensor) -> Tensor:
-        with torch.no_grad():
-            for own, new in zip(one.parameters, parameters, strict=True):
-                own.copy_(new)
-        return one(ROWS, 0)
-
-    given = [each.detach().clone() for each in one.parameters]
-    torch.autograd.backward(loss(*given))
-    for own, each in zip(one.parameters, given, strict=True):
-        direction = torch.randn(each.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-        assert own.grad is not None
-        slope = (own.grad * direction).sum().item()
-        ends = [
-            loss(*(new + sign * 1e-6 * direction if new is each else new for new in given)).item() for sign in (1, -1)
-        ]
-        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 
 @pytest.mark.parametrize("activation", SLOPES)
@@ -145,11 +111,9 @@ def test_the_loss_is_the_sum_of_what_is_struck_and_what_is_not(loss: str) -> Non
 
 
 @pytest.mark.parametrize("level", [0.2, 0.5, 0.9])
-def test_dropout_keeps_the_mean_and_draws_anew_each_step_and_place(level: float) -> None:
+def test_dropout_draws_anew_each_step_and_place(level: float) -> None:
     x = torch.ones(300, 200)
     left = Dropout(level, 1)(x, ENGINE, **WHERE)
-    assert left.unique().tolist() == [0.0, pytest.approx(1 / (1 - level))]
-    assert left.mean().item() == pytest.approx(1, abs=5 * math.sqrt(level / (1 - level) / x.numel()))
     assert torch.equal(left, Dropout(level, 1)(x, ENGINE, **WHERE))
     for other in (Dropout(level, 2)(x, ENGINE, **WHERE), Dropout(level, 1)(x, ENGINE, **{**WHERE, "step": 6})):
         agree = ((left == 0) == (other == 0)).double().mean().item()

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch.autograd import gradcheck
-from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Normal, kl_divergence
 
 from stackae.autoencoders.variational import VariationalAutoencoder, bent, gaussian_kl, prior_grid
 from stackae.corruption import Corruption
@@ -47,28 +47,6 @@ def set_posterior(model, mu_weight, mu_bias, logvar):
 
 
 # ---- the divergence
-
-
-def test_the_divergence_is_that_of_torch_distributions():
-    mu, logvar = numbers(7, 4, seed=1), numbers(7, 4, seed=2, scale=2)
-    q, p = Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)
-    torch.testing.assert_close(gaussian_kl(mu, logvar), kl_divergence(q, p).sum(1).mean())
-
-
-def test_the_divergence_is_the_mean_of_log_q_minus_log_p_over_draws():
-    mu, logvar = numbers(1, 4, seed=1), numbers(1, 4, seed=2)
-    q, p = Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)
-    h = network().sample(mu, logvar, numbers(200_000, 4, seed=3))
-    each = (q.log_prob(h) - p.log_prob(h)).sum(1)
-    error = each.std().item() / math.sqrt(len(each))
-    assert gaussian_kl(mu, logvar).item() == pytest.approx(each.mean().item(), abs=ERRORS * error)
-
-
-def test_the_divergence_is_0_at_the_prior_and_above_0_elsewhere():
-    nothing = torch.zeros(3, 4, dtype=torch.float64)
-    assert gaussian_kl(nothing, nothing).item() == 0
-    for mu, logvar in ((nothing + 0.1, nothing), (nothing, nothing + 0.1), (nothing, nothing - 0.1)):
-        assert gaussian_kl(mu, logvar).item() > 0
 
 
 @pytest.mark.parametrize("logvar", [-1e30, -200.0, 88.0, 200.0, 1e28])
@@ -168,18 +146,6 @@ def test_widths_that_do_not_fit_are_named():
 # ---- draws
 
 
-def test_draws_of_a_posterior_have_its_mean_and_its_variance():
-    count = 100_000
-    mu, logvar = numbers(1, 3, seed=1), numbers(1, 3, seed=2)
-    noise = normal_rows(count, 3, seed=5, purpose=Purpose.LATENT).double()
-    h, variance = network().sample(mu, logvar, noise), logvar.exp()[0]
-    for unit in range(3):
-        error = math.sqrt(variance[unit] / count)
-        assert h[:, unit].mean().item() == pytest.approx(mu[0, unit].item(), abs=ERRORS * error)
-        spread = variance[unit].item() * math.sqrt(2 / count)
-        assert h[:, unit].var().item() == pytest.approx(variance[unit].item(), abs=ERRORS * spread)
-
-
 def test_samples_of_the_prior_are_standard_normal_and_a_function_of_the_seed():
     count = 40_000
     h = network().prior_samples(count, seed=4)
@@ -220,14 +186,6 @@ def test_the_grid_halves_the_prior_as_evenly_as_it_can(side):
 
 
 @pytest.mark.parametrize("loss", ["mse", "bce"])
-@pytest.mark.parametrize("hidden", [0, 5])
-def test_the_gradient_of_the_objective_is_that_of_differences(loss, hidden):
-    model = network(hidden=hidden).double()
-    asked = objective(model, loss, beta=0.7, corruption=Corruption("gaussian", 0.1))
-    assert gradcheck(lambda *parameters: asked(ROWS[:4], 3), tuple(asked.parameters))
-
-
-@pytest.mark.parametrize("loss", ["mse", "bce"])
 @pytest.mark.parametrize("corruption", [Corruption(), Corruption("masking", 0.4)])
 def test_without_spread_and_without_beta_it_is_the_loss_of_a_plain_autoencoder(loss, corruption):
     model = network().double()
@@ -264,41 +222,6 @@ def test_a_few_steps_lower_the_loss_and_repeat_bit_for_bit(loss):
 # ---- the bound
 
 
-def linear_gaussian(variance=0.3):
-    """x = W h + c + noise with orthogonal columns: p(x) and p(h|x) in closed form, the latter with units apart."""
-    model = VariationalAutoencoder(6, 3, output_activation="linear").double()
-    columns = torch.linalg.qr(numbers(6, 3, seed=4)).Q * torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
-    with torch.no_grad():
-        model.output.weight.copy_(columns)
-        model.output.bias.copy_(numbers(6, seed=5))
-    x = MultivariateNormal(model.output.bias.detach(), columns @ columns.T + variance * torch.eye(6)).sample((50,))
-    spread = columns @ columns.T + variance * torch.eye(6, dtype=torch.float64)
-    wanted = MultivariateNormal(model.output.bias.detach(), spread).log_prob(x).mean().item()
-    precision = columns.square().sum(0) + variance
-    weight = columns.T / precision[:, None]
-    return model, x, wanted, (weight, -weight @ model.output.bias.detach(), (variance / precision).log())
-
-
-def test_the_true_posterior_makes_the_bound_the_likelihood():
-    model, x, wanted, posterior = linear_gaussian()
-    set_posterior(model, *posterior)
-    report = elbo(model, x, "mse", variance=0.3, draws=1)
-    assert report.importance == pytest.approx(wanted, rel=1e-9)  # every weight is p(x), whatever was drawn
-    report = elbo(model, x, "mse", variance=0.3, draws=400)
-    assert report.elbo == pytest.approx(wanted, abs=ERRORS * math.sqrt(3 / (2 * 50 * 400)))
-
-
-@pytest.mark.parametrize("shift", [0.3, 1.0])
-def test_the_bound_is_below_the_likelihood_by_the_divergence_from_the_true_posterior(shift):
-    model, x, wanted, (weight, bias, logvar) = linear_gaussian()
-    set_posterior(model, weight, bias + shift, logvar)
-    report = elbo(model, x, "mse", variance=0.3, draws=400)
-    gap = (shift**2 / (2 * logvar.exp())).sum().item()
-    assert wanted - report.elbo == pytest.approx(gap, rel=0.05)
-    assert report.elbo < report.importance < wanted + 0.05
-    assert report.elbo == pytest.approx(report.log_likelihood - report.kl)
-
-
 @pytest.mark.parametrize(("loss", "beta"), [("mse", 0.4), ("bce", 1.0)])
 def test_the_objective_is_the_negative_bound_up_to_its_scale_and_constant(loss, beta):
     model = network().double()
@@ -324,7 +247,9 @@ def test_more_draws_bring_the_importance_weighted_bound_up_from_the_elbo():
 
 def test_an_evaluation_is_a_function_of_its_seed():
     model = network()
-    assert elbo(model, X, "bce", seed=1) == elbo(model, X, "bce", seed=1) != elbo(model, X, "bce", seed=2)
+    report = elbo(model, X, "bce", seed=1)
+    assert report == elbo(model, X, "bce", seed=1) != elbo(model, X, "bce", seed=2)
+    assert report.elbo == pytest.approx(report.log_likelihood - report.kl)
 
 
 def test_what_cannot_be_evaluated_is_refused():

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from verify_cases import FAULTS
 
 from stackae import ops
+from stackae.corruption import Corruption
 from stackae.errors import ConfigError
-from stackae.verification import CHECKS, Case, Check, NotHereError, Outcome, chosen, run, run_all
+from stackae.fields import ACTIVATIONS
+from stackae.verification import (
+    CHECKS,
+    Case,
+    Check,
+    NotHereError,
+    Outcome,
+    chosen,
+    gradients,
+    noise,
+    run,
+    run_all,
+    sampling,
+)
 from stackae.verification.gradients import differences
 from stackae.verification.subjects import against_draws, furthest
 
@@ -90,6 +104,33 @@ def run_skipping(check: Check) -> Outcome:
 
 def _is_of_the_extension(outcome: Outcome) -> bool:
     return outcome.state == "skipped" and "the extension is not built" in outcome.reason
+
+
+# ---- the laws at their edges, which the command has no time or no word for
+
+EXTREME = (
+    Corruption(),
+    Corruption("masking", 1.0),
+    Corruption("salt-and-pepper", 1.0),
+    Corruption("salt-and-pepper", 0.25, low=-0.5, high=2.0),
+)
+WITH_LIMITS = {f: {"activation": f, "tied": False, "contraction": 0.3, "weight_l1": 0.01} for f in ACTIVATIONS}
+DROPPED = {f"{loss}, dropout": {"loss": loss, "dropout": "0.2:0.5", "sparsity": "l1:0.1"} for loss in ("mse", "bce")}
+EDGES: dict[str, Callable[[], Iterator[Case]]] = {
+    "moments of corrupted rows": lambda: sampling.moment_cases(EXTREME),
+    "expected errors": lambda: sampling.error_cases(EXTREME),
+    "bound": lambda: sampling.bound_cases((0.3, 1.0)),
+    "all masked": lambda: noise.masking_cases((1.0,)),
+    "all salt and pepper": lambda: noise.salt_cases((1.0,)),
+    "gradients of contraction with L1 of weights": lambda: gradients.layer_cases("eager", [WITH_LIMITS]),
+    "gradients of a penalty with dropout": lambda: gradients.layer_cases("eager", [DROPPED]),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_law_holds_at_its_edges(name: str) -> None:
+    cases = list(EDGES[name]())
+    assert cases and [case for case in cases if not case.holds] == []
 
 
 # ---- the runner

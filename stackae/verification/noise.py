@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -43,9 +43,9 @@ def share(name: str, happened: Tensor, chance: float) -> Case:
     return against_draws(name, happened.double().mean(), chance, error)
 
 
-def masking_cases() -> Iterator[Case]:
+def masking_cases(levels: Iterable[float] = LEVELS) -> Iterator[Case]:
     x, engine = inputs(), choose_engine()
-    for level in LEVELS:
+    for level in levels:
         noise = Corruption("masking", level)
         noisy = noise(x, engine, **WHERE)
         struck = noisy == 0
@@ -58,9 +58,9 @@ def masking_cases() -> Iterator[Case]:
         yield Case(f"emphasis on what was struck, masking:{level:g}", float(astray), 0)
 
 
-def salt_cases() -> Iterator[Case]:
+def salt_cases(levels: Iterable[float] = LEVELS) -> Iterator[Case]:
     x = inputs()
-    for level in LEVELS:
+    for level in levels:
         noisy = Corruption("salt-and-pepper", level, low=-1.0, high=2.0)(x, choose_engine(), **WHERE)
         low, high = noisy == -1.0, noisy == 2.0
         for name, struck, chance in (("low", low, level / 2), ("high", high, level / 2), ("both", low | high, level)):

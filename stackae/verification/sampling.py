@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +25,11 @@ from stackae.verification.check import Case, Check
 from stackae.verification.subjects import CPU, against_draws, learner_of, normal
 
 ROWS, WIDTH, COPIES = 24, 16, 2500
-NOISES = {
-    "masking:0.3": Corruption("masking", 0.3),
-    "gaussian:0.5": Corruption("gaussian", 0.5),
-    "salt-and-pepper:0.2": Corruption("salt-and-pepper", 0.2, low=-1.0, high=2.0),
-}
+NOISES = (
+    Corruption("masking", 0.3),
+    Corruption("gaussian", 0.5),
+    Corruption("salt-and-pepper", 0.2, low=-1.0, high=2.0),
+)
 DRAWS = 200_000
 SIZES = (3e-3, 0.03, 0.3)
 VARIANCE = 0.3
@@ -50,10 +50,10 @@ def corrupted(x: Tensor, noise: Corruption) -> Tensor:
     return drawn.view(COPIES, *x.shape).transpose(0, 1)
 
 
-def moment_cases() -> Iterator[Case]:
+def moment_cases(noises: Iterable[Corruption] = NOISES) -> Iterator[Case]:
     """The mean, P and Q entry by entry; errors by the spread among the copies of a row, as rows are not drawn."""
     x = clean_rows()
-    for name, noise in NOISES.items():
+    for noise in noises:
         exact, drawn = CorruptedMoments.of(Moments.of(x), noise), corrupted(x, noise)
         centred, clean = drawn - exact.noisy_mean, (x - exact.mean).unsqueeze(1).expand_as(drawn)
         ones = torch.ones_like(drawn[:, :, :1])
@@ -62,7 +62,7 @@ def moment_cases() -> Iterator[Case]:
             ("covariance with the clean rows", exact.cross, clean, centred),
             ("covariance", exact.noisy_covariance, centred, centred),
         ):
-            yield against_draws(f"{what}, {name}", *_mean_product(left, right, wanted.to(x)))
+            yield against_draws(f"{what}, {_text(noise)}", *_mean_product(left, right, wanted.to(x)))
 
 
 def _mean_product(left: Tensor, right: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,10 +72,13 @@ def _mean_product(left: Tensor, right: Tensor, wanted: Tensor) -> tuple[Tensor, 
     return mean.mean(dim=0), wanted, (variance.clamp(min=0).mean(dim=0) / (len(left) * COPIES)).sqrt()
 
 
+def _text(noise: Corruption) -> str:
+    return noise.kind if noise.kind == "none" else f"{noise.kind}:{noise.level:g}"
+
+
 def solved(noise: Corruption, width: int) -> tuple[Learner, Tensor, Tensor]:
     """The layer as training solves it, with the affine map A x̃ + b that it is, in float64."""
-    kind = f"{noise.kind}:{noise.level:g}"
-    options: dict[str, Any] = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": kind}
+    options: dict[str, Any] = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": _text(noise)}
     learner = learner_of(f"{WIDTH},{width}", clean_rows(), CPU, torch.float32, **options)
     learner = replace(learner, reads=learner.reads._replace(low=noise.low, high=noise.high))
     learner.prepare()
@@ -89,23 +92,27 @@ def solved(noise: Corruption, width: int) -> tuple[Learner, Tensor, Tensor]:
     )
 
 
-def error_cases() -> Iterator[Case]:
-    """The expected error of the solution, in closed form, and the mean of the squared errors of the copies."""
+def error_cases(noises: Iterable[Corruption] = NOISES) -> Iterator[Case]:
+    """The expected error of the solution, and of any map, in closed form and as the mean over the copies."""
     x = clean_rows()
-    for name, noise in NOISES.items():
-        for width in (WIDTH, 5):
-            learner, weight, bias = solved(noise, width)
-            exact = CorruptedMoments.of(Moments.of(x), noise).error(weight, bias)
-            z = learner.autoencoder.reconstruct(corrupted(x, noise).flatten(0, 1)).detach()
-            each = (z.view(ROWS, COPIES, WIDTH) - x.unsqueeze(1)).square().sum(dim=2)
+    for noise in noises:
+        exact, noisy = CorruptedMoments.of(Moments.of(x), noise), corrupted(x, noise)
+        wide, narrow = (solved(noise, width) for width in (WIDTH, 5))
+        some = normal(WIDTH, WIDTH, seed=4), normal(WIDTH, seed=5)
+        for name, (weight, bias), z in (
+            (f"{WIDTH} units", wide[1:], wide[0].autoencoder.reconstruct(noisy.flatten(0, 1))),
+            ("5 units", narrow[1:], narrow[0].autoencoder.reconstruct(noisy.flatten(0, 1))),
+            ("any map", some, noisy @ some[0].t() + some[1]),
+        ):
+            each = (z.detach().view(ROWS, COPIES, WIDTH) - x.unsqueeze(1)).square().sum(dim=2)
             error = (each.var(dim=1).mean() / each.numel()).sqrt()
-            yield against_draws(f"{width} units, {name}", each.mean(), exact, error)
+            yield against_draws(f"{name}, {_text(noise)}", each.mean(), exact.error(weight, bias), error)
 
 
 def best_cases() -> Iterator[Case]:
     """Weights nearby, in random directions and down the error's own slope: how many have a lower expected error."""
     x = clean_rows()
-    for name, noise in NOISES.items():
+    for noise in NOISES:
         exact = CorruptedMoments.of(Moments.of(x), noise)
         for width in (WIDTH, 5):
             learner, _, _ = solved(noise, width)
@@ -121,7 +128,7 @@ def best_cases() -> Iterator[Case]:
                 int(_best_error(exact, there + size * first, back + size * second) < least)
                 for (first, second), size in itertools.product(ways, SIZES)
             )
-            yield Case(f"{width} units, {name}", better, 0)
+            yield Case(f"{width} units, {_text(noise)}", better, 0)
 
 
 def _best_error(exact: CorruptedMoments, encoder: Tensor, decoder: Tensor) -> Tensor:
@@ -182,9 +189,9 @@ def known_cases() -> Iterator[Case]:
         yield Case(f"μ {mean:g}, logvar {logvar:g}", abs(found - wanted), 1e-9)
 
 
-def bound_cases() -> Iterator[Case]:
+def bound_cases(shifts: Iterable[float] = (0.5,)) -> Iterator[Case]:
     """x = W h + c + noise with orthogonal columns: p(x) and p(h|x) are known, and with that posterior each draw gives
-    p(x); with one that is shifted the bound is below it."""
+    p(x); with one that is shifted the bound is below it, and more draws bring it up."""
     one = VariationalAutoencoder(6, 3, output_activation="linear").double()
     columns = torch.linalg.qr(normal(6, 3, seed=4)).Q * torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     spread, centre = columns @ columns.t() + VARIANCE * torch.eye(6, dtype=torch.float64), normal(6, seed=5)
@@ -200,10 +207,15 @@ def bound_cases() -> Iterator[Case]:
             own.copy_(torch.as_tensor(value))
         found = elbo(one, x, "mse", variance=VARIANCE, draws=1)
         yield Case("the posterior", abs(found.importance - wanted), 1e-9)
-        one.mu.bias.add_(0.5)
-        gap = float((0.25 / (2 * one.logvar.bias.exp())).sum())
-        report = elbo(one, x, "mse", variance=VARIANCE, draws=400)
-        yield Case("one that is shifted by 0.5", abs(wanted - report.elbo - gap), 0.05 * gap)
+        true = one.mu.bias.clone()
+        for shift in shifts:
+            one.mu.bias.copy_(true + shift)
+            gap = float((shift**2 / (2 * one.logvar.bias.exp())).sum())
+            report = elbo(one, x, "mse", variance=VARIANCE, draws=400)
+            yield Case(f"one that is shifted by {shift:g}", abs(wanted - report.elbo - gap), 0.05 * gap)
+            low, high = max(report.elbo, wanted - gap / 2), wanted + 0.05
+            off = max(low - report.importance, report.importance - high, 0.0)
+            yield Case(f"many draws, shifted by {shift:g}", off, 0)
 
 
 CHECKS = (
