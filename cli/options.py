@@ -7,11 +7,15 @@ defaults of stackae.config. STACKAE_<NAME> in the environment stands for --<name
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stackae.config.activations import ACTIVATIONS
 from stackae.data.formats import FORMATS, NAMED, SETS, WRITTEN, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATA = "Data"
 LAYERS = "Layers (one value for all, or a comma list with one a layer)"
@@ -34,6 +38,12 @@ def option(name: str, help_text: str, panel: str, default: str | None = None, **
         show_envvar=False,
         **more,
     )
+
+
+def any_of(names: Iterable[str]) -> str:
+    """The names as "a, b or c"."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
 
 
 def of_the_rest(name: str, help_text: str) -> Any:
@@ -100,8 +110,8 @@ Kind = Annotated[
     Text,
     option("--kind", "dense, variational (on top), marginalized or pca (both in closed form).", LAYERS, "dense"),
 ]
-ACTIVATIONS = "sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear."
-Activation = Annotated[Text, option("--activation", ACTIVATIONS, LAYERS, "sigmoid")]
+ACTIVATION_HELP = f"{any_of(ACTIVATIONS)}."
+Activation = Annotated[Text, option("--activation", ACTIVATION_HELP, LAYERS, "sigmoid")]
 OutputActivation = Annotated[
     Text, option("--output-activation", "Of the decoder.", LAYERS, "auto: sigmoid for data in [0, 1]")
 ]

@@ -43,7 +43,9 @@ def command(
         o.Text, option("--below", "Widths of layers below it, trained once: 300, or 500,300.", o.LAYERS, metavar="N,M")
     ] = None,
     kind: o.Kind = None,
-    activation: Annotated[o.Text, option("--activation", o.ACTIVATIONS, o.LAYERS, f"linear; sigmoid {BESIDE}")] = None,
+    activation: Annotated[
+        o.Text, option("--activation", o.ACTIVATION_HELP, o.LAYERS, f"linear; sigmoid {BESIDE}")
+    ] = None,
     output_activation: o.OutputActivation = None,
     loss: o.Loss = None,
     weights: o.LayerWeights = None,

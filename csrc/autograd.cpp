@@ -54,18 +54,12 @@ Tensor call_kl_backward(const Tensor& grad_penalty, const Tensor& h, const Tenso
   return op.call(grad_penalty, h, means, rho);
 }
 
-Tensor differentiable_activation(const Tensor& pre, Activation activation) {
-  switch (activation) {
-    case Activation::sigmoid: return at::sigmoid(pre);
-    case Activation::tanh: return at::tanh(pre);
-    case Activation::relu: return at::relu(pre);
-    case Activation::leaky_relu: return at::leaky_relu(pre);
-    case Activation::elu: return at::elu(pre);
-    case Activation::softplus: return at::softplus(pre, /*beta=*/1, /*threshold=*/50);
-    case Activation::gelu: return at::gelu(pre);
-    case Activation::linear: return pre;
-  }
-  return pre;
+Tensor differentiable_activation(const Tensor& a, Activation activation) {
+#define STACKAE_CASE(name, Struct, aten) \
+  case Activation::name: return aten;
+  switch (activation) { STACKAE_ACTIVATIONS(STACKAE_CASE) }
+#undef STACKAE_CASE
+  return a;
 }
 
 // The gradients of output with respect to those inputs that want one, themselves differentiable.

@@ -164,5 +164,9 @@ PYBIND11_MODULE(_C, m) {
   m.def("products", &products,
         "The library of the fused step's products on a device at a precision, None where it has none.");
   m.def("bare_product", &stackae::cpu::bare_product, "out = a b by the fused step's library, for benchmarks.");
+  m.def(
+      "keeps_preactivation",
+      [](const std::string& activation) { return stackae::keeps_preactivation(stackae::parse_activation(activation)); },
+      "Whether dense_act keeps the pre-activation, of which the derivatives are taken, and not its output.");
   bind_step(m);
 }

@@ -1,8 +1,6 @@
 // What the objective makes of one entry, shared by host and device: its share of the loss, and its gradient.
 #pragma once
 
-#include <type_traits>
-
 #include "activation.h"
 
 namespace stackae {
@@ -13,7 +11,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE T squared_error(T a, T target, T share, T& lo
   const T z = F::value(a);
   const T error = z - target;
   T kept = z;
-  if constexpr (std::is_same_v<F, Gelu<T>>) kept = a;
+  if constexpr (F::keeps_preactivation) kept = a;
   loss += error * error;
   return T(2) * share * error * F::derivative(kept);
 }

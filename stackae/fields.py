@@ -12,13 +12,12 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from stackae.config.activations import ACTIVATIONS, ActivationName
 from stackae.errors import ConfigError, legible, nearest
 
-ActivationName = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear"]
 CorruptionName = Literal["none", "gaussian", "masking", "salt-and-pepper"]
 SparsityName = Literal["none", "kl", "l1", "top-k", "batch-top-k"]
 Scale = Literal["auto", "none", "unit", "minmax", "standard", "robust"]
-ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
 CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
 SPARSITIES: tuple[SparsityName, ...] = get_args(SparsityName)
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -59,9 +58,9 @@ def _is_number(value: object) -> bool:
     return _is_digits(value) and len(str(value)) < 1000
 
 
-_LEAKY = BeforeValidator(lambda value: "leaky_relu" if value == "leaky-relu" else value)
-Activation = Annotated[ActivationName, _LEAKY]
-OutputActivation = Annotated[Literal["auto", ActivationName], _LEAKY]
+_DASHED = BeforeValidator(lambda value: next((name for name in ACTIVATIONS if name.replace("_", "-") == value), value))
+Activation = Annotated[ActivationName, _DASHED]
+OutputActivation = Annotated[Literal["auto", ActivationName], _DASHED]
 Loss = Literal["mse", "bce"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "linear", "cosine"]

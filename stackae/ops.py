@@ -68,13 +68,13 @@ def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation:
         x: (batch, n_in), float32, float64 or bfloat16.
         weight: (n_out, n_in), same dtype and device.
         bias: (n_out,) or None.
-        activation: sigmoid, tanh, relu, leaky_relu (slope 0.01), elu (alpha 1), softplus, gelu (exact) or linear.
+        activation: f, by a name of ``stackae.reference.ACTIVATIONS``, which defines it.
 
     Returns:
         y: (batch, n_out), contiguous.
 
-    Backward takes f' from the output y (GELU alone keeps its pre-activation) and sums the bias gradient in the
-    same pass. A gradient asked for with ``create_graph=True`` can be differentiated again.
+    Backward takes f' from the output y (from the pre-activation where f is not monotone) and sums the bias
+    gradient in the same pass. A gradient asked for with ``create_graph=True`` can be differentiated again.
 
     Raises:
         ValueError: a shape, device or activation that does not fit; the message names it and what was expected.
@@ -222,7 +222,7 @@ def _member(training: Training) -> Any:
 @torch.library.register_fake("stackae::dense_act_forward")
 def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> tuple[Tensor, Tensor]:
     y = x.new_empty((x.shape[0], weight.shape[0]))
-    return y, y.new_empty(y.shape if activation == "gelu" else (0,))
+    return y, y.new_empty(y.shape if _C.keeps_preactivation(activation) else (0,))
 
 
 @torch.library.register_fake("stackae::dense_act_backward")

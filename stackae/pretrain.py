@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stackae.config import LayerConfig, PretrainConfig
+from stackae.config.activations import ACTIVATIONS
 from stackae.config.layer import CLOSED
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
@@ -63,7 +64,7 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> 
         epochs = 1 if solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
         patience = settled_patience(layer.patience, epochs)
         layers.append(settled.model_copy(update={"max_epochs": epochs, "patience": patience}))
-        in_unit = layer.activation == "sigmoid" and layer.kind != "variational"
+        in_unit = ACTIVATIONS[layer.activation].in_unit and layer.kind != "variational"
     return config.model_copy(update={"layers": tuple(layers)})
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stackae.random import Purpose, normal_rows, row_words, to_unit
 
-__all__ = ["ACTIVATIONS", "corrupt", "dense_act", "sparsity_kl"]
+__all__ = ["ACTIVATIONS", "SLOPES", "corrupt", "dense_act", "sparsity_kl"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -23,6 +23,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "linear": lambda x: x,
 }
+SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": lambda a: torch.sigmoid(a) * torch.sigmoid(-a),
+    "tanh": lambda a: 1 - torch.tanh(a).square(),
+    "relu": lambda a: (a > 0).to(a),
+    "leaky_relu": lambda a: torch.where(a > 0, torch.ones_like(a), 0.01),
+    "elu": lambda a: torch.exp(a.clamp(max=0)),
+    "softplus": torch.sigmoid,
+    "gelu": lambda a: torch.special.ndtr(a) + a * torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi),
+    "linear": torch.ones_like,
+}
+"""f′(a) of each activation f, as a function of what goes into it."""
+
 _KL_FLOOR = 1e-30
 
 

@@ -23,9 +23,9 @@ from stackae.autoencoders.dense import Dense
 from stackae.autoencoders.parameters import fill, forms
 from stackae.classifier import Classifier
 from stackae.config import LayerConfig, PretrainConfig
+from stackae.config.activations import ACTIVATIONS
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError, StackaeError
-from stackae.fields import ACTIVATIONS
 from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.stack import StackedAutoencoder
 

@@ -15,7 +15,7 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("apart", "batches", "chain", "errors"),
+    ("apart", "batches", "chain", "errors", "config.activations", "config.kinds", "config.heads"),
     ("extension", "picture_parts"),
     ("random", "losses", "pictures", "ops", "scores", "confusion", "documents", "training.history"),
     ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),
@@ -50,7 +50,8 @@ OUTSIDE = {
 }
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 
-LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.workflows.callbacks")
+TABLES = ("stackae.config.activations", "stackae.config.kinds", "stackae.config.heads")
+LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.workflows.callbacks", *TABLES)
 DOOR = ("console", "progress")
 """What the command line may load of the library, and its modules that all text passes."""
 

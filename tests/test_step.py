@@ -23,9 +23,10 @@ from step_cases import (
 )
 
 from stackae.config import DataConfig, PretrainConfig, TrainingConfig
+from stackae.config.activations import ACTIVATIONS
 from stackae.corruption import Corruption
 from stackae.data import load_data
-from stackae.fields import ACTIVATIONS, CORRUPTIONS
+from stackae.fields import CORRUPTIONS
 from stackae.penalties import KlSparsity, L1Sparsity
 from stackae.pretrain import pretrain_stack
 
@@ -35,13 +36,13 @@ FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 @st.composite
 def cases(draw: Any) -> dict[str, Any]:
     """Everything that a dense layer may be asked to do, in any combination that the configuration allows."""
-    activation = draw(st.sampled_from(ACTIVATIONS))
+    activation = draw(st.sampled_from(tuple(ACTIVATIONS)))
     loss = draw(st.sampled_from(["mse", "bce"]))
-    penalties = [None, L1Sparsity(0.01)] + [KlSparsity(0.1, 0.3)] * (activation in ("sigmoid", "tanh"))
+    penalties = [None, L1Sparsity(0.01)] + [KlSparsity(0.1, 0.3)] * ACTIVATIONS[activation].saturates
     kind = draw(st.sampled_from(CORRUPTIONS))
     return {
         "activation": activation,
-        "output_activation": "sigmoid" if loss == "bce" else draw(st.sampled_from(ACTIVATIONS)),
+        "output_activation": "sigmoid" if loss == "bce" else draw(st.sampled_from(tuple(ACTIVATIONS))),
         "loss": loss,
         "tied": draw(st.booleans()),
         "sparsity": draw(st.sampled_from(penalties)),

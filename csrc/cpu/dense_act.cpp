@@ -1,7 +1,7 @@
 // dense_act on the CPU: the matrix product tile by tile (product.h), bias and activation while the tile is in cache.
 //
 // Fused: product + bias + activation forward; activation derivative + bias gradient backward. Never materialised:
-// the pre-activation (but for GELU), the derivative.
+// the pre-activation (but where f' is of it), the derivative.
 // Contract: empty batches and empty layers work; the passes and tiled products give the same bits for any thread
 // count, a product that ATen computes gives what its library gives.
 #include <type_traits>
@@ -32,7 +32,7 @@ STACKAE_INLINE void bias_act_stretch(scalar_t* __restrict y, scalar_t* __restric
                                      int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const opmath_t a = static_cast<opmath_t>(y[j]) + static_cast<opmath_t>(bias[j]);
-    if constexpr (std::is_same_v<F, Gelu<opmath_t>>) pre[j] = static_cast<scalar_t>(a);
+    if constexpr (F::keeps_preactivation) pre[j] = static_cast<scalar_t>(a);
     y[j] = static_cast<scalar_t>(F::value(a));
   }
 }
@@ -50,7 +50,7 @@ STACKAE_INLINE void bias_act_row(scalar_t* y, scalar_t* pre, const scalar_t* bia
   std::copy_n(bias + whole, rest, bias_rest);
   bias_act_stretch<F, opmath_t>(y_rest, pre_rest, bias_rest, lanes);
   std::copy_n(y_rest, rest, y + whole);
-  if constexpr (std::is_same_v<F, Gelu<opmath_t>>) std::copy_n(pre_rest, rest, pre + whole);
+  if constexpr (F::keeps_preactivation) std::copy_n(pre_rest, rest, pre + whole);
 }
 
 template <typename scalar_t>

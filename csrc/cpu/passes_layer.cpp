@@ -1,6 +1,5 @@
 // See passes.h: what follows the product of a layer, forward and backward, and the forms that later products read.
 #include <cmath>
-#include <type_traits>
 
 #include "../objective.h"
 #include "multiversion.h"
@@ -18,7 +17,7 @@ template <typename F, typename T>
 STACKAE_INLINE void activate_row(T* __restrict c, const T* __restrict bias, T* __restrict pre, int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const T a = c[j] + bias[j];
-    if constexpr (std::is_same_v<F, Gelu<T>>) pre[j] = a;
+    if constexpr (F::keeps_preactivation) pre[j] = a;
     c[j] = F::value(a);
   }
 }
@@ -39,7 +38,7 @@ STACKAE_INLINE void add_steep_row(const T* __restrict h, const T* __restrict pre
                                   int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     T kept = h[j];
-    if constexpr (std::is_same_v<F, Gelu<T>>) kept = pre[j];
+    if constexpr (F::keeps_preactivation) kept = pre[j];
     steep[j] += steepness<F>(kept) * share;
   }
 }
@@ -74,7 +73,7 @@ STACKAE_INLINE void derive_row(T* __restrict c, const O* __restrict h, const T* 
   for (int64_t j = 0; j < width; ++j) {
     const T code = static_cast<T>(h[j]);
     T kept = code;
-    if constexpr (std::is_same_v<F, Gelu<T>>) kept = pre[j];
+    if constexpr (F::keeps_preactivation) kept = pre[j];
     T g = code_gradient<F>(c[j], code, kept, slopes[j], l1);
     if constexpr (contracts) g += steepness_gradient<F>(kept, pulls[j]);
     c[j] = g;

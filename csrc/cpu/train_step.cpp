@@ -2,7 +2,7 @@
 // code sums in the tile; the last one's with the loss and its gradient; each gradient with penalty, derivative and bias
 // gradient; each weight gradient with the update of its weight.
 //
-// Never materialised: the reconstruction, a target, noise, pre-activations (but for GELU), weight gradients.
+// Never materialised: the reconstruction, a target, noise, pre-activations (but where f' is of them), weight gradients.
 // Contract: nothing is allocated after the first batch of a size; through brgemm the same bits for any thread count,
 // through ATen what its library gives; a batch whose loss is not finite moves nothing, and a parameter that would not
 // be finite, or whose moments would not, stays.

@@ -1,10 +1,8 @@
 // dense_act on CUDA: cuBLAS's matrix product, then one kernel for bias and activation.
 //
 // Fused: bias + activation forward (in place); activation derivative + bias gradient backward.
-// Never materialised: the pre-activation (but for GELU), the derivative. Deterministic: partial sums are
+// Never materialised: the pre-activation (but where f' is of it), the derivative. Deterministic: partial sums are
 // added in a fixed order. The product follows torch's own precision setting (tf32 or IEEE).
-#include <type_traits>
-
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <torch/library.h>
@@ -24,7 +22,7 @@ __global__ void bias_act_kernel(scalar_t* y, scalar_t* pre, const scalar_t* bias
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= rows * columns) return;
   const opmath_t a = static_cast<opmath_t>(y[i]) + (bias ? static_cast<opmath_t>(bias[i % columns]) : opmath_t(0));
-  if constexpr (std::is_same_v<F, Gelu<opmath_t>>) pre[i] = static_cast<scalar_t>(a);
+  if constexpr (F::keeps_preactivation) pre[i] = static_cast<scalar_t>(a);
   y[i] = static_cast<scalar_t>(F::value(a));
 }
 

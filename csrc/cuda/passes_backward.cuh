@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
       for (int i = 0; i < each; ++i) {
         const int row = Lanes<Shape>::row(i);
         T h = kept[i];
-        if constexpr (std::is_same_v<F, Gelu<T>>) h = F::value(h);
+        if constexpr (F::keeps_preactivation) h = F::value(h);
         g[i] = code_gradient<F>(c(row, Lanes<Shape>::column()), h, kept[i], slope, l1);
       }
       if (contracts)

@@ -1,7 +1,7 @@
 // The kernels of a step up to the loss and its gradient: forward, output; logits and softmax.
 //
 // Fused: product, bias, activation, code sums; product, bias, activation, loss, gradient, bias
-// gradient. Never materialised: the reconstruction, a target, noise, pre-activations (but for GELU).
+// gradient. Never materialised: the reconstruction, a target, noise, pre-activations (but where f' is of them).
 #pragma once
 
 #include "passes.cuh"
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
         const T a = c(row, Lanes<Shape>::column()) + bias, h = F::value(a);
         const bool live = at.row + row < span.size;
         kept[i] = h;
-        if constexpr (std::is_same_v<F, Gelu<T>>) layer.pre[corner + row * ld] = kept[i] = a;
+        if constexpr (F::keeps_preactivation) layer.pre[corner + row * ld] = kept[i] = a;
         on_off[0] += live ? unit_code(h, centred) * share : T(0);
         on_off[1] += live ? (T(1) - unit_code(h, centred)) * share : T(0);
         absolute += live ? (h < 0 ? -h : h) : T(0);

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 
-SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": lambda a: torch.sigmoid(a) * torch.sigmoid(-a),
-    "tanh": lambda a: 1 - torch.tanh(a).square(),
-    "relu": lambda a: (a > 0).to(a),
-    "leaky_relu": lambda a: torch.where(a > 0, torch.ones_like(a), 0.01),
-    "elu": lambda a: torch.exp(a.clamp(max=0)),
-    "softplus": torch.sigmoid,
-    "gelu": lambda a: torch.special.ndtr(a) + a * torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi),
-    "linear": torch.ones_like,
-}
-"""f′(a) of each activation f, as a function of what goes into it."""
+from stackae.reference import SLOPES
 
 
 def contraction(a: Tensor, weight: Tensor, activation: str) -> Tensor:

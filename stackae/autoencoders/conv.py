@@ -104,7 +104,7 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
         channels: of the code.
         kernel: height and width of both kernels w and w', odd.
         pool: halve height and width, rounded up; otherwise the code has as many pixels as x.
-        activation: f; sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.
+        activation: f, by a name of ``stackae.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         seed: the weights are a function of (seed, layer) alone.
         engine: of corruption and penalties; the products are torch's, channels last: those of flat rows as they lie.

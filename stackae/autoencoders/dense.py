@@ -77,7 +77,7 @@ class Autoencoder(LayerAutoencoder):
     Args:
         n_visible: width of the input x and of the reconstruction z.
         n_hidden: width of the code h.
-        activation: f; sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.
+        activation: f, by a name of ``stackae.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         tied: W' = Wᵀ, one matrix for both; otherwise W' has weights of its own.
         keeps: how many units of the code are kept, the largest; the others are 0. 0 keeps all.

@@ -57,7 +57,7 @@ class VariationalAutoencoder(LayerAutoencoder):
         n_visible: width of the input x and of the reconstruction z.
         n_hidden: width of the code h.
         hidden: width of e and d; 0 for none. Where it stands alone, 256 or 400 are usual.
-        activation: of e and d; sigmoid, tanh, relu, leaky_relu, elu, softplus, gelu or linear.
+        activation: of e and d, by a name of ``stackae.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         seed: the weights are a function of (seed, layer) alone.
         engine: auto, fused or eager.

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from stackae.config.activations import ACTIVATIONS
 from stackae.config.texts import CorruptionConfig, DropoutConfig, EmphasisConfig, SparsityConfig
 from stackae.fields import (
     Activation,
@@ -19,8 +20,6 @@ from stackae.fields import (
     Patience,
     Positive,
 )
-
-SATURATING = ("sigmoid", "tanh")
 
 Kind = Literal["dense", "convolutional", "variational", "marginalized", "pca"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -199,12 +198,12 @@ class LayerConfig(Model):
 
     @model_validator(mode="after")
     def _activations_fit(self) -> Self:
-        if self.sparsity.kind == "kl" and self.activation not in SATURATING:
+        if self.sparsity.kind == "kl" and not ACTIVATIONS[self.activation].saturates:
             raise ValueError(
                 f"sparsity {self.sparsity.model_dump()}: expected a code in (0, 1), got activation {self.activation}; "
                 "use activation sigmoid, or tanh (mapped by (h+1)/2)"
             )
-        if self.sparsity.keeps_few and self.activation in SATURATING:
+        if self.sparsity.keeps_few and ACTIVATIONS[self.activation].saturates:
             raise ValueError(
                 f"sparsity {self.sparsity.model_dump()}: expected a code in which 0 says that a unit is silent, got "
                 f"activation {self.activation}; use activation relu or linear, or sparsity kl:RHO:WEIGHT"
@@ -238,7 +237,7 @@ class LayerConfig(Model):
                 f"contraction {self.contraction:g}: expected a code that follows its input smoothly, got {other}, "
                 "which switches units off; leave out one of the two"
             )
-        if self.revive != "none" and self.activation in SATURATING:
+        if self.revive != "none" and ACTIVATIONS[self.activation].saturates:
             raise ValueError(
                 f"revive {self.revive}: expected units that can fall silent for good, got activation "
                 f"{self.activation}, whose units always have a gradient; use revive none, or activation relu"

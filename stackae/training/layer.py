@@ -14,7 +14,7 @@ from stackae.autoencoders.building import build
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.variational import VariationalAutoencoder
 from stackae.config import DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
-from stackae.config.layer import SATURATING
+from stackae.config.activations import ACTIVATIONS
 from stackae.corruption import Corruption, Dropout, Emphasis
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
@@ -152,7 +152,8 @@ class Learner:
     def dead_mask(self) -> Tensor | None:
         """Which units are dead, where that is to be known; a code that depends on a threshold gets that first."""
         one, layer = self.autoencoder, self.layer
-        if not isinstance(one, Autoencoder) or (layer.sparsity.kind == "none" and layer.activation in SATURATING):
+        always_alive = layer.sparsity.kind == "none" and ACTIVATIONS[layer.activation].saturates
+        if always_alive or not isinstance(one, Autoencoder):
             return None
         sample = self.sample
         one.calibrate(sample)

@@ -13,7 +13,8 @@ from torch import Tensor
 from stackae import reference
 from stackae.batches import Batches
 from stackae.config import FinetuneConfig
-from stackae.fields import ACTIVATIONS, CORRUPTIONS
+from stackae.config.activations import ACTIVATIONS
+from stackae.fields import CORRUPTIONS
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.optimizers import make_optimizer
@@ -115,14 +116,15 @@ class Trained(NamedTuple):
 
 def settings(loss: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every activation, tied and not, with optimisers, penalties and noise in turn, so that each meets each."""
+    outputs = tuple(ACTIVATIONS)
     for number, (f, tied) in enumerate(itertools.product(ACTIVATIONS, (True, False))):
         for turn, optimizer in enumerate(OPTIMIZERS):
             penalty = PENALTIES[(number + turn) % 3]
-            if penalty.startswith("kl") and f not in ("sigmoid", "tanh"):
+            if penalty.startswith("kl") and not ACTIVATIONS[f].saturates:
                 penalty = "l1:0.01"
             noise, decay = NOISES[(number // 2 + turn) % 4], 0.01 * ((number + turn) % 2)
             contraction = 0.05 * ((number // 2 + number + turn) % 2)
-            output = "sigmoid" if loss == "bce" else ACTIVATIONS[(number + 3 * turn) % 8]
+            output = "sigmoid" if loss == "bce" else outputs[(number + 3 * turn) % len(outputs)]
             yield (
                 f"{f}, {'tied' if tied else 'untied'}, {optimizer}, {penalty}, contraction {contraction:g}, {noise}, "
                 f"output {output}",

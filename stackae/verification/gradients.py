@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stackae.batches import Batches
 from stackae.config import FinetuneConfig
-from stackae.fields import ACTIVATIONS
+from stackae.config.activations import ACTIVATIONS
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.step import FinetuneObjective, Objective, ReplicasStep

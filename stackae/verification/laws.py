@@ -15,7 +15,7 @@ from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.linear import principal_angles
 from stackae.batches import Batches
 from stackae.config import PretrainConfig
-from stackae.fields import ACTIVATIONS
+from stackae.config.activations import ACTIVATIONS
 from stackae.pretrain import pretrain_stack
 from stackae.reference import ACTIVATIONS as FUNCTIONS
 from stackae.training.layer import Learner, make_step
