@@ -85,6 +85,20 @@ struct Gelu : OfInput {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T x) { return (T(2) - x * x) * normal_pdf(x); }
 };
 
+// x sigmoid(x); with s = sigmoid(x), c = 1 - s: f' = s + x s c, f'' = s c (2 + x (c - s)).
+template <typename T>
+struct Silu : OfInput {
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) { return x * Sigmoid<T>::value(x); }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T derivative(T x) {
+    const T s = Sigmoid<T>::value(x), c = Sigmoid<T>::value(-x);
+    return s + x * s * c;
+  }
+  static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T x) {
+    const T s = Sigmoid<T>::value(x), c = Sigmoid<T>::value(-x);
+    return s * c * (T(2) + x * (c - s));
+  }
+};
+
 template <typename T>
 struct Linear : OfOutput {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T value(T x) { return x; }
@@ -101,6 +115,7 @@ struct Linear : OfOutput {
   ROW(elu, Elu, at::elu(a))                                \
   ROW(softplus, Softplus, at::softplus(a, /*beta=*/1, 50)) \
   ROW(gelu, Gelu, at::gelu(a))                             \
+  ROW(silu, Silu, at::silu(a))                             \
   ROW(linear, Linear, a)
 
 #define STACKAE_NAME(name, Struct, aten) name,

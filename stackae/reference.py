@@ -21,6 +21,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": F.elu,
     "softplus": lambda x: F.softplus(x, threshold=50.0),  # torch turns linear at 20, off by 2e-9
     "gelu": F.gelu,
+    "silu": F.silu,
     "linear": lambda x: x,
 }
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -31,6 +32,7 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": lambda a: torch.exp(a.clamp(max=0)),
     "softplus": torch.sigmoid,
     "gelu": lambda a: torch.special.ndtr(a) + a * torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi),
+    "silu": lambda a: torch.sigmoid(a) * (1 + a * torch.sigmoid(-a)),
     "linear": torch.ones_like,
 }
 """f′(a) of each activation f, as a function of what goes into it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ActivationName = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "linear"]
+ActivationName = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu", "linear"]
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,6 @@ ACTIVATIONS: dict[str, ActivationRow] = {
     "elu": ActivationRow(),
     "softplus": ActivationRow(),
     "gelu": ActivationRow(),
+    "silu": ActivationRow(),
     "linear": ActivationRow(),
 }
