@@ -25,7 +25,7 @@ from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.runs import DiskCheckpointer, Folder, Requests, Work, latest
 from stackae.runs.checkpoints import read_snapshot
 from stackae.training.callbacks import EpochRecord
-from stackae.training.checkpointing import ReplicaSnapshot, Snapshot, Tensors
+from stackae.training.checkpointing import ReplicaSnapshot, Snapshot
 
 SIZES = ((64, 32), (784, 300), (784, 1000), (4096, 4096))
 
@@ -45,8 +45,10 @@ def row(n: int, m: int, folder: Path, rounds: int) -> tuple[int, dict[str, float
     """Bytes of a checkpoint of an untied n-m-n autoencoder between two steps, and what is done with it."""
     weights = Autoencoder(n, m, seed=1).state_dict()
     moments = [torch.rand_like(each) for each in weights.values() for _ in range(2)]
-    replica = ReplicaSnapshot(0.0, (1.0,), 0, (EpochRecord("layer1", 1, 1.0, 1.0, None, 1e-3, 1.0, 1.0, True),), None)
-    snapshot = Snapshot(2, 0, {0: (replica, Tensors(weights, {k: v + 1 for k, v in weights.items()}, moments))})
+    history = (EpochRecord("layer1", 1, 1.0, 1.0, None, 1e-3, 1.0, 1.0, True),)
+    best = {name: tensor + 1 for name, tensor in weights.items()}
+    replica = ReplicaSnapshot(0.0, (1.0,), 0, history, None, weights, best, moments)
+    snapshot = Snapshot(2, 0, {0: replica})
     settings = RunConfig(data=DataConfig(), pretrain=PretrainConfig.from_options(f"{n},{m}"))
     work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)
     checkpointer = DiskCheckpointer(Folder(folder), work, every=0, requests=Requests())
@@ -62,7 +64,7 @@ def row(n: int, m: int, folder: Path, rounds: int) -> tuple[int, dict[str, float
         read_snapshot(checkpoint, checkpoint.state.stage, most)
 
     def plain() -> None:
-        torch.save([snapshot.replicas[0][1]], folder / "plain.pt")
+        torch.save([replica[-3:]], folder / "plain.pt")
 
     save()
     return 4 * most[0], measured({"save": save, "read": read, "torch.save": plain}, rounds)

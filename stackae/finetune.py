@@ -27,7 +27,7 @@ from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.head import HEAD_NUMBER, fit_head
 from stackae.training.heads import UnrolledObjective
-from stackae.training.replicas import Validation
+from stackae.training.stage import Validation
 from stackae.training.step import ClassificationObjective
 
 ModelT = TypeVar("ModelT", bound=Finetuned)

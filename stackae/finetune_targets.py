@@ -21,7 +21,7 @@ from stackae.training.callbacks import Callback, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.head import fit_head
 from stackae.training.heads import MultilabelObjective, RegressionObjective, cross_entropy, squared_error
-from stackae.training.replicas import Validation
+from stackae.training.stage import Validation
 
 TargetsModelT = TypeVar("TargetsModelT", Regressor, MultilabelClassifier)
 

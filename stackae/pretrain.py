@@ -23,7 +23,7 @@ from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
 from stackae.training.replicas import alone
 from stackae.training.solving import solve_layer
-from stackae.training.trainer import settled_epochs, settled_patience
+from stackae.training.stage import settled_epochs, settled_patience
 
 
 class PretrainResult(NamedTuple):

@@ -121,7 +121,7 @@ class Watching:
 
     def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
         if epoch_ended:
-            weights = snapshot().replicas[0][1].weights
+            weights = snapshot().replicas[0].weights
             self.epochs.append({name: tensor.clone() for name, tensor in weights.items()})
 
     def end(self, stage: str, results: Mapping[int, Any]) -> None:

@@ -20,7 +20,7 @@ from stackae.pretrain import pretrain_stack, settle
 from stackae.stack import StackedAutoencoder
 from stackae.training.early_stopping import BestWeights
 from stackae.training.optimizers import make_optimizer, scheduled
-from stackae.training.trainer import MOST_EPOCHS, settled_epochs, settled_patience
+from stackae.training.stage import MOST_EPOCHS, settled_epochs, settled_patience
 
 
 def blobs(rows: int, seed: int = 0) -> Part:

@@ -25,10 +25,12 @@ from stackae.runs.records import read_records
 from stackae.runs.state import State
 from stackae.runs.summary import stage_summaries
 from stackae.training.callbacks import EpochRecord
-from stackae.training.checkpointing import ReplicaSnapshot, Tensors
+from stackae.training.checkpointing import ReplicaSnapshot
 from stackae.training.layer import Learner, Reads
 from stackae.training.reconstruction import ReconstructionObjective
-from stackae.training.replicas import Epoch, Replica, ReplicaState, Validation
+from stackae.training.replicas import ReplicaState
+from stackae.training.stage import Replica, Stage, Validation
+from stackae.training.step import OneByOne
 
 SEEDS, STEPS = 40, 400
 NOISES = ("masking:0.3", "gaussian:0.4", "salt-and-pepper:0.2")
@@ -170,11 +172,12 @@ def test_seeds_trained_together_have_the_noise_that_they_have_alone():
 def test_an_epoch_that_an_older_version_chose_by_the_clean_loss_gives_way():
     module = torch.nn.Linear(1, 1)
     replica = Replica(module, ROWS, 0, 0.1, lambda: Validation(1.0, corrupted_loss=5.0))
-    state = ReplicaState(replica, patience=2)
+    stage = Stage("layer1", "layer 1", 1, 10, [replica], OneByOne([]), 3, 10, 2, "constant")
+    state = ReplicaState(replica, stage)
     old = EpochRecord("layer1", 1, 1.0, 0.5, None, 0.1, 1.0, 1.0, True)
     weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    state.restore(ReplicaSnapshot(0.0, (0.5,), 0, (old,), None), Tensors(weights, weights, []), [])
-    found = [state.close(Epoch("layer1", "layer 1", number, 10, (0.1, 0.1), 1.0)) for number in (2, 3)]
+    state.restore(ReplicaSnapshot(0.0, (0.5,), 0, (old,), None, weights, weights, []), [])
+    found = [state.end_epoch(number, 1.0) for number in (2, 3)]
     assert [record.best for record in found] == [True, False]  # then 5 is compared with 5
 
 

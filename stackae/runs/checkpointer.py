@@ -151,7 +151,7 @@ class DiskCheckpointer:
     def _save(self, stage: str, snapshot: Snapshot) -> None:
         started = time.monotonic()
         state = self._state.model_copy(update={"stage": snapshot_state(stage, snapshot)})
-        tensors = {index: pack_tensors(tensors) for index, (_, tensors) in snapshot.replicas.items()}
+        tensors = {index: pack_tensors(each) for index, each in snapshot.replicas.items()}
         self._write(f"{stage}-epoch{snapshot.epoch}", state, tensors)
         self._last, self._requests.save = time.monotonic(), False
         self._cost = self._last - started

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -31,7 +31,7 @@ from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read
 from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State
 from stackae.stages import LARGEST_HEADER, classifier_numbers, opened, pack, unrolled_numbers
 from stackae.training.callbacks import EpochRecord
-from stackae.training.checkpointing import ReplicaSnapshot, Snapshot, StageResult, Tensors
+from stackae.training.checkpointing import ReplicaSnapshot, Snapshot, StageResult
 
 FOLDER = "checkpoints"
 STATE = "state.json"
@@ -195,11 +195,11 @@ def rewrite(folder: Path, left: Checkpoint, state: State) -> Path:
     return folder / FOLDER / f"{number:06d}-{label}"
 
 
-def pack_tensors(tensors: Tensors) -> bytes:
+def pack_tensors(replica: ReplicaSnapshot) -> bytes:
     """Of a network between two steps."""
-    flat = {f"weights.{name}": tensor for name, tensor in tensors.weights.items()}
-    flat |= {f"best.{name}": tensor for name, tensor in tensors.best.items()}
-    flat |= {f"moments.{number}": tensor for number, tensor in enumerate(tensors.moments)}
+    flat = {f"weights.{name}": tensor for name, tensor in replica.weights.items()}
+    flat |= {f"best.{name}": tensor for name, tensor in replica.best_weights.items()}
+    flat |= {f"moments.{number}": tensor for number, tensor in enumerate(replica.optimizer_state)}
     return pack(flat, kind="checkpoint")
 
 
@@ -209,26 +209,30 @@ def read_snapshot(checkpoint: Checkpoint, stage: SnapshotState, most: Mapping[in
     Raises:
         RunError: a file is damaged, or larger than its network can account for.
     """
-    members = {}
+    replicas = {}
     manifest = read_manifest(checkpoint.path)
-    for index, standing in stage.members.items():
+    for index, replica in stage.members.items():
         name = f"{index}.safetensors"
         content = read_listed(checkpoint.path, name, manifest, 4 * most.get(index, 0) + LARGEST_HEADER)
         with opened(checkpoint.path / name, content) as (tensors, _):
-            members[index] = (ReplicaSnapshot(**dict(standing)), _sorted_out(tensors))
-    return Snapshot(stage.epoch, stage.rows, members)
+            replicas[index] = ReplicaSnapshot(**dict(replica), **_sorted_out(tensors))
+    return Snapshot(stage.epoch, stage.rows, replicas)
 
 
-def _sorted_out(tensors: Mapping[str, Tensor]) -> Tensors:
+def _sorted_out(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     weights, best, moments = (
         {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
         for kind in ("weights.", "best.", "moments.")
     )
-    return Tensors(weights, best, [moments[str(number)] for number in range(len(moments))])
+    optimizer_state = [moments[str(number)] for number in range(len(moments))]
+    return {"weights": weights, "best_weights": best, "optimizer_state": optimizer_state}
 
 
 def snapshot_state(name: str, snapshot: Snapshot) -> SnapshotState:
-    members = {index: ReplicaSnapshotState(**standing._asdict()) for index, (standing, _) in snapshot.replicas.items()}
+    members = {
+        index: ReplicaSnapshotState(**{field: getattr(each, field) for field in ReplicaSnapshotState.model_fields})
+        for index, each in snapshot.replicas.items()
+    }
     return SnapshotState(name=name, epoch=snapshot.epoch, rows=snapshot.rows, members=members)
 
 

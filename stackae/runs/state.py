@@ -15,7 +15,7 @@ from stackae.config import FinetuneConfig, LayerConfig, RunConfig
 from stackae.runs.records import Name, check_epochs, read_json
 from stackae.stages import layer_name
 from stackae.training.callbacks import EpochRecord
-from stackae.training.trainer import LEAST_PATIENCE
+from stackae.training.stage import LEAST_PATIENCE
 
 Number = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,7 +73,7 @@ class StageResultState(Strict):
 
 
 class ReplicaSnapshotState(Strict):
-    """``stackae.training.checkpointing.ReplicaSnapshot``."""
+    """``stackae.training.checkpointing.ReplicaSnapshot``, but for its tensors."""
 
     total: float
     score: tuple[float, ...] | None

@@ -1,4 +1,4 @@
-"""What training hands out to be kept, and takes back to go on from: nothing here touches a disk."""
+"""What a Trainer gives to be saved, and takes to resume from: nothing here touches a disk."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from stackae.training.callbacks import EpochRecord
 
 
 class ReplicaSnapshot(NamedTuple):
-    """How a network fares in a stage: what ``ReplicaState`` remembers, beside tensors.
+    """The training state of one network between two steps.
 
-    ``total`` is the loss of the epoch's rows so far, ``score`` that of the best epoch, ``waited`` the epochs since, and
-    ``diverged`` what ended it, if anything did.
+    Args:
+        total: the loss of the epoch's rows so far, summed over them.
+        score: that of the best epoch.
+        waited: how many epochs ended since.
+        history: the record of every epoch.
+        diverged: what ended its training, if its numbers ceased to be finite.
+        weights: its parameters.
+        best_weights: those of its best epoch; none before the first one ends.
+        optimizer_state: as ``TrainStep.optimizer_state`` has it.
     """
 
     total: float
@@ -22,22 +29,17 @@ class ReplicaSnapshot(NamedTuple):
     waited: int
     history: tuple[EpochRecord, ...]
     diverged: str | None
-
-
-class Tensors(NamedTuple):
-    """A network's parameters, those of its best epoch (none before the first one ends), and the optimiser's memory."""
-
     weights: Mapping[str, Tensor]
-    best: Mapping[str, Tensor]
-    moments: Sequence[Tensor]
+    best_weights: Mapping[str, Tensor]
+    optimizer_state: Sequence[Tensor]
 
 
 class Snapshot(NamedTuple):
-    """A stage between two steps: ``rows`` rows of epoch ``epoch`` (from 1) are passed. Replicas are keyed by index."""
+    """A stage between two steps: ``rows`` rows of epoch ``epoch`` (from 1) are passed; networks are keyed by index."""
 
     epoch: int
     rows: int
-    replicas: Mapping[int, tuple[ReplicaSnapshot, Tensors]]
+    replicas: Mapping[int, ReplicaSnapshot]
 
 
 class StageResult(NamedTuple):
@@ -49,7 +51,7 @@ class StageResult(NamedTuple):
 
 
 class Checkpointer(Protocol):
-    """Keeps what a training must not lose. For each stage: ``begin``, then ``pause`` between steps, at last ``end``."""
+    """Save what a training must not lose. For each stage: ``begin``, then ``pause`` between steps, at last ``end``."""
 
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
         """Where an earlier process left this stage, or how it ended there; None where it never began.
@@ -59,11 +61,11 @@ class Checkpointer(Protocol):
         ...
 
     def ready(self) -> None:
-        """Steps are to be taken: from here on ``pause`` hears who asks to stop. Before, there is nothing to lose."""
+        """Steps are to be taken: from here on ``pause`` heeds requests to stop. Before, there is nothing to lose."""
         ...
 
     def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
-        """Training may be stopped here. Raises StoppedError where it was asked to, with all of it kept."""
+        """Training may stop here. Raises StoppedError where it was asked to, with all of it saved."""
         ...
 
     def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
@@ -72,7 +74,7 @@ class Checkpointer(Protocol):
 
 
 class NoCheckpoints:
-    """A checkpointer that keeps nothing."""
+    """Save nothing."""
 
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
         return None

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
+from stackae.data.rows import Rows
 from stackae.errors import DivergedError, argument
-
-if TYPE_CHECKING:
-    from stackae.training.replicas import Replica
 
 SHOWN_ROWS = 5
 LARGE = 100.0  # inputs beyond it want scaling; noise so many times as large as they are drowns them
@@ -55,39 +50,50 @@ def _scaled() -> str:
     return f"scale the data ({argument('scale', 'minmax', 'standard')})"
 
 
-@torch.no_grad()
-def diverged(
-    stage: str, title: str, replica: Replica, epoch: int, step: int, rows: Tensor, learning_rate: float
+class Failure(NamedTuple):
+    """When a network's numbers ceased to be finite: in which stage and epoch, and at what learning rate."""
+
+    stage: str
+    title: str
+    epoch: int
+    learning_rate: float
+
+
+def failed_step(
+    failure: Failure, step: int, rows: Sequence[int], found: Magnitudes, largest_weight: float
 ) -> DivergedError:
-    """The error of a replica whose step ``step`` (from 0), on these rows (k,) int64, the step's guard refused."""
-    found = replica.magnitudes(rows, step)
-    largest_weight = max(float(each.abs().max()) for each in replica.module.parameters())
-    shown = ", ".join(str(row) for row in rows[:SHOWN_ROWS].tolist()) + (", ..." if len(rows) > SHOWN_ROWS else "")
-    cause = cause_of(found, largest_weight, learning_rate, first=step == 0)
+    """The error of step ``step`` (from 0) on these rows, which the step's guard refused."""
+    shown = ", ".join(map(str, rows[:SHOWN_ROWS])) + (", ..." if len(rows) > SHOWN_ROWS else "")
+    cause = cause_of(found, largest_weight, failure.learning_rate, first=step == 0)
     return DivergedError(
-        f"{title}: expected a finite loss and finite updates, got NaN or Inf at step {step} in epoch {epoch} at "
-        f"learning rate {learning_rate:.3g}, on training rows {shown}; the largest of these inputs is "
-        f"{found.inputs:.3g}, the largest weight was {largest_weight:.3g}: {cause.sentence}",
-        stage=stage,
-        epoch=epoch,
+        f"{failure.title}: expected a finite loss and finite updates, got NaN or Inf at step {step} in epoch "
+        f"{failure.epoch} at learning rate {failure.learning_rate:.3g}, on training rows {shown}; the largest of these "
+        f"inputs is {found.inputs:.3g}, the largest weight was {largest_weight:.3g}: {cause.sentence}",
+        stage=failure.stage,
+        epoch=failure.epoch,
         step=step,
-        rows=rows.tolist(),
-        learning_rate=learning_rate,
+        rows=list(rows),
+        learning_rate=failure.learning_rate,
         largest_input=found.inputs,
         largest_weight=largest_weight,
         setting=cause.setting,
     )
 
 
-def unsound_validation(title: str, loss: float, epoch: int, learning_rate: float, largest: float | None) -> str:
-    """The sentence of a validation loss that is not finite, of rows whose largest number is ``largest``."""
+def failed_validation(failure: Failure, loss: float, learning_rate: float, held_out: Rows | None) -> DivergedError:
+    """The error of a validation loss that is not finite; the epoch ended at ``learning_rate``."""
+    largest = 0.0 if held_out is None else max(abs(float(held_out.min())), abs(float(held_out.max())))
     lower = f"lower {argument('learning_rate')}, or {_scaled()}"
-    if largest is not None and not largest <= LARGE:
+    if not largest <= LARGE:
         first = f"{_scaled()}, or lower {argument('learning_rate')}"
         lower = f"{first}: the largest number of the validation rows is {largest:.3g}"
-    return (
-        f"{title}: expected a finite loss of validation, got {loss:.4g} after epoch {epoch} at learning rate "
-        f"{learning_rate:.3g}; {lower}"
+    return DivergedError(
+        f"{failure.title}: expected a finite loss of validation, got {loss:.4g} after epoch {failure.epoch} at "
+        f"learning rate {failure.learning_rate:.3g}; {lower}",
+        stage=failure.stage,
+        epoch=failure.epoch,
+        learning_rate=learning_rate,
+        setting="learning_rate",
     )
 
 

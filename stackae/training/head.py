@@ -17,9 +17,10 @@ from stackae.training.checkpointing import Checkpointer
 from stackae.training.fused import finetuning, fused_replicas
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
-from stackae.training.replicas import Replica, Validation, alone
+from stackae.training.replicas import alone
+from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
 from stackae.training.step import EagerStep, FinetuneObjective, OneByOne, ReplicasStep
-from stackae.training.trainer import Stage, fit, settled_epochs, settled_patience
+from stackae.training.trainer import Trainer
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
@@ -77,7 +78,7 @@ def fit_head(
         patience=settled_patience(config.patience, epochs),
         schedule=config.schedule,
     )
-    return alone(fit(stage, callback, checkpointer))
+    return alone(Trainer(stage, callback, checkpointer).fit())
 
 
 def make_step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int) -> ReplicasStep:

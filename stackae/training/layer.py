@@ -30,10 +30,10 @@ from stackae.training.divergence import Magnitudes
 from stackae.training.fused import fused_replicas, reconstruction
 from stackae.training.optimizers import make_optimizer
 from stackae.training.reconstruction import ReconstructionObjective
-from stackae.training.replicas import Replica, Validation
 from stackae.training.resampling import SAMPLE, dead_units, resample_units
+from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
-from stackae.training.trainer import Stage, fit, settled_epochs, settled_patience
+from stackae.training.trainer import Trainer
 from stackae.training.variational import VariationalObjective, variational_loss
 
 FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
@@ -203,7 +203,7 @@ def train_layer(
         each.index: outcome
         if isinstance(outcome, DivergedError)
         else TrainedLayer(each.number, each.autoencoder, outcome)
-        for each, outcome in zip(learners, fit(stage, callback, checkpointer), strict=True)
+        for each, outcome in zip(learners, Trainer(stage, callback, checkpointer).fit(), strict=True)
     }
 
 

@@ -1,28 +1,29 @@
-"""Who is trained in a stage: one network, or several together, each with a state of its own."""
+"""How the training of each network stands: what a Trainer keeps of it between steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stackae.autoencoders.parameters import fill, forms
-from stackae.data.rows import Rows
 from stackae.errors import DivergedError
 from stackae.training.callbacks import EpochRecord
-from stackae.training.checkpointing import ReplicaSnapshot, StageResult, Tensors
-from stackae.training.divergence import Magnitudes, unsound_validation
+from stackae.training.checkpointing import ReplicaSnapshot, StageResult
+from stackae.training.divergence import Failure, failed_step, failed_validation
 from stackae.training.early_stopping import BestWeights
+from stackae.training.stage import Replica, Stage
+from stackae.training.step import Batches, StepResult
 
 T = TypeVar("T")
+NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
 def alone(outcomes: Sequence[T | DivergedError]) -> T:
-    """The outcome of a population of one.
+    """The outcome of the only network.
 
     Raises:
         DivergedError: that is its outcome.
@@ -33,112 +34,74 @@ def alone(outcomes: Sequence[T | DivergedError]) -> T:
     return outcome
 
 
-class Validation(NamedTuple):
-    """Loss per row, and the share misclassified where the stage classifies.
-
-    ``corrupted_loss`` is that on rows corrupted as in training, where training corrupts them: the epoch that does best
-    what it was trained for is the best. By the loss on clean rows that would be an early one, since noise makes a
-    network worse at copying what it is shown.
-    """
-
-    loss: float
-    error: float | None = None
-    corrupted_loss: float | None = None
-
-    @property
-    def trained_loss(self) -> float:
-        """The loss that training lowers."""
-        return self.loss if self.corrupted_loss is None else self.corrupted_loss
-
-    @property
-    def score(self) -> tuple[float, ...]:
-        return (self.trained_loss,) if self.error is None else (self.error, self.trained_loss)
-
-
-@dataclass(frozen=True)
-class Replica:
-    """One network of a stage. ``seed`` orders its rows x; ``index`` is where it stands among the caller's.
-
-    At the end of an epoch ``dead_mask`` says which units of its code are dead, and ``resample`` gives them something
-    to do before the next one: it takes the mask, the epoch's number, and the optimizer state.
-
-    ``held_out`` are the rows of ``validate``; ``parts`` says of a layer how large the parts of a step on rows (k,) are.
-    """
-
-    module: nn.Module
-    x: Rows
-    seed: int
-    learning_rate: float
-    validate: Callable[[], Validation | None]
-    index: int = 0
-    dead_mask: Callable[[], Tensor | None] = lambda: None
-    resample: Callable[[Tensor, int, Sequence[Tensor]], None] | None = None
-    held_out: Rows | None = None
-    weight_decay: float = 0.0
-    parts: Callable[[Tensor, int], Magnitudes] | None = None
-
-    def magnitudes(self, rows: Tensor, step: int) -> Magnitudes:
-        """Of the parts of step ``step``, which was on these rows."""
-        if self.parts is not None:
-            return self.parts(rows, step)
-        largest = float(self.x[rows.to(self.x.device)].abs().max())
-        return Magnitudes(largest, largest, math.nan, weight_decay=self.weight_decay)
-
-
-class Epoch(NamedTuple):
-    """A pass over the rows: the first and the last learning rate, and what it took."""
-
-    stage: str
-    title: str
-    number: int
-    rows: int
-    learning_rates: tuple[float, float]
-    seconds: float
-
-
 class ReplicaState:
-    """How a replica fares through a stage: its records, its best weights, and whether it goes on."""
+    """The training state of one network: its records, its best weights, and whether it is still trained.
 
-    def __init__(self, replica: Replica, patience: int) -> None:
+    Attributes:
+        total: the loss of the epoch's rows so far, summed over them.
+        dead: (n_hidden,) of bool, the dead-unit mask at the end of the last epoch; None where nobody asks for it.
+        diverged: what ended its training, if its numbers ceased to be finite.
+    """
+
+    def __init__(self, replica: Replica, stage: Stage) -> None:
         self.replica = replica
-        self.total = 0.0  # loss of the epoch's rows so far
+        self.total = 0.0
+        self.dead: Tensor | None = None
         self.diverged: DivergedError | None = None
-        self.dead: Tensor | None = None  # units of the code, at the end of the last epoch
-        self._best = BestWeights(replica.module, patience)
+        self._stage = stage
+        self._best = BestWeights(replica.module, stage.patience)
         self._history: list[EpochRecord] = []
 
     @property
-    def goes_on(self) -> bool:
+    def active(self) -> bool:
         """False once it has diverged, or has waited ``patience`` epochs for a better one."""
         return self.diverged is None and not self._best.exhausted
 
-    def close(self, epoch: Epoch) -> EpochRecord | None:
-        """Validates what the epoch made of the network; None where that is not finite, and then it goes no further."""
-        self.dead = self.replica.dead_mask()
-        validation = self.replica.validate()
-        unsound = [] if validation is None else [each for each in _losses(validation) if not math.isfinite(each)]
-        if unsound:
-            rows = self.replica.held_out
-            largest = None if rows is None else max(abs(float(rows.min())), abs(float(rows.max())))
-            self.diverged = DivergedError(
-                unsound_validation(epoch.title, unsound[0], epoch.number, epoch.learning_rates[0], largest),
-                stage=epoch.stage,
-                epoch=epoch.number,
-                learning_rate=epoch.learning_rates[1],
-                setting="learning_rate",
-            )
+    def batches(self, order: Mapping[int, Tensor], rows: slice, steps: range) -> Batches:
+        """What the next call of the step trains it on: nothing where it is no longer active."""
+        if not self.active:
+            return Batches(NO_ROWS, [])
+        rates = [self._stage.learning_rate(self.replica, step) for step in steps]
+        return Batches(order[self.replica.seed][rows], rates, self.total)
+
+    @torch.no_grad()
+    def stepped(self, result: StepResult, order: Mapping[int, Tensor], epoch: int, steps: range) -> None:
+        """Take in what those steps came to; one that was refused ends the training."""
+        if not self.active:
+            return
+        if result.steps == len(steps):
+            self.total = result.total
+            return
+        stage, step = self._stage, steps.start + result.steps
+        start = (step - stage.first_step(epoch)) * stage.batch_size
+        rows = order[self.replica.seed][start : start + stage.batch_size]
+        failure = Failure(stage.name, stage.title, epoch, stage.learning_rate(self.replica, step))
+        largest_weight = max(float(each.abs().max()) for each in self.replica.module.parameters())
+        self.diverged = failed_step(failure, step, rows.tolist(), self.replica.magnitudes(rows, step), largest_weight)
+
+    def end_epoch(self, epoch: int, seconds: float) -> EpochRecord | None:
+        """Validate what the epoch made of the network; None where that loss is not finite, which ends its training."""
+        stage, replica = self._stage, self.replica
+        self.dead = replica.dead_mask()
+        validation = replica.validate()
+        first, last = stage.first_step(epoch), stage.first_step(epoch + 1) - 1
+        learning_rate = stage.learning_rate(replica, last)
+        if validation is not None and not all(map(math.isfinite, validation.losses)):
+            loss = next(each for each in validation.losses if not math.isfinite(each))
+            failure = Failure(stage.name, stage.title, epoch, stage.learning_rate(replica, first))
+            self.diverged = failed_validation(failure, loss, learning_rate, replica.held_out)
             return None
         if validation is not None and validation.corrupted_loss is not None and self._best_of_clean_rows:
             self._best.forget()  # what an older version went by
         record = EpochRecord(
-            stage=epoch.stage,
-            epoch=epoch.number,
-            loss=self.total / epoch.rows,
+            stage=stage.name,
+            epoch=epoch,
+            loss=self.total / stage.rows,
             validation_loss=validation.loss if validation else None,
             validation_error=validation.error if validation else None,
-            learning_rate=epoch.learning_rates[1],
-            seconds=epoch.seconds,
-            rows_per_second=epoch.rows / epoch.seconds,
+            learning_rate=learning_rate,
+            seconds=seconds,
+            rows_per_second=stage.rows / seconds,
             best=self._best.update(validation.score if validation else None),
             dead=None if self.dead is None else float(self.dead.float().mean()),
             corrupted_validation_loss=validation.corrupted_loss if validation else None,
@@ -153,7 +116,7 @@ class ReplicaState:
         return bool(best) and best[0].corrupted_validation_loss is None
 
     def finish(self) -> list[EpochRecord] | DivergedError:
-        """Its records, with the best weights back in the network; or what ended it."""
+        """Put the best weights back into the network; return its records, or what ended it."""
         if self.diverged is not None:
             return self.diverged
         self._best.restore()
@@ -163,47 +126,45 @@ class ReplicaState:
         """What ``finish`` left."""
         return StageResult(self.replica.module.state_dict(), tuple(self._history), _message(self.diverged))
 
-    def snapshot(self, moments: Sequence[Tensor]) -> tuple[ReplicaSnapshot, Tensors]:
-        """All that it takes to go on from here: the tensors are those in use, not copies."""
-        best = self._best
-        standing = ReplicaSnapshot(self.total, best.score, best.waited, tuple(self._history), _message(self.diverged))
-        return standing, Tensors(self.replica.module.state_dict(), best.weights, moments)
+    def restore_result(self, result: StageResult) -> list[EpochRecord] | DivergedError:
+        """``finish`` of a stage that ended in an earlier process."""
+        if result.diverged is not None:
+            return DivergedError(result.diverged)
+        fill(self.replica.module, result.weights)
+        return list(result.history)
+
+    def snapshot(self, optimizer_state: Sequence[Tensor]) -> ReplicaSnapshot:
+        """All that it takes to resume from here: the tensors are those in use, not copies."""
+        best, weights = self._best, self.replica.module.state_dict()
+        history, message = tuple(self._history), _message(self.diverged)
+        return ReplicaSnapshot(
+            self.total, best.score, best.waited, history, message, weights, best.weights, optimizer_state
+        )
 
     @torch.no_grad()
-    def restore(self, standing: ReplicaSnapshot, tensors: Tensors, moments: Sequence[Tensor]) -> None:
-        """Takes up what ``snapshot`` gave: parameters and moments are filled in place.
+    def restore(self, snapshot: ReplicaSnapshot, optimizer_state: Sequence[Tensor]) -> None:
+        """Resume from what ``snapshot`` gave: parameters and optimizer state are filled in place.
 
         Raises:
             ValueError: the tensors are not those of this network.
         """
-        if _forms(moments) != _forms(tensors.moments):
-            raise ValueError(f"moments {_forms(tensors.moments)} instead of {_forms(moments)}")
-        weights = self.replica.module.state_dict()
-        if forms(tensors.best) != (forms(weights) if standing.history else {}):
-            raise ValueError(f"best tensors {forms(tensors.best)}")
-        fill(self.replica.module, tensors.weights)
-        for own, kept in zip(moments, tensors.moments, strict=True):
+        module, best = self.replica.module, self._best
+        if _forms(optimizer_state) != _forms(snapshot.optimizer_state):
+            raise ValueError(f"moments {_forms(snapshot.optimizer_state)} instead of {_forms(optimizer_state)}")
+        if forms(snapshot.best_weights) != (forms(module.state_dict()) if snapshot.history else {}):
+            raise ValueError(f"best tensors {forms(snapshot.best_weights)}")
+        fill(module, snapshot.weights)
+        for own, kept in zip(optimizer_state, snapshot.optimizer_state, strict=True):
             own.copy_(kept)
-        self.total, self._history = standing.total, list(standing.history)
-        self.diverged = None if standing.diverged is None else DivergedError(standing.diverged)
-        self._best.score, self._best.waited = standing.score, standing.waited
-        device = next(self.replica.module.parameters()).device
-        self._best.weights = {name: tensor.to(device) for name, tensor in tensors.best.items()}
-
-    def restore_result(self, ended: StageResult) -> list[EpochRecord] | DivergedError:
-        """``finish`` of a stage that ended in an earlier process."""
-        if ended.diverged is not None:
-            return DivergedError(ended.diverged)
-        fill(self.replica.module, ended.weights)
-        return list(ended.history)
+        self.total, self._history = snapshot.total, list(snapshot.history)
+        self.diverged = None if snapshot.diverged is None else DivergedError(snapshot.diverged)
+        best.score, best.waited = snapshot.score, snapshot.waited
+        device = next(module.parameters()).device
+        best.weights = {name: tensor.to(device) for name, tensor in snapshot.best_weights.items()}
 
 
-def _forms(moments: Sequence[Tensor]) -> list[tuple[str, tuple[int, ...]]]:
-    return list(forms(dict(zip(map(str, range(len(moments))), moments, strict=True))).values())
-
-
-def _losses(validation: Validation) -> list[float]:
-    return [each for each in (validation.loss, validation.corrupted_loss) if each is not None]
+def _forms(tensors: Sequence[Tensor]) -> list[tuple[str, tuple[int, ...]]]:
+    return list(forms(dict(zip(map(str, range(len(tensors))), tensors, strict=True))).values())
 
 
 def _message(error: DivergedError | None) -> str | None:
