@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stackae.errors import WHOLE, legible
+from stackae.errors import shown as shown
 
 from .log import log
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
     from stackae.errors import StackaeError
-    from stackae.runs import Run
 
 WIDEST = 10_000  # columns that no terminal has
 
@@ -125,10 +125,11 @@ def closing(folder: Path, files: list[str], next_command: str) -> None:
     say(f"run folder  {folder}", *(f"            {folder / name}" for name in files), f"next        {next_command}")
 
 
-def shown(path: Path) -> Path:
-    """The path as short as it can be said from here."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def aligned(values: dict[str, Any]) -> None:
+    """A line of the result per value, by its name."""
+    wide = max(map(len, values))
+    for name, value in values.items():
+        say(f"{name.replace('_', ' '):{wide}}  {value}")
 
 
 def percent(share: float | None) -> str:
@@ -140,8 +141,13 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def run_option(run: Run) -> str:
+def cell(value: str | float) -> str:
+    """A name, a count or a measurement, as a table shows it."""
+    return legible(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def run_option(run: Path) -> str:
     """What to add to a command line so that it means this run."""
     from stackae.runs import LATEST
 
-    return "" if LATEST.resolve() == run.path.resolve() else f" --run {shlex.quote(str(shown(run.path)))}"
+    return "" if LATEST.resolve() == run.resolve() else f" --run {shlex.quote(str(shown(run)))}"

@@ -216,4 +216,4 @@ def report(run: Run, settings: FinetuneConfig, result: FinetuneResult[Any], test
     if "per_class" in tested.figures:
         show_classes(tested.figures, "test", balanced)
     files = [head_file(settings.head), "curves.png", *tested.pictures]
-    closing(run.path, files, f"stackae evaluate{run_option(run)}")
+    closing(run.path, files, f"stackae evaluate{run_option(run.path)}")

@@ -104,7 +104,7 @@ def command(
         emit_json(document)
         return
     say(f"{'picture' if as_picture else 'restored':<12}{shown(path.resolve())}")
-    say(f"next        stackae encode{run_option(opened)}")
+    say(f"next        stackae encode{run_option(opened.path)}")
 
 
 def restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run) -> Table:

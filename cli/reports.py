@@ -121,7 +121,7 @@ def report_run(run: Run, result: PretrainResult, as_json: bool) -> None:
         if (entry["dead"] or 0) >= MANY_DEAD:
             say(_of_the_dead(entry, layer))
     pictures = ["curves.png", "filters.png", "reconstructions.png"]
-    following = f"stackae finetune --head classifier{run_option(run)}"
+    following = f"stackae finetune --head classifier{run_option(run.path)}"
     closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
 
 

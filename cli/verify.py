@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from . import options as o
+from .console import aligned, emit_json, in_columns, say, width
 from .options import option
 
 if TYPE_CHECKING:
     from stackae.verification import Outcome
+    from stackae.workflows.doctor import InstallationChecks
 
 COLUMNS = ("check", "what is expected; what is measured", "cases", "measured", "bound", "result", "s")
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
@@ -45,101 +47,39 @@ def command(
     A check of what this machine or build does not have is skipped, and says why; that is no failure.
     A compiled extension that is there and does not load is one: what it computes cannot be checked.
     """
-    import time
+    from stackae.workflows.doctor import verify_installation
 
-    from stackae.engine import find_extension
-    from stackae.errors import VerificationError
-    from stackae.verification import CHECKS, FAILED, chosen, run_all
-
-    from .console import emit_json, say
-    from .doctor import examine
-
-    started = time.perf_counter()
-    checks = chosen(CHECKS, only)
-    machine, problem = examine()
+    checks = verify_installation(only)
     table = None if json else _Table()
     if table:
-        _show_machine(machine)
+        aligned(checks.machine)
         table.head()
-    outcomes = []
-    for outcome in run_all(checks):
-        outcomes.append(outcome)
+    for outcome in checks:
         if table:
             table.row(outcome)
-    seconds = time.perf_counter() - started
-    failed = [outcome for outcome in outcomes if outcome.state == FAILED]
     if json:
-        emit_json({"machine": machine | {"problem": problem}, **_document(outcomes), "seconds": round(seconds, 3)})
+        emit_json(checks.to_dict())
     else:
-        _show_end(outcomes, seconds)
-    unloaded = [problem] if find_extension().state == "broken" else []
-    if failed or unloaded:
-        raise VerificationError(*unloaded, *(outcome.reason for outcome in failed))
+        _show_end(checks)
+    checks.raise_failures()
     if not json:
         say("next        stackae pretrain --layers 784,300,150")
 
 
-def _document(outcomes: list[Outcome]) -> dict[str, Any]:
-    states = [outcome.state for outcome in outcomes]
-    return {
-        "checks": [
-            {
-                "group": outcome.check.group,
-                "name": outcome.check.name,
-                "expected": outcome.check.compared,
-                "figure": outcome.check.figure,
-                "cases": outcome.cases,
-                "worst_case": outcome.worst,
-                "shown": outcome.shown,
-                "measured": _finite(outcome.measured),
-                "bound": outcome.bound,
-                "state": outcome.state,
-                "reason": outcome.reason,
-                "seconds": round(outcome.seconds, 3),
-            }
-            for outcome in outcomes
-        ],
-        **{state: states.count(state) for state in STYLES},
-    }
-
-
-def _finite(number: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
-    from math import isfinite
-
-    return number if number is not None and isfinite(number) else None
-
-
-def _show_machine(machine: dict[str, Any]) -> None:
-    from .console import say
-
-    width = max(len(name) for name in machine)
-    for name, value in machine.items():
-        say(f"{name.replace('_', ' '):{width}}  {value}")
-
-
-def _show_end(outcomes: list[Outcome], seconds: float) -> None:
-    from stackae.verification.subjects import OF_THE_EXTENSION
-
-    from .console import say
-
-    states = [outcome.state for outcome in outcomes]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in STYLES if state in states)
-    say("", f"verified    {counts}, in {seconds:.1f} s")
-    unchecked = [outcome for outcome in outcomes if outcome.reason.startswith(OF_THE_EXTENSION)]
-    if unchecked:
-        names = "; ".join(f"{outcome.check.group}: {outcome.check.name}" for outcome in unchecked)
-        why = unchecked[0].reason.partition(":")[0]
-        checks = "1 check" if len(unchecked) == 1 else f"{len(unchecked)} checks"
-        say(f"left out    {checks} of what is compiled, as {why}: {names}")
+def _show_end(checks: InstallationChecks) -> None:
+    counts = ", ".join(f"{count} {state}" for state, count in checks.counts.items() if count)
+    say("", f"verified    {counts}, in {checks.seconds:.1f} s")
+    if checks.unchecked:
+        names = "; ".join(f"{outcome.check.group}: {outcome.check.name}" for outcome in checks.unchecked)
+        why = checks.unchecked[0].reason.partition(":")[0]
+        many = "1 check" if len(checks.unchecked) == 1 else f"{len(checks.unchecked)} checks"
+        say(f"left out    {many} of what is compiled, as {why}: {names}")
 
 
 class _Table:
     """Rows that are printed as they come, as wide as the terminal is, within limits."""
 
     def __init__(self) -> None:
-        from .console import width
-
         whole = min(WIDEST, max(NARROWEST, width()))
         figures = (5, 8, 7, 7, 4)
         self._beside = whole >= BESIDE
@@ -164,8 +104,6 @@ class _Table:
         self._print((name, text, *cells), "", STYLES[outcome.state])
 
     def _print(self, cells: tuple[str, ...], style: str, state: str = "") -> None:
-        from .console import in_columns
-
         shown = [place for place in range(len(cells)) if self._beside or place != 1]
         in_columns(
             [

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 
 MOST_WORDS, LONGEST_WORD = 1000, 60  # that are compared: the time grows with the square of their length
 WHOLE = 10_000  # characters of a line that is shown whole: longer than any that people read
@@ -137,6 +138,12 @@ def suggested(*words: object) -> str:
     """`stackae WORDS` as a shell reads it: a path with spaces, quotes or dollars in it is one word."""
     line = shlex.join(["stackae", *map(str, words)])
     return legible(line, len(line))
+
+
+def shown(path: Path) -> Path:
+    """The path as short as it can be said from the working folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def legible(text: str, most: int = 40) -> str:

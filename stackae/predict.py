@@ -66,7 +66,7 @@ def predict_rows(
         RunError: no run, or none with such a head. ConfigError: an unknown head. DataError: rows of another width, or
             what is no finite number.
     """
-    opened = run if isinstance(run, Run) else open_run(Path(run))
+    opened = open_run(run)
     loaded = load_head(opened, head, engine)
     if isinstance(x, Tensor):
         x = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()  # numpy has no bfloat16

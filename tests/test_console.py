@@ -114,7 +114,7 @@ def test_an_error_is_a_line_and_what_it_adds_are_lines_of_their_own(
     def refuse(*arguments: object) -> None:
         raise ConfigError(f"a{HOSTILE}", "b\nc")
 
-    monkeypatch.setattr("stackae.cli.doctor.examine", refuse)
+    monkeypatch.setattr("stackae.workflows.doctor.examine_installation", refuse)
     assert fresh("doctor").err == f"error: a{SHOWN}\nb\\nc\n"
 
 
@@ -122,7 +122,7 @@ def test_the_traceback_of_debug_is_legible_too(fresh: Shell, monkeypatch: pytest
     def refuse(*arguments: object) -> None:
         raise ConfigError("a\x1b[31mb")
 
-    monkeypatch.setattr("stackae.cli.doctor.examine", refuse)
+    monkeypatch.setattr("stackae.workflows.doctor.examine_installation", refuse)
     printed = fresh("doctor", "--debug").err
     assert "Traceback (most recent call last):" in printed and "ConfigError: a\\x1b[31mb" in printed
     assert "\x1b" not in printed

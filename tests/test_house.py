@@ -30,6 +30,7 @@ FLOORS = (
     ("detector",),
     ("pretrain", "finetune", "runs", "footprint"),
     ("sweep", "finetune_targets", "predict", "faults"),
+    ("analysis",),
     ("verification",),
     ("workflows",),
 )

@@ -93,26 +93,27 @@ def test_a_signal_is_heard_from_the_first_import_on(module: str, tmp_path: Path)
 
 def test_a_signal_that_a_library_swallows_or_renames_ends_the_program_all_the_same(tmp_path: Path) -> None:
     code = """
-from stackae.cli import doctor, signals
-def renamed(json=False):
+from stackae.cli import signals
+from stackae.workflows import doctor
+def renamed():
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except BaseException as error:
         raise ImportError("numpy could not be initialised") from error
-doctor.examine = renamed
+doctor.examine_installation = renamed
 begun("nothing", 0, "doctor")
 """
     done = run(code, tmp_path)
     assert (done.returncode, done.stderr) == (143, "error: interrupted\n")
     deleted = """
-from stackae.cli import doctor
+from stackae.workflows import doctor
 class Held:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)
 def examine():
     Held()
     return {}, ""
-doctor.examine = examine
+doctor.examine_installation = examine
 begun("nothing", 0, "doctor")
 """
     done = run(deleted, tmp_path)

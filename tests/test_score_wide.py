@@ -76,7 +76,7 @@ def test_a_memory_that_runs_out_while_scores_are_calibrated_costs_no_training(
     fresh.does("score", "--json")
     assert Run.open(fresh.run).load_calibration().baselines is not None
     with monkeypatch.context() as patched:
-        patched.setattr("stackae.calibration.fit_calibrated", full)
+        patched.setattr("stackae.workflows.scoring.fit_calibrated", full)
         patched.setattr("stackae.calibration.MOST_NUMBERS", 10)
         fresh.does(*PRETRAIN)
         found = json.loads(fresh.does("score", "--json"))

@@ -23,19 +23,30 @@ from stackae.runs.run import Run
 MOST_BYTES = {"data": 48, "what": 40}  # of a default name, which has to fit with what may be put before and behind it
 
 
-def open_run(path: Path | None) -> Run:
-    """The run at ``path``, or the newest that was completed.
+def open_run(run: Run | Path | str | None = None) -> Run:
+    """The run in that folder, or the newest that was completed; one that is open stays as it is.
 
     Raises:
         RunError: there is none.
     """
-    chosen = path or LATEST
+    if isinstance(run, Run):
+        return run
+    chosen = LATEST if run is None else Path(run)
     if seeds := seed_runs(chosen):
         raise RunError(
             f"{chosen}: expected a run folder, got a folder of {len(seeds)} runs; name one, as {argument('run')} "
             f"{shlex.quote(str(seeds[0]))}"
         )
     return Run.open(chosen)
+
+
+def named_run(path: Path | str | None) -> Path:
+    """The folder of a run, or of several of them, by default the newest run's. Raises RunError where it is none."""
+    named = LATEST if path is None else Path(path)
+    if not named.is_dir() or not is_run(named):
+        what = "something else" if named.exists() else "no such folder"
+        raise RunError(f"{named}: expected a run folder, got {what}; `stackae runs list` shows those that there are")
+    return named.resolve()
 
 
 def default_path(data: str, layer_sizes: tuple[int, ...], seeds: int | None = None) -> Path:

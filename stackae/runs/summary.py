@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.config import RunConfig
+from stackae.config.training import HEADS
 from stackae.errors import RunError
 from stackae.runs.checkpoints import history_of, newest_state
 from stackae.runs.places import seed_runs, unfinished
@@ -41,6 +42,31 @@ class Summary(NamedTuple):
     stages: Sequence[StageSummary]
     accuracy: float | None
     seeds: int
+
+    @property
+    def validation_loss(self) -> float | None:
+        """Of the last layer that was pretrained."""
+        layers = [stage for stage in self.stages if stage.stage not in HEADS]
+        return layers[-1].validation_loss if layers else None
+
+    @property
+    def n_bytes(self) -> int:
+        """Of every file in the folder, checkpoints included."""
+        return bytes_on_disk(self.path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        config = self.config
+        return {
+            "run": str(self.path),
+            "status": self.status,
+            "detail": self.detail,
+            "data": config.data.data if config else None,
+            "layer_sizes": list(config.pretrain.layer_sizes) if config else None,
+            "seeds": self.seeds,
+            "stages": [stage._asdict() for stage in self.stages],
+            "accuracy": self.accuracy,
+        }
 
 
 def summarise(path: Path) -> Summary:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from stackae.errors import ConfigError, nearest
+from stackae.errors import ConfigError, argument, nearest
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 SIGMAS = 5.0
@@ -130,7 +130,9 @@ def chosen(checks: Sequence[Check], groups: str | None) -> list[Check]:
     wanted = known if groups is None else [word.strip() for word in groups.split(",")]
     for word in wanted:
         if word not in known:
-            raise ConfigError(f"--only: expected names out of {', '.join(known)}, got '{word}'{nearest(word, known)}")
+            raise ConfigError(
+                f"{argument('only')}: expected names out of {', '.join(known)}, got '{word}'{nearest(word, known)}"
+            )
     return [check for check in checks if check.group in wanted]
 
 

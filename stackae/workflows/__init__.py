@@ -5,6 +5,19 @@ from typing import Any
 
 _HOMES = {
     "Callbacks": "callbacks",
+    "EncodeResult": "encode",
+    "EvaluateResult": "evaluate",
+    "PredictResult": "predicting",
+    "SampleResult": "sample",
+    "ScoreResult": "scoring",
+    "check_data": "checks",
+    "encode_run": "encode",
+    "evaluate_run": "evaluate",
+    "examine_installation": "doctor",
+    "predict_run": "predicting",
+    "sample_run": "sample",
+    "score": "scoring",
+    "verify_installation": "doctor",
 }
 
 __all__ = sorted(_HOMES)

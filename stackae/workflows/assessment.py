@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from stackae import pictures
 from stackae.classifier import Classifier
 from stackae.confusion import ClassifierReport
 from stackae.data import Part
 from stackae.evaluate import TargetReport, evaluate_classifier, evaluate_multilabel, evaluate_regressor, match_classes
 from stackae.heads import Regressor
-from stackae.pictures import confusion_matrix
 
 
 def assess_classifier(
@@ -33,7 +33,7 @@ def assess_classifier(
         return figures, {}
     right = "-" if report.accuracy is None else f"{100 * report.accuracy:.2f} %"
     title = f"{part}: {right} of {report.rows:,} right"
-    picture = confusion_matrix(report.confusion, classes, title, report.unseen, matched.unseen)
+    picture = pictures.confusion_matrix(report.confusion, classes, title, report.unseen, matched.unseen)
     return figures, {f"confusion-{part}.png": picture}
 
 

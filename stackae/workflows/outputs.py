@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stackae.data import Rows
 from stackae.data.formats import NAMED_WRITTEN, WRITTEN
-from stackae.errors import ConfigError
+from stackae.errors import ConfigError, argument
 from stackae.runs import Run, write_whole
 from stackae.runs.durable import Content
 from stackae.stack import in_batches
@@ -21,12 +21,15 @@ from stackae.workflows.callbacks import Callbacks
 def check_out(path: Path, suffixes: Collection[str], *, must_be_new: bool) -> str:
     """The suffix of a file that --out names. Raises ConfigError unless it is one of these, and may be written."""
     if path.is_dir():
-        raise ConfigError(f"--out: expected a file, got {path}, which is a folder; add a file name")
-    suffix = suffix_of("--out", path, suffixes)
+        raise ConfigError(f"{argument('out')}: expected a file, got {path}, which is a folder; add a file name")
+    suffix = suffix_of(argument("out"), path, suffixes)
     if not path.parent.is_dir():
-        raise ConfigError(f"--out: expected a folder that exists, got {path.parent}; make it first")
+        raise ConfigError(f"{argument('out')}: expected a folder that exists, got {path.parent}; make it first")
     if must_be_new and (path.exists() or path.is_symlink()):
-        raise ConfigError(f"--out: expected a new file, got {path}, which exists; choose another name, or add --force")
+        raise ConfigError(
+            f"{argument('out')}: expected a new file, got {path}, which exists; choose another name, or add "
+            f"{argument('force')}"
+        )
     return suffix
 
 

@@ -1,21 +1,23 @@
-"""What `stackae score` says of scores, beside the scores."""
+"""What a person should know of scores, beside the scores."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stackae.data.spread import Outlier
+import numpy as np
+import torch
 
-    from .scored_rows import RowsToScore
-    from .scoring import Scored
+from stackae.analysis.scoring import RowsToScore, Scored
+from stackae.anomaly import fewest_rows
+from stackae.data.spread import Outlier, outliers
+from stackae.data.telling import about_outliers
+from stackae.errors import argument
 
 SHOWN = 10  # rows that a note names
 FEWEST_STRANGE = 10  # rows, and validation rows: that most of fewer are above those may be chance
 
 
-def warnings_of(scored: Scored) -> list[str]:
+def notes_of(scored: Scored) -> list[str]:
     """What a person should know of these scores."""
     found = (
         _why_no_threshold(scored),
@@ -61,10 +63,8 @@ def _why_strange(scored: Scored) -> str:
 
 def _about_flattened(scored: Scored) -> list[str]:
     """Columns that outliers flatten: in what the run was trained on, and in the rows that are scored."""
-    from stackae.data.telling import about_outliers
-
     names = scored.rows.column_names
-    blind = "pretrain with --scale robust, or without them: else a score hardly sees these columns"
+    blind = f"pretrain with {argument('scale', 'robust')}, or without them: else a score hardly sees these columns"
     decides = "where such a value is a mistake, correct it: it decides the score of its row"
     trained, rows = scored.calibration.flattened, _flattened(scored.rows)
     return [
@@ -75,11 +75,6 @@ def _about_flattened(scored: Scored) -> list[str]:
 
 def _flattened(rows: RowsToScore) -> list[Outlier]:
     """Of the first group, in the units of the data."""
-    import numpy as np
-    import torch
-
-    from stackae.data.spread import Outlier, outliers
-
     x = rows.groups[0].x
     if not isinstance(x, torch.Tensor):  # bytes have none
         return []
@@ -101,20 +96,18 @@ def _why_known(scored: Scored) -> str:
         return ""
     return (
         f"trained on  {count:,} rows of the classes that count as anomalies, so that such rows come back well; "
-        "pretrain with --leave-out to tell whether they are found unseen"
+        f"pretrain with {argument('leave_out')} to tell whether they are found unseen"
     )
 
 
 def _why_no_threshold(scored: Scored) -> str:
     """What to do where the validation rows are too few for a threshold; "" where they are enough."""
-    from stackae.anomaly import fewest_rows
-
     count, fewest = scored.validation_rows, fewest_rows(scored.rate)
     if count >= fewest:
         return ""
     least = math.ceil(1e4 / (count + 1)) / 1e4
-    remedy = f"ask for --false-alarm-rate {least:g} or more, or " if count else ""
+    remedy = f"ask for {argument('false_alarm_rate', least)} or more, or " if count else ""
     return (
         f"threshold   expected at least {fewest:,} validation rows for a false-alarm rate of {scored.rate:g}, got "
-        f"{count:,}, so no row is flagged; {remedy}pretrain with a larger --validation-fraction"
+        f"{count:,}, so no row is flagged; {remedy}pretrain with a larger {argument('validation_fraction')}"
     )

@@ -1,30 +1,28 @@
-"""The files of `stackae score`: a line a row, a line a feature, and a picture."""
+"""The files of scores: a line per row, a line per feature, and a picture."""
 
 from __future__ import annotations
 
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
-    from stackae.score_pictures import Panel, Suspects
-
-    from .scoring import Scored
+from stackae import score_pictures
+from stackae.analysis.scoring import Scored
+from stackae.score_pictures import Panel, Suspects
+from stackae.workflows.callbacks import Callbacks
 
 
 def names_of(stem: str) -> tuple[str, str, str]:
     return f"{stem}.csv", f"{stem}-features.csv", f"{stem}.png"
 
 
-def files_of(stem: str, scored: Scored, count: int) -> dict[str, bytes]:
+def files_of(stem: str, scored: Scored, count: int, callbacks: Callbacks) -> dict[str, bytes]:
     """Their contents by name; ``count`` is how many suspicious rows are looked into."""
-    from .console import progress_note
-
     tables = [_rows_table(scored), _features_table(scored, count)]
-    progress_note("drawing a picture")
+    callbacks.busy("drawing a picture")
     return dict(zip(names_of(stem), [*tables, _picture(scored, count)], strict=True))
 
 
@@ -67,8 +65,6 @@ def _table(columns: dict[str, list[object]]) -> bytes:
 
 
 def _picture(scored: Scored, count: int) -> bytes:
-    from stackae.score_pictures import anomaly_scores
-
     rows = scored.rows
     own, *others = (Path(group.name).name for group in rows.groups)
     if rows.anomaly is None:
@@ -81,7 +77,7 @@ def _picture(scored: Scored, count: int) -> bytes:
             _suspects(scored, scored.most_suspicious(count, kind).tolist(), title) for kind, title in enumerate(titles)
         ]
     panels = [_panel(scored, name) for name in scored.methods]
-    return anomaly_scores(
+    return score_pictures.anomaly_scores(
         panels, [_short(label) for label in labels], blocks, scored.calibration.image_shape, rows.column_names
     )
 
@@ -91,8 +87,6 @@ def _short(label: str) -> str:
 
 
 def _panel(scored: Scored, name: str) -> Panel:
-    from stackae.score_pictures import Panel
-
     method, anomaly, found = scored.methods[name], scored.rows.anomaly, scored.performance(name)
     title = {"pca": "PCA", "mahalanobis": "Mahalanobis distance, squared"}.get(name, name)
     if found is None or anomaly is None:
@@ -112,10 +106,6 @@ def _finite(scores: Tensor) -> Tensor:
 
 
 def _suspects(scored: Scored, indices: list[int], title: str) -> Suspects:
-    import torch
-
-    from stackae.score_pictures import Suspects
-
     rows, score = scored.rows, scored.score
     names, taken = [], []
     for index in indices:

@@ -1,0 +1,191 @@
+"""Scores of rows by every method, with their thresholds, and what is to be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stackae.anomaly import Performance, ReconstructionError, calibrated, performance, score_rows
+from stackae.calibration import CalibratedScore, Calibration
+from stackae.data import Dataset, Rows, Scaling
+
+
+class Group(NamedTuple):
+    """Rows of one data set, scaled as the run's were; ``rows`` (n,) are their numbers in its file."""
+
+    name: str
+    x: Rows
+    y: Tensor | None
+    classes: tuple[str, ...]
+    rows: np.ndarray
+    which: str
+
+
+class RowsToScore(NamedTuple):
+    """Rows in groups, those of --against second, and what they are scored by.
+
+    ``own`` are the data that the run was trained on, where they were read: for their test part, for a run that keeps no
+    calibration, or for baselines that are too large to be kept.
+    anomaly (n,) int64 says of all rows which are anomalies: 1, 0, or −1 where that is unknown; None where it is of all.
+    ``column_names`` are those of the features in the run's order, where the rows or the run have any.
+    The run was trained on ``anomalies_trained_on`` rows of the classes that are named as anomalies.
+    """
+
+    groups: list[Group]
+    part: str
+    anomaly: Tensor | None
+    calibration: Calibration | None
+    own: Dataset | None
+    scaling: Scaling
+    column_names: tuple[str, ...]
+    anomalies_trained_on: int
+
+    def feature_name(self, place: int) -> str:
+        return self.column_names[place] if self.column_names else str(place)
+
+    def place_of(self, index: int) -> tuple[Group, int]:
+        """The group of one of all rows, and its place there."""
+        first = self.groups[0]
+        return (first, index) if index < len(first.x) else (self.groups[1], index - len(first.x))
+
+    def number_of(self, index: int) -> int:
+        """Of one of all rows, in its file."""
+        group, place = self.place_of(index)
+        return int(group.rows[place])
+
+
+class Method(NamedTuple):
+    """Scores of the validation rows and of all rows, and the threshold that follows from the former."""
+
+    calibration: Tensor
+    scores: Tensor
+    threshold: float
+
+    @property
+    def flagged(self) -> Tensor:
+        return self.scores > self.threshold
+
+
+class Scored(NamedTuple):
+    """Rows with their scores by method, and the mean error of each feature in the first group (d,).
+
+    ``left_out`` says why there are no baselines, where they were requested.
+    """
+
+    rows: RowsToScore
+    calibration: Calibration
+    score: ReconstructionError
+    rate: float
+    methods: dict[str, Method]
+    errors: Tensor
+    left_out: str
+
+    @property
+    def layer(self) -> int:
+        return self.score.layer or len(self.score.stack.autoencoders)
+
+    @property
+    def scores(self) -> Tensor:
+        """The autoencoder's."""
+        return self.methods["autoencoder"].scores
+
+    @property
+    def validation_rows(self) -> int:
+        """How many the thresholds follow from."""
+        return self.calibration.layers.shape[1]
+
+    @property
+    def beyond(self) -> Tensor:
+        """Indices of rows whose score is beyond the numbers."""
+        return self.scores.isinf().nonzero().flatten()
+
+    def most_suspicious(self, count: int, kind: int | None = None) -> Tensor:
+        """Indices of rows with the highest finite scores, highest first.
+
+        Of all rows, or of normal ones (0) or anomalies (1).
+        """
+        order = self.scores.argsort(descending=True, stable=True)
+        order = order[self.scores[order].isfinite()]
+        if kind is not None and self.rows.anomaly is not None:
+            order = order[self.rows.anomaly[order] == kind]
+        return order[:count]
+
+    def performance(self, name: str) -> Performance | None:
+        """How well a method tells anomalies, where they are known."""
+        if self.rows.anomaly is None:
+            return None
+        method = self.methods[name]
+        normal, anomalous = (method.scores[self.rows.anomaly == kind] for kind in (0, 1))
+        return performance(normal, anomalous, method.threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        rows = self.rows
+        worst = self.errors.argsort(descending=True)[:5].tolist()
+
+        def named(index: int) -> dict[str, Any]:
+            return {"data": rows.place_of(index)[0].name, "row": rows.number_of(index)}
+
+        document: dict[str, Any] = {
+            "data": rows.groups[0].name,
+            "part": rows.part,
+            "which": rows.groups[0].which,
+            "rows": len(rows.groups[0].x),
+            "layer": self.layer,
+            "false_alarm_rate": self.rate,
+            "validation_rows": self.validation_rows,
+            "baselines_left_out": self.left_out or None,
+            "methods": {name: self._method(name) for name in self.methods},
+            "worst_features": [
+                {"feature": rows.feature_name(place), "mean_error": float(self.errors[place])} for place in worst
+            ],
+            "most_suspicious": [
+                named(index) | {"score": float(self.scores[index])} for index in self.most_suspicious(5, 0).tolist()
+            ],
+            "beyond": [named(index) for index in self.beyond.tolist()],
+        }
+        if rows.anomaly is not None:
+            document["against"] = rows.groups[1].name if len(rows.groups) > 1 else None
+            document["normal_rows"] = int((rows.anomaly == 0).sum())
+            document["anomalous_rows"] = int((rows.anomaly == 1).sum())
+            document["anomalous_rows_trained_on"] = rows.anomalies_trained_on
+        return document
+
+    def _method(self, name: str) -> dict[str, Any]:
+        method, anomaly, found = self.methods[name], self.rows.anomaly, self.performance(name)
+        normal = method.scores if anomaly is None else method.scores[anomaly == 0]
+        return {
+            "threshold": _finite(method.threshold),
+            "flagged": int(method.flagged.sum()),
+            "normal_median": _finite(float(normal.median())),
+            **(found._asdict() if found else {}),
+        }
+
+
+def _finite(value: float) -> float | None:
+    """None where it is infinite: JSON has no such number."""
+    return value if isfinite(value) else None
+
+
+def score_all(
+    scores: Mapping[str, CalibratedScore], groups: Sequence[Rows], rate: float, tell: Callable[[float], None]
+) -> dict[str, Method]:
+    """Find each score's threshold, and score all rows; ``tell`` is called with the share of rows that is scored."""
+    done, total = 0, max(1, len(scores) * sum(map(len, groups)))
+    methods = {}
+    for name, (score, validation) in scores.items():
+
+        def counted(x: Tensor, score: Callable[[Tensor], Tensor] = score) -> Tensor:
+            nonlocal done
+            done += len(x)
+            tell(done / total)
+            return score(x)
+
+        found = torch.cat([score_rows(counted, x) for x in groups])
+        methods[name] = Method(validation, found, calibrated(validation, rate))
+    return methods

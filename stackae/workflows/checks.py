@@ -1,0 +1,140 @@
+"""Whether pretraining would take the data, and what to know of them before."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stackae.config import DataConfig
+from stackae.data import check
+from stackae.data.advice import warnings_of
+from stackae.data.check import Examined, Report
+from stackae.data.telling import exact, whole_range
+from stackae.errors import DataError
+from stackae.fields import validated
+from stackae.workflows.callbacks import Callbacks
+
+
+class DataCheck(NamedTuple):
+    """What was found in the data, what a person should know of it, and a command that pretrains on them."""
+
+    report: Report
+    warnings: list[str]
+    next_command: str
+
+    def raise_refusal(self) -> None:
+        """Raises DataError where pretraining would refuse the data."""
+        if self.report.refusal:
+            raise DataError(*self.report.refusal.split("\n"))
+
+    def described(self, part: Examined) -> dict[str, str]:
+        """For people: what is known of a part, by what it is."""
+        found, shape = part.findings, self.report.row_shape or self.report.image_shape
+        low, high = _extremes(found.low, found.high)
+        row = f" ({' x '.join(map(str, shape))} each)" if shape else ""
+        places = ", ".join(f"({cell.row}, {cell.column}) {cell.value}" for cell in found.first_bad[:3])
+        lines = {
+            "rows x columns": f"{found.rows:,} x {found.columns:,}{row}",
+            "stored as": part.dtype,
+            "range": "no finite number" if low is None or high is None else whole_range(low, high),
+            "NaN, infinite, too large": f"{found.nan:,}, {found.infinite:,}, {found.too_large:,}",
+            "the first, from (0, 0)": places,
+            "constant columns": f"{len(found.constant_columns):,}",
+            "columns equal to another": f"{sum(len(group) - 1 for group in found.duplicate_columns):,}",
+            "rows equal to another": f"{found.duplicate_rows:,} of {found.compared_rows:,}",
+        }
+        if part.counts is not None:
+            lines["classes, unlabelled rows"] = f"{int((part.counts > 0).sum()):,}, {part.unlabelled:,}"
+        return {label: text for label, text in lines.items() if text}
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        report = self.report
+        return {
+            "data": report.data,
+            "accepted": not report.refusal,
+            "refusal": report.refusal or None,
+            "warnings": self.warnings,
+            "training": _part(report, report.training),
+            "test": _part(report, report.test),
+            "image_shape": report.image_shape,
+            "row_shape": report.row_shape or None,
+            "ragged_rows": report.ragged_rows,
+            "not_numbers": report.not_numbers,
+            "next": self.next_command or None,
+        }
+
+
+def check_data(
+    data: str,
+    *,
+    data_root: str | None = None,
+    target: str | None = None,
+    target_kind: str | None = None,
+    ignore: str | None = None,
+    callbacks: Callbacks | None = None,
+) -> DataCheck:
+    """Look at all of the data; .npy and .csv files are read in pieces, so that they may be larger than the memory.
+
+    Args:
+        data: a file, or a named set in ``data_root``.
+        target: the column of a table that holds labels; ``target_kind`` is classes or numbers.
+        ignore: columns of a table that are no features, as "id,time".
+
+    Raises:
+        ConfigError: an argument that cannot work. What the data lack is in the result, not raised.
+    """
+    given = {"data": data, "data_root": data_root, "target": target, "target_kind": target_kind, "ignore": ignore}
+    config = validated(DataConfig, {name: value for name, value in given.items() if value is not None}, "data")
+    with (callbacks or Callbacks()).progress(f"reading {data}") as tell:
+        report = check.check_data(config, tell)
+    return DataCheck(report, warnings_of(report), "" if report.refusal else _next_command(config, report))
+
+
+def _next_command(config: DataConfig, report: Report) -> str:
+    """A pretraining that fits the width of the data."""
+    assert report.training is not None
+    width, defaults = report.training.findings.columns, DataConfig.model_fields
+    layers = f"{width},{max(1, min(512, width // 2))},{max(1, min(256, width // 4))}"
+    words = ["stackae", "pretrain", "--layers", layers, "--data", config.data]
+    for name in ("data_root", "target", "ignore", "target_kind"):
+        if (value := getattr(config, name)) != defaults[name].default:
+            words += [f"--{name.replace('_', '-')}", value]
+    return shlex.join(words)
+
+
+def _part(report: Report, part: Examined | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    found = part.findings
+    low, high = _extremes(found.low, found.high)
+    labels = None
+    if part.counts is not None:
+        classes = dict(zip(report.classes, part.counts.tolist(), strict=True))
+        labels = {"classes": classes, "unlabelled_rows": part.unlabelled}
+    return {
+        "rows": found.rows,
+        "columns": found.columns,
+        "dtype": part.dtype,
+        "low": low,
+        "high": high,
+        "nan": found.nan,
+        "infinite": found.infinite,
+        "too_large": found.too_large,
+        "first_bad": [cell._asdict() for cell in found.first_bad],
+        "constant_columns": found.constant_columns,
+        "duplicate_columns": found.duplicate_columns,
+        "duplicate_rows": found.duplicate_rows,
+        "compared_rows": found.compared_rows,
+        "outliers": [each._asdict() for each in found.outliers],
+        "merged_in_32_bits": [each._asdict() for each in found.merged],
+        "labels": labels,
+    }
+
+
+def _extremes(low: np.ndarray, high: np.ndarray) -> tuple[float | None, float | None]:
+    """Over all columns; none where no cell is a finite number."""
+    smallest, largest = exact(low.min()), exact(high.max())
+    return (smallest, largest) if smallest <= largest else (None, None)

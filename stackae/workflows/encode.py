@@ -1,0 +1,64 @@
+"""The codes of rows by a layer of a trained run, as a table."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from stackae.data.formats import WRITTEN
+from stackae.errors import argument
+from stackae.runs import Run, open_run
+from stackae.tables import Table, check_finite
+from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
+from stackae.workflows.outputs import check_out, made_of, write_table
+
+
+class EncodeResult(NamedTuple):
+    """Codes (rows, n_hidden) that were written, the layer that made them, and which rows they are of."""
+
+    run: Path
+    codes: Path
+    layer: int
+    shape: tuple[int, ...]
+    which: str
+    left_out_rows: int
+
+
+def encode_run(
+    run: Run | Path | str | None = None,
+    *,
+    layer: int | str | None = None,
+    weights: str = "pretrained",
+    data: str | None = None,
+    data_root: str | None = None,
+    target: str | None = None,
+    engine: str = "auto",
+    out: Path | str | None = None,
+    force: bool = False,
+    callbacks: Callbacks | None = None,
+) -> EncodeResult:
+    """Write the codes of all rows, in their order (a set's own test part last), float32 (rows, n_hidden).
+
+    Args:
+        layer: the layer whose code is written, from 1; None is the top.
+        weights: pretrained, or finetuned: those of the head that was trained last.
+        out: a .npy or .csv file; None is codes-layerN.npy of the run.
+
+    Others, and errors, are those of ``stackae.workflows.score``.
+    """
+    told = callbacks or Callbacks()
+    opened = open_run(run)
+    count = len(opened.pretrain_config.layers)
+    number = whole_number(argument("layer"), layer, count) if layer else count
+    path = opened.path / f"codes-layer{number}.npy" if out is None else Path(out)
+    check_out(path, WRITTEN, must_be_new=out is not None and not force)
+    check_weights(weights)
+    model = opened.load_stack(engine) if weights == "pretrained" else opened.load_encoders(engine)
+    rows = rows_of(opened, DataRequest(data, data_root, target), "all", told, labels=False)
+    codes, numbers = made_of(rows.x, partial(model.encode, layer=number), "encoding", told), rows.numbers.tolist()
+    check_finite(f"codes of layer {number}", codes, numbers)
+    table = Table([f"h{unit}" for unit in range(1, codes.shape[1] + 1)], codes, [("row", numbers)])
+    write_table(path, table, opened if out is None else None, told, rows.bad_rows)
+    return EncodeResult(opened.path, path, number, codes.shape, rows.which, rows.bad_rows)

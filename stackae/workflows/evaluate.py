@@ -1,0 +1,113 @@
+"""How each head of a run does that was trained, and the reconstruction error of every layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stackae.data.for_run import RowsRead
+from stackae.data.labels import named
+from stackae.errors import DataError, argument, legible
+from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
+from stackae.runs import Run, open_run
+from stackae.workflows.assessment import assess_classifier, target_figures
+from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.inputs import DataRequest, rows_of
+
+SHOWN = 20
+
+
+class EvaluateResult(NamedTuple):
+    """What was measured, as it is kept in metrics.jsonl, and the files of the run that were written.
+
+    ``targets`` are the metrics of the regressor and the multilabel head by the name of the head; ``balanced`` says
+    whether the last fine-tuning weighted the classes equally.
+    """
+
+    metrics: dict[str, Any]
+    targets: dict[str, Any]
+    files: list[str]
+    balanced: bool
+
+    @property
+    def run(self) -> Path:
+        return Path(self.metrics["run"])
+
+
+def evaluate_run(
+    run: Run | Path | str | None = None,
+    *,
+    part: str | None = None,
+    data: str | None = None,
+    data_root: str | None = None,
+    target: str | None = None,
+    target_kind: str | None = None,
+    engine: str = "auto",
+    callbacks: Callbacks | None = None,
+) -> EvaluateResult:
+    """Measure a run on rows: its heads where the rows have labels or targets, and the reconstruction by each layer.
+
+    The metrics are added to metrics.jsonl of the run, and the confusion of a classifier is drawn into it.
+
+    Args:
+        target_kind: classes, or numbers; None is the run's own.
+
+    Others, and errors, are those of ``stackae.workflows.score``.
+    """
+    told = callbacks or Callbacks()
+    opened = open_run(run)
+    stack = opened.load_stack(engine)
+    read = rows_of(opened, DataRequest(data, data_root, target, target_kind), part, told)
+    rows = read.xy
+    layers = evaluate_reconstruction(stack, rows.x)
+    metrics: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": read.part, "rows": len(rows.x)}
+    metrics |= {"which": read.which, "left_out_rows": read.bad_rows}
+    pictures: dict[str, bytes] = {}
+    if opened.has_classifier and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
+        model, classes = opened.load_classifier(engine)
+        left_out = _left_out(opened, classes)
+        found, pictures = assess_classifier(model, classes, rows, read.part, read.classes, left_out)
+        metrics |= found
+        if not found["labelled_rows"]:
+            told.note(_strangers(found))
+    targets = _of_targets(opened, engine, read)
+    metrics |= targets
+    metrics["reconstruction"] = [layer._asdict() for layer in layers]
+    if opened.has_head("reconstruction"):
+        deep = evaluate_unrolled(opened.load_reconstruction(engine), rows.x)
+        metrics["finetuned_reconstruction"] = deep._asdict()
+    opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **metrics}])} | pictures)
+    settings = opened.config.finetune
+    balanced = settings is not None and settings.class_weight == "balanced"
+    return EvaluateResult(metrics, targets, [*pictures, "metrics.jsonl"], balanced)
+
+
+def _strangers(found: dict[str, Any]) -> str:
+    """What to say where no row is of a class that the classifier knows."""
+    theirs, own = [each["class"] for each in found["unseen_classes"]], found["classes"]
+    listed = (", ".join(map(legible, names[:SHOWN])) for names in (theirs, own))
+    return "labels      none of {} is a class of the classifier: {}; name their column by {}".format(
+        *listed, argument("target")
+    )
+
+
+def _left_out(run: Run, classes: tuple[str, ...]) -> set[str]:
+    """Classes of a classifier that its training left out: runs of earlier versions have a place for them."""
+    text = (run.config.finetune_data or run.config.data).leave_out
+    return set() if text is None else set(named(text, classes))
+
+
+def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
+    """The metrics of the run's regressor and of its multilabel classifier, where the rows have their targets."""
+    loads: dict[str, Any] = {"regressor": run.load_regressor, "multilabel": run.load_multilabel}
+    rows, found = read.xy, {}
+    for head, load in loads.items():
+        if not run.has_head(head) or rows.y is None or rows.y.dim() == 1 or bool(rows.y.isnan().all()):
+            continue
+        model, names = load(engine)
+        if names == read.targets:
+            found[head] = target_figures(model, names, rows)
+        elif run.config.finetune is not None and run.config.finetune.head == head:
+            wanted, got = (", ".join(map(legible, each[:20])) for each in (names, read.targets))
+            raise DataError(f"targets: expected {wanted}, got {got}; name them by {argument('target')}, in this order")
+    return found

@@ -1,0 +1,149 @@
+"""Scores of rows by a trained run: how badly it reconstructs them, with thresholds and two baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stackae.analysis.score_notes import notes_of
+from stackae.analysis.scoring import RowsToScore, Scored, score_all
+from stackae.anomaly import ReconstructionError, feature_errors
+from stackae.calibration import CalibratedScore, Calibration, calibrations, fit_calibrated
+from stackae.errors import DataError, argument
+from stackae.faults import explained
+from stackae.runs import Run, open_run
+from stackae.runs.durable import write_files
+from stackae.runs.run import calibration_file
+from stackae.stack import StackedAutoencoder
+from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.inputs import DataRequest, share, whole_number
+from stackae.workflows.outputs import check_out
+from stackae.workflows.score_files import files_of, names_of
+from stackae.workflows.score_rows import read_rows
+
+MOST_ROWS = 100
+FITTING = "fitting PCA and Mahalanobis distance on the training rows"
+
+
+class ScoreResult(NamedTuple):
+    """Scores of rows by a run, and the files that hold them: of rows, of features, and a picture."""
+
+    run: Path
+    scored: Scored
+    files: tuple[Path, Path, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {"run": str(self.run), **self.scored.to_dict(), "files": [str(path) for path in self.files]}
+
+
+def score(
+    run: Run | Path | str | None = None,
+    *,
+    data: str | None = None,
+    part: str | None = None,
+    data_root: str | None = None,
+    target: str | None = None,
+    anomalies: str | None = None,
+    against: str | None = None,
+    layer: int | str | None = None,
+    false_alarm_rate: float | str = 0.01,
+    baselines: bool = True,
+    count: int | str = 8,
+    engine: str = "auto",
+    out: Path | str | None = None,
+    force: bool = False,
+    callbacks: Callbacks | None = None,
+) -> ScoreResult:
+    """Score rows by their reconstruction error, summed over their scaled features, and flag those above a threshold.
+
+    Args:
+        run: a run folder; None is the newest run.
+        data: other rows than the test part of the run's own: a file, or a named set in ``data_root``.
+        part: test, validation, train or all.
+        target: the column of a table that holds labels.
+        anomalies: labels of anomalies, as "broken,worn"; other labels are normal.
+        against: other data whose rows are anomalies.
+        layer: reconstruct through this one, from 1; None is the top.
+        false_alarm_rate: the share of normal rows that may be flagged, on average, at most.
+        baselines: score by PCA and Mahalanobis distance too.
+        count: how many of the most suspicious rows the files look into.
+        out: a .csv file to write; None is scores.csv of the run. The others lie beside it. ``force`` replaces them.
+        callbacks: hear what is noted, and how far it is.
+
+    Raises:
+        ConfigError: an argument that cannot work. RunError: no such run, or a damaged one. DataError: rows that cannot
+            be read, none, or of one kind alone. DiskError: the files could not be written.
+    """
+    told = callbacks or Callbacks()
+    opened = open_run(run)
+    rate = share(argument("false_alarm_rate"), false_alarm_rate)
+    shown = whole_number(argument("count"), count, MOST_ROWS)
+    number = whole_number(argument("layer"), layer, len(opened.pretrain_config.layers)) if layer else None
+    path = opened.path / "scores.csv" if out is None else Path(out)
+    _check(path, must_be_new=out is not None and not force)
+    stack = opened.load_stack(engine)
+    rows = read_rows(opened, DataRequest(data, data_root, target), part, anomalies, against, baselines, told)
+    calibration = _calibration(stack, rows, told)
+    scored = _scored(stack, rows, calibration, number, rate, baselines, told)
+    files = files_of(path.stem, scored, shown, told)
+    if out is None:
+        opened.publish(files | ({} if opened.has_calibration else calibration_file(calibration)))
+    else:
+        write_files(path.parent, files)
+    for each in notes_of(scored):
+        told.note(each)
+    written, features, picture = (path.parent / name for name in files)
+    return ScoreResult(opened.path, scored, (written, features, picture))
+
+
+def _check(path: Path, must_be_new: bool) -> None:
+    check_out(path, (".csv",), must_be_new=must_be_new)
+    for name in names_of(path.stem):
+        check_out(path.with_name(name), (".csv", ".png"), must_be_new=must_be_new)
+
+
+def _calibration(stack: StackedAutoencoder, rows: RowsToScore, callbacks: Callbacks) -> Calibration:
+    """The run's own, or where it keeps none what the data say that it was trained on."""
+    if rows.calibration is not None or rows.own is None:
+        assert rows.calibration is not None  # where there is none, the data were read
+        return rows.calibration
+    callbacks.busy(FITTING)
+    return next(calibrations([stack], rows.own))
+
+
+def _scored(
+    stack: StackedAutoencoder,
+    rows: RowsToScore,
+    calibration: Calibration,
+    layer: int | None,
+    rate: float,
+    baselines: bool,
+    callbacks: Callbacks,
+) -> Scored:
+    """Find the thresholds, and score all rows."""
+    scores, left_out = calibration.scores(stack, layer, baselines=baselines), ""
+    if baselines and calibration.baselines is None:
+        large, left_out = _large_baselines(stack, rows, layer, callbacks)
+        scores |= large
+    groups = [group.x for group in rows.groups]
+    with callbacks.progress("scoring") as tell:
+        methods = score_all(scores, groups, rate, tell)
+    score = ReconstructionError(stack, layer)
+    return Scored(rows, calibration, score, rate, methods, feature_errors(score, groups[0]), left_out)
+
+
+def _large_baselines(
+    stack: StackedAutoencoder, rows: RowsToScore, layer: int | None, callbacks: Callbacks
+) -> tuple[dict[str, CalibratedScore], str]:
+    """Those that the run does not keep, or why they are left out."""
+    if rows.own is None:
+        return {}, "they are too large to be kept in the run, and its training data cannot be read"
+    callbacks.busy(FITTING)
+    try:
+        return fit_calibrated(stack, rows.own.train.x, rows.own.validation.x, layer), ""
+    except (DataError, MemoryError, RuntimeError) as error:  # of what the memory does not hold
+        reason = error if isinstance(error, DataError) else explained(error)
+        if reason is None:
+            raise
+        return {}, str(reason)
