@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.data.csv_rows import CsvRows
+from stackae.data.formats import FORMATS
+from stackae.data.formats.delimiters import DELIMITERS
 from stackae.errors import DataError, legible, nearest
 
 SHOWN_COLUMNS = 20
-OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
 
 class Chosen(NamedTuple):
@@ -29,7 +30,7 @@ class Chosen(NamedTuple):
 
 def read_names(rows: CsvRows) -> list[str]:
     """The names of the columns; DataError where the first line is missing, empty, all numbers, or names one twice, and
-    where something else than commas is between the cells."""
+    where another delimiter than the format's is between the cells."""
     first = next(iter(rows), None)
     if first is None or not first.cells:
         got = "an empty file" if first is None else "an empty line"
@@ -56,22 +57,28 @@ def read_names(rows: CsvRows) -> list[str]:
 
 def _check_delimiter(rows: CsvRows, names: list[str]) -> None:
     """DataError where one other delimiter cuts the first line, and the next one into as many cells."""
-    if len(names) != 1 or fault_of(names[0]) is None:
+    if (len(names) != 1 and rows.delimiter != " ") or fault_of(names[0]) is None:
         return
-    following = rows.peek()
-    if names[0].startswith("#") and (following is None or len(following.cells) != 1 or fault_of(following.cells[0])):
+    following, line = rows.peek(), rows.delimiter.join(names)
+    cells = [] if following is None else following.cells
+    if line.startswith("#") and (len(cells) != len(names) or fault_of(cells[0])):
         raise DataError(
-            f"{rows.path}: expected a header line that names the columns, got a comment ({legible(names[0])}); take "
+            f"{rows.path}: expected a header line that names the columns, got a comment ({legible(line)}); take "
             "the lines that begin with # out of the file"
         )
-    below = ",".join(following.cells) if following is not None else ""
-    for delimiter, title in OTHER_DELIMITERS.items():
+    if len(names) != 1:
+        return
+    below, own = rows.delimiter.join(cells), DELIMITERS[rows.delimiter]
+    for delimiter, title in DELIMITERS.items():
         count = names[0].count(delimiter)
-        if count and count == below.strip().count(delimiter):
-            decimal = " and points in numbers" if "," in below else ""
+        if delimiter != rows.delimiter and count and count == below.strip().count(delimiter):
+            other = next(
+                (f", or name it {suffix}" for suffix, each in FORMATS.items() if delimiter in each.delimiters), ""
+            )
+            remedy = " and points in numbers" if "," in below.replace(delimiter, "") else other
             raise DataError(
-                f"{rows.path}: expected commas between the cells, got {title} ({legible(names[0])}); save it with "
-                f"commas{decimal}"
+                f"{rows.path}: expected {own} between the cells, got {title} ({legible(names[0])}); save it with "
+                f"{own}{remedy}"
             )
 
 

@@ -1,4 +1,4 @@
-"""The rows of a CSV file one by one, with their line numbers; no line or row is ever held that is beyond all use."""
+"""The rows of a text file one by one, with their line numbers; no line or row is ever held that is beyond all use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from stackae.data.formats import format_of
+from stackae.data.formats.delimiters import DELIMITERS, find_delimiter
 from stackae.data.memory import check_memory
 from stackae.errors import DataError
 
@@ -26,6 +28,7 @@ class Row(NamedTuple):
 class CsvRows:
     """The rows of an open file from its start; blank lines at its end are left out.
 
+    ``delimiter`` is one of those of the format that the path names, and is known once a row has been read.
     ``plain`` turns False at the first line below the header whose digits float() would read but a user may not mean:
     1_000, or digits of another script. Raises DataError, while it is read, for what is not UTF-8 text, for quotes that
     never close, and for lines and rows beyond the limits above.
@@ -34,6 +37,9 @@ class CsvRows:
     def __init__(self, path: Path, file: io.BufferedReader) -> None:
         self.path = path
         self.plain = True
+        found = format_of(path)
+        self._delimiters = found.delimiters if found else ","
+        self.delimiter = self._delimiters[0]
         self._descriptor = file.fileno()
         self._line = 1  # the first of the row that is being read, which may take several
         os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -60,31 +66,38 @@ class CsvRows:
         check_memory(str(self.path), found * max(size, position) // max(position, 1) - held)
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
-        plain, commas = True, 0
+        plain, cuts = True, 0
         for number, line in enumerate(iter(partial(text.readline, LONGEST_LINE + 1), ""), start=1):
-            if number == self._line and len(line) <= MOST_COLUMNS:  # most rows are one short line
-                commas = 0
-            else:
-                commas = line.count(",") + (commas if number != self._line else 0)
-                self._check_length(number, line, commas)
+            if len(line) > LONGEST_LINE:
+                raise self._fault(number, f"lines of at most {LONGEST_LINE:,} characters, got a longer one")
             if "\0" in line:
                 raise self._fault(number, "UTF-8 text, got a NUL character", "save it as UTF-8")
+            if number == 1:
+                self.delimiter = find_delimiter(str(self.path), line, self._delimiters)
+            if number == self._line and len(line) <= MOST_COLUMNS:  # most rows are one short line
+                cuts = 0
+            else:
+                cuts = line.count(self.delimiter) + (cuts if number != self._line else 0)
+                self._check_columns(cuts)
             if plain and number > 1 and ("_" in line or not line.isascii()):
                 self.plain = plain = False
             yield line
 
-    def _check_length(self, number: int, line: str, commas: int) -> None:
-        if len(line) > LONGEST_LINE:
-            raise self._fault(number, f"lines of at most {LONGEST_LINE:,} characters, got a longer one")
-        if commas >= MOST_COLUMNS:
-            raise self._fault(self._line, f"at most {MOST_COLUMNS:,} columns, got more commas in one row")
+    def _check_columns(self, cuts: int) -> None:
+        if cuts >= MOST_COLUMNS:
+            title = DELIMITERS[self.delimiter]
+            raise self._fault(self._line, f"at most {MOST_COLUMNS:,} columns, got more {title} in one row")
 
     def _read(self) -> Iterator[Row]:
         text = open(self._descriptor, encoding="utf-8-sig", newline="", closefd=False)  # noqa: SIM115 - closed by its owner
         try:
-            reader = _csv.reader(self._lines(text), strict=True)
+            lines = self._lines(text)
+            first = next(lines, "")
+            lines = chain([first], lines)
+            spaces = self.delimiter == " "
+            reader = _csv.reader(map(_with_spaces, lines) if spaces else lines, delimiter=self.delimiter, strict=True)
             blank: list[int] = []
-            for cells in reader:
+            for cells in map(_without_empty, reader) if spaces else reader:
                 if cells:
                     yield from (Row(line, []) for line in blank)
                     blank = []
@@ -93,10 +106,20 @@ class CsvRows:
                     blank.append(self._line)
                 self._line = reader.line_num + 1
         except _csv.Error as error:
-            raise self._fault(self._line, f"comma-separated cells, got {error}", "correct it") from None
+            separated = f"{DELIMITERS[self.delimiter][:-1]}-separated"
+            raise self._fault(self._line, f"{separated} cells, got {error}", "correct it") from None
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise DataError(f"{self.path}: expected UTF-8 text, got byte 0x{byte:02x}; save it as UTF-8") from None
 
     def _fault(self, line: int, sentence: str, remedy: str = "give a table of numbers") -> DataError:
         return DataError(f"{self.path}:{line}: expected {sentence}; {remedy}")
+
+
+def _with_spaces(line: str) -> str:
+    return line.replace("\t", " ")
+
+
+def _without_empty(cells: list[str]) -> list[str]:
+    """Of a run of spaces, all but the first make an empty cell each."""
+    return [cell for cell in cells if cell]

@@ -38,7 +38,7 @@ class Format:
     pieces: reads a file that may be larger than the memory, in pieces of rows; None where it has to fit.
     writer: packs a ``Table`` as the content of a file; None where such files are not written.
     labels: whether a file may hold labels or targets beside the rows.
-    delimiter: what stands between the cells of a line of text.
+    delimiters: what may stand between the cells of a line of text; of several, the header line says which one does.
     """
 
     suffix: str
@@ -47,7 +47,7 @@ class Format:
     pieces: str | None = None
     writer: str | None = None
     labels: bool = True
-    delimiter: str | None = None
+    delimiters: str = ""
 
     @property
     def named(self) -> bool:
@@ -76,8 +76,7 @@ class Format:
 
     def pack(self, table: Any, tell: Callable[[float], None] = lambda share: None) -> memoryview:
         """The content of a file that holds the table; ``tell`` is told of the share that is done, from 0 to 1."""
-        delimiter = [] if self.delimiter is None else [self.delimiter]
-        content: memoryview = _function(self.writer)(table, tell, *delimiter)
+        content: memoryview = _function(self.writer)(table, tell, *self.delimiters)
         return content
 
 
@@ -94,7 +93,7 @@ _COMMAS = Format(
     reader_by_name="data.csv.load_sound_csv",
     pieces="data.pieces.CsvPieces",
     writer="tables.pack_csv",
-    delimiter=",",
+    delimiters=",",
 )
 FORMATS = {
     each.suffix: each
