@@ -42,6 +42,7 @@ with atheris.instrument_imports(
     from stackae.config import DataConfig, RunConfig, read_tables
     from stackae.data.arrays import load_npy, load_npz
     from stackae.data.csv import load_csv, load_sound_csv
+    from stackae.data.formats import FORMATS
     from stackae.data.idx import read_idx
     from stackae.data.known import Known, KnownData, choose
     from stackae.data.labels import classes_of_arrays, classes_of_texts
@@ -68,10 +69,12 @@ class Reader(NamedTuple):
     longest: int = 1 << 12
 
 
-def from_file(load: Callable[[Path], object]) -> Callable[[bytes], object]:
+def from_file(load: Callable[[Path], object], suffix: str = "") -> Callable[[bytes], object]:
+    path = FILE.with_suffix(suffix)
+
     def read(content: bytes) -> object:
-        FILE.write_bytes(content)
-        return load(FILE)
+        path.write_bytes(content)
+        return load(path)
 
     return read
 
@@ -180,6 +183,11 @@ def csv_seeds() -> list[bytes]:
     ]  # fmt: skip
 
 
+def txt_seeds() -> list[bytes]:
+    """The tables of ``csv_seeds`` with each delimiter that the header line of a .txt may have."""
+    return [seed.replace(b",", each.encode()) for seed in csv_seeds() for each in FORMATS[".txt"].delimiters]
+
+
 def config_seeds() -> list[bytes]:
     return [
         b'[data]\ndata = "digits"\nscale = "auto"\n[pretrain]\nn_visible = 4\n[[pretrain.layers]]\nn_hidden = 2\n'
@@ -211,6 +219,7 @@ READERS = {
     "csv": Reader(from_file(lambda path: whole(load_csv(path))), csv_seeds, CSV_WORDS, 1024),
     "csv-target": Reader(from_file(lambda path: whole(load_csv(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
     "csv-run": Reader(from_file(read_for_run), csv_seeds, (*CSV_WORDS, b"y", b"b c"), 1024),
+    "txt": Reader(from_file(lambda path: whole(load_csv(path)), ".txt"), txt_seeds, CSV_WORDS, 1024),
     "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
     "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
     "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),

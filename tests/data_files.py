@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from stackae.data.formats import FORMATS
 from stackae.data.idx import DTYPES
 from stackae.errors import DataError
 
@@ -25,6 +26,8 @@ laws = settings(
 needs_data = pytest.mark.skipif(
     not (TEST_DATA / "MNIST" / "raw").is_dir(), reason=f"no MNIST under {TEST_DATA}; set STACKAE_TEST_DATA"
 )
+TEXT_FORMATS = [(suffix, delimiter) for suffix, each in FORMATS.items() for delimiter in each.delimiters]
+"""Every format of text, with each delimiter that its files may have."""
 finite = st.floats(-1e6, 1e6, width=32)
 matrices = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=finite)
 
@@ -106,8 +109,9 @@ def write_idx_folder(root: Path, count: int = 6, labels: np.ndarray | None = Non
 def table(
     path: Path, x: np.ndarray, y: np.ndarray | None = None, names: tuple[str, ...] = ("temp", "press", "flow")
 ) -> str:
-    """A .csv file of these columns, and of "state" where there are labels."""
-    lines = [",".join([*names, *([] if y is None else ["state"])])]
-    lines += [",".join([*map(repr, row), *([] if y is None else [y[at]])]) for at, row in enumerate(x.tolist())]
+    """A text file of these columns, and of "state" where there are labels, with the last delimiter of its format."""
+    join = FORMATS[path.suffix].delimiters[-1].join
+    lines = [join([*names, *([] if y is None else ["state"])])]
+    lines += [join([*map(repr, row), *([] if y is None else [y[at]])]) for at, row in enumerate(x.tolist())]
     path.write_text("\n".join(lines) + "\n")
     return str(path)

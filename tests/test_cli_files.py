@@ -36,8 +36,9 @@ def with_first(name: str, cell: Callable[[int], object]) -> str:
 
 LABEL = ("--target", "label")
 TAKEN: dict[str, tuple[str | bytes | np.ndarray, tuple[str, ...]]] = {
-    "mark.csv": (table().encode("utf-8-sig"), LABEL),
-    "lines-and-quotes.csv": (table(end="\r\n", quote='"'), LABEL),
+    "mark-lines-and-quotes.csv": (table(end="\r\n", quote='"').encode("utf-8-sig"), LABEL),
+    "tabs.tsv": (table("\t"), LABEL),
+    "spaces.txt": (table("  "), LABEL),
     "index.csv": (with_first("", lambda row: row), LABEL),
     "time.csv": (with_first("time", lambda row: f"2024-01-01 00:00:{row:02d}"), (*LABEL, "--ignore", "time")),
     "trailing.csv": (table(trail=","), (*LABEL, "--ignore", "")),
@@ -49,6 +50,7 @@ TAKEN: dict[str, tuple[str | bytes | np.ndarray, tuple[str, ...]]] = {
 REFUSED: dict[str, tuple[str | bytes | np.ndarray, str]] = {
     "semicolons.csv": (table(";"), "expected commas between the cells, got semicolons"),
     "decimal-commas.csv": (table(";").replace(".", ","), "save it with commas and points in numbers"),
+    "mixed.txt": (table(";", names=("a,b", *NAMES[1:])), "got semicolons and commas"),
     "tabs.csv": (table("\t"), "expected commas between the cells, got tabs"),
     "table.dat": (table(), "save a table as .csv, with commas between its cells"),
     "packed.csv.gz": (gzip.compress(table().encode()), "(a file of another kind)"),

@@ -33,7 +33,7 @@ def numbers(table: dict[str, list[str]], dtype: Any = np.float32) -> np.ndarray:
 
 
 def test_codes_are_the_same_numbers_in_every_format(trained: Shell) -> None:
-    for name in ("codes.csv", "codes.npy"):
+    for name in ("codes.csv", "codes.tsv", "codes.npy"):
         document = json.loads(trained.does("encode", "--layer", "1", "--out", name, "--json"))
         assert document["codes"] == name and document["shape"] == [60, 6]
     table, codes = columns(trained.folder / "codes.csv"), np.load(trained.folder / "codes.npy")
@@ -41,6 +41,7 @@ def test_codes_are_the_same_numbers_in_every_format(trained: Shell) -> None:
         str(row) for row in range(60)
     ]
     np.testing.assert_array_equal(numbers(table), codes)
+    assert (trained.folder / "codes.tsv").read_text() == (trained.folder / "codes.csv").read_text().replace(",", "\t")
     run = Run.open(trained.run)
     x = scaled_rows(load_source(run.config.data), run.load_scaling()).x
     with torch.no_grad():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import idx_bytes, laws, npy_bytes, write, write_idx_folder
+from data_files import TEXT_FORMATS, idx_bytes, laws, npy_bytes, write, write_idx_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -129,9 +129,17 @@ csv_lines = st.lists(st.lists(csv_cells, max_size=4).map(",".join), max_size=8)
 
 
 @settings(laws, max_examples=400)
-@given(st.sampled_from(["a,b,y", "a,y", "y", "1,2", "a,a", ""]), csv_lines, st.sampled_from([None, "y", "z"]))
-def test_a_csv_file_in_pieces(tmp_path: Path, header: str, lines: list[str], target: str | None) -> None:
-    config = DataConfig(data=str(write(tmp_path / "a.csv", "\n".join([header, *lines]))), target=target)
+@given(
+    st.sampled_from(["a,b,y", "a,y", "y", "1,2", "a,a", ""]),
+    csv_lines,
+    st.sampled_from([None, "y", "z"]),
+    st.sampled_from(TEXT_FORMATS),
+)
+def test_a_csv_file_in_pieces(
+    tmp_path: Path, header: str, lines: list[str], target: str | None, kind: tuple[str, str]
+) -> None:
+    content = "\n".join([header, *lines]).replace(",", kind[1])
+    config = DataConfig(data=str(write(tmp_path / f"a{kind[0]}", content)), target=target)
     report = check_data(config)
     assert report.refusal == verdict(config)
     if not report.refusal:

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import tracemalloc
+import unicodedata
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import idx_bytes, laws, message, npy_bytes, npy_header, write
+from data_files import TEXT_FORMATS, idx_bytes, laws, message, npy_bytes, npy_header, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,11 +25,14 @@ from stackae.data import bounded, load_data, load_source, memory
 from stackae.data.arrays import load_npy, load_npz
 from stackae.data.bounded import Gunzip, opened
 from stackae.data.csv import load_csv
+from stackae.data.formats import FORMATS
+from stackae.data.formats.delimiters import DELIMITERS
 from stackae.data.idx import load_idx_folder, read_idx
 from stackae.data.labels import MOST_CLASSES
-from stackae.errors import DataError, legible, nearest
+from stackae.errors import HIDDEN, DataError, legible, nearest
 
-READERS = {".npy": load_npy, ".npz": load_npz, ".csv": load_csv, ".idx": read_idx}
+TEXTS = {suffix: load_csv for suffix, each in FORMATS.items() if each.named}
+READERS = {".npy": load_npy, ".npz": load_npz, ".idx": read_idx, **TEXTS}
 MIB = 1 << 20
 
 
@@ -312,11 +316,15 @@ def test_labels_that_mean_harm(tmp_path: Path) -> None:
 # ---- CSV
 
 
-def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.csv"
+@pytest.mark.parametrize(("suffix", "delimiter"), TEXT_FORMATS)
+def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, delimiter: str) -> None:
+    path = tmp_path / f"a{suffix}"
+
+    def text(content: bytes | str) -> Path:
+        return write(path, content.replace(",", delimiter) if isinstance(content, str) else content)
 
     def of(content: bytes | str, target: str | None = None) -> str:
-        return message(load_csv, write(path, content), target)
+        return message(load_csv, text(content), target)
 
     forged = of('a,"\x1b]0;x\x07"\n1,"\x1b[31m\nerror: forged"\n')
     name = r"'\x1b]0;x\x07'"
@@ -330,18 +338,21 @@ def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("stackae.data.csv_rows.MOST_COLUMNS", 50)
     monkeypatch.setattr("stackae.data.csv_rows.LONGEST_LINE", 1000)
     assert f"{path}:2: expected lines of at most 1,000 characters" in of("a,b\n" + "1" * 2000 + ",2\n")
-    assert f"{path}:1: expected at most 50 columns, got more commas in one row" in of("a," * 60 + "\n1\n")
+    assert f"{path}:1: expected at most 50 columns, got more {DELIMITERS[delimiter]} in one row" in of(
+        "a," * 60 + "\n1\n"
+    )
     assert f"{path}:2: expected at most 50 columns" in of("a,b\n" + '"\n",' * 100 + "\n")
-    assert load_csv(write(path, "a,b\n" + "1,2\n" * 200)).x.shape == (200, 2)
+    assert load_csv(text("a,b\n" + "1,2\n" * 200)).x.shape == (200, 2)
     monkeypatch.setattr("stackae.data.labels.MOST_CLASSES", 3)
     assert "at most 3 classes, got more distinct labels" in of("a,y\n" + "".join(f"1,{n}\n" for n in range(9)), "y")
-    assert load_csv(write(path, "a,y\n1,1\n1,2\n1,\n1,3\n"), "y").classes == ("1", "2", "3")
+    assert load_csv(text("a,y\n1,1\n1,2\n1,3\n1,3\n"), "y").classes == ("1", "2", "3")
 
 
 @pytest.mark.parametrize("content", ["a,b\r1,2\r3,4\r", "a,b\r\n1,2\r\n3,4", "\ufeffa,b\n1,2\n3,4\n\n\n"])
 def test_csv_line_ends_and_marks(tmp_path: Path, content: str) -> None:
-    source = load_csv(write(tmp_path / "a.csv", content))
-    assert source.column_names == ("a", "b") and source.x.tolist() == [[1, 2], [3, 4]]
+    for suffix, delimiter in TEXT_FORMATS:
+        source = load_csv(write(tmp_path / f"a{suffix}", content.replace(",", delimiter)))
+        assert source.column_names == ("a", "b") and source.x.tolist() == [[1, 2], [3, 4]]
 
 
 def test_a_wide_header_takes_linear_time(tmp_path: Path) -> None:
@@ -365,7 +376,8 @@ def test_hints_are_found_among_a_few_short_words() -> None:
 @given(st.text(max_size=60))
 def test_legible_text_is_printable_and_short(text: str) -> None:
     shown = legible(text)
-    assert shown.isprintable() and (shown == text or not text.isprintable() or len(text) > 40)
+    seen = text.isprintable() and not any(unicodedata.category(c)[0] == "M" or HIDDEN.match(c) for c in text)
+    assert shown.isprintable() and (shown == text or not seen or len(text) > 40)
     shown.encode("utf-8")
 
 

@@ -56,6 +56,7 @@ VALID = {
     "npz": (load_npz, [npz_bytes(save, x=X, y=y, x_test=X, y_test=y) for save, y in KINDS_OF_NPZ]),
     "csv": (load_csv, [b'a,"b c"\n1,2.5\n-3e4,"4"\n', b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n", "ä\n1_0\n".encode()]),
     "csv-target": (lambda path: load_csv(path, "y"), [b'a,y\n1,cat\n2,\n3,"do\ng"\n', "a,y\r1,é\r2,1.0\r3,1".encode()]),
+    "txt": (load_csv, [b'a "b c"\n1  2.5\n', b"a;b\r\n1;2\r\n", b"a\tb\n1\t2\n", b"a, b\n1, 2\n"]),
     "csv-run": (for_run, [b"b,a,y,c\n1,2,cat,x\nnan,3,,x\n5,6,dog,\n", b"a,b\n1,2\n3\n4,5\n", b",a,b\n0,1,2\n"]),
 }  # fmt: skip
 
@@ -93,7 +94,7 @@ def test_mutated_and_random_files(tmp_path: Path, reader: str) -> None:
     @settings(laws, max_examples=400)
     @given(mutated(files) | noise)
     def law(content: bytes) -> None:
-        bounded_read(reader, write(tmp_path / "file", content))
+        bounded_read(reader, write(tmp_path / f"file.{reader}", content))
 
     law()
 
@@ -101,5 +102,5 @@ def test_mutated_and_random_files(tmp_path: Path, reader: str) -> None:
 @pytest.mark.parametrize("reader", VALID)
 def test_the_files_to_start_from_are_valid(tmp_path: Path, reader: str) -> None:
     read, files = VALID[reader]
-    taken = [read(write(tmp_path / "file", content)) for content in files if b"1_0" not in content]
+    taken = [read(write(tmp_path / f"file.{reader}", content)) for content in files if b"1_0" not in content]
     assert all(len(source.x) for source in taken)

@@ -54,11 +54,14 @@ def part_rows(data: Dataset, part: str) -> list[tuple[float, ...]]:
 # ---- columns
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0)])
-def test_columns_are_read_by_their_names(tmp_path: Path, own: DataConfig, order: tuple[int, ...]) -> None:
+ORDERS = [((0, 1, 2), ".csv"), ((0, 2, 1), ".txt"), ((2, 1, 0), ".tsv"), ((1, 2, 0), ".txt")]
+
+
+@pytest.mark.parametrize(("order", "suffix"), ORDERS)
+def test_columns_are_read_by_their_names(tmp_path: Path, own: DataConfig, order: tuple[int, ...], suffix: str) -> None:
     data, known = trained(own)
     new = np.random.default_rng(1).standard_normal((50, 3))
-    path = table(tmp_path / "new.csv", new[:, order], Y[:50], tuple(NAMES[column] for column in order))
+    path = table(tmp_path / f"new{suffix}", new[:, order], Y[:50], tuple(NAMES[column] for column in order))
     read = read_rows(other(own, path), known, data.scaling)
     assert torch.equal(read.x[:], data.scaling.transform(new))
     assert (read.column_names, read.part, read.which) == (NAMES, "all", f"all 50 rows of {path}")

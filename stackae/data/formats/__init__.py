@@ -7,7 +7,7 @@ and a row here. Modules are imported when a file is read or written, so that hel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,8 @@ FORMATS = {
         Format(".npy", "data.arrays.load_npy", pieces="data.pieces.NpyPieces", writer="tables.pack_npy", labels=False),
         Format(".npz", "data.arrays.load_npz"),
         _COMMAS,
+        replace(_COMMAS, suffix=".tsv", delimiters="\t"),
+        replace(_COMMAS, suffix=".txt", delimiters="\t;, ", writer=None),
     )
 }
 """By suffix, in the order in which messages name them."""
