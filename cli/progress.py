@@ -137,9 +137,9 @@ class Display:
             )
         self._epoch = self._best = 0
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
+    def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
         self._tell_end()
-        self._title = title if self._runs == 1 else f"{title}, {members} seeds"
+        self._title = title if self._runs == 1 else f"{title}, {replicas} seeds"
         self._epochs = epochs
         self._status = f"epoch {min(epochs, passed // rows + 1)}/{epochs}"
         if passed:

@@ -109,8 +109,8 @@ class Kept(NoCallback):
         self.rows = 0
         self.records: list[Mapping[int, EpochRecord]] = []
 
-    def start_stage(self, stage: str, title: str, members: int, rows: int, epochs: int, passed: int) -> None:
-        self.stages.append((title, members, rows, epochs))
+    def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
+        self.stages.append((title, replicas, rows, epochs))
 
     def batch(self, rows: int, loss: float) -> None:
         assert math.isfinite(loss)
@@ -135,7 +135,7 @@ def test_places_stay_when_one_has_diverged():
     configs = [config(sparsity="none", seed=i, learning_rate=rate, **LINEAR) for i, rate in enumerate(rates)]
     kept.batch = lambda rows, loss: None
     results = pretrain_together(ROWS, configs, callback=kept)
-    assert [members for _, members, _, _ in kept.stages] == [3, 2]
+    assert [replicas for _, replicas, _, _ in kept.stages] == [3, 2]
     assert all(records.keys() == {1, 2} for records in kept.records)
     assert [records[2] for records in kept.records] == results[2].history
 

@@ -30,7 +30,7 @@ class Heard(NoCallback):
     def __init__(self):
         self.stages = []
 
-    def start_stage(self, stage, title, members, rows, epochs, passed):
+    def start_stage(self, stage, title, replicas, rows, epochs, passed):
         self.stages.append(stage)
 
 

@@ -1,4 +1,4 @@
-"""The checkpointer of a training whose runs lie on a disk: decides when a checkpoint is due, and what is resumed."""
+"""The checkpointer on the disk: it decides when a checkpoint is due, and what is resumed."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def this_machine() -> dict[str, str]:
 
 
 class DiskCheckpointer:
-    """A ``stackae.training.checkpointing.Checkpointer`` that writes checkpoints into a folder.
+    """Write checkpoints into a folder: a ``stackae.training.checkpointing.Checkpointer``.
 
-    A stage's end is always kept, an epoch's where that takes no more than SHARE of the time, and within an epoch one is
-    kept every ``every`` seconds.
+    The end of a stage is always saved, that of an epoch where this takes at most SHARE of the time, and within an epoch
+    training is saved every ``every`` seconds.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class DiskCheckpointer:
 
     @property
     def number(self) -> int:
-        """Of the newest checkpoint."""
+        """The number of the newest checkpoint."""
         return self._number
 
     def open(self) -> None:
-        """The work is begun; it can be gone on with from here on."""
+        """Begin the work: from here on it can be resumed."""
         if self._number < self._state.begun:
             make_folder(self._folder)
             self._write(f"{self._state.work.command}-begin", self._state, {})
@@ -116,11 +116,11 @@ class DiskCheckpointer:
         self._requests.heard = False
 
     def finish(self) -> None:
-        """The work is done, and what was made of it is on the disk."""
+        """End the work: what was made of it is on the disk."""
         prune(self._folder, self._state.work.command, self._state.begun, done=True)
 
     def abandon(self) -> None:
-        """The work failed: where nothing is to be gone on from, it was never begun."""
+        """The work failed: where there is nothing to resume from, it was never begun."""
         entries = [path for number, path in numbered(self._folder) if number >= self._state.begun]
         if all(path.name.endswith("-begin") for path in entries):
             for path in entries:

@@ -32,12 +32,12 @@ def each_metric(run: Folder) -> Iterator[dict[str, Any]]:
 
 
 def metrics_with(
-    run: Folder, records: Iterable[dict[str, Any]], new: bool, told: Callable[[str], None] | None
+    run: Folder, records: Iterable[dict[str, Any]], new: bool, report: Callable[[str], None] | None
 ) -> bytes:
     """The content of metrics.jsonl with these records after those that it holds.
 
     Records that are not ``new``, epochs of a training that is done, are added only where they are missing. Where the
-    file is damaged, what can be read of it is kept, line by line; ``told`` is told of what cannot.
+    file is damaged, what can be read of it is kept, line by line; ``report`` gets a sentence on what cannot.
 
     Raises:
         RunError: the file is damaged, and the records are new.
@@ -54,14 +54,14 @@ def metrics_with(
     if new or whole:
         plain = b"".join(unsealed(line) + b"\n" for line in lines)
         return old if not new and (added in old or plain in old) else old + added
-    return _mended(run, lines, told)
+    return _mended(run, lines, report)
 
 
 def _content(run: Folder) -> bytes:
     return run.read(NAME, LARGEST) if run.holds(NAME) else b""
 
 
-def _mended(run: Folder, lines: list[bytes], told: Callable[[str], None] | None) -> bytes:
+def _mended(run: Folder, lines: list[bytes], report: Callable[[str], None] | None) -> bytes:
     damaged, path, listed = b"", run.path / NAME, tuple[Entry, ...]()
     with suppress(OSError, ValueError):
         damaged = read_file(path, LARGEST)
@@ -69,10 +69,10 @@ def _mended(run: Folder, lines: list[bytes], told: Callable[[str], None] | None)
         listed = run.manifest.files.get(NAME, ())
     found = mended(damaged, known_blocks(run.path, lines))
     content = b"".join(line + b"\n" for line in found.lines)
-    if told is not None and Entry.of(content) not in listed:
+    if report is not None and Entry.of(content) not in listed:
         for each in found.lost:
-            told(f"{path}: {each}")
+            report(f"{path}: {each}")
         held = max((entry.size for entry in listed), default=0)
         if len(content) < held:
-            told(f"{path}: held {held:,} bytes, and holds {len(content):,} again: evaluations in the rest are lost")
+            report(f"{path}: held {held:,} bytes, and holds {len(content):,} again: evaluations in the rest are lost")
     return content

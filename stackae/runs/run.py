@@ -104,10 +104,10 @@ class Run(Folder):
         return each_metric(self)
 
     def metrics_with(
-        self, records: Iterable[dict[str, Any]], new: bool = True, told: Callable[[str], None] | None = None
+        self, records: Iterable[dict[str, Any]], new: bool = True, report: Callable[[str], None] | None = None
     ) -> bytes:
         """The content of metrics.jsonl with these records too (stackae.runs.metrics)."""
-        return metrics_with(self, records, new, told)
+        return metrics_with(self, records, new, report)
 
     def load_scaling(self) -> Scaling:
         width = self.pretrain_config.n_visible

@@ -1,4 +1,4 @@
-"""What a training leaves behind, and who is told while it runs."""
+"""The record of an epoch, and the callbacks that a training calls while it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 class EpochRecord:
     """One epoch of one network in one stage. Losses are per row; ``validation_error`` is the share misclassified.
 
-    ``dead`` is the share of the code's units that do nothing, where that is looked at. ``corrupted_validation_loss`` is
+    ``dead`` is the share of dead units of the code, where these are looked for. ``corrupted_validation_loss`` is
     the validation loss on rows corrupted as in training, where it corrupts them: by it the best epoch is chosen then.
 
     ``seconds`` are those that the epoch took, of networks that train together for all of them at once.
@@ -34,23 +34,23 @@ class EpochRecord:
 
 
 class Callback(Protocol):
-    """Told what happens during training, in this order: start_stage, then batches and epochs."""
+    """What a training calls while it runs, in this order: ``start_stage``, then ``batch`` and ``epoch``."""
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
-        """``replicas`` networks are to pass ``rows`` rows ``epochs`` times, together; ``passed`` they did before."""
+        """``replicas`` networks train together, ``epochs`` times on ``rows`` rows; ``passed`` rows they did before."""
         ...
 
     def batch(self, rows: int, loss: float) -> None:
-        """Each of them has passed that many more rows; the loss a row so far in the epoch, mean over them."""
+        """Each network has passed that many more rows; the loss per row so far in the epoch, mean over them."""
         ...
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        """The epoch of each network that trained, by its index among those that the caller began with."""
+        """The epoch of each network that was trained in it, by its index among the caller's."""
         ...
 
 
 class NoCallback:
-    """A callback that ignores everything."""
+    """Do nothing."""
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Keeping the best weights, and knowing when to stop."""
+"""Early stopping: the weights of the best epoch, and how many epochs to wait for a better one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class BestWeights:
-    """Remembers the weights of the best epoch; lower scores are better, compared left to right.
+    """Remember the weights of the best epoch; lower scores are better, compared left to right.
 
     Without validation data there is no score, and the last weights are the best. ``weights`` are those of the best
     epoch, ``score`` is what it reached, and ``waited`` counts the epochs since.
@@ -42,5 +42,5 @@ class BestWeights:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """The best weights, back in the module."""
+        """Put the best weights back into the module."""
         self._module.load_state_dict(self.weights)

@@ -1,4 +1,4 @@
-"""A torch optimiser whose moments are at hand, and that takes back an update after which something is not finite."""
+"""A torch optimizer whose state is at hand, and that takes back an update after which something is not finite."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class GuardedOptimizer:
 
     Attributes:
         moments: of each parameter the first and the second, as the fused step has them: Adam's two; for SGD its
-            velocity, and zeros. They are the optimiser's memory itself.
+            velocity, and zeros. They are the optimizer state itself.
         refused: 1 from the first update of a call that was taken back on, else 0; float32, on the parameters' device.
 
     A step that was refused leaves parameters and moments as they were before it, as do all after it. Nothing of this
     waits for a GPU: whether to put back what was kept is decided there.
 
-    ``rates`` says how learning rates differ by layer; the groups of the optimiser then have a ``depth`` in them.
+    ``rates`` says how learning rates differ by layer; the optimizer's groups then have a ``depth`` in them.
     """
 
     def __init__(

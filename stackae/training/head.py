@@ -1,4 +1,4 @@
-"""The training of a head on encoders, of whatever kind it is."""
+"""Train a head on encoders, whatever kind of head it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, by name."""
+"""Optimizers and learning-rate schedules, by name."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ class LayerRates:
     Attributes:
         decay: D; 1 where all layers learn alike.
         begins: t_d for each d; steps are counted from 0. A layer that stands still has neither gradients nor moments,
-            and when it begins its optimiser counts from 1.
+            and when it begins its optimizer counts from 1.
 
-    A function of the step alone, so that a training goes on to the same bits.
+    A function of the step alone, so that a resumed training is bit-identical.
 
     Howard & Ruder (2018), Universal language model fine-tuning for text classification.
     """

@@ -1,4 +1,4 @@
-"""Units of a code that do nothing: counted, and given something to do."""
+"""Dead units of a code: found, and resampled."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ STILL = 1e-3  # of the range of the liveliest unit
 
 @torch.no_grad()
 def dead_units(autoencoder: Autoencoder, x: Tensor) -> Tensor:
-    """Units whose code is the same for all rows of x (batch, n_visible), or as good as: (n_hidden,) of bool.
+    """The dead-unit mask (n_hidden,): units whose code is (nearly) the same for all rows of x (batch, n_visible).
 
-    That is 0 for units of relu and of codes of which few are kept, a bound for units of sigmoid and tanh.
+    That code is 0 for units of relu and of sparse codes, a bound for units of sigmoid and tanh.
     """
     h = autoencoder.encode(x)
     spread = h.amax(dim=0) - h.amin(dim=0)
@@ -29,7 +29,7 @@ def dead_units(autoencoder: Autoencoder, x: Tensor) -> Tensor:
 def resample_units(
     autoencoder: Autoencoder, x: Tensor, dead: Tensor, moments: Sequence[Tensor], *, seed: int, layer: int, epoch: int
 ) -> None:
-    """Turns dead units towards rows that are reconstructed badly; rows are drawn with probability ∝ ‖z − x‖⁴.
+    """Turn dead units towards rows that are reconstructed badly; rows are drawn with probability ∝ ‖z − x‖⁴.
 
     A unit's incoming weights become the row's deviation from the mean row, as long as those of living units on average;
     its bias 0; its outgoing weights the same direction; its optimizer state 0. Which rows, is a function of

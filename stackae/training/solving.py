@@ -1,4 +1,4 @@
-"""A layer that is solved and not trained: a stage of one epoch, kept and told of like any other."""
+"""A layer that is solved and not trained: a stage of one epoch, saved and reported like any other."""
 
 from __future__ import annotations
 
