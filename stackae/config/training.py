@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from stackae.fields import (
     BatchSize,
     Device,
-    Engine,
+    EngineName,
     Epochs,
     Model,
     NonNegative,
@@ -35,7 +35,7 @@ class TrainingConfig(Model):
     """Schedule of the learning rate: constant, or a linear or cosine decay to 0."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the initial weights, the order of the rows and the noise."""
-    engine: Engine = "auto"
+    engine: EngineName = "auto"
     """Training step: fused (compiled step and ops), eager (plain torch), or auto (fused where it is built)."""
     precision: Precision = "fp32"
     """Precision of the matmuls: fp32, tf32 (CUDA) or bf16. Weights stay fp32."""

@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -51,15 +51,6 @@ class EvaluationLine(Line):
 LINE: TypeAdapter[EpochLine | EvaluationLine] = TypeAdapter(
     Annotated[EpochLine | EvaluationLine, Field(discriminator="event")]
 )
-
-
-class Epoch(Protocol):
-    @property
-    def stage(self) -> str: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def best(self) -> bool: ...
 
 
 SEAL = re.compile(rb', "digest": "([0-9a-f]{16})"\}$')
@@ -117,14 +108,14 @@ def each_record(content: bytes) -> Iterator[dict[str, Any]]:
         yield record.model_dump(exclude_unset=True)
 
 
-def check_epochs(records: Iterable[Epoch]) -> None:
+def check_epochs(records: Iterable[EpochRecord | EpochLine]) -> None:
     """Raises ValueError unless each training of a stage counts its epochs from 1, of which the first is the best."""
     last: dict[str, int] = {}
     for record in records:
         _check_next(last, record)
 
 
-def _check_next(last: dict[str, int], record: Epoch) -> None:
+def _check_next(last: dict[str, int], record: EpochRecord | EpochLine) -> None:
     if record.epoch not in (1, last.get(record.stage, 0) + 1):
         raise ValueError(f"epoch {record.epoch} of {record.stage} after epoch {last.get(record.stage, 0)}")
     if record.epoch == 1 and not record.best:
