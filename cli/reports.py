@@ -19,7 +19,6 @@ MANY_DEAD = 0.1  # share of units that is worth a word
 
 
 def summary(configs: list[PretrainConfig], dataset: Dataset) -> list[str]:
-    from stackae.config.layer import CLOSED
     from stackae.data.advice import notes_of
     from stackae.engine import choose_device, choose_step
 
@@ -27,7 +26,7 @@ def summary(configs: list[PretrainConfig], dataset: Dataset) -> list[str]:
     device = choose_device(config.device)
     step = choose_step(config.engine, device, config.precision)
     together = [f"seeds    {config.seed} to {configs[-1].seed}, trained together"] if len(configs) > 1 else []
-    trained = {number: layer for number, layer in enumerate(config.layers, start=1) if layer.kind not in CLOSED}
+    trained = {number: layer for number, layer in enumerate(config.layers, start=1) if not layer.row.solved}
     eager = [
         f"layer {number} eager{' in fp32' if config.precision != 'fp32' else ''}: {layer.steps_eagerly}"
         for number, layer in trained.items()
@@ -47,7 +46,7 @@ def _asked(layer: LayerConfig) -> list[str]:
     """What a layer is trained for, in the words of the options: what is not as ever, and its noise."""
     given, fields = layer.model_dump(), type(layer).model_fields
     alone = [given[name] for name in ("corruption", "sparsity", "loss") if given[name] not in ("none", "mse")]
-    untied = ["untied"] if layer.kind == "dense" and not layer.tied else []
+    untied = ["untied"] if "tied" in layer.row.settings and not layer.tied else []
     options = ("emphasis", "dropout", "revive", "contraction", "weight_decay", "weight_l1", "max_norm", "init", "ridge")
     others = [name for name in (*options, "hidden", "beta", "kernel") if getattr(layer, name) != fields[name].default]
     return alone + untied + [f"{name.replace('_', ' ')} {given[name]}" for name in others]

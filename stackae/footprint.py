@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from stackae.autoencoders.building import numbers_of, unrolled_numbers_of
+from stackae.autoencoders.building import KINDS, numbers_of
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
-from stackae.config.layer import CLOSED
 from stackae.data import memory
 from stackae.engine import choose_device, choose_step
 from stackae.errors import ConfigError, argument
@@ -87,7 +86,7 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
     top = stack.layer_sizes[-1]
     fused = not config.steps_eagerly and choose_step(config.engine, choose_device(config.device)).fused
-    numbers = sum(unrolled_numbers_of(n, layer) for n, layer in pairs)
+    numbers = sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
     numbers = numbers if config.head == "reconstruction" else numbers // 2 + (top + 1) * outputs
     alone = config.train == "head" and config.head != "reconstruction"
     moving = (top + 1) * outputs if alone else numbers
@@ -123,15 +122,15 @@ def _training(
 ) -> Iterator[Part]:
     numbers, eager = numbers_of(n, layer), layer.steps_eagerly
     seeds = f"train fewer {argument('seeds')} together, or " if count > 1 else ""
-    if layer.kind in CLOSED or layer.init != "random":
-        other = argument("kind", "dense") if layer.kind in CLOSED else argument("init", "random")
+    if layer.closed_form:
+        other = argument("kind", "dense") if layer.row.solved else argument("init", "random")
         yield Part(f"moments of {n:,} x {n:,}", MATRICES * 8 * n**2, f"use {other}, or give fewer columns")
-    times = SOLVED if layer.kind in CLOSED else (FUSED if fused and not eager else EAGER) + SAVED
+    times = SOLVED if layer.row.solved else (FUSED if fused and not eager else EAGER) + SAVED
     narrower = f"{seeds}make layer {number} narrower"
     yield Part(
         f"the parameters of layer {number}, their moments and copies", NUMBER * times * numbers * count, narrower
     )
-    if layer.kind not in CLOSED:
+    if not layer.row.solved:
         batch = min(layer.batch_size, max(rows, 1))
         size = NUMBER * TRAINED * batch * _row(n, layer) * count
         yield Part(f"a step of {batch:,} rows", size, f"lower {argument('batch_size')}")
@@ -142,16 +141,12 @@ def _passing(number: int, n: int, layer: LayerConfig, rows: int, noisy: bool, fu
     """Of rows that are read many at once, for validation and for codes."""
     drawn = 0 if not noisy else n if fused else 6 * n
     size = NUMBER * min(rows, ROWS_AT_ONCE) * (_row(n, layer) + drawn)
-    remedy = "give it fewer channels" if layer.shape is not None else f"make layer {number} narrower"
+    remedy = "give it fewer channels" if layer.row.images else f"make layer {number} narrower"
     return [Part(f"a pass of {min(rows, ROWS_AT_ONCE):,} rows through layer {number}", size, remedy)]
 
 
 def _row(n: int, layer: LayerConfig) -> int:
-    """Numbers that a row becomes on its way through a layer and back."""
-    if layer.shape is not None:
-        height, width, _ = layer.shape
-        return n + 2 * height * width * layer.channels  # before and after the activation; pooled ones are fewer
-    return n + layer.n_hidden * (3 if layer.kind == "variational" else 1) + 2 * layer.hidden
+    return KINDS[layer.kind].row_numbers_of(n, layer)
 
 
 def _held(numbers: int, moving: int, fused: bool) -> int:

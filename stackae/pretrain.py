@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
-from stackae.config.layer import CLOSED
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
 from stackae.engine import choose_device
@@ -60,22 +59,18 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> 
     for number, layer in enumerate(config.layers, start=1):
         _check_closed_form(config, number)
         settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
-        solved = layer.kind in CLOSED
-        epochs = 1 if solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
+        epochs = 1 if layer.row.solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
         patience = settled_patience(layer.patience, epochs)
         layers.append(settled.model_copy(update={"max_epochs": epochs, "patience": patience}))
-        in_unit = ACTIVATIONS[layer.activation].in_unit and layer.kind != "variational"
+        in_unit = ACTIVATIONS[layer.activation].in_unit and layer.row.activated
     return config.model_copy(update={"layers": tuple(layers)})
 
 
 def _check_closed_form(config: PretrainConfig, number: int) -> None:
     layer, width = config.layers[number - 1], config.layer_sizes[number - 1]
-    if layer.kind in CLOSED:
-        other = f"kind dense instead of {layer.kind}"
-    elif layer.init != "random":
-        other = f"init random instead of {layer.init}"
-    else:
+    if not layer.closed_form:
         return
+    other = f"kind dense instead of {layer.kind}" if layer.row.solved else f"init random instead of {layer.init}"
     remedy = f"use {other} for layer {number}, or give it fewer inputs"
     check_room(width, choose_device(config.device), remedy)
 
@@ -180,7 +175,7 @@ def layers_together(
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
         learners = [Learner.new(index, configs[index], number, own, device) for index, own in reads.items()]
-        train = solve_layer if learners[0].layer.kind in CLOSED else train_layer
+        train = solve_layer if learners[0].layer.row.solved else train_layer
         outcomes |= train(learners, callback or NoCallback(), checkpointer or NoCheckpoints())
         yield [outcomes[index] for index in range(len(configs))]
         going = [learner for learner in learners if isinstance(outcomes[learner.index], TrainedLayer)]

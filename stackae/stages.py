@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.building import build, numbers_of, unrolled_numbers_of
+from stackae.autoencoders.building import KINDS, build, numbers_of
 from stackae.autoencoders.dense import Dense
 from stackae.autoencoders.parameters import fill, forms
 from stackae.classifier import Classifier
@@ -165,7 +165,8 @@ def read_classifier(
 
 def unrolled_numbers(config: PretrainConfig) -> int:
     """How many numbers the file of such a stack holds, unrolled."""
-    return sum(unrolled_numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
+    pairs = zip(config.layer_sizes, config.layers, strict=False)
+    return sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
 
 
 def pack_reconstruction(model: DeepAutoencoder, outputs: Sequence[str]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from stackae.config import LayerConfig
 from stackae.engine import Engine
 
 
@@ -36,6 +37,26 @@ class LayerAutoencoder(nn.Module):
     """h = encode(x), z = decode(h), for flat rows x (batch, n_visible) and codes h (batch, n_hidden)."""
 
     output_activation: str
+
+    @classmethod
+    def of(cls, n_visible: int, layer: LayerConfig, *, seed: int, number: int, engine: str) -> Self:
+        """Untrained, as the settings of a layer describe it."""
+        raise NotImplementedError
+
+    @classmethod
+    def numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        """How many numbers the file of such a layer holds."""
+        raise NotImplementedError
+
+    @classmethod
+    def unrolled_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        """How many numbers its encoder and its decoder hold when nothing is tied."""
+        return cls.numbers_of(n_visible, layer.model_copy(update={"tied": False}))
+
+    @classmethod
+    def row_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        """How many numbers a row becomes on its way through the layer and back."""
+        return n_visible + layer.n_hidden
 
     @property
     def n_visible(self) -> int:

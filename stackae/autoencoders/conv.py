@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from stackae.autoencoders.base import Decoder, Encoder, LayerAutoencoder
 from stackae.autoencoders.dense import check_width
+from stackae.config import LayerConfig
 from stackae.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
 from stackae.reference import ACTIVATIONS
@@ -138,6 +140,30 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
         self.encoder = Convolution(there, torch.zeros(channels), activation, engine)
         self.decoder = Convolution(back, torch.zeros(channels_in), output_activation, engine)
 
+    @classmethod
+    def of(cls, n_visible: int, layer: LayerConfig, *, seed: int, number: int, engine: str) -> Self:
+        return cls(
+            _image(n_visible, layer),
+            layer.channels,
+            kernel=layer.kernel,
+            pool=layer.pool,
+            activation=layer.activation,
+            output_activation=layer.output_activation,
+            engine=engine,
+            seed=seed,
+            layer=number,
+        )
+
+    @classmethod
+    def numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        there, back = layer.channels, _image(n_visible, layer)[2]
+        return 2 * there * back * layer.kernel**2 + there + back
+
+    @classmethod
+    def row_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        height, width, _ = _image(n_visible, layer)
+        return n_visible + 2 * height * width * layer.channels  # before and after f; pooled ones are fewer
+
     @property
     def code_shape(self) -> Shape:
         """(height, width, channels) of the code."""
@@ -205,6 +231,11 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
 
     def extra_repr(self) -> str:
         return f"{self.shape} -> {self.code_shape}"
+
+
+def _image(n_visible: int, layer: LayerConfig) -> Shape:
+    """The image that a layer reads; settings of this kind have one."""
+    return layer.shape or (1, n_visible, 1)
 
 
 def shape_of_code(shape: Shape, channels: int, pool: bool) -> Shape:

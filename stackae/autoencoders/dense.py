@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from stackae.autoencoders.base import Decoder, LayerAutoencoder
 from stackae.autoencoders.selection import batch_top_k, few_of, threshold_of
+from stackae.config import LayerConfig
 from stackae.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
 
@@ -114,6 +116,26 @@ class Autoencoder(LayerAutoencoder):
         else:
             self.decoder_weight = nn.Parameter(glorot_uniform(n_visible, n_hidden, seed=seed, layer=layer, part=1))
         self.decoder_bias = nn.Parameter(torch.zeros(n_visible))
+
+    @classmethod
+    def of(cls, n_visible: int, layer: LayerConfig, *, seed: int, number: int, engine: str) -> Self:
+        return cls(
+            n_visible,
+            layer.n_hidden,
+            activation=layer.activation,
+            output_activation=layer.output_activation,
+            tied=layer.tied,
+            keeps=layer.sparsity.count,
+            over_batch=layer.sparsity.kind == "batch-top-k",
+            engine=engine,
+            seed=seed,
+            layer=number,
+        )
+
+    @classmethod
+    def numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        weights, biases = n_visible * layer.n_hidden * (1 if layer.tied else 2), n_visible + layer.n_hidden
+        return weights + biases + int(layer.sparsity.kind == "batch-top-k")
 
     @property
     def n_visible(self) -> int:

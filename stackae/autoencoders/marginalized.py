@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from stackae.autoencoders.dense import Autoencoder, Dense, check_width
 from stackae.autoencoders.linear import with_signs
 from stackae.autoencoders.start import check_n_hidden, deviations, start, unit_scales
+from stackae.config import LayerConfig
 from stackae.corruption import Corruption
 from stackae.errors import ConfigError
 from stackae.moments import CorruptedMoments, Moments
@@ -65,6 +67,14 @@ class MarginalizedAutoencoder(Autoencoder):
         super().__init__(n_visible, n_hidden, activation=activation, output_activation="linear", engine=engine)
         self.bound: Tensor
         self.register_buffer("bound", torch.tensor(WIDEST))
+
+    @classmethod
+    def of(cls, n_visible: int, layer: LayerConfig, *, seed: int, number: int, engine: str) -> Self:
+        return cls(n_visible, layer.n_hidden, activation=layer.activation, engine=engine)
+
+    @classmethod
+    def numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        return super().numbers_of(n_visible, layer) + 1
 
     @classmethod
     @torch.no_grad()

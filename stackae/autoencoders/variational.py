@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from stackae.autoencoders.base import Decoder, LayerAutoencoder
 from stackae.autoencoders.dense import Dense, check_width
+from stackae.config import LayerConfig
 from stackae.engine import Engine
 from stackae.random import Purpose, normal_rows
 
@@ -97,6 +99,34 @@ class VariationalAutoencoder(LayerAutoencoder):
         self.decoder_hidden = dense(n_hidden, hidden, activation, 3) if hidden else None
         self.output = dense(hidden or n_hidden, n_visible, output_activation, 4)
         self.output_activation = output_activation
+
+    @classmethod
+    def of(cls, n_visible: int, layer: LayerConfig, *, seed: int, number: int, engine: str) -> Self:
+        return cls(
+            n_visible,
+            layer.n_hidden,
+            hidden=layer.hidden,
+            activation=layer.activation,
+            output_activation=layer.output_activation,
+            engine=engine,
+            seed=seed,
+            layer=number,
+        )
+
+    @classmethod
+    def numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        n, m, hidden = n_visible, layer.n_hidden, layer.hidden
+        below = (n + 1) * hidden + (m + 1) * hidden if hidden else 0
+        return below + 2 * ((hidden or n) + 1) * m + ((hidden or m) + 1) * n
+
+    @classmethod
+    def unrolled_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        """Without the variance: a code is its mean."""
+        return cls.numbers_of(n_visible, layer) - ((layer.hidden or n_visible) + 1) * layer.n_hidden
+
+    @classmethod
+    def row_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
+        return n_visible + 3 * layer.n_hidden + 2 * layer.hidden
 
     @property
     def n_visible(self) -> int:

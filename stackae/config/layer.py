@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stackae.config.activations import ACTIVATIONS
+from stackae.config.kinds import KINDS, Kind, KindRow
 from stackae.config.texts import CorruptionConfig, DropoutConfig, EmphasisConfig, SparsityConfig
 from stackae.fields import (
     Activation,
@@ -20,41 +21,6 @@ from stackae.fields import (
     Patience,
     Positive,
 )
-
-Kind = Literal["dense", "convolutional", "variational", "marginalized", "pca"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-CLOSED = ("marginalized", "pca")
-"""Solved in closed form, from the second moments of their input."""
-
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "convolutional": {"activation": "relu", "tied": False, "corruption": "none"},
-    "variational": {"activation": "tanh", "tied": False, "corruption": "none"},
-    "marginalized": {"activation": "tanh", "output_activation": "linear", "tied": False},
-    "pca": {"activation": "linear", "output_activation": "linear", "corruption": "none"},
-}
-"""Of a kind, where they are not those of a dense layer."""
-
-HAVE = {
-    "tied": ("dense",),
-    "loss": ("dense", "convolutional", "variational"),
-    "corruption": ("dense", "convolutional", "variational", "marginalized"),
-    "emphasis": ("dense", "convolutional"),
-    "dropout": ("dense", "convolutional"),
-    "sparsity": ("dense", "convolutional"),
-    "revive": ("dense",),
-    "contraction": ("dense",),
-    "weight_l1": ("dense", "convolutional"),
-    "max_norm": ("dense", "convolutional"),
-    "init": ("dense",),
-    "ridge": ("dense", "marginalized"),
-    "hidden": ("variational",),
-    "beta": ("variational",),
-    "shape": ("convolutional",),
-    "channels": ("convolutional",),
-    "kernel": ("convolutional",),
-    "pool": ("convolutional",),
-}
-"""Settings that some kinds alone have."""
 
 
 class LayerConfig(Model):
@@ -119,13 +85,26 @@ class LayerConfig(Model):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_kind(cls, value: Any) -> Any:
-        return {**DEFAULTS.get(str(value.get("kind")), {}), **value} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        row = KINDS.get(str(value.get("kind")))
+        return value if row is None else {**row.defaults, **value}
+
+    @property
+    def row(self) -> KindRow:
+        """What is asked of its kind."""
+        return KINDS[self.kind]
+
+    @property
+    def closed_form(self) -> str:
+        """The closed form that it is, or that it starts at: pca or marginalized; "" where there is none."""
+        return self.kind if self.row.solved else self.init if self.init != "random" else ""
 
     @property
     def steps_eagerly(self) -> str:
         """The first setting that the fused step does not have; "" where it has all of them."""
         asked = {
-            f"kind {self.kind}": self.kind != "dense",
+            f"kind {self.kind}": not self.row.fused,
             f"emphasis {self.emphasis.model_dump()}": self.emphasis != EmphasisConfig(),
             f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few,
@@ -138,16 +117,15 @@ class LayerConfig(Model):
     @property
     def encodes_densely(self) -> bool:
         """Whether its encoder is one dense layer that keeps all units: what the fused step fine-tunes."""
-        return self.kind in ("dense", *CLOSED) and not self.sparsity.keeps_few
+        return (self.row.fused or self.row.solved) and not self.sparsity.keeps_few
 
     @model_validator(mode="after")
     def _kind_has_the_settings(self) -> Self:
-        plain = DEFAULTS.get(self.kind, {})
-        for name, kinds in HAVE.items():
-            value = getattr(self, name)
-            usual = type(self).model_fields[name].default if name not in plain else plain[name]
+        for name, setting in type(self).model_fields.items():
+            kinds = [kind for kind, row in KINDS.items() if name in row.settings]
+            value, usual = getattr(self, name), self.row.defaults.get(name, setting.default)
             shown = value.model_dump() if isinstance(value, Model) else value
-            if self.kind not in kinds and usual not in (value, shown):
+            if kinds and self.kind not in kinds and usual not in (value, shown):
                 raise ValueError(
                     f"{name} {shown}: expected a layer of kind {' or '.join(kinds)}, got kind {self.kind}; leave it out"
                 )
@@ -155,13 +133,13 @@ class LayerConfig(Model):
 
     @model_validator(mode="after")
     def _closed_forms_fit(self) -> Self:
-        allowed = {"marginalized": ("tanh", "linear"), "pca": ("linear",)}.get(self.kind)
-        if allowed is not None and self.activation not in allowed:
+        allowed = self.row.activations
+        if allowed and self.activation not in allowed:
             raise ValueError(
                 f"activation {self.activation}: expected {' or '.join(allowed)} for kind {self.kind}, which is "
                 f"solved in closed form; use kind dense with init {self.kind}"
             )
-        if allowed is not None and self.output_activation not in ("auto", "linear"):
+        if self.row.solved and self.output_activation not in ("auto", "linear"):
             raise ValueError(
                 f"output_activation {self.output_activation}: expected linear for kind {self.kind}, which is solved in "
                 "closed form; leave it out"
@@ -175,16 +153,16 @@ class LayerConfig(Model):
 
     @model_validator(mode="after")
     def _images_fit(self) -> Self:
-        if self.kind != "convolutional":
+        if not self.row.images:
             return self
         if self.shape is None or self.channels < 1 or self.kernel % 2 == 0:
             raise ValueError(
-                f"kind convolutional: expected shape (height, width, channels), channels and an odd kernel, got "
+                f"kind {self.kind}: expected shape (height, width, channels), channels and an odd kernel, got "
                 f"{self.shape}, {self.channels} and {self.kernel}; write the layers as 28x28x1,conv16,pool,300"
             )
         if self.sparsity.keeps_few:
             raise ValueError(
-                f"sparsity {self.sparsity.model_dump()}: expected a layer of kind dense, got kind convolutional; use "
+                f"sparsity {self.sparsity.model_dump()}: expected a layer of kind dense, got kind {self.kind}; use "
                 "l1:WEIGHT"
             )
         height, width, _ = self.shape

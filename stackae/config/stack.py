@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from stackae.config.activations import ACTIVATIONS
-from stackae.config.layer import CLOSED, LayerConfig
+from stackae.config.layer import LayerConfig
 from stackae.config.training import TrainingConfig
 from stackae.errors import ConfigError, argument
 from stackae.fields import Count, validated
@@ -55,27 +55,27 @@ class PretrainConfig(TrainingConfig):
     def _kinds_stand_on_each_other(self) -> Self:
         for number, layer in enumerate(self.layers, start=1):
             below = self.layers[number - 2] if number > 1 else None
-            if layer.kind == "variational" and number < len(self.layers):
+            if layer.row.top_only and number < len(self.layers):
                 raise ValueError(
-                    f"kind variational: expected at the top of the stack, got in layer {number} of {len(self.layers)}; "
-                    "put it last, or train what stands above it on its codes as a stack of its own"
+                    f"kind {layer.kind}: expected at the top of the stack, got in layer {number} of "
+                    f"{len(self.layers)}; put it last, or train what stands above it on its codes as a stack of its own"
                 )
-            if "pca" in (layer.kind, layer.init) or "marginalized" in (layer.kind, layer.init):
-                n, closed = self.layer_sizes[number - 1], layer.kind if layer.kind in CLOSED else f"init {layer.init}"
-                if layer.n_hidden > n:
-                    raise ValueError(
-                        f"{closed}: expected a code of at most the {n} inputs of layer {number}, got {layer.n_hidden}; "
-                        "make it narrower, or use kind dense with init random"
-                    )
-            if layer.shape is not None and math.prod(layer.shape) != self.layer_sizes[number - 1]:
+            n = self.layer_sizes[number - 1]
+            if layer.closed_form and layer.n_hidden > n:
+                closed = layer.kind if layer.row.solved else f"init {layer.init}"
+                raise ValueError(
+                    f"{closed}: expected a code of at most the {n} inputs of layer {number}, got {layer.n_hidden}; "
+                    "make it narrower, or use kind dense with init random"
+                )
+            if layer.shape is not None and math.prod(layer.shape) != n:
                 found = "x".join(map(str, layer.shape))
                 raise ValueError(
-                    f"kind convolutional: expected an image of {self.layer_sizes[number - 1]} numbers below layer "
+                    f"kind {layer.kind}: expected an image of {n} numbers below layer "
                     f"{number}, got {found}; write the layers as 28x28x1,conv16,pool,300"
                 )
-            if layer.kind == "convolutional" and below is not None and below.kind != "convolutional":
+            if layer.row.images and below is not None and not below.row.images:
                 raise ValueError(
-                    f"kind convolutional: expected an image below layer {number}, got the flat code of a layer of kind "
+                    f"kind {layer.kind}: expected an image below layer {number}, got the flat code of a layer of kind "
                     f"{below.kind}; put convolutions first"
                 )
         return self
@@ -136,7 +136,7 @@ def parse_layers(text: str) -> tuple[int, list[dict[str, Any]]]:
             layers.append(_convolution(word, shape, text))
             shape = shape_of_code(layers[-1])
         elif word == "pool":
-            if not layers or layers[-1].get("kind") != "convolutional" or layers[-1]["pool"]:
+            if not layers or layers[-1].get("pool", True):
                 raise ConfigError(
                     f"{argument('layers')}: expected pool after a convolution, such as conv16,pool, got '{text}'"
                 )

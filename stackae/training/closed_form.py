@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from stackae.apart import apart
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.dense import Autoencoder
@@ -19,23 +21,35 @@ from stackae.stack import ROWS_AT_ONCE
 @apart
 def put_closed_form(autoencoder: LayerAutoencoder, layer: LayerConfig, x: Rows, corruption: Corruption) -> None:
     """Puts the layer's closed form of rows x (n, n_visible) into the autoencoder; nothing where it has none."""
-    form = layer.init if layer.kind == "dense" else layer.kind
-    if form not in ("pca", "marginalized") or not isinstance(autoencoder, Autoencoder):
-        return
-    moments = Moments.of(x, device=autoencoder.device)
-    if isinstance(autoencoder, MarginalizedAutoencoder):
-        solved = MarginalizedAutoencoder.solved(
-            moments,
-            autoencoder.n_hidden,
-            corruption,
-            ridge=layer.ridge,
-            activation=layer.activation,
-            engine=autoencoder.engine.name,
-        )
-        fill(autoencoder, solved.to(autoencoder.device).state_dict())
-        for part in in_order(len(x), ROWS_AT_ONCE):
-            autoencoder.calibrate(x[part].to(autoencoder.device))
-    elif form == "pca":
-        initialise_pca(autoencoder, moments)
-    else:
-        initialise_marginalized(autoencoder, moments, corruption, ridge=layer.ridge)
+    if layer.closed_form and isinstance(autoencoder, Autoencoder):
+        forms = SOLUTIONS if layer.row.solved else STARTS
+        forms[layer.closed_form](autoencoder, Moments.of(x, device=autoencoder.device), layer, corruption)
+        if layer.row.solved:
+            for part in in_order(len(x), ROWS_AT_ONCE):
+                autoencoder.calibrate(x[part].to(autoencoder.device))
+
+
+def _pca(autoencoder: Autoencoder, moments: Moments, layer: LayerConfig, corruption: Corruption) -> None:
+    initialise_pca(autoencoder, moments)
+
+
+def _near_marginalized(autoencoder: Autoencoder, moments: Moments, layer: LayerConfig, corruption: Corruption) -> None:
+    initialise_marginalized(autoencoder, moments, corruption, ridge=layer.ridge)
+
+
+def _marginalized(autoencoder: Autoencoder, moments: Moments, layer: LayerConfig, corruption: Corruption) -> None:
+    solved = MarginalizedAutoencoder.solved(
+        moments,
+        autoencoder.n_hidden,
+        corruption,
+        ridge=layer.ridge,
+        activation=layer.activation,
+        engine=autoencoder.engine.name,
+    )
+    fill(autoencoder, solved.to(autoencoder.device).state_dict())
+
+
+Form = Callable[[Autoencoder, Moments, LayerConfig, Corruption], None]
+SOLUTIONS: dict[str, Form] = {"pca": _pca, "marginalized": _marginalized}
+STARTS: dict[str, Form] = {"pca": _pca, "marginalized": _near_marginalized}
+"""Of kinds that are solved, by their names; of layers that are trained, by their ``init``."""
