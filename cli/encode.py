@@ -34,7 +34,7 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File to write, {o.TABLES}.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE"),
+        option("--out", f"File to write, {o.OUT}.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stackae.config.activations import ACTIVATIONS
-from stackae.data.formats import FORMATS, NAMED, SETS, WRITTEN, listed
+from stackae.data.formats import FORMATS, SETS, TABLES, WRITTEN, WRITTEN_TABLES, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,8 +55,9 @@ def of_the_rest(name: str, help_text: str) -> Any:
 
 Text = str | None
 FILES = f"{SETS}, or a path: {', '.join(FORMATS)}."
-TARGET = f"Column of a {NAMED} that holds the labels; of numbers also A,B,C."
-TABLES = listed(WRITTEN)
+TARGET = f"Column of a {listed(TABLES)} that holds the labels; of numbers also A,B,C."
+OUT = listed(WRITTEN)
+OUT_TABLES = listed(WRITTEN_TABLES)
 OWN = "the run's own"
 
 Data = Annotated[
@@ -82,7 +83,8 @@ TargetKindOfRun = Annotated[
     Text, option("--target-kind", "classes, or numbers (for a regressor or several labels).", DATA, OWN)
 ]
 Ignore = Annotated[
-    Text, option("--ignore", f"Columns of a {NAMED} that are no features, such as an index.", DATA, metavar="A,B")
+    Text,
+    option("--ignore", f"Columns of a {listed(TABLES)} that are no features, such as an index.", DATA, metavar="A,B"),
 ]
 Unlabelled = Annotated[
     Text, option("--unlabelled", "Classes of background, whose rows count as unlabelled.", DATA, OWN, metavar="A,B")

@@ -35,7 +35,7 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File to write, {o.TABLES}.", o.OUTPUT, "predictions.csv in the run folder", metavar="FILE"),
+        option("--out", f"File to write, {o.OUT}.", o.OUTPUT, "predictions.csv in the run folder", metavar="FILE"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

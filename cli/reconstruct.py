@@ -49,7 +49,7 @@ def command(
         Path | None,
         option(
             "--out",
-            f"File to write: .png, {o.TABLES}.",
+            f"File to write: .png, {o.OUT}.",
             o.OUTPUT,
             "reconstructions.png in the run folder",
             metavar="FILE",

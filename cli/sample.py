@@ -29,7 +29,7 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File for the rows, {o.TABLES}, in the units of the data.", o.OUTPUT, "none", metavar="FILE"),
+        option("--out", f"File for the rows, {o.OUT}, in the units of the data.", o.OUTPUT, "none", metavar="FILE"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

@@ -62,7 +62,7 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", "File to write.", o.OUTPUT, "scores.csv in the run folder", metavar="FILE.csv"),
+        option("--out", f"File to write, {o.OUT_TABLES}.", o.OUTPUT, "scores.csv in the run folder", metavar="FILE"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,
@@ -75,8 +75,8 @@ def command(
     What the run was trained on need not be there to score other rows: the run keeps what sets the thresholds.
     With --anomalies or --against the methods are compared: AUROC, false alarms, detections.
 
-    FILE.csv has a line a row: row (from 0), score, flagged, the same of the baselines, and anomaly (1 or 0) if known.
-    FILE-features.csv has a line a feature: its mean error, and its error in each of the most suspicious rows.
+    FILE has a line a row: row (from 0), score, flagged, the same of the baselines, and anomaly (1 or 0) if known.
+    FILE-features has a line a feature: its mean error, and its error in each of the most suspicious rows.
     FILE.png shows how the scores are spread, and where the most suspicious rows err.
     """
     from stackae.workflows.scoring import score

@@ -15,7 +15,7 @@ from conftest import Shell
 from test_cli_heads import replaced
 
 from stackae.data import load_data, load_source, scaled_rows
-from stackae.data.formats import WRITTEN, listed
+from stackae.data.formats import WRITTEN, WRITTEN_TABLES, listed
 from stackae.runs import Run
 from stackae.stages import opened, pack
 
@@ -114,7 +114,7 @@ def test_samples_are_the_same_numbers_in_every_format(fresh: Shell) -> None:
         (("reconstruct",), "restored.pdf", f".png, {TABLES}"),
         (("reconstruct",), "restored", f".png, {TABLES}"),
         (("sample",), "rows.npz", TABLES),
-        (("score",), "scores.npy", ".csv"),
+        (("score",), "scores.npy", listed(WRITTEN_TABLES)),
         (("runs", "compare", "runs/first", "runs/first"), "compare.csv", ".png"),
         (("runs", "compare", "runs/first", "runs/first"), "compare.npy", ".png"),
     ],
@@ -184,5 +184,6 @@ def test_rows_that_cannot_be_read_are_left_out_and_the_others_keep_their_numbers
     says(result.err, "2 of 60 rows left out", "row 7")
     assert columns(trained.folder / "made.csv")["row"] == list(map(str, kept))
     result = trained(command, "--data", "holes.npy", "--out", "made.npy")
-    says(result.err, "made.npy holds 58 rows, without the 2 left out and without row numbers; a .csv file keeps those")
+    kept_by = f"a {listed(WRITTEN_TABLES)} file keeps those"
+    says(result.err, f"made.npy holds 58 rows, without the 2 left out and without row numbers; {kept_by}")
     assert len(np.load(trained.folder / "made.npy")) == 58

@@ -74,6 +74,10 @@ def test_other_files_are_written_where_told(trained: Shell) -> None:
         (trained.folder / name).write_bytes(b"old")
     trained.does("score", "--out", "found.csv", "--force")
     assert all((trained.folder / name).read_bytes() != b"old" for name in new)
+    trained.does("score", "--out", "found.tsv", "--force")
+    for name in ("found", "found-features"):
+        with_commas = (trained.folder / f"{name}.csv").read_text()
+        assert (trained.folder / f"{name}.tsv").read_text() == with_commas.replace(",", "\t")
 
 
 @without_pictures
@@ -213,7 +217,11 @@ def test_without_validation_rows_there_is_no_threshold(fresh: Shell) -> None:
         (2, ("--layer", "3"), ("--layer: expected 1 to 2, got 3",)),
         (2, ("--count", "0"), ("--count: expected 1 to 100, got 0",)),
         (2, ("--part", "tset"), ("--part: expected test, validation, train, all, got 'tset'", "did you mean 'test'?")),
-        (2, ("--out", "found.txt"), ("--out: expected a name that ends in .csv, got found.txt; the suffix is",)),
+        (
+            2,
+            ("--out", "found.txt"),
+            ("--out: expected a name that ends in .csv or .tsv, got found.txt; the suffix is",),
+        ),
         (2, ("--out", "absent/found.csv"), ("--out: expected a folder that exists, got absent",)),
         (2, ("--anomalies", "1", "--against", "digits"), ("expected none beside --against, got both", "leave out one")),
         (2, ("--anomalies", "one"), ("--anomalies: expected classes of", "(0, 1, 2), got 'one'")),

@@ -15,7 +15,7 @@ from torch import Tensor
 from stackae.config import DataConfig
 from stackae.data.digits import load_digits
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
-from stackae.data.formats import FORMATS, NAMED, SETS, Format, format_of, listed
+from stackae.data.formats import FORMATS, SETS, TABLES, Format, format_of, listed
 from stackae.data.idx import FOLDERS, load_idx_folder
 from stackae.data.index_column import index_note
 from stackae.data.labels import named
@@ -109,7 +109,7 @@ def check_columns_named(config: DataConfig) -> None:
         if name is not None and others:
             raise ConfigError(
                 f"{setting}: expected none for {config.data}, got '{legible(name)}'; its columns have no names, as "
-                f"those of a {NAMED} file have"
+                f"those of a {listed(TABLES)} file have"
             )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from stackae.data import Rows
-from stackae.data.formats import NAMED_WRITTEN, WRITTEN
+from stackae.data.formats import WRITTEN, WRITTEN_TABLES, listed
 from stackae.errors import ConfigError, argument
 from stackae.runs import Run, write_whole
 from stackae.runs.durable import Content
@@ -45,7 +45,7 @@ def write_table(path: Path, table: Table, run: Run | None, callbacks: Callbacks,
     if left_out and not chosen.named:
         callbacks.note(
             f"note        {path.name} holds {len(table.values):,} rows, without the {left_out:,} left out and without "
-            f"row numbers; a {NAMED_WRITTEN} file keeps those"
+            f"row numbers; a {listed(WRITTEN_TABLES)} file keeps those"
         )
 
 

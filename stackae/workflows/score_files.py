@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from stackae import score_pictures
 from stackae.analysis.scoring import Scored
+from stackae.data.formats import WRITTEN
+from stackae.runs.durable import Content
 from stackae.score_pictures import Panel, Suspects
+from stackae.tables import Table
 from stackae.workflows.callbacks import Callbacks
 
 
-def names_of(stem: str) -> tuple[str, str, str]:
-    return f"{stem}.csv", f"{stem}-features.csv", f"{stem}.png"
+def names_of(path: Path) -> tuple[str, str, str]:
+    suffix = path.suffix.lower()
+    return f"{path.stem}{suffix}", f"{path.stem}-features{suffix}", f"{path.stem}.png"
 
 
-def files_of(stem: str, scored: Scored, count: int, callbacks: Callbacks) -> dict[str, bytes]:
-    """Their contents by name; ``count`` is how many suspicious rows are looked into."""
-    tables = [_rows_table(scored), _features_table(scored, count)]
+def files_of(path: Path, scored: Scored, count: int, callbacks: Callbacks) -> dict[str, Content]:
+    """Their contents by name, of tables in the format of the path; ``count`` is how many suspicious rows are looked
+    into."""
+    columns = [_rows_table(scored), _features_table(scored, count)]
+    tables = [WRITTEN[path.suffix.lower()].pack(_table(each)) for each in columns]
     callbacks.busy("drawing a picture")
-    return dict(zip(names_of(stem), [*tables, _picture(scored, count)], strict=True))
+    return dict(zip(names_of(path), [*tables, _picture(scored, count)], strict=True))
 
 
-def _rows_table(scored: Scored) -> bytes:
+def _table(columns: dict[str, list[object]]) -> Table:
+    rows = len(next(iter(columns.values())))
+    return Table((), np.empty((rows, 0)), list(columns.items()))
+
+
+def _rows_table(scored: Scored) -> dict[str, list[object]]:
     """row, score, flagged, and the same of the baselines; anomaly where it is known, data where there are several."""
     rows = scored.rows
     columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in group.rows.tolist()]}
@@ -37,10 +47,10 @@ def _rows_table(scored: Scored) -> bytes:
         columns["anomaly"] = ["" if kind < 0 else kind for kind in rows.anomaly.tolist()]
     if len(rows.groups) > 1:
         columns["data"] = [group.name for group in rows.groups for _ in range(len(group.x))]
-    return _table(columns)
+    return columns
 
 
-def _features_table(scored: Scored, count: int) -> bytes:
+def _features_table(scored: Scored, count: int) -> dict[str, list[object]]:
     """feature, mean_error, and the error in each of the most suspicious rows."""
     rows = scored.rows
     indices = scored.most_suspicious(count)
@@ -53,15 +63,7 @@ def _features_table(scored: Scored, count: int) -> bytes:
         group, number = rows.place_of(index)[0], rows.number_of(index)
         name = f"row_{number}" if len(rows.groups) == 1 else f"{group.name}_row_{number}"
         columns[name] = errors.tolist()
-    return _table(columns)
-
-
-def _table(columns: dict[str, list[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return text.getvalue().encode(errors="backslashreplace")
+    return columns
 
 
 def _picture(scored: Scored, count: int) -> bytes:

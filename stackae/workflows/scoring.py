@@ -9,6 +9,7 @@ from stackae.analysis.score_notes import notes_of
 from stackae.analysis.scoring import RowsToScore, Scored, score_all
 from stackae.anomaly import ReconstructionError, feature_errors
 from stackae.calibration import CalibratedScore, Calibration, calibrations, fit_calibrated
+from stackae.data.formats import WRITTEN_TABLES
 from stackae.errors import DataError, argument
 from stackae.faults import explained
 from stackae.runs import Run, open_run
@@ -68,7 +69,8 @@ def score(
         false_alarm_rate: the share of normal rows that may be flagged, on average, at most.
         baselines: score by PCA and Mahalanobis distance too.
         count: how many of the most suspicious rows the files look into.
-        out: a .csv file to write; None is scores.csv of the run. The others lie beside it. ``force`` replaces them.
+        out: a table to write, by its suffix; None is scores.csv of the run. The others lie beside it. ``force``
+            replaces them.
         callbacks: hear what is noted, and how far it is.
 
     Raises:
@@ -86,7 +88,7 @@ def score(
     rows = read_rows(opened, DataRequest(data, data_root, target), part, anomalies, against, baselines, told)
     calibration = _calibration(stack, rows, told)
     scored = _scored(stack, rows, calibration, number, rate, baselines, told)
-    files = files_of(path.stem, scored, shown, told)
+    files = files_of(path, scored, shown, told)
     if out is None:
         opened.publish(files | ({} if opened.has_calibration else calibration_file(calibration)))
     else:
@@ -98,9 +100,9 @@ def score(
 
 
 def _check(path: Path, must_be_new: bool) -> None:
-    check_out(path, (".csv",), must_be_new=must_be_new)
-    for name in names_of(path.stem):
-        check_out(path.with_name(name), (".csv", ".png"), must_be_new=must_be_new)
+    check_out(path, WRITTEN_TABLES, must_be_new=must_be_new)
+    for name in names_of(path):
+        check_out(path.with_name(name), (*WRITTEN_TABLES, ".png"), must_be_new=must_be_new)
 
 
 def _calibration(stack: StackedAutoencoder, rows: RowsToScore, callbacks: Callbacks) -> Calibration:

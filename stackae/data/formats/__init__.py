@@ -108,7 +108,9 @@ FORMATS = {
 """By suffix, in the order in which messages name them."""
 
 WRITTEN = {suffix: each for suffix, each in FORMATS.items() if each.writer is not None}
-"""What every command that writes a table takes as --out."""
+TABLES = {suffix: each for suffix, each in FORMATS.items() if each.named}
+WRITTEN_TABLES = {suffix: each for suffix, each in WRITTEN.items() if each.named}
+"""The formats that are written, those whose columns have names, and those of them that are written."""
 
 
 def format_of(path: Path | str) -> Format | None:
@@ -126,8 +128,3 @@ def listed(suffixes: Iterable[str]) -> str:
     """.npy, .npz or .csv."""
     *others, last = suffixes
     return f"{', '.join(others)} or {last}" if others else last
-
-
-NAMED = listed(suffix for suffix, each in FORMATS.items() if each.named)
-NAMED_WRITTEN = listed(suffix for suffix, each in WRITTEN.items() if each.named)
-"""The formats whose columns have names, as a sentence names them: all of them, and those that are written."""
