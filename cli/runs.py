@@ -226,7 +226,7 @@ def _document(summary: Summary) -> dict[str, Any]:
 
 
 def _row(summary: Summary) -> list[str]:
-    from stackae.config.training import HEADS
+    from stackae.config.heads import HEADS
     from stackae.runs.summary import bytes_on_disk
 
     from .console import shown

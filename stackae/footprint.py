@@ -87,8 +87,8 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     top = stack.layer_sizes[-1]
     fused = not config.steps_eagerly and choose_step(config.engine, choose_device(config.device)).fused
     numbers = sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
-    numbers = numbers if config.head == "reconstruction" else numbers // 2 + (top + 1) * outputs
-    alone = config.train == "head" and config.head != "reconstruction"
+    numbers = numbers if not config.row.predicts else numbers // 2 + (top + 1) * outputs
+    alone = config.train == "head" and config.row.predicts
     moving = (top + 1) * outputs if alone else numbers
     parts = [
         Part("the network, with its best epoch, moments and gradients", _held(numbers, moving, fused), _narrower()),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stackae.classifier import Classifier, Finetuned
+from stackae.config.heads import HEADS
 from stackae.data.rows import Rows
 from stackae.data.source import real_rows
 from stackae.errors import ConfigError, RunError, argument, nearest, suggested
@@ -18,7 +19,7 @@ from stackae.heads import Regressor
 from stackae.runs import Run, open_run
 from stackae.stack import in_batches
 
-HEADS = ("classifier", "regressor", "multilabel")  # that answer with something other than a reconstruction
+PREDICTING = [head for head, row in HEADS.items() if row.predicts]
 
 
 class Head(NamedTuple):
@@ -80,8 +81,9 @@ def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
     Raises:
         ConfigError: no kind of head that predicts. RunError: the run has none.
     """
-    if head is not None and head not in HEADS:
-        raise ConfigError(f"{argument('head')}: expected {', '.join(HEADS)}, got '{head}'{nearest(head, HEADS)}")
+    if head is not None and head not in PREDICTING:
+        heads = ", ".join(PREDICTING)
+        raise ConfigError(f"{argument('head')}: expected {heads}, got '{head}'{nearest(head, PREDICTING)}")
     loads: dict[str, Callable[[str], tuple[Finetuned, tuple[str, ...]]]] = {
         "classifier": run.load_classifier,
         "regressor": run.load_regressor,
@@ -111,13 +113,13 @@ def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda s
 
 def _last_trained(run: Run) -> str:
     """By the settings of the last fine-tuning; where that was for reconstruction, by the records of the epochs."""
-    settings, present = run.config.finetune, [head for head in HEADS if run.has_head(head)]
+    settings, present = run.config.finetune, [head for head in PREDICTING if run.has_head(head)]
     if settings is not None and settings.head in present:
         return settings.head
     if not present:
         raise RunError(
-            f"{run.path}: expected a run with a {', a '.join(HEADS[:2])} or a {HEADS[2]} head, got none; train one by "
-            f"`{suggested('finetune', '--head', 'classifier', '--run', run.path)}`"
+            f"{run.path}: expected a run with a {', a '.join(PREDICTING[:-1])} or a {PREDICTING[-1]} head, got none; "
+            f"train one by `{suggested('finetune', '--head', 'classifier', '--run', run.path)}`"
         )
     return present[0] if len(present) == 1 else _last_recorded(run.metrics(), present)
 

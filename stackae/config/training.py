@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stackae.config.heads import HEADS, HeadName, HeadRow
 from stackae.fields import (
     BatchSize,
     Device,
@@ -19,9 +20,6 @@ from stackae.fields import (
     Precision,
     Schedule,
 )
-
-HeadName = Literal["classifier", "reconstruction", "regressor", "multilabel"]
-HEADS: tuple[HeadName, ...] = get_args(HeadName)
 
 
 class TrainingConfig(Model):
@@ -75,11 +73,16 @@ class FinetuneConfig(TrainingConfig):
     """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
 
     @property
+    def row(self) -> HeadRow:
+        """What is asked of its head."""
+        return HEADS[self.head]
+
+    @property
     def steps_eagerly(self) -> str:
         """The first setting that the fused step does not have; "" where it has all of them."""
         asked = {
-            f"head {self.head}": self.head in ("regressor", "multilabel"),
-            f"train {self.train} of head {self.head}": self.head == "reconstruction" and self.train == "head",
+            f"head {self.head}": not self.row.fused,
+            f"train {self.train} of head {self.head}": self.train == "head" and not self.row.fused_alone,
             f"train {self.train}": self.train == "gradual",
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
@@ -94,7 +97,7 @@ class FinetuneConfig(TrainingConfig):
                 f"layer_decay {self.layer_decay:g}: expected layers below the head that are trained, got train head; "
                 "use train all or gradual, or leave it out"
             )
-        if self.class_weight != "none" and self.head != "classifier":
+        if self.class_weight != "none" and self.row.targets != "classes":
             raise ValueError(
                 f"class_weight {self.class_weight}: expected head classifier, got {self.head}, which has no classes; "
                 "leave it out"

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from stackae.config.training import HEADS
+from stackae.config.heads import HEADS
 from stackae.errors import DiskError, RunError
 from stackae.runs.checkpoints import FOLDER, numbered
 from stackae.runs.durable import is_temporary, remove_folder, remove_temporary

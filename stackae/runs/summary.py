@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.config import RunConfig
-from stackae.config.training import HEADS
+from stackae.config.heads import HEADS
 from stackae.errors import RunError
 from stackae.runs.checkpoints import history_of, newest_state
 from stackae.runs.places import seed_runs, unfinished

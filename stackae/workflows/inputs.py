@@ -85,7 +85,7 @@ def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any
 
 def kind_of_targets(settings: FinetuneConfig) -> str | None:
     """The ``target_kind`` that the head learns from; None where it learns from none."""
-    return {"classifier": "classes", "regressor": "numbers", "multilabel": "numbers"}.get(settings.head)
+    return settings.row.targets
 
 
 def dataset_of(run: Run, request: DataRequest, callbacks: Callbacks) -> Dataset:

@@ -1,0 +1,39 @@
+"""The heads as settings know them: one table; ``stackae.models.heads`` holds their classes.
+
+To add one: its row here, and its class there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+HeadName = Literal["classifier", "reconstruction", "regressor", "multilabel"]
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """What is asked of a head."""
+
+    targets: Literal["classes", "numbers"] | None = None
+    """What it learns besides rows, as ``target_kind`` has it; None where rows are all."""
+    fused: bool = False
+    """Trained by the fused step together with the encoders."""
+    fused_alone: bool = False
+    """Trained by the fused step on the codes of encoders that stand still."""
+    has_error: bool = False
+    """The share that it has wrong chooses the best epoch, before its loss."""
+
+    @property
+    def predicts(self) -> bool:
+        """Answers with something other than a reconstruction."""
+        return self.targets is not None
+
+
+HEADS: dict[str, HeadRow] = {
+    "classifier": HeadRow(targets="classes", fused=True, fused_alone=True, has_error=True),
+    "reconstruction": HeadRow(fused=True),
+    "regressor": HeadRow(targets="numbers"),
+    "multilabel": HeadRow(targets="numbers", has_error=True),
+}
+"""In the order that they are named in."""
