@@ -17,8 +17,7 @@ from rich.text import Text
 
 from stackae.errors import WHOLE, legible
 from stackae.errors import shown as shown
-
-from .log import log
+from stackae.workflows.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,20 +62,23 @@ def say(*lines: str, style: str = "") -> None:
         stdout.print(Text(legible(line, WHOLE), style))
 
 
-def note(*lines: str, style: str = "") -> None:
-    """Lines about what is going on, for people and for the log."""
+def tell(*lines: str, style: str = "") -> None:
+    """Lines about what is going on."""
     for line in lines:
-        told = legible(line, WHOLE)
-        stderr.print(Text(told, style))
-        log(told)
+        stderr.print(Text(legible(line, WHOLE), style))
+
+
+def note(*lines: str) -> None:
+    """Lines about what is going on, for the log of the run that is being written too."""
+    for line in lines:
+        tell(line)
+        log(legible(line, WHOLE))
 
 
 def progress_note(text: str) -> None:
-    """What takes a moment now."""
+    """What takes a moment now, where somebody watches."""
     if stderr.is_terminal:
-        note(text, style="dim")
-    else:
-        log(legible(text, WHOLE))
+        tell(text, style="dim")
 
 
 def width() -> int:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from . import options as o
 from .options import option
+from .reports import Reported, report_complete, show_plan
+from .signals import requests
 
-if TYPE_CHECKING:
-    from stackae.config import DataConfig, PretrainConfig
-    from stackae.data import Dataset
-
-MOST_SEEDS = 1000
 EXAMPLES = """[bold]Examples[/bold]
 
 stackae pretrain --layers 784,300,150
@@ -102,144 +99,20 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
-    from stackae.runs import check_free, default_path
-    from stackae.runs.ownership import is_proven, never_began
-    from stackae.workflows.inputs import seconds, whole_number
+    from stackae.workflows import plan_run, pretrain_run, run_settings
 
-    from .console import note
-    from .reports import show_plan, summary
-    from .resume import newest_unfinished
-
-    count = whole_number("--seeds", seeds, MOST_SEEDS) if seeds is not None else None
-    every = seconds("--checkpoint-every", checkpoint_every)
-    data_config, pretrain_config = _settings(ctx.params, config)
-    begun = (run or newest_unfinished()) if resume else None
-    path = begun or run
-    default = default_path(data_config.data, pretrain_config.layer_sizes, count)
-    goes_on = path is not None and resume and is_proven(path) and not never_began(path)
-    if not goes_on:
-        check_free(path, force)
-    dataset, configs = _prepare(data_config, pretrain_config, count or 1)
+    settings, told = run_settings(ctx.params, config), Reported(json)
     if dry_run:
-        note(*summary(configs, dataset))
-        show_plan(configs, dataset, json)
+        show_plan(plan_run(settings, run, seeds=seeds, force=force, resume=resume, callbacks=told), json)
         return
-    names = [f"seed-{each.seed}" for each in configs] if count else [""]
-    if path is not None and goes_on:
-        _go_on(path, names, configs, dataset, ctx.params, every)
-    else:
-        note(*summary(configs, dataset))
-        _begin(path, default, names, configs, dataset, force, every, json)
-
-
-def _begin(
-    path: Path | None,
-    default: Path,
-    names: list[str],
-    configs: list[PretrainConfig],
-    dataset: Dataset,
-    force: bool,
-    every: float,
-    as_json: bool,
-) -> None:
-    from stackae.runs import new_runs
-    from stackae.training.replicas import alone
-
-    from .reports import report_run, report_seeds
-    from .training import pretrain, pretraining_work, remembered
-
-    with new_runs(path, force, names, default) as (folder, runs), remembered(folder.path):
-        work = pretraining_work(names, configs, dataset)
-        results = pretrain(folder, runs, work, configs, dataset, every)
-    if names != [""]:
-        report_seeds(folder.path, runs, configs, results, as_json)
-    else:
-        report_run(runs[0], alone(results), as_json)
-
-
-def _go_on(
-    path: Path,
-    names: list[str],
-    configs: list[PretrainConfig],
-    dataset: Dataset,
-    params: dict[str, Any],
-    every: float,
-) -> None:
-    """Goes on with the run at ``path``. Raises ConfigError where its settings, or its data, are others than these."""
-    from stackae.errors import ConfigError
-    from stackae.runs import Folder, latest
-    from stackae.runs.differences import mathematical, of_work
-
-    from .resume import go_on
-    from .training import pretraining_work, remembered
-
-    work = pretraining_work(names, configs, dataset)
-    with Folder(path).writing(), remembered(path):
-        left = latest(path, "pretrain", lambda error: None)
-        found = mathematical(of_work(left.state.work, work)) if left else []
-        if found:
-            raise ConfigError(
-                f"{path}: expected the settings that this run began with, got others; "
-                "leave them out, change untrained layers by `stackae resume`, or train a new run without --resume:",
-                *(f"  {each}" for each in found),
-            )
-        go_on(path, params, every, params["json"])
-
-
-def _settings(params: dict[str, Any], config: Path | None) -> tuple[DataConfig, PretrainConfig]:
-    """Defaults < --config < environment < flags."""
-    from stackae.config import read_tables
-
-    tables = read_tables(config)
-    return data_settings(params, tables), pretrain_settings(params, tables)
-
-
-def data_settings(params: dict[str, Any], tables: dict[str, dict[str, Any]]) -> DataConfig:
-    """What the options say of the data, on top of the tables of a configuration file."""
-    from stackae.config import DataConfig
-    from stackae.fields import validated
-    from stackae.workflows.inputs import absolute, overridden
-
-    given = {name: params[name] for name in DataConfig.model_fields if params.get(name) is not None}
-    return absolute(validated(DataConfig, overridden(tables.get("data", {}), given), "data"))
-
-
-def pretrain_settings(params: dict[str, Any], tables: dict[str, dict[str, Any]]) -> PretrainConfig:
-    """What the options say of layers and their training, on top of the tables of a configuration file."""
-    from stackae.config import LayerConfig, PretrainConfig
-
-    known = {*PretrainConfig.model_fields, *LayerConfig.model_fields, "epochs", "weights"}
-    given = {name: value for name, value in params.items() if name in known and value is not None}
-    layers = given.pop("layers", None)
-    if "epochs" in given:
-        given["max_epochs"] = given.pop("epochs")
-    if "weights" in given:
-        given["tied"] = ",".join(_tied(word.strip()) for word in given.pop("weights").split(","))
-    return PretrainConfig.from_options(layers, base=tables.get("pretrain"), **given)
-
-
-def _tied(word: str) -> str:
-    from stackae.errors import ConfigError, nearest
-
-    if word not in ("tied", "untied"):
-        raise ConfigError(f"--weights: expected tied or untied, got '{word}'{nearest(word, ('tied', 'untied'))}")
-    return "true" if word == "tied" else "false"
-
-
-def _prepare(data_config: DataConfig, config: PretrainConfig, count: int) -> tuple[Dataset, list[PretrainConfig]]:
-    """The data and the settled configurations; whatever cannot work is refused here, before anything is written."""
-    from stackae.config import PretrainConfig
-    from stackae.data import load_data
-    from stackae.engine import choose_device, choose_step
-    from stackae.fields import validated
-    from stackae.footprint import check_pretraining
-    from stackae.pretrain import settle
-
-    seeds = range(config.seed, config.seed + count)
-    configs = [validated(PretrainConfig, {**dict(config), "seed": seed}) for seed in seeds]
-    choose_step(config.engine, choose_device(config.device), config.precision)
-    check_pretraining(config, 0, 0, count)
-    dataset = load_data(data_config)
-    settled = [settle(each, dataset.train.x, dataset.row_shape) for each in configs]
-    check_pretraining(settled[0], len(dataset.train.x), len(dataset.validation.x), count)
-    return dataset, settled
+    outcome = pretrain_run(
+        settings,
+        run,
+        seeds=seeds,
+        force=force,
+        resume=resume,
+        checkpoint_every=checkpoint_every,
+        callbacks=told,
+        requests=requests(),
+    )
+    report_complete(outcome, json)

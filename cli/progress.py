@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from statistics import fmean
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.text import Text
-
 from stackae.errors import WHOLE, legible
 from stackae.workflows.callbacks import Callbacks, Progress
+from stackae.workflows.log import figures_of
 
-from .console import note, progress_note, stderr
-from .log import log
+from .console import note, progress_note, stderr, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +25,10 @@ SECONDS_BETWEEN_LINES = 2.0
 
 
 class Shown(Callbacks):
-    """Shows what a workflow tells, and logs it."""
+    """Shows what a workflow tells; workflows log it themselves."""
 
     def note(self, *lines: str) -> None:
-        note(*lines)
+        tell(*lines)
 
     def busy(self, step: str) -> None:
         progress_note(step)
@@ -42,7 +39,7 @@ class Shown(Callbacks):
             yield meter.update
 
     def training(self, networks: int) -> AbstractContextManager[Display]:
-        return Display(networks)
+        return Display()
 
 
 class Meter:
@@ -90,18 +87,13 @@ class Meter:
 
 
 class Display:
-    """A callback that shows a live bar on a terminal and a line now and then elsewhere, and logs every epoch.
+    """A callback that shows a live bar on a terminal, and a line now and then elsewhere."""
 
-    Of runs that train together it shows means over them, and rows a second of all.
-    """
-
-    def __init__(self, runs: int) -> None:
-        self._runs = runs
+    def __init__(self) -> None:
         self._progress: Bar | None = None
         self._title = ""
         self._epochs = 0
         self._noted = 0.0
-        self._epoch = self._best = 0
 
     def __enter__(self) -> Self:
         if stderr.is_terminal:
@@ -124,26 +116,10 @@ class Display:
     ) -> None:
         if self._progress:
             self._progress.stop()
-        if kind is None:
-            self._tell_end()
-
-    def _tell_end(self) -> None:
-        """Of a stage whose patience came to an end before its epochs."""
-        if 0 < self._epoch < self._epochs:
-            since = f" than epoch {self._best}" if self._best else ""
-            note(
-                f"{self._title}  ended after epoch {self._epoch} of {self._epochs}: none was better{since} "
-                "(--patience 0 never stops)"
-            )
-        self._epoch = self._best = 0
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
-        self._tell_end()
-        self._title = title if self._runs == 1 else f"{title}, {replicas} seeds"
-        self._epochs = epochs
+        self._title, self._epochs = title, epochs
         self._status = f"epoch {min(epochs, passed // rows + 1)}/{epochs}"
-        if passed:
-            note(f"{self._title}  goes on in epoch {passed // rows + 1}/{epochs}, after {passed % rows:,} rows of it")
         if self._progress:
             self._task = self._progress.add_task(
                 legible(self._title, WHOLE), total=rows * epochs, completed=passed, status=self._status
@@ -154,32 +130,11 @@ class Display:
             self._progress.update(self._task, advance=rows, status=f"{self._status}  now {loss:.4g}")
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        together = list(records.values())
-        number, figures = together[0].epoch, _figures(together)
-        self._epoch, self._best = number, number if any(record.best for record in together) else self._best
-        log(f"{self._title}  epoch {number}/{self._epochs}  {figures}")
+        first, figures = next(iter(records.values())), figures_of(records)
         if self._progress:
-            self._status = f"epoch {min(number + 1, self._epochs)}/{self._epochs}  {figures}"
+            self._status = f"epoch {min(first.epoch + 1, self._epochs)}/{self._epochs}  {figures}"
             self._progress.update(self._task, status=self._status)
-        elif number in (1, self._epochs) or time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
+        elif first.epoch in (1, self._epochs) or time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
             self._noted = time.monotonic()
-            remaining = together[0].seconds * (self._epochs - number)
-            line = f"{self._title}  epoch {number}/{self._epochs}  {figures}  {remaining:.0f} s left"
-            stderr.print(Text(legible(line, WHOLE)))
-
-
-def _figures(records: list[EpochRecord]) -> str:
-    """Losses and errors as means over the networks of an epoch."""
-    losses = [record.validation_loss for record in records if record.validation_loss is not None]
-    errors = [record.validation_error for record in records if record.validation_error is not None]
-    validation = f"  validation {fmean(losses):.4g}" if losses else ""
-    corrupted = [each.corrupted_validation_loss for each in records if each.corrupted_validation_loss is not None]
-    if corrupted:
-        validation += f", under noise {fmean(corrupted):.4g}"
-    if errors:
-        validation += f" ({100 * fmean(errors):.2f} % wrong)"
-    dead = [record.dead for record in records if record.dead]
-    if dead:
-        validation += f"  {100 * sum(dead) / len(records):.1f} % of units dead"
-    rate = sum(record.rows_per_second for record in records)
-    return f"loss {fmean(record.loss for record in records):.4g}{validation}  {rate:,.0f} rows/s"
+            left = first.seconds * (self._epochs - first.epoch)
+            tell(f"{self._title}  epoch {first.epoch}/{self._epochs}  {figures}  {left:.0f} s left")

@@ -71,9 +71,9 @@ def command(
     from stackae.runs import open_run
     from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
     from stackae.workflows.outputs import check_out, write_content, write_table
+    from stackae.workflows.pictures import example_rows
 
     from .console import emit_json, run_option, say, shown
-    from .pictures import example_rows
     from .progress import Shown
 
     opened = open_run(run)

@@ -145,9 +145,9 @@ def compare(
     from stackae.runs.run import Run
     from stackae.runs.summary import summarise
     from stackae.workflows.outputs import check_out
+    from stackae.workflows.pictures import epochs_of
 
     from .console import emit_json, say, shown
-    from .pictures import epochs_of
 
     if out is not None:
         check_out(out, (".png",), must_be_new=not force)

@@ -46,10 +46,12 @@ def install() -> None:
     signal.signal(signal.SIGUSR1, _save)
 
 
-def heard_by(requests: Requests) -> Requests:
-    """These are told of signals from now on."""
-    _listening[:] = [requests]
-    return requests
+def requests() -> Requests:
+    """New ones, which are told of signals from now on."""
+    from stackae.runs import Requests
+
+    _listening[:] = [Requests()]
+    return _listening[0]
 
 
 def _end(number: int, frame: FrameType | None) -> None:

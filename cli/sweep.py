@@ -118,9 +118,9 @@ def command(
     from stackae.runs.durable import write_folder
     from stackae.runs.places import timed_path
     from stackae.sweep import check_neighbours
+    from stackae.workflows.settings import data_settings
 
     from .console import emit_json, progress_note
-    from .pretrain import data_settings
     from .swept import close, document_of, files_of, show
 
     sizes = _sizes("--widths", widths)
@@ -183,8 +183,7 @@ def _configs(
     from stackae.engine import choose_device, choose_step
     from stackae.footprint import check_pretraining
     from stackae.pretrain import settle
-
-    from .pretrain import pretrain_settings
+    from stackae.workflows.settings import pretrain_settings
 
     sizes = [dataset.train.x.shape[1], *lower]
     params = params | _usual(params, tables, sizes, max(widths))
@@ -233,10 +232,11 @@ def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:
     """Raises DivergedError where no width stays finite."""
     from stackae.errors import DivergedError
     from stackae.sweep import principal_errors, sweep_widths
+    from stackae.workflows.log import Logged
+    from stackae.workflows.summary import summary
 
     from .console import note
-    from .progress import Display
-    from .reports import summary
+    from .progress import Shown
     from .swept import Measured
 
     note(*summary(configs[:1], dataset))
@@ -244,7 +244,7 @@ def _train(dataset: Dataset, configs: list[PretrainConfig]) -> Measured:
     part, rows = ("validation", dataset.validation) if held_out else ("train", dataset.train)
     principal = principal_errors(dataset.train.x, rows.x).tolist()
     swept = []
-    with Display(1) as display:
+    with Logged(Shown()).training(1) as display:
         for each in sweep_widths(dataset.train.x, configs, validation=dataset.validation.x, callback=display):
             swept.append(each)
             if isinstance(each.result, DivergedError):

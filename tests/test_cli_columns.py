@@ -11,7 +11,6 @@ import pytest
 from cli_cases import without_pictures
 from conftest import Shell
 
-from stackae.cli.resume import _same_data
 from stackae.data import load_data
 from stackae.data.fingerprint import fingerprint
 from stackae.data.for_run import read_rows
@@ -19,6 +18,7 @@ from stackae.errors import DataError
 from stackae.runs import Run, latest
 from stackae.runs.kept_data import known_of
 from stackae.runs.manifest import Manifest
+from stackae.workflows.resume import Moved, same_data
 
 NAMES = ["temp", "press", "flow", "rpm", "level"]
 ORDERS = {"same": [0, 1, 2, 3, 4], "swapped": [0, 1, 3, 2, 4], "sorted": [2, 4, 1, 3, 0]}
@@ -202,8 +202,8 @@ def test_a_finetuning_that_is_resumed_keeps_the_division_and_refuses_other_data(
     assert document(sensors, "finetune", "--run", run)["test_rows"] == 120
     left = latest(run, "finetune", lambda error: None)
     assert left is not None
-    same = _same_data(left.state.work, {}, Run.open(run))  # as resume reads them, to refuse others
+    same = same_data(left.state.work, Moved(), Run.open(run))  # as resume reads them, to refuse others
     assert fingerprint(same) == left.state.work.data and len(same.test.x) == 120
     own.write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match="expected the rows and labels that this run began with, got others"):
-        _same_data(left.state.work, {}, Run.open(run))
+        same_data(left.state.work, Moved(), Run.open(run))

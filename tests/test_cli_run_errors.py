@@ -244,7 +244,7 @@ def test_a_bug_is_one_sentence_and_debug_shows_where(fresh: Shell, monkeypatch: 
     def broken(*arguments: Any, **named: Any) -> NoReturn:
         raise LookupError("the shelf is empty")
 
-    monkeypatch.setattr("stackae.data.load_data", broken)
+    monkeypatch.setattr("stackae.workflows.pretrain.load_data", broken)
     says(fresh.refuses(1, *PRETRAIN), "a bug in stackae: LookupError: the shelf is empty", "--debug")
     shown = fresh(*PRETRAIN, "--debug")
     assert shown.code == 1 and "Traceback" in shown.err and "in broken" in shown.err
@@ -266,7 +266,7 @@ def test_an_interruption_leaves_nothing(fresh: Shell, monkeypatch: pytest.Monkey
     def interrupted(*arguments: Any, **named: Any) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stackae.pretrain.layers_together", interrupted)
+    monkeypatch.setattr("stackae.workflows.stacks.layers_together", interrupted)
     before = fresh.files()
     result = fresh(*PRETRAIN)
     assert result.code == 130 and "Traceback" not in result.err and fresh.files() == before

@@ -86,7 +86,7 @@ def test_the_bars_of_a_terminal_show_names_as_escapes(monkeypatch: pytest.Monkey
             meter.update(0.9)
 
     def training() -> None:
-        with progress.Display(1) as display:
+        with progress.Display() as display:
             display.start_stage("layer1", HOSTILE, 1, 10, 2, 5)
             display.batch(5, 0.1)
             record = EpochRecord("layer1", 1, 0.5, None, None, 0.1, seconds=1.0, rows_per_second=10.0, best=True)

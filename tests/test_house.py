@@ -52,7 +52,8 @@ OUTSIDE = {
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 
 TABLES = ("stackae.config.activations", "stackae.config.kinds", "stackae.config.heads")
-LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.workflows.callbacks", *TABLES)
+FLOWS = ("stackae.workflows.callbacks", "stackae.workflows.log")
+LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", *FLOWS, *TABLES)
 DOOR = ("console", "progress")
 """What the command line may load of the library, and its modules that all text passes."""
 

@@ -306,7 +306,7 @@ def test_a_listing_that_fails_leaves_no_file_that_nothing_lists(
 def test_what_lies_in_the_place_of_the_pointer_is_found_before_training(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch, place: str, run: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("stackae.data.load_data", lambda *arguments: pytest.fail("data were read"))
+    monkeypatch.setattr("stackae.workflows.pretrain.load_data", lambda *arguments: pytest.fail("data were read"))
     path = fresh.folder / place
     path.parent.mkdir(exist_ok=True)
     if place == "runs":

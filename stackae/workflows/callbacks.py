@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from stackae.training.callbacks import Callback, NoCallback
+
+if TYPE_CHECKING:
+    from stackae.workflows.heads import FinetunedRun
+    from stackae.workflows.stacks import PretrainedRun
 
 Progress = Callable[[float], None]
 
@@ -23,7 +28,7 @@ class Callbacks:
     """
 
     command = ""
-    """What the log of a run folder names as the command that writes to it; "" names the workflow."""
+    """What the log of a run folder names as the command that writes to it; "" is the workflow's name."""
 
     def note(self, *lines: str) -> None:
         """Lines that a person should read, such as rows that were left out and why."""
@@ -43,6 +48,12 @@ class Callbacks:
         """Enter the writing of a run folder: ``kept`` says what is kept of it, should the process end meanwhile
         without an exception; "" is nothing."""
         return nullcontext()
+
+    def pretrained(self, outcome: PretrainedRun, last: bool) -> None:
+        """Stacks are trained, and their files are written; ``last`` unless a head is trained next."""
+
+    def finetuned(self, outcome: FinetunedRun) -> None:
+        """A head is trained, and its files are written."""
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from conftest import Shell
 from fault_cases import ALL, FINETUNE, PRETRAIN, result, stopped_at
 
 from stackae.cli import signals
-from stackae.cli.training import remembered
+from stackae.cli.reports import Reported
 from stackae.runs import Requests
 from stackae.runs.checkpoints import numbered
 from stackae.runs.places import unfinished
 from stackae.runs.verify import damages
+from stackae.workflows.session import Session
 
 PROMPTLY = 10.0  # seconds, on a machine that does other things too; `make faults` tells the longest
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -85,7 +86,8 @@ def test_what_is_kept_is_said_where_a_signal_meets_a_module_that_loads(
     monkeypatch.setattr("os._exit", leave)
     monkeypatch.chdir(fresh.folder)
     capfd.readouterr()
-    with pytest.raises(SystemExit) as ended, signals.last_words(lambda: "kept"), remembered(Path("runs/it")):
+    writing = Session.new("pretrain_run", Reported(as_json=False), None, None).writing(Path("runs/it"))
+    with pytest.raises(SystemExit) as ended, signals.last_words(lambda: "kept"), writing:
         signals.end_at_once(signal.SIGINT)
     last = capfd.readouterr().err
     assert ended.value.code == 130

@@ -2,59 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
-    from stackae.data import Dataset, Rows
-    from stackae.heads import DeepAutoencoder
-    from stackae.runs import Run
-    from stackae.stack import StackedAutoencoder
+import stackae.latent_pictures as latent
+import stackae.pictures as plots
+from stackae.corruption import Corruption
+from stackae.data import Dataset, Rows
+from stackae.heads import DeepAutoencoder
+from stackae.runs import Run
+from stackae.runs.summary import last_trainings
+from stackae.stack import StackedAutoencoder, in_batches
+from stackae.workflows.inputs import part_of
 
 
 def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
     """curves.png, filters.png and reconstructions.png; codes.png where the top code has two units."""
-    from stackae.latent_pictures import latent_scatter
-    from stackae.pictures import filters, reconstructions
-    from stackae.stack import in_batches
-    from stackae.workflows.inputs import part_of
-
     stack = run.load_stack(run.pretrain_config.engine)
     part = part_of(dataset)
     examples = example_rows(run, stack, part.x, part.y, 10)
     weight, own_shape = stack.autoencoders[0].filters
     plane = {}
     if stack.layer_sizes[-1] == 2:
-        plane["codes.png"] = latent_scatter(in_batches(stack.encode, part.x), part.y, dataset.classes)
+        plane["codes.png"] = latent.latent_scatter(in_batches(stack.encode, part.x), part.y, dataset.classes)
     return (
         plane
         | curves(run)
         | {
-            "filters.png": filters(weight, own_shape or dataset.image_shape),
-            "reconstructions.png": reconstructions(examples, dataset.image_shape),
+            "filters.png": plots.filters(weight, own_shape or dataset.image_shape),
+            "reconstructions.png": plots.reconstructions(examples, dataset.image_shape),
         }
     )
 
 
 def curves(run: Run) -> dict[str, bytes]:
     """curves.png, of every stage that was trained so far; a stage trained again shows its last training."""
-    from stackae.pictures import loss_curves
-
-    return {"curves.png": loss_curves(epochs_of(run))}
+    return {"curves.png": plots.loss_curves(epochs_of(run))}
 
 
 def curves_together(runs: list[Run]) -> dict[str, bytes]:
     """curves.png of several runs."""
-    from stackae.pictures import loss_curves_together
-
-    return {"curves.png": loss_curves_together([epochs_of(run) for run in runs])}
+    return {"curves.png": plots.loss_curves_together([epochs_of(run) for run in runs])}
 
 
 def epochs_of(run: Run) -> list[dict[str, Any]]:
     """The records of each stage's last training, in the order of the stages."""
-    from stackae.runs.summary import last_trainings
-
     return last_trainings(record for record in run.each_metric() if record["event"] == "epoch")
 
 
@@ -70,13 +64,8 @@ def example_rows(
     """Originals, their reconstructions through each layer (or the one named), and for a denoising first layer a
     corrupted input with what is restored from it; where there is a fine-tuned network, through the top and through
     that alone. All in the units of the data before scaling."""
-    import torch
-
-    from stackae.corruption import Corruption
-    from stackae.pictures import pick_examples
-
     scaling = run.load_scaling()
-    rows = x[pick_examples(x, y, count)]
+    rows = x[plots.pick_examples(x, y, count)]
     top = len(stack.autoencoders)
     levels = [top] if deep is not None else range(1, top + 1) if layer is None else [layer]
     first = run.pretrain_config.layers[0].corruption

@@ -1,0 +1,232 @@
+"""Resume a run that was stopped, to the same bits as if it had not been."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from stackae.config import DataConfig
+from stackae.data import Dataset, Scaling, load_data
+from stackae.data.fingerprint import fingerprint
+from stackae.data.for_run import read_dataset
+from stackae.errors import ConfigError, DataError, RunError, argument, nearest, shown
+from stackae.fields import validated
+from stackae.footprint import check_pretraining
+from stackae.runs import Checkpoint, Folder, Requests, Run, Work, latest, seed_runs
+from stackae.runs.changing import OF_THE_OBJECTIVE, OF_THE_UPDATE, change
+from stackae.runs.checkpointer import this_machine
+from stackae.runs.kept_data import known_of
+from stackae.runs.mending import behind, made_again
+from stackae.runs.ownership import is_proven
+from stackae.runs.places import all_runs, is_run, runs_in, unfinished
+from stackae.runs.pruning import prune, remove_unfinished
+from stackae.runs.summary import bytes_on_disk
+from stackae.runs.verify import damaged_files
+from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.finetune import head_summary
+from stackae.workflows.heads import FinetunedRun, check_memory, train_head
+from stackae.workflows.inputs import absolute
+from stackae.workflows.session import Session
+from stackae.workflows.stacks import PretrainedRun, train_stacks
+from stackae.workflows.summary import summary
+
+CHANGEABLE = (*OF_THE_UPDATE, *OF_THE_OBJECTIVE)
+
+
+class Resumed(NamedTuple):
+    """The folder of the run, and what was trained to its end: nothing where all of it was complete."""
+
+    path: Path
+    pretrained: PretrainedRun | None = None
+    finetuned: FinetunedRun | None = None
+
+
+class Moved(NamedTuple):
+    """Where the data are now, and who computes; None is as the run began."""
+
+    data: str | None = None
+    data_root: str | None = None
+    engine: str | None = None
+    device: str | None = None
+
+    def given(self, *names: str) -> dict[str, str]:
+        return {name: value for name, value in self._asdict().items() if name in names and value is not None}
+
+
+def resume_run(
+    run: Path | str | None = None,
+    *,
+    changes: Mapping[str, object] | None = None,
+    moved: Moved | None = None,
+    checkpoint_every: str | float | None = None,
+    callbacks: Callbacks | None = None,
+    requests: Requests | None = None,
+) -> Resumed:
+    """Train what is left of a run, and make files that were damaged since again, from its checkpoints.
+
+    On the same machine, device, engine and number of threads every file comes out as if the training had never been
+    stopped, bit for bit.
+
+    Args:
+        run: the run folder, or that of runs that train together; None is the newest that is unfinished.
+        changes: settings of layers (learning_rate, weight_decay, corruption, sparsity, contraction, weight_l1, beta)
+            for what is left: a value for all layers, or a text with commas between those of each; None changes
+            nothing. Layers that are trained stay as they are; a half-trained one whose noise or penalty changes begins
+            anew.
+        moved: where the data are now, and another device or engine.
+        checkpoint_every: seconds between checkpoints within an epoch, at the most; 30 unless given.
+        callbacks: told of notes, of training, and of each part that is complete.
+        requests: set their ``stop`` to the number of a signal to end the training after its step.
+
+    Raises:
+        RunError: no run, no checkpoint that is whole, another process that writes to it, or files that no checkpoint
+            makes. DataError: other data than the run began with. ConfigError: changes that cannot work.
+        DivergedError: training left the finite numbers. StoppedError: it was asked to stop.
+    """
+    session = Session.new("resume_run", callbacks, requests, checkpoint_every)
+    given = {name: str(value) for name, value in (changes or {}).items() if value is not None}
+    for name in given.keys() - {*CHANGEABLE}:
+        raise ConfigError(f"changes: expected {', '.join(CHANGEABLE)}, got '{name}'{nearest(name, CHANGEABLE)}")
+    folder = newest_unfinished() if run is None else Path(run)
+    if folder is None or not is_run(folder) or not is_proven(folder):
+        found = "none" if folder is None else "something else" if folder.exists() else "no such folder"
+        raise RunError(
+            f"{folder or 'runs'}: expected an unfinished run, got {found}; `stackae runs list` shows those that there "
+            "are"
+        )
+    folder = folder.resolve()
+    with Folder(folder).writing(), session.writing(folder):
+        return go_on(folder, moved or Moved(), session, given)
+
+
+def newest_unfinished() -> Path | None:
+    return next((path for path in all_runs() if unfinished(path)), None)
+
+
+def go_on(path: Path, moved: Moved, session: Session, changes: Mapping[str, str]) -> Resumed:
+    """Do what is left to do, or to mend, in a folder that is this process's to write."""
+    callbacks = session.callbacks
+    callbacks.busy(f"comparing {bytes_on_disk(path):,} bytes with their digests")
+    remove_unfinished(path)
+    passed_over: list[RunError] = []
+    pretraining, finetuning = (latest(path, command, passed_over.append) for command in ("pretrain", "finetune"))
+    for message in dict.fromkeys(map(str, passed_over)):
+        callbacks.note(f"passed over: {message}")
+    damaged = _damaged(path)
+    for error in damaged:
+        callbacks.note(f"to be made again: {error}")
+    if pretraining is None and finetuning is None:
+        raise RunError(
+            f"{path}: expected a checkpoint that is whole, got none; train it again with {argument('force')}"
+        )
+    whole = [each for each in (pretraining, finetuning) if each is not None]
+    for again in (again for each in whole for again in made_again(path, each)):
+        callbacks.note(f"made again: {shown(again)}")
+    open_ended = unfinished(path)
+    mends = bool(damaged) or any(behind(path, each) for each in whole)
+    if not open_ended and not mends:
+        for each in whole:  # what a process that was killed at the very end did not come to
+            prune(path, each.state.work.command, each.state.begun, done=True)
+    finetuning, pretraining = _changed(path, finetuning, pretraining, changes, callbacks)
+    done = Resumed(path)
+    if not open_ended and not mends:
+        return done
+    if pretraining is not None and (mends or finetuning is None):
+        callbacks.note(f"goes on from {shown(pretraining.path)}")
+        pretrained = _pretraining(path, pretraining, moved, session)
+        callbacks.pretrained(pretrained, last=finetuning is None)
+        done = done._replace(pretrained=pretrained)
+    if finetuning is not None:
+        callbacks.note(f"goes on from {shown(finetuning.path)}")
+        finetuned = _finetuning(path, finetuning, moved, session)
+        callbacks.finetuned(finetuned)
+        done = done._replace(finetuned=finetuned)
+    for error in _damaged(path):
+        raise RunError(f"{error}: no checkpoint makes it; `stackae evaluate` draws its own pictures again")
+    return done
+
+
+def _damaged(path: Path) -> list[RunError]:
+    return [error for folder in (path, *seed_runs(path)) for error in damaged_files(folder)]
+
+
+def _changed(
+    path: Path,
+    finetuning: Checkpoint | None,
+    pretraining: Checkpoint | None,
+    changes: Mapping[str, str],
+    callbacks: Callbacks,
+) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """Both, the later of them with other settings for what is left of it."""
+    left = finetuning or pretraining
+    if not changes or left is None:
+        return finetuning, pretraining
+    changed = change(path, left, changes)
+    for each in changed.found:
+        callbacks.note(
+            f"changed     {each.name}: {each.values[1]} instead of {each.values[0]}, from {shown(left.path)} on"
+        )
+    if changed.anew:
+        callbacks.note(f"{changed.anew} begins anew: what it is trained for has changed")
+    return (changed.checkpoint, pretraining) if left is finetuning else (finetuning, changed.checkpoint)
+
+
+def _note_machine(left: Checkpoint, callbacks: Callbacks) -> None:
+    here, there = this_machine(), left.state.machine
+    others = [
+        f"{name} {there.get(name, '?')} instead of {here[name]}" for name in here if here[name] != there.get(name)
+    ]
+    if others:
+        callbacks.note(
+            f"this run began with {', '.join(others)}: it goes on to the same figures, but not to the same bits"
+        )
+
+
+def _pretraining(path: Path, left: Checkpoint, moved: Moved, session: Session) -> PretrainedRun:
+    work = left.state.work
+    _note_machine(left, session.callbacks)
+    configs = [each.pretrain.model_copy(update=moved.given("device", "engine")) for each in work.settings]
+    runs = runs_in(path, work.runs)
+    dataset = same_data(work, moved, scaling=_kept_scaling(runs[0]))
+    check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
+    session.callbacks.note(*summary(configs, dataset))
+    return train_stacks(Folder(path), runs, work, configs, dataset, session, left)
+
+
+def _finetuning(path: Path, left: Checkpoint, moved: Moved, session: Session) -> FinetunedRun:
+    run, work = Run(path), left.state.work
+    _note_machine(left, session.callbacks)
+    settings = work.settings[0].finetune
+    if settings is None:
+        raise RunError(f"{left.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again")
+    settings = settings.model_copy(update=moved.given("device", "engine"))
+    dataset = same_data(work, moved, run)
+    check_memory(run, dataset, settings)
+    session.callbacks.note(*head_summary(run, dataset, settings))
+    return train_head(run, work, settings, dataset, session, left)
+
+
+def _kept_scaling(run: Run) -> Scaling | None:
+    """The one that the run began with, whatever precision it was fitted in; None where it has to be fitted again."""
+    try:
+        return run.load_scaling()
+    except RunError:
+        return None
+
+
+def same_data(work: Work, moved: Moved, run: Run | None = None, scaling: Scaling | None = None) -> Dataset:
+    """The data of the work, from where they are now. Raises DataError where they are others."""
+    own, places = work.settings[0].finetune_data or work.settings[0].data, moved.given("data", "data_root")
+    config = absolute(validated(DataConfig, own.model_dump() | places, "data")) if places else own
+    if run is None:
+        dataset = load_data(config, scaling)
+    else:
+        given = config.target is not None
+        dataset = read_dataset(config, known_of(run), run.load_scaling(), target_given=given)
+    if fingerprint(dataset) != work.data:
+        raise DataError(
+            f"{config.data}: expected the rows and labels that this run began with, got others; "
+            f"name those by {argument('data')}, or train a new run on these"
+        )
+    return dataset

@@ -1,0 +1,128 @@
+"""Stacks that are pretrained in a run folder, together where there are several: trained, saved, drawn, calibrated."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stackae.calibration import calibrations
+from stackae.config import PretrainConfig, RunConfig
+from stackae.data import Dataset
+from stackae.data.fingerprint import fingerprint
+from stackae.errors import DataError, DivergedError, argument, shown
+from stackae.faults import explained
+from stackae.pretrain import PretrainResult, layers_together, results_together
+from stackae.runs import Checkpoint, Folder, Run, Work
+from stackae.runs.beginning import complete
+from stackae.runs.kept_data import data_files
+from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
+from stackae.runs.records import epoch_of
+from stackae.runs.run import calibration_file, config_file, scaling_file, trained_layer_file
+from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.pictures import curves_together, pretraining_pictures
+from stackae.workflows.session import Session
+from stackae.workflows.summary import LayerOverSeeds, LayerReport, layer_reports, over_seeds
+
+
+class PretrainedRun(NamedTuple):
+    """A run for each configuration, and what became of it: a DivergedError where it left the finite numbers.
+
+    ``path`` is the run's folder, or of several that were trained together (``together``) the folder of their runs.
+    """
+
+    path: Path
+    runs: Sequence[Run]
+    configs: Sequence[PretrainConfig]
+    outcomes: Sequence[PretrainResult | DivergedError]
+
+    @property
+    def together(self) -> bool:
+        return self.runs[0].path != self.path
+
+    @property
+    def finite(self) -> list[Run]:
+        pairs = zip(self.runs, self.outcomes, strict=True)
+        return [run for run, outcome in pairs if not isinstance(outcome, DivergedError)]
+
+    @property
+    def reports(self) -> list[list[LayerReport]]:
+        """The layers of each stack; none of one that diverged."""
+        return [[] if isinstance(each, DivergedError) else layer_reports(each) for each in self.outcomes]
+
+    @property
+    def over_seeds(self) -> list[LayerOverSeeds]:
+        """Each layer over the stacks that stayed finite."""
+        return [over_seeds(layer) for layer in zip(*filter(None, self.reports), strict=True)]
+
+
+def pretraining_work(runs: Sequence[str], configs: Sequence[PretrainConfig], dataset: Dataset) -> Work:
+    settings = tuple(RunConfig(data=dataset.config, pretrain=config) for config in configs)
+    return Work(command="pretrain", runs=tuple(runs), settings=settings, data=fingerprint(dataset))
+
+
+def train_stacks(
+    folder: Folder,
+    runs: Sequence[Run],
+    work: Work,
+    configs: Sequence[PretrainConfig],
+    dataset: Dataset,
+    session: Session,
+    left: Checkpoint | None = None,
+) -> PretrainedRun:
+    """Train the runs together, save and draw them. Raises DivergedError where none stays finite."""
+    callbacks = session.callbacks
+    check_pointer()
+    if not pointer_is_writable():
+        here = argument("run", shlex.quote(str(shown(folder.path.absolute()))))
+        callbacks.note(f"{LATEST} cannot be written, and will not point at this run: name it by {here}")
+    checkpointer = session.checkpointer(folder, work, left)
+    checkpointer.open()
+    for run, settings in zip(runs, work.settings, strict=True):
+        run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
+    floors = []
+    with callbacks.training(len(runs)) as told:
+        layers = layers_together(
+            dataset.train.x, configs, validation=dataset.validation.x, callback=told, checkpointer=checkpointer
+        )
+        for outcomes in layers:
+            floors.append(outcomes)
+            for run, config, outcome in zip(runs, configs, outcomes, strict=True):
+                if not isinstance(outcome, DivergedError):
+                    layer = config.layers[outcome.number - 1]
+                    run.publish(trained_layer_file(outcome.number, outcome.autoencoder, layer))
+    trained = PretrainedRun(folder.path, runs, configs, results_together(configs, floors))
+    if not trained.finite and isinstance(diverged := trained.outcomes[0], DivergedError):
+        raise diverged
+    _publish(folder, trained, dataset, callbacks, new=left is None)
+    _calibrate(trained.finite, dataset, callbacks)
+    for kept in complete(folder.path, runs):
+        callbacks.note(f"kept        {shown(kept.absolute())}: there lies more than the run that was replaced")
+    folder.publish({}, made_from=checkpointer.number)
+    checkpointer.finish()
+    return trained
+
+
+def _publish(folder: Folder, trained: PretrainedRun, dataset: Dataset, callbacks: Callbacks, new: bool) -> None:
+    callbacks.busy("drawing pictures")
+    for run, outcome in zip(trained.runs, trained.outcomes, strict=True):
+        if not isinstance(outcome, DivergedError):
+            run.publish({"metrics.jsonl": run.metrics_with(map(epoch_of, outcome.history), new, callbacks.note)})
+            run.publish(pretraining_pictures(run, dataset))
+    if trained.together:
+        folder.publish(curves_together(trained.finite))
+
+
+def _calibrate(runs: Sequence[Run], dataset: Dataset, callbacks: Callbacks) -> None:
+    """Keep in each run what scores are calibrated by; what is trained is not lost where that cannot be made."""
+    callbacks.busy("calibrating scores")
+    try:
+        stacks = (run.load_stack() for run in runs)
+        for run, calibration in zip(runs, calibrations(stacks, dataset), strict=True):
+            run.publish(calibration_file(calibration))
+    except (DataError, MemoryError, RuntimeError) as error:
+        reason = error if isinstance(error, DataError) else explained(error)
+        if reason is None:
+            raise
+        callbacks.note(f"calibration left out: {reason}; the first `stackae score` beside the training data makes it")

@@ -1,0 +1,154 @@
+"""What a pretraining is about to do, and what it did: its summary, its plan, and figures of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from stackae.autoencoders.building import numbers_of
+from stackae.config import LayerConfig, PretrainConfig
+from stackae.data import Dataset
+from stackae.data.advice import notes_of
+from stackae.engine import choose_device, choose_step
+from stackae.pretrain import PretrainResult
+
+
+def summary(configs: Sequence[PretrainConfig], dataset: Dataset) -> list[str]:
+    """The rows, the step that is taken, with its reason, and what a person should know of the data."""
+    config = configs[0]
+    device = choose_device(config.device)
+    step = choose_step(config.engine, device, config.precision)
+    together = [f"seeds    {config.seed} to {configs[-1].seed}, trained together"] if len(configs) > 1 else []
+    trained = {number: layer for number, layer in enumerate(config.layers, start=1) if not layer.row.solved}
+    eager = [
+        f"layer {number} eager{' in fp32' if config.precision != 'fp32' else ''}: {layer.steps_eagerly}"
+        for number, layer in trained.items()
+        if step.fused and layer.steps_eagerly
+    ]
+    fused = step.fused and len(eager) < max(1, len(trained))
+    return [
+        f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
+        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
+        f"step     {'fused' if fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])})",
+        *together,
+        *(f"note     {sentence}" for sentence in notes_of(dataset)),
+    ]
+
+
+class LayerPlan(NamedTuple):
+    """What a layer is to be: ``settings`` in the words of the options, bytes of its input, steps of its training."""
+
+    layer: int
+    sizes: str
+    kind: str
+    activations: str
+    corruption: Any
+    sparsity: Any
+    settings: list[str]
+    parameters: int
+    input_bytes: int
+    steps: int
+
+
+class Plan(NamedTuple):
+    """Sizes are those of one stack, but for the input: the data are shared, codes are each stack's own."""
+
+    data: str
+    seeds: list[int]
+    layers: list[LayerPlan]
+
+
+def plan_of(configs: Sequence[PretrainConfig], dataset: Dataset) -> Plan:
+    config, x = configs[0], dataset.train.x
+    layers = [
+        LayerPlan(
+            number,
+            f"{n}-{layer.n_hidden}-{n}",
+            layer.kind,
+            f"{layer.activation} / {layer.output_activation}",
+            layer.corruption.model_dump(),
+            layer.sparsity.model_dump(),
+            _requested(layer),
+            numbers_of(n, layer),
+            x.nbytes if number == 1 else len(x) * n * 4 * len(configs),
+            -(-len(x) // layer.batch_size) * int(layer.max_epochs),
+        )
+        for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1)
+    ]
+    return Plan(dataset.name, [each.seed for each in configs], layers)
+
+
+def _requested(layer: LayerConfig) -> list[str]:
+    """What a layer is trained for: what is not as ever, and its noise."""
+    given, fields = layer.model_dump(), type(layer).model_fields
+    alone = [given[name] for name in ("corruption", "sparsity", "loss") if given[name] not in ("none", "mse")]
+    untied = ["untied"] if "tied" in layer.row.settings and not layer.tied else []
+    options = ("emphasis", "dropout", "revive", "contraction", "weight_decay", "weight_l1", "max_norm", "init", "ridge")
+    others = [name for name in (*options, "hidden", "beta", "kernel") if getattr(layer, name) != fields[name].default]
+    return alone + untied + [f"{name.replace('_', ' ')} {given[name]}" for name in others]
+
+
+class LayerReport(NamedTuple):
+    """A trained layer: its sizes, its epochs, and what was recorded of the best one, whose weights it has."""
+
+    layer: int
+    n_visible: int
+    n_hidden: int
+    epochs: int
+    kept_epoch: int
+    loss: float
+    validation_loss: float | None
+    corrupted_validation_loss: float | None
+    dead: float | None
+    seconds: float
+
+
+def layer_reports(result: PretrainResult) -> list[LayerReport]:
+    """One per layer, bottom first."""
+    reports, config = [], result.config
+    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
+        records = [record for record in result.history if record.stage == f"layer{number}"]
+        kept = [record for record in records if record.best][-1]
+        losses = (kept.loss, kept.validation_loss, kept.corrupted_validation_loss)
+        seconds = sum(record.seconds for record in records)
+        reports.append(LayerReport(number, n, layer.n_hidden, len(records), kept.epoch, *losses, kept.dead, seconds))
+    return reports
+
+
+class LayerOverSeeds(NamedTuple):
+    """A layer of several stacks: losses of their best epochs, and the seconds of all, which passed together.
+
+    ``measure`` is validation_loss, or loss where nothing is held out. ``sd`` is None of one stack, ``corrupted_mean``
+    unless they are trained under noise.
+    """
+
+    layer: int
+    n_visible: int
+    n_hidden: int
+    measure: str
+    mean: float
+    sd: float | None
+    lowest: float
+    highest: float
+    corrupted_mean: float | None
+    kept_epochs: list[int]
+    seconds: float
+
+
+def over_seeds(reports: Sequence[LayerReport]) -> LayerOverSeeds:
+    """Of the reports of one layer in each stack."""
+    measure = "loss" if reports[0].validation_loss is None else "validation_loss"
+    losses = [getattr(report, measure) for report in reports]
+    corrupted = [each for report in reports if (each := report.corrupted_validation_loss) is not None]
+    return LayerOverSeeds(
+        *reports[0][:3],
+        measure,
+        fmean(losses),
+        stdev(losses) if len(losses) > 1 else None,
+        min(losses),
+        max(losses),
+        fmean(corrupted) if corrupted else None,
+        [report.kept_epoch for report in reports],
+        max(report.seconds for report in reports),
+    )
