@@ -1,49 +1,93 @@
 """stackae: greedy layer-wise pretraining with autoencoders, and fine-tuning of the stack.
 
-Names are loaded on first use, so that importing the package costs nothing and does not import torch.
+``pretrain``, ``finetune``, ``evaluate``, ``load`` and the objects that they give take rows in the data's own units, in
+whatever holds them. Names are loaded on first use, so that importing the package costs nothing and does not import
+torch; type checkers see them below, and so does ``__getattr__``.
 """
 
+from __future__ import annotations
+
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Autoencoder": "stackae.autoencoders.dense",
-    "Classifier": "stackae.classifier",
-    "ConvolutionalAutoencoder": "stackae.autoencoders.conv",
-    "DataConfig": "stackae.config",
-    "DeepAutoencoder": "stackae.heads",
-    "Detector": "stackae.detector",
-    "FinetuneConfig": "stackae.config",
-    "LayerConfig": "stackae.config",
-    "MarginalizedAutoencoder": "stackae.autoencoders.marginalized",
-    "MultilabelClassifier": "stackae.heads",
-    "Prediction": "stackae.predict",
-    "PretrainConfig": "stackae.config",
-    "Regressor": "stackae.heads",
-    "StackedAutoencoder": "stackae.stack",
-    "StackaeError": "stackae.errors",
-    "VariationalAutoencoder": "stackae.autoencoders.variational",
-    "evaluate_classifier": "stackae.evaluate",
-    "evaluate_multilabel": "stackae.evaluate",
-    "evaluate_reconstruction": "stackae.evaluate",
-    "evaluate_regressor": "stackae.evaluate",
-    "evaluate_unrolled": "stackae.evaluate",
-    "finetune_classifier": "stackae.finetune",
-    "finetune_multilabel": "stackae.finetune_targets",
-    "finetune_reconstruction": "stackae.finetune",
-    "finetune_regressor": "stackae.finetune_targets",
-    "load_data": "stackae.data",
-    "predict_rows": "stackae.predict",
-    "pretrain_together": "stackae.pretrain",
-    "pretrain_stack": "stackae.pretrain",
-}
+if TYPE_CHECKING:
+    from stackae.api.evaluation import Report as Report
+    from stackae.api.evaluation import evaluate as evaluate
+    from stackae.api.loading import load as load
+    from stackae.api.loading import load_run as load_run
+    from stackae.api.model import FinetunedModel as FinetunedModel
+    from stackae.api.model import finetune as finetune
+    from stackae.api.stack import PerLayer as PerLayer
+    from stackae.api.stack import PretrainedStack as PretrainedStack
+    from stackae.api.stack import pretrain as pretrain
+    from stackae.autoencoders.conv import ConvolutionalAutoencoder as ConvolutionalAutoencoder
+    from stackae.autoencoders.dense import Autoencoder as Autoencoder
+    from stackae.autoencoders.marginalized import MarginalizedAutoencoder as MarginalizedAutoencoder
+    from stackae.autoencoders.variational import VariationalAutoencoder as VariationalAutoencoder
+    from stackae.classifier import Classifier as Classifier
+    from stackae.config import CorruptionConfig as CorruptionConfig
+    from stackae.config import DataConfig as DataConfig
+    from stackae.config import DropoutConfig as DropoutConfig
+    from stackae.config import EmphasisConfig as EmphasisConfig
+    from stackae.config import FinetuneConfig as FinetuneConfig
+    from stackae.config import LayerConfig as LayerConfig
+    from stackae.config import PretrainConfig as PretrainConfig
+    from stackae.config import RunConfig as RunConfig
+    from stackae.config import SparsityConfig as SparsityConfig
+    from stackae.confusion import ClassifierReport as ClassifierReport
+    from stackae.data import ByteRows as ByteRows
+    from stackae.data import Dataset as Dataset
+    from stackae.data import Part as Part
+    from stackae.data import Scaling as Scaling
+    from stackae.data import load_data as load_data
+    from stackae.data.arraylike import ArrayLike as ArrayLike
+    from stackae.detector import Detector as Detector
+    from stackae.errors import BrokenExtensionError as BrokenExtensionError
+    from stackae.errors import ConfigError as ConfigError
+    from stackae.errors import DataError as DataError
+    from stackae.errors import DiskError as DiskError
+    from stackae.errors import DivergedError as DivergedError
+    from stackae.errors import RunError as RunError
+    from stackae.errors import SetupError as SetupError
+    from stackae.errors import StackaeError as StackaeError
+    from stackae.errors import StoppedError as StoppedError
+    from stackae.errors import VerificationError as VerificationError
+    from stackae.evaluate import LabelReport as LabelReport
+    from stackae.evaluate import MultilabelReport as MultilabelReport
+    from stackae.evaluate import ReconstructionReport as ReconstructionReport
+    from stackae.evaluate import TargetReport as TargetReport
+    from stackae.heads import DeepAutoencoder as DeepAutoencoder
+    from stackae.heads import MultilabelClassifier as MultilabelClassifier
+    from stackae.heads import Regressor as Regressor
+    from stackae.predict import Prediction as Prediction
+    from stackae.runs import Run as Run
+    from stackae.stack import StackedAutoencoder as StackedAutoencoder
+    from stackae.training.callbacks import Callback as Callback
+    from stackae.training.callbacks import EpochRecord as EpochRecord
 
-__all__ = ["__version__", *sorted(_HOMES)]
+
+@cache
+def _homes() -> dict[str, str]:
+    """The module of each public name, from the imports above."""
+    import ast
+    from pathlib import Path
+
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    found = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: str(node.module) for node in found for alias in node.names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__all__":
+        return ["__version__", *sorted(_homes())]
+    if name.startswith("_") or name not in _homes():
         raise AttributeError(f"module 'stackae' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_homes()[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_homes()]

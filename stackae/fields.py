@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
@@ -76,7 +76,24 @@ BatchSize = Annotated[int, Field(ge=1, le=10**12)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Model(BaseModel):
+if TYPE_CHECKING:
+    Base = BaseModel
+else:
+
+    class _Sentences(type(BaseModel)):
+        """Of models that are made by name: what does not fit is a ConfigError with the sentence of ``validated``."""
+
+        def __call__(cls, *arguments: Any, **values: Any) -> Any:
+            try:
+                return super().__call__(*arguments, **values)
+            except ValidationError as error:
+                raise ConfigError(_sentence(error.errors()[0], "")) from None
+
+    class Base(BaseModel, metaclass=_Sentences):
+        pass
+
+
+class Model(Base):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @field_validator("*", mode="before")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stackae.classifier import Classifier, Finetuned
 from stackae.config.heads import HEADS
 from stackae.data.rows import Rows
-from stackae.data.source import real_rows
 from stackae.errors import ConfigError, RunError, argument, nearest, suggested
 from stackae.heads import Regressor
-from stackae.runs import Run, open_run
+from stackae.runs import Run
 from stackae.stack import in_batches
 
 PREDICTING = [head for head, row in HEADS.items() if row.predicts]
@@ -50,29 +47,6 @@ class Prediction(NamedTuple):
         if self.kind != "classifier" or self.chosen is None:
             raise TypeError(f"classes: expected the prediction of a classifier, got that of a {self.kind}")
         return [self.names[index] for index in self.chosen.tolist()]
-
-
-def predict_rows(
-    run: Run | Path | str, x: np.ndarray | Tensor, head: str | None = None, *, engine: str = "auto"
-) -> Prediction:
-    """What the head of a run says of rows (n, n_visible) in the units of its data: they are scaled here as those were.
-
-    Args:
-        run: a run folder.
-        x: real numbers of any type, in the order of the run's columns.
-        head: classifier, regressor or multilabel; without it the one that was trained last.
-        engine: auto, fused or eager.
-
-    Raises:
-        RunError: no run, or none with such a head. ConfigError: an unknown head. DataError: rows of another width, or
-            what is no finite number.
-    """
-    opened = open_run(run)
-    loaded = load_head(opened, head, engine)
-    if isinstance(x, Tensor):
-        x = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()  # numpy has no bfloat16
-    rows = opened.load_scaling().transform(real_rows("data", np.asarray(x)))
-    return predict_scaled(loaded, rows)
 
 
 def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:

@@ -12,6 +12,7 @@ from stackae.autoencoders.base import LayerAutoencoder
 from stackae.data.minibatches import in_order
 from stackae.data.placement import home
 from stackae.data.rows import Rows
+from stackae.errors import ConfigError
 
 ROWS_AT_ONCE = 4096
 
@@ -28,10 +29,10 @@ class StackedAutoencoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         if not self.layers:
-            raise ValueError("layers: expected at least one autoencoder, got none")
+            raise ConfigError("layers: expected at least one autoencoder, got none")
         for below, above in zip(self.autoencoders, self.autoencoders[1:], strict=False):
             if below.n_hidden != above.n_visible:
-                raise ValueError(
+                raise ConfigError(
                     f"layers: expected a layer that reads {below.n_hidden} codes, got one that reads {above.n_visible}"
                 )
 
@@ -62,10 +63,18 @@ class StackedAutoencoder(nn.Module):
 
     forward = reconstruct
 
-    def _up_to(self, layer: int | None) -> list[LayerAutoencoder]:
+    @property
+    def device(self) -> torch.device:
+        return self.autoencoders[0].device
+
+    def check_layer(self, layer: int | None) -> None:
+        """ConfigError unless there is such a layer."""
         count = len(self.autoencoders)
         if layer is not None and not 1 <= layer <= count:
-            raise ValueError(f"layer: expected 1 to {count}, got {layer}")
+            raise ConfigError(f"layer: expected 1 to {count}, or None for the top, got {layer}")
+
+    def _up_to(self, layer: int | None) -> list[LayerAutoencoder]:
+        self.check_layer(layer)
         return self.autoencoders[:layer]
 
 

@@ -33,6 +33,7 @@ FLOORS = (
     ("analysis",),
     ("verification",),
     ("workflows",),
+    ("api",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 

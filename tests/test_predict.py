@@ -14,8 +14,10 @@ from cli_cases import says, without_pictures
 from conftest import Shell
 
 import stackae
+from stackae.api.loading import load
+from stackae.api.model import FinetunedModel
 from stackae.errors import ConfigError, DataError, RunError
-from stackae.predict import load_head, predict_rows, predict_scaled
+from stackae.predict import load_head, predict_scaled
 from stackae.runs import Run
 
 
@@ -28,6 +30,12 @@ def numbers(lines: list[dict[str, str]], names: list[str]) -> np.ndarray:
     return np.array([[line[name] for name in names] for line in lines]).astype(np.float32)
 
 
+def predict(run: Any, x: Any, head: Any = None) -> stackae.Prediction:
+    model = load(run, head)
+    assert isinstance(model, FinetunedModel)
+    return model.predict(x)
+
+
 # ---- from Python
 
 
@@ -38,7 +46,7 @@ def test_rows_of_any_type_are_scaled_as_the_run_was(trained: Shell, form: str) -
     x = np.rint(x).astype(np.int16) if form == "integers" else x.astype(form) if form.startswith("float") else x
     if form in ("tensor", "bfloat16"):
         x = torch.from_numpy(x).to(getattr(torch, form.replace("tensor", "float64")))
-    found = predict_rows(trained.run, x)
+    found = predict(trained.run, x)
     model, classes = run.load_classifier()
     plain = torch.as_tensor(x).float() if isinstance(x, torch.Tensor) else torch.from_numpy(x.astype(np.float32))
     with torch.no_grad():
@@ -50,24 +58,24 @@ def test_rows_of_any_type_are_scaled_as_the_run_was(trained: Shell, form: str) -
     torch.testing.assert_close(found.values.sum(dim=1), torch.ones(60))
 
 
-def test_it_is_a_public_name_that_takes_a_path_or_a_run(trained: Shell) -> None:
+def test_a_model_is_loaded_by_a_path_or_a_run(trained: Shell) -> None:
     x = np.load(trained.folder / "unlabelled.npy")
-    found = [stackae.predict_rows(run, x) for run in (str(trained.run), trained.run, Run.open(trained.run))]
+    found = [predict(run, x) for run in (str(trained.run), trained.run, Run.open(trained.run))]
     assert all(torch.equal(found[0].values, other.values) for other in found[1:])
     assert isinstance(found[0], stackae.Prediction)
 
 
 def test_rows_that_do_not_fit_are_refused(trained: Shell) -> None:
     with pytest.raises(DataError, match=r"expected rows of 8 numbers, got shape \(3, 7\)"):
-        predict_rows(trained.run, np.zeros((3, 7)))
+        predict(trained.run, np.zeros((3, 7)))
     with pytest.raises(DataError, match="expected finite 32-bit numbers, got nan at row 1, column 2"):
-        predict_rows(trained.run, np.where(np.arange(16).reshape(2, 8) == 10, np.nan, 0))
+        predict(trained.run, np.where(np.arange(16).reshape(2, 8) == 10, np.nan, 0))
     with pytest.raises(DataError, match="expected real numbers, got complex128"):
-        predict_rows(trained.run, np.zeros((2, 8), complex))
-    with pytest.raises(ConfigError, match=r"head: expected classifier, regressor, multilabel, got 'classifer'; did"):
-        predict_rows(trained.run, np.zeros((2, 8)), "classifer")
+        predict(trained.run, np.zeros((2, 8), complex))
+    with pytest.raises(ConfigError, match=r"head: expected one of .*, got 'classifer'; did you mean 'classifier'"):
+        predict(trained.run, np.zeros((2, 8)), "classifer")
     with pytest.raises(RunError, match=r"expected a trained regressor, got none; run `stackae finetune --head regr"):
-        predict_rows(trained.run, np.zeros((2, 8)), "regressor")
+        predict(trained.run, np.zeros((2, 8)), "regressor")
     with pytest.raises(TypeError, match="classes: expected the prediction of a classifier, got that of a regressor"):
         _ = stackae.Prediction("regressor", ("y",), torch.zeros(1, 1), None).classes
 
@@ -84,7 +92,7 @@ def test_progress_is_told_of_every_batch(trained: Shell, monkeypatch: pytest.Mon
 
 def test_a_file_of_new_rows_is_answered_whole(trained: Shell) -> None:
     trained.does("predict", "--data", "unlabelled.npy", "--out", "answers.csv")
-    found = predict_rows(trained.run, np.load(trained.folder / "unlabelled.npy"))
+    found = predict(trained.run, np.load(trained.folder / "unlabelled.npy"))
     lines = table(trained.folder / "answers.csv")
     assert list(lines[0]) == ["row", "class", "p(0)", "p(1)", "p(2)"]
     assert [int(line["row"]) for line in lines] == list(range(60))
@@ -121,7 +129,7 @@ def test_numbers_and_labels_are_answered_too(fresh: Shell) -> None:
     names = ["y0", "y1"]
     for head in ("regressor", "multilabel"):
         fresh.does("finetune", "--head", head)
-        found = predict_rows(fresh.run, x)
+        found = predict(fresh.run, x)
         assert found.kind == head and found.names == ("y0", "y1")  # the one that was trained last
         document = json.loads(fresh.does("predict", "--part", "all", "--json"))
         lines = table(fresh.run / "predictions.csv")

@@ -51,6 +51,7 @@ class RunConfig(Model):
     """Data of the last fine-tuning, where they are not those of the pretraining."""
 
     def to_toml(self) -> str:
+        """The content of config.toml; what is None is left out."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 

@@ -84,10 +84,10 @@ class PretrainConfig(TrainingConfig):
     def from_options(cls, layers: str | None, *, base: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """The configuration that a command line names.
 
-        ``layers`` is "784,300,150". Options of a layer may be comma lists with one value a layer ("sigmoid,tanh"); a
-        single value serves all layers. Options that are None are left as ``base``, a [pretrain] table, has them (its
-        layers too, where their number is the same; what it says beside them of a layer's settings serves those that do
-        not say it), else at their defaults.
+        ``layers`` is "784,300,150". Options of a layer may be comma lists ("sigmoid,tanh"), lists or tuples with one
+        value per layer; a single value serves all layers. Options that are None are left as ``base``, a [pretrain]
+        table, has them (its layers too, where their number is the same; what it says beside them of a layer's settings
+        serves those that do not say it), else at their defaults.
         """
         settings = dict(base or {})
         if layers is None and "layers" not in settings:
@@ -197,8 +197,15 @@ def _convolution(word: str, shape: Shape | None, text: str) -> dict[str, Any]:
 
 
 def per_layer(name: str, value: Any, count: int) -> list[Any]:
-    """One value per layer: those of a text with commas, else the same for all. ConfigError for another number."""
-    items = [item.strip() for item in value.split(",")] if isinstance(value, str) else [value]
+    """One value per layer: those of a text with commas, of a list or a tuple, else the same for all.
+
+    Raises:
+        ConfigError: another number of them.
+    """
+    if isinstance(value, str):
+        items = [item.strip() for item in value.split(",")]
+    else:
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
     if len(items) not in (1, count):
         raise ConfigError(
             f"{argument(name)}: expected one value, or {count} (one a layer), got {len(items)} in '{value}'"

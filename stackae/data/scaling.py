@@ -108,12 +108,12 @@ class Scaling:
         """The same scaling with its tensors on a device."""
         return replace(self, offset=self.offset.to(device), scale=self.scale.to(device))
 
-    def check_width(self, shape: tuple[int, ...]) -> None:
-        """DataError unless the shape is (n, d), d the fitted width."""
+    def check_width(self, shape: tuple[int, ...], name: str = "data") -> None:
+        """DataError, which names the rows so, unless the shape is (n, d), d the fitted width."""
         width = len(self.offset)
         if len(shape) != 2 or shape[1] != width:
             raise DataError(
-                f"data: expected rows of {width} numbers, got shape {tuple(shape)}; "
+                f"{name}: expected rows of {width} numbers, got shape {tuple(shape)}; "
                 "give rows with the columns that the scaling was fitted on"
             )
 

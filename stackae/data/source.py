@@ -91,13 +91,18 @@ def real_rows(name: str, array: np.ndarray) -> np.ndarray:
         raise DataError(
             f"{name}: expected at least one row and one column, got shape {array.shape}; give data with both"
         )
-    if array.dtype.kind not in "buif":
-        raise DataError(f"{name}: expected real numbers, got {array.dtype}; save it as integers or floats")
+    check_real(name, array)
     with np.errstate(over="ignore", invalid="ignore"):
         rows = np.ascontiguousarray(array, dtype=row_type(array.dtype))
     if rows.dtype != np.uint8:
         _check_finite(name, rows, array)
     return rows
+
+
+def check_real(name: str, array: np.ndarray) -> None:
+    """DataError unless these are numbers, and real ones."""
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{name}: expected real numbers, got {array.dtype}; save it as integers or floats")
 
 
 def _check_finite(name: str, rows: np.ndarray, original: np.ndarray) -> None:
@@ -130,12 +135,11 @@ def not_finite(name: str, value: str, row: int, column: int, total: int) -> Data
 def _checked_y(name: str, y: np.ndarray | None, rows: int, source: Source) -> np.ndarray | None:
     if y is not None and y.dtype.kind == "f":
         return checked_targets(name, y, rows, len(source.targets))
-    return _labels(name, y, rows, len(source.classes))
+    return None if y is None else checked_labels(name, y, rows, len(source.classes))
 
 
-def _labels(name: str, labels: np.ndarray | None, rows: int, classes: int) -> np.ndarray | None:
-    if labels is None:
-        return None
+def checked_labels(name: str, labels: np.ndarray, rows: int, classes: int) -> np.ndarray:
+    """(rows,) int64; DataError for another shape, and for what is neither -1 nor the index of a class."""
     if labels.shape != (rows,):
         raise DataError(
             f"{name}: expected one label a row, {rows} in all, got labels of shape {labels.shape}; "

@@ -110,6 +110,7 @@ class Run(Folder):
         return metrics_with(self, records, new, report)
 
     def load_scaling(self) -> Scaling:
+        """The scaling that was fitted on the training part. RunError where its file is missing or damaged."""
         width = self.pretrain_config.n_visible
         content = self.read("scaling.safetensors", 16 * width + LARGEST_HEADER)
         return read_scaling(self.path / "scaling.safetensors", content, width)
@@ -163,10 +164,9 @@ class Run(Folder):
         Raises:
             ConfigError: there is no such layer. RunError: as ``load_stack`` and ``load_calibration``.
         """
-        count = len(self.pretrain_config.layers)
-        if layer is not None and not 1 <= layer <= count:
-            raise ConfigError(f"layer: expected 1 to {count}, or None for the top, got {layer}")
-        scores = self.load_calibration().scores(self.load_stack(engine), layer)
+        calibration, stack = self.load_calibration(), self.load_stack(engine)
+        stack.check_layer(layer)
+        scores = calibration.scores(stack, layer)
         return Detector(self.load_scaling(), scores)
 
     @property

@@ -30,6 +30,7 @@ class EpochRecord:
     corrupted_validation_loss: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """Its fields by name, for JSON."""
         return asdict(self)
 
 

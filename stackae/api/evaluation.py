@@ -1,0 +1,55 @@
+"""``stackae.evaluate``: how good a stack or a model is on rows."""
+
+from __future__ import annotations
+
+from stackae.api.model import FinetunedModel
+from stackae.api.rows import divided_rows, source_of
+from stackae.api.stack import PretrainedStack
+from stackae.classifier import Classifier
+from stackae.config.heads import HEADS
+from stackae.confusion import ClassifierReport
+from stackae.data.arraylike import ArrayLike
+from stackae.evaluate import (
+    MultilabelReport,
+    ReconstructionReport,
+    TargetReport,
+    evaluate_classifier,
+    evaluate_multilabel,
+    evaluate_reconstruction,
+    evaluate_regressor,
+    evaluate_unrolled,
+    match_classes,
+)
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
+
+Report = (
+    ClassifierReport | MultilabelReport | ReconstructionReport | list[TargetReport | None] | list[ReconstructionReport]
+)
+"""What ``evaluate`` finds: of a classifier, a multilabel head, a reconstruction, a regressor (per target), a stack (per
+layer)."""
+
+
+def evaluate(model: PretrainedStack | FinetunedModel, x: ArrayLike, y: ArrayLike | None = None) -> Report:
+    """Measure a stack or a model on rows: errors of reconstruction, or of predictions, averaged over the rows.
+
+    Args:
+        model: what ``pretrain``, ``finetune`` or ``load`` gives. A stack gives a ``ReconstructionReport`` per layer.
+        x: (n, n_visible) rows in the units of its data.
+        y: targets of the rows as ``finetune`` takes them; labels are known by their names. None for reconstruction.
+
+    Raises:
+        DataError: rows of another width, what is no finite real number, or no targets where the head has some.
+    """
+    if isinstance(model, PretrainedStack):
+        rows = divided_rows(source_of(x, y, None), None, model.scaling).train.x
+        return evaluate_reconstruction(model.network, rows)
+    source, network = source_of(x, y, HEADS[model.head].targets), model.network
+    part = divided_rows(source, None, model.stack.scaling).train
+    if isinstance(network, Classifier):
+        return evaluate_classifier(network, part.x, match_classes(part.y, source.classes, model.names).y)
+    if isinstance(network, Regressor):
+        return evaluate_regressor(network, part.x, part.y)
+    if isinstance(network, MultilabelClassifier):
+        return evaluate_multilabel(network, part.x, part.y)
+    assert isinstance(network, DeepAutoencoder)
+    return evaluate_unrolled(network, part.x)

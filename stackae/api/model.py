@@ -1,0 +1,190 @@
+"""A fine-tuned model that reads rows in the data's own units; ``stackae.finetune`` makes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from stackae.api.rows import divided_rows, others_of, source_of
+from stackae.api.saving import save_run, stack_files
+from stackae.api.stack import PretrainedStack
+from stackae.classifier import Classifier, Finetuned
+from stackae.config import FinetuneConfig
+from stackae.config.heads import HEADS, HeadName
+from stackae.data import Part
+from stackae.data.arraylike import ArrayLike, scaled
+from stackae.data.source import Source
+from stackae.errors import ConfigError
+from stackae.fields import EngineName, Optimizer, Precision, Schedule, validated
+from stackae.finetune import (
+    FinetuneResult,
+    finetune_classifier,
+    finetune_reconstruction,
+    of_classes,
+    trained_classes,
+)
+from stackae.finetune_targets import finetune_multilabel, finetune_regressor
+from stackae.footprint import check_finetuning
+from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.predict import Head, Prediction, predict_scaled
+from stackae.runs.run import classifier_file, reconstruction_file, targets_file
+from stackae.stack import in_batches
+from stackae.training.callbacks import Callback, EpochRecord
+
+
+@dataclass(frozen=True, eq=False)
+class FinetunedModel:
+    """A head on the encoders of a stack: head(encode(x)), for rows x in the data's own units.
+
+    Attributes:
+        network: the ``torch.nn.Module``, which reads scaled rows and has gradients.
+        names: of the classes, the targets or the labels that it answers with; none where it reconstructs.
+        stack: the stack that it began from, with its scaling.
+        config: the settings of the fine-tuning.
+        history: a record of every epoch, oldest first.
+    """
+
+    network: Finetuned
+    names: tuple[str, ...]
+    stack: PretrainedStack
+    config: FinetuneConfig
+    history: tuple[EpochRecord, ...] = ()
+
+    @property
+    def head(self) -> HeadName:
+        """classifier, regressor, multilabel or reconstruction."""
+        return self.config.head
+
+    def predict(self, x: ArrayLike) -> Prediction:
+        """What the head says of rows: x (n, n_visible) in the data's own units -> values and choices for n rows.
+
+        Args:
+            x: rows, as ``pretrain`` takes them.
+
+        Raises:
+            DataError: rows of another width, or what is no finite real number. ConfigError: the head reconstructs.
+        """
+        if isinstance(self.network, DeepAutoencoder):
+            raise ConfigError("head: expected one that predicts, got reconstruction; use reconstruct")
+        return predict_scaled(Head(self.head, self.network, self.names), scaled("x", x, self.stack.scaling))
+
+    def encode(self, x: ArrayLike, layer: int | None = None) -> Tensor:
+        """Fine-tuned codes of rows; arguments, result and errors as ``PretrainedStack.encode`` has them."""
+        self.stack.network.check_layer(layer)
+        rows = scaled("x", x, self.stack.scaling)
+        return in_batches(lambda part: self.network.encode(part, layer), rows, self.network.device).cpu()
+
+    def reconstruct(self, x: ArrayLike) -> Tensor:
+        """Reconstructions: x (n, n_visible) -> (n, n_visible), both in the data's own units, without gradient.
+
+        Args:
+            x: rows, as ``pretrain`` takes them.
+
+        Raises:
+            DataError: as ``predict``. ConfigError: the head does not reconstruct.
+        """
+        if not isinstance(self.network, DeepAutoencoder):
+            raise ConfigError(f"head: expected reconstruction, got {self.head}; use stack.reconstruct")
+        z = in_batches(self.network.reconstruct, scaled("x", x, self.stack.scaling), self.network.device)
+        return self.stack.scaling.inverse_transform(z.cpu())
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write a folder with the stack, the head and the names; arguments and errors as ``PretrainedStack.save``."""
+        stack, model = self.stack, self.network
+        files = stack_files(stack.network, stack.scaling, stack.config, self.config)
+        if isinstance(model, Classifier):
+            files |= classifier_file(model, self.names)
+        elif isinstance(model, (Regressor, MultilabelClassifier)):
+            files |= targets_file(model, self.head, self.names)
+        elif isinstance(model, DeepAutoencoder):
+            files |= reconstruction_file(model, stack.network)
+        save_run(path, files, (*stack.history, *self.history), force)
+
+
+def finetune(
+    stack: PretrainedStack,
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    head: HeadName = "classifier",
+    validation: tuple[ArrayLike, ArrayLike] | ArrayLike | float | None = 0.1,
+    init: Literal["pretrained", "random"] = "pretrained",
+    train: Literal["head", "all", "gradual"] = "all",
+    layer_decay: float = 1.0,
+    class_weight: Literal["none", "balanced"] = "none",
+    learning_rate: float = 3e-3,
+    weight_decay: float = 1e-5,
+    max_norm: float = 0.0,
+    max_epochs: int | Literal["auto"] = "auto",
+    batch_size: int = 128,
+    patience: int | Literal["auto"] = "auto",
+    optimizer: Optimizer = "adam",
+    momentum: float = 0.9,
+    schedule: Schedule = "cosine",
+    seed: int | None = None,
+    engine: EngineName = "auto",
+    precision: Precision = "fp32",
+    device: str = "auto",
+    callback: Callback | None = None,
+) -> FinetunedModel:
+    """Train a head on the stack's encoders; the stack itself stays as it is.
+
+    The weights are those that `stackae finetune` gives for the same rows, settings and seed, bit for bit.
+
+    Args:
+        stack: where the training begins, and whose scaling is kept.
+        x: (n, n_visible) rows in the units of the stack's data.
+        y: of a classifier (n,) labels: integers, bool or text; -1, "" or None for no label. Of a regressor (n,)
+            or (n, targets) numbers, of multilabel (n, labels) of 0 and 1; NaN where one is missing. None of
+            reconstruction.
+        head: classifier, regressor, multilabel, or reconstruction, which trains encoders and decoders as one network.
+        validation: the share of the rows that chooses the best epoch, or other rows and targets (x, y), of
+            reconstruction rows alone; None keeps the last epoch.
+        seed: of the new weights and the order of rows; None is the stack's.
+        init, train, layer_decay, class_weight, learning_rate, weight_decay, max_norm, max_epochs, batch_size, patience,
+            optimizer, momentum, schedule, engine, precision, device: see ``FinetuneConfig``, which documents each.
+        callback: told of every batch and epoch.
+
+    Raises:
+        DataError: x or y is not what the head learns from. ConfigError: settings that cannot work.
+        DivergedError: training left the finite numbers. SetupError: a device or precision that is not there.
+    """
+    given = {name: value for name, value in locals().items() if name in FinetuneConfig.model_fields}
+    settings = validated(FinetuneConfig, {**given, "seed": stack.config.seed if seed is None else seed})
+    kind = HEADS[settings.head].targets
+    source, others = source_of(x, y, kind), others_of(validation, kind)
+    parts = divided_rows(source, others, stack.scaling)
+    names = trained_classes(parts.train.y, source.classes) if kind == "classes" else source.targets
+    check_finetuning(settings, stack.config, len(parts.train.x), len(parts.validation.x), len(names))
+    train_part, held_out = parts.train, parts.validation
+    if kind == "classes":
+        train_part = of_classes(train_part, source.classes, names)
+        held_out = of_classes(held_out, (others if isinstance(others, Source) else source).classes, names)
+    trained = _trained(stack, settings, train_part, held_out, len(names), callback)
+    trained.model.eval()
+    return FinetunedModel(trained.model, names, stack, settings, tuple(trained.history))
+
+
+def _trained(
+    stack: PretrainedStack,
+    settings: FinetuneConfig,
+    train: Part,
+    held_out: Part,
+    outputs: int,
+    callback: Callback | None,
+) -> FinetuneResult[Any]:
+    if settings.head == "reconstruction":
+        loss = stack.config.layers[0].loss
+        return finetune_reconstruction(
+            stack.network, train.x, settings, loss=loss, validation=held_out.x, callback=callback
+        )
+    if settings.head == "regressor":
+        return finetune_regressor(stack.network, train, settings, validation=held_out, callback=callback)
+    if settings.head == "multilabel":
+        return finetune_multilabel(stack.network, train, settings, validation=held_out, callback=callback)
+    return finetune_classifier(
+        stack.network, train, settings, n_classes=outputs, validation=held_out, callback=callback
+    )

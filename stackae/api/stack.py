@@ -1,0 +1,177 @@
+"""A pretrained stack that reads rows in the data's own units, and ``stackae.pretrain``, which makes one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from stackae.api.rows import divided_rows, others_of, source_of
+from stackae.api.saving import save_run, stack_files
+from stackae.config import CorruptionConfig, DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
+from stackae.config.kinds import Kind
+from stackae.data.arraylike import ArrayLike, image_shape, scaled
+from stackae.data.scaling import Scaling
+from stackae.fields import Activation, EngineName, Loss, Optimizer, OutputActivation, Precision, Scale, Schedule
+from stackae.footprint import check_pretraining
+from stackae.pretrain import pretrain_stack
+from stackae.stack import StackedAutoencoder, in_batches
+from stackae.training.callbacks import Callback, EpochRecord
+
+SETTINGS = {*PretrainConfig.model_fields, *LayerConfig.model_fields} - {"layers"}
+T = TypeVar("T")
+PerLayer: TypeAlias = T | Sequence[T]
+"""One value for all layers, or one per layer, bottom first."""
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedStack:
+    """A trained stack with its scaling: h = encode(x), z = decode(h) ≈ x, for rows x in the data's own units.
+
+    Attributes:
+        network: the ``torch.nn.Module``, which reads scaled rows and has gradients.
+        scaling: what was fitted on the training rows.
+        config: the settings, with every ``auto`` settled.
+        history: a record of every epoch of every layer, oldest first.
+    """
+
+    network: StackedAutoencoder
+    scaling: Scaling
+    config: PretrainConfig
+    history: tuple[EpochRecord, ...] = ()
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """(n_visible, n_hidden of layer 1, ...), in units."""
+        return self.network.layer_sizes
+
+    def encode(self, x: ArrayLike, layer: int | None = None) -> Tensor:
+        """Codes of rows: x (n, n_visible) in the data's own units -> (n, n_hidden) float32, without gradient.
+
+        Args:
+            x: rows, as ``pretrain`` takes them.
+            layer: whose code, from 1 at the bottom; None is the top.
+
+        Raises:
+            DataError: rows of another width, or what is no finite real number. ConfigError: no such layer.
+        """
+        self.network.check_layer(layer)
+        rows = scaled("x", x, self.scaling)
+        return in_batches(lambda part: self.network.encode(part, layer), rows, self.network.device).cpu()
+
+    def decode(self, h: ArrayLike, layer: int | None = None) -> Tensor:
+        """Reconstructions of codes: h (n, n_hidden) -> (n, n_visible) in the data's own units, without gradient.
+
+        Args:
+            h: codes of that layer, as ``encode`` gives them.
+            layer: whose codes they are, from 1 at the bottom; None is the top.
+
+        Raises:
+            DataError: codes of another width, or what is no finite real number. ConfigError: no such layer.
+        """
+        self.network.check_layer(layer)
+        width = self.layer_sizes[-1 if layer is None else layer]
+        codes = scaled("h", h, Scaling("none", torch.zeros(width), torch.ones(width)))
+        z = in_batches(lambda part: self.network.decode(part, layer), codes, self.network.device)
+        return self.scaling.inverse_transform(z.cpu())
+
+    def reconstruct(self, x: ArrayLike, layer: int | None = None) -> Tensor:
+        """decode(encode(x)): x (n, n_visible) -> (n, n_visible), both in the data's own units; errors as ``encode``."""
+        return self.decode(self.encode(x, layer), layer)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write a folder with weights, scaling, settings and history, which ``stackae.load`` and `--run` read.
+
+        Args:
+            path: a new folder.
+            force: replace a run, or a saved stack, that is there.
+
+        Raises:
+            ConfigError: something is there already. DiskError: it could not be written.
+        """
+        save_run(path, stack_files(self.network, self.scaling, self.config), self.history, force)
+
+
+def pretrain(
+    x: ArrayLike,
+    layers: Sequence[int | str] | str,
+    *,
+    validation: ArrayLike | float | None = 0.1,
+    scale: Scale | Scaling = "auto",
+    kind: PerLayer[Kind] | None = None,
+    activation: PerLayer[Activation] | None = None,
+    output_activation: PerLayer[OutputActivation] | None = None,
+    tied: PerLayer[bool] | None = None,
+    loss: PerLayer[Loss] | None = None,
+    corruption: PerLayer[str | CorruptionConfig] | None = None,
+    emphasis: PerLayer[str | EmphasisConfig] | None = None,
+    dropout: PerLayer[str | float | DropoutConfig] | None = None,
+    sparsity: PerLayer[str | SparsityConfig] | None = None,
+    revive: PerLayer[Literal["none", "resample"]] | None = None,
+    contraction: PerLayer[float] | None = None,
+    weight_decay: PerLayer[float] | None = None,
+    weight_l1: PerLayer[float] | None = None,
+    max_norm: PerLayer[float] | None = None,
+    init: PerLayer[Literal["random", "pca", "marginalized"]] | None = None,
+    ridge: PerLayer[float] | None = None,
+    hidden: PerLayer[int] | None = None,
+    beta: PerLayer[float] | None = None,
+    learning_rate: PerLayer[float] | None = None,
+    max_epochs: PerLayer[int | Literal["auto"]] | None = None,
+    batch_size: PerLayer[int] | None = None,
+    patience: PerLayer[int | Literal["auto"]] | None = None,
+    optimizer: Optimizer = "adam",
+    momentum: float = 0.9,
+    schedule: Schedule = "cosine",
+    seed: int = 0,
+    engine: EngineName = "auto",
+    precision: Precision = "fp32",
+    device: str = "auto",
+    callback: Callback | None = None,
+) -> PretrainedStack:
+    """Train a stack layer by layer, each as an autoencoder h = f(x̃), z = g(h) ≈ x of the codes h of the layer below.
+
+    The weights are those that `stackae pretrain` gives for the same rows, settings and seed, bit for bit.
+
+    Args:
+        x: (n, n_visible) rows in their own units, or images (n, h, w) or (n, h, w, channels): numpy arrays of any real
+            type, tensors, lists, data frames. They are scaled here, and so is all that the stack reads later.
+        layers: the width of each code in units, bottom first: (300, 150). Convolutions stand below, as in
+            ("conv16", "pool", 64), for rows that are images or after their shape: ("28x28x1", "conv16", "pool", 64).
+        validation: the share of the rows that chooses each layer's best epoch, or other rows that do; None keeps the
+            last epoch.
+        scale: how the features are scaled (``DataConfig.scale``), or a fitted ``Scaling``.
+        kind, activation, output_activation, tied, loss, corruption, emphasis, dropout, sparsity, revive, contraction,
+            weight_decay, weight_l1, max_norm, init, ridge, hidden, beta, learning_rate, max_epochs, batch_size,
+            patience: settings of a layer, one value for all or a sequence of one per layer; None is the default of
+            ``LayerConfig``, which documents each.
+        optimizer, momentum, schedule, seed, engine, precision, device: settings of all layers (``PretrainConfig``).
+        callback: told of every batch and epoch.
+
+    Raises:
+        DataError: x is no rows of finite real numbers. ConfigError: settings that cannot work.
+        DivergedError: training left the finite numbers. SetupError: a device or precision that is not there.
+
+    Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of deep networks.
+    """
+    given = {name: value for name, value in locals().items() if name in SETTINGS}
+    source = source_of(x, None, None)
+    config = PretrainConfig.from_options(_widths(x, layers, source.x.shape[1]), **given)
+    parts = divided_rows(source, others_of(validation, None), scale)
+    check_pretraining(config, len(parts.train.x), len(parts.validation.x))
+    result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
+    return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history))
+
+
+def _widths(x: ArrayLike, layers: Sequence[int | str] | str, n_visible: int) -> str:
+    """Widths with that of the input, or the shape of its images, in front."""
+    words = layers.split(",") if isinstance(layers, str) else [str(each) for each in layers]
+    if words and re.fullmatch(r"\d+x\d+x\d+", words[0].strip()):
+        return ",".join(words)
+    image = image_shape("x", x) if any(word.strip().startswith("conv") for word in words) else None
+    return ",".join([str(n_visible) if image is None else "x".join(map(str, (*image, 1)[:3])), *words])

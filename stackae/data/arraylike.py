@@ -1,0 +1,110 @@
+"""Whatever a caller holds, as the arrays that readers of files give: numpy, tensors, data frames, lists."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike as NumpyLike
+from torch import Tensor
+
+from stackae.data.arrays import check_shape, image_of
+from stackae.data.labels import classes_of_arrays
+from stackae.data.loading import part_of_rows
+from stackae.data.rows import ByteRows, Rows
+from stackae.data.scaling import Scaling
+from stackae.data.source import check_real, checked_labels, real_rows
+from stackae.data.targets import checked_targets, targets_of_arrays
+from stackae.errors import DataError
+
+ArrayLike = NumpyLike | Tensor | ByteRows
+"""What numpy reads (arrays of any real type and layout, lists, objects with ``__array__`` such as data frames), tensors
+of any device and real type, and ``ByteRows``, which stand for their bytes."""
+
+
+class Targets(NamedTuple):
+    """y (n,) int64 that indexes ``names``, -1 for no label; or y (n, k) numbers, a column per name, NaN for none."""
+
+    y: np.ndarray
+    names: tuple[str, ...]
+
+
+def array_of(name: str, value: ArrayLike) -> np.ndarray:
+    """The value as a numpy array of its own type, without its gradient; masked cells are NaN.
+
+    Raises:
+        DataError: it is no array; the sentence names the argument.
+    """
+    found: Any = value.raw if isinstance(value, ByteRows) else value
+    try:
+        if isinstance(found, Tensor):
+            found = found.detach().cpu()
+            found = (found.float() if found.dtype.itemsize == 2 and found.is_floating_point() else found).numpy()
+        if np.ma.is_masked(found):
+            found = np.ma.filled(found.astype(np.float64), np.nan)
+        return np.asarray(found)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).split(". ")[0].rstrip(".")
+        raise DataError(
+            f"{name}: expected an array, a tensor or rows of equal length, got {type(value).__name__} ({reason}); "
+            "convert it to a numpy array"
+        ) from None
+
+
+def rows_of(name: str, value: ArrayLike) -> np.ndarray:
+    """(n, d) uint8, float32 or float64, C-contiguous: rows of the value, of which images are flattened.
+
+    Raises:
+        DataError: another number of axes, no cells, no real numbers, or a NaN or Inf; the sentence names the argument.
+    """
+    array = array_of(name, value)
+    if not array.ndim and array.dtype == object:
+        raise DataError(
+            f"{name}: expected an array of rows, got {type(value).__name__}; convert it to a dense numpy array"
+        )
+    check_real(name, array)
+    check_shape(array.shape, name)
+    return real_rows(name, array.reshape(len(array), -1) if array.size else array)
+
+
+def image_shape(name: str, value: ArrayLike) -> tuple[int, ...] | None:
+    """(height, width) or (height, width, channels) where each row is an image."""
+    return image_of(array_of(name, value).shape)
+
+
+def scaled(name: str, value: ArrayLike, scaling: Scaling) -> Rows:
+    """Rows as a network reads them; DataError as ``rows_of``, and for another width than the scaling's."""
+    x = rows_of(name, value)
+    scaling.check_width(x.shape, name)
+    return part_of_rows(x, None, np.arange(len(x)), scaling).x
+
+
+def targets_of(name: str, value: ArrayLike, rows: int, kind: str) -> Targets:
+    """Labels (n,): integers, bool or text, -1, "", None and NaN for none; or numbers (n,) or (n, k), NaN for none.
+
+    Args:
+        kind: classes or numbers.
+
+    Raises:
+        DataError: values of another kind or shape, or not one for each of ``rows`` rows; it names the argument.
+    """
+    array = array_of(name, value)
+    if kind == "numbers":
+        check_real(name, array)
+        names, (y,) = targets_of_arrays(name, [array])
+        return Targets(checked_targets(name, y, rows, len(names)), names)
+    names, (labels,) = classes_of_arrays(name, [_plain(array)])
+    return Targets(checked_labels(name, labels, rows, len(names)), names)
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    """Labels of mixed Python objects, as a data frame has them, as text, or as integers, with none where one lacks."""
+    if labels.dtype != object or labels.ndim != 1:
+        return labels
+    none = [not isinstance(each, str) and str(each).lower() in ("none", "nan", "nat", "<na>") for each in labels]
+    known = [each for each, lacks in zip(labels, none, strict=True) if not lacks]
+    if known and all(isinstance(each, (int, np.integer)) for each in known):
+        return np.array([-1 if lacks else int(each) for each, lacks in zip(labels, none, strict=True)])
+    if all(isinstance(each, str) for each in known):
+        return np.array(["" if lacks else each for each, lacks in zip(labels, none, strict=True)], dtype=str)
+    return labels
