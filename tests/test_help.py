@@ -11,8 +11,9 @@ import typer.main
 from pydantic import BaseModel, ValidationError
 
 from stackae.cli.main import app
-from stackae.cli.sweep import BESIDE, _usual
+from stackae.cli.sweep import BESIDE
 from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConfig
+from stackae.workflows.sweeping import usual_layers
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OF_RUN = {"data", "data_root", "target", "target_kind", "scale", "validation_fraction", "test_fraction"}
@@ -71,7 +72,7 @@ def test_defaults_of_settings_are_those_of_the_configuration(command: str) -> No
 
 
 def test_a_sweep_says_what_its_layers_are() -> None:
-    usual, defaults = _usual({}, {}, [8], 4), told("sweep")
+    usual, defaults = usual_layers({}, {}, [8], 4), told("sweep")
     for name, value in usual.items():
         first, _, second = defaults[name].partition("; ")
         assert first == value and says(second.removesuffix(f" {BESIDE}"), LayerConfig, name)

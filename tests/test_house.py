@@ -56,7 +56,12 @@ TABLES = ("stackae.config.activations", "stackae.config.kinds", "stackae.config.
 FLOWS = ("stackae.workflows.callbacks", "stackae.workflows.log")
 LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", *FLOWS, *TABLES)
 DOOR = ("console", "progress")
-"""What the command line may load of the library, and its modules that all text passes."""
+FRAME = ("main", "start", "console", "progress", "screen", "signals", "libraries", "options")
+SHARED = ("figures", "reports")
+"""What the command line may load of the library; its modules that all text passes, those that every command stands in,
+and those that print for several commands."""
+
+COMMANDS = [path for path in CLI if path.stem not in (*FRAME, "reports", "__init__")]
 
 
 def name_of(path: Path) -> str:
@@ -129,6 +134,42 @@ def test_all_text_takes_the_door_of_the_console(path):
                 re.fullmatch(r"sys\.(__)?std(out|err)(__)?", word) and path.stem != "screen"
             )
             assert not door, f"{path.name}:{node.lineno} writes by {word}: use say or note"
+
+
+def functions_of(path: Path) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+def printing(functions: dict[str, ast.FunctionDef], doors: set[str]) -> set[str]:
+    """The functions that print through these doors, or through one another, and the doors."""
+    called = {
+        name: {ast.unparse(node.func) for node in ast.walk(each) if isinstance(node, ast.Call)}
+        for name, each in functions.items()
+    }
+    found, before = set(doors), set[str]()
+    while found != before:
+        before, found = found, found | {name for name, calls in called.items() if calls & found}
+    return found
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_a_command_is_its_signature_one_call_and_its_output(path):
+    """What it does is library: each function declares options or prints, and imports one thing of the library."""
+    functions, doors = functions_of(path), {"emit_json", "say", "tell", "table", "in_columns"}
+    for shared in ("console", *SHARED):
+        doors = printing(functions_of(ROOT / "cli" / f"{shared}.py"), doors)
+    prints = printing(functions, doors)
+    for name, function in functions.items():
+        options = re.search(r"\bo\.[A-Z]|\boption\(|\btyper\.", ast.unparse(function.args))
+        assert options or name in prints, f"{path.name}: {name} declares no option and prints nothing; is it library?"
+        loaded = [node for node in ast.walk(function) if isinstance(node, (ast.Import, ast.ImportFrom))]
+        assert len(loaded) <= 1, f"{path.name}: {name} imports {len(loaded)} times"
+    siblings = {name.lstrip(".") for name in imports(ast.parse(path.read_text()), top_only=False) if name[0] == "."}
+    assert siblings <= {*FRAME, *SHARED, ""}, f"{path.name} imports another command"
+
+
+def test_the_command_line_has_a_file_per_command_and_few_more():
+    assert len(CLI) <= 25
 
 
 def test_only_ops_and_what_loads_it_name_the_extension():

@@ -351,11 +351,11 @@ def test_a_sweep_s_folder_is_made_before_it_trains_and_goes_where_it_fails(
         raise ConfigError("nothing")
 
     with monkeypatch.context() as patched:
-        patched.setattr("stackae.cli.sweep._train", failing)
+        patched.setattr("stackae.workflows.sweeping._train", failing)
         fresh.refuses(2, *SWEEP, "--out", "swept")
     (fresh.folder / "file").write_text("mine")
     with monkeypatch.context() as patched:
-        patched.setattr("stackae.cli.sweep._train", lambda *arguments: pytest.fail("it trained"))
+        patched.setattr("stackae.workflows.sweeping._train", lambda *arguments: pytest.fail("it trained"))
         says(fresh.refuses(7, *SWEEP, "--out", "file/swept"), "file/swept: expected to write")
     out.mkdir()
     fresh.does(*SWEEP, "--out", "swept")

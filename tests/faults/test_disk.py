@@ -123,7 +123,7 @@ def test_a_working_folder_that_cannot_be_written_is_found_out_before_training(
     assert made.code == 0 and (elsewhere / "layer2.safetensors").exists(), made.err
     assert "runs/latest cannot be written, and will not point at this run: name it by --run" in made.err
     assert read_only.run.name == "first"
-    with patch("stackae.cli.sweep._train", side_effect=AssertionError("it trained")):
+    with patch("stackae.workflows.sweeping._train", side_effect=AssertionError("it trained")):
         swept = read_only("sweep", "--widths", "2,4", "--data", "labelled.npz", "--out", "swept")
     assert swept.code == 7 and "Read-only file system" in swept.err, swept.err
 

@@ -1,18 +1,22 @@
-"""What `stackae sweep` found: its files, and what it says."""
+"""What a sweep of widths found: a document for programs, pictures, and settings of the width that is enough."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from stackae.errors import suggested
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from stackae.config import PretrainConfig
-    from stackae.data import Dataset, Part
-    from stackae.sweep import Swept
+from stackae import latent_pictures, sweep_pictures
+from stackae.config import PretrainConfig, RunConfig
+from stackae.data import Dataset, Part
+from stackae.data.rows import subset
+from stackae.documents import to_json
+from stackae.errors import DivergedError
+from stackae.stack import in_batches
+from stackae.sweep import MOST_EMBEDDED, Swept, plane_of
+from stackae.workflows.callbacks import Callbacks
 
 POINTS = 5
 
@@ -39,8 +43,7 @@ class Measured(NamedTuple):
 
 
 def document_of(dataset: Dataset, configs: list[PretrainConfig], measured: Measured) -> dict[str, Any]:
-    from stackae.errors import DivergedError
-
+    """sweep.json."""
     points: list[dict[str, Any]] = []
     for each in measured.swept:
         error = measured.principal_error(each.width)
@@ -71,49 +74,36 @@ def _enough(points: list[dict[str, Any]]) -> int:
     return min(width for width, share in shares.items() if share >= max(shares.values()) - POINTS / 100)
 
 
-def files_of(dataset: Dataset, measured: Measured, document: dict[str, Any], scatter: str) -> dict[str, bytes]:
+def files_of(
+    dataset: Dataset, measured: Measured, document: dict[str, Any], scatter: str, callbacks: Callbacks
+) -> dict[str, bytes]:
     """sweep.json, sweep.png, codes.png, and config.toml of the width that is enough."""
-    from stackae.config import RunConfig
-    from stackae.documents import to_json
-    from stackae.latent_pictures import latent_scatter
-    from stackae.sweep_pictures import error_by_width
-
     errors = {each.width: each.report.squared_error for each in measured.swept if each.report is not None}
-    name = Path(dataset.name).name
-    title = f"{len(measured.rows.x):,} {measured.part} rows of {name}"
+    title = f"{len(measured.rows.x):,} {measured.part} rows of {Path(dataset.name).name}"
     above = f", above {'-'.join(map(str, document['below']))}" if document["below"] else ""
-    points, labels, named, axes = _plane(measured, scatter)
+    points, labels, named, axes = _plane(measured, scatter, callbacks)
     settings = document["settings"]["pretrain"]
-    enough = {
-        **settings,
-        "layers": [*settings["layers"][:-1], {**settings["layers"][-1], "n_hidden": document["enough"]}],
-    }
+    top = {**settings["layers"][-1], "n_hidden": document["enough"]}
+    enough = {**document["settings"], "pretrain": {**settings, "layers": [*settings["layers"][:-1], top]}}
     return {
         "sweep.json": to_json(document, indent=2).encode() + b"\n",
-        "config.toml": RunConfig.model_validate({**document["settings"], "pretrain": enough}).to_toml().encode(),
-        "sweep.png": error_by_width(
+        "config.toml": RunConfig.model_validate(enough).to_toml().encode(),
+        "sweep.png": sweep_pictures.error_by_width(
             list(errors), list(errors.values()), measured.principal, f"reconstruction of {title}{above}"
         ),
-        "codes.png": latent_scatter(points, labels, dataset.classes, f"{named}\n{title}", axes),
+        "codes.png": latent_pictures.latent_scatter(points, labels, dataset.classes, f"{named}\n{title}", axes),
     }
 
 
-def _plane(measured: Measured, scatter: str) -> tuple[Tensor, Tensor | None, str, tuple[str, str]]:
+def _plane(
+    measured: Measured, scatter: str, callbacks: Callbacks
+) -> tuple[Tensor, Tensor | None, str, tuple[str, str]]:
     """Where codes are drawn, their labels, a title, and the names of the axes."""
-    from stackae.data.rows import subset
-    from stackae.errors import DivergedError
-    from stackae.stack import in_batches
-    from stackae.sweep import MOST_EMBEDDED, plane_of
-
-    from .console import progress_note
-
     flat = [each for each in measured.finite if each.width == 2] if scatter == "auto" else []
     chosen = (flat or measured.finite)[-1]
     assert not isinstance(chosen.result, DivergedError)  # those of ``finite`` have a report
     rows, labels = measured.rows
     if scatter == "tsne" and len(rows) > MOST_EMBEDDED:
-        import torch
-
         some = torch.arange(MOST_EMBEDDED)
         rows, labels = subset(rows, some), None if labels is None else labels[some]
     codes = in_batches(chosen.result.stack.encode, rows)
@@ -121,56 +111,7 @@ def _plane(measured: Measured, scatter: str) -> tuple[Tensor, Tensor | None, str
         return codes, labels, "code of 2 units", ("$h_1$", "$h_2$")
     units = f"code of {chosen.width} unit{'s' if chosen.width > 1 else ''}"
     if scatter == "tsne":
-        progress_note(f"t-SNE of {len(rows):,} codes")
+        callbacks.busy(f"t-SNE of {len(rows):,} codes")
         return plane_of(codes, "tsne", chosen.result.config.seed), labels, f"{units}, placed by t-SNE", ("", "")
     names = ("first principal component", "second principal component")
     return plane_of(codes, "pca"), labels, f"{units}, by PCA", names
-
-
-def show(document: dict[str, Any]) -> None:
-    from .console import say, table
-
-    lines = []
-    for point in document["widths"]:
-        line = ["diverged", "-", "-"]
-        if "squared_error" in point:
-            line = [
-                f"{point['squared_error']:.4g}",
-                f"{100 * point['explained']:.1f} %",
-                f"{point['kept_epoch']} of {point['epochs']}",
-            ]
-        lines.append(
-            [
-                str(point["width"]),
-                *line[:2],
-                f"{point['pca_error']:.4g}",
-                f"{100 * point['pca_explained']:.1f} %",
-                line[2],
-            ]
-        )
-    below = f" above {'-'.join(map(str, document['below']))}" if document["below"] else ""
-    title = f"Squared error a row{below}, {document['rows']:,} {document['measured_on']} rows of {document['data']}"
-    table(title, ["width", "autoencoder", "explained", "PCA", "explained", "kept epoch"], lines)
-    enough = document["enough"]
-    say(f"enough      {enough} units: within {POINTS} points of the best explained variance")
-    worse = [str(each["width"]) for each in document["widths"] if each.get("squared_error", 0) > each["pca_error"]]
-    if worse:
-        what = f"width{'s' if len(worse) > 1 else ''} {', '.join(worse)}"
-        remedy = "; try --activation linear --corruption none" if _is_held_back(document) else ", or its epochs"
-        say(f"PCA         is better at {what}: the training is the limit there{remedy}")
-
-
-def _is_held_back(document: dict[str, Any]) -> bool:
-    """By noise on its input, or by a code that saturates."""
-    top = document["settings"]["pretrain"]["layers"][-1]
-    return (top["corruption"], top["activation"]) != ("none", "linear")
-
-
-def close(path: Path, names: list[str], document: dict[str, Any]) -> None:
-    from .console import say, shown
-
-    folder = shown(path.resolve())
-    say(f"folder      {folder}")
-    for name in names:
-        say(f"            {folder / name}")
-    say(f"next        {suggested('pretrain', '--config', folder / 'config.toml')}")

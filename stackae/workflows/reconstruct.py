@@ -1,0 +1,104 @@
+"""Rows over their reconstructions as a picture, or the reconstructions of all rows as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from stackae import pictures
+from stackae.data.for_run import RowsRead
+from stackae.data.formats import WRITTEN
+from stackae.errors import ConfigError, argument
+from stackae.runs import Run, open_run
+from stackae.tables import Table, check_finite
+from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
+from stackae.workflows.outputs import check_out, made_of, write_content, write_table
+from stackae.workflows.pictures import example_rows
+
+MOST_ROWS = 100
+
+
+class ReconstructResult(NamedTuple):
+    """The file that was written: a picture with these rows of images or curves, or a table (rows, n_visible)."""
+
+    run: Path
+    data: str
+    part: str
+    which: str
+    file: Path
+    rows: list[str] | None = None
+    shape: tuple[int, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        what: dict[str, Any] = {"reconstructions": self.file, "shape": self.shape}
+        if self.rows is not None:
+            what = {"picture": self.file, "rows": self.rows}
+        return {"run": self.run, "data": self.data, "part": self.part, "which": self.which, **what}
+
+
+def reconstruct_run(
+    run: Run | Path | str | None = None,
+    *,
+    count: int | str = 10,
+    layer: int | str | None = None,
+    weights: str = "pretrained",
+    part: str | None = None,
+    data: str | None = None,
+    data_root: str | None = None,
+    target: str | None = None,
+    engine: str = "auto",
+    out: Path | str | None = None,
+    force: bool = False,
+    callbacks: Callbacks | None = None,
+) -> ReconstructResult:
+    """Draw rows of the data over what each layer makes of them; of a denoising stack, noisy rows over restored ones.
+
+    Args:
+        count: rows in the picture.
+        layer: through this layer alone, from 1; None is each, and of a table the top.
+        weights: pretrained, or finetuned for reconstruction.
+        out: a .png file; None is reconstructions.png of the run. A .csv or .npy file holds the reconstructions of all
+            rows of the part, in the units and the precision of the data.
+
+    Others, and errors, are those of ``stackae.workflows.score``.
+    """
+    told = callbacks or Callbacks()
+    opened = open_run(run)
+    drawn = whole_number(argument("count"), count, MOST_ROWS)
+    layers = len(opened.pretrain_config.layers)
+    number = whole_number(argument("layer"), layer, layers) if layer else None
+    path = opened.path / "reconstructions.png" if out is None else Path(out)
+    as_picture = check_out(path, (".png", *WRITTEN), must_be_new=out is not None and not force) == ".png"
+    check_weights(weights)
+    if weights == "finetuned" and number not in (None, layers):
+        raise ConfigError(
+            f"{argument('layer')}: expected {layers}, the top of what was fine-tuned as one network, got {number}; "
+            f"leave it out, or use {argument('weights', 'pretrained')}"
+        )
+    stack = opened.load_stack(engine)
+    deep = opened.load_reconstruction(engine) if weights == "finetuned" else None
+    rows = rows_of(opened, DataRequest(data, data_root, target), part, told, labels=as_picture)
+    result = ReconstructResult(opened.path, rows.name, rows.part, rows.which, path)
+    if not as_picture:
+        reconstruct = partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct
+        table = _restored(rows, reconstruct, opened, told)
+        write_table(path, table, None, told, rows.bad_rows)
+        return result._replace(shape=table.values.shape)
+    named = example_rows(opened, stack, rows.x, rows.y, drawn, number, deep)
+    write_content(path, pictures.reconstructions(named, rows.image_shape), opened if out is None else None)
+    return result._replace(rows=[name for name, _ in named])
+
+
+def _restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run, callbacks: Callbacks) -> Table:
+    """The reconstructions of all rows in the units of the data, with the names of their columns: x0, ... for none."""
+    scaling, numbers = run.load_scaling(), rows.numbers.tolist()
+    values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing", callbacks)
+    check_finite("reconstructions", values, numbers)
+    names = rows.column_names or [f"x{column}" for column in range(values.shape[1])]
+    return Table(names, values, [("row", numbers)])

@@ -1,0 +1,192 @@
+"""Reconstruction error against the width of the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from stackae.autoencoders.building import numbers_of
+from stackae.config import LayerConfig, PretrainConfig, read_tables
+from stackae.data import Dataset, load_data
+from stackae.data.formats import FORMATS
+from stackae.engine import choose_device, choose_step
+from stackae.errors import ConfigError, DataError, DivergedError, argument, legible, nearest
+from stackae.footprint import check_pretraining
+from stackae.moments import check_room
+from stackae.pretrain import settle
+from stackae.runs.beginning import reserved
+from stackae.runs.durable import write_folder
+from stackae.runs.places import timed_path
+from stackae.sweep import check_neighbours, principal_errors, sweep_widths
+from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.log import Logged
+from stackae.workflows.settings import Tables, data_settings, pretrain_settings
+from stackae.workflows.summary import summary
+from stackae.workflows.sweep_files import POINTS, Measured, document_of, files_of
+
+MOST_WIDTHS = 100
+OF_FILES = (*FORMATS, ".json", ".png", ".toml")
+SCATTERS = ("auto", "pca", "tsne")
+
+
+class SweepResult(NamedTuple):
+    """The folder that a sweep wrote, what sweep.json in it says, its files, and the stacks with their errors."""
+
+    path: Path
+    document: dict[str, Any]
+    files: list[str]
+    measured: Measured
+
+    @property
+    def points(self) -> int:
+        """Percentage points of explained variance that the width which is enough may lack."""
+        return POINTS
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether noise on the input, or a code that saturates, holds the autoencoder back from what PCA reaches."""
+        top = self.document["settings"]["pretrain"]["layers"][-1]
+        return (top["corruption"], top["activation"]) != ("none", "linear")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {"sweep": str(self.path), **self.document}
+
+
+def sweep(
+    options: Mapping[str, Any] | None = None,
+    *,
+    widths: str | Sequence[int] = (2, 8, 32, 128),
+    below: str | Sequence[int] | None = None,
+    config: Path | None = None,
+    scatter: str = "auto",
+    out: Path | str | None = None,
+    callbacks: Callbacks | None = None,
+) -> SweepResult:
+    """Train the same autoencoder with codes of several widths, and compare how well rows come back from them.
+
+    The error is that of the validation rows, through the whole stack, beside PCA's with as many components. Unless
+    ``options`` or ``config`` say what layers are, the code is linear, read without noise, and begins at PCA.
+
+    Args:
+        options: settings of the data and of layers by name, as ``stackae.workflows.run_settings`` takes them.
+        widths: the widths to try; ``below``: those of layers below the code, which are trained once.
+        config: a TOML file to start from.
+        scatter: how codes are drawn: pca or tsne, of the widest code; auto is the code of width 2 as it is where there
+            is one, else pca.
+        out: a new folder; None is runs/<time>-<data>-sweep. It is written when all is done, whole or not at all.
+        callbacks: hear what is noted, and each training.
+
+    Raises:
+        ConfigError: a setting that cannot work. DataError: data that cannot be read. DivergedError: no width stayed
+            finite. DiskError: the folder could not be written.
+    """
+    told, params = Logged(callbacks or Callbacks()), dict(options or {})
+    path = None if out is None else Path(out)
+    sizes = _sizes("widths", widths)
+    lower = _sizes("below", below) if below is not None else []
+    _check(sizes, scatter, path)
+    tables = read_tables(config)
+    data_config = data_settings(params, tables)
+    dataset = load_data(data_config)
+    if scatter == "tsne":
+        check_neighbours(len(dataset.validation.x) or len(dataset.train.x))
+    configs = _configs(params, tables, dataset, lower, sorted(sizes))
+    with reserved(path, timed_path(data_config.data, "sweep")) as folder:
+        measured = _train(dataset, configs, told)
+        told.busy("drawing pictures")
+        document = document_of(dataset, configs, measured)
+        files = files_of(dataset, measured, document, scatter, told)
+        write_folder(folder, files)
+    return SweepResult(folder, document, list(files), measured)
+
+
+def _sizes(name: str, given: str | Sequence[int]) -> list[int]:
+    text = given if isinstance(given, str) else ",".join(map(str, given))
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not part.isascii() or not part.isdigit() or not 1 <= int(part[:10]) < 10**9:
+            raise ConfigError(
+                f"{argument(name)}: expected whole numbers of at least 1, such as 8,32, got '{part}' in '{text}'"
+            )
+    sizes = [int(part) for part in parts]
+    if name == "widths" and len(set(sizes)) != len(sizes):
+        raise ConfigError(f"{argument(name)}: expected each width once, got '{text}'; leave out what is there twice")
+    return sizes
+
+
+def _check(sizes: list[int], scatter: str, out: Path | None) -> None:
+    if len(sizes) > MOST_WIDTHS:
+        raise ConfigError(f"{argument('widths')}: expected at most {MOST_WIDTHS} widths, got {len(sizes)}; try fewer")
+    if scatter not in SCATTERS:
+        raise ConfigError(
+            f"{argument('scatter')}: expected {', '.join(SCATTERS)}, got '{scatter}'{nearest(scatter, SCATTERS)}"
+        )
+    empty = out is not None and out.is_dir() and not out.is_symlink() and not any(out.iterdir())
+    if out is not None and (out.exists() or out.is_symlink()) and not empty:
+        raise ConfigError(f"{argument('out')}: expected a new folder, got {out}, which exists; choose another name")
+    if out is not None and out.suffix.lower() in OF_FILES:
+        name = legible(out.name, 100)
+        raise ConfigError(
+            f"{argument('out')}: expected a folder, got {name}, the name of a file; leave out {out.suffix}"
+        )
+
+
+def _configs(
+    params: Mapping[str, Any], tables: Tables, dataset: Dataset, lower: list[int], widths: list[int]
+) -> list[PretrainConfig]:
+    """One per width, settled; whatever cannot work is refused here, before anything is trained."""
+    sizes = [dataset.train.x.shape[1], *lower]
+    params = {**params, **usual_layers(params, tables, sizes, max(widths))}
+    configs: list[PretrainConfig] = []
+    kept = 0
+    for width in widths:
+        config = pretrain_settings({**params, "layers": ",".join(map(str, [*sizes, width]))}, tables)
+        check_pretraining(config, 0, 0)
+        configs.append(settle(config, dataset.train.x, dataset.row_shape))
+        check_pretraining(configs[-1], len(dataset.train.x), len(dataset.validation.x), kept=kept)
+        kept += sum(numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
+    choose_step(configs[0].engine, choose_device(configs[0].device), configs[0].precision)
+    return configs
+
+
+def usual_layers(params: Mapping[str, Any], tables: Tables, sizes: list[int], widest: int) -> dict[str, str]:
+    """What the layers are where nothing is said of them: below as ever, on top what narrow codes learn best with."""
+    of_training = {"learning_rate", "batch_size", "patience"}
+    said = {name for name in {*LayerConfig.model_fields, "weights"} - of_training if params.get(name) is not None}
+    if said or "pretrain" in tables:
+        return {}
+    below = LayerConfig(n_hidden=1).model_dump()
+    init = "pca" if widest <= sizes[-1] and _has_room(sizes[-1]) else "random"
+    top = {"activation": "linear", "corruption": "none", "init": init}
+    return {name: ",".join([below[name]] * (len(sizes) - 1) + [value]) for name, value in top.items()}
+
+
+def _has_room(width: int) -> bool:
+    """Whether the memory holds what a start in closed form takes of so many inputs."""
+    try:
+        check_room(width, torch.device("cpu"))
+    except DataError:
+        return False
+    return True
+
+
+def _train(dataset: Dataset, configs: list[PretrainConfig], callbacks: Callbacks) -> Measured:
+    """Raises DivergedError where no width stays finite."""
+    callbacks.note(*summary(configs[:1], dataset))
+    held_out = len(dataset.validation.x) > 0
+    part, rows = ("validation", dataset.validation) if held_out else ("train", dataset.train)
+    principal = principal_errors(dataset.train.x, rows.x).tolist()
+    swept = []
+    with callbacks.training(1) as callback:
+        for each in sweep_widths(dataset.train.x, configs, validation=dataset.validation.x, callback=callback):
+            swept.append(each)
+            if isinstance(each.result, DivergedError):
+                callbacks.note(f"width {each.width} diverged: {each.result}")
+    measured = Measured(swept, principal, part, rows)
+    if not measured.finite and isinstance(swept[0].result, DivergedError):
+        raise swept[0].result
+    return measured
