@@ -44,8 +44,8 @@ with atheris.instrument_imports(
     from stackae.data.csv import load_csv, load_sound_csv
     from stackae.data.formats import FORMATS
     from stackae.data.idx import read_idx
-    from stackae.data.known import Known, KnownData, choose
     from stackae.data.labels import classes_of_arrays, classes_of_texts
+    from stackae.data.provenance import Known, KnownData, choose
     from stackae.data.source import Source, checked
     from stackae.errors import StackaeError
     from stackae.fields import validated

@@ -13,7 +13,7 @@ from conftest import Shell
 
 from stackae.data import load_data
 from stackae.data.fingerprint import fingerprint
-from stackae.data.for_run import read_rows
+from stackae.data.run_rows import read_rows
 from stackae.errors import DataError
 from stackae.runs import Run, latest
 from stackae.runs.kept_data import known_of

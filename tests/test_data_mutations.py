@@ -20,7 +20,7 @@ from stackae.data import Source
 from stackae.data.arrays import load_npy, load_npz
 from stackae.data.csv import load_csv, load_sound_csv
 from stackae.data.idx import read_idx
-from stackae.data.known import Known, KnownData, choose
+from stackae.data.provenance import Known, KnownData, choose
 from stackae.data.source import checked
 from stackae.errors import DataError
 

@@ -12,8 +12,8 @@ from data_files import message, table
 from stackae.config import DataConfig
 from stackae.data import Dataset, load_data
 from stackae.data.division import LEFT_OUT, TEST
-from stackae.data.for_run import RowsRead, read_dataset, read_rows
-from stackae.data.known import Known, KnownData
+from stackae.data.provenance import Known, KnownData
+from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import DataError
 
 NAMES = ("temp", "press", "flow")

@@ -68,20 +68,20 @@ def classes_named(option: str, text: str, classes: Sequence[str], name: str) -> 
 
     Raises ConfigError for a name that ``classes``, those of the data called ``name``, does not have.
     """
-    wishes = named(text, classes)
-    for wish in wishes:
-        if wish not in classes:
+    requested = named(text, classes)
+    for each in requested:
+        if each not in classes:
             known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
             raise ConfigError(
-                f"{option}: expected classes of {name} ({known}), got '{wish}'{nearest(wish, classes)}; "
+                f"{option}: expected classes of {name} ({known}), got '{each}'{nearest(each, classes)}; "
                 "name some of these"
             )
-    return [classes.index(wish) for wish in wishes]
+    return [classes.index(each) for each in requested]
 
 
 def named(text: str, classes: Sequence[str]) -> list[str]:
     """The names between the commas of a text; one that has commas in its name is itself. No errors."""
-    return [text] if text in classes else [wish.strip() for wish in text.split(",")]
+    return [text] if text in classes else [each.strip() for each in text.split(",")]
 
 
 def check_classes(name: str, count: int) -> None:

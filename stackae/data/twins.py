@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stackae.data.mixing import COLUMN_STREAM, ROW_STREAM, factors
+from stackae.data.hashing import COLUMN_STREAM, ROW_STREAM, factors
 
 MOST_ROWS_COMPARED = 1 << 24  # a sum a row is kept: 128 MiB
 PAYLOAD = {4: np.uint32(0x003FFFFF), 8: np.uint64(0x0007FFFFFFFFFFFF)}  # of a NaN, by bytes

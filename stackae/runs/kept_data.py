@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stackae.data import Dataset
 from stackae.data.division import LEFT_OUT, TEST, Division
-from stackae.data.known import Known, KnownData
+from stackae.data.provenance import Known, KnownData
 from stackae.errors import RunError
 from stackae.runs.records import read_json
 from stackae.runs.run import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stackae.data.for_run import RowsRead
 from stackae.data.labels import named
+from stackae.data.run_rows import RowsRead
 from stackae.errors import DataError, argument, legible
 from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
 from stackae.runs import Run, open_run

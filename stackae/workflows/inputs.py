@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from stackae.config import DataConfig, FinetuneConfig
 from stackae.data import Dataset, Part
-from stackae.data.for_run import RowsRead, read_dataset, read_rows
 from stackae.data.formats import format_of
+from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.fields import is_text, validated
 from stackae.runs import Run
@@ -35,7 +35,7 @@ class DataRequest(NamedTuple):
 
     @property
     def flags(self) -> dict[str, bool]:
-        """Whether a target and data are named, as the readers of ``stackae.data.for_run`` ask."""
+        """Whether a target and data are named, as the readers of ``stackae.data.run_rows`` ask."""
         return {"target_given": self.target is not None, "data_given": self.data is not None}
 
 
@@ -110,7 +110,7 @@ def rows_of(
     noted.
 
     Raises:
-        ConfigError: an unknown part. DataError: an empty one, or what ``stackae.data.for_run.read_rows`` raises.
+        ConfigError: an unknown part. DataError: an empty one, or what ``stackae.data.run_rows.read_rows`` raises.
     """
     if part is not None and part not in PARTS:
         raise ConfigError(f"{argument('part')}: expected {', '.join(PARTS)}, got '{part}'{nearest(part, PARTS)}")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from stackae import pictures
-from stackae.data.for_run import RowsRead
 from stackae.data.formats import WRITTEN
+from stackae.data.run_rows import RowsRead
 from stackae.errors import ConfigError, argument
 from stackae.runs import Run, open_run
 from stackae.tables import Table, check_finite

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stackae.config import DataConfig
 from stackae.data import Dataset, Scaling, load_data
 from stackae.data.fingerprint import fingerprint
-from stackae.data.for_run import read_dataset
+from stackae.data.run_rows import read_dataset
 from stackae.errors import ConfigError, DataError, RunError, argument, nearest, shown
 from stackae.fields import validated
 from stackae.footprint import check_pretraining

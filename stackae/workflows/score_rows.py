@@ -10,9 +10,9 @@ from torch import Tensor
 
 from stackae.analysis.scoring import Group, RowsToScore
 from stackae.data import Dataset
-from stackae.data.for_run import RowsRead, read_dataset
 from stackae.data.formats import is_named
 from stackae.data.labels import classes_named
+from stackae.data.run_rows import RowsRead, read_dataset
 from stackae.errors import ConfigError, DataError, StackaeError, argument
 from stackae.runs import Run
 from stackae.runs.kept_data import known_of

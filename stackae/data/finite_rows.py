@@ -11,7 +11,7 @@ from stackae.data.source import CHUNK_CELLS, BadRow, Source, in_32_bits
 MOST_NAMED = 1000  # bad rows
 
 
-class SoundRows(NamedTuple):
+class FiniteRows(NamedTuple):
     """Without its bad rows, a source; the numbers (n,) int64 of those that are left in x, and in x_test, from 0; the
     first bad rows, those of x_test after those of x, and how many there are."""
 
@@ -22,21 +22,21 @@ class SoundRows(NamedTuple):
     bad_rows: int
 
 
-def sound_rows(source: Source) -> SoundRows:
+def finite_rows(source: Source) -> FiniteRows:
     """The rows whose cells, and whose targets where these are numbers, are finite 32-bit numbers; a missing target is
     none that is bad. A part without any such row, or that is no table of real numbers, is left as it is. No errors."""
     bad: list[BadRow] = []
-    x, y, numbers = _sound_part(source.x, source.y, bad, 0)
+    x, y, numbers = _finite_part(source.x, source.y, bad, 0)
     count = len(source.x) - len(numbers)
     if source.x_test is None:
-        return SoundRows(source._replace(x=x, y=y), numbers, np.zeros(0, np.int64), bad, count)
-    x_test, y_test, test_numbers = _sound_part(source.x_test, source.y_test, bad, len(source.x))
+        return FiniteRows(source._replace(x=x, y=y), numbers, np.zeros(0, np.int64), bad, count)
+    x_test, y_test, test_numbers = _finite_part(source.x_test, source.y_test, bad, len(source.x))
     count += len(source.x_test) - len(test_numbers)
     whole = source._replace(x=x, y=y, x_test=x_test, y_test=y_test)
-    return SoundRows(whole, numbers, test_numbers, bad[:MOST_NAMED], count)
+    return FiniteRows(whole, numbers, test_numbers, bad[:MOST_NAMED], count)
 
 
-def _sound_part(
+def _finite_part(
     x: np.ndarray, y: np.ndarray | None, bad: list[BadRow], first: int
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     everything = np.arange(len(x))

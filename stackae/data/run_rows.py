@@ -21,8 +21,9 @@ from stackae.data.division import (
     trained_on,
     without_classes,
 )
+from stackae.data.finite_rows import finite_rows
 from stackae.data.formats import is_named
-from stackae.data.known import Known, KnownData, check_width, choose
+from stackae.data.labels import named
 from stackae.data.loading import (
     Dataset,
     Part,
@@ -37,9 +38,9 @@ from stackae.data.loading import (
     scaled_rows,
     without_background,
 )
+from stackae.data.provenance import Known, KnownData, check_width, choose
 from stackae.data.rows import Rows
 from stackae.data.scaling import Scaling
-from stackae.data.sound import sound_rows
 from stackae.data.source import BadRow, Source, checked
 from stackae.errors import DataError, argument, legible
 
@@ -116,24 +117,24 @@ def read_rows(
     """
     read = _read_source(config, known, target_given)
     own, division, notes = _divided(read, config, known, data_given)
-    source, wish = without_background(read.source, config), part or (None if own is not None else "all")
+    source, name = without_background(read.source, config), part or (None if own is not None else "all")
     if own is None and own_test and source.x_test is not None:
         found = scaled_rows(source._replace(x=source.x_test, y=source.y_test, x_test=None), scaling)
         return _rows_read(read, own, "test", found, read.test_numbers, notes)
-    if wish == "all":
+    if name == "all":
         found = scaled_rows(source, scaling)
         return _rows_read(read, own, "all", found, read.every_number, notes)
-    if wish is None:
-        wish = next((name for name, number in PARTS.items() if (division.parts == number).any()), "test")
+    if name is None:
+        name = next((name for name, number in PARTS.items() if (division.parts == number).any()), "test")
     count = len(source.x)
-    if wish == "test" and own is not None:
+    if name == "test" and own is not None:
         notes = (*notes, *_twins(source.name, division))
-    if wish == "test" and source.x_test is not None:
+    if name == "test" and source.x_test is not None:
         chosen = division.rows_of(TEST, count, len(division.parts)) - count
         found = part_of_rows(source.x_test, source.y_test, chosen, scaling)
-        return _rows_read(read, own, wish, found, read.test_numbers[chosen], notes)
-    chosen = division.rows_of(PARTS[wish], 0, count)
-    return _rows_read(read, own, wish, part_of_rows(source.x, source.y, chosen, scaling), read.numbers[chosen], notes)
+        return _rows_read(read, own, name, found, read.test_numbers[chosen], notes)
+    chosen = division.rows_of(PARTS[name], 0, count)
+    return _rows_read(read, own, name, part_of_rows(source.x, source.y, chosen, scaling), read.numbers[chosen], notes)
 
 
 def read_dataset(
@@ -166,7 +167,7 @@ def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
             raw = read_named(config) or read_file(config)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
-            source, kept, none, bad, count = sound_rows(raw)
+            source, kept, none, bad, count = finite_rows(raw)
             notes, total = (), len(raw.x)
         source = checked(source)
         if not table:
@@ -226,8 +227,7 @@ def _able_to_leave_out(source: Source, config: DataConfig) -> DataConfig:
     """Classes that are to be left out need not be there any more."""
     if config.leave_out is None or source.y is None or not source.classes:
         return config.model_copy(update={"leave_out": None})
-    wishes = [config.leave_out] if config.leave_out in source.classes else config.leave_out.split(",")
-    there = [name.strip() for name in wishes if name.strip() in source.classes]
+    there = [name for name in named(config.leave_out, source.classes) if name in source.classes]
     return config.model_copy(update={"leave_out": ",".join(there) or None})
 
 
