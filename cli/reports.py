@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from stackae.config.heads import HEADS
 from stackae.errors import DivergedError, shown, suggested
 
 from .console import closing, emit_json, note, number, percent, run_option, say, table
@@ -17,7 +18,7 @@ from .signals import last_words
 
 if TYPE_CHECKING:
     from stackae.config import LayerConfig
-    from stackae.workflows.heads import FinetunedRun
+    from stackae.workflows.finetune import FinetunedRun
     from stackae.workflows.resume import Resumed
     from stackae.workflows.stacks import PretrainedRun
     from stackae.workflows.summary import LayerOverSeeds, LayerReport, Plan
@@ -167,7 +168,7 @@ def _report_head(trained: FinetunedRun, as_json: bool) -> None:
     balanced = settings.class_weight == "balanced"
     accuracy = None if kept.validation_error is None else 1 - kept.validation_error
     measured = {f"validation {'balanced ' if balanced else ''}accuracy": percent(accuracy)}
-    if settings.head not in ("classifier", "multilabel"):
+    if not HEADS[settings.head].has_error:
         measured = {"validation loss": number(kept.validation_loss)}
     row = {
         "weights": f"{settings.init}, {settings.train}",
@@ -184,10 +185,10 @@ def _report_head(trained: FinetunedRun, as_json: bool) -> None:
 
 def _test_cells(head: str, figures: dict[str, Any]) -> dict[str, str]:
     """Cells of the table by their titles; without figures, as where the test part has no labels, one of "-"."""
-    if head == "reconstruction":
+    if HEADS[head].targets is None:
         before, after = figures.get("pretrained_squared_error"), figures.get("squared_error")
         return {"test error, pretrained": number(before), "fine-tuned": number(after)}
-    if head == "classifier":
+    if HEADS[head].targets == "classes":
         balanced = {"balanced": percent(figures["balanced_accuracy"])} if figures else {}
         return {"test accuracy": percent(figures.get("accuracy")), **balanced}
     if "subset_accuracy" in figures:

@@ -8,7 +8,7 @@ _HOMES = {
     "DataRequest": "inputs",
     "EncodeResult": "encode",
     "EvaluateResult": "evaluate",
-    "FinetunedRun": "heads",
+    "FinetunedRun": "finetune",
     "Moved": "resume",
     "Plan": "summary",
     "PredictResult": "predicting",

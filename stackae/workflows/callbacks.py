@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stackae.training.callbacks import Callback, NoCallback
 
 if TYPE_CHECKING:
-    from stackae.workflows.heads import FinetunedRun
+    from stackae.workflows.finetune import FinetunedRun
     from stackae.workflows.stacks import PretrainedRun
 
 Progress = Callable[[float], None]

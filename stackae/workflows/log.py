@@ -17,7 +17,7 @@ from stackae.workflows.callbacks import Callbacks, Progress
 
 if TYPE_CHECKING:
     from stackae.training.callbacks import Callback, EpochRecord
-    from stackae.workflows.heads import FinetunedRun
+    from stackae.workflows.finetune import FinetunedRun
     from stackae.workflows.stacks import PretrainedRun
 
 NAME = "log.txt"

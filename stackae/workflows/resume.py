@@ -24,8 +24,7 @@ from stackae.runs.pruning import prune, remove_unfinished
 from stackae.runs.summary import bytes_on_disk
 from stackae.runs.verify import damaged_files
 from stackae.workflows.callbacks import Callbacks
-from stackae.workflows.finetune import head_summary
-from stackae.workflows.heads import FinetunedRun, check_memory, train_head
+from stackae.workflows.finetune import FinetunedRun, check_memory, head_summary, train_head
 from stackae.workflows.inputs import absolute
 from stackae.workflows.session import Session
 from stackae.workflows.stacks import PretrainedRun, train_stacks
