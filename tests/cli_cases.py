@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
 from conftest import LAYERS
 
 COMMANDS = (
@@ -38,9 +37,6 @@ PNG = b"\x89PNG\r\n\x1a\n"
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
 SWEEP = ("sweep", "--widths", "2,4", "--data", "labelled.npz")
 VERIFY = ("verify", "--only", "contraction")
-
-
-without_pictures = pytest.mark.usefixtures("undrawn")
 
 
 def says(sentence: str, *parts: str) -> None:

@@ -23,7 +23,24 @@ SIZES = (8, 6, 4)
 LAYERS = "8,6,4"
 UNREAD = ("log.txt", "lock")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+PICTURES = (
+    "pictures.loss_curves",
+    "pictures.loss_curves_together",
+    "pictures.loss_curves_compared",
+    "pictures.filters",
+    "pictures.reconstructions",
+    "pictures.confusion_matrix",
+    "latent_pictures.latent_grid",
+    "latent_pictures.latent_scatter",
+    "latent_pictures.samples",
+    "score_pictures.anomaly_scores",
+    "sweep_pictures.error_by_width",
+)
 QUICK = {"STACKAE_EPOCHS": "2", "STACKAE_DEVICE": "cpu", "COLUMNS": "120"}
+
+
+def undrawn_picture(*given: object, **named: object) -> bytes:
+    return b"\x89PNG\r\n\x1a\n"
 
 
 class Result(NamedTuple):
@@ -33,10 +50,13 @@ class Result(NamedTuple):
 
 
 class Shell:
-    """Runs `stackae ARGUMENTS` in ``folder``; keyword arguments are the environment, which else is QUICK."""
+    """Runs `stackae ARGUMENTS` in ``folder``; keyword arguments are the environment, which else is QUICK.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Pictures take most of the time of a small run: where not ``draws``, their files hold the first bytes of one alone.
+    """
+
+    def __init__(self, folder: Path, draws: bool = False) -> None:
+        self.folder, self.draws = folder, draws
 
     @property
     def run(self) -> Path:
@@ -58,6 +78,8 @@ class Shell:
             stack.enter_context(patch.object(sys, "argv", ["stackae", *map(str, arguments)]))
             stack.enter_context(contextlib.redirect_stdout(out))
             stack.enter_context(contextlib.redirect_stderr(err))
+            for name in () if self.draws else PICTURES:
+                stack.enter_context(patch(f"stackae.{name}", undrawn_picture))
             for number, handler in handlers.items():
                 stack.callback(signal.signal, number, handler)
             try:
@@ -116,7 +138,7 @@ def fresh(tmp_path: Path) -> Shell:
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A folder whose runs/first was pretrained and fine-tuned on labelled.npz; not to be changed."""
-    shell = Shell(tmp_path_factory.mktemp("first"))
+    shell = Shell(tmp_path_factory.mktemp("first"), draws=True)
     write_data(shell.folder)
     shell.does("pretrain", "--layers", LAYERS, "--data", "labelled.npz", "--run", "runs/first")
     shell.does("finetune")
@@ -132,8 +154,9 @@ def trained(tmp_path: Path, first_run: Shell) -> Shell:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of the time of a small run goes into its pictures; tests of other things do without them."""
-    draw_nothing(monkeypatch)
+    """As a shell that does not draw, for what is called without one."""
+    for name in PICTURES:
+        monkeypatch.setattr(f"stackae.{name}", undrawn_picture)
 
 
 @pytest.fixture(params=["tiles", "library"])
@@ -141,21 +164,6 @@ def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """What multiplies in the step of CUDA's sources."""
     monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", request.param)
     return str(request.param)
-
-
-def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "pictures.loss_curves",
-        "pictures.loss_curves_together",
-        "pictures.loss_curves_compared",
-        "pictures.filters",
-        "pictures.reconstructions",
-        "pictures.confusion_matrix",
-        "latent_pictures.latent_scatter",
-        "score_pictures.anomaly_scores",
-        "sweep_pictures.error_by_width",
-    ):
-        monkeypatch.setattr(f"stackae.{name}", lambda *arguments, **named: b"\x89PNG\r\n\x1a\n")
 
 
 # ---- what the tests of faults count, told at the end

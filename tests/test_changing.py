@@ -15,7 +15,6 @@ LINEAR = ("--scale", "none", "--activation", "linear", "--output-activation", "l
 STACK = (*PRETRAIN, *LINEAR, "--optimizer", "sgd", "--schedule", "constant", "--batch-size", "16")
 LONG = (*STACK, "--epochs", "6", "--run", "runs/long")
 RATE = ("--learning-rate", "0.01,0.01")
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def rates(run: Path) -> list[float]:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_cases import says, settings, without_pictures
+from cli_cases import says, settings
 from conftest import Shell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,7 +121,6 @@ def test_settings_that_do_not_fit_are_refused(change: dict[str, str], sentence: 
         validated(FinetuneConfig, change)
 
 
-@without_pictures
 def test_most_of_a_rare_class_is_found(fresh: Shell) -> None:
     generator = np.random.default_rng(0)
     y = np.zeros(3000, dtype=int)
@@ -147,7 +146,6 @@ def test_most_of_a_rare_class_is_found(fresh: Shell) -> None:
     )
 
 
-@without_pictures
 def test_a_weighted_finetuning_with_background_resumes_to_the_same_bytes(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.npz")
     command = ("finetune", "--class-weight", "balanced", "--unlabelled", "1", "--epochs", 6, "--batch-size", 8)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import COMMANDS, NEXT, PNG, PRETRAIN, arguments_of, layer_bytes, records, settings, without_pictures
+from cli_cases import COMMANDS, NEXT, PNG, PRETRAIN, arguments_of, layer_bytes, records, settings
 from conftest import LAYERS, SIZES, Shell
 from safetensors.torch import load_file
 
@@ -57,7 +57,6 @@ def test_every_command_names_the_next_one(trained: Shell, command: str) -> None:
     assert last.split()[:3] == ["next", "stackae", NEXT[command]]
 
 
-@without_pictures
 def test_the_next_command_names_a_run_that_is_not_the_newest(trained: Shell) -> None:
     trained.does(*PRETRAIN, "--run", "runs/second")
     for command in ("finetune", "evaluate", "encode", "reconstruct", "score"):
@@ -92,7 +91,6 @@ def test_a_plan_counts_a_byte_a_cell_of_bytes(fresh: Shell) -> None:
         assert [layer["input_bytes"] for layer in plan["layers"]] == [rows * SIZES[0] * cell, rows * SIZES[1] * 4]
 
 
-@without_pictures
 def test_every_command_reads_bytes(fresh: Shell) -> None:
     write_bytes(fresh.folder)
     fresh.does("pretrain", "--layers", LAYERS, "--data", "bytes.npz")
@@ -148,6 +146,7 @@ def test_encode_means_the_top_and_other_data_when_told(trained: Shell) -> None:
 
 @pytest.mark.parametrize("extra", [(), ("--layer", "1"), ("--count", "1"), ("--part", "train", "--count", "20")])
 def test_reconstruct_draws_a_picture(trained: Shell, extra: tuple[str, ...]) -> None:
+    trained.draws = True
     trained.does("reconstruct", *extra, "--out", "picture.png")
     assert (trained.folder / "picture.png").read_bytes().startswith(PNG)
 
@@ -160,7 +159,6 @@ def test_an_existing_file_is_replaced_by_force(trained: Shell) -> None:
         assert len(out.read_bytes()) > 3
 
 
-@without_pictures
 def test_commands_work_from_any_folder(trained: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = Shell(tmp_path_factory.mktemp("elsewhere"))
     for command in ("finetune", "evaluate", "encode", "reconstruct"):
@@ -171,7 +169,6 @@ def test_commands_work_from_any_folder(trained: Shell, tmp_path_factory: pytest.
 # ---- the same asks give the same
 
 
-@without_pictures
 def test_a_configuration_reproduces_its_run_bit_for_bit(trained: Shell) -> None:
     old = trained.run
     trained.does("pretrain", "--config", "runs/latest/config.toml", "--run", "again")
@@ -181,7 +178,6 @@ def test_a_configuration_reproduces_its_run_bit_for_bit(trained: Shell) -> None:
         assert record["loss"] == other["loss"]
 
 
-@without_pictures
 def test_a_configuration_reproduces_the_weights(trained: Shell) -> None:
     trained.does("pretrain", "--config", "runs/latest/config.toml", "--run", "again")
     for number in (1, 2):
@@ -190,7 +186,6 @@ def test_a_configuration_reproduces_the_weights(trained: Shell) -> None:
         assert old.keys() == new.keys() and all(torch.equal(old[key], new[key]) for key in old)
 
 
-@without_pictures
 def test_finetuning_twice_gives_the_same_bits(trained: Shell) -> None:
     before = load_file(trained.run / "classifier.safetensors")
     trained.does("finetune")
@@ -198,7 +193,6 @@ def test_finetuning_twice_gives_the_same_bits(trained: Shell) -> None:
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
-@without_pictures
 def test_another_seed_gives_other_weights(trained: Shell) -> None:
     old = trained.run
     trained.does("pretrain", "--config", "runs/latest/config.toml", "--seed", 1)
@@ -206,7 +200,6 @@ def test_another_seed_gives_other_weights(trained: Shell) -> None:
     assert all(new != was for new, was in zip(layer_bytes(trained.run), layer_bytes(old), strict=True))
 
 
-@without_pictures
 def test_file_then_environment_then_flag(trained: Shell) -> None:
     again = ("pretrain", "--config", "runs/first/config.toml")
     trained.does(*PRETRAIN, "--batch-size", 20, "--run", "runs/first", "--force")
@@ -220,7 +213,6 @@ def test_file_then_environment_then_flag(trained: Shell) -> None:
         assert {layer["batch_size"] for layer in settings(trained.run)["pretrain"]["layers"]} == {wanted}
 
 
-@without_pictures
 def test_values_of_each_layer_arrive_in_the_configuration(fresh: Shell) -> None:
     each: dict[str, list[Any]] = {
         "activation": ["tanh", "sigmoid"],

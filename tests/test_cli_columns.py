@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import without_pictures
 from conftest import Shell
 
 from stackae.data import load_data
@@ -73,7 +72,6 @@ def document(shell: Shell, *arguments: object) -> dict[str, object]:
     return found
 
 
-@without_pictures
 def test_no_command_minds_the_order_of_columns(sensors: Shell) -> None:
     evaluated, scored, codes, restored = [], [], [], []
     for name in ORDERS:
@@ -91,7 +89,6 @@ def test_no_command_minds_the_order_of_columns(sensors: Shell) -> None:
     assert restored[0].splitlines()[0] == "row," + ",".join(NAMES)
 
 
-@without_pictures
 @pytest.mark.parametrize("name", ["swapped", "sorted"])
 def test_finetuning_on_other_columns_is_that_on_the_same(sensors: Shell, name: str) -> None:
     kept = {file: (sensors.run / file).read_bytes() for file in ("classifier.safetensors", "config.toml")}
@@ -103,7 +100,6 @@ def test_finetuning_on_other_columns_is_that_on_the_same(sensors: Shell, name: s
     tuned(sensors, sensors.run)
 
 
-@without_pictures
 def test_other_data_are_evaluated_whole_and_their_target_is_the_runs(sensors: Shell) -> None:
     found = document(sensors, "evaluate", "--data", "same.csv")
     path = sensors.folder / "same.csv"
@@ -114,7 +110,6 @@ def test_other_data_are_evaluated_whole_and_their_target_is_the_runs(sensors: Sh
     assert "Reconstruction of all 400 rows of" in told.out and "accuracy" not in told.out
 
 
-@without_pictures
 def test_rows_that_cannot_be_read_cost_the_others_nothing(sensors: Shell) -> None:
     lines = (sensors.folder / "same.csv").read_text().splitlines()
     cells = lines[8].split(",")
@@ -129,7 +124,6 @@ def test_rows_that_cannot_be_read_cost_the_others_nothing(sensors: Shell) -> Non
     assert table == expected[:8] + expected[9:] and table[8].split(",")[0] == "8"
 
 
-@without_pictures
 def test_after_ten_rows_are_taken_away_no_test_row_was_trained_on(sensors: Shell, own: Path) -> None:
     run = Run.open(sensors.run)
     before = load_data(run.config.data, run.load_scaling())
@@ -151,7 +145,6 @@ def test_after_ten_rows_are_taken_away_no_test_row_was_trained_on(sensors: Shell
     tuned(sensors, sensors.run)
 
 
-@without_pictures
 def test_a_run_without_these_files_is_read_as_before(sensors: Shell, tmp_path: Path) -> None:
     whole = document(sensors, "evaluate")
     older = tmp_path / "older"
@@ -166,7 +159,6 @@ def test_a_run_without_these_files_is_read_as_before(sensors: Shell, tmp_path: P
     assert "keeps no names of its columns" in result.err and "keeps no record of its rows" in result.err
 
 
-@without_pictures
 def test_an_index_is_told_and_left_out_where_it_is_asked_for(fresh: Shell) -> None:
     x, y = rows(40)
     write(fresh.folder / "plain.csv", x, y)
@@ -191,7 +183,6 @@ def test_an_index_is_told_and_left_out_where_it_is_asked_for(fresh: Shell) -> No
     assert "the first column has no name: it is left out, as an index; name it to keep it" in checked
 
 
-@without_pictures
 def test_a_finetuning_that_is_resumed_keeps_the_division_and_refuses_other_data(
     sensors: Shell, own: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import says, without_pictures
+from cli_cases import says
 from conftest import Shell
 
 X = np.random.default_rng(0).random((60, 4))
@@ -73,7 +73,6 @@ def write(path: Path, content: str | bytes | np.ndarray) -> None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-@without_pictures
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_file_that_is_taken_serves_every_command(fresh: Shell, name: str) -> None:
     content, options = TAKEN[name]

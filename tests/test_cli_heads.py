@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import PRETRAIN, layer_bytes, records, says, settings, without_pictures
+from cli_cases import PRETRAIN, layer_bytes, records, says, settings
 from conftest import Shell
 from test_cli_resume import stop
 
@@ -58,7 +58,6 @@ def test_a_stack_is_unrolled_trained_kept_and_used(fresh: Shell, kind: str) -> N
     assert shown["rows"] == ["original", "layer 2", "fine-tuned"]
 
 
-@without_pictures
 def test_finetuned_weights_are_those_of_the_last_head(trained: Shell) -> None:
     codes = []
     for head in ("classifier", "reconstruction", "classifier"):
@@ -70,7 +69,6 @@ def test_finetuned_weights_are_those_of_the_last_head(trained: Shell) -> None:
     assert "accuracy" in document and "finetuned_reconstruction" in document
 
 
-@without_pictures
 def test_no_test_part_means_no_test_error(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--test-fraction", 0)
     assert "squared_error" not in json.loads(fresh.does("finetune", "--head", "reconstruction", "--json"))
@@ -99,7 +97,6 @@ def changed(run: Path, tensors: Any = lambda each: each, **description: Any) -> 
         return pack(tensors(dict(found)), **{**described, **description})
 
 
-@without_pictures
 def test_files_of_another_shape_are_refused_before_anything_is_made_of_them(trained: Shell) -> None:
     trained.does("finetune", "--head", "reconstruction")
     run = trained.run
@@ -123,7 +120,6 @@ def test_files_of_another_shape_are_refused_before_anything_is_made_of_them(trai
 GRADUAL = ("--train", "gradual", "--layer-decay", "0.5", "--max-norm", "0.9", "--batch-size", "16", "--epochs", "6")
 
 
-@without_pictures
 @pytest.mark.parametrize("head", ["classifier", "reconstruction"])
 @pytest.mark.parametrize("at", [2, 7, 14])
 def test_a_gradual_training_goes_on_to_the_same_bytes(trained: Shell, head: str, at: int) -> None:
@@ -137,7 +133,6 @@ def test_a_gradual_training_goes_on_to_the_same_bytes(trained: Shell, head: str,
     assert [record for record in records(trained.run) if record["stage"] == head][-6:] == epochs
 
 
-@without_pictures
 def test_how_it_is_trained_is_said_and_kept(trained: Shell) -> None:
     result = trained("finetune", *GRADUAL, "--json")
     says(result.err, "head     classifier, pretrained weights, train gradual, layer decay 0.5, max norm 0.9")
@@ -179,7 +174,6 @@ def write_targets(folder: Path) -> None:
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
 
 
-@without_pictures
 @pytest.mark.parametrize("head", ["regressor", "multilabel"])
 def test_targets_are_learned_kept_resumed_and_scored(fresh: Shell, head: str) -> None:
     write_targets(fresh.folder)
@@ -212,7 +206,6 @@ def test_targets_are_learned_kept_resumed_and_scored(fresh: Shell, head: str) ->
     assert settings(fresh.run)["finetune_data"]["target_kind"] == "numbers"
 
 
-@without_pictures
 def test_a_run_pretrained_beside_targets_leaves_them_out(fresh: Shell) -> None:
     write_targets(fresh.folder)
     kind = ("--target-kind", "numbers")
@@ -239,7 +232,6 @@ def test_targets_that_do_not_fit_are_refused(fresh: Shell) -> None:
     says(fresh.refuses(3, "evaluate", *table), "targets: expected y0, y1, got price, rent, wet, hot; name them by")
 
 
-@without_pictures
 def test_files_of_other_targets_are_refused(fresh: Shell) -> None:
     write_targets(fresh.folder)
     fresh.does("pretrain", "--layers", "8,6,4", "--data", "arrays.npz", "--target-kind", "numbers")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import PNG, says, without_pictures
+from cli_cases import PNG, says
 from conftest import Shell
 from test_cli_heads import replaced
 
@@ -48,7 +48,6 @@ def test_codes_are_the_same_numbers_in_every_format(trained: Shell) -> None:
         np.testing.assert_allclose(codes, run.load_stack().encode(x[:], 1).numpy(), rtol=1e-6)
 
 
-@without_pictures
 @pytest.mark.parametrize("weights", ["pretrained", "finetuned"])
 def test_reconstructions_are_written_in_the_units_and_names_of_the_data(fresh: Shell, weights: str) -> None:
     lines = (fresh.folder / "labelled.csv").read_text().splitlines()
@@ -79,7 +78,6 @@ def test_reconstructions_are_written_in_the_units_and_names_of_the_data(fresh: S
     assert np.load(fresh.folder / "train.npy").shape == (42, 8)
 
 
-@without_pictures
 def test_other_data_are_reconstructed_whole_through_any_layer(trained: Shell) -> None:
     trained.does("reconstruct", "--data", "unlabelled.npy", "--layer", "1", "--out", "restored.csv")
     table = columns(trained.folder / "restored.csv")
@@ -93,7 +91,6 @@ def test_other_data_are_reconstructed_whole_through_any_layer(trained: Shell) ->
     assert (trained.folder / "restored.PNG").read_bytes().startswith(PNG)
 
 
-@without_pictures
 def test_samples_are_the_same_numbers_in_every_format(fresh: Shell) -> None:
     kinds = ("--kind", "dense,variational", "--corruption", "none")
     fresh.does("pretrain", "--layers", "8,6,2", "--data", "labelled.csv", "--target", "kind", *kinds)
@@ -131,7 +128,6 @@ def test_a_sweep_writes_a_folder_that_is_not_named_like_a_file(fresh: Shell) -> 
     says(sentence, "--out: expected a folder, got widths.CSV, the name of a file; leave out .CSV")
 
 
-@without_pictures
 def test_codes_that_are_not_finite_are_refused_with_their_rows(fresh: Shell) -> None:
     linear = ("--activation", "linear", "--output-activation", "linear", "--corruption", "none")
     fresh.does("pretrain", "--layers", "8,4", "--data", "unlabelled.npy", *linear, "--weights", "untied")
@@ -151,7 +147,6 @@ def test_codes_that_are_not_finite_are_refused_with_their_rows(fresh: Shell) -> 
     )
 
 
-@without_pictures
 def test_figures_that_are_not_finite_are_null_in_json_and_in_the_records(fresh: Shell) -> None:
     linear = ("--activation", "linear", "--output-activation", "linear", "--corruption", "none")
     fresh.does("pretrain", "--layers", "8,4", "--data", "unlabelled.npy", *linear, "--weights", "untied")
@@ -173,7 +168,6 @@ def test_figures_that_are_not_finite_are_null_in_json_and_in_the_records(fresh: 
         json.loads(line, parse_constant=refused)
 
 
-@without_pictures
 @pytest.mark.parametrize("command", ["predict", "encode", "reconstruct"])
 def test_rows_that_cannot_be_read_are_left_out_and_the_others_keep_their_numbers(trained: Shell, command: str) -> None:
     x = np.load(trained.folder / "unlabelled.npy")

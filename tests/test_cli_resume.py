@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from cli_cases import PNG, PRETRAIN, says, without_pictures
+from cli_cases import PNG, PRETRAIN, says
 from conftest import Shell
 
 from stackae.runs import DiskCheckpointer
@@ -38,7 +38,6 @@ def stop(shell: Shell, *arguments: object, at: int = 3) -> str:
 # ---- what is gone on with
 
 
-@without_pictures
 def test_resume_takes_the_newest_unfinished_run(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--run", "runs/done")
     stop(fresh, *LONG)
@@ -54,7 +53,6 @@ def test_there_is_nothing_to_resume(fresh: Shell, tmp_path: Path) -> None:
     says(fresh.refuses(4, "resume", "labelled.csv"), "labelled.csv: expected an unfinished run, got something else")
 
 
-@without_pictures
 def test_a_complete_run_is_left_as_it_is(trained: Shell) -> None:
     before = trained.files()
     says(trained.does("resume", "runs/first"), "complete    runs/first: nothing is left to do")
@@ -63,7 +61,6 @@ def test_a_complete_run_is_left_as_it_is(trained: Shell) -> None:
     assert trained.files() == before
 
 
-@without_pictures
 def test_pretrain_resume_begins_what_was_not_begun(fresh: Shell) -> None:
     fresh.does(*LONG, "--resume")
     assert fresh.run.name == "long"
@@ -71,7 +68,6 @@ def test_pretrain_resume_begins_what_was_not_begun(fresh: Shell) -> None:
     assert len(list((fresh.folder / "runs").iterdir())) == 3
 
 
-@without_pictures
 def test_pretrain_resume_goes_on_with_the_same_settings_alone(fresh: Shell) -> None:
     stop(fresh, *LONG)
     sentence = fresh.refuses(2, *LONG, "--resume", "--learning-rate", "0.5,0.1", "--seed", "3", "--layers", "8,5,4")
@@ -82,7 +78,6 @@ def test_pretrain_resume_goes_on_with_the_same_settings_alone(fresh: Shell) -> N
     fresh.does(*LONG, "--resume", "--engine", "eager")
 
 
-@without_pictures
 def test_other_rows_in_the_same_file_are_other_data(fresh: Shell) -> None:
     stop(fresh, *LONG)
     content = (fresh.folder / "labelled.npz").read_bytes()
@@ -97,7 +92,6 @@ def test_other_rows_in_the_same_file_are_other_data(fresh: Shell) -> None:
     fresh.does("resume")
 
 
-@without_pictures
 def test_a_stopped_run_says_how_it_goes_on_wherever_it_is_asked(fresh: Shell) -> None:
     said = stop(fresh, *LONG)
     says(said, "kept        runs/long; go on with it by:  stackae resume runs/long", "error: interrupted")
@@ -109,7 +103,6 @@ def test_a_stopped_run_says_how_it_goes_on_wherever_it_is_asked(fresh: Shell) ->
         )
 
 
-@without_pictures
 def test_a_replaced_run_comes_back_or_goes_when_the_new_one_is_done(fresh: Shell) -> None:
     fresh.does(*LONG)
     first = (fresh.folder / "runs" / "long" / "layer1.safetensors").read_bytes()
@@ -120,7 +113,6 @@ def test_a_replaced_run_comes_back_or_goes_when_the_new_one_is_done(fresh: Shell
     assert not aside.exists() and (fresh.run / "layer1.safetensors").read_bytes() != first
 
 
-@without_pictures
 def test_finetuning_goes_on_with_the_same_settings_and_begins_with_others(trained: Shell) -> None:
     stop(trained, "finetune", "--epochs", "8", at=4)
     says(trained("finetune", "--epochs", "8").err, "goes on from", "classifier 8-6-4-3  goes on in epoch 5/8")
@@ -130,7 +122,6 @@ def test_finetuning_goes_on_with_the_same_settings_and_begins_with_others(traine
     says(trained.does("resume", "runs/first"), "nothing is left to do")
 
 
-@without_pictures
 def test_seeds_go_on_together(fresh: Shell) -> None:
     seeds = (*LONG, "--seeds", "2")
     stop(fresh, *seeds, at=8)
@@ -140,7 +131,6 @@ def test_seeds_go_on_together(fresh: Shell) -> None:
         assert {name: one[name] for name in ("mean", "sd")} == {name: same[name] for name in ("mean", "sd")}
 
 
-@without_pictures
 @pytest.mark.parametrize("text", ["-1", "soon", "inf", "nan"])
 def test_the_time_between_checkpoints_is_a_number(trained: Shell, text: str) -> None:
     for command in (PRETRAIN, ("finetune",), ("resume", "runs/first")):
@@ -151,7 +141,6 @@ def test_the_time_between_checkpoints_is_a_number(trained: Shell, text: str) -> 
 # ---- runs
 
 
-@without_pictures
 def test_runs_are_listed_with_what_they_are(trained: Shell) -> None:
     stop(trained, *LONG)
     trained.does(*PRETRAIN, "--seeds", "2", "--run", "runs/many")
@@ -168,7 +157,6 @@ def test_runs_are_listed_with_what_they_are(trained: Shell) -> None:
     says(text, "unfinished", "complete", "damaged", "next        stackae resume runs/long")
 
 
-@without_pictures
 def test_the_name_of_a_run_stands_on_one_line_in_any_terminal(trained: Shell) -> None:
     path = Path("runs") / f"first-{'n' * 50}"
     (trained.folder / "runs" / "first").rename(trained.folder / path)
@@ -183,7 +171,6 @@ def test_no_runs_are_listed_where_there_are_none(fresh: Shell) -> None:
     assert json.loads(fresh.does("runs", "list", "--json")) == {"runs": []}
 
 
-@without_pictures
 def test_a_run_is_shown_with_its_stages_settings_and_checkpoints(trained: Shell) -> None:
     trained.does("evaluate")
     document = json.loads(trained.does("runs", "show", "--json"))
@@ -220,6 +207,7 @@ def test_verify_finds_what_was_changed_and_resume_mends_it(trained: Shell) -> No
 
 
 def test_two_runs_are_compared_in_figures_and_a_picture(trained: Shell) -> None:
+    trained.draws = True
     trained.does(*PRETRAIN, "--run", "runs/other", "--learning-rate", "0.1,0.2", "--seed", "4")
     document = json.loads(trained.does("runs", "compare", "runs/first", "runs/other", "--json"))
     names = {each["name"]: (each["first"], each["second"]) for each in document["settings"]}

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_cases import PNG, PRETRAIN, says, without_pictures
+from cli_cases import PNG, PRETRAIN, says
 from conftest import Shell
 from score_cases import column, held_out, parts, read
 
@@ -21,7 +21,6 @@ FILES = ("scores.csv", "scores-features.csv", "scores.png")
 
 
 @pytest.mark.parametrize("layer", [None, 1, 2])
-@without_pictures
 def test_scores_and_thresholds_are_those_of_the_library(trained: Shell, layer: int | None) -> None:
     document = json.loads(
         trained.does("score", "--json", "--false-alarm-rate", 0.3, *(["--layer", layer] if layer else []))
@@ -41,7 +40,6 @@ def test_scores_and_thresholds_are_those_of_the_library(trained: Shell, layer: i
     assert document["layer"] == (layer or 2) and document["part"] == "test" and document["rows"] == len(table)
 
 
-@without_pictures
 def test_errors_of_features_are_those_of_the_most_suspicious_rows(trained: Shell) -> None:
     document = json.loads(trained.does("score", "--count", 3, "--json"))
     table, rows = read(trained.run / "scores-features.csv"), read(trained.run / "scores.csv")
@@ -56,6 +54,7 @@ def test_errors_of_features_are_those_of_the_most_suspicious_rows(trained: Shell
 
 
 def test_the_files_lie_in_the_run_folder_and_are_listed(trained: Shell) -> None:
+    trained.draws = True
     printed = trained.does("score")
     assert all(name in printed for name in FILES)
     assert all(Run.open(trained.run).holds(name) for name in FILES)
@@ -63,7 +62,6 @@ def test_the_files_lie_in_the_run_folder_and_are_listed(trained: Shell) -> None:
     assert "every file is as it was written" in trained.does("runs", "verify")
 
 
-@without_pictures
 def test_other_files_are_written_where_told(trained: Shell) -> None:
     before = trained.files()
     document = json.loads(trained.does("score", "--out", "found.csv", "--json"))
@@ -80,7 +78,6 @@ def test_other_files_are_written_where_told(trained: Shell) -> None:
         assert (trained.folder / f"{name}.tsv").read_text() == with_commas.replace(",", "\t")
 
 
-@without_pictures
 def test_other_data_are_scored_in_their_order_with_their_own_names(trained: Shell) -> None:
     trained.does("score", "--data", "labelled.csv", "--target", "kind", "--out", "all.csv")
     stack, _ = parts(trained)
@@ -93,7 +90,6 @@ def test_other_data_are_scored_in_their_order_with_their_own_names(trained: Shel
 
 
 @pytest.mark.parametrize("part", ["test", "validation", "train", "all"])
-@without_pictures
 def test_the_part_that_is_asked_for_is_scored(trained: Shell, part: str) -> None:
     document = json.loads(trained.does("score", "--part", part, "--json"))
     data = parts(trained)[1]
@@ -101,7 +97,6 @@ def test_the_part_that_is_asked_for_is_scored(trained: Shell, part: str) -> None
     assert (document["part"], document["rows"]) == (part, counts[part])
 
 
-@without_pictures
 def test_without_baselines_there_is_one_method(trained: Shell) -> None:
     document = json.loads(trained.does("score", "--no-baselines", "--json"))
     assert list(document["methods"]) == ["autoencoder"]
@@ -130,7 +125,6 @@ def test_labels_that_are_named_count_as_anomalies(trained: Shell) -> None:
     says(trained.does(*arguments, "--anomalies", "c"), "AUROC", "false alarms", "detected")
 
 
-@without_pictures
 def test_rows_without_a_label_are_scored_and_not_compared(trained: Shell) -> None:
     x = np.load(trained.folder / "unlabelled.npy")
     np.savez(trained.folder / "some.npz", x=x, y=np.where(np.arange(60) < 10, -1, np.arange(60) % 3))
@@ -140,7 +134,6 @@ def test_rows_without_a_label_are_scored_and_not_compared(trained: Shell) -> Non
     assert document["normal_rows"] + document["anomalous_rows"] == 50
 
 
-@without_pictures
 def test_a_class_may_have_a_comma_in_its_name(trained: Shell) -> None:
     x = np.load(trained.folder / "unlabelled.npy")
     np.savez(trained.folder / "named.npz", x=x, y=np.array(["a,b", "c"])[np.arange(60) % 2])
@@ -161,13 +154,11 @@ def test_rows_of_another_kind_count_as_anomalies(trained: Shell) -> None:
     assert document["methods"]["mahalanobis"]["auroc"] > 0.9
 
 
-@without_pictures
 def test_rows_of_a_table_of_another_kind_need_their_target_column(trained: Shell) -> None:
     for arguments in ((), ("--data", "labelled.csv")):
         trained.does("score", *arguments, "--against", "labelled.csv", "--target", "kind")
 
 
-@without_pictures
 def test_of_other_data_with_a_test_part_that_alone_is_taken(trained: Shell) -> None:
     x = np.load(trained.folder / "unlabelled.npy")
     np.savez(trained.folder / "two.npz", x=x, x_test=x[:7])
@@ -177,7 +168,6 @@ def test_of_other_data_with_a_test_part_that_alone_is_taken(trained: Shell) -> N
 # ---- too few rows for a threshold
 
 
-@without_pictures
 def test_too_few_validation_rows_flag_nothing_and_say_so(trained: Shell) -> None:
     count = len(parts(trained)[1].validation.x)
     result = trained("score", "--json")
@@ -194,7 +184,6 @@ def test_too_few_validation_rows_flag_nothing_and_say_so(trained: Shell) -> None
     assert found["methods"]["autoencoder"]["threshold"] is not None
 
 
-@without_pictures
 def test_without_validation_rows_there_is_no_threshold(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--validation-fraction", 0)
     result = fresh("score", "--false-alarm-rate", "0.5")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_cases import PNG, PRETRAIN, says, settings, without_pictures
+from cli_cases import PNG, PRETRAIN, says, settings
 from conftest import Shell
 from test_cli_errors import READERS
 from test_cli_run_errors import DIVERGING
@@ -27,6 +27,7 @@ def files_of(folder: Path) -> set[str]:
 
 
 def test_there_is_a_complete_run_for_each_seed_and_a_picture_of_all(fresh: Shell) -> None:
+    fresh.draws = True
     fresh.does(*SEEDS)
     folder = fresh.folder / "runs" / "many"
     assert files_of(folder) == {"curves.png", *NAMES}
@@ -41,7 +42,6 @@ def test_there_is_a_complete_run_for_each_seed_and_a_picture_of_all(fresh: Shell
     assert fresh.run == (folder / "seed-2").resolve()
 
 
-@without_pictures
 def test_each_is_the_run_that_its_seed_gives_alone(fresh: Shell) -> None:
     fresh.does(*SEEDS)
     for seed, name in enumerate(NAMES, start=2):
@@ -52,7 +52,6 @@ def test_each_is_the_run_that_its_seed_gives_alone(fresh: Shell) -> None:
             assert (one / file).read_bytes() == (other / file).read_bytes()
 
 
-@without_pictures
 def test_every_command_takes_a_run_of_them_and_says_so_of_all_of_them(fresh: Shell) -> None:
     fresh.does(*SEEDS)
     for command in READERS:
@@ -63,7 +62,6 @@ def test_every_command_takes_a_run_of_them_and_says_so_of_all_of_them(fresh: She
     assert (fresh.folder / "runs" / "many" / "seed-2" / "classifier.safetensors").exists()
 
 
-@without_pictures
 @pytest.mark.parametrize("fraction", ["0.1", "0"])
 def test_the_summary_is_of_the_kept_epochs_of_all_seeds(fresh: Shell, fraction: str) -> None:
     document = json.loads(fresh.does(*SEEDS, "--validation-fraction", fraction, "--json"))
@@ -78,7 +76,6 @@ def test_the_summary_is_of_the_kept_epochs_of_all_seeds(fresh: Shell, fraction: 
     assert (fresh.folder / document["run"]).resolve() == fresh.run.parent
 
 
-@without_pictures
 def test_what_is_printed_names_the_newest_and_the_next_command(fresh: Shell) -> None:
     result = fresh(*SEEDS)
     lines = [line.strip() for line in result.out.splitlines()]
@@ -88,7 +85,6 @@ def test_what_is_printed_names_the_newest_and_the_next_command(fresh: Shell) -> 
     says(result.err, "seeds    2 to 4, trained together", "layer 1/2 8-6-8, 3 seeds  epoch 1/2  loss ")
 
 
-@without_pictures
 def test_one_seed_is_a_population_of_one(fresh: Shell) -> None:
     document = json.loads(fresh.does(*PRETRAIN, "--seeds", 1, "--json"))
     assert [seed["seed"] for seed in document["seeds"]] == [0] and document["layers"][0]["sd"] is None
@@ -116,7 +112,6 @@ def test_a_seed_beyond_the_largest(fresh: Shell) -> None:
     says(sentence, "seed: expected a number less than", f"got {2**63}")
 
 
-@without_pictures
 def test_seeds_are_not_overwritten_but_by_force(fresh: Shell) -> None:
     fresh.does(*SEEDS)
     for again in (SEEDS, (*PRETRAIN, "--run", "runs/many")):
@@ -137,7 +132,6 @@ def test_seeds_that_all_diverge_leave_nothing(fresh: Shell) -> None:
     says(sentence, "layer 1/2 8-6-8: expected a finite loss", "in epoch 1 at learning rate 1e+30")
 
 
-@without_pictures
 @pytest.mark.parametrize("layer", [1, 2])
 def test_a_seed_that_diverges_is_named_and_the_others_are_kept(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch, layer: int

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_cases import PNG, SWEEP, says, without_pictures
+from cli_cases import PNG, SWEEP, says
 from conftest import Shell
 
 from stackae.cli import pretrain, sweep
@@ -23,6 +23,7 @@ def folders(shell: Shell) -> list[Path]:
 
 
 def test_a_sweep_leaves_a_folder_of_three_files(fresh: Shell) -> None:
+    fresh.draws = True
     printed = fresh.does(*SWEEP)
     (folder,) = folders(fresh)
     assert {path.name for path in folder.iterdir()} == FILES and all(name in printed for name in FILES)
@@ -30,7 +31,6 @@ def test_a_sweep_leaves_a_folder_of_three_files(fresh: Shell) -> None:
     assert folder.name.endswith("-labelled-sweep")
 
 
-@without_pictures
 def test_the_figures_are_those_of_pretraining_and_evaluating(fresh: Shell) -> None:
     options = ("--data", "labelled.npz", "--activation", "tanh", "--corruption", "none", "--seed", "3")
     document = json.loads(fresh.does("sweep", "--widths", "4,2", "--below", "6", *options, "--json"))
@@ -42,7 +42,6 @@ def test_the_figures_are_those_of_pretraining_and_evaluating(fresh: Shell) -> No
         assert report["rows"] == document["rows"] and document["measured_on"] == "validation"
 
 
-@without_pictures
 def test_the_document_is_the_file_and_says_all_again(fresh: Shell) -> None:
     document = json.loads(fresh.does(*SWEEP, "--out", "swept", "--json"))
     written = (fresh.folder / "swept" / "sweep.json").read_bytes()
@@ -53,14 +52,12 @@ def test_the_document_is_the_file_and_says_all_again(fresh: Shell) -> None:
     assert (fresh.folder / "again" / "sweep.json").read_bytes() == written
 
 
-@without_pictures
 def test_pca_leaves_nothing_of_codes_as_wide_as_the_rows(fresh: Shell) -> None:
     document = json.loads(fresh.does("sweep", "--widths", "8,20", "--data", "labelled.npz", "--json"))
     assert [point["pca_error"] for point in document["widths"]] == [0, 0]
     assert [point["pca_explained"] for point in document["widths"]] == [1, 1]
 
 
-@without_pictures
 def test_where_pca_is_better_a_remedy_is_named(fresh: Shell) -> None:
     held_back = ("--activation", "sigmoid")
     says(
@@ -68,7 +65,6 @@ def test_where_pca_is_better_a_remedy_is_named(fresh: Shell) -> None:
     )
 
 
-@without_pictures
 def test_where_nothing_is_said_of_layers_the_code_is_linear_and_begins_at_pca(fresh: Shell) -> None:
     """So it is no worse than PCA of its width, as far as two epochs lead away from it."""
     wide = json.loads(fresh.does(*SWEEP, "--below", "6", "--json", "--epochs", "1"))
@@ -84,7 +80,6 @@ def test_where_nothing_is_said_of_layers_the_code_is_linear_and_begins_at_pca(fr
         assert document["settings"]["pretrain"]["layers"][-1]["init"] == "random", words
 
 
-@without_pictures
 def test_the_next_command_trains_the_width_that_is_enough(fresh: Shell) -> None:
     data = ("--data", "labelled.csv", "--target", "kind")
     layers = ("--activation", "tanh", "--weights", "untied", "--seed", "3")
@@ -99,7 +94,6 @@ def test_the_next_command_trains_the_width_that_is_enough(fresh: Shell) -> None:
     assert configs[0] == configs[1]
 
 
-@without_pictures
 def test_a_configuration_of_a_run_serves_a_sweep(trained: Shell) -> None:
     document = json.loads(trained.does("sweep", "--widths", "2", "--config", "runs/first/config.toml", "--json"))
     assert document["data"].endswith("labelled.npz")
@@ -110,11 +104,11 @@ def test_a_configuration_of_a_run_serves_a_sweep(trained: Shell) -> None:
     "options", [(), ("--widths", "1"), ("--widths", "3,5"), ("--scatter", "pca"), ("--scatter", "tsne")]
 )
 def test_codes_are_drawn_however_wide_they_are(fresh: Shell, options: tuple[str, ...], data: str) -> None:
+    fresh.draws = True
     fresh.does("sweep", "--widths", "2,3", "--data", data, "--validation-fraction", "0.3", *options, "--out", "swept")
     assert (fresh.folder / "swept" / "codes.png").read_bytes().startswith(PNG)
 
 
-@without_pictures
 def test_without_validation_rows_the_training_rows_are_measured(fresh: Shell) -> None:
     document = json.loads(fresh.does(*SWEEP, "--validation-fraction", 0, "--json"))
     assert document["measured_on"] == "train" and document["rows"] == 48
@@ -160,6 +154,8 @@ def test_what_cannot_be_swept(fresh: Shell, code: int, options: tuple[str, ...],
 def test_a_sweep_that_is_stopped_leaves_nothing(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
+    fresh.draws = True
+
     def fail(*arguments: object) -> bytes:
         raise error
 
@@ -169,7 +165,6 @@ def test_a_sweep_that_is_stopped_leaves_nothing(
         assert fresh(*SWEEP).code in (7, 130) and fresh.files() == before
 
 
-@without_pictures
 def test_widths_that_diverge_are_named(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     from stackae import sweep as library
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_cases import COMMANDS, PRETRAIN, layer_bytes, records, settings, without_pictures
+from cli_cases import COMMANDS, PRETRAIN, layer_bytes, records, settings
 from conftest import LAYERS, Shell
 
 from stackae import __version__
@@ -31,19 +31,16 @@ def pretrained(run: Path) -> list[torch.Tensor]:
     return [parameter.detach() for layer in stack.autoencoders for parameter in layer.encoder.parameters()]
 
 
-@without_pictures
 def test_training_the_head_leaves_the_encoders(trained: Shell) -> None:
     trained.does("finetune", "--train", "head")
     assert all(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
 
 
-@without_pictures
 def test_training_all_moves_the_encoders(trained: Shell) -> None:
     trained.does("finetune", "--train", "all")
     assert not any(map(torch.equal, encoders(trained.run), pretrained(trained.run)))
 
 
-@without_pictures
 def test_random_weights_are_not_the_pretrained_ones(trained: Shell) -> None:
     trained.does("finetune", "--train", "head", "--init", "random")
     weights = [tensor for tensor in encoders(trained.run) if tensor.dim() == 2]
@@ -51,14 +48,12 @@ def test_random_weights_are_not_the_pretrained_ones(trained: Shell) -> None:
     assert not any(map(torch.equal, weights, start))
 
 
-@without_pictures
 def test_finetuning_leaves_the_pretrained_layers(trained: Shell) -> None:
     before = layer_bytes(trained.run)
     trained.does("finetune", "--train", "all")
     assert layer_bytes(trained.run) == before
 
 
-@without_pictures
 def test_labels_may_come_later_in_another_file(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", LAYERS, "--data", "unlabelled.npy")
     assert "accuracy" not in json.loads(fresh.does("evaluate", "--json"))
@@ -68,14 +63,12 @@ def test_labels_may_come_later_in_another_file(fresh: Shell) -> None:
     assert settings(fresh.run)["data"]["data"].endswith("unlabelled.npy")
 
 
-@without_pictures
 def test_naming_the_runs_own_file_keeps_its_target(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind")
     for command in ("finetune", "evaluate"):
         fresh.does(command, "--data", "labelled.csv")
 
 
-@without_pictures
 def test_the_path_of_the_data_is_kept_absolute(fresh: Shell) -> None:
     shutil.copy(fresh.folder / "unlabelled.npy", fresh.folder / "LOUD.NPY")
     for name in ("unlabelled.npy", "LOUD.NPY"):
@@ -83,13 +76,11 @@ def test_the_path_of_the_data_is_kept_absolute(fresh: Shell) -> None:
         assert settings(fresh.run)["data"]["data"] == str(fresh.folder / name)
 
 
-@without_pictures
 def test_a_configuration_serves_other_data(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", LAYERS, "--data", "labelled.csv", "--target", "kind", "--run", "runs/first")
     fresh.does("pretrain", "--config", "runs/first/config.toml", "--data", "unlabelled.npy")
 
 
-@without_pictures
 def test_a_configuration_file_may_hold_a_few_settings(fresh: Shell) -> None:
     (fresh.folder / "some.toml").write_text("[pretrain]\noptimizer = 'sgd'\nbatch_size = 20\n")
     fresh.does(*PRETRAIN, "--config", "some.toml")
@@ -100,21 +91,18 @@ def test_a_configuration_file_may_hold_a_few_settings(fresh: Shell) -> None:
 # ---- odd sizes
 
 
-@without_pictures
 @pytest.mark.parametrize("size", [1000, 60, 41, 1])  # 42 training rows: beyond them, all, a last batch of one, of ones
 def test_any_batch_size_works(fresh: Shell, size: int) -> None:
     fresh.does(*PRETRAIN, "--batch-size", size)
     fresh.does("finetune", "--batch-size", size)
 
 
-@without_pictures
 def test_no_validation_part_works(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--validation-fraction", 0)
     assert all(record["validation_loss"] is None for record in records(fresh.run))
     assert json.loads(fresh.does("finetune", "--json"))["validation_loss"] is None
 
 
-@without_pictures
 def test_no_test_part_means_no_test_accuracy(fresh: Shell) -> None:
     fresh.does(*PRETRAIN, "--test-fraction", 0)
     assert "accuracy" not in json.loads(fresh.does("finetune", "--json"))
@@ -123,6 +111,7 @@ def test_no_test_part_means_no_test_accuracy(fresh: Shell) -> None:
 
 @pytest.mark.parametrize(("scale", "value"), [("auto", 0.5), ("unit", 0.0), ("standard", 3.0)])
 def test_constant_data_are_trained_and_drawn_without_a_warning(fresh: Shell, scale: str, value: float) -> None:
+    fresh.draws = True
     np.save(fresh.folder / "same.npy", np.full((10, 3), value))
     fresh.does("pretrain", "--layers", "3,2", "--data", "same.npy", "--scale", scale)
     fresh.does("score")
@@ -130,6 +119,7 @@ def test_constant_data_are_trained_and_drawn_without_a_warning(fresh: Shell, sca
 
 
 def test_one_row_is_enough(fresh: Shell) -> None:
+    fresh.draws = True
     np.save(fresh.folder / "one.npy", np.array([[0.1, 0.5, 0.9]]))
     fresh.does("pretrain", "--layers", "3,2", "--data", "one.npy")
     for command in (["evaluate"], ["encode"], ["reconstruct"], ["score", "--part", "train"]):
@@ -139,6 +129,7 @@ def test_one_row_is_enough(fresh: Shell) -> None:
 
 @pytest.mark.parametrize("shape", [(4, 2), (2, 2, 1), (2, 2, 2), (2, 2, 3), (2, 1, 4)])
 def test_images_of_any_number_of_channels_are_drawn(fresh: Shell, shape: tuple[int, ...]) -> None:
+    fresh.draws = True
     images = np.random.default_rng(1).integers(0, 256, (20, *shape), dtype=np.uint8)
     np.save(fresh.folder / "images.npy", images)
     fresh.does("pretrain", "--layers", f"{images[0].size},3", "--data", "images.npy")
@@ -197,7 +188,6 @@ def test_the_installed_command_is_this_one() -> None:
     assert script.load() is start.main
 
 
-@without_pictures
 def test_units_that_are_dead_are_told_with_what_to_do(fresh: Shell) -> None:
     few = (*PRETRAIN[:2], "8,30", *PRETRAIN[3:], "--activation", "relu", "--sparsity", "top-k:1", "--epochs", "1")
     (layer,) = json.loads(fresh.does(*few, "--json"))["layers"]

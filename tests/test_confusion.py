@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from cli_cases import PNG, says, settings, without_pictures
+from cli_cases import PNG, says, settings
 from conftest import Shell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,7 +99,6 @@ def test_a_picture_has_a_row_for_each_class_that_was_not_trained() -> None:
 # ---- on the command line
 
 
-@without_pictures
 def test_rows_of_classes_left_out_are_not_wrong(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--leave-out", "0")
     tuned = fresh("finetune", *WELL, "--json")
@@ -120,7 +119,6 @@ def test_rows_of_classes_left_out_are_not_wrong(fresh: Shell) -> None:
     says(fresh.does("finetune"), "Classes that were not trained, which count in no figure")
 
 
-@without_pictures
 def test_a_head_of_an_earlier_version_keeps_its_place_for_them(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.npz", "--leave-out", "0")
     fresh.does("finetune", *WELL)
@@ -138,7 +136,6 @@ def test_a_head_of_an_earlier_version_keeps_its_place_for_them(fresh: Shell) -> 
     assert before["classes"] == ["0", "1", "2"]
 
 
-@without_pictures
 def test_a_class_that_only_a_test_file_has_stands_apart(trained: Shell) -> None:
     with np.load(trained.folder / "labelled.npz") as arrays:
         x, y = arrays["x"], arrays["y"].copy()
@@ -154,7 +151,6 @@ def test_a_class_that_only_a_test_file_has_stands_apart(trained: Shell) -> None:
     says(text, "accuracy    - of 0 labelled rows", "balanced    -")
 
 
-@without_pictures
 def test_a_class_that_is_never_predicted_is_said(fresh: Shell) -> None:
     generator = np.random.default_rng(0)
     y = np.where(np.arange(400) % 40 == 0, "fault", "ok")
@@ -175,7 +171,6 @@ def test_a_class_that_is_never_predicted_is_said(fresh: Shell) -> None:
     )
 
 
-@without_pictures
 def test_of_many_classes_the_worst_are_shown(fresh: Shell) -> None:
     y = np.arange(200) % 25
     np.savez(fresh.folder / "many.npz", x=np.eye(25)[y], y=y)
@@ -188,7 +183,6 @@ def test_of_many_classes_the_worst_are_shown(fresh: Shell) -> None:
     assert len(recalls) == 20 and recalls == sorted(recalls)
 
 
-@without_pictures
 def test_labels_of_outliers_are_told(fresh: Shell) -> None:
     x, y = np.load(fresh.folder / "unlabelled.npy"), np.where(np.arange(60) % 3 == 0, -1, 1)
     np.savez(fresh.folder / "outliers.npz", x=x, y=y)
@@ -200,7 +194,6 @@ def test_labels_of_outliers_are_told(fresh: Shell) -> None:
     says(sentence, "where -1 is a class, as in labels of +1 for normal rows and -1 for outliers, write it as 0")
 
 
-@without_pictures
 def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,6,4", "--data", "labelled.csv", "--target", "kind")
     result = fresh("finetune", *WELL, "--unlabelled", "a")

@@ -138,7 +138,6 @@ def test_a_fine_tuning_is_judged_too(monkeypatch):
         check_finetuning(alone, stack, 10**9, 0, 3)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_every_command_that_trains_asks_before_it_writes_anything(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +157,6 @@ def test_every_command_that_trains_asks_before_it_writes_anything(
     assert plan["layers"][1]["input_bytes"] == 4 * 20_000 * 8640
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_finetune_and_resume_ask_too(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "UNASKED", 0)
     free(monkeypatch, 3000)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from conftest import Result, Shell
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 HOSTILE = "[red]h[x]:fire:\x1b[31m\x9b1m\u202e\u2066\u200b\nerror: forged $\\frac{1}{"
 CLOSED = f"[/x]{HOSTILE}"  # no name of a file, but of a class: a closing tag without an opening one
 TABLE, ARRAYS, TARGET, RUN = f"d{HOSTILE}.csv", f"d{HOSTILE}.npz", f"t{CLOSED}", f"runs/r{HOSTILE}"

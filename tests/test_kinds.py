@@ -42,7 +42,6 @@ def pretraining(kind: str) -> tuple[str, ...]:
     return ("pretrain", "--layers", layers, *options, *SHORT)
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_summary_of_a_fine_tuning_names_the_step_that_is_taken(
     fresh: Shell, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -63,7 +62,6 @@ def test_a_precision_is_refused_where_no_step_has_it(fresh: Shell) -> None:
     assert "precision bf16: expected a chain of dense layers that keep all units, got others among them" in error
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stack_of_any_kind_is_trained_kept_and_used(fresh: Shell, kind: str) -> None:
     fresh.does(*pretraining(kind))
@@ -85,7 +83,6 @@ def test_a_stack_of_any_kind_is_trained_kept_and_used(fresh: Shell, kind: str) -
     assert np.load(fresh.folder / "tuned.npy").shape == (60, stack.layer_sizes[-1])
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_codes_that_the_head_reads_are_those_of_the_stack(fresh: Shell, kind: str) -> None:
     fresh.does(*pretraining(kind))
@@ -96,7 +93,6 @@ def test_the_codes_that_the_head_reads_are_those_of_the_stack(fresh: Shell, kind
     assert torch.allclose(tuned.encode(x), run.load_stack().encode(x), atol=1e-6)
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_of_any_kind_goes_on_to_the_same_bytes(fresh: Shell, kind: str) -> None:
     command, run = pretraining(kind), fresh.folder / "runs" / "it"
@@ -112,7 +108,6 @@ def test_a_training_of_any_kind_goes_on_to_the_same_bytes(fresh: Shell, kind: st
         assert result(run) == wanted, f"stopped at {stop}"
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", ["a variational top", "kept units", "convolutions", "marginalised"])
 def test_seeds_of_any_kind_train_together_as_alone(fresh: Shell, kind: str) -> None:
     layers, *options = KINDS[kind]
@@ -123,6 +118,7 @@ def test_seeds_of_any_kind_train_together_as_alone(fresh: Shell, kind: str) -> N
 
 
 def test_samples_are_drawn_from_the_prior(fresh: Shell) -> None:
+    fresh.draws = True
     fresh.does(*pretraining("variational alone"))
     out = fresh.does("sample", "--count", "50", "--out", "drawn.npy")
     assert "samples.png" in out and "latent-grid.png" in out and (fresh.run / "latent-grid.png").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_cases import PRETRAIN, says, settings, without_pictures
+from cli_cases import PRETRAIN, says, settings
 from conftest import Shell
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -97,7 +97,6 @@ def test_what_cannot_be_left_out(
 # ---- on the command line
 
 
-@without_pictures
 def test_a_run_keeps_what_it_leaves_out_and_score_says_what_it_has_seen(fresh: Shell) -> None:
     score = ("score", "--false-alarm-rate", "0.3", "--anomalies", "2")
     fresh.does(*PRETRAIN)
@@ -116,7 +115,6 @@ def test_a_run_keeps_what_it_leaves_out_and_score_says_what_it_has_seen(fresh: S
     assert document["rows"] == len(left.train.x) == len(whole.train.x) - seen
 
 
-@without_pictures
 def test_what_is_left_out_belongs_to_the_labels_of_the_run(fresh: Shell) -> None:
     table = str(fresh.folder / "labelled.csv")
     fresh.does("pretrain", "--layers", "8,4", "--data", table, "--target", "kind", "--leave-out", "c")
@@ -131,7 +129,6 @@ def test_what_is_left_out_belongs_to_the_labels_of_the_run(fresh: Shell) -> None
     assert "leave_out" not in settings(fresh.run)["finetune_data"]
 
 
-@without_pictures
 def test_a_sweep_leaves_them_out(fresh: Shell) -> None:
     arguments = ("sweep", "--widths", "2", "--data", "labelled.npz", "--json")
     whole, left = (json.loads(fresh.does(*arguments, *more)) for more in ((), ("--leave-out", "2")))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import says, without_pictures
+from cli_cases import says
 from conftest import Shell
 
 import stackae
@@ -120,7 +120,6 @@ def test_of_the_runs_own_data_it_answers_a_part(trained: Shell) -> None:
     )
 
 
-@without_pictures
 def test_numbers_and_labels_are_answered_too(fresh: Shell) -> None:
     x = np.load(fresh.folder / "unlabelled.npy")
     np.savez(fresh.folder / "both.npz", x=x, y=np.float32(x[:, :2] > np.median(x[:, :2], axis=0)))
@@ -152,7 +151,6 @@ def test_numbers_and_labels_are_answered_too(fresh: Shell) -> None:
     assert json.loads(fresh.does("predict", "--json"))["head"] == "multilabel"  # of those that predict, the last
 
 
-@without_pictures
 def test_new_rows_are_answered_by_the_names_of_their_columns_and_need_no_target(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--run", "runs/with space")
     says(fresh.refuses(4, "predict"), "train one by `stackae finetune --head classifier --run '", "runs/with space'`")

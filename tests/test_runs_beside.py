@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from cli_cases import says, without_pictures
+from cli_cases import says
 from conftest import Shell
 
 from stackae.errors import RunError
@@ -24,7 +24,6 @@ from stackae.runs.pruning import remove_checkpoint
 from stackae.runs.summary import bytes_on_disk, summarise
 from stackae.runs.verify import damages
 
-pytestmark = without_pictures
 Between = Callable[[], None]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_cases import PRETRAIN, says, without_pictures
+from cli_cases import PRETRAIN, says
 from conftest import Shell
 from test_cli_resume import stop
 
@@ -73,7 +73,6 @@ def test_of_many_epochs_one_is_held_at_a_time() -> None:
     assert found.epochs == 5000 and peak < len(content) / 2
 
 
-@without_pictures
 def test_more_stages_than_a_run_can_have_are_refused(trained: Shell) -> None:
     run = Run(trained.run)
     run.publish({"metrics.jsonl": b"\n".join(sealed(epoch(f"layer{each}", 1)) for each in range(MOST_STAGES + 1))})
@@ -82,7 +81,6 @@ def test_more_stages_than_a_run_can_have_are_refused(trained: Shell) -> None:
     assert "damaged" in trained.does("runs", "list")
 
 
-@without_pictures
 def test_a_long_table_says_how_much_of_it_is_shown(trained: Shell) -> None:
     trained.does(*PRETRAIN, "--run", "runs/other")
     Run(trained.folder / "runs" / "first").publish(
@@ -97,7 +95,6 @@ def test_a_long_table_says_how_much_of_it_is_shown(trained: Shell) -> None:
 # ---- checkpoints
 
 
-@without_pictures
 def test_of_many_damaged_checkpoints_some_are_looked_at(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     stop(fresh, *PRETRAIN, "--run", "runs/long", "--epochs", "6")
     run = fresh.folder / "runs" / "long"
@@ -151,7 +148,6 @@ def test_default_names_fit_whatever_the_data_are_called_and_however_many_layers_
         assert path.name.endswith("-short-8-4-1000-seeds")
 
 
-@without_pictures
 def test_data_of_a_long_name_are_trained_on_without_a_name_for_the_run(fresh: Shell) -> None:
     data = "\u00fc" * 120 + ".npy"
     (fresh.folder / "unlabelled.npy").rename(fresh.folder / data)
@@ -163,7 +159,6 @@ def test_data_of_a_long_name_are_trained_on_without_a_name_for_the_run(fresh: Sh
 # ---- compare
 
 
-@without_pictures
 def test_a_comparison_replaces_no_file_but_by_force(trained: Shell) -> None:
     trained.does(*PRETRAIN, "--run", "runs/other")
     compare = ("runs", "compare", "runs/first", "runs/other")
@@ -176,7 +171,6 @@ def test_a_comparison_replaces_no_file_but_by_force(trained: Shell) -> None:
     assert (trained.folder / "mine.png").read_bytes().startswith(b"\x89PNG")
 
 
-@without_pictures
 def test_a_comparison_without_a_name_takes_the_next_that_is_free(trained: Shell) -> None:
     trained.does(*PRETRAIN, "--run", "runs/other")
     (trained.folder / "runs" / "compare.png").write_text("mine")

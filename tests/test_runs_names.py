@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from cli_cases import PRETRAIN, without_pictures
+from cli_cases import PRETRAIN
 from conftest import Shell
 
 from stackae.errors import DiskError, suggested
@@ -21,7 +21,6 @@ SPACED = "runs/a b's $HOME"
 # ---- numbers
 
 
-@without_pictures
 def test_checkpoint_numbers_of_13_digits_are_read_pruned_and_gone_on_with(trained: Shell) -> None:
     last = numbered(trained.run)[-1][1]
     last.rename(last.with_name(f"{10**12 - 1}-{last.name.partition('-')[2]}"))
@@ -34,7 +33,6 @@ def test_checkpoint_numbers_of_13_digits_are_read_pruned_and_gone_on_with(traine
     assert newest is not None and newest.number == numbers[-1]
 
 
-@without_pictures
 def test_a_number_that_no_other_can_follow_is_refused_by_name(trained: Shell) -> None:
     last = numbered(trained.run)[-1][1]
     last.rename(last.with_name(f"{10**18 - 1}-{last.name.partition('-')[2]}"))
@@ -51,7 +49,6 @@ def test_a_suggested_command_is_read_by_a_shell_as_it_was_meant(name: str) -> No
     assert shlex.split(suggested("resume", Path("runs") / name)) == ["stackae", "resume", f"runs/{name}"]
 
 
-@without_pictures
 def test_every_command_that_is_suggested_for_a_path_with_spaces_can_be_given(fresh: Shell) -> None:
     def command_in(text: str, start: str) -> list[str]:
         return shlex.split(text[text.index(start) + len(start) :].splitlines()[0])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_cases import PRETRAIN, SWEEP, says, without_pictures
+from cli_cases import PRETRAIN, SWEEP, says
 from conftest import Shell
 from test_cli_resume import stop
 
@@ -64,7 +64,6 @@ def seeds_of_others(folder: Path) -> None:
 OTHERS = (extension, others_checkpoints, checkpoints_like_ours, lock_and_log, log_alone, a_temporary_of_others)
 
 
-@without_pictures
 @pytest.mark.parametrize("made", [*OTHERS, seeds_of_others])
 def test_a_folder_of_others_is_refused_and_left_as_it_is(fresh: Shell, made: Callable[[Path], None]) -> None:
     theirs = fresh.folder / "theirs"
@@ -76,7 +75,6 @@ def test_a_folder_of_others_is_refused_and_left_as_it_is(fresh: Shell, made: Cal
     assert {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()} == before
 
 
-@without_pictures
 @pytest.mark.parametrize("name", [".new.tmp", ".new.replaced-1", ".new.replaced", ".stackae-notes", ".latest.tmp"])
 def test_what_lies_beside_a_run_is_left_as_it_is(fresh: Shell, name: str) -> None:
     beside = fresh.folder / "runs" / name
@@ -87,7 +85,6 @@ def test_what_lies_beside_a_run_is_left_as_it_is(fresh: Shell, name: str) -> Non
     assert sorted(path.name for path in (fresh.folder / "runs").iterdir()) == sorted([name, "latest", "new"])
 
 
-@without_pictures
 def test_another_run_that_lies_where_a_replaced_one_would_is_left_as_it_is(trained: Shell) -> None:
     kept = trained.folder / "runs" / ".first.replaced-1"
     shutil.copytree(trained.run, kept)
@@ -96,7 +93,6 @@ def test_another_run_that_lies_where_a_replaced_one_would_is_left_as_it_is(train
     assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
 
 
-@without_pictures
 def test_a_copy_of_a_replaced_run_under_another_name_is_left_as_it_is(fresh: Shell) -> None:
     fresh.does(*FIRST)
     stop(fresh, *FIRST, "--force", "--epochs", "6")
@@ -110,7 +106,6 @@ def test_a_copy_of_a_replaced_run_under_another_name_is_left_as_it_is(fresh: She
 # ---- what is put into a run
 
 
-@without_pictures
 @pytest.mark.parametrize(
     "place", ["notes.txt", "figures/plot.pdf", "checkpoints/notes.txt", "checkpoints/000001-pretrain-begin/why.md"]
 )
@@ -125,13 +120,11 @@ def test_a_run_with_notes_is_not_replaced_and_the_notes_are_named(trained: Shell
     trained.does(*FIRST, "--force")
 
 
-@without_pictures
 def test_many_notes_are_counted(trained: Shell) -> None:
     write(trained.run, **{f"note{number}": "mine" for number in range(5)})
     says(trained.refuses(2, *FIRST, "--force"), "got note0, note1, note2 and 2 more, which its manifest.json does not")
 
 
-@without_pictures
 @pytest.mark.parametrize("kind", ["link", "folder link"])
 def test_a_link_in_a_run_is_not_the_run_s(trained: Shell, kind: str) -> None:
     theirs = trained.folder / "theirs"
@@ -143,7 +136,6 @@ def test_a_link_in_a_run_is_not_the_run_s(trained: Shell, kind: str) -> None:
     assert (theirs / "mine").read_text() == "mine"
 
 
-@without_pictures
 def test_notes_that_were_put_into_a_run_while_it_was_replaced_stay(fresh: Shell) -> None:
     fresh.does(*FIRST)
     stop(fresh, *FIRST, "--force", "--epochs", "6")
@@ -184,7 +176,6 @@ def test_a_failure_in_a_folder_that_was_there_leaves_the_folder(
     assert never_began(tmp_path / "empty") and not (tmp_path / "empty" / "new").exists()
 
 
-@without_pictures
 def test_a_checkpoint_with_notes_is_not_pruned(trained: Shell) -> None:
     ends = [path for _, path in numbered(trained.run) if path.name.endswith("classifier-end")]
     (ends[0] / "why.md").write_text("mine")
@@ -194,7 +185,6 @@ def test_a_checkpoint_with_notes_is_not_pruned(trained: Shell) -> None:
     assert len([path for _, path in numbered(trained.run) if path.name.endswith("classifier-end")]) == 2
 
 
-@without_pictures
 def test_a_run_whose_list_is_damaged_is_mended_before_it_is_replaced(trained: Shell) -> None:
     manifest = trained.run / "manifest.json"
     manifest.write_bytes(manifest.read_bytes()[:-30])
@@ -203,7 +193,6 @@ def test_a_run_whose_list_is_damaged_is_mended_before_it_is_replaced(trained: Sh
     trained.does(*FIRST, "--force")
 
 
-@without_pictures
 def test_a_damaged_checkpoint_is_the_run_s_all_the_same(trained: Shell) -> None:
     for _, path in numbered(trained.run):
         (path / "state.json").write_bytes(b"damaged")
@@ -214,7 +203,6 @@ def test_a_damaged_checkpoint_is_the_run_s_all_the_same(trained: Shell) -> None:
 # ---- lock and log
 
 
-@without_pictures
 @pytest.mark.parametrize("name", ["lock", "log.txt"])
 def test_nothing_is_written_into_a_file_that_has_another_name_elsewhere(trained: Shell, name: str) -> None:
     theirs = trained.folder / "theirs"
@@ -232,7 +220,6 @@ def test_nothing_is_written_into_a_file_that_has_another_name_elsewhere(trained:
     says(trained.refuses(2, *FIRST, "--force"), f"expected a run and nothing besides, got {name}")
 
 
-@without_pictures
 @pytest.mark.parametrize(("name", "content"), [("lock", "the printer's"), ("log.txt", "dear diary\n")])
 def test_nothing_is_written_into_a_file_of_others(trained: Shell, name: str, content: str) -> None:
     (trained.run / name).write_text(content)
@@ -251,7 +238,6 @@ def test_a_folder_that_another_process_holds_is_not_waited_for_for_ever(
         assert (again, nowhere) == (True, False)
 
 
-@without_pictures
 def test_what_a_run_left_that_was_killed_at_once_is_begun_in(fresh: Shell) -> None:
     run = fresh.folder / "runs" / "new"
     write(run, lock=LOCK, log__txt=LOG)
@@ -300,7 +286,6 @@ def test_a_listing_that_fails_leaves_no_file_that_nothing_lists(
 # ---- places that are found out before anything is trained
 
 
-@without_pictures
 @pytest.mark.parametrize("place", ["runs", "runs/latest"])
 @pytest.mark.parametrize("run", [(), ("--run", "elsewhere")])
 def test_what_lies_in_the_place_of_the_pointer_is_found_before_training(
@@ -317,7 +302,6 @@ def test_what_lies_in_the_place_of_the_pointer_is_found_before_training(
         says(fresh.refuses(2, *PRETRAIN, *run), "runs/latest: expected a pointer to the newest run, got a folder; move")
 
 
-@without_pictures
 def test_a_pointer_s_place_that_was_taken_is_found_before_a_run_is_gone_on_with(fresh: Shell) -> None:
     stop(fresh, *FIRST, "--epochs", "6")
     write(fresh.folder / LATEST, mine="mine")
@@ -327,7 +311,6 @@ def test_a_pointer_s_place_that_was_taken_is_found_before_a_run_is_gone_on_with(
     assert fresh.run.name == "first"
 
 
-@without_pictures
 def test_a_working_folder_that_cannot_be_written_is_said_and_the_run_is_made_elsewhere(
     fresh: Shell, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,7 +323,6 @@ def test_a_working_folder_that_cannot_be_written_is_said_and_the_run_is_made_els
     assert not (fresh.folder / "runs").exists()
 
 
-@without_pictures
 def test_a_sweep_s_folder_is_made_before_it_trains_and_goes_where_it_fails(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

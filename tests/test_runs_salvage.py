@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_cases import says, without_pictures
-from conftest import Shell, draw_nothing, write_data
+from cli_cases import says
+from conftest import Shell, write_data
 
 from stackae.runs import Run
 from stackae.runs.records import read_line, read_records, sealed, unsealed
 from stackae.runs.salvage import mended
 
-pytestmark = without_pictures
 PRETRAIN = ("pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--run", "runs/it")
 
 
@@ -25,12 +24,10 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A run that was fine-tuned and evaluated five times; not to be changed."""
     shell = Shell(tmp_path_factory.mktemp("evaluated"))
     write_data(shell.folder)
-    with pytest.MonkeyPatch.context() as patched:
-        draw_nothing(patched)
-        shell.does(*PRETRAIN)
-        shell.does("finetune")
-        for part in ("test", "train", "validation", "test", "train"):
-            shell.does("evaluate", "--part", part)
+    shell.does(*PRETRAIN)
+    shell.does("finetune")
+    for part in ("test", "train", "validation", "test", "train"):
+        shell.does("evaluate", "--part", part)
     return shell
 
 

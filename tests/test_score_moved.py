@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import PRETRAIN, says, without_pictures
+from cli_cases import PRETRAIN, says
 from conftest import Shell
 from score_cases import column, make_older, moved, read, scored, suspects, write_new_rows
 
@@ -27,7 +27,6 @@ def home(fresh: Shell) -> Shell:
 
 @pytest.mark.parametrize("options", [(), ("--layer", 1), ("--no-baselines",), ("--false-alarm-rate", "0.15")])
 @pytest.mark.parametrize("finetuned", [False, True])
-@without_pictures
 def test_a_moved_detector_scores_to_the_bit_as_at_home(
     home: Shell, tmp_path: Path, options: tuple[str, ...], finetuned: bool
 ) -> None:
@@ -47,7 +46,6 @@ def test_a_moved_detector_scores_to_the_bit_as_at_home(
     assert document["methods"]["autoencoder"]["flagged"] > 0
 
 
-@without_pictures
 @pytest.mark.parametrize(
     "extra", [("--seeds", "2"), ("--leave-out", "2"), ("--kind", "pca"), ("--validation-fraction", "0")]
 )
@@ -62,13 +60,11 @@ def test_every_pretraining_keeps_what_scores_are_calibrated_by(fresh: Shell, ext
     assert scored(fresh, "--data", "new.csv") == at_home
 
 
-@without_pictures
 def test_a_moved_detector_without_new_rows_says_how_to_name_some(home: Shell) -> None:
     (home.folder / "labelled.npz").unlink()
     says(home.refuses(3, "score"), "labelled.npz': no such file", "or score other rows by --data")
 
 
-@without_pictures
 def test_an_older_run_is_calibrated_by_its_first_score_at_home(home: Shell) -> None:
     whole = scored(home, "--data", "new.csv")
     make_older(home.run)
@@ -88,7 +84,6 @@ def test_an_older_run_is_calibrated_by_its_first_score_at_home(home: Shell) -> N
     assert "every file is as it was written" in home.does("runs", "verify")
 
 
-@without_pictures
 def test_a_damaged_calibration_is_refused_and_resume_makes_it_again(trained: Shell) -> None:
     path = trained.run / CALIBRATION
     kept = path.read_bytes()
@@ -98,7 +93,6 @@ def test_a_damaged_calibration_is_refused_and_resume_makes_it_again(trained: She
     assert path.read_bytes() == kept
 
 
-@without_pictures
 def test_a_detector_from_python_finds_what_the_command_finds(trained: Shell) -> None:
     write_new_rows(trained.folder)
     document, _ = scored(trained, "--data", "new.csv", "--layer", 1, "--false-alarm-rate", "0.2")
@@ -121,7 +115,6 @@ def test_a_detector_of_a_layer_that_is_not_there_and_of_a_run_without_calibratio
         run.load_detector()
 
 
-@without_pictures
 def test_the_next_command_is_of_the_same_data_and_needs_no_others(home: Shell) -> None:
     (home.folder / "labelled.npz").unlink()
     (home.folder / "new.csv").rename(home.folder / "new rows.csv")
@@ -130,7 +123,6 @@ def test_the_next_command_is_of_the_same_data_and_needs_no_others(home: Shell) -
     home.does(*shlex.split(command)[2:])
 
 
-@without_pictures
 def test_training_data_that_changed_move_no_threshold_and_leave_test_rows_their_scores(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--epochs", 1)
     before, files = scored(fresh, "--false-alarm-rate", "0.2")
@@ -144,7 +136,6 @@ def test_training_data_that_changed_move_no_threshold_and_leave_test_rows_their_
     assert new == [[str(int(line[0]) - 10), *line[1:]] for line in old if int(line[0]) >= 10]
 
 
-@without_pictures
 def test_known_anomalies_are_told_without_the_training_data(home: Shell) -> None:
     arguments = ("--data", "labelled.csv", "--target", "kind", "--anomalies", "c")
     expected = scored(home, *arguments)

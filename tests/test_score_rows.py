@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import PNG, PRETRAIN, says, without_pictures
+from cli_cases import PNG, PRETRAIN, says
 from conftest import Shell
 from score_cases import column, read, scored, write_new_rows
 
 # ---- rows as their file has them: names, order, and rows that cannot be read
 
 
-@without_pictures
 def test_columns_in_another_order_score_as_in_the_runs(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--epochs", 1)
     write_new_rows(fresh.folder)
@@ -23,7 +22,6 @@ def test_columns_in_another_order_score_as_in_the_runs(fresh: Shell) -> None:
     assert scored(fresh, "--data", "new.csv") == (expected, files)
 
 
-@without_pictures
 def test_rows_that_cannot_be_read_are_left_out_and_the_others_keep_their_numbers(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.csv", "--target", "kind", "--scale", "standard")
     write_new_rows(fresh.folder)
@@ -51,7 +49,6 @@ def test_rows_that_cannot_be_read_are_left_out_and_the_others_keep_their_numbers
     assert features == [f"f{number}" for number in range(8)]  # the run's names, since the file has none
 
 
-@without_pictures
 def test_a_file_without_a_row_that_can_be_read_is_refused(trained: Shell) -> None:
     write_new_rows(trained.folder, 2)
     lines = (trained.folder / "new.csv").read_text().splitlines()
@@ -59,7 +56,6 @@ def test_a_file_without_a_row_that_can_be_read_is_refused(trained: Shell) -> Non
     says(trained.refuses(3, "score", "--data", "new.csv"), "new.csv", "nan", "row")
 
 
-@without_pictures
 @pytest.mark.parametrize(
     ("factor", "count", "told"), [(1, 40, False), (1000, 40, True), (1000, 9, False), (1000, 200, True)]
 )
@@ -83,7 +79,6 @@ def write_flat(folder: Path, name: str, value: float) -> None:
     (folder / name).write_text("\n".join(lines) + "\n")
 
 
-@without_pictures
 def test_columns_that_outliers_of_the_training_rows_flatten_are_told_there_and_away(fresh: Shell) -> None:
     write_flat(fresh.folder, "flat.csv", 1e6)
     write_flat(fresh.folder, "plain.csv", 0.5)
@@ -105,7 +100,6 @@ def test_columns_that_outliers_of_the_training_rows_flatten_are_told_there_and_a
     assert "flattened" not in fresh("score", "--data", "plain.csv").err
 
 
-@without_pictures
 def test_outliers_among_the_rows_that_are_scored_are_told(fresh: Shell) -> None:
     write_flat(fresh.folder, "plain.csv", 0.5)
     write_flat(fresh.folder, "flat.csv", 1e6)
@@ -119,7 +113,6 @@ def test_outliers_among_the_rows_that_are_scored_are_told(fresh: Shell) -> None:
 # ---- scores beyond the numbers, and few rows
 
 
-@without_pictures
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
 def test_rows_too_far_for_a_number_are_flagged_and_named(fresh: Shell, activation: str) -> None:
     fresh.does(*PRETRAIN, "--scale", "standard", "--activation", activation)
@@ -139,6 +132,7 @@ def test_rows_too_far_for_a_number_are_flagged_and_named(fresh: Shell, activatio
 
 
 def test_a_single_row_is_scored_and_drawn(trained: Shell) -> None:
+    trained.draws = True
     write_new_rows(trained.folder, 1)
     document, files = scored(trained, "--data", "new.csv")
     assert document["rows"] == 1 and files[".png"].startswith(PNG)
@@ -146,6 +140,7 @@ def test_a_single_row_is_scored_and_drawn(trained: Shell) -> None:
 
 
 def test_rows_that_are_all_beyond_the_numbers_are_drawn_without_a_warning(fresh: Shell) -> None:
+    fresh.draws = True
     fresh.does(*PRETRAIN, "--scale", "standard", "--validation-fraction", "0", "--epochs", 1)
     np.save(fresh.folder / "far.npy", np.full((2, 8), 3e38))
     document, files = scored(fresh, "--data", "far.npy")
@@ -153,7 +148,6 @@ def test_rows_that_are_all_beyond_the_numbers_are_drawn_without_a_warning(fresh:
     assert files[".png"].startswith(PNG)
 
 
-@without_pictures
 def test_equal_validation_scores_are_a_threshold_that_equal_rows_do_not_pass(fresh: Shell) -> None:
     x = np.ones((40, 3), np.float32)
     np.save(fresh.folder / "equal.npy", x)
@@ -166,6 +160,8 @@ def test_equal_validation_scores_are_a_threshold_that_equal_rows_do_not_pass(fre
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_nothing(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained.draws = True
+
     def fail(*arguments: object) -> bytes:
         raise OSError(28, "No space left on device")
 

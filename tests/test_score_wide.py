@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_cases import PRETRAIN, says, without_pictures
+from cli_cases import PRETRAIN, says
 from conftest import Shell
 from score_cases import forget_memory, parts, scored, write_new_rows
 
@@ -25,7 +25,6 @@ def wide(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return fresh
 
 
-@without_pictures
 def test_large_baselines_are_fitted_where_the_training_data_are_and_else_left_out(wide: Shell) -> None:
     at_home, _ = scored(wide, "--data", "new.csv", "--false-alarm-rate", "0.2")
     assert list(at_home["methods"]) == ["autoencoder", "pca", "mahalanobis"] and at_home["baselines_left_out"] is None
@@ -45,7 +44,6 @@ def test_large_baselines_are_fitted_where_the_training_data_are_and_else_left_ou
     assert "training data cannot be read" in away["baselines_left_out"]
 
 
-@without_pictures
 def test_baselines_that_the_memory_does_not_hold_are_left_out_with_a_note(
     wide: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +58,6 @@ def test_baselines_that_the_memory_does_not_hold_are_left_out_with_a_note(
     assert list(found["methods"]) == ["autoencoder"] and "moments of 8 columns" in found["baselines_left_out"]
 
 
-@without_pictures
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
 def test_a_memory_that_runs_out_while_scores_are_calibrated_costs_no_training(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -83,7 +80,6 @@ def test_a_memory_that_runs_out_while_scores_are_calibrated_costs_no_training(
         assert list(found["methods"]) == ["autoencoder"] and "memory: expected" in found["baselines_left_out"]
 
 
-@without_pictures
 def test_errors_of_other_kinds_while_scores_are_calibrated_are_not_hidden(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +90,6 @@ def test_errors_of_other_kinds_while_scores_are_calibrated_are_not_hidden(
     assert fresh(*PRETRAIN).code == 1
 
 
-@without_pictures
 def test_fewer_rows_than_columns_are_scored_by_the_gram_matrix(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_memory(monkeypatch)
     x = np.random.default_rng(0).random((50, 300)).astype(np.float32)
@@ -109,7 +104,6 @@ def test_fewer_rows_than_columns_are_scored_by_the_gram_matrix(fresh: Shell, mon
     assert document["methods"]["pca"]["threshold"] == pytest.approx(calibrated(expected, 0.3))
 
 
-@without_pictures
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
@@ -126,7 +120,6 @@ def test_closed_forms_that_the_memory_does_not_hold_are_refused_before_training(
     says(sentence, "moments of", "columns: expected data that fit in the memory, got", remedy)
 
 
-@without_pictures
 def test_a_sweep_of_rows_too_wide_for_moments_begins_at_random_weights(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,6 @@ from stackae.cli import screen
 from stackae.cli.main import main
 
 PRETRAIN = ("pretrain", "--layers", "8,6,4", "--data", "unlabelled.npy", "--run", "runs/it")
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 class Failing(io.StringIO):

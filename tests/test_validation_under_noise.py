@@ -181,7 +181,6 @@ def test_an_epoch_that_an_older_version_chose_by_the_clean_loss_gives_way():
     assert [record.best for record in found] == [True, False]  # then 5 is compared with 5
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_training_that_patience_ends_says_so(fresh):
     given = ("--layers", "8,6", "--data", "labelled.npz", "--epochs", "90", "--learning-rate", "3")
     told = fresh("pretrain", *given, "--schedule", "constant", "--checkpoint-every", "1000").err
@@ -192,7 +191,6 @@ def test_a_training_that_patience_ends_says_so(fresh):
     assert "auto: a third of the epochs" in " ".join(fresh.does("pretrain", "--help", COLUMNS="200").split())
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_both_losses_reach_the_screen_the_file_and_programs(fresh):
     shell = fresh
     done = shell("pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--corruption", "masking:0.3,none")
@@ -209,7 +207,6 @@ def test_both_losses_reach_the_screen_the_file_and_programs(fresh):
     assert stages[1]["corrupted_validation_loss"] is None
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_seeds_tell_their_mean_under_noise(fresh):
     given = (
         "pretrain",
@@ -232,6 +229,7 @@ def test_seeds_tell_their_mean_under_noise(fresh):
 
 def test_runs_of_older_versions_are_read_and_drawn(fresh):
     """Their records have no loss under noise, neither in metrics.jsonl nor in the states of checkpoints."""
+    fresh.draws = True
     stop(fresh, "pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--epochs", "3", "--run", "runs/old", at=3)
     checkpoints = sorted((fresh.folder / "runs/old/checkpoints").glob("*/state.json"))
     state = json.loads(checkpoints[-1].read_text())

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import LAYERS, Shell, draw_nothing, write_data
+from conftest import LAYERS, Shell, write_data
 from fault_cases import ALL, a_step_a_call, result
 from fault_disk import CutOffError, Disk, Operation, cut_off, failing
 
 from stackae.runs import latest
 from stackae.runs.verify import damages
-
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 SHORT = ("--epochs", "1", "--batch-size", "16", "--checkpoint-every", "0")
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz", "--run", "runs/it", *SHORT)
@@ -77,8 +75,7 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     shell = Shell(tmp_path_factory.mktemp(request.param))
     write_data(shell.folder)
     command, again = JOBS[request.param]
-    with pytest.MonkeyPatch.context() as patched, a_step_a_call():
-        draw_nothing(patched)
+    with a_step_a_call():
         shell.does(*PRETRAIN, "--run", "runs/earlier")
         if request.param in ("finetune", "replaced"):
             shell.does(*PRETRAIN)

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import UNREAD, Shell, draw_nothing, write_data
+from conftest import UNREAD, Shell, write_data
 from fault_cases import ALL, FINETUNE, PRETRAIN, RESUME, a_step_a_call, copied, result, stopped_at
 
 from stackae.errors import RunError
 from stackae.runs import Run, latest
 from stackae.runs.verify import damages
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 Damage = Callable[[bytes, random.Random], bytes]
 
 
@@ -56,8 +55,7 @@ class Runs(NamedTuple):
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     shell = Shell(tmp_path_factory.mktemp("damaged"))
     write_data(shell.folder)
-    with pytest.MonkeyPatch.context() as patched, a_step_a_call():
-        draw_nothing(patched)
+    with a_step_a_call():
         with stopped_at(18, lambda requests: setattr(requests, "stop", 2)):
             assert shell(*PRETRAIN).code == 130
         shutil.copytree(shell.folder / "runs" / "it", shell.folder / "runs" / "stopped")

@@ -20,7 +20,6 @@ from stackae.runs.checkpoints import latest, numbered
 from stackae.runs.places import unfinished
 from stackae.runs.verify import damages
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 SENTENCE = re.compile(r"error: \S+: expected to write [\d,]+ bytes, got '(.*)' with [\d,]+ bytes free; (.*)")
 WIDE = ("pretrain", "--layers", "8,3000,2000", "--data", "labelled.npz", "--epochs", "2", "--checkpoint-every", "0")
 

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import Shell, draw_nothing, write_data
+from conftest import Shell, write_data
 from fault_cases import ALL, FINETUNE, PRETRAIN, RESUME, a_step_a_call, result, stopped_at
 
 from stackae.runs import DiskCheckpointer, Requests
-
-pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def interrupt(requests: Requests) -> None:
@@ -48,7 +46,6 @@ def _undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     run = shell.folder / "runs" / "it"
     with pytest.MonkeyPatch.context() as patched, a_step_a_call():
         patched.setattr(DiskCheckpointer, "finish", lambda checkpointer: None)
-        draw_nothing(patched)
         with stopped_at(0, interrupt) as pretraining:
             shell.does(*PRETRAIN)
         pretrained = result(run)

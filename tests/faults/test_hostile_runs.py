@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from conftest import UNREAD, Shell, draw_nothing, write_data
+from conftest import UNREAD, Shell, write_data
 from fault_cases import FINETUNE, PRETRAIN, RESUME, a_step_a_call, copied, stopped_at
 from hostile_cases import (
     CHECKPOINT_CASES,
@@ -28,7 +28,6 @@ from hostile_cases import (
     replaced,
 )
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 SECONDS = 30
 MEMORY = 1 << 28
 
@@ -40,8 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     write_data(shell.folder)
     run = shell.folder / "runs" / "it"
     stop = stopped_at
-    with pytest.MonkeyPatch.context() as patched, a_step_a_call():
-        draw_nothing(patched)
+    with a_step_a_call():
         with stop(18, lambda requests: setattr(requests, "stop", 2)):
             assert shell(*PRETRAIN).code == 130
         shutil.copytree(run, shell.folder / "runs" / "stopped")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pytest
-from conftest import Shell, draw_nothing, write_data
+from conftest import Shell, write_data
 from fault_cases import ALL, a_step_a_call, result
 from fault_disk import Disk, Operation
 from fault_power import Model
@@ -20,7 +20,6 @@ from stackae.runs.checkpoints import write_checkpoint
 from stackae.runs.folder import Folder
 from stackae.runs.verify import damages
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 EVERY = 1 if ALL else 12
 
 
@@ -51,7 +50,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         files.append((len(disk.operations), set(given)))
 
     with pytest.MonkeyPatch.context() as patched, a_step_a_call(), disk.watched():
-        draw_nothing(patched)
         patched.setattr("stackae.runs.checkpointer.write_checkpoint", written)
         patched.setattr(Folder, "publish", publish)
         shell.does(*PRETRAIN)

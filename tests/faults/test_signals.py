@@ -119,7 +119,6 @@ def test_a_second_signal_ends_it_at_once_with_files_that_are_whole(fresh: Shell)
     assert damages(run) == [] and unfinished(run)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_usr1_saves_and_changes_nothing(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackae.runs.checkpointer.SHARE", -1.0)
     monkeypatch.setattr("stackae.training.trainer.REPORTED_EVERY", -1.0)
@@ -141,7 +140,6 @@ def test_usr1_saves_and_changes_nothing(fresh: Shell, monkeypatch: pytest.Monkey
     assert result(run) == undisturbed
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("number", EXIT, ids=lambda number: number.name)
 def test_what_was_stopped_by_a_signal_ends_as_if_it_had_not_been(fresh: Shell, number: signal.Signals) -> None:
     fresh.does(*PRETRAIN)
