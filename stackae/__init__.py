@@ -2,14 +2,14 @@
 
 ``pretrain``, ``finetune``, ``evaluate``, ``load`` and the objects that they give take rows in the data's own units, in
 whatever holds them. Names are loaded on first use, so that importing the package costs nothing and does not import
-torch; type checkers see them below, and so does ``__getattr__``.
+torch; type checkers see them below, and so does ``lazily``.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stackae.lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -69,25 +69,4 @@ if TYPE_CHECKING:
     from stackae.training.callbacks import EpochRecord as EpochRecord
 
 
-@cache
-def _homes() -> dict[str, str]:
-    """The module of each public name, from the imports above."""
-    import ast
-    from pathlib import Path
-
-    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    found = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: str(node.module) for node in found for alias in node.names}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__all__":
-        return ["__version__", *sorted(_homes())]
-    if name.startswith("_") or name not in _homes():
-        raise AttributeError(f"module 'stackae' has no attribute {name!r}")
-    return getattr(import_module(_homes()[name]), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *_homes()]
+__getattr__, __dir__ = lazily(__name__, __file__)

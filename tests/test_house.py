@@ -15,7 +15,7 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("apart", "batches", "chain", "errors", "config.activations", "config.kinds", "config.heads"),
+    ("apart", "lazy", "batches", "chain", "errors", "config.activations", "config.kinds", "config.heads"),
     ("extension", "picture_parts"),
     ("random", "losses", "pictures", "ops", "scores", "confusion", "documents", "training.history"),
     ("reference", "fields", "latent_pictures", "score_pictures", "sweep_pictures"),

@@ -5,42 +5,24 @@ the settled configuration is what a run folder keeps. The models need pydantic a
 loaded on first use; the tables need the standard library alone, so that help texts can be made of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackae.lazy import lazily
 
 if TYPE_CHECKING:
-    from stackae.config.layer import LayerConfig
-    from stackae.config.run import DataConfig, RunConfig, read_tables
-    from stackae.config.stack import PretrainConfig, parse_layers
-    from stackae.config.texts import CorruptionConfig, DropoutConfig, EmphasisConfig, SparsityConfig
-    from stackae.config.training import FinetuneConfig, TrainingConfig
+    from stackae.config.layer import LayerConfig as LayerConfig
+    from stackae.config.run import DataConfig as DataConfig
+    from stackae.config.run import RunConfig as RunConfig
+    from stackae.config.run import read_tables as read_tables
+    from stackae.config.stack import PretrainConfig as PretrainConfig
+    from stackae.config.stack import parse_layers as parse_layers
+    from stackae.config.texts import CorruptionConfig as CorruptionConfig
+    from stackae.config.texts import DropoutConfig as DropoutConfig
+    from stackae.config.texts import EmphasisConfig as EmphasisConfig
+    from stackae.config.texts import SparsityConfig as SparsityConfig
+    from stackae.config.training import FinetuneConfig as FinetuneConfig
+    from stackae.config.training import TrainingConfig as TrainingConfig
 
-_HOMES = {
-    "layer": ("LayerConfig",),
-    "run": ("DataConfig", "RunConfig", "read_tables"),
-    "stack": ("PretrainConfig", "parse_layers"),
-    "texts": ("CorruptionConfig", "DropoutConfig", "EmphasisConfig", "SparsityConfig"),
-    "training": ("FinetuneConfig", "TrainingConfig"),
-}
-
-__all__ = [
-    "CorruptionConfig",
-    "DataConfig",
-    "DropoutConfig",
-    "EmphasisConfig",
-    "FinetuneConfig",
-    "LayerConfig",
-    "PretrainConfig",
-    "RunConfig",
-    "SparsityConfig",
-    "TrainingConfig",
-    "parse_layers",
-    "read_tables",
-]
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"stackae.config.{home}"), name)
-    raise AttributeError(f"module 'stackae.config' has no attribute {name!r}")
+__getattr__, __dir__ = lazily(__name__, __file__)

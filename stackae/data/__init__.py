@@ -3,40 +3,23 @@
 Names are loaded on first use, so that the table of formats costs no import of torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackae.lazy import lazily
 
 if TYPE_CHECKING:
-    from stackae.data.loading import Dataset, Part, load_data, load_source, scaled_rows
-    from stackae.data.minibatches import epoch_order, in_order
-    from stackae.data.rows import ByteRows, Rows
-    from stackae.data.scaling import Scaling
-    from stackae.data.source import Source
+    from stackae.data.loading import Dataset as Dataset
+    from stackae.data.loading import Part as Part
+    from stackae.data.loading import load_data as load_data
+    from stackae.data.loading import load_source as load_source
+    from stackae.data.loading import scaled_rows as scaled_rows
+    from stackae.data.minibatches import epoch_order as epoch_order
+    from stackae.data.minibatches import in_order as in_order
+    from stackae.data.rows import ByteRows as ByteRows
+    from stackae.data.rows import Rows as Rows
+    from stackae.data.scaling import Scaling as Scaling
+    from stackae.data.source import Source as Source
 
-__all__ = [
-    "ByteRows",
-    "Dataset",
-    "Part",
-    "Rows",
-    "Scaling",
-    "Source",
-    "epoch_order",
-    "in_order",
-    "load_data",
-    "load_source",
-    "scaled_rows",
-]
-_HOMES = {
-    "loading": ("Dataset", "Part", "load_data", "load_source", "scaled_rows"),
-    "minibatches": ("epoch_order", "in_order"),
-    "rows": ("ByteRows", "Rows"),
-    "scaling": ("Scaling",),
-    "source": ("Source",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = next((home for home, names in _HOMES.items() if name in names), None)
-    if home is None:
-        raise AttributeError(f"module 'stackae.data' has no attribute {name!r}")
-    return getattr(import_module(f"stackae.data.{home}"), name)
+__getattr__, __dir__ = lazily(__name__, __file__)

@@ -1,53 +1,45 @@
 """What the commands do, for Python too: no printing, progress by callbacks, results as records."""
 
-from importlib import import_module
-from typing import Any
+from __future__ import annotations
 
-_HOMES = {
-    "Callbacks": "callbacks",
-    "DataRequest": "inputs",
-    "EncodeResult": "encode",
-    "EvaluateResult": "evaluate",
-    "FinetunedRun": "finetune",
-    "Moved": "resume",
-    "Plan": "summary",
-    "PredictResult": "predicting",
-    "PretrainedRun": "stacks",
-    "ReconstructResult": "reconstruct",
-    "Resumed": "resume",
-    "SampleResult": "sample",
-    "ScoreResult": "scoring",
-    "SweepResult": "sweeping",
-    "check_data": "checks",
-    "compare_runs": "runs",
-    "encode_run": "encode",
-    "evaluate_run": "evaluate",
-    "examine_installation": "doctor",
-    "finetune_run": "finetune",
-    "finetune_settings": "settings",
-    "list_runs": "runs",
-    "plan_run": "pretrain",
-    "predict_run": "predicting",
-    "pretrain_run": "pretrain",
-    "reconstruct_run": "reconstruct",
-    "resume_run": "resume",
-    "run_settings": "settings",
-    "sample_run": "sample",
-    "score": "scoring",
-    "show_run": "runs",
-    "sweep": "sweeping",
-    "verify_installation": "doctor",
-    "verify_runs": "runs",
-}
+from typing import TYPE_CHECKING
 
-__all__ = sorted(_HOMES)
+from stackae.lazy import lazily
 
+if TYPE_CHECKING:
+    from stackae.workflows.callbacks import Callbacks as Callbacks
+    from stackae.workflows.checks import check_data as check_data
+    from stackae.workflows.doctor import examine_installation as examine_installation
+    from stackae.workflows.doctor import verify_installation as verify_installation
+    from stackae.workflows.encode import EncodeResult as EncodeResult
+    from stackae.workflows.encode import encode_run as encode_run
+    from stackae.workflows.evaluate import EvaluateResult as EvaluateResult
+    from stackae.workflows.evaluate import evaluate_run as evaluate_run
+    from stackae.workflows.finetune import FinetunedRun as FinetunedRun
+    from stackae.workflows.finetune import finetune_run as finetune_run
+    from stackae.workflows.inputs import DataRequest as DataRequest
+    from stackae.workflows.predicting import PredictResult as PredictResult
+    from stackae.workflows.predicting import predict_run as predict_run
+    from stackae.workflows.pretrain import plan_run as plan_run
+    from stackae.workflows.pretrain import pretrain_run as pretrain_run
+    from stackae.workflows.reconstruct import ReconstructResult as ReconstructResult
+    from stackae.workflows.reconstruct import reconstruct_run as reconstruct_run
+    from stackae.workflows.resume import Moved as Moved
+    from stackae.workflows.resume import Resumed as Resumed
+    from stackae.workflows.resume import resume_run as resume_run
+    from stackae.workflows.runs import compare_runs as compare_runs
+    from stackae.workflows.runs import list_runs as list_runs
+    from stackae.workflows.runs import show_run as show_run
+    from stackae.workflows.runs import verify_runs as verify_runs
+    from stackae.workflows.sample import SampleResult as SampleResult
+    from stackae.workflows.sample import sample_run as sample_run
+    from stackae.workflows.scoring import ScoreResult as ScoreResult
+    from stackae.workflows.scoring import score as score
+    from stackae.workflows.settings import finetune_settings as finetune_settings
+    from stackae.workflows.settings import run_settings as run_settings
+    from stackae.workflows.stacks import PretrainedRun as PretrainedRun
+    from stackae.workflows.summary import Plan as Plan
+    from stackae.workflows.sweeping import SweepResult as SweepResult
+    from stackae.workflows.sweeping import sweep as sweep
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'stackae.workflows' has no attribute {name!r}")
-    return getattr(import_module(f"stackae.workflows.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, __file__)
