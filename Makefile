@@ -48,8 +48,7 @@ lint: setup
 #   OMP_WAIT_POLICY       threads that spin while another process has their core can make a run several times as long
 #   hypothesis profile    without deadlines: the code runs several times slower
 SANITIZED := $(CURDIR)/build/sanitized
-SANITIZED_TESTS ?= tests/test_ops.py tests/test_random.py tests/test_step.py tests/test_step_contract.py \
-	tests/test_step_calls.py tests/test_step_guard.py
+SANITIZED_TESTS ?= tests/test_random.py $(addprefix tests/ops/test_,ops.py step.py step_contract.py step_calls.py step_guard.py)
 SANITIZED_PYTHON := env PYTHONSAFEPATH=1 PYTHONPATH=$(SANITIZED)/lib CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=passive \
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:abort_on_error=1 \
@@ -67,7 +66,8 @@ sanitize: $(VENV)/locked
 # timings, and what only a GPU does (its own instructions, memory model and libraries). SANITIZE=1: under both
 # sanitizers, in ten minutes instead of two.
 EMULATED := $(CURDIR)/build/emulated
-EMULATED_TESTS ?= $(SANITIZED_TESTS) tests/test_step_device.py tests/test_step_together.py tests/test_population.py
+EMULATED_TESTS ?= $(SANITIZED_TESTS) tests/ops/test_step_device.py tests/ops/test_step_together.py \
+	tests/training/test_together.py
 SANITIZE ?= 0
 EMULATED_LIB := $(EMULATED)/lib$(SANITIZE)
 ifeq ($(SANITIZE),1)

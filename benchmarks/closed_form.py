@@ -20,13 +20,13 @@ from typing import Any
 import torch
 
 from benchmarks.machine import machine, save
+from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.marginalized import MarginalizedAutoencoder
+from stackae.autoencoders.statistics import Moments
 from stackae.config import DataConfig, PretrainConfig
-from stackae.corruption import Corruption
 from stackae.data import Rows, load_data
-from stackae.moments import Moments
-from stackae.pretrain import pretrain_stack
-from stackae.stack import StackedAutoencoder, in_batches
+from stackae.models.stack import StackedAutoencoder, in_batches
+from stackae.pretraining import pretrain_stack
 
 MASKING = 0.3
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from stackae.config import DataConfig
-from stackae.data.digits import load_digits
 from stackae.data.division import VALIDATION, divided
-from stackae.data.idx import load_idx_folder
+from stackae.data.formats.digits import load_digits
+from stackae.data.formats.idx import load_idx_folder
 
 ROWS = {"train": 60_000, "t10k": 10_000}
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"

@@ -19,8 +19,10 @@ from benchmarks.gpu_stages import Stage
 
 LIMIT, AND_NUMBERS = 218, 224
 """Seconds until the last stage is ended, and until the numbers are."""
-OPS = tuple(f"tests/test_{name}.py" for name in ("ops", "random", "objectives", "data_rows"))
-STEPS = tuple(f"tests/test_step{name}.py" for name in ("", "_contract", "_calls", "_guard", "_device", "_together"))
+OPS = tuple(
+    f"tests/{name}.py" for name in ("ops/test_ops", "test_random", "data/test_rows", "objectives/test_objectives")
+)
+STEPS = tuple(f"tests/ops/test_step{name}.py" for name in ("", "_contract", "_calls", "_guard", "_device", "_together"))
 
 
 def pytest(files: Sequence[str], *options: str) -> list[str]:

@@ -24,7 +24,8 @@ from benchmarks.cases import BATCHES, CODE_WIDTHS, DENSE, DenseCase
 from benchmarks.machine import machine, save
 from benchmarks.timing import AGAIN, Comparison, Run, compare, noise_cell, working
 from benchmarks.usual import RHO, kl, noise
-from stackae import ops, reference
+from stackae import ops
+from stackae.ops import reference
 
 
 def dense_contenders(

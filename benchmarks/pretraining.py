@@ -15,12 +15,12 @@ from pathlib import Path
 
 from benchmarks.machine import write
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
+from stackae.config.values import validated
 from stackae.data import Dataset, load_data
-from stackae.evaluate import evaluate_classifier
-from stackae.fields import validated
-from stackae.finetune import finetune_classifier
-from stackae.pretrain import pretrain_stack
-from stackae.stack import StackedAutoencoder
+from stackae.evaluation import evaluate_classifier
+from stackae.finetuning import finetune_classifier
+from stackae.models.stack import StackedAutoencoder
+from stackae.pretraining import pretrain_stack
 
 
 def fine_tuned_accuracy(stack: StackedAutoencoder, dataset: Dataset, config: FinetuneConfig) -> float:

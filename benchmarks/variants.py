@@ -24,16 +24,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import machine, save
-from stackae.anomaly import fit_scores, performance, score_rows
-from stackae.autoencoders.linear import principal_angles, principal_components
+from stackae.analysis.anomaly import fit_scores, performance, score_rows
+from stackae.autoencoders.corruption import Corruption
+from stackae.autoencoders.pca import principal_angles, principal_components
+from stackae.autoencoders.statistics import Moments
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
-from stackae.corruption import Corruption
 from stackae.data import Dataset, load_data, load_source, scaled_rows
-from stackae.engine import choose_engine
-from stackae.finetune import finetune_reconstruction
-from stackae.moments import Moments
-from stackae.pretrain import pretrain_stack
-from stackae.stack import StackedAutoencoder, in_batches
+from stackae.finetuning import finetune_reconstruction
+from stackae.models.stack import StackedAutoencoder, in_batches
+from stackae.ops.engine import choose_engine
+from stackae.pretraining import pretrain_stack
 
 RHO, NOISE = 0.05, 0.4
 

@@ -77,7 +77,7 @@ def common(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; allowed anywhere.")] = False,
 ) -> None:
-    from stackae.faults import check_room
+    from stackae.workflows.faults import check_room
 
     check_room()
 
@@ -120,7 +120,7 @@ def _understood(error: Exception) -> StackaeError:
     """The error as one of ours, with its sentence, its code and its exit code."""
     if isinstance(error, StackaeError):
         return error
-    from stackae.faults import explained
+    from stackae.workflows.faults import explained
 
     if (fault := explained(error)) is not None:
         return fault

@@ -25,12 +25,13 @@ stackae reconstruct --data new.csv --out restored.csv
 
 
 def command(
-    count: Annotated[str, option("--count", "Rows in the picture.", o.DATA, "10", metavar="<int>")] = "10",
+    count: Annotated[str, option("--count", "Rows in the picture.", o.DATA, "10")] = "10",
     layer: Annotated[
-        o.Text,
-        option("--layer", "Reconstruct through this layer.", o.LAYERS, "each; the top of a table", metavar="<int>"),
+        o.Text, option("--layer", "Through this layer alone.", o.LAYERS, "each; the top of a table")
     ] = None,
-    weights: Annotated[str, option("--weights", o.TRAINED, o.LAYERS, "pretrained", metavar="<name>")] = "pretrained",
+    weights: Annotated[
+        str, option("--weights", "pretrained, or finetuned for reconstruction.", o.LAYERS, "pretrained")
+    ] = "pretrained",
     part: o.Part = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
@@ -44,7 +45,7 @@ def command(
             f"File to write: .png, {o.OUT}.",
             o.OUTPUT,
             "reconstructions.png in the run folder",
-            metavar="<file>",
+            metavar="FILE",
         ),
     ] = None,
     force: o.Force = False,

@@ -31,10 +31,10 @@ def command(
         o.Text,
         option(
             "--only",
-            "Checks to run: gradients, contraction, marginalized, linear, tied, noise, variational, fused, resuming.",
+            "gradients, contraction, marginalized, linear, tied, noise, variational, fused, resuming.",
             o.OUTPUT,
             "all",
-            metavar="<a,b>",
+            metavar="NAME[,NAME]",
         ),
     ] = None,
     json: o.Json = False,

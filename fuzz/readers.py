@@ -28,10 +28,10 @@ with atheris.instrument_imports(
     include=[
         "stackae.data",
         "stackae.config",
-        "stackae.fields",
+        "stackae.config.values",
         "stackae.runs",
-        "stackae.stages",
-        "stackae.calibration",
+        "stackae.models.files",
+        "stackae.analysis.calibration",
         "zipfile",
     ]
 ):
@@ -40,15 +40,15 @@ with atheris.instrument_imports(
     import run_files
 
     from stackae.config import DataConfig, RunConfig, read_tables
-    from stackae.data.arrays import load_npy, load_npz
-    from stackae.data.csv import load_csv, load_sound_csv
+    from stackae.config.values import validated
     from stackae.data.formats import FORMATS
-    from stackae.data.idx import read_idx
+    from stackae.data.formats.arrays import load_npy, load_npz
+    from stackae.data.formats.csv import load_csv, load_sound_csv
+    from stackae.data.formats.idx import read_idx
     from stackae.data.labels import classes_of_arrays, classes_of_texts
     from stackae.data.provenance import Known, KnownData, choose
     from stackae.data.source import Source, checked
     from stackae.errors import StackaeError
-    from stackae.fields import validated
 
 for function in ("_read_array_header", "descr_to_dtype", "_filter_header"):
     setattr(numpy_format, function, atheris.instrument_func(getattr(numpy_format, function)))

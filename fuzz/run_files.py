@@ -10,25 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stackae.anomaly import score_rows
-from stackae.autoencoders.building import build
+from stackae.analysis.anomaly import score_rows
+from stackae.analysis.calibration import calibrate, fit_baselines, pack_calibration, read_calibration
 from stackae.autoencoders.dense import Autoencoder, Dense
-from stackae.calibration import calibrate, fit_baselines, pack_calibration, read_calibration
-from stackae.classifier import Classifier
+from stackae.autoencoders.kinds import build
 from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
 from stackae.data.division import Division
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError
-from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
-from stackae.runs.checkpoints import history_of
-from stackae.runs.kept_data import DataRecord, pack_division, unpack_division
-from stackae.runs.manifest import Entry, Manifest
-from stackae.runs.records import read_records, sealed
-from stackae.runs.salvage import mended
-from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State, Work
-from stackae.runs.summary import last_trainings, stage_summaries
-from stackae.stack import StackedAutoencoder
-from stackae.stages import (
+from stackae.models.files import (
     pack_classifier,
     pack_reconstruction,
     pack_scaling,
@@ -40,6 +30,16 @@ from stackae.stages import (
     read_scaling,
     read_targets,
 )
+from stackae.models.heads.classifier import Classifier
+from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.stack import StackedAutoencoder
+from stackae.runs.checkpoints import history_of
+from stackae.runs.kept_data import DataRecord, pack_division, unpack_division
+from stackae.runs.manifest import Entry, Manifest
+from stackae.runs.records import read_records, sealed
+from stackae.runs.salvage import mended
+from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State, Work
+from stackae.runs.summary import last_trainings, stage_summaries
 from stackae.training.callbacks import EpochRecord
 
 HERE = Path("file")

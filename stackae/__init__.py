@@ -14,6 +14,7 @@ from stackae.lazy import lazily
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from stackae.analysis.detector import Detector as Detector
     from stackae.api.evaluation import Report as Report
     from stackae.api.evaluation import evaluate as evaluate
     from stackae.api.loading import load as load
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from stackae.autoencoders.dense import Autoencoder as Autoencoder
     from stackae.autoencoders.marginalized import MarginalizedAutoencoder as MarginalizedAutoencoder
     from stackae.autoencoders.variational import VariationalAutoencoder as VariationalAutoencoder
-    from stackae.classifier import Classifier as Classifier
     from stackae.config import CorruptionConfig as CorruptionConfig
     from stackae.config import DataConfig as DataConfig
     from stackae.config import DropoutConfig as DropoutConfig
@@ -37,14 +37,12 @@ if TYPE_CHECKING:
     from stackae.config import PretrainConfig as PretrainConfig
     from stackae.config import RunConfig as RunConfig
     from stackae.config import SparsityConfig as SparsityConfig
-    from stackae.confusion import ClassifierReport as ClassifierReport
     from stackae.data import ByteRows as ByteRows
     from stackae.data import Dataset as Dataset
     from stackae.data import Part as Part
     from stackae.data import Scaling as Scaling
     from stackae.data import load_data as load_data
     from stackae.data.arraylike import ArrayLike as ArrayLike
-    from stackae.detector import Detector as Detector
     from stackae.errors import BrokenExtensionError as BrokenExtensionError
     from stackae.errors import ConfigError as ConfigError
     from stackae.errors import DataError as DataError
@@ -55,18 +53,20 @@ if TYPE_CHECKING:
     from stackae.errors import StackaeError as StackaeError
     from stackae.errors import StoppedError as StoppedError
     from stackae.errors import VerificationError as VerificationError
-    from stackae.evaluate import LabelReport as LabelReport
-    from stackae.evaluate import MultilabelReport as MultilabelReport
-    from stackae.evaluate import ReconstructionReport as ReconstructionReport
-    from stackae.evaluate import TargetReport as TargetReport
-    from stackae.heads import DeepAutoencoder as DeepAutoencoder
-    from stackae.heads import MultilabelClassifier as MultilabelClassifier
-    from stackae.heads import Regressor as Regressor
-    from stackae.predict import Prediction as Prediction
+    from stackae.evaluation import LabelReport as LabelReport
+    from stackae.evaluation import MultilabelReport as MultilabelReport
+    from stackae.evaluation import ReconstructionReport as ReconstructionReport
+    from stackae.evaluation import TargetReport as TargetReport
+    from stackae.metrics import ClassifierReport as ClassifierReport
+    from stackae.models.heads.classifier import Classifier as Classifier
+    from stackae.models.heads.others import DeepAutoencoder as DeepAutoencoder
+    from stackae.models.heads.others import MultilabelClassifier as MultilabelClassifier
+    from stackae.models.heads.others import Regressor as Regressor
+    from stackae.models.stack import StackedAutoencoder as StackedAutoencoder
     from stackae.runs import Run as Run
-    from stackae.stack import StackedAutoencoder as StackedAutoencoder
     from stackae.training.callbacks import Callback as Callback
     from stackae.training.callbacks import EpochRecord as EpochRecord
+    from stackae.workflows.predict import Prediction as Prediction
 
 
 __getattr__, __dir__ = lazily(__name__, __file__)

@@ -12,15 +12,15 @@ from stackae.config import FinetuneConfig
 from stackae.data import Part, Rows, in_order
 from stackae.data.placement import placed
 from stackae.data.rows import subset
-from stackae.engine import choose_device
 from stackae.errors import DataError, argument
-from stackae.finetune import FinetuneResult, new_encoders, new_head
-from stackae.heads import MultilabelClassifier, Regressor
-from stackae.stack import ROWS_AT_ONCE, StackedAutoencoder
+from stackae.finetuning import FinetuneResult, new_encoders, new_head
+from stackae.models.heads.others import MultilabelClassifier, Regressor
+from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
+from stackae.objectives.heads import MultilabelObjective, RegressionObjective, cross_entropy, squared_error
+from stackae.ops.engine import choose_device
 from stackae.training.callbacks import Callback, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.head import fit_head
-from stackae.training.heads import MultilabelObjective, RegressionObjective, cross_entropy, squared_error
 from stackae.training.stage import Validation
 
 TargetsModelT = TypeVar("TargetsModelT", Regressor, MultilabelClassifier)

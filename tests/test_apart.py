@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from stackae.apart import apart, goes_on
-from stackae.autoencoders.linear import principal_components
-from stackae.moments import Moments
+from stackae.autoencoders.pca import principal_components
+from stackae.autoencoders.statistics import Moments
 
 ENDLESS = """
 import os, signal, sys, threading, torch

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from cli_cases import says
-from conftest import Shell
+from shell import Shell
 
 import stackae
 from stackae.api.evaluation import evaluate

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LAYERS, Shell
+from shell import LAYERS, Shell
 
 from stackae import workflows
 from stackae.errors import ConfigError, DataError, RunError, StoppedError

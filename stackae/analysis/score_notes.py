@@ -7,10 +7,10 @@ import math
 import numpy as np
 import torch
 
+from stackae.analysis.anomaly import fewest_rows
 from stackae.analysis.scoring import RowsToScore, Scored
-from stackae.anomaly import fewest_rows
-from stackae.data.spread import Outlier, outliers
-from stackae.data.telling import about_outliers
+from stackae.data.inspect.spread import Outlier, outliers
+from stackae.data.inspect.telling import about_outliers
 from stackae.errors import argument
 
 SHOWN = 10  # rows that a note names

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.anomaly import Performance, ReconstructionError, calibrated, performance, score_rows
-from stackae.calibration import CalibratedScore, Calibration
+from stackae.analysis.anomaly import Performance, ReconstructionError, calibrated, performance, score_rows
+from stackae.analysis.calibration import CalibratedScore, Calibration
 from stackae.data import Dataset, Rows, Scaling
 
 

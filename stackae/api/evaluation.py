@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, overload
-
 from stackae.api.model import FinetunedModel
 from stackae.api.rows import divided_rows, source_of
 from stackae.api.stack import PretrainedStack
-from stackae.classifier import Classifier
 from stackae.config.heads import HEADS
-from stackae.confusion import ClassifierReport
 from stackae.data.arraylike import ArrayLike
-from stackae.evaluate import (
+from stackae.evaluation import (
     MultilabelReport,
     ReconstructionReport,
     TargetReport,
@@ -22,7 +18,9 @@ from stackae.evaluate import (
     evaluate_unrolled,
     match_classes,
 )
-from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.metrics import ClassifierReport
+from stackae.models.heads.classifier import Classifier
+from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
 
 Report = (
     ClassifierReport | MultilabelReport | ReconstructionReport | list[TargetReport | None] | list[ReconstructionReport]
@@ -31,17 +29,11 @@ Report = (
 layer)."""
 
 
-@overload
-def evaluate(model: PretrainedStack, x: ArrayLike) -> list[ReconstructionReport]: ...
-@overload
-def evaluate(model: FinetunedModel, x: ArrayLike, y: ArrayLike | None = None) -> Any: ...
 def evaluate(model: PretrainedStack | FinetunedModel, x: ArrayLike, y: ArrayLike | None = None) -> Report:
     """Measure a stack or a model on rows: errors of reconstruction, or of predictions, averaged over the rows.
 
     Args:
-        model: what ``pretrain``, ``finetune`` or ``load`` gives. A stack gives a ``ReconstructionReport`` per layer, a
-            classifier a ``ClassifierReport``, a multilabel head a ``MultilabelReport``, a regressor a ``TargetReport``
-            per target, and a reconstruction one ``ReconstructionReport``.
+        model: what ``pretrain``, ``finetune`` or ``load`` gives. A stack gives a ``ReconstructionReport`` per layer.
         x: (n, n_visible) rows in the units of its data.
         y: targets of the rows as ``finetune`` takes them; labels are known by their names. None for reconstruction.
 

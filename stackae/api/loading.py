@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import overload
 
 from stackae.api.model import FinetunedModel
 from stackae.api.saving import history_of
 from stackae.api.stack import PretrainedStack
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HeadName
-from stackae.fields import EngineName
-from stackae.predict import load_head
+from stackae.config.values import EngineName
+from stackae.models.files import layer_name
 from stackae.runs import Run, open_run
-from stackae.stages import layer_name
+from stackae.workflows.predict import load_head
 
 
 def load_run(path: str | Path | None = None) -> Run:
@@ -28,12 +27,6 @@ def load_run(path: str | Path | None = None) -> Run:
     return open_run(None if path is None else Path(path))
 
 
-@overload
-def load(path: str | Path | Run | None, head: HeadName, *, engine: EngineName = "auto") -> FinetunedModel: ...
-@overload
-def load(
-    path: str | Path | Run | None = None, head: None = None, *, engine: EngineName = "auto"
-) -> PretrainedStack | FinetunedModel: ...
 def load(
     path: str | Path | Run | None = None, head: HeadName | None = None, *, engine: EngineName = "auto"
 ) -> PretrainedStack | FinetunedModel:

@@ -11,28 +11,28 @@ from torch import Tensor
 from stackae.api.rows import divided_rows, others_of, source_of
 from stackae.api.saving import save_run, stack_files
 from stackae.api.stack import PretrainedStack
-from stackae.classifier import Classifier, Finetuned
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HEADS, HeadName
+from stackae.config.values import EngineName, Optimizer, Precision, Schedule, validated
 from stackae.data import Part
 from stackae.data.arraylike import ArrayLike, scaled
 from stackae.data.source import Source
 from stackae.errors import ConfigError
-from stackae.fields import EngineName, Optimizer, Precision, Schedule, validated
-from stackae.finetune import (
+from stackae.finetune_targets import finetune_multilabel, finetune_regressor
+from stackae.finetuning import (
     FinetuneResult,
     finetune_classifier,
     finetune_reconstruction,
     of_classes,
     trained_classes,
 )
-from stackae.finetune_targets import finetune_multilabel, finetune_regressor
-from stackae.footprint import check_finetuning
-from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
-from stackae.predict import Head, Prediction, predict_scaled
+from stackae.models.heads.classifier import Classifier, Finetuned
+from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.stack import in_batches
 from stackae.runs.run import classifier_file, reconstruction_file, targets_file
-from stackae.stack import in_batches
 from stackae.training.callbacks import Callback, EpochRecord
+from stackae.training.footprint import check_finetuning
+from stackae.workflows.predict import Head, Prediction, predict_scaled
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig, RunConfig
+from stackae.config.values import validated
 from stackae.data.scaling import Scaling
-from stackae.fields import validated
+from stackae.models.stack import StackedAutoencoder
 from stackae.runs import Run, new_runs
 from stackae.runs.ownership import asides, remove_own, strangers
 from stackae.runs.records import epoch_of
 from stackae.runs.run import config_file, scaling_file, trained_layer_file
-from stackae.stack import StackedAutoencoder
 from stackae.training.callbacks import EpochRecord
 
 DATA = "an array"  # what stands for the data in a folder that no file was read for

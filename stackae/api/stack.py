@@ -15,13 +15,13 @@ from stackae.api.rows import divided_rows, others_of, source_of
 from stackae.api.saving import save_run, stack_files
 from stackae.config import CorruptionConfig, DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
 from stackae.config.kinds import Kind
+from stackae.config.values import Activation, EngineName, Loss, Optimizer, OutputActivation, Precision, Scale, Schedule
 from stackae.data.arraylike import ArrayLike, image_shape, scaled
 from stackae.data.scaling import Scaling
-from stackae.fields import Activation, EngineName, Loss, Optimizer, OutputActivation, Precision, Scale, Schedule
-from stackae.footprint import check_pretraining
-from stackae.pretrain import pretrain_stack
-from stackae.stack import StackedAutoencoder, in_batches
+from stackae.models.stack import StackedAutoencoder, in_batches
+from stackae.pretraining import pretrain_stack
 from stackae.training.callbacks import Callback, EpochRecord
+from stackae.training.footprint import check_pretraining
 
 SETTINGS = {*PretrainConfig.model_fields, *LayerConfig.model_fields} - {"layers"}
 T = TypeVar("T")

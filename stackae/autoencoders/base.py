@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stackae.config import LayerConfig
-from stackae.engine import Engine
+from stackae.ops.engine import Engine
 
 
 class Encoder(nn.Module):

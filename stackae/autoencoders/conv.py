@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from stackae.autoencoders.base import Decoder, Encoder, LayerAutoencoder
 from stackae.autoencoders.dense import check_width
 from stackae.config import LayerConfig
-from stackae.engine import Engine, choose_engine
+from stackae.ops.engine import Engine, choose_engine
+from stackae.ops.reference import ACTIVATIONS
 from stackae.random import Purpose, uniform
-from stackae.reference import ACTIVATIONS
 
 Shape = tuple[int, int, int]
 
@@ -106,7 +106,7 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
         channels: of the code.
         kernel: height and width of both kernels w and w', odd.
         pool: halve height and width, rounded up; otherwise the code has as many pixels as x.
-        activation: f, by a name of ``stackae.reference.ACTIVATIONS``.
+        activation: f, by a name of ``stackae.ops.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         seed: the weights are a function of (seed, layer) alone.
         engine: of corruption and penalties; the products are torch's, channels last: those of flat rows as they lie.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stackae.autoencoders.base import Decoder, LayerAutoencoder
 from stackae.autoencoders.selection import batch_top_k, few_of, threshold_of
 from stackae.config import LayerConfig
-from stackae.engine import Engine, choose_engine
+from stackae.ops.engine import Engine, choose_engine
 from stackae.random import Purpose, uniform
 
 
@@ -79,7 +79,7 @@ class Autoencoder(LayerAutoencoder):
     Args:
         n_visible: width of the input x and of the reconstruction z.
         n_hidden: width of the code h.
-        activation: f, by a name of ``stackae.reference.ACTIVATIONS``.
+        activation: f, by a name of ``stackae.ops.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         tied: W' = Wᵀ, one matrix for both; otherwise W' has weights of its own.
         keeps: how many units of the code are kept, the largest; the others are 0. 0 keeps all.

@@ -8,13 +8,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder, Dense, check_width
-from stackae.autoencoders.linear import with_signs
+from stackae.autoencoders.pca import with_signs
 from stackae.autoencoders.start import check_n_hidden, deviations, start, unit_scales
+from stackae.autoencoders.statistics import CorruptedMoments, Moments
 from stackae.config import LayerConfig
-from stackae.corruption import Corruption
 from stackae.errors import ConfigError
-from stackae.moments import CorruptedMoments, Moments
 
 RIDGE = 1e-5
 WIDEST = 1 - 2.0**-24

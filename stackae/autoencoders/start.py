@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.statistics import CorruptedMoments
 from stackae.errors import ConfigError
-from stackae.moments import CorruptedMoments
-from stackae.reference import ACTIVATIONS
+from stackae.ops.reference import ACTIVATIONS
 
 OUTPUTS = ("linear", "sigmoid", "tanh")
 FURTHEST, POINTS = 8.0, 401  # standard deviations and places at which a Gaussian is looked at

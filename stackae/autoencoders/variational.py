@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stackae.autoencoders.base import Decoder, LayerAutoencoder
 from stackae.autoencoders.dense import Dense, check_width
 from stackae.config import LayerConfig
-from stackae.engine import Engine
+from stackae.ops.engine import Engine
 from stackae.random import Purpose, normal_rows
 
 LOGVAR_BEND = 20.0
@@ -59,7 +59,7 @@ class VariationalAutoencoder(LayerAutoencoder):
         n_visible: width of the input x and of the reconstruction z.
         n_hidden: width of the code h.
         hidden: width of e and d; 0 for none. Where it stands alone, 256 or 400 are usual.
-        activation: of e and d, by a name of ``stackae.reference.ACTIVATIONS``.
+        activation: of e and d, by a name of ``stackae.ops.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         seed: the weights are a function of (seed, layer) alone.
         engine: auto, fused or eager.

@@ -13,15 +13,15 @@ from stackae.lazy import lazily
 
 if TYPE_CHECKING:
     from stackae.config.layer import LayerConfig as LayerConfig
+    from stackae.config.notation import CorruptionConfig as CorruptionConfig
+    from stackae.config.notation import DropoutConfig as DropoutConfig
+    from stackae.config.notation import EmphasisConfig as EmphasisConfig
+    from stackae.config.notation import SparsityConfig as SparsityConfig
     from stackae.config.run import DataConfig as DataConfig
     from stackae.config.run import RunConfig as RunConfig
     from stackae.config.run import read_tables as read_tables
     from stackae.config.stack import PretrainConfig as PretrainConfig
     from stackae.config.stack import parse_layers as parse_layers
-    from stackae.config.texts import CorruptionConfig as CorruptionConfig
-    from stackae.config.texts import DropoutConfig as DropoutConfig
-    from stackae.config.texts import EmphasisConfig as EmphasisConfig
-    from stackae.config.texts import SparsityConfig as SparsityConfig
     from stackae.config.training import FinetuneConfig as FinetuneConfig
     from stackae.config.training import TrainingConfig as TrainingConfig
 

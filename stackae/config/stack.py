@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from stackae.config.activations import ACTIVATIONS
 from stackae.config.layer import LayerConfig
 from stackae.config.training import TrainingConfig
+from stackae.config.values import Count, validated
 from stackae.errors import ConfigError, argument
-from stackae.fields import Count, validated
 
 Shape = tuple[int, int, int]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stackae.config.heads import HEADS, HeadName, HeadRow
-from stackae.fields import (
+from stackae.config.values import (
     BatchSize,
     Device,
     EngineName,

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 from stackae.config import DataConfig
-from stackae.data.digits import load_digits
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
 from stackae.data.formats import FORMATS, SETS, TABLES, Format, format_of, listed
-from stackae.data.idx import FOLDERS, load_idx_folder
+from stackae.data.formats.digits import load_digits
+from stackae.data.formats.idx import FOLDERS, load_idx_folder
+from stackae.data.formats.vision import PREFIX, load_vision
 from stackae.data.index_column import index_note
+from stackae.data.inspect.spread import Merged, Outlier, merged, outliers, sampled
 from stackae.data.labels import named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import CHUNK_CELLS, Source, checked
-from stackae.data.spread import Merged, Outlier, merged, outliers, sampled
-from stackae.data.vision import PREFIX, load_vision
 from stackae.errors import ConfigError, DataError, legible, nearest
 
 NAMES = ("digits", *FOLDERS)

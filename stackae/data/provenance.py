@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.config import DataConfig
-from stackae.data.csv_header import Chosen, chosen_columns, ignored_indices, listed, target_indices, target_names
 from stackae.data.division import Division
 from stackae.data.formats import format_of
+from stackae.data.formats.csv_header import (
+    Chosen,
+    chosen_columns,
+    ignored_indices,
+    listed,
+    target_indices,
+    target_names,
+)
 from stackae.errors import DataError, legible, nearest
 
 

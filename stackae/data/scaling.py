@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stackae.config.values import SCALES
 from stackae.data.fitting import largest, per_feature
 from stackae.data.source import row_type
 from stackae.errors import ConfigError, DataError, nearest
-from stackae.fields import SCALES
 
 PER_FEATURE = ("minmax", "standard", "robust")
 CLIP = 10.0  # distances of the quartiles from the median

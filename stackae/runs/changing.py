@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from stackae.config import FinetuneConfig, PretrainConfig, RunConfig
 from stackae.config.stack import per_layer
+from stackae.config.values import validated
 from stackae.errors import ConfigError, argument
-from stackae.fields import validated
 from stackae.runs.checkpoints import Checkpoint, read, rewrite
 from stackae.runs.differences import Difference, differences
 from stackae.runs.state import State

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stackae.errors import StoppedError
+from stackae.models.files import layer_name, pack, pack_weights
 from stackae.runs.checkpoints import (
     Checkpoint,
     ended_files,
@@ -26,7 +27,6 @@ from stackae.runs.durable import make_folder
 from stackae.runs.folder import Folder
 from stackae.runs.pruning import prune, remove_after, remove_checkpoint, remove_if_empty, remove_unfinished
 from stackae.runs.state import StageResultState, State, Work
-from stackae.stages import layer_name, pack, pack_weights
 from stackae.training.checkpointing import Snapshot, StageResult
 
 EVERY = 30.0  # seconds between checkpoints within an epoch, at the most

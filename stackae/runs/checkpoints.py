@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from stackae.autoencoders.building import numbers_of
+from stackae.autoencoders.kinds import numbers_of
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.targets import MOST_TARGETS
 from stackae.errors import RunError, argument
+from stackae.models.files import LARGEST_HEADER, classifier_numbers, opened, pack, unrolled_numbers
 from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
 from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State
-from stackae.stages import LARGEST_HEADER, classifier_numbers, opened, pack, unrolled_numbers
 from stackae.training.callbacks import EpochRecord
 from stackae.training.checkpointing import ReplicaSnapshot, Snapshot, StageResult
 

@@ -17,9 +17,9 @@ from stackae.data import Dataset
 from stackae.data.division import LEFT_OUT, TEST, Division
 from stackae.data.provenance import Known, KnownData
 from stackae.errors import RunError
+from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.runs.records import read_json
 from stackae.runs.run import Run
-from stackae.stages import LARGEST_HEADER, opened, pack
 
 LARGEST_RECORD = 1 << 26  # bytes; of data with longer names, none is kept
 MOST_ROWS = 1 << 27  # of which each is kept: nine bytes a row

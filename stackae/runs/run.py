@@ -24,24 +24,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from stackae.analysis.calibration import Calibration, most_bytes, pack_calibration, read_calibration
+from stackae.analysis.detector import Detector
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.building import numbers_of
-from stackae.calibration import Calibration, most_bytes, pack_calibration, read_calibration
-from stackae.classifier import Classifier, Finetuned
+from stackae.autoencoders.kinds import numbers_of
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
+from stackae.config.values import parse_toml, validated
 from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
 from stackae.data.targets import MOST_TARGETS
-from stackae.detector import Detector
-from stackae.engine import choose_engine
 from stackae.errors import ConfigError, RunError, argument, suggested
-from stackae.fields import parse_toml, validated
-from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
-from stackae.runs.folder import Folder
-from stackae.runs.manifest import NAME as MANIFEST
-from stackae.runs.metrics import each_metric, metrics_with, read_metrics
-from stackae.stack import StackedAutoencoder
-from stackae.stages import (
+from stackae.models.files import (
     LARGEST_HEADER,
     TargetsModelT,
     classifier_numbers,
@@ -58,6 +51,13 @@ from stackae.stages import (
     read_targets,
     unrolled_numbers,
 )
+from stackae.models.heads.classifier import Classifier, Finetuned
+from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.stack import StackedAutoencoder
+from stackae.ops.engine import choose_engine
+from stackae.runs.folder import Folder
+from stackae.runs.manifest import NAME as MANIFEST
+from stackae.runs.metrics import each_metric, metrics_with, read_metrics
 
 LARGEST_CONFIG = 1 << 24
 CALIBRATION = "calibration.safetensors"

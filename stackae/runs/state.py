@@ -12,8 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stackae.config import FinetuneConfig, LayerConfig, RunConfig
+from stackae.models.files import layer_name
 from stackae.runs.records import Name, check_epochs, read_json
-from stackae.stages import layer_name
 from stackae.training.callbacks import EpochRecord
 from stackae.training.stage import LEAST_PATIENCE
 

@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 from stackae.apart import apart
 from stackae.autoencoders.base import LayerAutoencoder
+from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
-from stackae.autoencoders.linear import initialise_pca
 from stackae.autoencoders.marginalized import MarginalizedAutoencoder, initialise_marginalized
 from stackae.autoencoders.parameters import fill
+from stackae.autoencoders.pca import initialise_pca
+from stackae.autoencoders.statistics import Moments
 from stackae.config import LayerConfig
-from stackae.corruption import Corruption
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
-from stackae.moments import Moments
-from stackae.stack import ROWS_AT_ONCE
+from stackae.models.stack import ROWS_AT_ONCE
 
 
 @apart

@@ -12,25 +12,25 @@ from torch.nn import Module
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
-from stackae.penalties import KlSparsity, L1Sparsity
-from stackae.training.heads import UnrolledObjective
-from stackae.training.reconstruction import ReconstructionObjective
-from stackae.training.step import ClassificationObjective, FinetuneObjective, Objective
+from stackae.objectives.base import FinetuneObjective, Objective
+from stackae.objectives.heads import ClassificationObjective, UnrolledObjective
+from stackae.objectives.penalties import KlSparsity, L1Sparsity
+from stackae.objectives.reconstruction import ReconstructionObjective
 
 if TYPE_CHECKING:
-    from stackae.ops import DenseLayer, FusedReplicas, Training
+    from stackae.ops.compiled import DenseLayer, FusedReplicas, Training
 
 
 def fused_replicas(trainings: Sequence[Training], precision: str) -> FusedReplicas:
     """Trains the networks in place, together; moments and buffers live as long as the step does."""
-    ops = importlib.import_module("stackae.ops")
+    ops = importlib.import_module("stackae.ops.compiled")
     step: FusedReplicas = ops.train_together(trainings, precision)
     return step
 
 
 def reconstruction(objective: Objective, config: TrainingConfig, weight_decay: float) -> Training:
     """The objective as the extension wants it told."""
-    ops = importlib.import_module("stackae.ops")
+    ops = importlib.import_module("stackae.ops.compiled")
     if not isinstance(objective, ReconstructionObjective) or not isinstance(objective.autoencoder, Autoencoder):
         raise TypeError(f"objective: expected that of a dense autoencoder, got {type(objective).__name__}")
     autoencoder, noise, penalty = objective.autoencoder, objective.corruption, objective.sparsity
@@ -75,7 +75,7 @@ def _are_dense(chain: Sequence[Module]) -> bool:
 
 def classification(objective: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> Training:
     """Of a classifier of dense layers, as the extension wants it told."""
-    ops = importlib.import_module("stackae.ops")
+    ops = importlib.import_module("stackae.ops.compiled")
     x, scaling = _raw(objective.x)
     training: Training = ops.Training(
         layers=_links(objective.model.parts),
@@ -92,7 +92,7 @@ def classification(objective: ClassificationObjective, config: TrainingConfig, w
 
 def unrolled(objective: UnrolledObjective, config: TrainingConfig, weight_decay: float) -> Training:
     """Of an unrolled stack of dense layers, as the extension wants it told."""
-    ops = importlib.import_module("stackae.ops")
+    ops = importlib.import_module("stackae.ops.compiled")
     links = _links([*objective.model.encoders, *objective.model.head.each])
     if objective.loss == "bce":
         links[-1] = links[-1]._replace(activation="linear")
@@ -110,7 +110,7 @@ def unrolled(objective: UnrolledObjective, config: TrainingConfig, weight_decay:
 
 
 def _links(chain: Sequence[Module]) -> list[DenseLayer]:
-    ops = importlib.import_module("stackae.ops")
+    ops = importlib.import_module("stackae.ops.compiled")
     return [ops.DenseLayer(one.weight, one.bias, one.activation) for one in chain if isinstance(one, Dense)]
 
 

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from stackae.classifier import Finetuned
 from stackae.config import FinetuneConfig
 from stackae.data.rows import Rows
-from stackae.engine import choose_step
 from stackae.errors import ConfigError
-from stackae.stack import in_batches
+from stackae.models.heads.classifier import Finetuned
+from stackae.models.stack import in_batches
+from stackae.objectives.base import FinetuneObjective
+from stackae.ops.engine import choose_step
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.fused import finetuning, fused_replicas
@@ -19,7 +20,7 @@ from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
 from stackae.training.replicas import alone
 from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
-from stackae.training.step import EagerStep, FinetuneObjective, OneByOne, ReplicasStep
+from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py

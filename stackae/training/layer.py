@@ -10,31 +10,31 @@ import torch
 from torch import Tensor
 
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.building import build
+from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.kinds import build
 from stackae.autoencoders.variational import VariationalAutoencoder
 from stackae.config import DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
 from stackae.config.activations import ACTIVATIONS
-from stackae.corruption import Corruption, Dropout, Emphasis
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
-from stackae.engine import choose_step
 from stackae.errors import DivergedError
-from stackae.losses import LOSSES
-from stackae.penalties import KlSparsity, L1Sparsity
-from stackae.stack import ROWS_AT_ONCE, in_batches
+from stackae.models.stack import ROWS_AT_ONCE, in_batches
+from stackae.objectives.losses import LOSSES
+from stackae.objectives.penalties import KlSparsity, L1Sparsity
+from stackae.objectives.reconstruction import ReconstructionObjective
+from stackae.objectives.variational import VariationalObjective, variational_loss
+from stackae.ops.engine import choose_step
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.closed_form import put_closed_form
 from stackae.training.divergence import Magnitudes
 from stackae.training.fused import fused_replicas, reconstruction
 from stackae.training.optimizers import make_optimizer
-from stackae.training.reconstruction import ReconstructionObjective
 from stackae.training.resampling import SAMPLE, dead_units, resample_units
 from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
-from stackae.training.variational import VariationalObjective, variational_loss
 
 FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
 

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from stackae.batches import Batches, StepResult
-from stackae.classifier import Finetuned
 from stackae.data.minibatches import in_order
-from stackae.data.rows import Rows
-from stackae.penalties import clip_norms
+from stackae.objectives.base import Objective
+from stackae.ops.batches import Batches, StepResult
 from stackae.training.guard import GuardedOptimizer
 from stackae.training.rates import LayerRates
 
 __all__ = [
     "Batches",
-    "ClassificationObjective",
     "EagerStep",
-    "FinetuneObjective",
-    "Objective",
     "OneByOne",
     "ReplicasStep",
     "StepResult",
@@ -82,23 +75,6 @@ class OneByOne:
         return [step.optimizer_state() for step in self._steps]
 
 
-class Objective(Protocol):
-    """What a network is trained for."""
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        """Layer by layer: its weight, unless tied, and its bias."""
-        ...
-
-    def __call__(self, rows: Tensor, step: int) -> Tensor:
-        """The loss of a batch of rows, a scalar: mean over the batch, in the parameters' type."""
-        ...
-
-    def constrain(self) -> None:
-        """After every update: puts parameters back to where they may be."""
-        ...
-
-
 class EagerStep:
     """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is SGD, Adam or AdamW, and new.
 
@@ -139,42 +115,3 @@ class EagerStep:
         self._optimizer.step(loss.detach(), learning_rate)
         self._objective.constrain()
         return loss.detach()
-
-
-@dataclass(frozen=True)
-class FinetuneObjective:
-    """What a head on encoders is trained for, of whatever kind it is.
-
-    Attributes:
-        max_norm: the longest that the incoming weights of a unit may be after a step that moved them; 0 lets them be.
-    """
-
-    model: Finetuned
-    x: Rows
-    max_norm: float = field(default=0.0, kw_only=True)
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return [parameter for part in self.model.parts for parameter in part.trained]
-
-    def __call__(self, rows: Tensor, step: int) -> Tensor:
-        raise NotImplementedError
-
-    def constrain(self) -> None:
-        if self.max_norm:
-            clip_norms([each for each in self.parameters if each.dim() > 1 and each.grad is not None], self.max_norm)
-
-
-@dataclass(frozen=True)
-class ClassificationObjective(FinetuneObjective):
-    """(1/B) Σ_i w(y_i) ℓ_i, ℓ the softmax cross-entropy in nats; weight w (n_classes,) is 1 without one."""
-
-    y: Tensor
-    weight: Tensor | None = field(default=None, kw_only=True)
-
-    def __call__(self, rows: Tensor, step: int) -> Tensor:
-        logits, y = self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device)
-        if self.weight is None:
-            return F.cross_entropy(logits, y)
-        weight = self.weight.to(logits)[y]
-        return (weight * F.cross_entropy(logits, y, reduction="none")).sum() / max(1, len(rows))

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from stackae import reference
-from stackae.batches import Batches
 from stackae.config import FinetuneConfig
 from stackae.config.activations import ACTIVATIONS
-from stackae.fields import CORRUPTIONS
+from stackae.config.values import CORRUPTIONS
+from stackae.ops import reference
+from stackae.ops.batches import Batches
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.optimizers import make_optimizer
@@ -92,7 +92,7 @@ def _ops(device: torch.device) -> Any:
     need_extension()
     if device.type == "cuda" and not torch.cuda.is_available():
         raise NotHereError("no CUDA device")
-    return importlib.import_module("stackae.ops")
+    return importlib.import_module("stackae.ops.compiled")
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -207,7 +207,7 @@ def together_cases() -> Iterator[Case]:
 def thread_cases() -> Iterator[Case]:
     """The step's bits, by one thread and by several."""
     need_step(CPU)
-    products = importlib.import_module("stackae.ops").products("cpu", "fp32")
+    products = importlib.import_module("stackae.ops.compiled").products("cpu", "fp32")
     if "brgemm" not in products:
         raise NotHereError(f"products by {products}, whose sums may depend on the number of threads")
     x = rows_of(96, 200).float()

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stackae.batches import Batches
 from stackae.config import FinetuneConfig
 from stackae.config.activations import ACTIVATIONS
+from stackae.objectives.base import FinetuneObjective, Objective
+from stackae.ops.batches import Batches
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
-from stackae.training.step import FinetuneObjective, Objective, ReplicasStep
+from stackae.training.step import ReplicasStep
 from stackae.verification.check import Case, Check
 from stackae.verification.heads import HEADS, with_rows_that_lack_all_targets
 from stackae.verification.subjects import CPU, EAGER_REMEDY, furthest, learner_of, need_step, rows_of

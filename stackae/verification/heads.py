@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder, Dense
-from stackae.classifier import Classifier, Finetuned
-from stackae.heads import DeepAutoencoder, MultilabelClassifier, Regressor
-from stackae.stack import StackedAutoencoder
-from stackae.training.heads import MultilabelObjective, RegressionObjective, UnrolledObjective
-from stackae.training.step import ClassificationObjective, FinetuneObjective
+from stackae.models.heads.classifier import Classifier, Finetuned
+from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.stack import StackedAutoencoder
+from stackae.objectives.base import FinetuneObjective
+from stackae.objectives.heads import (
+    ClassificationObjective,
+    MultilabelObjective,
+    RegressionObjective,
+    UnrolledObjective,
+)
 from stackae.verification.subjects import SEED, normal, rows_of
 
 ROWS, WIDTHS = 12, (6, 5, 4, 3)

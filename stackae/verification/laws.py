@@ -12,12 +12,12 @@ from torch.autograd import functional as autograd
 from torch.nn import functional as F
 
 from stackae.autoencoders.dense import Autoencoder
-from stackae.autoencoders.linear import principal_angles
-from stackae.batches import Batches
+from stackae.autoencoders.pca import principal_angles
 from stackae.config import PretrainConfig
 from stackae.config.activations import ACTIVATIONS
-from stackae.pretrain import pretrain_stack
-from stackae.reference import ACTIVATIONS as FUNCTIONS
+from stackae.ops.batches import Batches
+from stackae.ops.reference import ACTIVATIONS as FUNCTIONS
+from stackae.pretraining import pretrain_stack
 from stackae.training.layer import Learner, make_step
 from stackae.verification.check import Case, Check
 from stackae.verification.subjects import CPU, EAGER_REMEDY, learner_of, need_step, normal, rows_of

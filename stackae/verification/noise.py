@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.corruption import Corruption, Dropout, Emphasis
-from stackae.engine import choose_engine
-from stackae.fields import CORRUPTIONS
+from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
+from stackae.config.values import CORRUPTIONS
+from stackae.ops.engine import choose_engine
 from stackae.random import Purpose, permutation, philox
 from stackae.verification.check import Case, Check
 from stackae.verification.subjects import against_draws

@@ -12,7 +12,7 @@ from torch import nn
 
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.errors import RunError, StoppedError
-from stackae.pretrain import PretrainResult, pretrain_stack, settle
+from stackae.pretraining import PretrainResult, pretrain_stack, settle
 from stackae.runs import DiskCheckpointer, Folder, Requests, Work, latest
 from stackae.training.checkpointing import Snapshot, StageResult
 from stackae.verification.check import Case, Check

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.statistics import CorruptedMoments, Moments
 from stackae.autoencoders.variational import VariationalAutoencoder, gaussian_kl
-from stackae.corruption import Corruption
-from stackae.engine import choose_engine
-from stackae.moments import CorruptedMoments, Moments
+from stackae.objectives.variational import VariationalObjective, elbo
+from stackae.ops.engine import choose_engine
 from stackae.training.layer import Learner
-from stackae.training.variational import VariationalObjective, elbo
 from stackae.verification.check import Case, Check
 from stackae.verification.subjects import CPU, against_draws, learner_of, normal
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from stackae.config import PretrainConfig
-from stackae.engine import choose_step, find_extension
 from stackae.errors import SetupError
-from stackae.pretrain import settle
+from stackae.ops.engine import choose_step, find_extension
+from stackae.pretraining import settle
 from stackae.random import Purpose, uniform
 from stackae.training.layer import Learner, Reads
 from stackae.verification.check import SIGMAS, Case, NotHereError

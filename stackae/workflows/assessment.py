@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from stackae import pictures
-from stackae.classifier import Classifier
-from stackae.confusion import ClassifierReport
 from stackae.data import Part
-from stackae.evaluate import TargetReport, evaluate_classifier, evaluate_multilabel, evaluate_regressor, match_classes
-from stackae.heads import Regressor
+from stackae.evaluation import TargetReport, evaluate_classifier, evaluate_multilabel, evaluate_regressor, match_classes
+from stackae.metrics import ClassifierReport
+from stackae.models.heads.classifier import Classifier
+from stackae.models.heads.others import Regressor
+from stackae.plots import runs as pictures
 
 
 def assess_classifier(

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
+from stackae.config.values import validated
 from stackae.data import check
-from stackae.data.advice import warnings_of
-from stackae.data.check import Examined, Report
-from stackae.data.telling import exact, whole_range
+from stackae.data.inspect.advice import warnings_of
+from stackae.data.inspect.check import Examined, Report
+from stackae.data.inspect.telling import exact, whole_range
 from stackae.errors import DataError
-from stackae.fields import validated
 from stackae.workflows.callbacks import Callbacks
 
 

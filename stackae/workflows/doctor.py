@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from stackae import __version__, verification
-from stackae.engine import find_extension
 from stackae.errors import VerificationError
+from stackae.ops.engine import find_extension
 from stackae.verification import FAILED, PASSED, SKIPPED, Outcome, chosen, run_all
 from stackae.verification.subjects import OF_THE_EXTENSION
 

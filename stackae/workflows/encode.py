@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.data.formats import WRITTEN
+from stackae.data.formats.writing import Table, check_finite
 from stackae.errors import argument
 from stackae.runs import Run, open_run
-from stackae.tables import Table, check_finite
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
 from stackae.workflows.outputs import check_out, made_of, write_table

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from stackae.data.labels import named
 from stackae.data.run_rows import RowsRead
 from stackae.errors import DataError, argument, legible
-from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
+from stackae.evaluation import evaluate_reconstruction, evaluate_unrolled
 from stackae.runs import Run, open_run
 from stackae.workflows.assessment import assess_classifier, target_figures
 from stackae.workflows.callbacks import Callbacks

@@ -10,12 +10,11 @@ from stackae.config.heads import HEADS
 from stackae.data import Dataset
 from stackae.data.fingerprint import fingerprint
 from stackae.data.labels import classes_named, named
-from stackae.engine import choose_device, choose_step
 from stackae.errors import argument, legible, shown
-from stackae.evaluate import evaluate_reconstruction, evaluate_unrolled
-from stackae.finetune import FinetuneResult, finetune_classifier, finetune_reconstruction, of_classes, trained_classes
+from stackae.evaluation import evaluate_reconstruction, evaluate_unrolled
 from stackae.finetune_targets import finetune_multilabel, finetune_regressor
-from stackae.footprint import check_finetuning
+from stackae.finetuning import FinetuneResult, finetune_classifier, finetune_reconstruction, of_classes, trained_classes
+from stackae.ops.engine import choose_device, choose_step
 from stackae.runs import Checkpoint, Requests, Run, Work, latest, open_run
 from stackae.runs.kept_data import data_files
 from stackae.runs.places import unfinished
@@ -23,6 +22,7 @@ from stackae.runs.records import epoch_of
 from stackae.runs.run import classifier_file, config_file, head_file, reconstruction_file, targets_file
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
+from stackae.training.footprint import check_finetuning
 from stackae.workflows.assessment import assess_classifier, target_figures
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets

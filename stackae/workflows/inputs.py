@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.config import DataConfig, FinetuneConfig
+from stackae.config.values import is_text, validated
 from stackae.data import Dataset, Part
 from stackae.data.formats import format_of
 from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
-from stackae.fields import is_text, validated
 from stackae.runs import Run
 from stackae.runs.checkpointer import EVERY
 from stackae.runs.kept_data import known_of

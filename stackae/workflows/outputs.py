@@ -10,11 +10,11 @@ from torch import Tensor
 
 from stackae.data import Rows
 from stackae.data.formats import WRITTEN, WRITTEN_TABLES, listed
+from stackae.data.formats.writing import Table, suffix_of
 from stackae.errors import ConfigError, argument
+from stackae.models.stack import in_batches
 from stackae.runs import Run, write_whole
 from stackae.runs.durable import Content
-from stackae.stack import in_batches
-from stackae.tables import Table, suffix_of
 from stackae.workflows.callbacks import Callbacks
 
 

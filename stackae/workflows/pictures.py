@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import stackae.latent_pictures as latent
-import stackae.pictures as plots
-from stackae.corruption import Corruption
+import stackae.plots.latent as latent
+import stackae.plots.runs as plots
+from stackae.autoencoders.corruption import Corruption
 from stackae.data import Dataset, Rows
-from stackae.heads import DeepAutoencoder
+from stackae.models.heads.others import DeepAutoencoder
+from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.runs import Run
 from stackae.runs.summary import last_trainings
-from stackae.stack import StackedAutoencoder, in_batches
 from stackae.workflows.inputs import part_of
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.data.formats import WRITTEN
-from stackae.predict import Prediction, load_head, predict_scaled
+from stackae.data.formats.writing import Table, check_finite
 from stackae.runs import Run, open_run
-from stackae.tables import Table, check_finite
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, rows_of
 from stackae.workflows.outputs import check_out, write_table
+from stackae.workflows.predict import Prediction, load_head, predict_scaled
 
 
 class PredictResult(NamedTuple):

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.config import PretrainConfig, RunConfig
+from stackae.config.values import validated
 from stackae.data import Dataset, load_data
-from stackae.engine import choose_device, choose_step
 from stackae.errors import ConfigError, argument
-from stackae.fields import validated
-from stackae.footprint import check_pretraining
-from stackae.pretrain import settle
+from stackae.ops.engine import choose_device, choose_step
+from stackae.pretraining import settle
 from stackae.runs import Folder, Requests, Work, check_free, default_path, latest, new_runs
 from stackae.runs.differences import mathematical, of_work
 from stackae.runs.ownership import is_proven, never_began
+from stackae.training.footprint import check_pretraining
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import whole_number
 from stackae.workflows.resume import Moved, Resumed, go_on, newest_unfinished

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from stackae import pictures
 from stackae.data.formats import WRITTEN
+from stackae.data.formats.writing import Table, check_finite
 from stackae.data.run_rows import RowsRead
 from stackae.errors import ConfigError, argument
+from stackae.plots import runs as pictures
 from stackae.runs import Run, open_run
-from stackae.tables import Table, check_finite
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
 from stackae.workflows.outputs import check_out, made_of, write_content, write_table

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.config import DataConfig
+from stackae.config.values import validated
 from stackae.data import Dataset, Scaling, load_data
 from stackae.data.fingerprint import fingerprint
 from stackae.data.run_rows import read_dataset
 from stackae.errors import ConfigError, DataError, RunError, argument, nearest, shown
-from stackae.fields import validated
-from stackae.footprint import check_pretraining
 from stackae.runs import Checkpoint, Folder, Requests, Run, Work, latest, seed_runs
 from stackae.runs.changing import OF_THE_OBJECTIVE, OF_THE_UPDATE, change
 from stackae.runs.checkpointer import this_machine
@@ -23,6 +22,7 @@ from stackae.runs.places import all_runs, is_run, runs_in, unfinished
 from stackae.runs.pruning import prune, remove_unfinished
 from stackae.runs.summary import bytes_on_disk
 from stackae.runs.verify import damaged_files
+from stackae.training.footprint import check_pretraining
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.finetune import FinetunedRun, check_memory, head_summary, train_head
 from stackae.workflows.inputs import absolute

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stackae import pictures
 from stackae.errors import RunError, shown, suggested
+from stackae.plots import runs as pictures
 from stackae.runs.checkpoints import numbered
 from stackae.runs.differences import Difference, differences
 from stackae.runs.durable import make_folder, write_whole

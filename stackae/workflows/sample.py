@@ -9,11 +9,11 @@ from torch import Tensor
 
 from stackae.autoencoders.variational import VariationalAutoencoder, prior_grid
 from stackae.data.formats import WRITTEN
+from stackae.data.formats.writing import Table, check_finite
 from stackae.errors import RunError, argument
-from stackae.latent_pictures import latent_grid, samples
+from stackae.models.stack import StackedAutoencoder, in_batches
+from stackae.plots.latent import latent_grid, samples
 from stackae.runs import Run, open_run
-from stackae.stack import StackedAutoencoder, in_batches
-from stackae.tables import Table, check_finite
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, dataset_of, whole_number
 from stackae.workflows.outputs import check_out, write_table

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae import score_pictures
 from stackae.analysis.scoring import Scored
 from stackae.data.formats import WRITTEN
+from stackae.data.formats.writing import Table
+from stackae.plots import scores as score_pictures
+from stackae.plots.scores import Panel, Suspects
 from stackae.runs.durable import Content
-from stackae.score_pictures import Panel, Suspects
-from stackae.tables import Table
 from stackae.workflows.callbacks import Callbacks
 
 

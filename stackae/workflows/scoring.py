@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stackae.analysis.anomaly import ReconstructionError, feature_errors
+from stackae.analysis.calibration import CalibratedScore, Calibration, calibrations, fit_calibrated
 from stackae.analysis.score_notes import notes_of
 from stackae.analysis.scoring import RowsToScore, Scored, score_all
-from stackae.anomaly import ReconstructionError, feature_errors
-from stackae.calibration import CalibratedScore, Calibration, calibrations, fit_calibrated
 from stackae.data.formats import WRITTEN_TABLES
 from stackae.errors import DataError, argument
-from stackae.faults import explained
+from stackae.models.stack import StackedAutoencoder
 from stackae.runs import Run, open_run
 from stackae.runs.durable import write_files
 from stackae.runs.run import calibration_file
-from stackae.stack import StackedAutoencoder
 from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.faults import explained
 from stackae.workflows.inputs import DataRequest, share, whole_number
 from stackae.workflows.outputs import check_out
 from stackae.workflows.score_files import files_of, names_of

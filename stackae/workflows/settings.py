@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConfig, RunConfig, read_tables
+from stackae.config.values import Model, validated
 from stackae.errors import ConfigError, argument, nearest
-from stackae.fields import Model, validated
 from stackae.workflows.inputs import absolute, overridden
 
 Tables = dict[str, dict[str, Any]]

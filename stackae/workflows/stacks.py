@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stackae.calibration import calibrations
+from stackae.analysis.calibration import calibrations
 from stackae.config import PretrainConfig, RunConfig
 from stackae.data import Dataset
 from stackae.data.fingerprint import fingerprint
 from stackae.errors import DataError, DivergedError, argument, shown
-from stackae.faults import explained
-from stackae.pretrain import PretrainResult, layers_together, results_together
+from stackae.pretraining import PretrainResult, layers_together, results_together
 from stackae.runs import Checkpoint, Folder, Run, Work
 from stackae.runs.beginning import complete
 from stackae.runs.kept_data import data_files
@@ -21,6 +20,7 @@ from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
 from stackae.runs.records import epoch_of
 from stackae.runs.run import calibration_file, config_file, scaling_file, trained_layer_file
 from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.faults import explained
 from stackae.workflows.pictures import curves_together, pretraining_pictures
 from stackae.workflows.session import Session
 from stackae.workflows.summary import LayerOverSeeds, LayerReport, layer_reports, over_seeds

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from stackae.autoencoders.building import numbers_of
+from stackae.autoencoders.kinds import numbers_of
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.data import Dataset
-from stackae.data.advice import notes_of
-from stackae.engine import choose_device, choose_step
-from stackae.pretrain import PretrainResult
+from stackae.data.inspect.advice import notes_of
+from stackae.ops.engine import choose_device, choose_step
+from stackae.pretraining import PretrainResult
 
 
 def summary(configs: Sequence[PretrainConfig], dataset: Dataset) -> list[str]:

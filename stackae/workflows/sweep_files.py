@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from stackae import latent_pictures, sweep_pictures
+from stackae.analysis.sweep import MOST_EMBEDDED, Swept, plane_of
 from stackae.config import PretrainConfig, RunConfig
 from stackae.data import Dataset, Part
 from stackae.data.rows import subset
 from stackae.documents import to_json
 from stackae.errors import DivergedError
-from stackae.stack import in_batches
-from stackae.sweep import MOST_EMBEDDED, Swept, plane_of
+from stackae.models.stack import in_batches
+from stackae.plots import latent as latent_pictures
+from stackae.plots import sweep as sweep_pictures
 from stackae.workflows.callbacks import Callbacks
 
 POINTS = 5

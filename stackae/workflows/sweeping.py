@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stackae.autoencoders.building import numbers_of
+from stackae.analysis.sweep import check_neighbours, principal_errors, sweep_widths
+from stackae.autoencoders.kinds import numbers_of
+from stackae.autoencoders.statistics import check_room
 from stackae.config import LayerConfig, PretrainConfig, read_tables
 from stackae.data import Dataset, load_data
 from stackae.data.formats import FORMATS
-from stackae.engine import choose_device, choose_step
 from stackae.errors import ConfigError, DataError, DivergedError, argument, legible, nearest
-from stackae.footprint import check_pretraining
-from stackae.moments import check_room
-from stackae.pretrain import settle
+from stackae.ops.engine import choose_device, choose_step
+from stackae.pretraining import settle
 from stackae.runs.beginning import reserved
 from stackae.runs.durable import write_folder
 from stackae.runs.places import timed_path
-from stackae.sweep import check_neighbours, principal_errors, sweep_widths
+from stackae.training.footprint import check_pretraining
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.log import Logged
 from stackae.workflows.settings import Tables, data_settings, pretrain_settings

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import LAYERS, Shell, write_data
-from fault_cases import ALL, a_step_a_call, result
+from fault_cases import ALL, BRIEF, SHORT, a_step_a_call, result
 from fault_disk import CutOffError, Disk, Operation, cut_off, failing
+from shell import Shell, write_data
 
 from stackae.runs import latest
 from stackae.runs.verify import damages
 
-SHORT = ("--epochs", "1", "--batch-size", "16", "--checkpoint-every", "0")
-PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz", "--run", "runs/it", *SHORT)
 JOBS = {
-    "pretrain": (PRETRAIN, (*PRETRAIN, "--resume")),
-    "seeds": ((*PRETRAIN, "--seeds", "2"), (*PRETRAIN, "--seeds", "2", "--resume")),
-    "replaced": ((*PRETRAIN, "--seed", "7", "--force"), (*PRETRAIN, "--seed", "7", "--resume", "--force")),
+    "pretrain": (BRIEF, (*BRIEF, "--resume")),
+    "seeds": ((*BRIEF, "--seeds", "2"), (*BRIEF, "--seeds", "2", "--resume")),
+    "replaced": ((*BRIEF, "--seed", "7", "--force"), (*BRIEF, "--seed", "7", "--resume", "--force")),
     "finetune": (("finetune", "--run", "runs/it", *SHORT), ("resume", "runs/it")),
 }
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
@@ -76,9 +74,9 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     write_data(shell.folder)
     command, again = JOBS[request.param]
     with a_step_a_call():
-        shell.does(*PRETRAIN, "--run", "runs/earlier")
+        shell.does(*BRIEF, "--run", "runs/earlier")
         if request.param in ("finetune", "replaced"):
-            shell.does(*PRETRAIN)
+            shell.does(*BRIEF)
         before = shell.folder / f"before-{request.param}"
         shutil.copytree(shell.folder / "runs", before, symlinks=True)
         with Disk(shell.folder / "runs").watched() as disk:

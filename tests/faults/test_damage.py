@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import UNREAD, Shell, write_data
 from fault_cases import ALL, FINETUNE, PRETRAIN, RESUME, a_step_a_call, copied, result, stopped_at
+from shell import UNREAD, Shell, write_data
 
 from stackae.errors import RunError
 from stackae.runs import Run, latest

@@ -13,8 +13,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from conftest import Shell, write_data
 from fault_cases import PRETRAIN, result, stopped_at
+from shell import Shell, write_data
 
 from stackae.runs.checkpoints import latest, numbered
 from stackae.runs.places import unfinished

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import Shell, write_data
 from fault_cases import ALL, FINETUNE, PRETRAIN, RESUME, a_step_a_call, result, stopped_at
+from shell import Shell, write_data
 
 from stackae.runs import DiskCheckpointer, Requests
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from conftest import UNREAD, Shell, write_data
 from fault_cases import FINETUNE, PRETRAIN, RESUME, a_step_a_call, copied, stopped_at
 from hostile_cases import (
     CHECKPOINT_CASES,
@@ -27,6 +26,7 @@ from hostile_cases import (
     pipes_to_be_written,
     replaced,
 )
+from shell import UNREAD, Shell, write_data
 
 SECONDS = 30
 MEMORY = 1 << 28

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Shell
 from data_files import TEST_DATA, needs_data
 from fault_cases import ALL, result
+from shell import Shell
 
 from stackae.runs import Folder, latest
 from stackae.runs.checkpoints import Checkpoint, numbered, write_checkpoint

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pytest
-from conftest import Shell, write_data
-from fault_cases import ALL, a_step_a_call, result
+from fault_cases import ALL, BRIEF, SHORT, a_step_a_call, result
 from fault_disk import Disk, Operation
 from fault_power import Model
-from test_crash_points import PRETRAIN, SHORT
+from shell import Shell, write_data
 
 from stackae.runs import latest
 from stackae.runs.checkpoints import write_checkpoint
@@ -52,7 +51,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     with pytest.MonkeyPatch.context() as patched, a_step_a_call(), disk.watched():
         patched.setattr("stackae.runs.checkpointer.write_checkpoint", written)
         patched.setattr(Folder, "publish", publish)
-        shell.does(*PRETRAIN)
+        shell.does(*BRIEF)
         shell.does("finetune", *SHORT)
     return Recorded(shell, disk.operations, checkpoints, files, result(shell.folder / "runs" / "it"))
 
@@ -95,7 +94,7 @@ def test_what_is_left_goes_on_to_the_same_bytes(recorded: Recorded, figures: dic
         shutil.rmtree(runs, ignore_errors=True)
         model.write(runs, changes, torn)
         with a_step_a_call():
-            recorded.shell.does(*PRETRAIN, "--resume")
+            recorded.shell.does(*BRIEF, "--resume")
             if not (runs / "it" / "classifier.safetensors").exists():
                 recorded.shell.does("finetune", *SHORT)
         assert result(runs / "it") == recorded.expected, (end, recorded.operations[end], name)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from conftest import Shell
 from fault_cases import ALL, FINETUNE, PRETRAIN, result, stopped_at
+from process_cases import DATA, LONG, ended, started, wait_for
+from shell import Shell
 
 from stackae.cli import signals
 from stackae.cli.reports import Reported
@@ -24,34 +23,12 @@ from stackae.workflows.session import Session
 
 PROMPTLY = 10.0  # seconds, on a machine that does other things too; `make faults` tells the longest
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
-LONG = "200000"
 STAGES = {
     "layer 1": (("pretrain", "--epochs", LONG), "layer 1/2 8-6-8  epoch 3/"),
     "layer 2": (("pretrain", "--epochs", f"2,{LONG}"), "layer 2/2 6-4-6  epoch 3/"),
     "drawing": (("pretrain", "--epochs", "2"), "drawing pictures"),
     "fine-tuning": (("finetune", "--epochs", LONG), "classifier 8-6-4-3  epoch 3/"),
 }
-DATA = ("--layers", "8,6,4", "--data", "labelled.npz", "--device", "cpu", "--batch-size", "16")
-
-
-def started(shell: Shell, *arguments: str) -> subprocess.Popen[str]:
-    line = [sys.executable, "-m", "stackae.cli.main", *arguments, "--run", "runs/it"]
-    return subprocess.Popen(line, cwd=shell.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(text: str, log: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not (log.exists() and text in log.read_text().rpartition("$ stackae")[2]):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"never came to: {text}"
-        time.sleep(0.01)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, float]:
-    """Exit code, what it said, and how long that took."""
-    since = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    return process.returncode, err, time.monotonic() - since
 
 
 @pytest.mark.parametrize("number", EXIT if ALL else [signal.SIGINT], ids=lambda number: number.name)

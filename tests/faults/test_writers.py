@@ -7,8 +7,8 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from conftest import Shell
-from test_signals import DATA, LONG, ended, started, wait_for
+from process_cases import DATA, LONG, ended, started, wait_for
+from shell import Shell
 
 from stackae.errors import RunError
 from stackae.runs import Folder

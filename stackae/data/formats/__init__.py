@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from stackae.config import DataConfig
-    from stackae.data.csv_header import Chosen
+    from stackae.data.formats.csv_header import Chosen
     from stackae.data.source import BadRow, Source
 
 SETS = "digits, mnist, fashion-mnist, torchvision:NAME"
@@ -29,7 +29,7 @@ SETS = "digits, mnist, fashion-mnist, torchvision:NAME"
 class Format:
     """How the files whose names end in ``suffix`` are read and written.
 
-    Functions are named "module.function", within ``stackae``:
+    Functions are named "module.function", within ``stackae.data.formats``:
 
     reader: reads a file whole, as a Source: reader(path), with ``labels`` reader(path, numbers), and with
         ``reader_by_name`` reader(path, target, numbers, ignore).
@@ -66,7 +66,7 @@ class Format:
     def read_by_name(
         self, path: Path, choose: Callable[[list[str]], Chosen], numbers: bool
     ) -> tuple[Source, np.ndarray, list[BadRow], int]:
-        """What ``stackae.data.csv.load_sound_csv`` returns; of a format that is ``named`` alone."""
+        """What ``stackae.data.formats.csv.load_sound_csv`` returns; of a format that is ``named`` alone."""
         read: tuple[Source, np.ndarray, list[BadRow], int] = _function(self.reader_by_name)(path, choose, numbers)
         return read
 
@@ -83,23 +83,23 @@ class Format:
 def _function(name: str | None) -> Callable[..., Any]:
     assert name is not None, "a row says what its format can do: ask for it first"
     module, function = name.rsplit(".", 1)
-    found: Callable[..., Any] = getattr(import_module(f"stackae.{module}"), function)
+    found: Callable[..., Any] = getattr(import_module(f"stackae.data.formats.{module}"), function)
     return found
 
 
 _COMMAS = Format(
     ".csv",
-    "data.csv.load_csv",
-    reader_by_name="data.csv.load_sound_csv",
-    pieces="data.pieces.CsvPieces",
-    writer="tables.pack_csv",
+    "csv.load_csv",
+    reader_by_name="csv.load_sound_csv",
+    pieces="pieces.CsvPieces",
+    writer="writing.pack_csv",
     delimiters=",",
 )
 FORMATS = {
     each.suffix: each
     for each in (
-        Format(".npy", "data.arrays.load_npy", pieces="data.pieces.NpyPieces", writer="tables.pack_npy", labels=False),
-        Format(".npz", "data.arrays.load_npz"),
+        Format(".npy", "arrays.load_npy", pieces="pieces.NpyPieces", writer="writing.pack_npy", labels=False),
+        Format(".npz", "arrays.load_npz"),
         _COMMAS,
         replace(_COMMAS, suffix=".tsv", delimiters="\t"),
         replace(_COMMAS, suffix=".txt", delimiters="\t;, ", writer=None),

@@ -1,0 +1,263 @@
+"""What a run keeps so that rows can be scored where the data that it was trained on are not.
+
+Everything here is of the run's own rows: how they score, and the closed forms that are fitted on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from stackae.analysis.anomaly import (
+    ReconstructionError,
+    Score,
+    fit_scores,
+    mahalanobis_score,
+    pca_score,
+    score_rows,
+    smallest_variance,
+)
+from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
+from stackae.data.inspect.spread import Outlier
+from stackae.data.loading import Dataset
+from stackae.data.rows import Rows, subset
+from stackae.errors import DataError
+from stackae.models.files import LARGEST_HEADER, opened, pack
+from stackae.models.stack import StackedAutoencoder
+
+MOST_ROWS = 1 << 17  # validation rows that are scored
+MOST_SCORES = 1 << 21  # of all layers together
+MOST_DIRECTIONS = 1 << 11  # rows or columns, the fewer of both: solving takes seconds at the most
+MOST_COUNTED = 1 << 53  # rows: beyond, a float64 does not count any more
+MOST_NUMBERS = 1 << 23  # of principal components: 32 MiB
+
+
+class CalibratedScore(NamedTuple):
+    """A score, and what it gives the validation rows (n,), ascending: from these thresholds follow."""
+
+    score: Score
+    validation: Tensor
+
+
+class Baselines(NamedTuple):
+    """Principal components of the training rows, and sorted scores of n validation rows by what is made of them.
+
+    Of the components those are kept that a score reads. pca (L, n) has a row per layer, for as many components as it
+    has units; mahalanobis (n,).
+    """
+
+    principal: PrincipalComponents
+    pca: Tensor
+    mahalanobis: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Sorted scores of n validation rows by reconstruction through each of L layers, (L, n) float64; and more.
+
+    ``baselines`` is None where they are too large to be kept, and image_shape where rows are no images. ``flattened``
+    are the columns that outliers of the training rows flatten under the run's scaling, so that little is seen there.
+    """
+
+    layers: Tensor
+    baselines: Baselines | None = None
+    image_shape: tuple[int, ...] | None = None
+    flattened: tuple[Outlier, ...] = ()
+
+    def scores(
+        self, stack: StackedAutoencoder, layer: int | None = None, *, baselines: bool = True
+    ) -> dict[str, CalibratedScore]:
+        """By name: those of ``anomaly.METHODS`` that are kept, or without ``baselines`` the stack's alone.
+
+        ``layer`` counts from 1; None is the top.
+        """
+        place = -1 if layer is None else layer - 1
+        found = {"autoencoder": CalibratedScore(ReconstructionError(stack, layer), self.layers[place])}
+        if baselines and self.baselines is not None:
+            principal, pca, mahalanobis = self.baselines
+            components = pca_score(principal, stack.layer_sizes[1:][place])
+            found["pca"] = CalibratedScore(components, pca[place])
+            found["mahalanobis"] = CalibratedScore(mahalanobis_score(principal), mahalanobis)
+        return found
+
+
+def calibrations(stacks: Iterable[StackedAutoencoder], dataset: Dataset) -> Iterator[Calibration]:
+    """That of each of some stacks of the same sizes that were trained on these data. Raises DataError as ``calibrate``
+    does."""
+    train, validation = dataset.train.x, dataset.validation.x
+    flattened = () if dataset.scaling.kind == "robust" else dataset.outliers
+    baselines = None
+    for number, stack in enumerate(stacks):
+        if number == 0:
+            baselines = fit_baselines(train, validation, stack.layer_sizes)
+        yield calibrate(stack, validation, baselines, dataset.image_shape, flattened)
+
+
+def calibrate(
+    stack: StackedAutoencoder,
+    validation: Rows,
+    baselines: Baselines | None = None,
+    image_shape: tuple[int, ...] | None = None,
+    flattened: tuple[Outlier, ...] = (),
+) -> Calibration:
+    """The calibration of a stack by its validation rows (n, d); ``baselines`` as ``fit_baselines`` gives them.
+
+    Of more rows than MOST_ROWS, or than make MOST_SCORES of all layers, some are taken at even distances: a threshold
+    promises the same by fewer rows.
+
+    Raises:
+        DataError: a validation row has no finite score.
+    """
+    count = len(stack.autoencoders)
+    rows = _some(validation, count)
+    scores = [calibration_scores(ReconstructionError(stack, layer), rows) for layer in range(1, count + 1)]
+    return Calibration(torch.stack(scores), baselines, image_shape, flattened)
+
+
+def fit_baselines(train: Rows, validation: Rows, layer_sizes: tuple[int, ...]) -> Baselines | None:
+    """PCA and Mahalanobis distance of the training rows (n, d), for a stack of these sizes; None where they are large.
+
+    That is where both n and d are above MOST_DIRECTIONS, where the components are more than MOST_NUMBERS numbers, or
+    where the memory does not hold what they are made from. Components are kept as float32, as precise as the rows.
+
+    Raises:
+        DataError: a validation row has no finite score.
+    """
+    count, width = train.shape
+    if min(count, width) > MOST_DIRECTIONS or min(count, width) * width > MOST_NUMBERS:
+        return None
+    try:
+        principal = principal_components_of(train)
+    except DataError:
+        return None
+    wanted = max(int((principal.variances > smallest_variance(principal)).sum()), *layer_sizes[1:])
+    kept = principal._replace(components=principal.components[:wanted].float().double())
+    rows = _some(validation, len(layer_sizes) - 1)
+    pca = [calibration_scores(pca_score(kept, n_hidden), rows) for n_hidden in layer_sizes[1:]]
+    return Baselines(kept, torch.stack(pca), calibration_scores(mahalanobis_score(kept), rows))
+
+
+def fit_calibrated(
+    stack: StackedAutoencoder, train: Rows, validation: Rows, layer: int | None = None
+) -> dict[str, CalibratedScore]:
+    """PCA and Mahalanobis distance for one layer, however large they are. Raises DataError as ``fit_scores`` does."""
+    scores = fit_scores(stack, train, layer)
+    del scores["autoencoder"]
+    rows = _some(validation, len(stack.autoencoders))
+    return {name: CalibratedScore(score, calibration_scores(score, rows)) for name, score in scores.items()}
+
+
+def calibration_scores(score: Score, validation: Rows) -> Tensor:
+    """(n,) float64 scores of validation rows (n, d), ascending; DataError where one is not finite."""
+    scores = score_rows(score, validation)
+    finite = scores.isfinite()
+    if not bool(finite.all()):
+        raise DataError(
+            f"scores: expected finite numbers, got {float(scores[int(finite.int().argmin())])} for validation row "
+            f"{int(finite.int().argmin())} (counted from 0), so that no threshold can be set; rescale the data, and "
+            "pretrain again"
+        )
+    return scores.sort().values
+
+
+def _some(validation: Rows, layers: int) -> Rows:
+    count, most = len(validation), most_rows(layers)
+    return validation if count <= most else subset(validation, torch.arange(most) * count // most)
+
+
+def most_rows(layers: int) -> int:
+    """How many validation rows a stack of so many layers is calibrated by, at the most."""
+    return max(1, min(MOST_ROWS, MOST_SCORES // layers))
+
+
+def most_bytes(layer_sizes: tuple[int, ...]) -> int:
+    """How large the file of a stack of these sizes is, at the most."""
+    layers, width = len(layer_sizes) - 1, layer_sizes[0]
+    components = 4 * min(MOST_NUMBERS, width**2)
+    scores = 8 * (2 * layers + 1) * most_rows(layers)
+    return components + scores + 8 * (2 + len(Outlier._fields)) * width + LARGEST_HEADER
+
+
+def pack_calibration(calibration: Calibration) -> bytes:
+    """calibration.safetensors."""
+    outliers = torch.tensor(calibration.flattened, dtype=torch.float64).reshape(-1, len(Outlier._fields))
+    tensors = {"layers": calibration.layers, "flattened": outliers}
+    if calibration.baselines is not None:
+        principal, pca, mahalanobis = calibration.baselines
+        tensors |= {
+            "mean": principal.mean,
+            "components": principal.components.float(),
+            "variances": principal.variances,
+            "pca": pca,
+            "mahalanobis": mahalanobis,
+        }
+    return pack(tensors, kind="calibration", image_shape=calibration.image_shape)
+
+
+def read_calibration(path: Path, content: bytes, layer_sizes: tuple[int, ...]) -> Calibration:
+    """Those of a stack of these sizes. Raises RunError where the content is damaged, or of another stack."""
+    with opened(path, content) as (tensors, description):
+        if description["kind"] != "calibration":
+            raise ValueError(f"{description['kind']} instead of a calibration")
+        layers, width = len(layer_sizes) - 1, layer_sizes[0]
+        scores = tensors["layers"]
+        rows = scores.shape[-1] if scores.dim() == 2 else -1
+        _check_scores("layers", scores, (layers, rows))
+        if rows > most_rows(layers):
+            raise ValueError(f"{rows:,} validation rows instead of at most {most_rows(layers):,}")
+        alone = tensors.keys() == {"layers", "flattened"}
+        baselines = None if alone else _baselines(tensors, layers, rows, width)
+        return Calibration(
+            scores, baselines, _image_shape(description["image_shape"], width), _flattened(tensors["flattened"], width)
+        )
+
+
+def _baselines(tensors: Mapping[str, Tensor], layers: int, rows: int, width: int) -> Baselines:
+    mean, components, variances = (tensors[name] for name in ("mean", "components", "variances"))
+    kept = len(components) if components.dim() == 2 else 0
+    _check("mean", mean, (width,), torch.float64)
+    _check("variances", variances, (width,), torch.float64)
+    _check("components", components, (kept, width), torch.float32)
+    if kept > width or bool((variances < 0).any()) or bool((variances.diff() > 0).any()):
+        raise ValueError(f"{kept} components of {width} features, or variances that do not fall to 0 or more")
+    _check_scores("pca", tensors["pca"], (layers, rows))
+    _check_scores("mahalanobis", tensors["mahalanobis"], (rows,))
+    return Baselines(PrincipalComponents(mean, components.double(), variances), tensors["pca"], tensors["mahalanobis"])
+
+
+def _flattened(found: Tensor, width: int) -> tuple[Outlier, ...]:
+    count = len(found) if found.dim() == 2 else -1
+    _check("flattened", found, (count, len(Outlier._fields)), torch.float64)
+    columns, rows = found[:, 0], found[:, 1]
+    whole = (columns == columns.floor()) & (rows == rows.floor())
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < MOST_COUNTED)
+    if count > width or not bool((whole & inside).all()):
+        raise ValueError(f"{count} flattened columns of {width}, or numbers of columns and rows that are none")
+    return tuple(Outlier(int(column), int(row), *values) for column, row, *values in found.tolist())
+
+
+def _check_scores(name: str, scores: Tensor, shape: tuple[int, ...]) -> None:
+    _check(name, scores, shape, torch.float64)
+    if bool((scores < 0).any()) or bool((scores.diff(dim=-1) < 0).any()):
+        raise ValueError(f"{name} with scores below 0, or not in their order")
+
+
+def _check(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+        raise ValueError(f"{name} of {tensor.dtype} {tuple(tensor.shape)} instead of {dtype} {shape}")
+
+
+def _image_shape(found: Any, width: int) -> tuple[int, ...] | None:
+    if found is None:
+        return None
+    shape = tuple(found)
+    sizes = len(shape) in (2, 3) and all(type(size) is int and size > 0 for size in shape)
+    if not sizes or math.prod(shape) != width:
+        raise ValueError(f"images of shape {shape} instead of {width} numbers")
+    return shape

@@ -1,0 +1,164 @@
+"""How wide a code should be: the same autoencoder at several widths, beside PCA, and the plane that codes lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stackae.apart import apart
+from stackae.autoencoders.pca import PrincipalComponents, principal_components, principal_components_of
+from stackae.autoencoders.statistics import Moments
+from stackae.config import PretrainConfig
+from stackae.data.minibatches import in_order
+from stackae.data.rows import Rows
+from stackae.errors import ConfigError, DivergedError
+from stackae.evaluation import ReconstructionReport, evaluate_reconstruction
+from stackae.models.stack import ROWS_AT_ONCE
+from stackae.pretraining import PretrainResult, pretrain_together
+from stackae.training.callbacks import Callback
+from stackae.training.checkpointing import NoCheckpoints, StageResult
+
+FEWEST_NEIGHBOURS, MOST_EMBEDDED = 5, 2000  # rows that t-SNE takes: its time grows with the square of their number
+
+
+class Swept(NamedTuple):
+    """One width: its training, or what ended it, and how well the measured rows come back from its code."""
+
+    width: int
+    result: PretrainResult | DivergedError
+    report: ReconstructionReport | None
+
+
+class SharedBelow(NoCheckpoints):
+    """Have the lower ``count`` layers trained once: later stacks take them over, bit-identical."""
+
+    def __init__(self, count: int) -> None:
+        self._shared = {f"layer{number}" for number in range(1, count + 1)}
+        self._ended: dict[str, Mapping[int, StageResult]] = {}
+
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Mapping[int, StageResult] | None:
+        return self._ended.get(stage)
+
+    def end(self, stage: str, members: Mapping[int, StageResult]) -> None:
+        if stage in self._shared:
+            self._ended[stage] = {index: ended._replace(weights=_copied(ended)) for index, ended in members.items()}
+
+
+def _copied(ended: StageResult) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in ended.weights.items()}
+
+
+def sweep_widths(
+    x: Rows,
+    configs: Sequence[PretrainConfig],
+    *,
+    validation: Rows | None = None,
+    callback: Callback | None = None,
+) -> Iterator[Swept]:
+    """A stack for each configuration, as ``pretrain_stack`` gives it; the layers below the top are trained once.
+
+    Args:
+        x: (n, n_visible) training rows.
+        configs: they differ in the width of the top layer alone.
+        validation: rows that choose each layer's best epoch, and are reconstructed through the whole stack to measure
+            it; without them the training rows are measured.
+        callback: told of every batch and epoch.
+
+    Raises:
+        ConfigError: no configurations, or they differ in more than the width of the top layer.
+    """
+    _check_alike(configs)
+    measured = validation if validation is not None and len(validation) else x
+    checkpointer = SharedBelow(len(configs[0].layers) - 1)
+    for config in configs:
+        (result,) = pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer)
+        report = (
+            None if isinstance(result, DivergedError) else evaluate_reconstruction(result.stack.cpu(), measured)[-1]
+        )
+        yield Swept(config.layer_sizes[-1], result, report)
+
+
+def _check_alike(configs: Sequence[PretrainConfig]) -> None:
+    def of_one_width(config: PretrainConfig) -> PretrainConfig:
+        top = config.layers[-1].model_copy(update={"n_hidden": 1})
+        return config.model_copy(update={"layers": (*config.layers[:-1], top)})
+
+    if len({of_one_width(config).model_dump_json() for config in configs}) != 1:
+        raise ConfigError(
+            f"configs: expected at least one, and no difference but the width of the top layer, got {len(configs)} "
+            "with others; make them from the same options"
+        )
+
+
+@apart
+def principal_errors(train: Rows, measured: Rows) -> Tensor:
+    """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by the m principal components of the training rows.
+
+    For m = 0 to d: Σ_{j>m} E(v_j · (x − μ))², from the moments of both, so that no width costs more than another; of
+    fewer rows than columns by the Gram matrix, beyond whose components the error stays, up to m = d. In the units of
+    ``squared_error``. Raises DataError when there are no rows, or too many of rows and columns for the memory.
+    """
+    if len(train) < train.shape[1]:
+        return _errors_along(principal_components_of(train), measured)
+    principal = principal_components(Moments.of(train))
+    found = Moments.of(measured)
+    axes, shift = principal.components, found.mean - principal.mean
+    spread = ((axes @ found.covariance) * axes).sum(dim=1) + (axes @ shift).square()
+    return principal._replace(variances=spread.clamp(min=0)).errors
+
+
+def _errors_along(principal: PrincipalComponents, measured: Rows) -> Tensor:
+    """``principal_errors`` by projecting each measured row."""
+    axes = principal.components
+    spread, rest = axes.new_zeros(len(axes)), axes.new_zeros(())
+    for part in in_order(len(measured), ROWS_AT_ONCE):
+        centred = measured[part].double() - principal.mean
+        along = centred @ axes.t()
+        spread += along.square().sum(dim=0)
+        rest += (centred - along @ axes).square().sum()
+    left = spread.flip(0).cumsum(0).flip(0) + rest
+    beyond = rest.expand(len(principal.mean) - len(axes))
+    return torch.cat([left, beyond, rest.new_zeros(1)]) / len(measured)
+
+
+def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
+    """codes (n, m) -> (n, 2) to be drawn: their first two principal components, or where t-SNE places them.
+
+    ``method`` is pca or tsne. One unit has 0 for a second coordinate. t-SNE takes at most MOST_EMBEDDED rows.
+
+    Raises:
+        ConfigError: another method, or fewer than FEWEST_NEIGHBOURS rows for t-SNE.
+        ValueError: more than MOST_EMBEDDED rows for t-SNE.
+
+    van der Maaten & Hinton (2008), Visualizing data using t-SNE.
+    """
+    if method not in ("pca", "tsne"):
+        raise ConfigError(f"scatter: expected pca or tsne, got '{method}'")
+    if method == "tsne":
+        return _embedded(codes, seed)
+    principal = principal_components_of(codes)
+    plane = (codes.double() - principal.mean) @ principal.components[:2].t()
+    return torch.nn.functional.pad(plane, (0, 2 - plane.shape[1]))
+
+
+def check_neighbours(count: int) -> None:
+    """ConfigError unless t-SNE can place so many rows."""
+    if count < FEWEST_NEIGHBOURS:
+        raise ConfigError(
+            f"scatter: expected at least {FEWEST_NEIGHBOURS} rows for tsne, got {count}; use pca, or hold out more"
+        )
+
+
+def _embedded(codes: Tensor, seed: int) -> Tensor:
+    from sklearn.manifold import TSNE
+
+    check_neighbours(len(codes))
+    if len(codes) > MOST_EMBEDDED:
+        raise ValueError(f"codes: expected at most {MOST_EMBEDDED:,} rows for tsne, got {len(codes):,}; choose some")
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    start = "pca" if float(codes.double().var(dim=0).sum()) > 0 else "random"  # equal rows have no components
+    model = TSNE(2, perplexity=perplexity, init=start, learning_rate="auto", random_state=seed % 2**32)
+    return torch.from_numpy(model.fit_transform(codes.detach().cpu().double().numpy()))

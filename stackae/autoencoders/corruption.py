@@ -1,0 +1,74 @@
+"""What is done to a layer's input and code while it is trained: noise, its emphasis in the loss, and dropout.
+
+Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), Stacked denoising autoencoders, JMLR 11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stackae.ops.engine import Engine
+
+PLACES = 1 << 20  # layers whose noise and dropouts have streams of their own
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """x̃ ~ q(x̃ | x), drawn anew every step, by (seed, layer, step) alone; ``stackae.ops.corrupt`` says how."""
+
+    kind: str = "none"
+    level: float = 0.0
+    low: float = 0.0
+    high: float = 1.0
+
+    def __bool__(self) -> bool:
+        """Whether it changes anything."""
+        return self.kind != "none" and self.level > 0
+
+    def __call__(self, x: Tensor, engine: Engine, *, seed: int, layer: int, step: int) -> Tensor:
+        """x: (batch, n_visible) -> x̃ of the same shape, dtype and device; x is left alone."""
+        if not self:
+            return x
+        return engine.corrupt(x, self.kind, self.level, self.low, self.high, seed, layer, step)
+
+    def struck(self, x: Tensor, engine: Engine, *, seed: int, layer: int, step: int) -> Tensor:
+        """Which inputs ``__call__`` corrupts, by masking or salt-and-pepper noise; (batch, n_visible) of bool."""
+        ones = torch.ones_like(x)
+        return engine.corrupt(ones, "masking", self.level, 0.0, 1.0, seed, layer, step) == 0
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    """w_ij = α where input ij was corrupted, β elsewhere: what its error counts (Vincent et al. 2010, section 5.1)."""
+
+    corrupted: float
+    others: float
+
+    def __call__(
+        self, x: Tensor, corruption: Corruption, engine: Engine, *, seed: int, layer: int, step: int
+    ) -> Tensor:
+        """x: (batch, n_visible) -> w of the same shape."""
+        struck = corruption.struck(x, engine, seed=seed, layer=layer, step=step)
+        return torch.where(struck, torch.full_like(x, self.corrupted), self.others)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """x_ij m_ij / (1 − p), m_ij ~ Bernoulli(1 − p), drawn anew every step, by (seed, layer, step) and ``place`` alone.
+
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), Dropout, JMLR 15.
+    """
+
+    level: float
+    place: int
+
+    def __call__(self, x: Tensor, engine: Engine, *, seed: int, layer: int, step: int) -> Tensor:
+        """x: (batch, width) -> the same shape; x is left alone."""
+        if self.level == 0:
+            return x
+        stream = PLACES * self.place + layer
+        mask = engine.corrupt(torch.ones_like(x), "masking", self.level, 0.0, 1.0, seed, stream, step)
+        return x * mask / (1 - self.level)

@@ -1,0 +1,171 @@
+"""Settings of a layer that are written as short texts: noise and its emphasis, dropout, sparsity."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_serializer, model_validator
+
+from stackae.config.values import CorruptionName, Model, NonNegative, SparsityName
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class CorruptionConfig(Model):
+    """Noise on a layer's input: ``none``, ``gaussian:SD``, ``masking:P`` or ``salt-and-pepper:P``."""
+
+    kind: CorruptionName = "none"
+    """Distribution of the noise."""
+    level: NonNegative = 0.0
+    """Standard deviation of gaussian noise; else the share of inputs that are corrupted, 0 to 1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kind, _, level = value.partition(":")
+        if kind == "none":
+            return _nothing_more(value, level)
+        return {"kind": kind, "level": _number(level, f"{kind}:LEVEL, such as {kind}:0.2", value)}
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> Self:
+        if self.kind in ("masking", "salt-and-pepper") and self.level > 1:
+            raise ValueError(f"expected a share of the inputs between 0 and 1, got {self.kind}:{self.level:g}")
+        return self
+
+    @property
+    def strikes_single_inputs(self) -> bool:
+        """Whether some inputs are corrupted and the others are left as they are."""
+        return self.kind in ("masking", "salt-and-pepper")
+
+    @model_serializer
+    def _to_text(self) -> str:
+        return "none" if self.kind == "none" else f"{self.kind}:{self.level!r}"
+
+
+class EmphasisConfig(Model):
+    """How much the errors of corrupted inputs count, and those of the others: ``none`` or ``ALPHA:BETA``."""
+
+    corrupted: Annotated[NonNegative, Field(le=1e38)] = 1.0  # what float32 holds
+    """Weight of the errors of corrupted inputs."""
+    others: Annotated[NonNegative, Field(le=1e38)] = 1.0
+    """Weight of the errors of the other inputs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value == "none":
+            return {}
+        first, _, second = value.partition(":")
+        form = "none or ALPHA:BETA, such as 1:0.5"
+        return {"corrupted": _number(first, form, value), "others": _number(second, form, value)}
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if self.corrupted == self.others == 0:
+            raise ValueError("expected a weight above 0 for corrupted inputs or for the others, got 0:0")
+        return self
+
+    @model_serializer
+    def _to_text(self) -> str:
+        return "none" if self.corrupted == self.others == 1 else f"{self.corrupted!r}:{self.others!r}"
+
+
+class DropoutConfig(Model):
+    """Shares of inputs left out before the encoder, and of code units before the decoder: ``P`` for both or ``P:Q``."""
+
+    encoder: Share = 0.0
+    """Probability that an input is dropped before the encoder."""
+    decoder: Share = 0.0
+    """Probability that a code unit is dropped before the decoder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return {"encoder": value, "decoder": value}
+        if not isinstance(value, str):
+            return value
+        first, colon, second = value.partition(":")
+        form = "P or P:Q, such as 0.2:0.5"
+        return {
+            "encoder": _number(first, form, value),
+            "decoder": _number(second if colon else first, form, value),
+        }
+
+    @model_serializer
+    def _to_text(self) -> str:
+        return f"{self.encoder!r}:{self.decoder!r}"
+
+    def __bool__(self) -> bool:
+        return self.encoder > 0 or self.decoder > 0
+
+
+class SparsityConfig(Model):
+    """Sparsity of a layer's code: ``none``, ``kl:RHO:WEIGHT``, ``l1:WEIGHT``, ``top-k:K`` or ``batch-top-k:K``."""
+
+    kind: SparsityName = "none"
+    """Penalty, or how active units are selected."""
+    target: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Target of kl for each unit's mean activation, ρ."""
+    weight: NonNegative = 0.0
+    """Weight of the kl or l1 penalty, β."""
+    count: Annotated[int, Field(ge=0)] = 0
+    """Active units per row of top-k; of batch-top-k, on average over the batch."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kind, _, rest = value.partition(":")
+        if kind == "none":
+            return _nothing_more(value, rest)
+        if kind == "l1":
+            return {"kind": kind, "weight": _number(rest, "l1:WEIGHT, such as l1:0.001", value)}
+        if kind in ("top-k", "batch-top-k"):
+            return {"kind": kind, "count": _count(rest, f"{kind}:K, such as {kind}:32", value)}
+        if kind != "kl":
+            return {"kind": kind}
+        target, _, weight = rest.partition(":")
+        form = f"{kind}:RHO:WEIGHT, such as kl:0.05:0.1"
+        return {"kind": kind, "target": _number(target, form, value), "weight": _number(weight, form, value)}
+
+    @property
+    def keeps_few(self) -> bool:
+        """Whether it leaves a given number of units and sets the others to 0."""
+        return self.kind in ("top-k", "batch-top-k")
+
+    @model_validator(mode="after")
+    def _some_are_kept(self) -> Self:
+        if self.keeps_few and self.count < 1:
+            raise ValueError(f"expected at least 1 unit to be kept, got {self.kind}:{self.count}")
+        return self
+
+    @model_serializer
+    def _to_text(self) -> str:
+        forms = {"none": "none", "kl": f"kl:{self.target!r}:{self.weight!r}", "l1": f"l1:{self.weight!r}"}
+        return forms.get(self.kind, f"{self.kind}:{self.count}")
+
+
+def _nothing_more(whole: str, rest: str) -> dict[str, Any]:
+    if rest:
+        raise ValueError(f"expected none alone, got '{whole}'")
+    return {}
+
+
+def _number(text: str, form: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"expected {form}, got '{whole}'") from None
+
+
+def _count(text: str, form: str, whole: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise ValueError(f"expected {form}, got '{whole}'")
+    return int(text)

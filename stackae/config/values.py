@@ -1,0 +1,186 @@
+"""The kinds of value that settings are made of, and how a value that does not fit is told to a person.
+
+Needs pydantic and the standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from stackae.config.activations import ACTIVATIONS, ActivationName
+from stackae.errors import ConfigError, legible, nearest
+
+CorruptionName = Literal["none", "gaussian", "masking", "salt-and-pepper"]
+SparsityName = Literal["none", "kl", "l1", "top-k", "batch-top-k"]
+Scale = Literal["auto", "none", "unit", "minmax", "standard", "robust"]
+CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
+SPARSITIES: tuple[SparsityName, ...] = get_args(SparsityName)
+SCALES: tuple[Scale, ...] = get_args(Scale)
+MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
+MOST_EPOCHS = 10**9
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8; a byte of a file's name that cannot is half of a character in Python."""
+    return not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _device(value: object) -> object:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+        raise ValueError(f"expected auto, cpu, cuda or cuda:N, got '{value}'")
+    return value
+
+
+def _epochs(value: object) -> object:
+    if value == "auto" or (_is_number(value) and 1 <= int(str(value)) <= MOST_EPOCHS):
+        return value if value == "auto" else int(str(value))
+    most = "" if not _is_digits(value) or value in (0, "0") else f", and at most {MOST_EPOCHS:,}"
+    raise ValueError(f"expected a whole number of at least 1{most}, or auto, got '{legible(str(value))}'")
+
+
+def _patience(value: object) -> object:
+    if value == "auto" or _is_number(value):
+        return value if value == "auto" else int(str(value))
+    raise ValueError(f"expected a whole number of at least 0, or auto, got '{legible(str(value))}'")
+
+
+def _is_digits(value: object) -> bool:
+    return str(value).isascii() and str(value).isdigit()
+
+
+def _is_number(value: object) -> bool:
+    """Of digits that Python reads without end in sight."""
+    return _is_digits(value) and len(str(value)) < 1000
+
+
+_DASHED = BeforeValidator(lambda value: next((name for name in ACTIVATIONS if name.replace("_", "-") == value), value))
+Activation = Annotated[ActivationName, _DASHED]
+OutputActivation = Annotated[Literal["auto", ActivationName], _DASHED]
+Loss = Literal["mse", "bce"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "linear", "cosine"]
+EngineName = Literal["auto", "fused", "eager"]
+Precision = Literal["fp32", "tf32", "bf16"]
+Device = Annotated[str, BeforeValidator(_device)]
+Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
+Patience = Annotated[int | Literal["auto"], BeforeValidator(_patience)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+BatchSize = Annotated[int, Field(ge=1, le=10**12)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+if TYPE_CHECKING:
+    Base = BaseModel
+else:
+
+    class _Sentences(type(BaseModel)):
+        """Of models that are made by name: what does not fit is a ConfigError with the sentence of ``validated``."""
+
+        def __call__(cls, *arguments: Any, **values: Any) -> Any:
+            try:
+                return super().__call__(*arguments, **values)
+            except ValidationError as error:
+                raise ConfigError(_sentence(error.errors()[0], "")) from None
+
+    class Base(BaseModel, metaclass=_Sentences):
+        pass
+
+
+class Model(Base):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        """Settings are kept in files of UTF-8, which names of files need not be."""
+        if isinstance(value, str) and not is_text(value):
+            raise ValueError(f"expected a name in UTF-8, got '{legible(value, 100)}'; rename it")
+        return value
+
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+def validated(model: type[ModelT], values: dict[str, Any], table: str = "") -> ModelT:
+    """The model of these values, or a ConfigError that says in one sentence what does not fit, and in which table."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0], table)) from None
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list of tables",
+    "model": "a table",
+}
+
+
+def _sentence(detail: Any, table: str) -> str:
+    layers = [f"layer {part + 1}" for part in detail["loc"] if isinstance(part, int)]
+    names = [part for part in detail["loc"] if isinstance(part, str) and not (layers and part == "layers")]
+    names = [table, *names] if table else names
+    kind, given = detail["type"].split("_")[0], detail["input"]
+    given = given if isinstance(given, str) and re.fullmatch(r"[-+.0-9]+", given) else repr(given)
+    given = legible(given, 200)
+    wording = detail["msg"].removeprefix("Input should be ").removeprefix("a ")
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+    elif detail["type"] == "literal_error":
+        choices = re.findall("'([^']*)'", detail["ctx"]["expected"])
+        word = str(detail["input"])
+        message = f"expected one of {', '.join(choices)}, got '{word}'{nearest(word, choices)}"
+    elif detail["type"] == "extra_forbidden":
+        message = "expected a setting of stackae, got an unknown name; remove or correct it"
+    elif detail["type"] == "missing":
+        message = "expected a value, got none"
+    elif kind in _KINDS:
+        message = f"expected {_KINDS[kind]}, got {given}"
+    else:
+        message = f"expected a {'' if 'number' in wording else 'number '}{wording}, got {given}"
+    return ": ".join([*layers, *([".".join(names)] if names else []), message])
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, or a ConfigError that names the file; pipes and devices are not opened."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: expected a TOML configuration, got something that is no regular file")
+    try:
+        with path.open("rb") as file:
+            content = file.read(4 * MOST_CHARACTERS + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected a TOML configuration, got no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a TOML configuration, got {error}") from None
+    return parse_toml(content, path)
+
+
+def parse_toml(content: bytes, path: Path) -> dict[str, Any]:
+    """The tables of a file's content, or a ConfigError that names the file.
+
+    The time and memory of parsing grow with the square of the dots in a key, and nothing in a configuration is long:
+    what is beyond the limits above is refused before it is parsed.
+    """
+    try:
+        text = content.decode().replace("\r\n", "\n")
+        longest = max(map(len, text.split("\n")))
+        if len(text) > MOST_CHARACTERS or longest > LONGEST_LINE or text.count(".") > MOST_DOTS:
+            limits = f"{MOST_CHARACTERS:,} characters, {LONGEST_LINE:,} a line, and {MOST_DOTS:,} dots"
+            raise ConfigError(f"{path}: expected a TOML configuration of at most {limits}, got more")
+        return tomllib.loads(text)
+    except ConfigError:
+        raise
+    except RecursionError:
+        raise ConfigError(f"{path}: expected a TOML configuration, got lists or tables nested too deeply") from None
+    except ValueError as error:  # of TOML, of UTF-8, of a number of thousands of digits
+        raise ConfigError(f"{path}: expected a TOML configuration, got {legible(str(error), 200)}") from None

@@ -1,0 +1,1 @@
+"""What `stackae data check` finds in data before anything is trained on them."""

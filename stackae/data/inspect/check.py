@@ -1,0 +1,188 @@
+"""Whether pretraining would take the data, and what a person should know of them: what `stackae data check` says.
+
+Formats with ``pieces`` are read in pieces and may be larger than the memory; a refusal is the reader's own sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stackae.config import DataConfig
+from stackae.data.fitting import checked_span
+from stackae.data.formats import Format
+from stackae.data.formats.bounded import opened
+from stackae.data.formats.pieces import CsvPieces
+from stackae.data.index_column import Counting, index_note
+from stackae.data.inspect.examine import Examiner, Findings
+from stackae.data.inspect.telling import about_shape
+from stackae.data.labels import classes_of_texts
+from stackae.data.loading import file_of, load_source, read_named, reading
+from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
+from stackae.errors import WHOLE, DataError, StackaeError, legible
+
+Progress = Callable[[float], None]
+"""Is told, now and then, which share of the data has been looked at."""
+
+
+class Examined(NamedTuple):
+    """A part of the data. counts holds the rows of each class, in the order of ``Report.classes``; None: no labels."""
+
+    findings: Findings
+    dtype: str
+    counts: np.ndarray | None = None
+    unlabelled: int = 0
+
+
+class Report(NamedTuple):
+    """What was found. refusal is "" where pretraining takes the data; training is None where they cannot be read."""
+
+    data: str
+    refusal: str
+    training: Examined | None = None
+    test: Examined | None = None
+    classes: tuple[str, ...] = ()
+    image_shape: tuple[int, ...] | None = None
+    row_shape: tuple[int, ...] = ()
+    column_names: tuple[str, ...] = ()
+    ragged_rows: int = 0
+    not_numbers: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def check_data(config: DataConfig, progress: Progress = lambda share: None) -> Report:
+    """Looks at all of ``config.data``; what the data lack is in the report, not raised.
+
+    Raises ConfigError when a target column is named for data without columns, SetupError for a missing torchvision.
+    """
+    try:
+        with reading(config):
+            return _with_range_checked(_check(config, progress))
+    except DataError as error:
+        return Report(config.data, _told(error))
+
+
+def _check(config: DataConfig, progress: Progress) -> Report:
+    named = read_named(config)
+    if named is not None:
+        return _check_source(named, progress)
+    path, found = file_of(config)
+    if found.pieces is None or (found.named and config.target_kind == "numbers"):
+        return _check_source(found.read(path, config), progress)
+    return (_check_table if found.named else _check_array)(path, found, config, progress)
+
+
+def _check_source(source: Source, progress: Progress) -> Report:
+    refusal = _refusal(lambda: checked(source))
+    parts = [(source.x, source.y), (source.x_test, source.y_test)]
+    total = sum(len(x) for x, _ in parts if x is not None)
+    seen = 0
+    examined: list[Examined | None] = []
+    for x, y in parts:
+        if x is None or x.ndim != 2 or x.size == 0:
+            examined.append(None)
+            continue
+        examiner = Examiner(x.shape[1])
+        step = max(1, CHUNK_CELLS // x.shape[1])
+        for start in range(0, len(x), step):
+            examiner.add(x[start : start + step])
+            progress((seen + min(len(x), start + step)) / total)
+        seen += len(x)
+        examined.append(Examined(examiner.findings(), str(x.dtype), *_class_counts(y, len(source.classes))))
+    training, test = examined
+    notes = source.notes if training is None else (*source.notes, *index_note(source.x, source.column_names))
+    return Report(
+        source.name, refusal, training, test, classes=source.classes, image_shape=source.image_shape,
+        row_shape=source.row_shape, column_names=source.column_names, notes=notes,
+    )  # fmt: skip
+
+
+def _class_counts(y: np.ndarray | None, classes: int) -> tuple[np.ndarray | None, int]:
+    if y is None or y.ndim > 1:
+        return None, 0
+    return np.bincount(y[(y >= 0) & (y < classes)], minlength=classes), int((y < 0).sum())
+
+
+def _check_array(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
+    with opened(path) as file:
+        pieces = found.open_pieces(path, file)
+        examiner, counting = Examiner(pieces.columns), Counting()
+        seen = 0
+        for rows in pieces:
+            examiner.add(rows)
+            if pieces.columns > 1:
+                counting.add(rows[:, 0])
+            seen += len(rows)
+            progress(seen / pieces.rows)
+        refusal = _refusal(pieces.check_memory)
+    findings = examiner.findings()
+    if findings.bad and not refusal:
+        row, column, value = findings.first_bad[0]
+        refusal = _told(not_finite(str(path), value, row, column, findings.bad))
+    examined = Examined(findings, str(pieces.dtype))
+    notes = (*about_shape(findings.rows, pieces.row_shape), *counting.note(()))
+    return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
+
+
+def _check_table(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
+    try:
+        with opened(path) as file:
+            pieces = found.open_pieces(path, file, config.target, config.ignore)
+            examiner, counting = Examiner(pieces.columns), Counting()
+            seen = 0
+            for rows in pieces:
+                examiner.add(rows)
+                counting.add(rows[:, 0])
+                seen += len(rows)
+                progress(pieces.share)
+            refusal = _refusal(lambda: pieces.check_memory(seen))
+    except DataError as error:
+        return Report(str(path), _refusal(lambda: found.read(path, config)) or _told(error))
+    findings = examiner.findings()
+    if pieces.doubtful or findings.bad or not findings.rows:
+        refusal = _refusal(lambda: load_source(config)) or refusal
+    findings = findings._replace(nan=findings.nan - pieces.not_numbers, first_bad=[])  # the refusal names them by line
+    classes, counts = _counted(str(path), pieces) if pieces.labels else ((), None)
+    examined = Examined(findings, "text", counts, pieces.labels[""]) if findings.rows else None
+    return Report(
+        str(path), refusal, examined, classes=classes, column_names=pieces.column_names, ragged_rows=pieces.ragged,
+        not_numbers=pieces.not_numbers, notes=(*pieces.notes, *counting.note(pieces.column_names)),
+    )  # fmt: skip
+
+
+def _counted(name: str, pieces: CsvPieces) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """The classes that load_csv would find, and their rows; none where it would not take them."""
+    texts = list(pieces.labels)
+    try:
+        classes, indices = classes_of_texts(name, texts)
+    except DataError:
+        return (), None
+    counts = np.zeros(len(classes), dtype=np.int64)
+    np.add.at(counts, indices[indices >= 0], [pieces.labels[text] for text in texts if text])
+    return classes, counts
+
+
+def _with_range_checked(report: Report) -> Report:
+    """Scaling refuses features whose range is no 32-bit number, where it would map them to [0, 1]."""
+    if report.refusal or report.training is None or report.training.dtype == "uint8":
+        return report
+    low, high = report.training.findings.low, report.training.findings.high
+    if low.min() >= 0 and high.max() <= 1:
+        return report
+    return report._replace(refusal=_refusal(lambda: checked_span(low, high)))
+
+
+def _told(error: StackaeError) -> str:
+    """A line for each of the error's: newlines of names are escapes in it."""
+    return "\n".join(legible(line, WHOLE) for line in error.lines)
+
+
+def _refusal(read: Callable[[], object]) -> str:
+    try:
+        read()
+    except DataError as error:
+        return _told(error)
+    return ""

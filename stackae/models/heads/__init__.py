@@ -1,0 +1,1 @@
+"""What fine-tuning puts upon a stack."""

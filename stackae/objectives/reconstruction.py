@@ -1,0 +1,129 @@
+"""What an autoencoder is trained for: reconstructing clean inputs, from codes that may have to be sparse or smooth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stackae.autoencoders.base import LayerAutoencoder
+from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
+from stackae.autoencoders.dense import Autoencoder
+from stackae.data.minibatches import in_order
+from stackae.data.rows import Rows
+from stackae.models.stack import ROWS_AT_ONCE
+from stackae.objectives.contraction import contraction
+from stackae.objectives.losses import LOSSES
+from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms
+from stackae.ops.reference import ACTIVATIONS
+from stackae.random import EVALUATION_COUNTER
+
+
+@dataclass(frozen=True)
+class ReconstructionObjective:
+    """(1/B) Σ_i L(x_i, decode(h_i)), h_i = encode(x̃_i), and what is asked of codes and weights besides.
+
+    Attributes:
+        corruption: x̃ ~ q(x̃ | x).
+        emphasis: how much the errors of corrupted inputs count, and those of the others.
+        dropout: left out of x̃ before the encoder, and of h before the decoder.
+        sparsity: a penalty on the codes of the batch, before dropout.
+        contraction: weight of ‖∂h/∂x̃‖²_F, mean over the batch.
+        weight_l1: weight of Σ|W| over the encoder's weights, and an untied decoder's.
+        max_norm: the longest that the incoming weights of a unit may be; 0 lets them be.
+    """
+
+    autoencoder: LayerAutoencoder
+    x: Rows
+    loss: str
+    corruption: Corruption
+    sparsity: KlSparsity | L1Sparsity | None
+    seed: int
+    layer: int
+    emphasis: Emphasis | None = None
+    dropout: tuple[Dropout, Dropout] | None = None
+    contraction: float = 0.0
+    weight_l1: float = 0.0
+    max_norm: float = 0.0
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return self.autoencoder.trained
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return [each for each in self.parameters if each.dim() > 1]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether what is reconstructed from is drawn anew every step: corruption or dropout."""
+        return bool(self.corruption) or self.dropout is not None
+
+    def __call__(self, rows: Tensor, step: int) -> Tensor:
+        _, total, penalties = self.parts(self.x[rows].to(self.autoencoder.device), step)
+        for penalty in penalties.values():
+            total = total + penalty
+        return total
+
+    def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Of rows x (batch, n_visible): x̃, the loss of reconstruction, and each penalty by the name of its setting."""
+        one, penalties = self.autoencoder, {}
+        seen = self._seen(clean, step)
+        code, contracted = self._coded(seen)
+        code = one.kept(code, training=True)
+        if self.sparsity is not None:
+            penalties["sparsity"] = self.sparsity(code, one.activation, one.engine)
+        if contracted is not None:
+            penalties["contraction"] = self.contraction * contracted
+        if self.weight_l1:
+            penalties["weight_l1"] = self.weight_l1 * torch.stack([each.abs().sum() for each in self.weights]).sum()
+        return seen, self._reconstruction(code, clean, step), penalties
+
+    def constrain(self) -> None:
+        if self.max_norm:
+            clip_norms(self.weights, self.max_norm)
+
+    @torch.no_grad()
+    def corrupted_loss(self, x: Rows) -> float:
+        """(1/n) Σ_i L(x_i, decode(h_i)) of rows x (n, n_visible), corrupted as in training: what the layer is for.
+
+        It has what the first term of the objective has: corruption, the weights of emphasis, and dropout, since inputs
+        left out are masking noise by another name, and the best epoch must not depend on the name. It has no penalties:
+        they are not errors of rows, and the loss of clean rows, beside which it stands, has none either. Of codes of
+        which few units are kept, those are kept that are kept where there is no batch.
+
+        Noise is drawn by (seed, layer, row), of a stream that no training step has: the same in every epoch, so that
+        epochs differ by their weights alone, and in a training that is resumed.
+        """
+        total = 0.0
+        for part in in_order(len(x), ROWS_AT_ONCE):
+            clean, step = x[part].to(self.autoencoder.device), EVALUATION_COUNTER + part.start
+            code = self.autoencoder.encode(self._seen(clean, step))
+            total += self._reconstruction(code, clean, step).item() * len(clean)
+        return total / len(x)
+
+    def _seen(self, clean: Tensor, step: int) -> Tensor:
+        """What the encoder reads."""
+        one, stream = self.autoencoder, self._stream(step)
+        seen = self.corruption(clean, one.engine, **stream)
+        return seen if self.dropout is None else self.dropout[0](seen, one.engine, **stream)
+
+    def _reconstruction(self, code: Tensor, clean: Tensor, step: int) -> Tensor:
+        one, stream = self.autoencoder, self._stream(step)
+        weight = self.emphasis(clean, self.corruption, one.engine, **stream) if self.emphasis is not None else None
+        kept = code if self.dropout is None else self.dropout[1](code, one.engine, **stream)
+        return LOSSES[self.loss](one, kept, clean, weight)
+
+    def _stream(self, step: int) -> dict[str, int]:
+        return {"seed": self.seed, "layer": self.layer, "step": step}
+
+    def _coded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The code, and the contraction where that is asked for."""
+        one = self.autoencoder
+        if not self.contraction:
+            return one.code(x), None
+        if not isinstance(one, Autoencoder):
+            raise TypeError(f"contraction: expected a dense autoencoder, got {type(one).__name__}")
+        before = one.engine.dense_act(x, one.encoder.weight, one.encoder.bias, "linear")
+        return ACTIVATIONS[one.activation](before), contraction(before, one.encoder.weight, one.activation)

@@ -1,0 +1,256 @@
+"""The compiled ops, typed, with their shapes for torch.compile and torch.export.
+
+Importing this module loads the extension. Each op has a twin of the same name, signature and meaning in
+``stackae.ops.reference``, written in plain torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stackae.ops.batches import Batches, StepResult
+from stackae.ops.chain import DenseLayer, Training
+from stackae.ops.extension import load
+
+_C = load(Path(__file__).parents[1])
+
+__all__ = [
+    "DenseLayer",
+    "FusedReplicas",
+    "FusedStep",
+    "Training",
+    "bare_product",
+    "build_info",
+    "corrupt",
+    "dense_act",
+    "products",
+    "sparsity_kl",
+    "train_step",
+    "train_together",
+]
+
+
+def build_info() -> dict[str, str]:
+    """How the extension was built: compiler, flags, CPU levels, CUDA version and architectures, git revision."""
+    info: dict[str, str] = _C.build_info()
+    return info
+
+
+def products(device: str = "cpu", precision: str = "fp32") -> str | None:
+    """What computes the fused step's products on a kind of device at a precision, None where nothing does."""
+    name: str | None = _C.products(device, precision)
+    return name
+
+
+def bare_product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """out = a b by oneDNN brgemm and nothing else: what benchmarks call the floor of a step.
+
+    Args:
+        a: (m, k), float32 or bfloat16, contiguous, as b and out are.
+        b: (k, n), or (k / 2, n, 2) for bfloat16: row 2i beside row 2i + 1.
+        out: (m, n) float32.
+
+    Raises:
+        ValueError: shapes or types that do not fit, or that brgemm does not serve on this processor.
+    """
+    _C.bare_product(a, b, out)
+
+
+def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "linear") -> Tensor:
+    """y = f(x Wᵀ + b), the product, the bias and the activation in one differentiable op.
+
+    Args:
+        x: (batch, n_in), float32, float64 or bfloat16.
+        weight: (n_out, n_in), same dtype and device.
+        bias: (n_out,) or None.
+        activation: f, by a name of ``stackae.ops.reference.ACTIVATIONS``, which defines it.
+
+    Returns:
+        y: (batch, n_out), contiguous.
+
+    Backward takes f' from the output y (from the pre-activation where f is not monotone) and sums the bias
+    gradient in the same pass. A gradient asked for with ``create_graph=True`` can be differentiated again.
+
+    Raises:
+        ValueError: a shape, device or activation that does not fit; the message names it and what was expected.
+        TypeError: a dtype that does not fit.
+    """
+    y: Tensor = torch.ops.stackae.dense_act(x, weight, bias, activation)
+    return y
+
+
+def corrupt(
+    x: Tensor, kind: str, level: float, low: float, high: float, seed: int, layer: int = 0, step: int = 0
+) -> Tensor:
+    """x̃ ~ q(x̃ | x): noise on an input, drawn by (seed, layer, step) and the entry's place in the batch alone.
+
+    Args:
+        x: (batch, n_visible), float32, float64 or bfloat16.
+        kind: ``none``: x̃ = x. ``gaussian``: x̃ = x + level · ε, ε standard normal. ``masking``: an entry is 0 with
+            probability level, else left as it is, not rescaled. ``salt-and-pepper``: with probability level an entry
+            becomes ``low`` or ``high``, with equal chance.
+        level: a standard deviation for gaussian noise, else a probability.
+
+    Returns:
+        x̃: a new tensor of the shape and dtype of x. Its gradient with respect to x is 1 where an entry was not
+        replaced, else 0.
+
+    Raises:
+        ValueError: an x that is no matrix, an unknown kind, a level that is no probability.
+
+    Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), Stacked denoising autoencoders, JMLR 11.
+    """
+    noisy: Tensor = torch.ops.stackae.corrupt(x, kind, level, low, high, seed, layer, step)
+    return noisy
+
+
+def sparsity_kl(h: Tensor, rho: float) -> Tensor:
+    """Σ_j KL(ρ ‖ ρ̂_j) = Σ_j ρ ln(ρ/ρ̂_j) + (1−ρ) ln((1−ρ)/(1−ρ̂_j)), with ρ̂_j the batch mean of code unit j.
+
+    Args:
+        h: (batch, n_hidden) code, meant to lie in (0, 1); at least one row.
+        rho: target mean activation, in (0, 1).
+
+    Returns:
+        The penalty in nats, a scalar: float64 for a float64 code, else float32.
+
+    ρ̂ and 1−ρ̂ are accumulated apart and floored at 1e-30, with the gradient of the unfloored mean: the penalty and
+    its gradient are finite for every finite code, and a dead unit is pulled back rather than left at gradient 0.
+
+    Raises:
+        ValueError: an empty batch, a code that is not a matrix, or rho outside (0, 1).
+
+    Lee, Ekanadham & Ng (2008), Sparse deep belief net model for visual area V2; Ng (2011), CS294A lecture notes.
+    """
+    penalty: Tensor = torch.ops.stackae.sparsity_kl(h, rho)
+    return penalty
+
+
+class FusedReplicas:
+    """The compiled step of several networks: made by ``train_together``."""
+
+    def __init__(self, trainings: Sequence[Training], precision: str) -> None:
+        self._step = _C.train_step([_member(each) for each in trainings], precision)
+
+    def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
+        """``FusedStep.advance`` for each network on its own batches; one without rows stands still."""
+        return [StepResult(*each) for each in self._step.advance(batches, batch_size, step)]
+
+    def optimizer_state(self) -> list[list[Tensor]]:
+        """``FusedStep.optimizer_state`` of each network."""
+        memory: list[list[Tensor]] = self._step.moments()
+        return memory
+
+
+class FusedStep:
+    """The compiled step of one network: made by ``train_step``."""
+
+    def __init__(self, training: Training, precision: str) -> None:
+        self._one = FusedReplicas([training], precision)
+
+    def advance(
+        self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
+    ) -> StepResult:
+        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows; see ``StepResult``."""
+        return self._one.advance([Batches(rows, learning_rates, total)], batch_size, step)[0]
+
+    def optimizer_state(self) -> list[Tensor]:
+        """The optimizer state, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+
+        Adam's two; for SGD its velocity, and zeros. They are the memory itself. To go on where another step stopped,
+        bit for bit: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
+        """
+        return self._one.optimizer_state()[0]
+
+
+def train_step(training: Training, precision: str = "fp32") -> FusedStep:
+    """The training step of a chain of dense layers, by hand-written gradients over preallocated buffers.
+
+    Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
+    same arithmetic up to rounding. Nothing is allocated after the first batch of a size. What is not finite never gets
+    into parameters or moments: a batch whose loss is not finite moves nothing; where a parameter or one of its moments
+    would not be finite, all three keep what they have. Either ends a call of ``advance``, and its step is not counted.
+    The interpreter's lock is released meanwhile.
+
+    Args:
+        training: the layers, their rows and their objective; it runs where the layers lie.
+        precision: of products alone; all else is the layers' type. ``fp32``: that type, in IEEE arithmetic. ``tf32``:
+            operands rounded to 10 bits, on CUDA. ``bf16``: operands rounded to 7 bits. Sums are float32 in both.
+
+    Raises:
+        ValueError, TypeError: parts that do not fit each other. RuntimeError: a device without such products.
+
+    Bourlard & Kamp (1988); Vincent et al. (2010); Ng (2011); Kingma & Ba (2015), Adam.
+    """
+    return FusedStep(training, precision)
+
+
+def train_together(trainings: Sequence[Training], precision: str = "fp32") -> FusedReplicas:
+    """``train_step`` for networks of one shape that train together: in one launch on CUDA, a thread each on the CPU.
+
+    They may differ in their parameters, rows, seeds, learning rates, noise and penalties, but not in shape,
+    activations, loss, optimiser, or type of rows.
+    """
+    return FusedReplicas(trainings, precision)
+
+
+def _member(training: Training) -> Any:
+    offset, scale = training.scaling if training.scaling is not None else (None, None)
+    rho, beta = training.sparsity
+    return _C.Member(
+        layers=[tuple(each) for each in training.layers],
+        objective=_C.Objective(
+            loss=training.loss,
+            sparsity_target=rho,
+            sparsity_weight=beta,
+            l1_weight=training.l1,
+            contraction=training.contraction,
+        ),
+        update=_C.Update(rule=training.optimizer, weight_decay=training.weight_decay, momentum=training.momentum),
+        corruption=_C.Corruption(*training.corruption),
+        rows=_C.Rows(x=training.x, offset=offset, scale=scale, labels=training.labels),
+        seed=training.seed,
+        layer=training.layer,
+    )
+
+
+@torch.library.register_fake("stackae::dense_act_forward")
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> tuple[Tensor, Tensor]:
+    y = x.new_empty((x.shape[0], weight.shape[0]))
+    return y, y.new_empty(y.shape if _C.keeps_preactivation(activation) else (0,))
+
+
+@torch.library.register_fake("stackae::dense_act_backward")
+def _(
+    grad_y: Tensor,
+    kept: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    activation: str,
+    input_gradient: bool,
+    weight_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_x = x.new_empty(x.shape if input_gradient else (0,))
+    grad_weight = x.new_empty(weight.shape if weight_gradient else (0,))
+    return grad_x, grad_weight, kept.new_empty((kept.shape[1],))
+
+
+@torch.library.register_fake("stackae::corrupt")
+def _(x: Tensor, kind: str, level: float, low: float, high: float, seed: int, layer: int, step: int) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+@torch.library.register_fake("stackae::sparsity_kl_forward")
+def _(h: Tensor, rho: float) -> tuple[Tensor, Tensor]:
+    penalty = h.new_empty((), dtype=torch.float64 if h.dtype == torch.float64 else torch.float32)
+    return penalty, h.new_empty((2, h.shape[1]), dtype=torch.float64)
+
+
+@torch.library.register_fake("stackae::sparsity_kl_backward")
+def _(grad_penalty: Tensor, h: Tensor, means: Tensor, rho: float) -> Tensor:
+    return h.new_empty((h.shape[1],))

@@ -1,0 +1,140 @@
+"""Which implementation of the ops runs, and on which device: both are asked for by name and settled here, once."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from stackae.errors import BrokenExtensionError, ConfigError, SetupError, argument
+from stackae.ops import reference
+
+
+class Engine(NamedTuple):
+    """The ops a model calls, and why it is these."""
+
+    name: str
+    reason: str
+    dense_act: Callable[[Tensor, Tensor, Tensor | None, str], Tensor]
+    sparsity_kl: Callable[[Tensor, float], Tensor]
+    corrupt: Callable[[Tensor, str, float, float, float, int, int, int], Tensor]
+
+
+class Extension(NamedTuple):
+    """The compiled ops where they load; else whether the extension is absent or broken, and the sentence about it."""
+
+    state: Literal["loaded", "absent", "broken"]
+    ops: ModuleType | None = None
+    problem: str = ""
+    cause: str = ""
+
+    @property
+    def short(self) -> str:
+        """What there is of it, in a few words and the loader's own."""
+        words = {"loaded": "is built", "absent": "is not built", "broken": "is there, but does not load"}
+        return f"the extension {words[self.state]}" + (f": {self.cause}" if self.cause else "")
+
+
+def find_extension() -> Extension:
+    """Whether the compiled extension loads, is absent, or is there and does not load: built for another torch, say."""
+    try:
+        return Extension("loaded", importlib.import_module("stackae.ops.compiled"))
+    except BrokenExtensionError as error:
+        return Extension("broken", None, str(error), error.cause)
+    except ImportError as error:
+        return Extension("absent", None, str(error))
+
+
+def choose_engine(wish: str = "auto") -> Engine:
+    """``fused`` is the compiled extension, ``eager`` plain torch, ``auto`` fused where the extension is built.
+
+    Where the extension is there and does not load, ``auto`` is eager too, with a RuntimeWarning that says why.
+
+    Raises:
+        SetupError: ``fused`` was asked for and the extension is not built, or does not load.
+        ConfigError: any other word.
+    """
+    if wish not in ("auto", "fused", "eager"):
+        raise ConfigError(f"engine: expected auto, fused or eager, got '{wish}'")
+    if wish == "eager":
+        return _engine("eager", "asked for", reference)
+    extension = find_extension()
+    if extension.ops is not None:
+        return _engine("fused", "asked for" if wish == "fused" else extension.short, extension.ops)
+    if wish == "fused":
+        raise SetupError(extension.problem)
+    if extension.state == "broken":
+        warnings.warn(f"{extension.problem}; until then training steps eagerly, which is slower", RuntimeWarning, 2)
+    return _engine("eager", extension.short, reference)
+
+
+def _engine(name: str, reason: str, ops: ModuleType) -> Engine:
+    return Engine(name, reason, ops.dense_act, ops.sparsity_kl, ops.corrupt)
+
+
+class StepChoice(NamedTuple):
+    """Whether a training step runs fused, and why, or through which products."""
+
+    fused: bool
+    reason: str
+
+
+def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> StepChoice:
+    """The fused step where the extension has one for the device and the precision. Elsewhere the eager one, in fp32.
+
+    Raises:
+        SetupError: products of another precision were asked for and there are none.
+    """
+    chosen = choose_engine(engine)
+    if chosen.name == "fused":
+        products = importlib.import_module("stackae.ops.compiled").products(device.type, precision)
+        if products is not None:
+            return StepChoice(True, f"{precision}, products by {products}")
+    if precision != "fp32":
+        raise SetupError(_no_such_products(chosen, device, precision))
+    if chosen.name == "eager":
+        slower = "" if engine == "eager" else "slower than fused: "
+        remedy = "" if engine == "eager" else "; `stackae doctor` says how to build it"
+        return StepChoice(False, f"engine eager, {slower}{chosen.reason}{remedy}")
+    return StepChoice(False, f"the extension was built without a step for {device.type}; its ops are fused")
+
+
+def _no_such_products(chosen: Engine, device: torch.device, precision: str) -> str:
+    if chosen.name == "eager":
+        found = f"{argument('engine', 'eager')} ({chosen.reason})"
+        remedy = f"use {argument('precision', 'fp32')}, or {argument('engine', 'fused')}"
+        return f"precision {precision}: expected the fused step, got {found}; {remedy}"
+    if device.type == "cpu" and precision == "bf16":
+        return (
+            "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "
+            f"without, or STACKAE_PRODUCTS=aten; use {argument('precision', 'fp32')}"
+        )
+    if device.type == "cpu":
+        remedy = argument("precision", "fp32", "bf16")
+        return f"precision {precision}: expected a CUDA device, got {argument('device', 'cpu')}; use {remedy}"
+    return (
+        f"precision {precision}: expected an extension that was built with a step for {device.type}, got one without; "
+        f"use {argument('precision', 'fp32')}, or install stackae again where nvcc is at hand"
+    )
+
+
+def choose_device(wish: str = "auto") -> torch.device:
+    """``auto`` is CUDA where a GPU is at hand, else the CPU.
+
+    Raises:
+        SetupError: a CUDA device was asked for that is not there.
+    """
+    if wish == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wish)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SetupError(
+            f"device: expected one of the {torch.cuda.device_count()} CUDA devices that torch {torch.__version__} "
+            f"sees, got {wish}; use {argument('device', 'cpu')}, or check the driver with `stackae doctor`"
+        )
+    return device

@@ -1,0 +1,190 @@
+"""What a training holds in memory at its peak, part by part, before it begins: refused where that cannot be had.
+
+Data are not counted: they are held already when this is asked. Bytes that depend on rows and widths are exact; what a
+step, a checkpoint and a closed form take beside them are multiples that were measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+from stackae.autoencoders.kinds import KINDS, numbers_of
+from stackae.autoencoders.statistics import MATRICES
+from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
+from stackae.data import memory
+from stackae.errors import ConfigError, argument
+from stackae.models.stack import ROWS_AT_ONCE
+from stackae.ops.engine import choose_device, choose_step
+
+NUMBER = 4  # bytes
+FUSED, EAGER = 7, 12  # numbers a parameter: itself, the best, moments, gradients; with autograd what its guard keeps
+SAVED = 6  # numbers a parameter while a checkpoint of it is written
+SOLVED = 3  # numbers a parameter of a closed form, beside its matrices
+TRAINED = 3  # numbers for each one that a row becomes on its way through a layer, with the gradients of all
+
+
+class Part(NamedTuple):
+    """One of the things that are held: what it is, its bytes, and what to lower for fewer."""
+
+    what: str
+    bytes: int
+    remedy: str
+
+
+class Phase(NamedTuple):
+    """What is held at once, while something is done."""
+
+    when: str
+    parts: list[Part]
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
+
+def check_pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> None:
+    """Of ``count`` stacks together, on so many rows; ``kept`` more parameters are those of stacks trained before.
+
+    With 0 rows it is what no data, however few, do without.
+
+    Raises:
+        ConfigError: it is more than the machine, its container or a limit of ours has free; it names the largest part.
+    """
+    _check(list(pretraining(config, rows, held_out, count, kept)), config.device)
+
+
+def check_finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int) -> None:
+    """Of a head of so many outputs on the stack. Raises ConfigError as ``check_pretraining``."""
+    _check([finetuning(config, stack, rows, held_out, outputs)], config.device)
+
+
+def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> Iterator[Phase]:
+    """Each layer's training, and the step from its inputs to its codes, which are held together for a moment."""
+    fused = choose_step(config.engine, choose_device(config.device), config.precision).fused
+    before = (
+        [Part("the stacks of other widths", NUMBER * kept, f"name fewer or narrower {argument('widths')}")]
+        if kept
+        else []
+    )
+    for number, layer in enumerate(config.layers, start=1):
+        n = config.layer_sizes[number - 1]
+        inputs = _codes(number - 1, n, rows + held_out, count)
+        held = [*before, *inputs]
+        yield Phase(f"layer {number} is trained", [*held, *_training(number, n, layer, rows, held_out, count, fused)])
+        if number < len(config.layers):
+            codes = _codes(number, layer.n_hidden, rows + held_out, count)
+            passing = _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, fused)
+            yield Phase(f"layer {number} makes its codes", [*held, *codes, *passing])
+
+
+def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int) -> Phase:
+    """A head's training, with the layers below it, or on their codes alone."""
+    pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
+    top = stack.layer_sizes[-1]
+    fused = not config.steps_eagerly and choose_step(config.engine, choose_device(config.device)).fused
+    numbers = sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
+    numbers = numbers if not config.row.predicts else numbers // 2 + (top + 1) * outputs
+    alone = config.train == "head" and config.row.predicts
+    moving = (top + 1) * outputs if alone else numbers
+    parts = [
+        Part("the network, with its best epoch, moments and gradients", _held(numbers, moving, fused), _narrower()),
+        Part(
+            f"a step of {config.batch_size:,} rows",
+            _batch(pairs, config.batch_size, rows),
+            f"lower {argument('batch_size')}",
+        ),
+        Part(f"a pass over {ROWS_AT_ONCE:,} rows", _widest_pass(pairs, max(rows, held_out)), _narrower()),
+    ]
+    if alone:
+        parts += _codes(len(pairs), top, rows + held_out, 1)
+    return Phase(f"the {config.head} is trained", parts)
+
+
+def _narrower() -> str:
+    return f"make the widest of {argument('layers')} narrower"
+
+
+def _codes(number: int, width: int, rows: int, count: int) -> list[Part]:
+    """Of layer ``number``, which each stack has its own of; layer 0 are the data."""
+    if number == 0:
+        return []
+    seeds = f"train fewer {argument('seeds')} together, " if count > 1 else ""
+    remedy = f"make layer {number} narrower, {seeds}or give fewer rows"
+    return [Part(f"the codes of layer {number}", NUMBER * rows * width * count, remedy)]
+
+
+def _training(
+    number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, fused: bool
+) -> Iterator[Part]:
+    numbers, eager = numbers_of(n, layer), layer.steps_eagerly
+    seeds = f"train fewer {argument('seeds')} together, or " if count > 1 else ""
+    if layer.closed_form:
+        other = argument("kind", "dense") if layer.row.solved else argument("init", "random")
+        yield Part(f"moments of {n:,} x {n:,}", MATRICES * 8 * n**2, f"use {other}, or give fewer columns")
+    times = SOLVED if layer.row.solved else (FUSED if fused and not eager else EAGER) + SAVED
+    narrower = f"{seeds}make layer {number} narrower"
+    yield Part(
+        f"the parameters of layer {number}, their moments and copies", NUMBER * times * numbers * count, narrower
+    )
+    if not layer.row.solved:
+        batch = min(layer.batch_size, max(rows, 1))
+        size = NUMBER * TRAINED * batch * _row(n, layer) * count
+        yield Part(f"a step of {batch:,} rows", size, f"lower {argument('batch_size')}")
+    yield from _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, fused)
+
+
+def _passing(number: int, n: int, layer: LayerConfig, rows: int, noisy: bool, fused: bool) -> list[Part]:
+    """Of rows that are read many at once, for validation and for codes."""
+    drawn = 0 if not noisy else n if fused else 6 * n
+    size = NUMBER * min(rows, ROWS_AT_ONCE) * (_row(n, layer) + drawn)
+    remedy = "give it fewer channels" if layer.row.images else f"make layer {number} narrower"
+    return [Part(f"a pass of {min(rows, ROWS_AT_ONCE):,} rows through layer {number}", size, remedy)]
+
+
+def _row(n: int, layer: LayerConfig) -> int:
+    return KINDS[layer.kind].row_numbers_of(n, layer)
+
+
+def _held(numbers: int, moving: int, fused: bool) -> int:
+    return NUMBER * (2 * numbers + ((FUSED if fused else EAGER) + SAVED - 2) * moving)
+
+
+def _batch(pairs: Sequence[tuple[int, LayerConfig]], size: int, rows: int) -> int:
+    return NUMBER * TRAINED * min(size, max(rows, 1)) * sum(_row(n, layer) for n, layer in pairs)
+
+
+def _widest_pass(pairs: Sequence[tuple[int, LayerConfig]], rows: int) -> int:
+    return NUMBER * min(rows, ROWS_AT_ONCE) * max(_row(n, layer) for n, layer in pairs)
+
+
+def _check(phases: Sequence[Phase], device: str) -> None:
+    """On a GPU, codes may lie in the memory of the host; all else is held on the device."""
+    where = choose_device(device)
+    there = memory.free_memory()
+    peak = max(phases, key=lambda phase: phase.bytes)
+    if where.type == "cuda":
+        on_device = torch.cuda.mem_get_info(where)[0]
+        there = on_device + (there if there is not None else sum(part.bytes for part in peak.parts))
+        _refuse(_without_codes(phases), on_device, "memory of the GPU")
+    _refuse(peak, math.inf if there is None else there, "memory")
+
+
+def _without_codes(phases: Sequence[Phase]) -> Phase:
+    kept = [phase._replace(parts=[each for each in phase.parts if "codes" not in each.what]) for phase in phases]
+    return max(kept, key=lambda phase: phase.bytes)
+
+
+def _refuse(peak: Phase, free: float, what: str) -> None:
+    if peak.bytes <= max(free, memory.UNASKED):
+        return
+    largest = max(peak.parts, key=lambda part: part.bytes)
+    raise ConfigError(
+        f"{argument('layers')}: expected a training that fits into the {what}, got {peak.bytes:,} bytes to be "
+        "held while "
+        f"{peak.when} and {free:,} bytes available, besides the data; the largest part is {largest.what}, "
+        f"{largest.bytes:,} bytes: {largest.remedy}"
+    )

@@ -1,0 +1,103 @@
+"""What the fine-tuned head of a run says of rows: their classes, their values, or their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from stackae.config.heads import HEADS
+from stackae.data.rows import Rows
+from stackae.errors import ConfigError, RunError, argument, nearest, suggested
+from stackae.models.heads.classifier import Classifier, Finetuned
+from stackae.models.heads.others import Regressor
+from stackae.models.stack import in_batches
+from stackae.runs import Run
+
+PREDICTING = [head for head, row in HEADS.items() if row.predicts]
+
+
+class Head(NamedTuple):
+    """A trained head of a run on its encoders, and the names of its outputs: classes, targets or labels."""
+
+    kind: str
+    model: Finetuned
+    names: tuple[str, ...]
+
+
+class Prediction(NamedTuple):
+    """What a head of that kind says of n rows.
+
+    values (n, k) float32, a column for each name: probabilities of classes, which sum to 1; of a regressor the targets
+    in their own units, float64 where those were; of a multilabel head the probability of each label. chosen is the
+    class of each row, (n,) int64, an index into ``names``; of a multilabel head (n, k) int64, 1 where a label is more
+    likely than not; None of a regressor.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    values: Tensor
+    chosen: Tensor | None
+
+    @property
+    def classes(self) -> list[str]:
+        """The name of each row's class; a classifier's alone has them."""
+        if self.kind != "classifier" or self.chosen is None:
+            raise TypeError(f"classes: expected the prediction of a classifier, got that of a {self.kind}")
+        return [self.names[index] for index in self.chosen.tolist()]
+
+
+def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
+    """The head of that kind, or the one that was trained last of those that predict.
+
+    Raises:
+        ConfigError: no kind of head that predicts. RunError: the run has none.
+    """
+    if head is not None and head not in PREDICTING:
+        heads = ", ".join(PREDICTING)
+        raise ConfigError(f"{argument('head')}: expected {heads}, got '{head}'{nearest(head, PREDICTING)}")
+    loads: dict[str, Callable[[str], tuple[Finetuned, tuple[str, ...]]]] = {
+        "classifier": run.load_classifier,
+        "regressor": run.load_regressor,
+        "multilabel": run.load_multilabel,
+    }
+    kind = head or _last_trained(run)
+    return Head(kind, *loads[kind](engine))
+
+
+def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda share: None) -> Prediction:
+    """What the head says of rows (n, n_visible) that are scaled already; ``tell`` is told of the share that is done."""
+    done, model = 0, head.model
+
+    def outputs(part: Tensor) -> Tensor:
+        nonlocal done
+        done += len(part)
+        tell(done / max(1, len(x)))
+        return model.predict(part) if isinstance(model, Regressor) else model(part)
+
+    made = in_batches(outputs, x, model.device).cpu()
+    if isinstance(model, Regressor):
+        return Prediction(head.kind, head.names, made, None)
+    if isinstance(model, Classifier):
+        return Prediction(head.kind, head.names, made.softmax(dim=1), made.argmax(dim=1))
+    return Prediction(head.kind, head.names, made.sigmoid(), (made > 0).to(torch.int64))
+
+
+def _last_trained(run: Run) -> str:
+    """By the settings of the last fine-tuning; where that was for reconstruction, by the records of the epochs."""
+    settings, present = run.config.finetune, [head for head in PREDICTING if run.has_head(head)]
+    if settings is not None and settings.head in present:
+        return settings.head
+    if not present:
+        raise RunError(
+            f"{run.path}: expected a run with a {', a '.join(PREDICTING[:-1])} or a {PREDICTING[-1]} head, got none; "
+            f"train one by `{suggested('finetune', '--head', 'classifier', '--run', run.path)}`"
+        )
+    return present[0] if len(present) == 1 else _last_recorded(run.metrics(), present)
+
+
+def _last_recorded(records: list[dict[str, Any]], present: list[str]) -> str:
+    stages = [str(record["stage"]) for record in records if record["event"] == "epoch"]
+    return next((stage for stage in reversed(stages) if stage in present), present[0])

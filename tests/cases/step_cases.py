@@ -1,0 +1,129 @@
+"""Small objectives, and both steps to train them by: what the tests of the step share."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stackae.autoencoders.corruption import Corruption
+from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.config import TrainingConfig
+from stackae.data.rows import ByteRows, Rows
+from stackae.data.scaling import Scaling
+from stackae.models.heads.classifier import Classifier
+from stackae.objectives.heads import ClassificationObjective
+from stackae.objectives.reconstruction import ReconstructionObjective
+from stackae.ops.compiled import FusedStep, products, train_step
+from stackae.random import Purpose, uniform
+from stackae.training import fused
+from stackae.training.optimizers import make_optimizer
+from stackae.training.step import EagerStep
+
+DEVICE = os.environ.get("STACKAE_TEST_DEVICE", "cpu")  # `make gpu-check` says cuda
+DEVICE_STEP = products(DEVICE, "tf32") is not None  # the step of CUDA's sources: on a GPU, or emulated on the host
+HALF = pytest.mark.skipif(products(DEVICE, "bf16") is None, reason="this device has no bfloat16 products")
+
+
+def rows_of(n: int, width: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return uniform((n, width), seed=9, purpose=Purpose.SPLIT).to(DEVICE, dtype)
+
+
+def objective(x: Rows, n_hidden: int, dtype: torch.dtype = torch.float64, **given: Any) -> ReconstructionObjective:
+    """An objective on a new autoencoder, whose weights depend on the shape alone."""
+    autoencoder = Autoencoder(
+        x.shape[1],
+        n_hidden,
+        activation=given.pop("activation", "sigmoid"),
+        output_activation=given.pop("output_activation", "sigmoid"),
+        tied=given.pop("tied", True),
+        seed=5,
+    )
+    defaults = {"loss": "mse", "corruption": Corruption(), "sparsity": None, "seed": 3, "layer": 2}
+    return ReconstructionObjective(autoencoder.to(x.device, dtype), x, **{**defaults, **given})
+
+
+def both_steps(make: Any, build: Any, weight_decay: float = 0.0, **training: Any):
+    """(module, step) for the fused and the eager step, each on a network of its own."""
+    config = TrainingConfig(**training)
+    fused, eager = make(), make()
+    steps = build(fused, config, weight_decay), eager_step(eager, config, weight_decay)
+    return (module_of(fused), steps[0]), (module_of(eager), steps[1])
+
+
+def module_of(one: Any) -> Any:
+    return one.autoencoder if isinstance(one, ReconstructionObjective) else one.model
+
+
+def parameters(one: Any) -> list[Tensor]:
+    """Copies of those of its network."""
+    return [parameter.detach().clone() for parameter in module_of(one).parameters()]
+
+
+def bits(one: Any) -> list[bytes]:
+    """Of the parameters of its network."""
+    return [parameter.detach().cpu().numpy().tobytes() for parameter in module_of(one).parameters()]
+
+
+def eager_step(one: Any, config: TrainingConfig, weight_decay: float) -> EagerStep:
+    """Trains the objective's network in place."""
+    return EagerStep(one, make_optimizer(module_of(one), config, 0.0, weight_decay))
+
+
+def fused_reconstruction(one: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
+    """Trains the objective's autoencoder in place."""
+    return train_step(fused.reconstruction(one, config, weight_decay), config.precision)
+
+
+def fused_classification(one: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
+    """Trains the objective's classifier in place."""
+    return train_step(fused.classification(one, config, weight_decay), config.precision)
+
+
+ENGINES = pytest.mark.parametrize("engine", ["fused", "eager"])
+RECONSTRUCTION = {"fused": fused_reconstruction, "eager": eager_step}
+CLASSIFICATION = {"fused": fused_classification, "eager": eager_step}
+
+
+def orders(n: int, epochs: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randperm(n, generator=generator) for _ in range(epochs)]
+
+
+def train(step: Any, n: int, batch_size: int, steps: int, rate: float = 0.01) -> list[float]:
+    """The loss of each call; calls hold one epoch of batches, or what remains of the steps."""
+    per_epoch, done, losses = -(-n // batch_size), 0, []
+    for order in orders(n, -(-steps // per_epoch)):
+        count = min(per_epoch, steps - done)
+        rates = [rate / (1 + done + i) ** 0.5 for i in range(count)]
+        progress = step.advance(order[: count * batch_size], batch_size, done, rates)
+        assert progress.steps == count
+        losses.append(progress.total)
+        done += count
+    return losses
+
+
+def assert_equal_training(pair: Any, n: int, batch_size: int, steps: int, tolerance: float, rate: float = 0.01) -> None:
+    (fused, fused_step), (eager, eager_step) = pair
+    fused_losses, eager_losses = (train(step, n, batch_size, steps, rate) for step in (fused_step, eager_step))
+    assert fused_losses == pytest.approx(eager_losses, rel=tolerance)
+    for (name, a), b in zip(fused.named_parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def classification(x: Rows, y: Tensor, sizes: tuple[int, ...], dtype: torch.dtype, activation: str):
+    widths = list(itertools.pairwise(sizes))
+    layers = [
+        Dense.initialised(n_in, n_out, activation if number < len(widths) else "linear", seed=4, layer=number)
+        for number, (n_in, n_out) in enumerate(widths, start=1)
+    ]
+    return ClassificationObjective(Classifier(layers[:-1], layers[-1]).to(x.device, dtype), x, y.to(x.device))
+
+
+def byte_rows(n: int, width: int, kind: str = "unit") -> ByteRows:
+    raw = (rows_of(n, width) * 255).to("cpu", torch.uint8)
+    return ByteRows(raw, Scaling.fit(kind, raw)).to(DEVICE)

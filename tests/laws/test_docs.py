@@ -1,0 +1,33 @@
+"""What the documentation says can be done: its commands are understood, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from shell import Shell
+
+REPO = Path(__file__).parents[2]
+PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
+LINES = [(page, line.split("#")[0].strip()) for page in PAGES for line in page.read_text().splitlines()]
+ELSEWHERE = ("DIR", ".csv", ".npy", "ELSEWHERE", "...", "[", "/config.toml", "--device cuda", "bf16")
+COMMANDS = [
+    line for _, line in LINES if line.startswith("stackae pretrain --") and not any(word in line for word in ELSEWHERE)
+]
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(COMMANDS))
+def test_a_command_is_understood(fresh: Shell, command: str) -> None:
+    fresh.does(*shlex.split(command)[1:], "--dry-run")
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) > 20 and "stackae pretrain --layers 784,300,150" in COMMANDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_links_and_pictures_are_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), f"{page.name} names {target}"

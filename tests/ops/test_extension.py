@@ -1,0 +1,162 @@
+"""Laws of a compiled extension that is there and does not load: told from one that is absent, with the true cause."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from shell import Shell
+
+from stackae.errors import BrokenExtensionError, SetupError
+from stackae.ops import compiled as ops
+from stackae.ops import engine, extension
+from stackae.verification import CHECKS
+from stackae.verification.check import SKIPPED, run
+
+CAUSE = "/site/stackae/_C.so: undefined symbol: _ZN3c104\x1b[31mWarn"
+TOLD = "/site/stackae/_C.so: undefined symbol: _ZN3c104\\x1b[31mWarn"
+REMEDY = "build it again by `pip install --no-build-isolation -e .` in stackae's source folder, or use engine eager"
+SENTENCE = f"stackae's compiled extension: expected one that loads, got one that does not ({TOLD}); {REMEDY}"
+PACKAGE = Path(engine.__file__).parents[1]
+OWN = Path(ops._C.__file__)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the loader finds a symbol missing."""
+    found = engine.importlib.import_module
+
+    def loads(name: str, package: str | None = None) -> object:
+        if name == "stackae.ops.compiled":
+            raise extension.broken(CAUSE)
+        return found(name, package)
+
+    monkeypatch.setattr(engine.importlib, "import_module", loads)
+
+
+@pytest.fixture
+def missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stackae.ops.compiled", None)
+
+
+def test_what_is_there_loads() -> None:
+    found = engine.find_extension()
+    assert (found.state, found.problem, found.cause) == ("loaded", "", "")
+    assert engine.choose_engine().name == "fused"
+
+
+def test_the_cause_is_the_loaders_own_legible_and_bounded(broken: None) -> None:
+    found = engine.find_extension()
+    assert (found.state, found.problem, found.cause) == ("broken", SENTENCE, TOLD)
+    assert len(extension.broken("x" * 10**6).cause) == extension.LONGEST_CAUSE + 3
+
+
+def test_from_python_too_nothing_is_eager_without_a_word(broken: None) -> None:
+    with pytest.warns(RuntimeWarning, match="undefined symbol.*slower"):
+        assert engine.choose_engine().name == "eager"
+    with pytest.raises(SetupError, match="undefined symbol"):
+        engine.choose_engine("fused")
+    assert engine.choose_engine("eager").reason == "asked for"
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_the_summary_says_that_the_slower_step_is_taken_and_why(command: str, trained: Shell, broken: None) -> None:
+    arguments = ("pretrain", "--layers", "8,6", "--data", "unlabelled.npy") if command == "pretrain" else ("finetune",)
+    told = trained(*arguments)
+    (line,) = (line for line in told.err.splitlines() if line.startswith("step  "))
+    assert told.code == 0 and "RuntimeWarning" not in told.err
+    why = f"engine eager, slower than fused: the extension is there, but does not load: {TOLD}"
+    assert line == f"step     eager on cpu ({why}; `stackae doctor` says how to build it)"
+    assert trained.refuses(6, *arguments, "--engine", "fused") == f"error: {SENTENCE}"
+
+
+def test_the_summary_says_that_the_slower_step_is_taken_where_nothing_is_built(fresh: Shell, missing: None) -> None:
+    told = fresh("pretrain", "--layers", "8,6", "--data", "unlabelled.npy").err
+    assert "step     eager on cpu (engine eager, slower than fused: the extension is not built; `stackae" in told
+
+
+def test_doctor_shows_it(fresh: Shell, broken: None) -> None:
+    told = fresh("doctor")
+    assert told.code == 6 and f"there, but does not load: {TOLD}" in told.out and told.err == f"error: {SENTENCE}\n"
+    assert json.loads(fresh("doctor", "--json").out)["problem"] == SENTENCE
+
+
+def test_verify_fails_for_one_that_does_not_load(fresh: Shell, broken: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [check for check in CHECKS if check.group == "tied"]
+    monkeypatch.setattr("stackae.verification.CHECKS", few)
+    told = fresh("verify", COLUMNS="300")
+    assert told.code == 1 and told.err == f"error: {SENTENCE}\n"
+    assert "left out    1 check of what is compiled, as the extension does not load: tied: fused step" in told.out
+    document = json.loads(fresh("verify", "--json").out)
+    assert document["failed"] == 0 and document["skipped"] == 1 and document["machine"]["problem"] == SENTENCE
+
+
+def test_every_check_of_what_is_compiled_is_left_out_for_one_reason(broken: None) -> None:
+    for check in CHECKS:
+        if check.group == "fused":
+            assert run(check).state == SKIPPED and "the extension does not load" in run(check).reason
+
+
+def folder_of(tmp_path: Path, *files: tuple[str, bytes]) -> Path:
+    (tmp_path / "package").mkdir()
+    for name, content in files:
+        (tmp_path / "package" / name).write_bytes(content)
+    return tmp_path / "package"
+
+
+def test_one_that_is_cut_short_is_told_before_it_could_end_the_process(tmp_path: Path) -> None:
+    whole = OWN.read_bytes()
+    folder = folder_of(tmp_path, (f"_C{EXTENSION_SUFFIXES[0]}", whole[: len(whole) // 2]))
+    with pytest.raises(BrokenExtensionError, match=f"is cut short, .* bytes expected, got {len(whole) // 2:,}"):
+        extension.load(folder)
+    extension.check_whole(OWN)
+
+
+def test_one_of_another_python_is_no_absent_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stackae._C", None)
+    with pytest.raises(ImportError, match="expected the compiled extension, got none") as absent:
+        extension.load(folder_of(tmp_path, ("_C.pyi", b"")))
+    assert not isinstance(absent.value, BrokenExtensionError)
+    (tmp_path / "package" / "_C.cpython-27-x86_64-linux-gnu.so").write_bytes(b"")
+    with pytest.raises(BrokenExtensionError, match=r"_C\.cpython-27-x86_64-linux-gnu\.so is of another Python"):
+        extension.load(tmp_path / "package")
+
+
+@pytest.mark.parametrize(
+    ("built", "cause"),
+    [
+        ({}, "it lacks build_info, products, train_step, Member: it was built from another version of stackae"),
+        ({"build_info": lambda: {"torch": "1.13.1+cu117"}}, "it was built for torch 1.13.1+cu117, and this is torch"),
+    ],
+)
+def test_one_that_loads_and_does_not_fit_is_broken(
+    built: dict[str, object], cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dict.fromkeys(("products", "train_step", "Member")) if built else {}
+    monkeypatch.setitem(sys.modules, "stackae._C", SimpleNamespace(**whole, **built))
+    with pytest.raises(BrokenExtensionError) as found:
+        extension.load(tmp_path)
+    assert found.value.cause.startswith(cause)
+    assert extension.release(torch.__version__) == extension.release(ops.build_info()["torch"])
+
+
+def test_a_process_with_a_damaged_file_trains_eagerly_and_says_so(tmp_path: Path) -> None:
+    package = tmp_path / "stackae"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("_C*", "__pycache__", "*.pyi"))
+    (package / OWN.name).write_bytes(b"\x7fELF" + b"\0" * 5000)
+    code = (
+        "import torch\nfrom stackae.ops.engine import choose_engine, choose_step\n"
+        "print(choose_engine().name, choose_step('auto', torch.device('cpu')).reason)"
+    )
+    own = "sys.meta_path[:] = [each for each in sys.meta_path if 'editable' not in str(each).lower()]"
+    begin = f"import sys; {own}; sys.path.insert(0, {str(tmp_path)!r})\n"
+    done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("eager engine eager, slower than fused: the extension is there, but does not load")
+    assert str(package / OWN.name) in done.stdout and "RuntimeWarning: stackae's compiled extension" in done.stderr

@@ -1,0 +1,178 @@
+"""What a training is said to hold: codes and parameters to the byte, the largest part by name, before it begins."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cli_cases import says
+from population_cases import HELD_OUT, ROWS, config
+from shell import Shell
+
+from stackae.autoencoders.kinds import numbers_of
+from stackae.autoencoders.statistics import MATRICES
+from stackae.config import FinetuneConfig, PretrainConfig
+from stackae.data import memory
+from stackae.errors import ConfigError
+from stackae.pretraining import pretrain_stack, pretrain_together, settle
+from stackae.training.callbacks import NoCallback
+from stackae.training.footprint import EAGER, FUSED, SAVED, check_finetuning, check_pretraining, finetuning, pretraining
+from stackae.training.layer import Reads
+
+GB = 10**9
+
+
+def of(layers: str, **options: Any) -> PretrainConfig:
+    return PretrainConfig.from_options(layers, **{"device": "cpu", "max_epochs": 1, **options})
+
+
+def free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: count)
+
+
+def refused(given: PretrainConfig, rows: int, held_out: int = 0, count: int = 1) -> str:
+    with pytest.raises(ConfigError) as found:
+        check_pretraining(given, rows, held_out, count)
+    return str(found.value)
+
+
+def test_58_gigabytes_of_codes_do_not_fit_into_20(monkeypatch):
+    """Judged by its widest layer's parameters, 14 MB a copy, this was let pass."""
+    free(monkeypatch, 20 * GB)
+    sentence = refused(of("512,7250,16"), rows=1_800_000, held_out=200_000)
+    assert "expected a training that fits into the memory" in sentence and "20,000,000,000 bytes available" in sentence
+    largest = f"the largest part is the codes of layer 1, {58 * GB:,} bytes: make layer 1 narrower, or give fewer rows"
+    assert largest in sentence
+    check_pretraining(of("512,725,16"), rows=1_800_000, held_out=200_000)
+
+
+def test_codes_are_counted_to_the_byte_for_every_stack(monkeypatch):
+    sizes = []
+    through = Reads.through
+
+    def seen(reads: Reads, *arguments: Any) -> Reads:
+        found = through(reads, *arguments)
+        sizes.append(found.x.nbytes + found.held_out.nbytes)
+        return found
+
+    monkeypatch.setattr(Reads, "through", seen)
+    configs = [config("20,12,6", seed=seed) for seed in range(3)]
+    pretrain_together(ROWS, configs, validation=HELD_OUT)
+    for phase in list(pretraining(configs[0], len(ROWS), len(HELD_OUT), 3))[1:]:
+        assert [part.bytes for part in phase.parts if part.what == "the codes of layer 1"] == [sum(sizes)]
+
+
+def test_inputs_that_no_layer_reads_any_more_are_given_back(monkeypatch):
+    """While layer 3 is trained, codes of layer 1 are gone: they are held beside those of layer 2 for a moment alone."""
+    codes = []
+    through = Reads.through
+
+    def seen(reads: Reads, *arguments: Any) -> Reads:
+        found = through(reads, *arguments)
+        codes.append(weakref.ref(found.x))
+        return found
+
+    class Looking(NoCallback):
+        def start_stage(self, stage: str, *rest: Any) -> None:
+            if stage == "layer3":
+                alive.extend(each() is not None for each in codes)
+
+    alive: list[bool] = []
+    monkeypatch.setattr(Reads, "through", seen)
+    pretrain_stack(ROWS, config("20,12,6,4"), validation=HELD_OUT, callback=Looking())
+    assert alive == [False, True]
+
+
+def test_parameters_are_those_of_the_file_times_what_is_held_of_each():
+    for options, times in (({}, FUSED), ({"engine": "eager"}, EAGER), ({"dropout": "0.1"}, EAGER)):
+        given = settle(config("20,12", **options), ROWS)
+        held = sum(each.numel() for each in pretrain_stack(ROWS, given).stack.parameters())
+        (phase,) = pretraining(given, 100, 10, 2)
+        named = {part.what: part.bytes for part in phase.parts}
+        assert held == numbers_of(20, given.layers[0])
+        assert named["the parameters of layer 1, their moments and copies"] == 4 * held * (times + SAVED) * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "rows", "count", "largest"),
+    [
+        (of("20000,20000,10"), 100, 1, "the parameters of layer 1, their moments and copies"),
+        (
+            of("20000,10", kind="pca"),
+            100,
+            1,
+            f"moments of 20,000 x 20,000, {MATRICES * 8 * 20_000**2:,} bytes: use kind='dense'",
+        ),
+        (of("20000,10", init="pca"), 100, 1, "bytes: use init='random', or give fewer columns"),
+        (of("1000x1000x3,conv64,pool", batch_size=64), 10, 1, "a step of 10 rows, 15,720,"),
+        (of("1000x1000x3,conv64,pool", batch_size=64), 10**4, 1, "bytes: give it fewer channels"),
+        (of("1000,3000", batch_size=10**6), 10**6, 1, "a step of 1,000,000 rows"),
+        (of("64,1000,10"), 10**6, 8, "train fewer seeds together, or give fewer rows"),
+    ],
+    ids=["parameters", "pca", "init", "images", "channels", "batch", "seeds"],
+)
+def test_the_largest_part_is_named_with_what_to_lower(monkeypatch, given, rows, count, largest):
+    free(monkeypatch, GB // 2)
+    assert largest in refused(given, rows, count=count)
+
+
+def test_what_needs_little_is_never_refused(monkeypatch):
+    free(monkeypatch, 0)
+    check_pretraining(of("64,32,16"), 1000, 100)
+
+
+def test_a_fine_tuning_is_judged_too(monkeypatch):
+    stack, classifier = of("5000,5000,10"), FinetuneConfig(device="cpu", batch_size=100)
+    parts = {part.what: part.bytes for part in finetuning(classifier, stack, 1000, 100, 3).parts}
+    assert parts["the network, with its best epoch, moments and gradients"] > 4 * (FUSED + SAVED) * 5000**2
+    free(monkeypatch, GB // 2)
+    with pytest.raises(ConfigError, match=r"while the classifier is trained .* largest part is the network"):
+        check_finetuning(classifier, stack, 1000, 100, 3)
+    alone = classifier.model_copy(update={"train": "head"})
+    check_finetuning(alone, stack, 1000, 100, 3)
+    with pytest.raises(ConfigError, match=r"largest part is the codes of layer 2, 40,000,000,000 bytes"):
+        check_finetuning(alone, stack, 10**9, 0, 3)
+
+
+def test_every_command_that_trains_asks_before_it_writes_anything(
+    fresh: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(fresh.folder / "tall.npy", np.random.default_rng(0).random((12_000, 8), dtype=np.float32))
+    free(monkeypatch, GB // 2)
+    pretrain = ("pretrain", "--layers", "8,20000,4", "--data", "tall.npy", "--validation-fraction", "0.1")
+    for arguments in (
+        (*pretrain, "--dry-run"),
+        pretrain,
+        ("sweep", "--below", "20000", "--widths", "4", *pretrain[3:]),
+    ):
+        sentence = fresh.refuses(2, *arguments)
+        says(sentence, "--layers: expected a training that fits into the memory", "500,000,000 bytes available")
+        says(sentence, "the largest part is the codes of layer 1, 768,", "make layer 1 narrower, or give fewer rows")
+    free(monkeypatch, 10 * GB)
+    plan = json.loads(fresh.does(*pretrain, "--dry-run", "--json"))
+    assert plan["layers"][1]["input_bytes"] == 4 * 20_000 * 8640
+
+
+def test_finetune_and_resume_ask_too(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "UNASKED", 0)
+    free(monkeypatch, 3000)
+    says(
+        trained.refuses(2, "finetune"), "while the classifier is trained and 3,000 bytes available", "besides the data"
+    )
+    (trained.run / "layer1.safetensors").unlink()
+    says(trained.refuses(2, "resume", "runs/first"), "and 3,000 bytes available")
+
+
+def test_on_a_gpu_codes_may_lie_in_the_memory_of_the_host(monkeypatch):
+    monkeypatch.setattr("stackae.training.footprint.choose_device", lambda wish: torch.device("cuda"))
+    monkeypatch.setattr("stackae.training.footprint.choose_step", lambda *wish: type("Step", (), {"fused": True}))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * GB, 80 * GB))
+    free(monkeypatch, 100 * GB)
+    check_pretraining(of("512,7250,16"), rows=1_800_000, held_out=200_000)
+    assert "fits into the memory of the GPU" in refused(of("512,1000000,16"), rows=100)
+    free(monkeypatch, GB)
+    assert "the largest part is the codes of layer 1" in refused(of("512,7250,16"), rows=1_800_000, held_out=200_000)
