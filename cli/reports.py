@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stackae.config.heads import HEADS
 from stackae.errors import DivergedError, shown, suggested
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stackae.workflows.finetune import FinetunedRun
     from stackae.workflows.resume import Resumed
     from stackae.workflows.stacks import PretrainedRun
-    from stackae.workflows.summary import LayerOverSeeds, LayerReport, Plan
+    from stackae.workflows.summary import LayerReport, Plan
 
 MANY_DEAD = 0.1  # share of units that is worth a word
 SETTINGS = ("head", "init", "train", "layer_decay", "max_norm", "class_weight")
@@ -41,7 +41,7 @@ class Reported(Shown):
         (_report_seeds if outcome.together else _report_run)(outcome, self._as_json and last)
 
     def finetuned(self, outcome: FinetunedRun) -> None:
-        _report_head(outcome, self._as_json)
+        (_emit_head if self._as_json else _report_head)(outcome)
 
 
 def report_complete(outcome: Resumed, as_json: bool) -> None:
@@ -83,7 +83,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     noisy = any(layer.corrupted_validation_loss is not None for layer in layers)
     rows = [
         [
-            _name(layer),
+            f"layer {layer.layer}  {layer.n_visible}-{layer.n_hidden}-{layer.n_visible}",
             f"{layer.kept_epoch} of {layer.epochs}",
             number(layer.loss),
             number(layer.validation_loss),
@@ -96,7 +96,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     table("Pretrained", ["", "kept epoch", "loss", "validation loss", *under_noise, "seconds"], rows)
     for layer, config in zip(layers, trained.configs[0].layers, strict=True):
         if (layer.dead or 0) >= MANY_DEAD:
-            say(_of_the_dead(layer, config))
+            _say_dead(layer, config)
     pictures = ["curves.png", "filters.png", "reconstructions.png"]
     following = f"stackae finetune --head classifier{run_option(run.path)}"
     closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
@@ -106,7 +106,12 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
     """Each layer's loss over the seeds that stayed finite: of validation, or of training where nothing is held out."""
     layers, names = trained.over_seeds, [run.path.name for run in trained.runs]
     if as_json:
-        seeds = [_seed(trained, place) for place in range(len(names))]
+        outcomes = zip(trained.configs, trained.runs, trained.outcomes, trained.reports, strict=True)
+        seeds = [
+            {"seed": config.seed, "run": str(run.path)}
+            | ({"layers": [layer._asdict() for layer in reports]} if reports else {"diverged": str(outcome)})
+            for config, run, outcome, reports in outcomes
+        ]
         emit_json({"run": str(trained.path), "layers": [layer._asdict() for layer in layers], "seeds": seeds})
         return
     for config, outcome in zip(trained.configs, trained.outcomes, strict=True):
@@ -114,7 +119,7 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
             note(f"seed {config.seed} diverged: {outcome}")
     rows = [
         [
-            _name(layer),
+            f"layer {layer.layer}  {layer.n_visible}-{layer.n_hidden}-{layer.n_visible}",
             *(number(each) for each in (layer.mean, layer.sd, layer.lowest, layer.highest)),
             f"{min(layer.kept_epochs)} to {max(layer.kept_epochs)}",
             f"{layer.seconds:.1f}",
@@ -133,65 +138,49 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
     closing(trained.path, ["curves.png", *shown], "stackae finetune --head classifier")
 
 
-def _seed(trained: PretrainedRun, place: int) -> dict[str, Any]:
-    outcome, layers = trained.outcomes[place], trained.reports[place]
-    found = {"diverged": str(outcome)} if not layers else {"layers": [layer._asdict() for layer in layers]}
-    return {"seed": trained.configs[place].seed, "run": str(trained.runs[place].path), **found}
-
-
-def _name(layer: LayerReport | LayerOverSeeds) -> str:
-    return f"layer {layer.layer}  {layer.n_visible}-{layer.n_hidden}-{layer.n_visible}"
-
-
-def _of_the_dead(layer: LayerReport, config: LayerConfig) -> str:
+def _say_dead(layer: LayerReport, config: LayerConfig) -> None:
     """What could be done about units that say the same of every row."""
     remedy = "a lower --learning-rate or fewer units" if config.revive == "resample" else "--revive resample"
     share = f"{100 * (layer.dead or 0):.1f} % of its units say the same of every row"
-    return f"dead        layer {layer.layer}: {share}; try {remedy}"
+    say(f"dead        layer {layer.layer}: {share}; try {remedy}")
 
 
-def _report_head(trained: FinetunedRun, as_json: bool) -> None:
-    run, settings, kept, figures = trained.run, trained.settings, trained.kept, trained.tested.figures
-    epochs, seconds = len(trained.result.history), sum(record.seconds for record in trained.result.history)
-    if as_json:
-        document = {
-            "run": str(run.path),
-            **{name: getattr(settings, name) for name in SETTINGS},
-            "epochs": epochs,
-            "kept_epoch": kept.epoch,
-            "validation_loss": kept.validation_loss,
-            "validation_error": kept.validation_error,
-            "seconds": seconds,
-        }
-        emit_json(document | figures)
-        return
-    balanced = settings.class_weight == "balanced"
-    accuracy = None if kept.validation_error is None else 1 - kept.validation_error
-    measured = {f"validation {'balanced ' if balanced else ''}accuracy": percent(accuracy)}
-    if not HEADS[settings.head].has_error:
-        measured = {"validation loss": number(kept.validation_loss)}
-    row = {
-        "weights": f"{settings.init}, {settings.train}",
-        "kept epoch": f"{kept.epoch} of {epochs}",
-        **measured,
-        **_test_cells(settings.head, figures),
-        "seconds": f"{seconds:.1f}",
+def _emit_head(trained: FinetunedRun) -> None:
+    best = trained.kept
+    document = {
+        "run": str(trained.run.path),
+        **{name: getattr(trained.settings, name) for name in SETTINGS},
+        "epochs": len(trained.result.history),
+        "kept_epoch": best.epoch,
+        "validation_loss": best.validation_loss,
+        "validation_error": best.validation_error,
+        "seconds": trained.seconds,
     }
-    table(f"Fine-tuned: {settings.head}", list(row), [list(row.values())])
+    emit_json(document | trained.tested.figures)
+
+
+def _report_head(trained: FinetunedRun) -> None:
+    settings, best, figures = trained.settings, trained.kept, trained.tested.figures
+    head, balanced = HEADS[settings.head], settings.class_weight == "balanced"
+    row = {"weights": f"{settings.init}, {settings.train}"}
+    row["kept epoch"] = f"{best.epoch} of {len(trained.result.history)}"
+    if head.has_error:
+        right = None if best.validation_error is None else 1 - best.validation_error
+        row[f"validation {'balanced ' if balanced else ''}accuracy"] = percent(right)
+    else:
+        row["validation loss"] = number(best.validation_loss)
+    if head.targets is None:
+        row["test error, pretrained"] = number(figures.get("pretrained_squared_error"))
+        row["fine-tuned"] = number(figures.get("squared_error"))
+    elif head.targets == "classes":
+        row["test accuracy"] = percent(figures.get("accuracy"))
+        row |= {"balanced": percent(figures["balanced_accuracy"])} if figures else {}
+    elif "subset_accuracy" in figures:
+        row["test, all labels right"] = percent(figures["subset_accuracy"])
+    else:
+        found = [target["r2"] for target in figures.get("targets", []) if target["r2"] is not None]
+        row["test R2, mean" if figures else "test"] = f"{sum(found) / len(found):.4f}" if found else "-"
+    table(f"Fine-tuned: {settings.head}", [*row, "seconds"], [[*row.values(), f"{trained.seconds:.1f}"]])
     if "per_class" in figures:
         show_classes(figures, "test", balanced)
-    closing(run.path, trained.files, f"stackae evaluate{run_option(run.path)}")
-
-
-def _test_cells(head: str, figures: dict[str, Any]) -> dict[str, str]:
-    """Cells of the table by their titles; without figures, as where the test part has no labels, one of "-"."""
-    if HEADS[head].targets is None:
-        before, after = figures.get("pretrained_squared_error"), figures.get("squared_error")
-        return {"test error, pretrained": number(before), "fine-tuned": number(after)}
-    if HEADS[head].targets == "classes":
-        balanced = {"balanced": percent(figures["balanced_accuracy"])} if figures else {}
-        return {"test accuracy": percent(figures.get("accuracy")), **balanced}
-    if "subset_accuracy" in figures:
-        return {"test, all labels right": percent(figures["subset_accuracy"])}
-    found = [target["r2"] for target in figures.get("targets", []) if target["r2"] is not None]
-    return {"test R2, mean" if figures else "test": f"{sum(found) / len(found):.4f}" if found else "-"}
+    closing(trained.run.path, trained.files, f"stackae evaluate{run_option(trained.run.path)}")

@@ -53,6 +53,11 @@ class FinetunedRun(NamedTuple):
         return [record for record in self.result.history if record.best][-1]
 
     @property
+    def seconds(self) -> float:
+        """Of all epochs."""
+        return sum(record.seconds for record in self.result.history)
+
+    @property
     def files(self) -> list[str]:
         """Names of the head's and of the pictures that were drawn."""
         return [head_file(self.settings.head), "curves.png", *self.tested.pictures]

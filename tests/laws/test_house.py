@@ -55,7 +55,7 @@ SHARED = ("figures", "reports")
 """What the command line may load of the library; its modules that all text passes, those that every command stands in,
 and those that print for several commands."""
 
-COMMANDS = [path for path in CLI if path.stem not in (*FRAME, "reports", "__init__")]
+COMMANDS = [path for path in CLI if path.stem not in (*FRAME, "__init__")]
 
 
 def name_of(path: Path) -> str:
