@@ -17,7 +17,7 @@ from rich.text import Text
 
 from stackae.errors import WHOLE, legible
 from stackae.errors import shown as shown
-from stackae.workflows.log import log
+from stackae.workflows.callbacks import log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

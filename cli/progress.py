@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from stackae.errors import WHOLE, legible
-from stackae.workflows.callbacks import Callbacks, Progress
-from stackae.workflows.log import figures_of
+from stackae.workflows.callbacks import Callbacks, Progress, figures_of
 
 from .console import note, progress_note, stderr, tell
 

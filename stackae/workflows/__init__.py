@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from stackae.workflows.finetune import FinetunedRun as FinetunedRun
     from stackae.workflows.finetune import finetune_run as finetune_run
     from stackae.workflows.inputs import DataRequest as DataRequest
+    from stackae.workflows.inputs import finetune_settings as finetune_settings
+    from stackae.workflows.inputs import run_settings as run_settings
     from stackae.workflows.predicting import PredictResult as PredictResult
     from stackae.workflows.predicting import predict_run as predict_run
     from stackae.workflows.pretrain import plan_run as plan_run
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from stackae.workflows.sample import sample_run as sample_run
     from stackae.workflows.scoring import ScoreResult as ScoreResult
     from stackae.workflows.scoring import score as score
-    from stackae.workflows.settings import finetune_settings as finetune_settings
-    from stackae.workflows.settings import run_settings as run_settings
     from stackae.workflows.stacks import PretrainedRun as PretrainedRun
     from stackae.workflows.summary import Plan as Plan
     from stackae.workflows.sweeping import SweepResult as SweepResult

@@ -1,18 +1,33 @@
-"""What a workflow tells its caller while it works. The command line shows it; callers override what they want."""
+"""What a workflow tells its caller while it works, and writes into log.txt of the run folder.
+
+The command line shows what it is told; callers override what they want. The log says what was done when, with which
+versions, and what it ended with; it is written, never read. Nothing here loads torch before a log is open.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import os
+import platform
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
+from stackae.errors import WHOLE, argument, legible
 from stackae.training.callbacks import Callback, NoCallback
 
 if TYPE_CHECKING:
+    from stackae.training.callbacks import EpochRecord
     from stackae.workflows.finetune import FinetunedRun
     from stackae.workflows.stacks import PretrainedRun
 
 Progress = Callable[[float], None]
+NAME = "log.txt"
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place is not waited for
+_open: list[Path] = []
 
 
 class Callbacks:
@@ -59,3 +74,131 @@ class Callbacks:
 @contextmanager
 def _ignored() -> Iterator[Progress]:
     yield lambda share: None
+
+
+@contextmanager
+def logged(folder: Path, command: str) -> Iterator[None]:
+    """What is logged meanwhile goes to the folder's log, and so does the error that ends it, with its traceback."""
+    _open.append(folder / NAME)
+    try:
+        log(f"$ {command}")
+        log(_versions())
+        yield
+        log("done")
+    except BaseException as error:
+        log("".join(traceback.format_exception(error)).rstrip())
+        raise
+    finally:
+        _open.pop()
+
+
+def log(text: str) -> None:
+    """Lines with the time; a disk that cannot take them costs the log, not the work. A file of others gets none."""
+    from stackae.runs.ownership import logs
+
+    time = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S%z}"
+    lines = "".join(f"{time}  {legible(line, WHOLE)}\n" for line in text.splitlines())
+    for path in _open:
+        with suppress(OSError):
+            descriptor = os.open(path, FLAGS, 0o644)
+            try:
+                if logs(descriptor):
+                    os.write(descriptor, lines.encode(errors="replace"))
+            finally:
+                os.close(descriptor)
+
+
+class Logged(Callbacks):
+    """Writes all that is told to the open log, and tells it to other callbacks."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self._callbacks = callbacks
+
+    def note(self, *lines: str) -> None:
+        for line in lines:
+            log(legible(line, WHOLE))
+        self._callbacks.note(*lines)
+
+    def busy(self, step: str) -> None:
+        log(step)
+        self._callbacks.busy(step)
+
+    def progress(self, step: str) -> AbstractContextManager[Progress]:
+        return self._callbacks.progress(step)
+
+    @contextmanager
+    def training(self, networks: int) -> Iterator[Callback]:
+        with self._callbacks.training(networks) as told:
+            stages = _Stages(told, networks, self.note)
+            yield stages
+        stages.end()
+
+    def writing(self, kept: Callable[[], str]) -> AbstractContextManager[None]:
+        return self._callbacks.writing(kept)
+
+    def pretrained(self, outcome: PretrainedRun, last: bool) -> None:
+        self._callbacks.pretrained(outcome, last)
+
+    def finetuned(self, outcome: FinetunedRun) -> None:
+        self._callbacks.finetuned(outcome)
+
+
+class _Stages:
+    """A callback that logs every epoch, and notes where a stage is resumed and where its patience ended it."""
+
+    def __init__(self, told: Callback, networks: int, note: Callable[[str], None]) -> None:
+        self._told, self._networks, self._note = told, networks, note
+        self._title, self._epochs, self._epoch, self._best = "", 0, 0, 0
+
+    def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
+        self.end()
+        self._title = title if self._networks == 1 else f"{title}, {replicas} seeds"
+        self._epochs = epochs
+        if passed:
+            epoch = passed // rows + 1
+            self._note(f"{self._title}  goes on in epoch {epoch}/{epochs}, after {passed % rows:,} rows of it")
+        self._told.start_stage(stage, self._title, replicas, rows, epochs, passed)
+
+    def batch(self, rows: int, loss: float) -> None:
+        self._told.batch(rows, loss)
+
+    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
+        self._epoch = next(iter(records.values())).epoch
+        self._best = self._epoch if any(record.best for record in records.values()) else self._best
+        log(f"{self._title}  epoch {self._epoch}/{self._epochs}  {figures_of(records)}")
+        self._told.epoch(records)
+
+    def end(self) -> None:
+        if 0 < self._epoch < self._epochs:
+            since = f" than epoch {self._best}" if self._best else ""
+            self._note(
+                f"{self._title}  ended after epoch {self._epoch} of {self._epochs}: none was better{since} "
+                f"({argument('patience', 0)} never stops)"
+            )
+        self._epoch = self._best = 0
+
+
+def figures_of(records: Mapping[int, EpochRecord]) -> str:
+    """Losses and errors of an epoch as means over its networks, in words; rows per second of all of them."""
+    each = list(records.values())
+    losses = [record.validation_loss for record in each if record.validation_loss is not None]
+    errors = [record.validation_error for record in each if record.validation_error is not None]
+    corrupted = [record.corrupted_validation_loss for record in each if record.corrupted_validation_loss is not None]
+    dead = [record.dead for record in each if record.dead]
+    validation = f"  validation {fmean(losses):.4g}" if losses else ""
+    validation += f", under noise {fmean(corrupted):.4g}" if corrupted else ""
+    validation += f" ({100 * fmean(errors):.2f} % wrong)" if errors else ""
+    validation += f"  {100 * sum(dead) / len(each):.1f} % of units dead" if dead else ""
+    rate = sum(record.rows_per_second for record in each)
+    return f"loss {fmean(record.loss for record in each):.4g}{validation}  {rate:,.0f} rows/s"
+
+
+def _versions() -> str:
+    import torch
+
+    from stackae import __version__
+
+    return (
+        f"stackae {__version__}, torch {torch.__version__}, Python {platform.python_version()}, "
+        f"{platform.node()}, {torch.get_num_threads()} threads, process {os.getpid()}"
+    )

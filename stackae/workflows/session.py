@@ -12,9 +12,8 @@ from stackae.errors import WHOLE, DivergedError, argument, legible, shown, sugge
 from stackae.runs import Checkpoint, DiskCheckpointer, Folder, Requests, Work
 from stackae.runs.ownership import is_log
 from stackae.runs.places import has_progress, unfinished
-from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.callbacks import NAME, Callbacks, Logged, logged
 from stackae.workflows.inputs import seconds
-from stackae.workflows.log import NAME, Logged, logged
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ from stackae.runs.beginning import reserved
 from stackae.runs.durable import write_folder
 from stackae.runs.places import timed_path
 from stackae.training.footprint import check_pretraining
-from stackae.workflows.callbacks import Callbacks
-from stackae.workflows.log import Logged
-from stackae.workflows.settings import Tables, data_settings, pretrain_settings
+from stackae.workflows.callbacks import Callbacks, Logged
+from stackae.workflows.inputs import Tables, data_settings, pretrain_settings
 from stackae.workflows.summary import summary
 from stackae.workflows.sweep_files import POINTS, Measured, document_of, files_of
 

@@ -47,8 +47,8 @@ OUTSIDE = {
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 
 TABLES = ("stackae.config.activations", "stackae.config.kinds", "stackae.config.heads")
-FLOWS = ("stackae.workflows.callbacks", "stackae.workflows.log")
-LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", *FLOWS, *TABLES)
+
+LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.workflows.callbacks", *TABLES)
 DOOR = ("console", "progress")
 FRAME = ("main", "start", "console", "progress", "screen", "signals", "libraries", "options")
 SHARED = ("figures", "reports")
