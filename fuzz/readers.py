@@ -42,9 +42,10 @@ with atheris.instrument_imports(
     from stackae.config import DataConfig, RunConfig, read_tables
     from stackae.config.values import validated
     from stackae.data.formats import FORMATS
-    from stackae.data.formats.arrays import load_npy, load_npz
-    from stackae.data.formats.csv import load_csv, load_sound_csv
     from stackae.data.formats.idx import read_idx
+    from stackae.data.formats.npy import load_npy
+    from stackae.data.formats.npz import load_npz
+    from stackae.data.formats.text import load_text, load_text_by_name
     from stackae.data.labels import classes_of_arrays, classes_of_texts
     from stackae.data.provenance import Known, KnownData, choose
     from stackae.data.source import Source, checked
@@ -91,7 +92,7 @@ def read_for_run(path: Path) -> None:
     """A table for a run that was trained on the columns "b c" and "a" of such a one: the rows that can be read."""
     config = DataConfig(data=str(path), target="y")
     known = Known("run", 2, KnownData(config, columns=("b c", "a")))
-    source, numbers, bad, count = load_sound_csv(path, lambda header: choose(path, header, config, known, False))
+    source, numbers, bad, count = load_text_by_name(path, lambda header: choose(path, header, config, known, False))
     whole(source)
     assert source.column_names == ("b c", "a") and len(numbers) == len(source.x) and len(bad) <= count
     assert not {*numbers.tolist()} & {each.row for each in bad}
@@ -216,10 +217,10 @@ READERS = {
     "npy": Reader(from_file(lambda path: whole(load_npy(path))), npy_seeds, NUMPY_WORDS, 1024),
     "npz": Reader(from_file(lambda path: whole(load_npz(path))), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
     "npz-repaired": Reader(from_file(repaired), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
-    "csv": Reader(from_file(lambda path: whole(load_csv(path))), csv_seeds, CSV_WORDS, 1024),
-    "csv-target": Reader(from_file(lambda path: whole(load_csv(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
+    "csv": Reader(from_file(lambda path: whole(load_text(path))), csv_seeds, CSV_WORDS, 1024),
+    "csv-target": Reader(from_file(lambda path: whole(load_text(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
     "csv-run": Reader(from_file(read_for_run), csv_seeds, (*CSV_WORDS, b"y", b"b c"), 1024),
-    "txt": Reader(from_file(lambda path: whole(load_csv(path)), ".txt"), txt_seeds, CSV_WORDS, 1024),
+    "txt": Reader(from_file(lambda path: whole(load_text(path)), ".txt"), txt_seeds, CSV_WORDS, 1024),
     "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
     "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
     "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,17 @@ import pytest
 from shell import LAYERS, PICTURES, Shell, undrawn_picture, write_data
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks; last, so that a build elsewhere stays first
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Of the tests of data in memory, where the system has such a folder: they write thousands of small files."""
+    memory = Path("/dev/shm")
+    if request.path.parent.name != "data" or not memory.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="stackae-", dir=memory) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

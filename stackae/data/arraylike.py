@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike as NumpyLike
 from torch import Tensor
 
-from stackae.data.formats.arrays import check_shape, image_of
+from stackae.data.formats.npy import check_shape, image_of
 from stackae.data.labels import classes_of_arrays
 from stackae.data.loading import part_of_rows
 from stackae.data.rows import ByteRows, Rows

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stackae.config import DataConfig
 from stackae.data.division import Division
 from stackae.data.formats import format_of
-from stackae.data.formats.csv_header import (
+from stackae.data.formats.text_header import (
     Chosen,
     chosen_columns,
     ignored_indices,

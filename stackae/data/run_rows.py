@@ -128,7 +128,7 @@ def read_rows(
         name = next((name for name, number in PARTS.items() if (division.parts == number).any()), "test")
     count = len(source.x)
     if name == "test" and own is not None:
-        notes = (*notes, *_twins(source.name, division))
+        notes = (*notes, *_repeated(source.name, division))
     if name == "test" and source.x_test is not None:
         chosen = division.rows_of(TEST, count, len(division.parts)) - count
         found = part_of_rows(source.x_test, source.y_test, chosen, scaling)
@@ -145,7 +145,7 @@ def read_dataset(
     known = known._replace(finetuning=None)
     read = _read_source(config, known, target_given)
     _, division, notes = _divided(read, config, known, data_given)
-    notes = (*read.notes, *notes, *_twins(read.source.name, division))
+    notes = (*read.notes, *notes, *_repeated(read.source.name, division))
     if read.source.y is None:
         config = config.model_copy(update={"target": None, "leave_out": None})
     return dataset_of(read.source, config, division, scaling)._replace(notes=notes)
@@ -242,7 +242,7 @@ def _seen(name: str, sums: np.ndarray, divisions: Sequence[Division]) -> tuple[s
     return (seen,) if count else ()
 
 
-def _twins(name: str, division: Division) -> tuple[str, ...]:
+def _repeated(name: str, division: Division) -> tuple[str, ...]:
     """Of test rows that are there among the training rows as well."""
     tested = division.sums[division.parts == TEST]
     count = trained_on(tested, [division])

@@ -12,7 +12,7 @@ from stackae.config.values import validated
 from stackae.data import check
 from stackae.data.inspect.advice import warnings_of
 from stackae.data.inspect.check import Examined, Report
-from stackae.data.inspect.telling import exact, whole_range
+from stackae.data.inspect.sentences import exact, whole_range
 from stackae.errors import DataError
 from stackae.workflows.callbacks import Callbacks
 

@@ -23,10 +23,11 @@ from hypothesis.extra import numpy as hnp
 
 from stackae.config import DataConfig, PretrainConfig
 from stackae.data import load_data
-from stackae.data.formats.arrays import image_of, load_npy, load_npz
 from stackae.data.formats.bounded import read_up_to
-from stackae.data.formats.csv import load_csv
 from stackae.data.formats.idx import read_idx
+from stackae.data.formats.npy import image_of, load_npy
+from stackae.data.formats.npz import load_npz
+from stackae.data.formats.text import load_text
 from stackae.data.inspect.advice import notes_of, warnings_of
 from stackae.data.inspect.check import check_data
 from stackae.data.source import checked
@@ -163,7 +164,7 @@ def test_npy_damage_yields_an_error_or_a_whole_array(tmp_path: Path) -> None:
 )
 def test_noise_is_a_data_error_or_data(tmp_path: Path, noise: bytes, magic: bytes) -> None:
     path = write(tmp_path / "noise", magic + noise)
-    for read in (load_npy, load_npz, load_csv, read_idx):
+    for read in (load_npy, load_npz, load_text, read_idx):
         try:
             read(path)
         except DataError as error:

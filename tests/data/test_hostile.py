@@ -23,15 +23,16 @@ from hypothesis import strategies as st
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source, memory
 from stackae.data.formats import FORMATS, bounded
-from stackae.data.formats.arrays import load_npy, load_npz
 from stackae.data.formats.bounded import Gunzip, opened
-from stackae.data.formats.csv import load_csv
 from stackae.data.formats.delimiters import DELIMITERS
 from stackae.data.formats.idx import load_idx_folder, read_idx
+from stackae.data.formats.npy import load_npy
+from stackae.data.formats.npz import load_npz
+from stackae.data.formats.text import load_text
 from stackae.data.labels import MOST_CLASSES
 from stackae.errors import HIDDEN, DataError, legible, nearest
 
-TEXTS = {suffix: load_csv for suffix, each in FORMATS.items() if each.named}
+TEXTS = {suffix: load_text for suffix, each in FORMATS.items() if each.named}
 READERS = {".npy": load_npy, ".npz": load_npz, ".idx": read_idx, **TEXTS}
 MIB = 1 << 20
 
@@ -103,8 +104,8 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: str) -> No
 
 def test_a_csv_file_that_is_mended_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.csv", "a,b\n1,x\n3,4\n")
-    monkeypatch.setattr("stackae.data.formats.csv._row_problems", lambda *_: iter(()))
-    assert "got one that changes" in message(load_csv, path)
+    monkeypatch.setattr("stackae.data.formats.text._row_problems", lambda *_: iter(()))
+    assert "got one that changes" in message(load_text, path)
 
 
 # ---- memory
@@ -128,13 +129,13 @@ def test_more_than_the_memory_is_refused_before_it_is_read(tmp_path: Path, monke
 
 
 def test_a_csv_file_is_weighed_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackae.data.formats.csv.BETWEEN_CHECKS", 1000)
+    monkeypatch.setattr("stackae.data.formats.text.BETWEEN_CHECKS", 1000)
     monkeypatch.setattr(memory, "UNASKED", 0)
     monkeypatch.setattr(memory, "free_memory", lambda: 100_000)
     path = write(tmp_path / "a.csv", "a,b\n" + "1,2\n" * 50_000)
-    text = message(load_csv, path)
+    text = message(load_text, path)
     assert "expected data that fit in the memory" in text and "100,000 bytes available; give fewer rows" in text
-    assert load_csv(write(path, "a,b\n" + "1,2\n" * 5_000)).x.shape == (5000, 2)
+    assert load_text(write(path, "a,b\n" + "1,2\n" * 5_000)).x.shape == (5000, 2)
 
 
 def test_the_parts_are_weighed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +143,7 @@ def test_the_parts_are_weighed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("stackae.data.memory.UNASKED", 0)
     monkeypatch.setattr("stackae.data.memory.free_memory", lambda: 321)
     assert load_source(DataConfig(data=str(tmp_path / "a.npy"))).x.nbytes == 320
-    monkeypatch.setattr("stackae.data.formats.arrays.check_memory", lambda *_: None)
+    monkeypatch.setattr("stackae.data.formats.npy.check_memory", lambda *_: None)
     monkeypatch.setattr("stackae.data.memory.free_memory", lambda: 319)
     assert "got 320 bytes to be held and 319" in message(load_data, DataConfig(data=str(tmp_path / "a.npy")))
 
@@ -324,7 +325,7 @@ def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return write(path, content.replace(",", delimiter) if isinstance(content, str) else content)
 
     def of(content: bytes | str, target: str | None = None) -> str:
-        return message(load_csv, text(content), target)
+        return message(load_text, text(content), target)
 
     forged = of('a,"\x1b]0;x\x07"\n1,"\x1b[31m\nerror: forged"\n')
     name = r"'\x1b]0;x\x07'"
@@ -335,32 +336,32 @@ def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "expected UTF-8 text, got byte 0xff; save it as UTF-8" in of("a,b\n1,2\n".encode("utf-16"))
     assert f"{path}:1: expected UTF-8 text, got a NUL character; save" in of("a,b\n1,2\n".encode("utf-16-le"))
     assert "field larger than field limit (131072)" in of('a,b\n"1,2\n' + "3,4\n" * 100_000)
-    monkeypatch.setattr("stackae.data.formats.csv_rows.MOST_COLUMNS", 50)
-    monkeypatch.setattr("stackae.data.formats.csv_rows.LONGEST_LINE", 1000)
+    monkeypatch.setattr("stackae.data.formats.text_rows.MOST_COLUMNS", 50)
+    monkeypatch.setattr("stackae.data.formats.text_rows.LONGEST_LINE", 1000)
     assert f"{path}:2: expected lines of at most 1,000 characters" in of("a,b\n" + "1" * 2000 + ",2\n")
     assert f"{path}:1: expected at most 50 columns, got more {DELIMITERS[delimiter]} in one row" in of(
         "a," * 60 + "\n1\n"
     )
     assert f"{path}:2: expected at most 50 columns" in of("a,b\n" + '"\n",' * 100 + "\n")
-    assert load_csv(text("a,b\n" + "1,2\n" * 200)).x.shape == (200, 2)
+    assert load_text(text("a,b\n" + "1,2\n" * 200)).x.shape == (200, 2)
     monkeypatch.setattr("stackae.data.labels.MOST_CLASSES", 3)
     assert "at most 3 classes, got more distinct labels" in of("a,y\n" + "".join(f"1,{n}\n" for n in range(9)), "y")
-    assert load_csv(text("a,y\n1,1\n1,2\n1,3\n1,3\n"), "y").classes == ("1", "2", "3")
+    assert load_text(text("a,y\n1,1\n1,2\n1,3\n1,3\n"), "y").classes == ("1", "2", "3")
 
 
 @pytest.mark.parametrize("content", ["a,b\r1,2\r3,4\r", "a,b\r\n1,2\r\n3,4", "\ufeffa,b\n1,2\n3,4\n\n\n"])
 def test_csv_line_ends_and_marks(tmp_path: Path, content: str) -> None:
     for suffix, delimiter in TEXT_FORMATS:
-        source = load_csv(write(tmp_path / f"a{suffix}", content.replace(",", delimiter)))
+        source = load_text(write(tmp_path / f"a{suffix}", content.replace(",", delimiter)))
         assert source.column_names == ("a", "b") and source.x.tolist() == [[1, 2], [3, 4]]
 
 
 def test_a_wide_header_takes_linear_time(tmp_path: Path) -> None:
     names = [f"c{number}" for number in range(200_000)]
     path = write(tmp_path / "a.csv", ",".join(names) + "\n")
-    assert "expected rows of numbers" in message(load_csv, path)
-    assert "expected a column named 'zzz'" in message(load_csv, path, "zzz")
-    assert "got 'c7' twice" in message(load_csv, write(path, ",".join([*names, "c7"]) + "\n"))
+    assert "expected rows of numbers" in message(load_text, path)
+    assert "expected a column named 'zzz'" in message(load_text, path, "zzz")
+    assert "got 'c7' twice" in message(load_text, write(path, ",".join([*names, "c7"]) + "\n"))
 
 
 # ---- sentences

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from stackae.config import DataConfig
 from stackae.data import Source
-from stackae.data.formats.arrays import load_npy, load_npz
-from stackae.data.formats.csv import load_csv, load_sound_csv
 from stackae.data.formats.idx import read_idx
+from stackae.data.formats.npy import load_npy
+from stackae.data.formats.npz import load_npz
+from stackae.data.formats.text import load_text, load_text_by_name
 from stackae.data.provenance import Known, KnownData, choose
 from stackae.data.source import checked
 from stackae.errors import DataError
@@ -40,11 +41,15 @@ def npz_bytes(save: Callable[..., None], **arrays: object) -> bytes:
     return buffer.getvalue()
 
 
+def of_target(path: Path) -> Source:
+    return load_text(path, "y")
+
+
 def for_run(path: Path) -> Source:
     """A table of which a run that knows the columns b and a reads what it can."""
     config = DataConfig(data=str(path), target="y")
     known = Known("run", 2, KnownData(config, columns=("b", "a")))
-    return load_sound_csv(path, lambda header: choose(path, header, config, known, False))[0]
+    return load_text_by_name(path, lambda header: choose(path, header, config, known, False))[0]
 
 
 X, Y = np.arange(24, dtype=np.uint8).reshape(6, 4), [0, 1, -1, 1, 0, 2]
@@ -55,9 +60,9 @@ VALID = {
     "idx-gz": (of_idx, [gzip.compress(idx_bytes(X.reshape(6, 2, 2))), gzip.compress(idx_bytes(X)) + bytes(5)]),
     "npy": (load_npy, [npy_bytes(X.astype(*kind)) for kind in (("u1", "C"), (">f8", "F"), ("<f2", "C"), ("?", "F"))]),
     "npz": (load_npz, [npz_bytes(save, x=X, y=y, x_test=X, y_test=y) for save, y in KINDS_OF_NPZ]),
-    "csv": (load_csv, [b'a,"b c"\n1,2.5\n-3e4,"4"\n', b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n", "ä\n1_0\n".encode()]),
-    "csv-target": (lambda path: load_csv(path, "y"), [b'a,y\n1,cat\n2,\n3,"do\ng"\n', "a,y\r1,é\r2,1.0\r3,1".encode()]),
-    "txt": (load_csv, [b'a "b c"\n1  2.5\n', b"a;b\r\n1;2\r\n", b"a\tb\n1\t2\n", b"a, b\n1, 2\n"]),
+    "csv": (load_text, [b'a,"b c"\n1,2.5\n-3e4,"4"\n', b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n", "ä\n1_0\n".encode()]),
+    "csv-target": (of_target, [b'a,y\n1,cat\n2,\n3,"do\ng"\n', "a,y\r1,é\r2,1.0\r3,1".encode()]),
+    "txt": (load_text, [b'a "b c"\n1  2.5\n', b"a;b\r\n1;2\r\n", b"a\tb\n1\t2\n", b"a, b\n1, 2\n"]),
     "csv-run": (for_run, [b"b,a,y,c\n1,2,cat,x\nnan,3,,x\n5,6,dog,\n", b"a,b\n1,2\n3\n4,5\n", b",a,b\n0,1,2\n"]),
 }  # fmt: skip
 

@@ -14,8 +14,8 @@ from stackae.config import DataConfig
 from stackae.data import load_data
 from stackae.data.inspect.advice import notes_of, warnings_of
 from stackae.data.inspect.check import check_data
+from stackae.data.inspect.sentences import about_outliers, span
 from stackae.data.inspect.spread import Outlier, Sample, flattened, merged, outliers, sampled
-from stackae.data.inspect.telling import about_outliers, span
 
 RNG = np.random.default_rng(0)
 

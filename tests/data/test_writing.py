@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from stackae.data.formats import WRITTEN, listed
-from stackae.data.formats.writing import Table, check_finite, pack_csv, pack_npy, suffix_of
+from stackae.data.formats.writing import Table, check_finite, pack_npy, pack_text, suffix_of
 from stackae.documents import to_json
 from stackae.errors import ConfigError, DataError
 
@@ -35,7 +35,7 @@ def read(content: memoryview) -> list[list[str]]:
     )
 )
 def test_numbers_of_a_csv_file_read_back_to_the_bit(values: np.ndarray) -> None:
-    lines = read(pack_csv(Table([f"h{column}" for column in range(values.shape[1])], values)))
+    lines = read(pack_text(Table([f"h{column}" for column in range(values.shape[1])], values)))
     assert lines[0] == [f"h{column}" for column in range(values.shape[1])]
     again = np.array(lines[1:], dtype=object).astype(values.dtype)
     assert again.tobytes() == values.tobytes()
@@ -46,7 +46,7 @@ def test_a_csv_file_has_the_columns_beside_first_whatever_they_hold(monkeypatch:
     told: list[float] = []
     values = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
     beside = [("row", range(7, 10)), ("class", ['a,"b"', "c\nd", "é\udcff"])]
-    lines = read(pack_csv(Table(["x", "x"], values, beside), told.append))
+    lines = read(pack_text(Table(["x", "x"], values, beside), told.append))
     assert lines == [
         ["row", "class", "x", "x"],
         ["7", 'a,"b"', "0.0", "0.1"],
@@ -54,7 +54,7 @@ def test_a_csv_file_has_the_columns_beside_first_whatever_they_hold(monkeypatch:
         ["9", "é\\udcff", "0.4", "0.5"],
     ]
     assert told == [pytest.approx(2 / 3), 1.0]
-    assert read(pack_csv(Table(["x"], np.empty((0, 1))))) == [["x"]]
+    assert read(pack_text(Table(["x"], np.empty((0, 1))))) == [["x"]]
 
 
 def test_an_npy_file_has_the_values_alone() -> None:

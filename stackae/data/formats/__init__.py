@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from stackae.config import DataConfig
-    from stackae.data.formats.csv_header import Chosen
+    from stackae.data.formats.text_header import Chosen
     from stackae.data.source import BadRow, Source
 
 SETS = "digits, mnist, fashion-mnist, torchvision:NAME"
@@ -66,7 +66,7 @@ class Format:
     def read_by_name(
         self, path: Path, choose: Callable[[list[str]], Chosen], numbers: bool
     ) -> tuple[Source, np.ndarray, list[BadRow], int]:
-        """What ``stackae.data.formats.csv.load_sound_csv`` returns; of a format that is ``named`` alone."""
+        """What ``stackae.data.formats.text.load_text_by_name`` returns; of a format that is ``named`` alone."""
         read: tuple[Source, np.ndarray, list[BadRow], int] = _function(self.reader_by_name)(path, choose, numbers)
         return read
 
@@ -89,17 +89,17 @@ def _function(name: str | None) -> Callable[..., Any]:
 
 _COMMAS = Format(
     ".csv",
-    "csv.load_csv",
-    reader_by_name="csv.load_sound_csv",
-    pieces="pieces.CsvPieces",
-    writer="writing.pack_csv",
+    "text.load_text",
+    reader_by_name="text.load_text_by_name",
+    pieces="text_pieces.TextPieces",
+    writer="writing.pack_text",
     delimiters=",",
 )
 FORMATS = {
     each.suffix: each
     for each in (
-        Format(".npy", "arrays.load_npy", pieces="pieces.NpyPieces", writer="writing.pack_npy", labels=False),
-        Format(".npz", "arrays.load_npz"),
+        Format(".npy", "npy.load_npy", pieces="npy.NpyPieces", writer="writing.pack_npy", labels=False),
+        Format(".npz", "npz.load_npz"),
         _COMMAS,
         replace(_COMMAS, suffix=".tsv", delimiters="\t"),
         replace(_COMMAS, suffix=".txt", delimiters="\t;, ", writer=None),

@@ -23,6 +23,7 @@ from stackae.errors import DataError
 DAMAGE = (EOFError, OSError, OverflowError, zlib.error, zipfile.BadZipFile, struct.error, RuntimeError, ValueError)
 DEFLATE_LIMIT = 1032  # no DEFLATE stream grows by more than this factor
 CHUNK_BYTES = 1 << 20
+PIECE_BYTES = 8 * CHUNK_BYTES  # of rows that are looked at together
 GZIP = b"\x1f\x8b"
 KINDS_OF_FILES = {
     stat.S_IFDIR: "a folder",

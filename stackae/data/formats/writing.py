@@ -26,7 +26,7 @@ class Table(NamedTuple):
     beside: Sequence[tuple[str, Sequence[object]]] = ()
 
 
-def pack_csv(table: Table, tell: Tell = lambda share: None, delimiter: str = ",") -> memoryview:
+def pack_text(table: Table, tell: Tell = lambda share: None, delimiter: str = ",") -> memoryview:
     """A header line, then a line per row, in UTF-8: each number in the fewest digits that read as the same number.
 
     ``tell`` is told of the share that is done, from 0 to 1.

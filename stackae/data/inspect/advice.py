@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stackae.data.inspect.check import Examined, Report
-from stackae.data.inspect.telling import (
+from stackae.data.inspect.sentences import (
     SHOWN,
     about_merged,
     about_outliers,

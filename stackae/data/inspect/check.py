@@ -15,10 +15,10 @@ from stackae.config import DataConfig
 from stackae.data.fitting import checked_span
 from stackae.data.formats import Format
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.pieces import CsvPieces
+from stackae.data.formats.npy import NpyPieces, about_shape
+from stackae.data.formats.text_pieces import TextPieces
 from stackae.data.index_column import Counting, index_note
 from stackae.data.inspect.examine import Examiner, Findings
-from stackae.data.inspect.telling import about_shape
 from stackae.data.labels import classes_of_texts
 from stackae.data.loading import file_of, load_source, read_named, reading
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
@@ -106,19 +106,21 @@ def _class_counts(y: np.ndarray | None, classes: int) -> tuple[np.ndarray | None
     return np.bincount(y[(y >= 0) & (y < classes)], minlength=classes), int((y < 0).sum())
 
 
+def _looked_at(pieces: NpyPieces | TextPieces, progress: Progress) -> tuple[Findings, Counting]:
+    examiner, counting = Examiner(pieces.columns), Counting()
+    for rows in pieces:
+        examiner.add(rows)
+        if pieces.columns > 1:
+            counting.add(rows[:, 0])
+        progress(pieces.share)
+    return examiner.findings(), counting
+
+
 def _check_array(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
     with opened(path) as file:
         pieces = found.open_pieces(path, file)
-        examiner, counting = Examiner(pieces.columns), Counting()
-        seen = 0
-        for rows in pieces:
-            examiner.add(rows)
-            if pieces.columns > 1:
-                counting.add(rows[:, 0])
-            seen += len(rows)
-            progress(seen / pieces.rows)
+        findings, counting = _looked_at(pieces, progress)
         refusal = _refusal(pieces.check_memory)
-    findings = examiner.findings()
     if findings.bad and not refusal:
         row, column, value = findings.first_bad[0]
         refusal = _told(not_finite(str(path), value, row, column, findings.bad))
@@ -131,17 +133,10 @@ def _check_table(path: Path, found: Format, config: DataConfig, progress: Progre
     try:
         with opened(path) as file:
             pieces = found.open_pieces(path, file, config.target, config.ignore)
-            examiner, counting = Examiner(pieces.columns), Counting()
-            seen = 0
-            for rows in pieces:
-                examiner.add(rows)
-                counting.add(rows[:, 0])
-                seen += len(rows)
-                progress(pieces.share)
-            refusal = _refusal(lambda: pieces.check_memory(seen))
+            findings, counting = _looked_at(pieces, progress)
+            refusal = _refusal(lambda: pieces.check_memory(findings.rows))
     except DataError as error:
         return Report(str(path), _refusal(lambda: found.read(path, config)) or _told(error))
-    findings = examiner.findings()
     if pieces.doubtful or findings.bad or not findings.rows:
         refusal = _refusal(lambda: load_source(config)) or refusal
     findings = findings._replace(nan=findings.nan - pieces.not_numbers, first_bad=[])  # the refusal names them by line
@@ -153,8 +148,8 @@ def _check_table(path: Path, found: Format, config: DataConfig, progress: Progre
     )  # fmt: skip
 
 
-def _counted(name: str, pieces: CsvPieces) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """The classes that load_csv would find, and their rows; none where it would not take them."""
+def _counted(name: str, pieces: TextPieces) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """The classes that load_text would find, and their rows; none where it would not take them."""
     texts = list(pieces.labels)
     try:
         classes, indices = classes_of_texts(name, texts)

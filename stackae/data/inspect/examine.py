@@ -1,6 +1,6 @@
 """What rows are like, found in one pass over pieces of them: range, bad cells, what is constant, what is there twice.
 
-Equality is that of the numbers as they are stored: ``twins``.
+Equality is that of the numbers as they are stored: ``duplicates``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.inspect import twins
+from stackae.data.inspect import duplicates
+from stackae.data.inspect.duplicates import comparable, with_one_nan
 from stackae.data.inspect.ranges import Ranges
 from stackae.data.inspect.spread import Merged, Outlier, Sample, merged
-from stackae.data.inspect.twins import comparable, with_one_nan
 from stackae.data.source import in_32_bits
 
 BLOCK_BYTES = 1 << 19  # half of what a core keeps at hand
@@ -67,7 +67,7 @@ class Examiner:
         self._spoilt = np.zeros(columns, dtype=bool)
         self._ranges = Ranges(columns)
         self._sample = Sample(columns)
-        self._twin_rows, self._twin_columns = twins.Rows(), twins.Columns(columns)
+        self._row_sums, self._column_sums = duplicates.Rows(), duplicates.Columns(columns)
 
     def add(self, rows: np.ndarray) -> None:
         """The next rows (n, d), of any real type, the same for all; no errors."""
@@ -81,8 +81,8 @@ class Examiner:
             self._note_bad(stored, np.isfinite(in_32_bits(cells)))
             cells = with_one_nan(cells)
         self._sample.add(cells)
-        self._twin_rows.add(cells)
-        self._twin_columns.add(cells, self._rows)
+        self._row_sums.add(cells)
+        self._column_sums.add(cells, self._rows)
         self._rows += len(cells)
 
     def _note_bad(self, stored: np.ndarray, finite: np.ndarray) -> None:
@@ -94,7 +94,7 @@ class Examiner:
 
     def findings(self) -> Findings:
         """Of all rows so far; no errors."""
-        repeated, compared = self._twin_rows.repeated()
+        repeated, compared = self._row_sums.repeated()
         low, high = self._ranges.low, self._ranges.high
         nan, infinite, too_large = self._counts.tolist()
         sample = self._sample.rows()
@@ -108,7 +108,7 @@ class Examiner:
             too_large=too_large,
             first_bad=list(self._first),
             constant_columns=np.flatnonzero((low == high) & ~self._spoilt).tolist(),
-            duplicate_columns=self._twin_columns.groups() if self._rows else [],
+            duplicate_columns=self._column_sums.groups() if self._rows else [],
             duplicate_rows=repeated,
             compared_rows=compared,
             outliers=self._ranges.outliers(sample) if sample.dtype != np.uint8 else (),

@@ -1,4 +1,4 @@
-"""numpy's .npy and .npz files, never unpickled, and never larger in memory than the file can account for."""
+"""numpy's .npy files, whole or in pieces, never unpickled and never larger in memory than the file accounts for."""
 
 from __future__ import annotations
 
@@ -8,27 +8,35 @@ import os
 import re
 import tokenize
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.formats.archive import Member, members_of
-from stackae.data.formats.bounded import Resumed, Stream, check_size, opened, read_body, read_up_to
-from stackae.data.inspect.telling import about_shape
-from stackae.data.labels import LARGEST, classes_of_arrays
+from stackae.data.formats.bounded import (
+    CHUNK_BYTES,
+    PIECE_BYTES,
+    Resumed,
+    Stream,
+    check_size,
+    opened,
+    read_body,
+    read_into,
+    read_up_to,
+)
+from stackae.data.labels import LARGEST
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native
-from stackae.data.targets import targets_of_arrays
 from stackae.errors import DataError, legible
 
 HEADER_BYTES = 1 << 14
 HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, LookupError, RecursionError, MemoryError, tokenize.TokenError)
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-NUMBERS, LABELS = "buif", "biuUS"  # kinds of numpy's dtypes
-KINDS = {"x": NUMBERS, "y": LABELS, "x_test": NUMBERS, "y_test": LABELS}
-WITH_TARGETS = dict.fromkeys(KINDS, NUMBERS)
+NUMBERS = "buif"  # kinds of numpy's dtypes
 MOST_DIMENSIONS = 4
+STRIDED_BYTES = 64 * CHUNK_BYTES  # a column of it is read at once
 LONGEST_SIDE = 4  # times the other side of what may be an image
 LONGEST_LABEL = 1000  # characters
 
@@ -40,53 +48,8 @@ def load_npy(path: Path) -> Source:
     larger than the memory.
     """
     with opened(path) as file:
-        array = _read_array(file, os.fstat(file.fileno()).st_size, str(path), NUMBERS)
-    return _as_source(array, path, str(path))
-
-
-def load_npz(path: Path, numbers: bool = False) -> Source:
-    """Rows and labels of a .npz file: x, and where they exist y, x_test and y_test.
-
-    x is as in a .npy file; y is (n,) integers (-1: no label) or strings (empty: no label); where ``numbers`` are
-    wanted, (n,) or (n, k) real numbers (NaN: missing). Raises DataError as load_npy does, when x is missing, and when
-    the arrays do not fit each other.
-    """
-    arrays = _read_members(path, WITH_TARGETS if numbers else KINDS)
-    source = _as_source(arrays["x"], path, f"{path}: x")
-    if "x_test" in arrays:
-        test = _as_source(arrays["x_test"], path, f"{path}: x_test")
-        if (test.row_shape, test.image_shape) != (source.row_shape, source.image_shape):
-            shapes = f"expected rows of shape {arrays['x'].shape[1:]} as in x, got {arrays['x_test'].shape[1:]}"
-            raise DataError(f"{path}: x_test: {shapes}; save both with the same shape")
-        source = source._replace(x_test=test.x)
-    names = [name for name in ("y", "y_test") if name in arrays]
-    if names and numbers:
-        targets, columns = targets_of_arrays(str(path), [arrays[name] for name in names])
-        numbered = dict(zip(names, columns, strict=True))
-        source = source._replace(targets=targets, y=numbered.get("y"), y_test=numbered.get("y_test"))
-    elif names:
-        classes, indices = classes_of_arrays(str(path), [arrays[name] for name in names])
-        found = dict(zip(names, indices, strict=True))
-        source = source._replace(classes=classes, y=found.get("y"), y_test=found.get("y_test"))
-    if source.y_test is not None and source.x_test is None:
-        raise DataError(f"{path}: expected x_test along with y_test, got y_test alone; save the rows it belongs to")
-    return source
-
-
-def _read_members(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
-    with members_of(path, kinds) as members:
-        if "x" not in members:
-            names = ", ".join(legible(name) for name in list(members)[:20]) or "no arrays"
-            more = f" and {len(members) - 20} more" if len(members) > 20 else ""
-            raise DataError(
-                f"{path}: expected an array named x, got {names}{more}; save it by numpy.savez(path, x=rows, y=labels)"
-            )
-        return {name: _read_member(members[name], path, name, kinds[name]) for name in kinds if name in members}
-
-
-def _read_member(member: Member, path: Path, name: str, kinds: str) -> np.ndarray:
-    with member.open() as stream:
-        return _read_array(stream, member.size, f"{path}: {name}", kinds)
+        array = read_array(file, os.fstat(file.fileno()).st_size, str(path), NUMBERS)
+    return as_source(array, path, str(path))
 
 
 class Header(NamedTuple):
@@ -131,7 +94,8 @@ def read_header(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> t
     return header, head
 
 
-def _read_array(stream: Stream, size: int, name: str, kinds: str) -> np.ndarray:
+def read_array(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> np.ndarray:
+    """The array of a .npy stream of ``size`` bytes, in the machine's byte order. Raises what ``load_npy`` raises."""
     header, head = read_header(stream, size, name, kinds)
     check_memory(name, bytes_held(header.dtype, header.cells))
     body = read_body(Resumed(head[header.start :], stream), header.nbytes, name, header.start)
@@ -156,7 +120,61 @@ def _parse_header(head: bytes, name: str) -> Header:
         raise DataError(f"{name}: expected an array as numpy.save writes it, got {cause}; save it again") from None
 
 
-def _as_source(array: np.ndarray, path: Path, name: str) -> Source:
+class NpyPieces:
+    """The rows of an open .npy file: iterating yields (r, d) arrays, in the order of the rows.
+
+    Raises DataError as load_npy does, for the header at once and for a file that ends early while it is read.
+    """
+
+    def __init__(self, path: Path, file: io.BufferedReader) -> None:
+        self._name, self._file = str(path), file
+        self._header, _ = read_header(file, os.fstat(file.fileno()).st_size, self._name)
+        self.dtype = self._header.dtype
+        check_shape(self._header.shape, self._name)
+        self.image_shape, self.row_shape = image_of(self._header.shape), row_shape(self._header.shape)
+        self.rows, self.columns = self._header.shape[0], math.prod(self._header.shape[1:])
+        self.share = 0.0
+        """How much of the file has been handed out, from 0 to 1."""
+
+    def check_memory(self) -> None:
+        """DataError when the memory is too small for all rows at once."""
+        check_memory(self._name, bytes_held(self.dtype, self._header.cells))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        size = STRIDED_BYTES if self._header.column_major else PIECE_BYTES
+        step = max(1, size // (self.columns * self.dtype.itemsize))
+        starts = range(0, self.rows, step)
+        with ThreadPoolExecutor(1, "read-ahead") as worker:  # the next piece is read while one is looked at
+            following = worker.submit(self._rows, 0, min(step, self.rows))
+            for start in starts[1:]:
+                rows = following.result()
+                following = worker.submit(self._rows, start, min(step, self.rows - start))
+                self.share = start / self.rows
+                yield rows
+            self.share = 1.0
+            yield following.result()
+
+    def _rows(self, start: int, count: int) -> np.ndarray:
+        if self._header.column_major:
+            return self._strided(start, count)
+        return self._cells(start * self.columns, count * self.columns).reshape(count, self.columns)
+
+    def _cells(self, start: int, count: int) -> np.ndarray:
+        """So many cells from a place on, in the order of the file."""
+        cells = np.empty(count, self.dtype)
+        read_into(self._file, self._header.start + start * self.dtype.itemsize, cells, self._name)
+        return cells
+
+    def _strided(self, start: int, count: int) -> np.ndarray:
+        """Rows of an array that lies column by column."""
+        rows = np.empty((count, self.columns), self.dtype)
+        for column in range(self.columns):
+            rows[:, column] = self._cells(column * self.rows + start, count)
+        return rows.reshape(count, *self._header.shape[1:], order="F").reshape(count, self.columns)
+
+
+def as_source(array: np.ndarray, path: Path, name: str) -> Source:
+    """Rows of an array, flattened. Raises DataError, which begins with ``name``, where its shape is not one of rows."""
     check_shape(array.shape, name)
     return Source(
         name=str(path),
@@ -178,6 +196,21 @@ def check_shape(shape: tuple[int, ...], name: str) -> None:
 def row_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """How the numbers of a row lie in an array of more than two axes; () for a table."""
     return shape[1:] if len(shape) > 2 else ()
+
+
+def about_shape(count: int, row_shape: tuple[int, ...]) -> list[str]:
+    """The sentence that says what a row is, for an array of more than two axes with fewer rows than numbers in each."""
+    if not row_shape or count >= math.prod(row_shape):
+        return []
+    return [
+        f"{count:,} rows of {_axes(row_shape)} numbers each, by the first axis of the array; where the last axis holds "
+        f"the features of one place (a cube), or of one moment, save x.reshape(-1, {row_shape[-1]})"
+    ]
+
+
+def _axes(shape: tuple[int, ...]) -> str:
+    """145 x 200 = 29,000."""
+    return f"{' x '.join(map(str, shape))} = {math.prod(shape):,}"
 
 
 def image_of(shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     cells: list[str]
 
 
-class CsvRows:
+class TextRows:
     """The rows of an open file from its start; blank lines at its end are left out.
 
     ``delimiter`` is one of those of the format that the path names, and is known once a row has been read.

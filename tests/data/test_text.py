@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from stackae.config import DataConfig
 from stackae.data import load_source
 from stackae.data.formats import FORMATS
-from stackae.data.formats.csv import load_csv
 from stackae.data.formats.delimiters import DELIMITERS
+from stackae.data.formats.text import load_text
 from stackae.data.source import checked
 from stackae.errors import DataError
 
@@ -43,7 +43,7 @@ def test_csv_round_trip(tmp_path: Path, x: np.ndarray, end: str, mark: bool, bla
     names = [f"c{column}" for column in range(x.shape[1])]
     lines = [delimiter.join(names), *(delimiter.join(repr(float(cell)) for cell in row) for row in x)]
     content = (b"\xef\xbb\xbf" if mark else b"") + end.join(lines).encode() + end.encode() * blank
-    source = checked(load_csv(write(tmp_path / f"a{suffix}", content)))
+    source = checked(load_text(write(tmp_path / f"a{suffix}", content)))
     assert source.column_names == tuple(names) and source.y is None and source.classes == ()
     np.testing.assert_array_equal(source.x, x)
 
@@ -52,9 +52,9 @@ def test_csv_round_trip(tmp_path: Path, x: np.ndarray, end: str, mark: bool, bla
 def test_csv_target(tmp_path: Path, suffix: str, delimiter: str) -> None:
     path = text(tmp_path / f"a{suffix}", 'age, "kind",w\n1,cat,2\n"3",,4\n5, dog,6\n7,cat,1e1\n', delimiter)
     with pytest.raises(DataError):
-        load_csv(path, "kind")  # a quote after a blank is no quote
+        load_text(path, "kind")  # a quote after a blank is no quote
     text(path, 'age,"kind",w\n1,cat,2\n"3",,4\n5, dog,6\n7,cät_1, 1e1\n', delimiter)
-    source = checked(load_csv(path, "kind"))
+    source = checked(load_text(path, "kind"))
     assert source.classes == ("cat", "cät_1", "dog") and source.column_names == ("age", "w")
     assert source.y is not None and source.y.tolist() == [0, -1, 2, 1]
     np.testing.assert_array_equal(source.x, [[1, 2], [3, 4], [5, 6], [7, 10]])
@@ -62,11 +62,11 @@ def test_csv_target(tmp_path: Path, suffix: str, delimiter: str) -> None:
 
 def test_csv_numeric_target_is_sorted_by_value(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "a,y\n0,10\n0,9\n0,\n0,-1\n0,9.0\n0,9007199254740993\n0,9007199254740992\n")
-    source = load_csv(path, "y")
+    source = load_text(path, "y")
     assert source.classes == ("-1", "9", "10", "9007199254740992", "9007199254740993")
     assert source.y is not None and source.y.tolist() == [2, 1, -1, 0, 1, 4, 3]
-    assert load_csv(write(path, "a,y\n0,10\n0,9\n0,x\n"), "y").classes == ("10", "9", "x")
-    assert load_csv(write(path, "a,y\n0,1\n0,nan\n"), "y").classes == ("1", "nan")
+    assert load_text(write(path, "a,y\n0,10\n0,9\n0,x\n"), "y").classes == ("10", "9", "x")
+    assert load_text(write(path, "a,y\n0,1\n0,nan\n"), "y").classes == ("1", "nan")
 
 
 BAD_CELLS = {
@@ -88,7 +88,7 @@ def test_csv_names_the_bad_cell(tmp_path: Path, cell: str) -> None:
     for suffix, delimiter in TEXT_FORMATS if cell else QUOTING:
         content = f'id,note,age\n1,x,2\n2,"two\nlines",3\n3,y,{cell}\n4,y,5\n'
         path = text(tmp_path / f"a{suffix}", content, delimiter)
-        assert message(load_csv, path, "note") == f"{path}:5: column 'age' (3): {BAD_CELLS[cell]}"
+        assert message(load_text, path, "note") == f"{path}:5: column 'age' (3): {BAD_CELLS[cell]}"
 
 
 @laws
@@ -111,7 +111,7 @@ def test_csv_finds_every_bad_cell(tmp_path: Path, x: np.ndarray, data: st.DataOb
         what = f"column '{texts[0]}' holds" if len(texts) == 1 else f"columns {', '.join(texts)} hold"
         names = ",".join(texts)
         expected.append(f"{what} no number in any row: leave such columns out by ignore {names}")
-    assert message(load_csv, path) == "\n".join(expected)
+    assert message(load_text, path) == "\n".join(expected)
 
 
 @pytest.mark.parametrize(("suffix", "delimiter"), QUOTING)
@@ -121,7 +121,7 @@ def test_csv_sentences(tmp_path: Path, suffix: str, delimiter: str) -> None:
     def of(content: bytes | str, target: str | None = None) -> str:
         if isinstance(content, str):
             content = content.replace(",", delimiter)
-        return message(load_csv, write(path, content), target)
+        return message(load_text, write(path, content), target)
 
     assert of("a,b\n1,2\n1\n1,2,3\n") == (
         f"{path}:3: expected 2 cells as in the header, got 1\n{path}:4: expected 2 cells as in the header, got 3"
@@ -165,10 +165,10 @@ def test_csv_sentences(tmp_path: Path, suffix: str, delimiter: str) -> None:
 def test_the_delimiter_of_a_txt_file_is_that_of_its_header(tmp_path: Path, content: str, wanted: str | None) -> None:
     path = write(tmp_path / "a.txt", content)
     if wanted is None:
-        source = load_csv(path)
+        source = load_text(path)
         assert source.column_names == ("a", "b") and source.x.tolist() == [[1, 2]]
     else:
-        assert wanted in message(load_csv, path)
+        assert wanted in message(load_text, path)
 
 
 # ---- digits
@@ -196,27 +196,27 @@ def test_digits() -> None:
 )
 def test_another_delimiter_is_named_as_the_fault(tmp_path: Path, content: str, wanted: str) -> None:
     for target in (None, "label"):
-        assert wanted in message(load_csv, write(tmp_path / "a.csv", content), target)
+        assert wanted in message(load_text, write(tmp_path / "a.csv", content), target)
 
 
 def test_one_column_may_have_any_name(tmp_path: Path) -> None:
     for name in ("a;b", "temp in degrees", "# x", "a|b"):
-        source = load_csv(write(tmp_path / "a.csv", f"{name}\n1\n2\n3\n"))
+        source = load_text(write(tmp_path / "a.csv", f"{name}\n1\n2\n3\n"))
         assert source.column_names == (name,) and source.x.tolist() == [[1], [2], [3]]
 
 
 def test_ignored_columns_are_no_features_whatever_they_hold(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,a,when,b,y\nP1,1,noon,2,u\nP2,3,night,4,v\n")
-    source = load_csv(path, "y", ignore="when, id")
+    source = load_text(path, "y", ignore="when, id")
     assert (source.column_names, source.ignored, source.x.tolist()) == (("a", "b"), ("id", "when"), [[1, 2], [3, 4]])
-    assert "expected a column named 'wen' to be left out" in message(load_csv, path, "y", False, "wen")
-    assert "did you mean 'when'?" in message(load_csv, path, "y", False, "wen")
-    assert "expected a target that is not left out, got 'y'" in message(load_csv, path, "y", False, "y")
-    assert "expected a column of numbers besides the target" in message(load_csv, path, "y", False, "id,a,when,b")
+    assert "expected a column named 'wen' to be left out" in message(load_text, path, "y", False, "wen")
+    assert "did you mean 'when'?" in message(load_text, path, "y", False, "wen")
+    assert "expected a target that is not left out, got 'y'" in message(load_text, path, "y", False, "y")
+    assert "expected a column of numbers besides the target" in message(load_text, path, "y", False, "id,a,when,b")
 
 
 def test_columns_of_text_are_refused_with_the_option_that_leaves_them_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,a,day name\nP1,1,Mo\nP2,?,Tu\n")
-    assert message(load_csv, path).splitlines()[-1] == (
+    assert message(load_text, path).splitlines()[-1] == (
         "columns id, day name hold no number in any row: leave such columns out by ignore 'id,day name'"
     )

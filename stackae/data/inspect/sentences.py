@@ -47,21 +47,6 @@ def about_merged(found: Sequence[Merged], names: Sequence[str], kind: str) -> li
     ]
 
 
-def about_shape(count: int, row_shape: tuple[int, ...]) -> list[str]:
-    """The sentence that says what a row is, for an array of more than two axes with fewer rows than numbers in each."""
-    if not row_shape or count >= math.prod(row_shape):
-        return []
-    return [
-        f"{count:,} rows of {axes(row_shape)} numbers each, by the first axis of the array; where the last axis holds "
-        f"the features of one place (a cube), or of one moment, save x.reshape(-1, {row_shape[-1]})"
-    ]
-
-
-def axes(shape: tuple[int, ...]) -> str:
-    """145 x 200 = 29,000."""
-    return f"{' x '.join(map(str, shape))} = {math.prod(shape):,}"
-
-
 def column_name(names: Sequence[str], column: int) -> str:
     """As the file names it, or its number from 0."""
     return f"'{legible(names[column])}'" if names else str(column)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.data.formats import FORMATS
-from stackae.data.formats.csv_rows import CsvRows
 from stackae.data.formats.delimiters import DELIMITERS
+from stackae.data.formats.text_rows import TextRows
 from stackae.errors import DataError, legible, nearest
 
 SHOWN_COLUMNS = 20
@@ -28,7 +28,7 @@ class Chosen(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_names(rows: CsvRows) -> list[str]:
+def read_names(rows: TextRows) -> list[str]:
     """The names of the columns; DataError where the first line is missing, empty, all numbers, or names one twice, and
     where another delimiter than the format's is between the cells."""
     first = next(iter(rows), None)
@@ -55,7 +55,7 @@ def read_names(rows: CsvRows) -> list[str]:
     return names
 
 
-def _check_delimiter(rows: CsvRows, names: list[str]) -> None:
+def _check_delimiter(rows: TextRows, names: list[str]) -> None:
     """DataError where one other delimiter cuts the first line, and the next one into as many cells."""
     if (len(names) != 1 and rows.delimiter != " ") or fault_of(names[0]) is None:
         return

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.csv_header import (
+from stackae.data.formats.text_header import (
     SHOWN_COLUMNS,
     Chosen,
     chosen_columns,
@@ -26,7 +26,7 @@ from stackae.data.formats.csv_header import (
     picked,
     read_names,
 )
-from stackae.data.formats.csv_rows import CsvRows, Row
+from stackae.data.formats.text_rows import Row, TextRows
 from stackae.data.labels import check_classes, classes_of_texts
 from stackae.data.source import CHUNK_CELLS, BadRow, Source, in_32_bits
 from stackae.data.targets import is_missing
@@ -37,7 +37,7 @@ MOST_NAMED = 1000  # rows that are passed over
 BETWEEN_CHECKS = 1 << 22  # numbers, between one look at the memory and the next
 
 
-def load_csv(path: Path, target: str | None = None, numbers: bool = False, ignore: str | None = None) -> Source:
+def load_text(path: Path, target: str | None = None, numbers: bool = False, ignore: str | None = None) -> Source:
     """Rows of a CSV file: x (n, d) float64 from every column but ``target``, whose cells become the labels.
 
     An empty target cell means no label. Where ``numbers`` are wanted, ``target`` is a column of them or several, as
@@ -47,35 +47,35 @@ def load_csv(path: Path, target: str | None = None, numbers: bool = False, ignor
     column and value, with their total.
     """
     with opened(path) as file:
-        rows = CsvRows(path, file)
+        rows = TextRows(path, file)
         header = read_names(rows)
         chosen = chosen_columns(path, header, target, numbers, ignore)
         table = _read_quickly(rows, len(header), chosen, numbers)
         if not table.sound:
-            _report_problems(CsvRows(path, file), header, chosen, numbers)
+            _report_problems(TextRows(path, file), header, chosen, numbers)
             if not table.whole:
                 raise DataError(f"{path}: expected a file that stays as it is, got one that changes; wait for its end")
     return _source(path, header, chosen, numbers, table)
 
 
-def load_sound_csv(
+def load_text_by_name(
     path: Path, choose: Callable[[list[str]], Chosen], numbers: bool = False
 ) -> tuple[Source, np.ndarray, list[BadRow], int]:
-    """What ``load_csv`` reads, of the columns that ``choose`` takes from the header, without the rows that it refuses.
+    """What ``load_text`` reads, of the columns that ``choose`` takes from the header, without the rows that it refuses.
 
     Returns the source, the numbers (n,) int64 of its rows in the file, from 0, the first ``MOST_NAMED`` bad rows, and
-    how many there are. Raises DataError as ``load_csv`` does, for bad cells and lines only where no row is sound.
+    how many there are. Raises DataError as ``load_text`` does, for bad cells and lines only where no row is sound.
     """
     with opened(path) as file:
-        rows = CsvRows(path, file)
+        rows = TextRows(path, file)
         header = read_names(rows)
         chosen = choose(header)
         table = _read_quickly(rows, len(header), chosen, numbers)
         bad, count = list[BadRow](), 0
         if not table.sound:
-            table, bad, count = _read_sound(CsvRows(path, file), header, chosen, numbers)
+            table, bad, count = _read_sound(TextRows(path, file), header, chosen, numbers)
             if not table.values:
-                _report_problems(CsvRows(path, file), header, chosen, numbers)
+                _report_problems(TextRows(path, file), header, chosen, numbers)
     source = _source(path, header, chosen, numbers, table)
     kept = np.arange(len(source.x)) if not bad else np.frombuffer(table.numbers, dtype=np.int64)
     return source, kept, bad, count
@@ -113,7 +113,7 @@ class _Table(NamedTuple):
 class _Builder:
     """Takes rows of the right width one by one."""
 
-    def __init__(self, rows: CsvRows, width: int, chosen: Chosen, numbers: bool) -> None:
+    def __init__(self, rows: TextRows, width: int, chosen: Chosen, numbers: bool) -> None:
         self.values, self.labels, self.targets = array("d"), list[str](), array("d")
         self._rows, self._numbers = rows, numbers
         self._features, self._targets = picked(chosen.features, width), chosen.targets
@@ -139,7 +139,7 @@ class _Builder:
         return _Table(self.values, self.labels, self.targets, whole, sound, numbers or array("q"))
 
 
-def _read_quickly(rows: CsvRows, width: int, chosen: Chosen, numbers: bool) -> _Table:
+def _read_quickly(rows: TextRows, width: int, chosen: Chosen, numbers: bool) -> _Table:
     built = _Builder(rows, width, chosen, numbers)
     for _, cells in rows:
         if len(cells) != width:
@@ -159,7 +159,7 @@ def _pieces(values: np.ndarray) -> Iterator[np.ndarray]:
     return (values[start : start + CHUNK_CELLS] for start in range(0, len(values), CHUNK_CELLS))
 
 
-def _read_sound(rows: CsvRows, header: list[str], chosen: Chosen, numbers: bool) -> tuple[_Table, list[BadRow], int]:
+def _read_sound(rows: TextRows, header: list[str], chosen: Chosen, numbers: bool) -> tuple[_Table, list[BadRow], int]:
     """The rows without a problem, the first of the others, and how many those are."""
     built, kept, bad = _Builder(rows, len(header), chosen, numbers), array("q"), list[BadRow]()
     number = -1
@@ -174,7 +174,7 @@ def _read_sound(rows: CsvRows, header: list[str], chosen: Chosen, numbers: bool)
     return built.table(True, True, kept), bad, number + 1 - len(kept)
 
 
-def _report_problems(rows: CsvRows, header: list[str], chosen: Chosen, numbers: bool) -> None:
+def _report_problems(rows: TextRows, header: list[str], chosen: Chosen, numbers: bool) -> None:
     shown: list[str] = []
     total = rows_read = 0
     texts = Counter[str]()
