@@ -43,15 +43,13 @@ def command(
 
     FILE.npy has float32 (rows, n_hidden). A text file has a line per row: row (from 0), then h1, h2, ...
     """
-    from stackae.workflows.encode import encode_run
+    from stackae.workflows import DataRequest, encode_run
 
     result = encode_run(
         run,
         layer=layer,
         weights=weights,
-        data=data,
-        data_root=data_root,
-        target=target,
+        data=DataRequest(data, data_root, target),
         engine=engine or "auto",
         out=out,
         force=force,

@@ -31,15 +31,12 @@ def command(
 ) -> None:
     """Evaluate the newest run: accuracy and confusion of its classifier, reconstruction error of each layer, and of all
     layers fine-tuned as one network."""
-    from stackae.workflows.evaluate import evaluate_run
+    from stackae.workflows import DataRequest, evaluate_run
 
     result = evaluate_run(
         run,
         part=part,
-        data=data,
-        data_root=data_root,
-        target=target,
-        target_kind=target_kind,
+        data=DataRequest(data, data_root, target, target_kind),
         engine=engine or "auto",
         callbacks=Shown(),
     )

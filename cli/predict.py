@@ -45,14 +45,12 @@ def command(
     A text file has a line per row: row (from 0), then class and p(CLASS) for each class, or the value of each target,
     or LABEL (1 or 0) and p(LABEL) for each label. FILE.npy has the probabilities or values alone, float32.
     """
-    from stackae.workflows.predicting import predict_run
+    from stackae.workflows import DataRequest, predict_run
 
     result = predict_run(
         run,
-        data=data,
+        data=DataRequest(data, data_root, target),
         part=part,
-        data_root=data_root,
-        target=target,
         head=head,
         engine=engine or "auto",
         out=out,

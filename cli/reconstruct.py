@@ -56,7 +56,7 @@ def command(
     A table holds no picture but the reconstructions of all rows of the part, through the top layer or the
     one named, in the units and the precision of the data: as text with row (from 0) and the names of the columns.
     """
-    from stackae.workflows.reconstruct import reconstruct_run
+    from stackae.workflows import DataRequest, reconstruct_run
 
     result = reconstruct_run(
         run,
@@ -64,9 +64,7 @@ def command(
         layer=layer,
         weights=weights,
         part=part,
-        data=data,
-        data_root=data_root,
-        target=target,
+        data=DataRequest(data, data_root, target),
         engine=engine or "auto",
         out=out,
         force=force,

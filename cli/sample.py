@@ -38,14 +38,13 @@ def command(
 
     Of a code of two units the plane is drawn too, cell by cell of equal probability: latent-grid.png.
     """
-    from stackae.workflows.sample import sample_run
+    from stackae.workflows import DataRequest, sample_run
 
     result = sample_run(
         run,
         count=count,
         seed=seed,
-        data=data,
-        data_root=data_root,
+        data=DataRequest(data, data_root),
         engine=engine or "auto",
         out=out,
         force=force,

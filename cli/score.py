@@ -79,14 +79,12 @@ def command(
     FILE-features has a line a feature: its mean error, and its error in each of the most suspicious rows.
     FILE.png shows how the scores are spread, and where the most suspicious rows err.
     """
-    from stackae.workflows.scoring import score
+    from stackae.workflows import DataRequest, score
 
     result = score(
         run,
-        data=data,
+        data=DataRequest(data, data_root, target),
         part=part,
-        data_root=data_root,
-        target=target,
         anomalies=anomalies,
         against=against,
         layer=layer,

@@ -14,14 +14,14 @@ from shell import Shell
 from stackae import workflows
 from stackae.documents import to_json
 from stackae.errors import ConfigError, DataError, RunError, naming_options
-from stackae.workflows import Callbacks
+from stackae.workflows import Callbacks, DataRequest
 
 DOCUMENTS: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
     "score": (("--count", "3"), lambda: workflows.score(count=3).to_dict()),
     "score other": (
         ("--data", "labelled.csv", "--target", "kind", "--anomalies", "a", "--out", "found.csv", "--force"),
         lambda: workflows.score(
-            data="labelled.csv", target="kind", anomalies="a", out="found.csv", force=True
+            data=DataRequest("labelled.csv", target="kind"), anomalies="a", out="found.csv", force=True
         ).to_dict(),
     ),
     "evaluate": (("--part", "validation"), lambda: workflows.evaluate_run(part="validation").metrics),

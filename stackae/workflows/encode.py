@@ -31,9 +31,7 @@ def encode_run(
     *,
     layer: int | str | None = None,
     weights: str = "pretrained",
-    data: str | None = None,
-    data_root: str | None = None,
-    target: str | None = None,
+    data: DataRequest | str | None = None,
     engine: str = "auto",
     out: Path | str | None = None,
     force: bool = False,
@@ -56,7 +54,7 @@ def encode_run(
     check_out(path, WRITTEN, must_be_new=out is not None and not force)
     check_weights(weights)
     model = opened.load_stack(engine) if weights == "pretrained" else opened.load_encoders(engine)
-    rows = rows_of(opened, DataRequest(data, data_root, target), "all", told, labels=False)
+    rows = rows_of(opened, DataRequest.of(data), "all", told, labels=False)
     codes, numbers = made_of(rows.x, partial(model.encode, layer=number), "encoding", told), rows.numbers.tolist()
     check_finite(f"codes of layer {number}", codes, numbers)
     table = Table([f"h{unit}" for unit in range(1, codes.shape[1] + 1)], codes, [("row", numbers)])

@@ -38,10 +38,7 @@ def evaluate_run(
     run: Run | Path | str | None = None,
     *,
     part: str | None = None,
-    data: str | None = None,
-    data_root: str | None = None,
-    target: str | None = None,
-    target_kind: str | None = None,
+    data: DataRequest | str | None = None,
     engine: str = "auto",
     callbacks: Callbacks | None = None,
 ) -> EvaluateResult:
@@ -49,15 +46,12 @@ def evaluate_run(
 
     The metrics are added to metrics.jsonl of the run, and the confusion of a classifier is drawn into it.
 
-    Args:
-        target_kind: classes, or numbers; None is the run's own.
-
-    Others, and errors, are those of ``stackae.workflows.score``.
+    Arguments, and errors, are those of ``stackae.workflows.score``.
     """
     told = callbacks or Callbacks()
     opened = open_run(run)
     stack = opened.load_stack(engine)
-    read = rows_of(opened, DataRequest(data, data_root, target, target_kind), part, told)
+    read = rows_of(opened, DataRequest.of(data), part, told)
     rows = read.xy
     layers = evaluate_reconstruction(stack, rows.x)
     metrics: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": read.part, "rows": len(rows.x)}

@@ -80,6 +80,11 @@ class DataRequest(NamedTuple):
     target_kind: str | None = None
     unlabelled: str | None = None
 
+    @classmethod
+    def of(cls, data: DataRequest | str | None) -> DataRequest:
+        """The request, or that of data by their name alone."""
+        return data if isinstance(data, DataRequest) else cls(data)
+
     @property
     def given(self) -> dict[str, str]:
         return {name: value for name, value in self._asdict().items() if value is not None}

@@ -36,10 +36,8 @@ class PredictResult(NamedTuple):
 def predict_run(
     run: Run | Path | str | None = None,
     *,
-    data: str | None = None,
+    data: DataRequest | str | None = None,
     part: str | None = None,
-    data_root: str | None = None,
-    target: str | None = None,
     head: str | None = None,
     engine: str = "auto",
     out: Path | str | None = None,
@@ -59,7 +57,7 @@ def predict_run(
     path = opened.path / "predictions.csv" if out is None else Path(out)
     check_out(path, WRITTEN, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine)
-    rows = rows_of(opened, DataRequest(data, data_root, target), part, told, labels=False)
+    rows = rows_of(opened, DataRequest.of(data), part, told, labels=False)
     with told.progress("predicting") as tell:
         found = predict_scaled(loaded, rows.x, tell)
     numbers = rows.numbers.tolist()

@@ -49,9 +49,7 @@ def reconstruct_run(
     layer: int | str | None = None,
     weights: str = "pretrained",
     part: str | None = None,
-    data: str | None = None,
-    data_root: str | None = None,
-    target: str | None = None,
+    data: DataRequest | str | None = None,
     engine: str = "auto",
     out: Path | str | None = None,
     force: bool = False,
@@ -83,7 +81,7 @@ def reconstruct_run(
         )
     stack = opened.load_stack(engine)
     deep = opened.load_reconstruction(engine) if weights == "finetuned" else None
-    rows = rows_of(opened, DataRequest(data, data_root, target), part, told, labels=as_picture)
+    rows = rows_of(opened, DataRequest.of(data), part, told, labels=as_picture)
     result = ReconstructResult(opened.path, rows.name, rows.part, rows.which, path)
     if not as_picture:
         reconstruct = partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct

@@ -37,8 +37,7 @@ def sample_run(
     *,
     count: int | str = 100,
     seed: int | str = 0,
-    data: str | None = None,
-    data_root: str | None = None,
+    data: DataRequest | str | None = None,
     engine: str = "auto",
     out: Path | str | None = None,
     force: bool = False,
@@ -68,7 +67,7 @@ def sample_run(
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))
     check_finite("samples", drawn.numpy(), why="the decoder overflows: pretrain it again with a sigmoid output")
-    dataset = dataset_of(opened, DataRequest(data, data_root), told)
+    dataset = dataset_of(opened, DataRequest.of(data), told)
     pictures = {"samples.png": samples(drawn[:DRAWN], dataset.image_shape)}
     if top.n_hidden == 2:
         pictures["latent-grid.png"] = latent_grid(_decoded(opened, stack, prior_grid(SIDE)), dataset.image_shape)

@@ -41,10 +41,8 @@ class ScoreResult(NamedTuple):
 def score(
     run: Run | Path | str | None = None,
     *,
-    data: str | None = None,
+    data: DataRequest | str | None = None,
     part: str | None = None,
-    data_root: str | None = None,
-    target: str | None = None,
     anomalies: str | None = None,
     against: str | None = None,
     layer: int | str | None = None,
@@ -60,9 +58,9 @@ def score(
 
     Args:
         run: a run folder; None is the newest run.
-        data: other rows than the test part of the run's own: a file, or a named set in ``data_root``.
+        data: other rows than the test part of the run's own: a file or a named set, or a ``DataRequest`` that says
+            where named sets lie, and which column of a table holds labels.
         part: test, validation, train or all.
-        target: the column of a table that holds labels.
         anomalies: labels of anomalies, as "broken,worn"; other labels are normal.
         against: other data whose rows are anomalies.
         layer: reconstruct through this one, from 1; None is the top.
@@ -85,7 +83,7 @@ def score(
     path = opened.path / "scores.csv" if out is None else Path(out)
     _check(path, must_be_new=out is not None and not force)
     stack = opened.load_stack(engine)
-    rows = read_rows(opened, DataRequest(data, data_root, target), part, anomalies, against, baselines, told)
+    rows = read_rows(opened, DataRequest.of(data), part, anomalies, against, baselines, told)
     calibration = _calibration(stack, rows, told)
     scored = _scored(stack, rows, calibration, number, rate, baselines, told)
     files = files_of(path, scored, shown, told)
