@@ -42,7 +42,7 @@ def check(
 
     Reads tables and .npy files in pieces, so that they may be larger than the memory.
     """
-    from stackae.workflows.checks import check_data
+    from stackae.workflows import check_data
 
     found = check_data(
         data, data_root=data_root, target=target, target_kind=target_kind, ignore=ignore, callbacks=Shown()

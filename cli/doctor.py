@@ -17,7 +17,7 @@ stackae doctor --json
 
 def command(json: o.Json = False) -> None:
     """Show versions, the compiled extension, devices and threads; exit code 6 where the extension does not load."""
-    from stackae.workflows.doctor import examine_installation
+    from stackae.workflows import examine_installation
 
     report, problem = examine_installation()
     if json:

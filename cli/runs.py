@@ -31,7 +31,7 @@ def list_runs(
     json: o.Json = False,
 ) -> None:
     """The runs in a folder, the newest first: what each is, how far it is, what it reached."""
-    from stackae.workflows.runs import list_runs as listed
+    from stackae.workflows import list_runs as listed
 
     found = listed(root)
     if json:
@@ -45,7 +45,7 @@ def list_runs(
 @app.command("show", epilog="[bold]Example[/bold]\n\nstackae runs show runs/long")
 def show(run: RunArgument = None, json: o.Json = False) -> None:
     """One run: its stages, its settings, its files and checkpoints."""
-    from stackae.workflows.runs import show_run
+    from stackae.workflows import show_run
 
     found = show_run(run)
     if json:
@@ -92,7 +92,7 @@ def compare(
     json: o.Json = False,
 ) -> None:
     """Two runs beside each other: settings that differ, what each stage reached, and their curves in one picture."""
-    from stackae.workflows.runs import compare_runs
+    from stackae.workflows import compare_runs
 
     found = compare_runs(first, second, out=out, force=force)
     if json:

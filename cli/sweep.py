@@ -106,7 +106,7 @@ def command(
     The folder holds sweep.json (figures and settings), sweep.png (both curves), codes.png (codes by class) and
     config.toml, which trains the width that is enough. It is written when all is done, whole or not at all.
     """
-    from stackae.workflows.sweeping import sweep
+    from stackae.workflows import sweep
 
     result = sweep(ctx.params, widths=widths, below=below, config=config, scatter=scatter, out=out, callbacks=Shown())
     if json:

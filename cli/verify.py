@@ -47,7 +47,7 @@ def command(
     A check of what this machine or build does not have is skipped, and says why; that is no failure.
     A compiled extension that is there and does not load is one: what it computes cannot be checked.
     """
-    from stackae.workflows.doctor import verify_installation
+    from stackae.workflows import verify_installation
 
     checks = verify_installation(only)
     table = None if json else _Table()
