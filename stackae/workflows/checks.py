@@ -9,7 +9,7 @@ import numpy as np
 
 from stackae.config import DataConfig
 from stackae.config.values import validated
-from stackae.data import check
+from stackae.data.inspect import check
 from stackae.data.inspect.advice import warnings_of
 from stackae.data.inspect.check import Examined, Report
 from stackae.data.inspect.sentences import exact, whole_range
