@@ -100,15 +100,15 @@ def _mean(values: list[float | None]) -> float | None:
 def auroc(scores: Tensor, positive: Tensor) -> float | None:
     """P(s₊ > s₋) + ½ P(s₊ = s₋): the area under the ROC curve; None unless there are rows of both kinds.
 
-    1 tells all apart, ½ is chance. scores (n,), positive (n,) bool; exact, in n log n steps.
+    1 tells all apart, ½ is chance. scores (n,), positive (n,) bool.
 
     Hanley & McNeil (1982); the statistic of Mann & Whitney (1947), divided by the number of pairs.
     """
-    above, below = scores[positive], scores[~positive].sort().values
-    if not len(above) or not len(below):
+    from sklearn.metrics import roc_auc_score
+
+    if bool(positive.all()) or not bool(positive.any()):
         return None
-    twice = sum(int(torch.searchsorted(below, above, right=right).sum()) for right in (False, True))
-    return twice / (2 * len(above) * len(below))
+    return float(roc_auc_score(positive, _ranks(scores)))
 
 
 def average_precision(scores: Tensor, positive: Tensor) -> float | None:
@@ -116,13 +116,14 @@ def average_precision(scores: Tensor, positive: Tensor) -> float | None:
 
     scores (n,), positive (n,) bool; None where no row is positive.
     """
-    if not bool(positive.any()):
-        return None
-    distinct, place = torch.unique(scores.double(), return_inverse=True)
-    hits = torch.bincount(place, weights=positive.double(), minlength=len(distinct)).flip(0)
-    found = torch.bincount(place, minlength=len(distinct)).flip(0).cumsum(0)
-    precision = hits.cumsum(0) / found
-    return float((hits * precision).sum() / hits.sum())
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(positive, _ranks(scores))) if bool(positive.any()) else None
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """The place of each among the distinct scores, NaN with the highest; scikit-learn takes finite numbers alone."""
+    return torch.unique(scores.nan_to_num(torch.inf, torch.inf, -torch.inf), return_inverse=True)[1]
 
 
 def r_squared(predicted: Tensor, y: Tensor) -> float | None:

@@ -38,7 +38,7 @@ def fresh(tmp_path: Path) -> Shell:
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A folder whose runs/first was pretrained and fine-tuned on labelled.npz; not to be changed."""
-    shell = Shell(tmp_path_factory.mktemp("first"), draws=True)
+    shell = Shell(tmp_path_factory.mktemp("first"))
     write_data(shell.folder)
     shell.does("pretrain", "--layers", LAYERS, "--data", "labelled.npz", "--run", "runs/first")
     shell.does("finetune")

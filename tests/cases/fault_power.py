@@ -58,11 +58,13 @@ class Model:
 
     def states(self) -> Iterator[tuple[str, list[Change], str]]:
         """What the disk may hold after a loss of power now: to be written out by ``write``."""
-        reachable = set(map(id, self._reachable()))
+        reachable = {id(folder): folder for folder in self._reachable()}
         pending = [change for change in self._pending if id(change.folder) in reachable]
+        entries = [*(folder.synced for folder in reachable.values()), *(change.entries for change in pending)]
+        may_tear = any(node and node.content and not node.safe for each in entries for node in each.values())
         for chosen in _subsets(len(pending)):
             changes = [pending[number] for number in chosen]
-            for torn in ("empty", "cut", "zeros", "whole"):
+            for torn in ("empty", "cut", "zeros", "whole") if may_tear else ("whole",):
                 yield f"{len(chosen)} of {len(pending)} changes, contents {torn}", changes, torn
 
     def write(self, to: Path, changes: Sequence[Change], torn: str) -> None:

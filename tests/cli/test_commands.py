@@ -33,13 +33,16 @@ OTHERS = {
 }
 
 
-def test_a_run_folder_holds_all_that_is_promised(first_run: Shell) -> None:
+def test_a_run_folder_holds_all_that_is_promised(fresh: Shell) -> None:
+    fresh.draws = True
+    fresh.does(*PRETRAIN)
+    fresh.does("finetune")
     stages = {"scaling", "calibration", "layer1", "layer2", "classifier", "division", "finetune-division"}
     pictures = {"curves", "filters", "reconstructions", "confusion-test"}
     promised = {f"{name}.safetensors" for name in stages} | {f"{name}.png" for name in pictures}
-    assert {path.name for path in first_run.run.iterdir()} == promised | OTHERS
+    assert {path.name for path in fresh.run.iterdir()} == promised | OTHERS
     for name in pictures:
-        assert (first_run.run / f"{name}.png").read_bytes().startswith(PNG)
+        assert (fresh.run / f"{name}.png").read_bytes().startswith(PNG)
 
 
 def test_metrics_have_one_line_an_epoch(first_run: Shell) -> None:

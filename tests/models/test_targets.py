@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from heads_cases import HELD_OUT, OBJECTIVES, TRAIN, stack_of
-from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
+from sklearn.metrics import average_precision_score, r2_score
 from torch import Tensor
 
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
@@ -193,19 +194,28 @@ def test_targets_of_another_head_are_refused():
 
 
 @pytest.mark.parametrize("levels", [2, 5, 1000])
-def test_scores_are_those_of_scikit_learn_with_ties_too(levels):
+def test_scores_are_what_they_are_said_to_be_with_ties_too(levels):
     generator = np.random.default_rng(levels)
     scores, positive = generator.integers(0, levels, 200) / levels, generator.random(200) < 0.3
     mine, true = torch.from_numpy(scores), torch.from_numpy(positive)
-    assert auroc(mine, true) == pytest.approx(roc_auc_score(positive, scores), rel=1e-12)
+    pairs = scores[positive][:, None] - scores[~positive]
+    assert auroc(mine, true) == pytest.approx(((pairs > 0) + (pairs == 0) / 2).mean(), rel=1e-12)
     assert average_precision(mine, true) == pytest.approx(average_precision_score(positive, scores), rel=1e-12)
     assert r_squared(mine, mine.flip(0)) == pytest.approx(r2_score(scores[::-1], scores), rel=1e-12)
+
+
+@pytest.mark.parametrize("beyond", [math.inf, math.nan])
+def test_scores_beyond_all_numbers_are_the_highest(beyond):
+    scores, positive = torch.tensor([-math.inf, 0.0, 1.0, beyond, beyond]), torch.tensor([0, 0, 1, 1, 0]).bool()
+    assert auroc(scores, positive) == pytest.approx((2 + 2.5) / 6)
+    assert average_precision(scores, positive) == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 
 def test_scores_of_one_kind_alone_are_none():
     some = torch.rand(5)
     assert auroc(some, torch.ones(5).bool()) is None and auroc(some, torch.zeros(5).bool()) is None
     assert average_precision(some, torch.zeros(5).bool()) is None
+    assert auroc(some[:0], some[:0].bool()) is None and average_precision(some[:0], some[:0].bool()) is None
     assert r_squared(some, torch.ones(5)) is None
 
 
