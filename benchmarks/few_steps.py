@@ -13,11 +13,11 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from benchmarks.cases import PRECISIONS, PRODUCTS, StepCase
 from benchmarks.machine import machine
@@ -44,13 +44,13 @@ class Few(NamedTuple):
     choice: str
     batch: int
     rows: int
-    told: Callable[[int], ops.Training]
+    told: Callable[[int, Callable[[Tensor], Tensor]], ops.Training]  # of a seed, and of where rows are put
     epochs: int = EPOCHS
 
 
 def losses(few: Few) -> list[float]:
     """Of every epoch, over all networks; the last batch of an epoch is a short one where it can be."""
-    step = ops.train_together([few.told(seed) for seed in range(MEMBERS)], few.precision)
+    step = ops.train_together([few.told(seed, Tensor.contiguous) for seed in range(MEMBERS)], few.precision)
     a_epoch = math.ceil(few.rows / few.batch)
     return [
         sum(
@@ -65,7 +65,7 @@ def autoencoder(case: StepCase, precision: str, choice: str, device: torch.devic
     rows = max(case.batch, int(batches * case.batch))
     x = torch.rand(rows, case.n_visible, generator=torch.Generator().manual_seed(1)).to(device)
     name = f"{case.name}, {precision}, {choice}, {case.corruption}{', tied, contraction' * case.tied}"
-    return Few(name, precision, choice, case.batch, rows, lambda seed: training(case, x, seed))
+    return Few(name, precision, choice, case.batch, rows, lambda seed, put: training(case, put(x), seed, device))
 
 
 def classifier(precision: str, choice: str, device: torch.device) -> Few:
@@ -74,8 +74,8 @@ def classifier(precision: str, choice: str, device: torch.device) -> Few:
     x = torch.rand(rows, CLASSIFIER[0], generator=torch.Generator().manual_seed(1)).to(device)
     labels = (torch.arange(rows) % CLASSIFIER[-1]).to(device)
 
-    def told(seed: int) -> ops.Training:
-        return ops.Training(layers=_chain(seed, device), x=x, loss="cross_entropy", labels=labels)
+    def told(seed: int, put: Callable[[Tensor], Tensor]) -> ops.Training:
+        return ops.training(layers=_chain(seed, device), x=put(x), loss="cross_entropy", labels=put(labels))
 
     name = f"{CLASSIFIED}x{'-'.join(map(str, CLASSIFIER))}, {precision}, {choice}, classifier"
     return Few(name, precision, choice, CLASSIFIED, rows, told)
@@ -94,12 +94,7 @@ def _chain(seed: int, device: torch.device) -> list[ops.DenseLayer]:
 
 def on_the_host(few: Few) -> Few:
     """The same, its rows and labels left in memory."""
-
-    def told(seed: int) -> ops.Training:
-        here = few.told(seed)
-        return replace(here, x=here.x.cpu(), labels=None if here.labels is None else here.labels.cpu())
-
-    return few._replace(name=f"{few.name}, rows on the host", told=told)
+    return few._replace(name=f"{few.name}, rows on the host", told=lambda seed, _: few.told(seed, Tensor.cpu))
 
 
 def planned(device: torch.device, precisions: list[str]) -> Iterator[Few]:

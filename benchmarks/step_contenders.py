@@ -35,10 +35,10 @@ def network(case: StepCase, device: torch.device) -> Network:
     return [parameter.to(device) for parameter in parameters]
 
 
-def training(case: StepCase, x: Tensor, seed: int = 0) -> ops.Training:
-    """A new network of the case, and its rows x (n, n_visible), on the device of x."""
-    weight, bias, *decoder, decoder_bias = network(case, x.device)
-    return ops.Training(
+def training(case: StepCase, x: Tensor, seed: int = 0, device: torch.device | None = None) -> ops.Training:
+    """A new network of the case, on a device or that of x, and its rows x (n, n_visible)."""
+    weight, bias, *decoder, decoder_bias = network(case, device or x.device)
+    return ops.training(
         layers=[
             ops.DenseLayer(weight, bias, "sigmoid"),
             ops.DenseLayer(decoder[0] if decoder else None, decoder_bias, "sigmoid", 0 if case.tied else -1),
@@ -46,7 +46,7 @@ def training(case: StepCase, x: Tensor, seed: int = 0) -> ops.Training:
         x=x,
         loss="mse",
         corruption=(case.corruption, 0.3, 0.0, 1.0),
-        sparsity=(RHO, BETA),
+        sparsity=("kl", RHO, BETA),
         contraction=case.contraction,
         seed=seed,
     )

@@ -11,7 +11,7 @@
 #include <torch/library.h>
 
 #include "activation.h"
-#include "sparsity.h"
+#include "code_penalty.h"
 
 namespace stackae {
 namespace {

@@ -21,20 +21,19 @@ const char* active_cpu_level() {
   return "default";
 }
 
-template <typename Enum>
-Enum named(const char* what, const std::string& name, std::initializer_list<std::pair<const char*, Enum>> known) {
+// The enumerator whose name stands in its place among the known ones.
+template <typename Enum, size_t count>
+Enum named(const char* what, const std::string& name, const std::array<std::string_view, count>& known) {
   std::string names;
-  for (const auto& [each, value] : known) {
-    if (name == each) return value;
-    names += (names.empty() ? "" : ", ") + std::string(each);
+  for (size_t i = 0; i < count; ++i) {
+    if (name == known[i]) return static_cast<Enum>(i);
+    names += (i == 0 ? "" : ", ") + std::string(known[i]);
   }
   TORCH_CHECK_VALUE(false, what, ": expected one of ", names, ", got '", name, "'");
 }
 
 stackae::Precision precision_of(const std::string& name) {
-  using stackae::Precision;
-  return named<Precision>("precision", name,
-                          {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+  return named<stackae::Precision>("precision", name, stackae::precision_names);
 }
 
 std::optional<std::string> products(const std::string& device, const std::string& precision) {
@@ -77,66 +76,47 @@ TORCH_LIBRARY(stackae, m) {
 
 namespace {
 
-using stackae::Objective;
-using stackae::Update;
+using Layers = std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>;
+using Scaling = std::pair<std::optional<at::Tensor>, std::optional<at::Tensor>>;
 
-std::vector<stackae::DenseLayer> layers_of(
-    const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& given) {
-  std::vector<stackae::DenseLayer> layers;
-  for (const auto& [weight, bias, activation, tied_to] : given)
-    layers.push_back({weight.value_or(at::Tensor()), bias, stackae::parse_activation(activation), tied_to});
-  return layers;
+stackae::Training training(const Layers& layers, const at::Tensor& x, const Scaling& scaling,
+                           const std::optional<at::Tensor>& labels, const std::string& loss,
+                           const std::tuple<std::string, double, double, double>& corruption,
+                           const std::tuple<std::string, double, double>& sparsity, double contraction, int64_t seed,
+                           int64_t layer, const std::string& optimizer, double weight_decay, double momentum) {
+  stackae::Training made;
+  const at::Tensor none;
+  for (const auto& [weight, bias, activation, tied_to] : layers)
+    made.layers.push_back({weight.value_or(none), bias, stackae::parse_activation(activation), tied_to});
+  made.rows = {x, scaling.first.value_or(none), scaling.second.value_or(none), labels.value_or(none)};
+  const auto& [penalty, target, weight] = sparsity;
+  made.objective = {
+      named<stackae::Loss>("loss", loss, stackae::loss_names),
+      std::make_from_tuple<stackae::Corruption>(corruption),
+      {named<stackae::Sparsity>("sparsity", penalty, stackae::sparsity_names), target, weight, contraction},
+      seed,
+      layer};
+  auto& update = made.update;
+  update.rule = named<stackae::Rule>("optimizer", optimizer, stackae::rule_names);
+  update.weight_decay = weight_decay;
+  (update.rule == stackae::Rule::sgd ? update.momentum : update.beta1) = momentum;
+  return made;
 }
 
-std::unique_ptr<stackae::TrainStep> train_step(std::vector<stackae::Member> members, const std::string& precision) {
+std::unique_ptr<stackae::TrainStep> train_step(std::vector<stackae::Training> trainings, const std::string& precision) {
   const auto device =
-      members.empty() || members[0].layers.empty() ? at::kCPU : members[0].layers[0].bias.device().type();
+      trainings.empty() || trainings[0].layers.empty() ? at::kCPU : trainings[0].layers[0].bias.device().type();
   const auto* const maker = stackae::steps_on(device);
   TORCH_CHECK(maker != nullptr, "train_step: expected parameters on a device that the extension was built for, got ",
               device);
-  return maker->make(std::move(members), precision_of(precision));
+  return maker->make(std::move(trainings), precision_of(precision));
 }
 
 void bind_step(py::module_& m) {
-  using stackae::Loss;
-  using stackae::Rule;
-  py::class_<Objective>(m, "Objective")
-      .def(py::init([](const std::string& loss, double target, double weight, double l1, double contraction) {
-             const auto kind = named<Loss>("loss", loss,
-                                           {{"mse", Loss::squared_error},
-                                            {"bce", Loss::binary_cross_entropy},
-                                            {"cross_entropy", Loss::cross_entropy}});
-             return Objective{kind, target, weight, l1, contraction};
-           }),
-           py::kw_only(), py::arg("loss"), py::arg("sparsity_target") = 0.05, py::arg("sparsity_weight") = 0.0,
-           py::arg("l1_weight") = 0.0, py::arg("contraction") = 0.0);
-  py::class_<Update>(m, "Update")
-      .def(py::init([](const std::string& rule, double weight_decay, double momentum) {
-             Update update{
-                 named<Rule>("rule", rule, {{"sgd", Rule::sgd}, {"adam", Rule::adam}, {"adamw", Rule::adamw}})};
-             update.weight_decay = weight_decay;
-             (update.rule == Rule::sgd ? update.momentum : update.beta1) = momentum;
-             return update;
-           }),
-           py::kw_only(), py::arg("rule"), py::arg("weight_decay"), py::arg("momentum"));
-  py::class_<stackae::Corruption>(m, "Corruption").def(py::init<const std::string&, double, double, double>());
-  py::class_<stackae::Rows>(m, "Rows").def(
-      py::init([](at::Tensor x, std::optional<at::Tensor> offset, std::optional<at::Tensor> scale,
-                  std::optional<at::Tensor> labels) {
-        const at::Tensor none;
-        return stackae::Rows{x, offset.value_or(none), scale.value_or(none), labels.value_or(none)};
-      }),
-      py::kw_only(), py::arg("x"), py::arg("offset") = py::none(), py::arg("scale") = py::none(),
-      py::arg("labels") = py::none());
-  py::class_<stackae::Member>(m, "Member")
-      .def(py::init(
-               [](const std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>& layers,
-                  const Objective& objective, const Update& update, const stackae::Corruption& corruption,
-                  const stackae::Rows& rows, int64_t seed, int64_t layer) {
-                 return stackae::Member{layers_of(layers), objective, update, corruption, rows, {seed, layer}};
-               }),
-           py::kw_only(), py::arg("layers"), py::arg("objective"), py::arg("update"), py::arg("corruption"),
-           py::arg("rows"), py::arg("seed"), py::arg("layer"));
+  py::class_<stackae::Training>(m, "Training")
+      .def(py::init(&training), py::kw_only(), py::arg("layers"), py::arg("x"), py::arg("scaling"), py::arg("labels"),
+           py::arg("loss"), py::arg("corruption"), py::arg("sparsity"), py::arg("contraction"), py::arg("seed"),
+           py::arg("layer"), py::arg("optimizer"), py::arg("weight_decay"), py::arg("momentum"));
   py::class_<stackae::TrainStep>(m, "TrainStep")
       .def(
           "advance",
@@ -152,7 +132,7 @@ void bind_step(py::module_& m) {
           },
           py::arg("batches"), py::arg("batch_size"), py::arg("step"))
       .def("moments", &stackae::TrainStep::moments);
-  m.def("train_step", &train_step, py::arg("members"), py::arg("precision"),
+  m.def("train_step", &train_step, py::arg("trainings"), py::arg("precision"),
         "The step of networks that train together, on the device of their parameters.");
 }
 

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "activation.h"
+#include "code_penalty.h"
 #include "corruption.h"
 
 namespace stackae {
@@ -21,14 +22,23 @@ struct DenseLayer {
 };
 
 enum class Loss { squared_error, binary_cross_entropy, cross_entropy };
+enum class Rule { sgd, adam, adamw };
+// fp32 is the arithmetic of the parameters' own type, float64 included; tf32 and bf16 round the operands of products
+// and nothing else: sums, weights, moments and every other pass are float32.
+enum class Precision { fp32, tf32, bf16 };
 
-// The loss of the last layer's output, and the penalties on the first layer's code.
+constexpr std::array<std::string_view, 3> loss_names = {"mse", "bce", "cross_entropy"};
+constexpr std::array<std::string_view, 3> rule_names = {"sgd", "adam", "adamw"};
+constexpr std::array<std::string_view, 3> precision_names = {"fp32", "tf32", "bf16"};
+
+// What a network is trained for: the loss of its last layer's output, from inputs corrupted by (seed, layer, step), and
+// penalties on its first layer's code. The kernels of a device are given it as it is.
 struct Objective {
   Loss loss = Loss::squared_error;
-  double sparsity_target = 0.05, sparsity_weight = 0, l1_weight = 0, contraction = 0;
+  Corruption corruption;
+  CodePenalty penalty;
+  int64_t seed = 0, layer = 0;
 };
-
-enum class Rule { sgd, adam, adamw };
 
 struct Update {
   Rule rule = Rule::adam;
@@ -41,23 +51,16 @@ struct Rows {
   at::Tensor x, offset, scale, labels;
 };
 
-// Where the noise of a step comes from.
-struct NoiseKey {
-  int64_t seed = 0, layer = 0;
-};
-
-// One network of a training, and what it is trained for.
-struct Member {
+// One network, and what it is trained for.
+struct Training {
   std::vector<DenseLayer> layers;
   Objective objective;
   Update update;
-  Corruption corruption;
   Rows rows;
-  NoiseKey key;
 };
 
-// What a call trains one member on: rows (int64), cut into batches, with one learning rate for each of them. `total` is
-// the sum of the losses of the batches before.
+// What a call trains one network on: rows (int64), cut into batches, with one learning rate for each of them. `total`
+// is the sum of the losses of the batches before.
 struct Batches {
   at::Tensor rows;
   std::vector<double> learning_rates;
@@ -71,30 +74,26 @@ struct Progress {
   int64_t steps = 0;
 };
 
-// fp32 is the arithmetic of the parameters' own type, float64 included; tf32 and bf16 round the operands of products
-// and nothing else: sums, weights, moments and every other pass are float32.
-enum class Precision { fp32, tf32, bf16 };
-
 // Trains one network, or several of one shape together.
 class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  // One step for each learning rate: step + i on the i-th batch_size of a member's rows. Losses are those before each
+  // One step for each learning rate: step + i on the i-th batch_size of a network's rows. Losses are those before each
   // step. What is not finite never gets into parameters or moments. A batch whose loss is not finite moves nothing; one
   // whose update would make some of them not finite leaves these as they are, and moves the others. Either ends the
-  // call for its member; its loss is added, and it is no step taken. A member without rows stands still.
+  // call for its network; its loss is added, and it is no step taken. A network without rows stands still.
   virtual std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) = 0;
 
-  // The update's memory, member by member and layer by layer: the first and second moments of its weight, where it has
-  // one of its own, and of its bias. What is copied into them is what the next step goes on from.
+  // The optimizer state, network by network and layer by layer: the first and second moments of its weight, where it
+  // has one of its own, and of its bias. What is copied into them is what the next step goes on from.
   virtual std::vector<std::vector<at::Tensor>> moments() const = 0;
 };
 
-// How a kind of device trains: a step for members that fit each other, and the library of its products, if it has any
+// How a kind of device trains: a step for trainings that fit each other, and the library of its products, if it has any
 // of that precision.
 struct StepMaker {
-  std::unique_ptr<TrainStep> (*make)(std::vector<Member> members, Precision precision);
+  std::unique_ptr<TrainStep> (*make)(std::vector<Training> trainings, Precision precision);
   std::optional<std::string> (*products)(Precision precision);
 };
 

@@ -59,8 +59,22 @@ inline void check_labels(const Rows& rows, int64_t classes) {
                     lowest < 0 ? lowest : highest);
 }
 
-inline void check_member(const Member& member) {
-  const auto& [layers, objective, update, corruption, rows, key] = member;
+inline void check_penalty(const CodePenalty& penalty, const std::vector<DenseLayer>& layers) {
+  TORCH_CHECK_VALUE(penalty.weight >= 0 && penalty.contraction >= 0,
+                    "sparsity and contraction: expected weights of at least 0, got ", penalty.weight, " and ",
+                    penalty.contraction);
+  TORCH_CHECK_VALUE(layers.size() > 1 || (penalty.weight == 0 && penalty.contraction == 0),
+                    "sparsity and contraction: expected a code between two layers, got one layer");
+  if (!penalty.has_means()) return;
+  const auto code = layers[0].activation;
+  TORCH_CHECK_VALUE(code == Activation::sigmoid || code == Activation::tanh,
+                    "sparsity: expected a sigmoid or tanh code, got ", activation_names[static_cast<size_t>(code)]);
+  TORCH_CHECK_VALUE(penalty.target > 0 && penalty.target < 1,
+                    "sparsity: expected a target mean activation in (0, 1), got ", penalty.target);
+}
+
+inline void check_training(const Training& training) {
+  const auto& [layers, objective, update, rows] = training;
   TORCH_CHECK_VALUE(!layers.empty(), "layers: expected at least one, got none");
   for (size_t i = 0; i < layers.size(); ++i) check_layer(layers, i);
   for (size_t i = 1; i < layers.size(); ++i)
@@ -68,22 +82,10 @@ inline void check_member(const Member& member) {
                       layers[i - 1].bias.size(0), " outputs of the layer below, got ", width_in(layers, i));
   const int64_t n_visible = width_in(layers, 0), n_out = layers.back().bias.size(0);
   check_rows(rows, n_visible, layers[0].bias.scalar_type(), layers[0].bias.device());
-  TORCH_CHECK_VALUE(key.seed >= 0 && key.layer >= 0 && key.layer < (1 << 24),
-                    "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", key.seed, " and ",
-                    key.layer);
-  const bool penalised = objective.sparsity_weight != 0 || objective.l1_weight != 0 || objective.contraction != 0;
-  TORCH_CHECK_VALUE(!penalised || layers.size() > 1,
-                    "sparsity, l1 and contraction: expected a code between two layers, got one layer");
-  TORCH_CHECK_VALUE(objective.sparsity_weight >= 0 && objective.l1_weight >= 0 && objective.contraction >= 0,
-                    "sparsity, l1 and contraction: expected weights of at least 0, got ", objective.sparsity_weight,
-                    ", ", objective.l1_weight, " and ", objective.contraction);
-  if (objective.sparsity_weight > 0) {
-    const auto code = layers[0].activation;
-    TORCH_CHECK_VALUE(code == Activation::sigmoid || code == Activation::tanh,
-                      "sparsity: expected a sigmoid or tanh code, got ", activation_names[static_cast<size_t>(code)]);
-    TORCH_CHECK_VALUE(objective.sparsity_target > 0 && objective.sparsity_target < 1,
-                      "sparsity: expected a target mean activation in (0, 1), got ", objective.sparsity_target);
-  }
+  TORCH_CHECK_VALUE(objective.seed >= 0 && objective.layer >= 0 && objective.layer < (1 << 24),
+                    "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", objective.seed,
+                    " and ", objective.layer);
+  check_penalty(objective.penalty, layers);
   if (objective.loss != Loss::cross_entropy) {
     TORCH_CHECK_VALUE(n_out == n_visible, "layers: expected a reconstruction of ", n_visible, " features, got ", n_out);
     return;
@@ -92,34 +94,34 @@ inline void check_member(const Member& member) {
   check_labels(rows, n_out);
 }
 
-// Members of one training have one shape; what they differ in is seeds, rates, noise, penalties and rows.
-inline void check_members(const std::vector<Member>& members) {
-  TORCH_CHECK_VALUE(!members.empty(), "members: expected at least one, got none");
-  const auto& first = members[0];
-  for (size_t i = 0; i < members.size(); ++i) {
-    const auto& member = members[i];
-    check_member(member);
-    bool same = member.layers.size() == first.layers.size() && member.objective.loss == first.objective.loss &&
-                member.update.rule == first.update.rule && member.rows.x.scalar_type() == first.rows.x.scalar_type() &&
-                member.rows.x.device() == first.rows.x.device();
+// Networks that train together have one shape; what they differ in is seeds, rates, noise, penalties and rows.
+inline void check_trainings(const std::vector<Training>& trainings) {
+  TORCH_CHECK_VALUE(!trainings.empty(), "trainings: expected at least one, got none");
+  const auto& first = trainings[0];
+  for (size_t i = 0; i < trainings.size(); ++i) {
+    const auto& each = trainings[i];
+    check_training(each);
+    bool same = each.layers.size() == first.layers.size() && each.objective.loss == first.objective.loss &&
+                each.update.rule == first.update.rule && each.rows.x.scalar_type() == first.rows.x.scalar_type() &&
+                each.rows.x.device() == first.rows.x.device();
     for (size_t l = 0; same && l < first.layers.size(); ++l) {
-      const auto &own = member.layers[l], &wanted = first.layers[l];
+      const auto &own = each.layers[l], &wanted = first.layers[l];
       same = own.activation == wanted.activation && own.tied_to == wanted.tied_to &&
              own.bias.sizes() == wanted.bias.sizes() && own.bias.options().type_equal(wanted.bias.options()) &&
-             width_in(member.layers, l) == width_in(first.layers, l) && own.bias.device() == wanted.bias.device();
+             width_in(each.layers, l) == width_in(first.layers, l) && own.bias.device() == wanted.bias.device();
     }
-    TORCH_CHECK_VALUE(same, "member ", i + 1,
-                      ": expected the shape, activations, loss, optimiser and type of rows of the first member");
+    TORCH_CHECK_VALUE(same, "training ", i + 1,
+                      ": expected the shape, activations, loss, optimiser and type of rows of the first one");
   }
 }
 
-inline void check_advance(const std::vector<Member>& members, const std::vector<Batches>& batches, int64_t batch_size,
-                          int64_t step) {
-  TORCH_CHECK_VALUE(batches.size() == members.size(), "batches: expected those of ", members.size(), " members, got ",
-                    batches.size());
+inline void check_advance(const std::vector<Training>& trainings, const std::vector<Batches>& batches,
+                          int64_t batch_size, int64_t step) {
+  TORCH_CHECK_VALUE(batches.size() == trainings.size(), "batches: expected those of ", trainings.size(),
+                    " networks, got ", batches.size());
   TORCH_CHECK_VALUE(batch_size > 0 && step >= 0, "batch_size and step: expected at least 1 and at least 0, got ",
                     batch_size, " and ", step);
-  for (size_t i = 0; i < members.size(); ++i) {
+  for (size_t i = 0; i < trainings.size(); ++i) {
     const at::Tensor& rows = batches[i].rows;
     TORCH_CHECK_VALUE(
         rows.scalar_type() == at::kLong && rows.dim() == 1 && rows.is_contiguous() && rows.device().is_cpu(),
@@ -127,7 +129,7 @@ inline void check_advance(const std::vector<Member>& members, const std::vector<
     const int64_t steps = static_cast<int64_t>(batches[i].learning_rates.size());
     const int64_t wanted = (rows.numel() + batch_size - 1) / batch_size;
     TORCH_CHECK_VALUE(wanted == steps, "learning_rates: expected one for each of ", wanted, " batches, got ", steps);
-    const int64_t n = members[i].rows.x.size(0);
+    const int64_t n = trainings[i].rows.x.size(0);
     const auto* const indices = rows.const_data_ptr<int64_t>();
     for (int64_t k = 0; k < rows.numel(); ++k)
       TORCH_CHECK_VALUE(indices[k] >= 0 && indices[k] < n, "rows: expected indices of ", n, " rows, got ", indices[k]);

@@ -14,14 +14,14 @@ namespace stackae {
 
 // The scalars of one step, for parameters that decay or do not.
 template <typename T>
-struct Motion {
-  T rate, decay, shrink, momentum, first, beta2, second, size, root, epsilon;
+struct OptimizerScalars {
+  T rate, decay, decay_factor, momentum, first, beta2, second, size, root, epsilon;
 
-  Motion() = default;
-  Motion(const Update& update, double learning_rate, int64_t step, bool decays)
+  OptimizerScalars() = default;
+  OptimizerScalars(const Update& update, double learning_rate, int64_t step, bool decays)
       : rate(static_cast<T>(learning_rate)),
         decay(static_cast<T>(decays ? update.weight_decay : 0)),
-        shrink(static_cast<T>(1 - learning_rate * (decays ? update.weight_decay : 0))),
+        decay_factor(static_cast<T>(1 - learning_rate * (decays ? update.weight_decay : 0))),
         momentum(static_cast<T>(update.momentum)),
         first(static_cast<T>(1 - update.beta1)),
         beta2(static_cast<T>(update.beta2)),
@@ -34,10 +34,10 @@ struct Motion {
 // Moves p by its gradient g; false where it was kept. Without momentum the velocity is left alone, with it a velocity
 // that is not finite makes a parameter that is not.
 template <bool has_momentum, typename T>
-STACKAE_HOST_DEVICE STACKAE_INLINE bool sgd(T& p, T g, T& velocity, const Motion<T>& motion) {
-  T slope = g + motion.decay * p;
-  if constexpr (has_momentum) slope = motion.momentum * velocity + slope;
-  const T moved = p - motion.rate * slope;
+STACKAE_HOST_DEVICE STACKAE_INLINE bool sgd(T& p, T g, T& velocity, const OptimizerScalars<T>& scalars) {
+  T slope = g + scalars.decay * p;
+  if constexpr (has_momentum) slope = scalars.momentum * velocity + slope;
+  const T moved = p - scalars.rate * slope;
   const bool finite = moved * T(0) == T(0);
   p = finite ? moved : p;
   if constexpr (has_momentum) velocity = finite ? slope : velocity;
@@ -47,13 +47,13 @@ STACKAE_HOST_DEVICE STACKAE_INLINE bool sgd(T& p, T g, T& velocity, const Motion
 // A mean that is not finite shows in the parameter or in the square; an infinite square leaves the parameter where it
 // is, and shows in itself alone. A square is never negative: one multiply-add and one comparison see both.
 template <bool decoupled, typename T>
-STACKAE_HOST_DEVICE STACKAE_INLINE bool adam(T& p, T g, T& mean, T& square, const Motion<T>& motion) {
-  const T slope = decoupled ? g : g + motion.decay * p;
-  const T old = decoupled ? p * motion.shrink : p;
-  const T new_mean = mean + motion.first * (slope - mean);
-  const T new_square = motion.beta2 * square + motion.second * slope * slope;
-  const T scale = sqrt_nonnegative(new_square) * motion.root + motion.epsilon;
-  const T moved = old - quotient(motion.size * new_mean, scale);
+STACKAE_HOST_DEVICE STACKAE_INLINE bool adam(T& p, T g, T& mean, T& square, const OptimizerScalars<T>& scalars) {
+  const T slope = decoupled ? g : g + scalars.decay * p;
+  const T old = decoupled ? p * scalars.decay_factor : p;
+  const T new_mean = mean + scalars.first * (slope - mean);
+  const T new_square = scalars.beta2 * square + scalars.second * slope * slope;
+  const T scale = sqrt_nonnegative(new_square) * scalars.root + scalars.epsilon;
+  const T moved = old - quotient(scalars.size * new_mean, scale);
   const bool finite = moved * T(0) + new_square < std::numeric_limits<T>::infinity();
   p = finite ? moved : p;
   mean = finite ? new_mean : mean;

@@ -17,9 +17,10 @@ from stackae.finetuning import FinetuneResult, new_encoders, new_head
 from stackae.models.heads.others import MultilabelClassifier, Regressor
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 from stackae.objectives.heads import MultilabelObjective, RegressionObjective, cross_entropy, squared_error
-from stackae.ops.engine import choose_device
+from stackae.ops.engine import StepChoice, choose_device
 from stackae.training.callbacks import Callback, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
+from stackae.training.choice import head_step
 from stackae.training.head import fit_head
 from stackae.training.stage import Validation
 
@@ -56,9 +57,8 @@ def finetune_regressor(
     model = Regressor(new_encoders(stack, config), head, mean.to(kept), scale.to(kept))
     held_out = _held_out(validation, "a regressor", y.shape[1])
     standardised = None if held_out is None else (held_out[0], model.standardised(held_out[1]))
-    return _fit(
-        model, (x, model.standardised(y)), standardised, config, _regression, squared_error, callback, checkpointer
-    )
+    chosen, known = head_step(stack, config), (x, model.standardised(y))
+    return _fit(model, known, standardised, config, chosen, _regression, squared_error, callback, checkpointer)
 
 
 def finetune_multilabel(
@@ -85,7 +85,8 @@ def finetune_multilabel(
     if held_out is not None:
         check_binary(held_out[1])
     model = MultilabelClassifier(new_encoders(stack, config), new_head(stack, config, y.shape[1]))
-    return _fit(model, (x, y), held_out, config, _multilabel, cross_entropy, callback, checkpointer)
+    chosen = head_step(stack, config)
+    return _fit(model, (x, y), held_out, config, chosen, _multilabel, cross_entropy, callback, checkpointer)
 
 
 def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Tensor]:
@@ -144,6 +145,7 @@ def _fit(
     train: tuple[Rows, Tensor],
     held_out: tuple[Rows, Tensor] | None,
     config: FinetuneConfig,
+    step: StepChoice,
     make: Make[TargetsModelT],
     loss: Callable[[Tensor, Tensor], Tensor],
     callback: Callback | None,
@@ -157,12 +159,13 @@ def _fit(
         placed(train[0], device),
         None if rows is None else placed(rows, device),
         config,
+        step=step,
         objective=lambda one, x: make(one, x, train[1].to(x.device), config.max_norm),
         validate=lambda one, x: _validation(one, x, held_y, loss),
         callback=callback or NoCallback(),
         checkpointer=checkpointer or NoCheckpoints(),
     )
-    return FinetuneResult(model, history)
+    return FinetuneResult(model, history, step)
 
 
 @torch.no_grad()

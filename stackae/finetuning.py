@@ -23,9 +23,10 @@ from stackae.models.heads.others import DeepAutoencoder
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 from stackae.objectives.heads import ClassificationObjective, UnrolledObjective
 from stackae.objectives.losses import LOSSES
-from stackae.ops.engine import choose_device
+from stackae.ops.engine import StepChoice, choose_device
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
+from stackae.training.choice import head_step
 from stackae.training.head import HEAD_NUMBER, fit_head
 from stackae.training.stage import Validation
 
@@ -33,10 +34,11 @@ ModelT = TypeVar("ModelT", bound=Finetuned)
 
 
 class FinetuneResult(NamedTuple, Generic[ModelT]):
-    """The trained model and the record of every epoch."""
+    """The trained model, the record of every epoch, and the step that trained it."""
 
     model: ModelT
     history: list[EpochRecord]
+    step: StepChoice
 
 
 def finetune_classifier(
@@ -68,7 +70,7 @@ def finetune_classifier(
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
         StoppedError: the checkpointer was asked to end the training.
     """
-    device = choose_device(config.device)
+    device, step = choose_device(config.device), head_step(stack, config)
     x, y = labelled_rows(train, n_classes)
     held_out, held_y = labelled_rows(validation, n_classes, may_lack=True) if validation is not None else (None, y)
     model = Classifier(new_encoders(stack, config), new_head(stack, config, n_classes)).to(device)
@@ -78,6 +80,7 @@ def finetune_classifier(
         x,
         _placed(held_out, device),
         config,
+        step=step,
         objective=lambda one, rows: ClassificationObjective(
             one, rows, y.to(rows.device), weight=weight, max_norm=config.max_norm
         ),
@@ -85,7 +88,7 @@ def finetune_classifier(
         callback=callback or NoCallback(),
         checkpointer=checkpointer or NoCheckpoints(),
     )
-    return FinetuneResult(model, history)
+    return FinetuneResult(model, history, step)
 
 
 def finetune_reconstruction(
@@ -115,7 +118,8 @@ def finetune_reconstruction(
 
     Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
     """
-    device, output = choose_device(config.device), stack.autoencoders[0].output_activation
+    device, step = choose_device(config.device), head_step(stack, config)
+    output = stack.autoencoders[0].output_activation
     if loss == "bce" and output != "sigmoid":
         raise ConfigError(f"loss bce: expected a sigmoid output of layer 1, got {output}; use loss mse")
     if not len(train):
@@ -127,12 +131,13 @@ def finetune_reconstruction(
         x,
         held_out,
         config,
-        objective=lambda one, rows: UnrolledObjective(one, rows, x, loss, max_norm=config.max_norm),
+        step=step,
+        objective=lambda one, rows: UnrolledObjective(one, rows, x, loss=loss, max_norm=config.max_norm),
         validate=lambda one, rows: reconstruction_loss(one, rows, held_out if held_out is not None else rows, loss),
         callback=callback or NoCallback(),
         checkpointer=checkpointer or NoCheckpoints(),
     )
-    return FinetuneResult(model, history)
+    return FinetuneResult(model, history, step)
 
 
 def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:

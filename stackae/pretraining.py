@@ -16,7 +16,7 @@ from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DataError, DivergedError, argument
 from stackae.models.stack import StackedAutoencoder
-from stackae.ops.engine import choose_device
+from stackae.ops.engine import StepChoice, choose_device
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
@@ -26,11 +26,15 @@ from stackae.training.stage import settled_epochs, settled_patience
 
 
 class PretrainResult(NamedTuple):
-    """The trained stack, the record of every epoch, and the configuration with every ``auto`` settled."""
+    """The trained stack, the record of every epoch, and the configuration with every ``auto`` settled.
+
+    ``steps`` are those that trained the layers, by number; a layer that is solved in closed form has none.
+    """
 
     stack: StackedAutoencoder
     history: list[EpochRecord]
     config: PretrainConfig
+    steps: dict[int, StepChoice]
 
 
 def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> PretrainConfig:
@@ -149,7 +153,9 @@ def results_together(
             continue
         trained = [outcome for outcome in outcomes if isinstance(outcome, TrainedLayer)]
         stack = StackedAutoencoder(layer.autoencoder for layer in trained)
-        results.append(PretrainResult(stack, [record for layer in trained for record in layer.history], config))
+        history = [record for layer in trained for record in layer.history]
+        steps = {layer.number: layer.step for layer in trained if layer.step is not None}
+        results.append(PretrainResult(stack, history, config, steps))
     return results
 
 

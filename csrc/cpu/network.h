@@ -9,6 +9,7 @@
 #include "../step.h"
 #include "operand.h"
 #include "parallel.h"
+#include "passes.h"
 
 namespace stackae::cpu {
 
@@ -67,6 +68,8 @@ struct Network {
 
   std::vector<LayerState<T, O>> layers;
   std::vector<Form<O>> outputs, gradients;
+  CodeTerms<T> code;  // of the first layer
+  T* no_slopes = nullptr;
   std::vector<at::Tensor> moments;
   Arena parameters, batch;
   bool brgemm = false;
@@ -93,7 +96,7 @@ struct Network {
   }
 
   // Buffers for batches of up to `size` rows.
-  void add_batch(int64_t size) {
+  void add_batch(int64_t size, const CodePenalty& penalty) {
     batch.clear();
     outputs.assign(layers.size() + 1, {});
     gradients.assign(layers.size(), {});
@@ -108,6 +111,19 @@ struct Network {
       layer.pre = batch.make<T>(keeps_preactivation(layer.activation) ? rows * padded(layer.n_out) : 0);
       layer.sums = batch.make<T>(blocks * padded(layer.n_out));
     }
+    add_code(penalty, blocks);
+  }
+
+  // What is accumulated of the output of layer l in a batch of so many rows: of the first one's alone, the code's.
+  CodeTerms<T> code_terms(int64_t l, const CodePenalty& penalty, int64_t rows) const {
+    CodeTerms<T> terms;
+    terms.slopes = no_slopes;
+    if (l > 0) return terms;
+    terms = code;
+    terms.share = T(1) / static_cast<T>(rows);
+    terms.entry = {penalty, static_cast<double>(rows)};
+    terms.centred = layers[0].activation == Activation::tanh;
+    return terms;
   }
 
   // y W^T, the gradient with respect to y, and what layer l adds to the gradient of the weight that it uses, in that
@@ -147,6 +163,23 @@ struct Network {
       product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
     }
     return product;
+  }
+
+  void add_code(const CodePenalty& penalty, int64_t blocks) {
+    int64_t widest = 0;
+    for (const auto& layer : layers) widest = std::max(widest, padded(layer.n_out));
+    const int64_t width = padded(layers[0].n_out);
+    code = {};
+    code.slopes = no_slopes = batch.make<T>(widest);
+    if (penalty.has_means()) {
+      code.means = batch.make<T>(blocks * width);
+      code.complements = batch.make<T>(blocks * width);
+      code.slopes = batch.make<T>(width);
+    }
+    if (!penalty.contracts()) return;
+    code.steepness = batch.make<T>(blocks * width);
+    code.terms = batch.make<T>(width);
+    code.weight_terms = batch.make<T>(width);
   }
 
   T* add_moment(const at::Tensor& like) {

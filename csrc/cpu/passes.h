@@ -22,40 +22,32 @@ struct Batch {
   int64_t size;
 };
 
-// Unit j of a code adds unit_code(h) / rows to `on` and the complement to `off`: the means of the KL penalty; and
-// f'(a)^2 / rows to `steep`: that of the contraction.
+// Of a code and its penalties (code_penalty.h), unit by unit: what is accumulated, by row blocks, and what that adds to
+// gradients. Null: no such penalty; but without slopes they are zeros.
 template <typename T>
-struct CodeSums {
-  T *on = nullptr, *off = nullptr, *steep = nullptr;
-  T share = 0;
+struct CodeTerms {
+  T *means = nullptr, *complements = nullptr, *steepness = nullptr;
+  T *slopes = nullptr, *terms = nullptr, *weight_terms = nullptr;
+  T share = 0;  // 1 / rows
+  EntryPenalty<T> entry;
   bool centred = false;
 };
 
-// What penalties add to the gradient of a code: the slope of KL, unit by unit, and the weight of |h|, each over the
-// rows; to that of its pre-activation: the pull of the contraction, unit by unit, where there is one.
-template <typename T>
-struct CodePenalties {
-  const T* slopes;
-  T l1 = 0;
-  const T* pulls = nullptr;
-};
-
-#define STACKAE_DECLARE_PASSES(T, O)                                                                                 \
-  /* Rows [begin, end) of the batch, corrupted, as rows and, where it is given, as right factor; begin is even. */   \
-  void gather_pass(const Source& source, const Batch& batch, const Corruption& corruption, const Stream& stream,     \
-                   int64_t begin, int64_t end, T* buffer, O* rows, O* panel, int64_t ld);                            \
-  /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; the sums that are wanted. */ \
-  void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,     \
-                       const CodeSums<T>& sums, const Tile& tile);                                                   \
-  /* c = (c + slope_j + l1 sign(h)) f'(h) + pull_j f'(h) f''(h), also as rows, and its column sums. */               \
-  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,                               \
-                       const CodePenalties<T>& penalties, Activation activation, O* rows, int64_t rows_ld, T* sums,  \
-                       const Tile& tile);                                                                            \
-  /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */     \
-  double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Source& source,        \
-                     const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile);              \
-  /* The same for softmax cross-entropy; the tile holds whole rows. */                                               \
-  double softmax_pass(T* c, int64_t ld, const T* bias, const int64_t* labels, const Batch& batch, T share, O* rows,  \
+#define STACKAE_DECLARE_PASSES(T, O)                                                                                \
+  /* Rows [begin, end) of the batch, corrupted, as rows and, where it is given, as right factor; begin is even. */  \
+  void gather_pass(const Source& source, const Batch& batch, const Corruption& corruption, const Stream& stream,    \
+                   int64_t begin, int64_t end, T* buffer, O* rows, O* panel, int64_t ld);                           \
+  /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; accumulates. */             \
+  void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,    \
+                       const CodeTerms<T>& code, const Tile& tile);                                                 \
+  /* c = (c + slope_j + slope(h)) f'(h)  + term_j f'(h) f''(h), also as rows, and its column sums. */               \
+  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const CodeTerms<T>& code,    \
+                       Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile);                 \
+  /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */    \
+  double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Source& source,       \
+                     const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile);             \
+  /* The same for softmax cross-entropy; the tile holds whole rows. */                                              \
+  double softmax_pass(T* c, int64_t ld, const T* bias, const int64_t* labels, const Batch& batch, T share, O* rows, \
                       int64_t rows_ld, T* sums, int64_t classes, const Tile& tile);
 STACKAE_DECLARE_PASSES(float, float)
 STACKAE_DECLARE_PASSES(float, c10::BFloat16)
@@ -77,21 +69,22 @@ STACKAE_DECLARE_FORMS(c10::BFloat16)
 // Moves a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
 // with the strides of p. False where some of them would not be finite: those keep what they have (update.h).
 bool update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second, int64_t rows,
-                 int64_t columns, Rule rule, const Motion<float>& motion);
+                 int64_t columns, Rule rule, const OptimizerScalars<float>& scalars);
 bool update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second, int64_t rows,
-                 int64_t columns, Rule rule, const Motion<double>& motion);
+                 int64_t columns, Rule rule, const OptimizerScalars<double>& scalars);
 
-// The sum of |c| over the tile.
-double absolute_pass(const float* c, int64_t ld, const Tile& tile);
-double absolute_pass(const double* c, int64_t ld, const Tile& tile);
+// The sum of what the entries of a tile of codes are penalised by, without its weight.
+double entry_pass(const float* c, int64_t ld, EntryPenalty<float> entry, const Tile& tile);
+double entry_pass(const double* c, int64_t ld, EntryPenalty<double> entry, const Tile& tile);
 
 // The squared norm of each row [begin, end) of a contiguous matrix.
 void norms_pass(const float* matrix, int64_t columns, int64_t begin, int64_t end, float* norms);
 void norms_pass(const double* matrix, int64_t columns, int64_t begin, int64_t end, double* norms);
 
-// c += pull_i w_i over the rows of a tile, whose first row has the first pull.
-void pull_pass(float* c, int64_t ld, const float* w, int64_t w_ld, const float* pulls, int64_t rows, int64_t columns);
-void pull_pass(double* c, int64_t ld, const double* w, int64_t w_ld, const double* pulls, int64_t rows,
-               int64_t columns);
+// c += term_i w_i over the rows of a tile, whose first row has the first term.
+void weight_term_pass(float* c, int64_t ld, const float* w, int64_t w_ld, const float* terms, int64_t rows,
+                      int64_t columns);
+void weight_term_pass(double* c, int64_t ld, const double* w, int64_t w_ld, const double* terms, int64_t rows,
+                      int64_t columns);
 
 }  // namespace stackae::cpu

@@ -1,7 +1,7 @@
 // See passes.h: what follows the product of a layer, forward and backward, and the forms that later products read.
 #include <cmath>
 
-#include "../objective.h"
+#include "../code_penalty.h"
 #include "multiversion.h"
 #include "operand.h"
 #include "passes.h"
@@ -23,59 +23,57 @@ STACKAE_INLINE void activate_row(T* __restrict c, const T* __restrict bias, T* _
 }
 
 template <typename T>
-STACKAE_INLINE void add_code_row(const T* __restrict h, T* __restrict on, T* __restrict off, const CodeSums<T>& sums,
-                                 int64_t width) {
-  for (int64_t j = 0; j < width; ++j) {
-    const T unit = unit_code(h[j], sums.centred);
-    on[j] += unit * sums.share;
-    off[j] += (T(1) - unit) * sums.share;
-  }
+STACKAE_INLINE void add_mean_row(const T* __restrict h, T* __restrict means, T* __restrict complements, T share,
+                                 bool centred, int64_t width) {
+  for (int64_t j = 0; j < width; ++j) accumulate_mean(h[j], centred, share, means[j], complements[j]);
 }
 
 // From h, or from pre where that is what f' is taken of.
 template <typename F, typename T>
-STACKAE_INLINE void add_steep_row(const T* __restrict h, const T* __restrict pre, T* __restrict steep, T share,
-                                  int64_t width) {
+STACKAE_INLINE void add_steepness_row(const T* __restrict h, const T* __restrict pre, T* __restrict steepness, T share,
+                                      int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     T kept = h[j];
     if constexpr (F::keeps_preactivation) kept = pre[j];
-    steep[j] += steepness<F>(kept) * share;
+    accumulate_steepness<F>(kept, share, steepness[j]);
   }
 }
 
 template <typename T, typename O>
 STACKAE_INLINE void activate_tile(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre,
-                                  int64_t rows_ld, const CodeSums<T>& sums, const Tile& tile) {
+                                  int64_t rows_ld, const CodeTerms<T>& code, const Tile& tile) {
   const int64_t width = whole_vectors(tile), block = tile.row_block * rows_ld + tile.column_begin;
-  const bool contracts = sums.steep != nullptr;
-  T steep[tile_columns] = {};
-  with_activation<T>(activation, [=, &steep](auto f) __attribute__((always_inline)) {
+  const bool contracts = code.steepness != nullptr;
+  const T share = code.share;
+  T steepness[tile_columns] = {};
+  with_activation<T>(activation, [=, &steepness](auto f) __attribute__((always_inline)) {
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
       const int64_t at = i * rows_ld + tile.column_begin;
       T* const row = c + (i - tile.row_begin) * ld;
       activate_row<decltype(f)>(row, bias + tile.column_begin, pre + at, width);
-      if (contracts) add_steep_row<decltype(f)>(row, pre + at, steep, sums.share, width);
+      if (contracts) add_steepness_row<decltype(f)>(row, pre + at, steepness, share, width);
       write_row(row, rows + at, width);
     }
   });
-  if (contracts) std::copy_n(steep, width, sums.steep + block);
-  if (sums.on == nullptr) return;
-  T on[tile_columns] = {}, off[tile_columns] = {};
-  for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i) add_code_row(c + i * ld, on, off, sums, width);
-  std::copy_n(on, width, sums.on + block);
-  std::copy_n(off, width, sums.off + block);
+  if (contracts) std::copy_n(steepness, width, code.steepness + block);
+  if (code.means == nullptr) return;
+  T means[tile_columns] = {}, complements[tile_columns] = {};
+  for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i)
+    add_mean_row(c + i * ld, means, complements, share, code.centred, width);
+  std::copy_n(means, width, code.means + block);
+  std::copy_n(complements, width, code.complements + block);
 }
 
 template <typename F, bool contracts, typename T, typename O>
 STACKAE_INLINE void derive_row(T* __restrict c, const O* __restrict h, const T* __restrict pre,
-                               const T* __restrict slopes, T l1, const T* __restrict pulls, T* __restrict sums,
-                               int64_t width) {
+                               const T* __restrict slopes, EntryPenalty<T> entry, const T* __restrict terms,
+                               T* __restrict sums, int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const T code = static_cast<T>(h[j]);
     T kept = code;
     if constexpr (F::keeps_preactivation) kept = pre[j];
-    T g = code_gradient<F>(c[j], code, kept, slopes[j], l1);
-    if constexpr (contracts) g += steepness_gradient<F>(kept, pulls[j]);
+    T g = code_gradient<F>(c[j], code, kept, slopes[j], entry);
+    if constexpr (contracts) g += steepness_gradient<F>(kept, terms[j]);
     c[j] = g;
     sums[j] += g;
   }
@@ -83,21 +81,21 @@ STACKAE_INLINE void derive_row(T* __restrict c, const O* __restrict h, const T* 
 
 template <typename T, typename O>
 STACKAE_INLINE void derive_tile(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,
-                                const CodePenalties<T>& penalties, Activation activation, O* rows, int64_t rows_ld,
-                                T* sums, const Tile& tile) {
+                                const CodeTerms<T>& code, Activation activation, O* rows, int64_t rows_ld, T* sums,
+                                const Tile& tile) {
   const int64_t width = whole_vectors(tile), begin = tile.column_begin;
-  const T *const slopes = penalties.slopes + begin, *const pulls = penalties.pulls;
-  const T l1 = penalties.l1;
+  const T *const slopes = code.slopes + begin, *const terms = code.terms;
+  const EntryPenalty<T> entry = code.entry;
   T partial[tile_columns] = {};
   with_activation<T>(activation, [=, &partial](auto f) __attribute__((always_inline)) {
     using F = decltype(f);
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i) {
       const int64_t at = i * kept_ld + begin;
       T* const row = c + (i - tile.row_begin) * ld;
-      if (pulls == nullptr)
-        derive_row<F, false>(row, kept + at, pre + at, slopes, l1, slopes, partial, width);
+      if (terms == nullptr)
+        derive_row<F, false>(row, kept + at, pre + at, slopes, entry, slopes, partial, width);
       else
-        derive_row<F, true>(row, kept + at, pre + at, slopes, l1, pulls + begin, partial, width);
+        derive_row<F, true>(row, kept + at, pre + at, slopes, entry, terms + begin, partial, width);
     }
   });
   std::copy_n(partial, width, sums + tile.row_block * kept_ld + tile.column_begin);
@@ -183,32 +181,32 @@ STACKAE_INLINE void square_rows(const T* matrix, int64_t columns, int64_t begin,
 }
 
 template <typename T>
-STACKAE_INLINE void pull_rows(T* __restrict c, int64_t ld, const T* __restrict w, int64_t w_ld, const T* pulls,
-                              int64_t rows, int64_t columns) {
+STACKAE_INLINE void add_weight_terms(T* __restrict c, int64_t ld, const T* __restrict w, int64_t w_ld, const T* terms,
+                                     int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) c[i * ld + j] += pulls[i] * w[i * w_ld + j];
+    for (int64_t j = 0; j < columns; ++j) c[i * ld + j] += terms[i] * w[i * w_ld + j];
 }
 
 template <typename T>
-STACKAE_INLINE double absolute_sum(const T* c, int64_t ld, const Tile& tile) {
+STACKAE_INLINE double entry_sum(const T* c, int64_t ld, EntryPenalty<T> entry, const Tile& tile) {
   double sum = 0;
   for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i)
     for (int64_t j = 0; j < tile.column_end - tile.column_begin; ++j)
-      sum += std::abs(static_cast<double>(c[i * ld + j]));
+      sum += static_cast<double>(entry.value(c[i * ld + j]));
   return sum;
 }
 
 }  // namespace
 
-#define STACKAE_DEFINE(T, O)                                                                                         \
-  STACKAE_MULTIVERSION void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, \
-                                            int64_t rows_ld, const CodeSums<T>& sums, const Tile& tile) {            \
-    activate_tile(c, ld, bias, activation, rows, pre, rows_ld, sums, tile);                                          \
-  }                                                                                                                  \
-  STACKAE_MULTIVERSION void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,          \
-                                            const CodePenalties<T>& penalties, Activation activation, O* rows,       \
-                                            int64_t rows_ld, T* sums, const Tile& tile) {                            \
-    derive_tile(c, ld, kept, pre, kept_ld, penalties, activation, rows, rows_ld, sums, tile);                        \
+#define STACKAE_DEFINE(T, O)                                                                                           \
+  STACKAE_MULTIVERSION void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre,   \
+                                            int64_t rows_ld, const CodeTerms<T>& code, const Tile& tile) {             \
+    activate_tile(c, ld, bias, activation, rows, pre, rows_ld, code, tile);                                            \
+  }                                                                                                                    \
+  STACKAE_MULTIVERSION void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,            \
+                                            const CodeTerms<T>& code, Activation activation, O* rows, int64_t rows_ld, \
+                                            T* sums, const Tile& tile) {                                               \
+    derive_tile(c, ld, kept, pre, kept_ld, code, activation, rows, rows_ld, sums, tile);                               \
   }
 STACKAE_DEFINE(float, float)
 STACKAE_DEFINE(float, c10::BFloat16)
@@ -228,16 +226,16 @@ STACKAE_DEFINE(float)
 STACKAE_DEFINE(c10::BFloat16)
 #undef STACKAE_DEFINE
 
-#define STACKAE_DEFINE(T)                                                                                        \
-  STACKAE_MULTIVERSION double absolute_pass(const T* c, int64_t ld, const Tile& tile) {                          \
-    return absolute_sum(c, ld, tile);                                                                            \
-  }                                                                                                              \
-  STACKAE_MULTIVERSION void norms_pass(const T* matrix, int64_t columns, int64_t begin, int64_t end, T* norms) { \
-    square_rows(matrix, columns, begin, end, norms);                                                             \
-  }                                                                                                              \
-  STACKAE_MULTIVERSION void pull_pass(T* c, int64_t ld, const T* w, int64_t w_ld, const T* pulls, int64_t rows,  \
-                                      int64_t columns) {                                                         \
-    pull_rows(c, ld, w, w_ld, pulls, rows, columns);                                                             \
+#define STACKAE_DEFINE(T)                                                                                              \
+  STACKAE_MULTIVERSION double entry_pass(const T* c, int64_t ld, EntryPenalty<T> entry, const Tile& tile) {            \
+    return entry_sum(c, ld, entry, tile);                                                                              \
+  }                                                                                                                    \
+  STACKAE_MULTIVERSION void norms_pass(const T* matrix, int64_t columns, int64_t begin, int64_t end, T* norms) {       \
+    square_rows(matrix, columns, begin, end, norms);                                                                   \
+  }                                                                                                                    \
+  STACKAE_MULTIVERSION void weight_term_pass(T* c, int64_t ld, const T* w, int64_t w_ld, const T* terms, int64_t rows, \
+                                             int64_t columns) {                                                        \
+    add_weight_terms(c, ld, w, w_ld, terms, rows, columns);                                                            \
   }
 STACKAE_DEFINE(float)
 STACKAE_DEFINE(double)

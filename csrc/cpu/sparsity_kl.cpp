@@ -3,7 +3,6 @@
 // Fused: the sums of h and of 1 - h in one pass, then the penalty; backward computes the one row that all rows
 // of the gradient share. Terms enter the sums already divided by the batch size, so no finite code overflows.
 // Contract: at least one row; finite for every finite code; the same bits for any thread count.
-#include <limits>
 #include <vector>
 
 #include <ATen/OpMathType.h>
@@ -12,7 +11,7 @@
 
 #include "../checks.h"
 #include "../dispatch.h"
-#include "../sparsity.h"
+#include "../code_penalty.h"
 #include "multiversion.h"
 #include "parallel.h"
 
@@ -24,11 +23,8 @@ using at::Tensor;
 template <typename scalar_t, typename opmath_t>
 STACKAE_INLINE void mean_row(const scalar_t* __restrict h, opmath_t* __restrict on, opmath_t* __restrict off,
                              opmath_t share, int64_t width) {
-  for (int64_t j = 0; j < width; ++j) {
-    const auto value = static_cast<opmath_t>(h[j]);
-    on[j] += value * share;
-    off[j] += (opmath_t(1) - value) * share;
-  }
+  for (int64_t j = 0; j < width; ++j)
+    accumulate_mean(static_cast<opmath_t>(h[j]), /*centred=*/false, share, on[j], off[j]);
 }
 
 template <typename scalar_t, typename opmath_t>
@@ -82,7 +78,7 @@ std::tuple<Tensor, Tensor> sparsity_kl_forward_cpu(const Tensor& h, double rho) 
   auto* const mean = means.mutable_data_ptr<double>();
   with_scalar_type(h.scalar_type(), [&](auto zero) { column_means<decltype(zero)>(codes, mean); });
   double penalty = 0;
-  for (int64_t j = 0; j < columns; ++j) penalty += kl_bernoulli(rho, mean[j], mean[columns + j]);
+  for (int64_t j = 0; j < columns; ++j) penalty += kl_value(rho, mean[j], mean[columns + j]);
   Tensor result = at::empty({}, h.options().dtype(h.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
   result.fill_(penalty);
   return {result, means};
@@ -97,9 +93,8 @@ Tensor sparsity_kl_backward_cpu(const Tensor& grad_penalty, const Tensor& h, con
   with_scalar_type(h.scalar_type(), [&](auto zero) {
     using scalar_t = decltype(zero);
     auto* const out = row.mutable_data_ptr<scalar_t>();
-    const double largest = static_cast<double>(std::numeric_limits<scalar_t>::max());
     for (int64_t j = 0; j < columns; ++j)
-      out[j] = to_finite<scalar_t>(scale * kl_slope(rho, mean[j], mean[columns + j]), largest);
+      out[j] = to_finite<scalar_t>(scale * kl_derivative(rho, mean[j], mean[columns + j]));
   });
   return row;
 }

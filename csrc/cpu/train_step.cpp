@@ -12,7 +12,6 @@
 #include <cmath>
 
 #include "../versions.h"
-#include "penalties.h"
 #include "tiles.h"
 
 namespace stackae::cpu {
@@ -21,15 +20,12 @@ namespace {
 template <typename T, typename O>
 class Step final : public CpuStep {
  public:
-  explicit Step(Member member)
-      : parameters_(std::move(member.layers)),
-        objective_(member.objective),
-        update_(member.update),
-        corruption_(member.corruption),
-        rows_(std::move(member.rows)),
-        key_(member.key),
-        source_(source_of(rows_)),
-        penalties_(member.objective) {
+  explicit Step(Training training)
+      : parameters_(std::move(training.layers)),
+        objective_(training.objective),
+        update_(training.update),
+        rows_(std::move(training.rows)),
+        source_(source_of(rows_)) {
     network_.brgemm = tiles_.brgemm = brgemm_serves(c10::CppTypeToScalarType<O>::value);
     network_.add_layers(parameters_);
   }
@@ -65,22 +61,23 @@ class Step final : public CpuStep {
     if (!std::isfinite(loss)) return loss;
     for (int64_t l = network_.last(); l > 0; --l) backward(l, batch);
     for (int64_t l = 0; l <= network_.last(); ++l) {
-      if (!network_.layers[l].tied) move_weight(l, batch, Motion<T>(update_, learning_rate, step, /*decays=*/true));
-      move_bias(l, batch, Motion<T>(update_, learning_rate, step, /*decays=*/false));
+      if (!network_.layers[l].tied)
+        move_weight(l, batch, OptimizerScalars<T>(update_, learning_rate, step, /*decays=*/true));
+      move_bias(l, batch, OptimizerScalars<T>(update_, learning_rate, step, /*decays=*/false));
     }
     return loss;
   }
 
   void gather(const Batch& batch, int64_t step) {
-    const Stream stream(key_.seed, Purpose::corruption, static_cast<uint32_t>(key_.layer), step);
+    const Stream stream(objective_.seed, Purpose::corruption, static_cast<uint32_t>(objective_.layer), step);
     const auto& form = network_.outputs[0];
     O* const panel = network_.half ? form.panel : nullptr;
     const int64_t pairs = (batch.size + 1) / 2;
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * source_.width));
     at::parallel_for(0, pairs, grain, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
-      gather_pass(source_, batch, corruption_, stream, 2 * begin, std::min(2 * end, batch.size), tiles_.input_row(),
-                  form.rows, panel, form.ld);
+      gather_pass(source_, batch, objective_.corruption, stream, 2 * begin, std::min(2 * end, batch.size),
+                  tiles_.input_row(), form.rows, panel, form.ld);
     });
   }
 
@@ -88,17 +85,46 @@ class Step final : public CpuStep {
   double forward(int64_t l, const Batch& batch) {
     auto& layer = network_.layers[l];
     auto& out = network_.outputs[l + 1];
-    const bool penalised = l == 0;
-    const CodeSums<T> sums = penalised ? penalties_.sums(layer.activation, batch.size) : CodeSums<T>{};
-    const double l1 = penalised ? penalties_.l1(batch.size) : 0;
+    const auto& penalty = objective_.penalty;
+    const CodeTerms<T> code = network_.code_terms(l, penalty, batch.size);
+    const double weight = l == 0 && penalty.has_entries() ? penalty.weight / static_cast<double>(batch.size) : 0;
     tiles_.for_each(
         {network_.output_product(l, batch.size)}, out, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
-          activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, sums, tile);
-          tiles_.losses[tile.number] = l1 > 0 ? l1 * absolute_pass(c, ld, tile) : 0;
+          activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, code, tile);
+          tiles_.losses[tile.number] = weight > 0 ? weight * entry_pass(c, ld, code.entry, tile) : 0;
           store(c, ld, out, tile, pairs);
         });
-    const double absolute = l1 > 0 ? tiles_.sum_of_losses() : 0;
-    return penalised ? absolute + penalties_.fold(sums, layer.weight, layer.n_in, layer.n_out, batch.size) : 0;
+    return (weight > 0 ? tiles_.sum_of_losses() : 0) + (l == 0 ? settle(code, batch.size) : 0);
+  }
+
+  // What the sums of a code are worth; they leave its slopes and terms.
+  double settle(const CodeTerms<T>& code, int64_t size) {
+    const auto& layer = network_.layers[0];
+    const auto& penalty = objective_.penalty;
+    const auto rows = static_cast<double>(size);
+    const auto sum = [&](const T* sums, int64_t unit) {
+      double total = 0;
+      for (int64_t block = 0; block < row_blocks(size); ++block)
+        total += static_cast<double>(sums[block * padded(layer.n_out) + unit]);
+      return total;
+    };
+    double divergence = 0, contraction = 0;
+    for (int64_t j = 0; penalty.has_means() && j < layer.n_out; ++j) {
+      const double mean = sum(code.means, j), complement = sum(code.complements, j);
+      divergence += kl_value(penalty.target, mean, complement);
+      code.slopes[j] = kl_slope<T>(penalty, code.centred, mean, complement, rows);
+    }
+    if (penalty.contracts())
+      at::parallel_for(
+          0, layer.n_out, std::max<int64_t>(1, smallest_parallel_size / layer.n_in),
+          [&](int64_t begin, int64_t end) { norms_pass(layer.weight, layer.n_in, begin, end, code.terms); });
+    for (int64_t j = 0; penalty.contracts() && j < layer.n_out; ++j) {
+      const double steepness = sum(code.steepness, j);
+      contraction += steepness * static_cast<double>(code.terms[j]);
+      code.terms[j] = contraction_term(penalty, code.terms[j], rows);
+      code.weight_terms[j] = weight_term<T>(penalty, steepness);
+    }
+    return penalty.weight * divergence + penalty.contraction * contraction;
   }
 
   double reconstruct(const Batch& batch) {
@@ -146,40 +172,40 @@ class Step final : public CpuStep {
   void backward(int64_t l, const Batch& batch) {
     auto& below = network_.layers[l - 1];
     auto &kept = network_.outputs[l], &form = network_.gradients[l - 1];
-    const bool penalised = l == 1;
-    const auto penalties = penalised ? penalties_.terms(no_slopes_, batch.size) : CodePenalties<T>{no_slopes_};
+    const CodeTerms<T> code = network_.code_terms(l - 1, objective_.penalty, batch.size);
     tiles_.for_each({network_.input_product(l, batch.size)}, form,
                     [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
-                      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, penalties, below.activation, form.rows,
-                                      form.ld, below.sums, tile);
+                      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, code, below.activation, form.rows, form.ld,
+                                      below.sums, tile);
                       store(c, ld, form, tile, pairs);
                     });
   }
 
-  void move_weight(int64_t l, const Batch& batch, const Motion<T>& motion) {
+  void move_weight(int64_t l, const Batch& batch, const OptimizerScalars<T>& scalars) {
     auto& layer = network_.layers[l];
     products_.clear();
     for (int64_t each = l; each <= network_.last(); ++each)
       if (network_.layers[each].owner == l) products_.push_back(network_.weight_product(each, batch.size));
-    const T* const pulls = l == 0 ? penalties_.weight_pulls() : nullptr;
+    const T* const terms = l == 0 ? network_.code.weight_terms : nullptr;
     tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
       const int64_t rows = tile.row_end - tile.row_begin, columns = tile.column_end - tile.column_begin;
-      if (pulls != nullptr) pull_pass(c, ld, layer.weight + at, layer.n_in, pulls + tile.row_begin, rows, columns);
+      if (terms != nullptr)
+        weight_term_pass(c, ld, layer.weight + at, layer.n_in, terms + tile.row_begin, rows, columns);
       if (!update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at, rows, columns,
-                       update_.rule, motion))
+                       update_.rule, scalars))
         moved_.store(false, std::memory_order_relaxed);
       store_weight(c, ld, layer, tile, pairs);
     });
   }
 
-  void move_bias(int64_t l, const Batch& batch, const Motion<T>& motion) {
+  void move_bias(int64_t l, const Batch& batch, const OptimizerScalars<T>& scalars) {
     auto& layer = network_.layers[l];
     const int64_t ld = padded(layer.n_out);
     for (int64_t block = 1; block < row_blocks(batch.size); ++block)
       for (int64_t j = 0; j < layer.n_out; ++j) layer.sums[j] += layer.sums[block * ld + j];
     if (!update_pass(layer.bias, ld, layer.sums, ld, layer.bias_first, layer.bias_second, 1, layer.n_out, update_.rule,
-                     motion))
+                     scalars))
       moved_ = false;
     std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
   }
@@ -203,22 +229,14 @@ class Step final : public CpuStep {
     if (size > capacity_ || at::get_num_threads() > threads_) {
       capacity_ = std::max(capacity_, size);
       threads_ = std::max(threads_, at::get_num_threads());
-      network_.add_batch(capacity_);
+      network_.add_batch(capacity_, objective_.penalty);
       tiles_.add_room(network_, capacity_, threads_, network_.batch);
-      add_statistics();
     }
     if (!versions_.changed(parameters_)) return;
     for (auto& layer : network_.layers) {
       std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
       if (network_.brgemm && !layer.tied) refresh(layer);
     }
-  }
-
-  void add_statistics() {
-    penalties_.add_room(capacity_, network_.layers[0].n_out, network_.batch);
-    int64_t widest = 0;
-    for (const auto& layer : network_.layers) widest = std::max(widest, layer.n_out);
-    no_slopes_ = network_.batch.template make<T>(padded(widest));
   }
 
   void refresh(LayerState<T, O>& layer) {
@@ -234,28 +252,24 @@ class Step final : public CpuStep {
   std::vector<DenseLayer> parameters_;
   const Objective objective_;
   const Update update_;
-  const Corruption corruption_;
   const Rows rows_;
-  const NoiseKey key_;
   const Source source_;
   Network<T, O> network_;
   Tiles<T, O> tiles_;
-  Penalties<T> penalties_;
   std::vector<Product<O>> products_;
   Versions versions_;
   int64_t capacity_ = 0;
   int threads_ = 0;
   std::atomic<bool> moved_ = true;  // all parameters by this step; threads have a tile each
-  T* no_slopes_ = nullptr;
 };
 
 }  // namespace
 
-std::unique_ptr<CpuStep> make_cpu_step(Member member, Precision precision) {
-  if (precision == Precision::bf16) return std::make_unique<Step<float, c10::BFloat16>>(std::move(member));
-  if (member.layers[0].bias.scalar_type() == at::kDouble)
-    return std::make_unique<Step<double, double>>(std::move(member));
-  return std::make_unique<Step<float, float>>(std::move(member));
+std::unique_ptr<CpuStep> make_cpu_step(Training training, Precision precision) {
+  if (precision == Precision::bf16) return std::make_unique<Step<float, c10::BFloat16>>(std::move(training));
+  if (training.layers[0].bias.scalar_type() == at::kDouble)
+    return std::make_unique<Step<double, double>>(std::move(training));
+  return std::make_unique<Step<float, float>>(std::move(training));
 }
 
 }  // namespace stackae::cpu

@@ -14,8 +14,8 @@ class CpuStep {
   virtual std::vector<at::Tensor> moments() const = 0;
 };
 
-// A member that check_member has passed. float32 or float64 as the layers are; bf16 by oneDNN alone. Corruption is
-// drawn by (key, step) as the op corrupt draws it.
-std::unique_ptr<CpuStep> make_cpu_step(Member member, Precision precision);
+// A training that check_training has passed. float32 or float64 as the layers are; bf16 by oneDNN alone. Corruption is
+// drawn by (seed, layer, step) as the op corrupt draws it.
+std::unique_ptr<CpuStep> make_cpu_step(Training training, Precision precision);
 
 }  // namespace stackae::cpu

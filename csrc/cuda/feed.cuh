@@ -11,7 +11,7 @@
 
 namespace stackae::cuda {
 
-// What one member reads in one part of a call: rows of the source, by number.
+// What one network reads in one part of a call: rows of the source, by number.
 struct Feed {
   Source source;
   const int64_t* labels;
@@ -20,10 +20,10 @@ struct Feed {
 
 class RowFeed {
  public:
-  explicit RowFeed(const std::vector<Member>& members)
-      : device_(members[0].layers[0].bias.device()), sends_(is_elsewhere(members[0].rows.x)) {
-    for (const auto& member : members) {
-      const auto& rows = member.rows;
+  explicit RowFeed(const std::vector<Training>& trainings)
+      : device_(trainings[0].layers[0].bias.device()), sends_(is_elsewhere(trainings[0].rows.x)) {
+    for (const auto& training : trainings) {
+      const auto& rows = training.rows;
       TORCH_CHECK_VALUE(sends_ || rows.x.size(0) <= std::numeric_limits<int32_t>::max(),
                         "x: expected at most 2147483647 rows on the device, got ", rows.x.size(0),
                         "; keep more of them in memory");
@@ -34,7 +34,7 @@ class RowFeed {
     }
   }
 
-  // How many rows of each member a part of a call may have; 0: any number.
+  // How many rows of each network a part of a call may have; 0: any number.
   int64_t most_rows(int64_t batch_size) const {
     if (!sends_) return 0;
     const auto& x = rows_[0].x;
@@ -63,7 +63,7 @@ class RowFeed {
     if (place.labels.defined()) place.labels.copy_(place.labels_here, /*non_blocking=*/true);
   }
 
-  // What the members read in that part; `lane` goes on once it is there.
+  // What the networks read in that part; `lane` goes on once it is there.
   std::vector<Feed> receive(const std::vector<Batches>& batches, int64_t part, const Lane& lane) {
     if (sends_) lane.after(lane_);
     const auto starts = sends_ ? std::vector<int64_t>(batches.size()) : send_numbers(batches);
@@ -86,10 +86,10 @@ class RowFeed {
     at::Tensor x_here, x, labels_here, labels;
 
     // Whether there was none before.
-    bool make(const std::vector<Rows>& members, int64_t rows, at::Device device) {
+    bool make(const std::vector<Rows>& sources, int64_t rows, at::Device device) {
       if (x.defined() && x.size(1) >= rows) return false;
-      const auto& first = members[0];
-      const auto count = static_cast<int64_t>(members.size());
+      const auto& first = sources[0];
+      const auto count = static_cast<int64_t>(sources.size());
       x_here = staging({count, rows, first.x.size(1)}, first.x.scalar_type());
       x = at::empty(x_here.sizes(), x_here.options().pinned_memory(false).device(device));
       if (first.labels.defined()) {
@@ -100,8 +100,8 @@ class RowFeed {
     }
   };
 
-  // The numbers of the rows of a call whose rows lie on the device, once for members that are given the same tensor;
-  // where each member's begin.
+  // The numbers of the rows of a call whose rows lie on the device, once for networks that are given the same tensor;
+  // where each network's begin.
   std::vector<int64_t> send_numbers(const std::vector<Batches>& batches) {
     std::vector<int32_t> numbers;
     std::vector<int64_t> starts;

@@ -16,32 +16,32 @@ class LibraryProducts {
 
   LibraryProducts(const Blas& blas, at::Device device, int64_t rows) : blas_(blas), device_(device), rows_(rows) {}
 
-  void forward(const LayerMemory<A>& member, int64_t l) const {
-    const auto& layer = member.layers[l];
-    const at::Tensor weight = weight_of(member, l);
+  void forward(const LayerMemory<A>& network, int64_t l) const {
+    const auto& layer = network.layers[l];
+    const at::Tensor weight = weight_of(network, l);
     multiply(results(layer.product, rows_, layer.n_out), view(layer.input, rows_, layer.n_in),
-             is_owner(member, l) ? weight.t() : weight, /*add=*/false);
+             is_owner(network, l) ? weight.t() : weight, /*add=*/false);
   }
 
-  void backward(const LayerMemory<A>& member, int64_t l) const {
-    const auto& layer = member.layers[l];
-    const at::Tensor weight = weight_of(member, l);
+  void backward(const LayerMemory<A>& network, int64_t l) const {
+    const auto& layer = network.layers[l];
+    const at::Tensor weight = weight_of(network, l);
     multiply(results(layer.product, rows_, layer.n_in), view({layer.gradient, padded(layer.n_out)}, rows_, layer.n_out),
-             is_owner(member, l) ? weight : weight.t(), /*add=*/false);
+             is_owner(network, l) ? weight : weight.t(), /*add=*/false);
   }
 
-  void weight(const LayerMemory<A>& member, int64_t l) const {
-    const auto& layer = member.layers[l];
+  void weight(const LayerMemory<A>& network, int64_t l) const {
+    const auto& layer = network.layers[l];
     for (int use = 0; use < layer.uses; ++use)
       multiply(results(layer.weight_product, layer.n_out, layer.n_in), view(layer.left[use], rows_, layer.n_out).t(),
                view(layer.right[use], rows_, layer.n_in), /*add=*/use > 0);
   }
 
  private:
-  static bool is_owner(const LayerMemory<A>& member, int64_t l) { return member.owners[l] == l; }
+  static bool is_owner(const LayerMemory<A>& network, int64_t l) { return network.owners[l] == l; }
 
-  at::Tensor weight_of(const LayerMemory<A>& member, int64_t l) const {
-    const auto& owner = member.layers[member.owners[l]];
+  at::Tensor weight_of(const LayerMemory<A>& network, int64_t l) const {
+    const auto& owner = network.layers[network.owners[l]];
     if constexpr (std::is_same_v<number, operand>)
       return results(owner.weight, owner.n_out, owner.n_in);
     else

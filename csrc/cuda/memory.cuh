@@ -51,7 +51,7 @@ class Table {
   at::Tensor memory_;
 };
 
-// The layers of one member: parameters, moments, and everything that a batch of `rows` rows needs.
+// The layers of one network: parameters, moments, and everything that a batch of `rows` rows needs.
 template <typename A>
 class LayerMemory {
  public:

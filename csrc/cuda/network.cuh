@@ -15,7 +15,7 @@ STACKAE_HOST_DEVICE inline int64_t padded(int64_t n) { return (n + padding - 1) 
 // One weight's gradient is a sum of this many products at the most: its own layer's, and those of layers tied to it.
 constexpr int most_uses = 4;
 
-// A layer of one member. `forward` and `backward` are its weight as right factor, with k along its rows.
+// A layer of one network. `forward` and `backward` are its weight as right factor, with k along its rows.
 template <typename A>
 struct LayerData {
   using number = typename A::number;
@@ -42,7 +42,7 @@ struct LayerData {
 // which all others read. Where a loss is not finite, `failed` is written for this step. The update writes `next` and
 // `total`, and `kept` where a parameter would not be finite. `before` counts the steps of the parts of the call that
 // are over.
-struct Course {
+struct CallState {
   int64_t next, current, before;
   double total;
   int failed[2];  // by even and odd steps; that of the next step is 0, or it would not be begun
@@ -53,45 +53,44 @@ struct Course {
 };
 
 template <typename A>
-struct MemberData {
+struct NetworkData {
   using number = typename A::number;
 
   Source source;
   const int64_t* labels;
   const int32_t* rows;  // the numbers of the call's rows; null where they lie in the order in which they are read
-  const Motion<number>* motions;  // of step i: 2 i for weights, 2 i + 1 for biases
+  const OptimizerScalars<number>* scalars;  // of step i: 2 i for weights, 2 i + 1 for biases
   int64_t count, first_step;
-  Corruption corruption;
-  NoiseKey key;
-  double sparsity_target, sparsity_weight, l1_weight, contraction;
-  typename A::operand* x;             // the rows of a batch as operand, in two buffers that steps use by turns
-  int64_t x_turn;                     // entries to the second of them; 0: there is one
-  number *on, *off, *steep, *logits;  // on, off, steep (code_blocks, padded(n_hidden)), by tiles of rows
+  Objective objective;
+  typename A::operand* x;                   // the rows of a batch as operand, in two buffers that steps use by turns
+  int64_t x_turn;                           // entries to the second of them; 0: there is one
+  number *means, *complements, *steepness;  // of the code, (code_blocks, padded(n_hidden)), by tiles of rows
+  number* norms;                            // of each row of the code's weight, squared
+  number* logits;
   int code_blocks, code_losses_count, losses_count;
-  number* norms;  // of each row of the code's weight, squared
   double *losses, *code_losses;
-  Course* course;
+  CallState* state;
 
   // Whether the first code adds to the loss of each tile: what is not finite there shows before anything moves.
-  __device__ bool has_code_losses() const { return l1_weight > 0 || contraction > 0; }
+  __device__ bool has_code_losses() const { return objective.penalty.has_entries() || objective.penalty.contracts(); }
 };
 
 // What every kernel of a step is given.
 template <typename A>
 struct Networks {
-  const MemberData<A>* members;
-  const LayerData<A>* layers;  // member by member
+  const NetworkData<A>* data;
+  const LayerData<A>* layers;  // network by network
   int layer_count;
   int64_t batch_size;
   Loss loss;
   Rule rule;
   bool has_momentum;
 
-  __device__ const MemberData<A>& member() const { return members[blockIdx.z]; }
+  __device__ const NetworkData<A>& own() const { return data[blockIdx.z]; }
   __device__ const LayerData<A>& layer(int l) const { return layers[static_cast<int>(blockIdx.z) * layer_count + l]; }
 };
 
-// The rows of one step: those of the call from `begin` on. A member that has none left, or stands still, has size 0.
+// The rows of one step: those of the call from `begin` on. A network that has none left, or stands still, has size 0.
 struct Span {
   int64_t index = 0, begin = 0;
   int size = 0;
@@ -106,42 +105,42 @@ struct Span {
 
 // Of the step that this launch begins, which notes how far the call has come.
 template <typename A>
-__device__ Span begin_step(const Networks<A>& networks, const MemberData<A>& member) {
-  auto* const course = member.course;
-  const int64_t index = course->next;
-  const bool stands_still = course->kept != 0 || course->failed[(index + 1) % 2] != 0;
+__device__ Span begin_step(const Networks<A>& networks, const NetworkData<A>& network) {
+  auto* const state = network.state;
+  const int64_t index = state->next;
+  const bool stands_still = state->kept != 0 || state->failed[(index + 1) % 2] != 0;
   if (blockIdx.x == 0 && threadIdx.x == 0) {
-    course->current = index;
-    course->halted = stands_still ? 1 : 0;
+    state->current = index;
+    state->halted = stands_still ? 1 : 0;
   }
-  return {member.count, index, networks.batch_size, stands_still};
+  return {network.count, index, networks.batch_size, stands_still};
 }
 
 // Of the same step before the launch before has ended, which may be the one that begins it: should it stand still, this
 // does not tell. Not in the first launch of a step, nor in the update.
 template <typename A>
-__device__ Span expected_span(const MemberData<A>& member, int64_t batch_size) {
-  return {member.count, member.course->next, batch_size, false};
+__device__ Span expected_span(const NetworkData<A>& network, int64_t batch_size) {
+  return {network.count, network.state->next, batch_size, false};
 }
 
 // Of the step that an earlier launch began: for forward passes and the loss, and for what only a finite loss allows.
 template <typename A>
-__device__ Span span_of_step(const Networks<A>& networks, const MemberData<A>& member) {
-  return {member.count, member.course->current, networks.batch_size, member.course->halted != 0};
+__device__ Span span_of_step(const Networks<A>& networks, const NetworkData<A>& network) {
+  return {network.count, network.state->current, networks.batch_size, network.state->halted != 0};
 }
 template <typename A>
-__device__ bool has_failed(const MemberData<A>& member, const Span& span) {
-  return member.course->failed[span.index % 2] != 0;
+__device__ bool has_failed(const NetworkData<A>& network, const Span& span) {
+  return network.state->failed[span.index % 2] != 0;
 }
 template <typename A>
-__device__ void fail(const MemberData<A>& member, const Span& span) {
-  member.course->failed[span.index % 2] = 1;
+__device__ void fail(const NetworkData<A>& network, const Span& span) {
+  network.state->failed[span.index % 2] = 1;
 }
 
 // The place in the source of row i of the call.
 template <typename A>
-__device__ int64_t row_number(const MemberData<A>& member, int64_t i) {
-  return member.rows == nullptr ? i : member.rows[i];
+__device__ int64_t row_number(const NetworkData<A>& network, int64_t i) {
+  return network.rows == nullptr ? i : network.rows[i];
 }
 
 // Entry (row, column) of the source.

@@ -4,37 +4,25 @@
 // penalty.
 #pragma once
 
-#include "../sparsity.h"
 #include "passes.cuh"
 
 namespace stackae::cuda {
 
-struct OnOff {
-  double on = 0, off = 0;
+struct UnitMeans {
+  double mean = 0, complement = 0;
 };
 
-// The means of a unit of the first code and of its complement, over row blocks in order.
+// Of a unit of the first code, over row blocks in order.
 template <typename A>
-__device__ OnOff code_means(const MemberData<A>& member, const LayerData<A>& code, int column) {
-  OnOff means;
+__device__ UnitMeans code_means(const NetworkData<A>& network, const LayerData<A>& code, int column) {
+  UnitMeans means;
   const int ld = static_cast<int>(padded(code.n_out));
 #pragma unroll 8
-  for (int block = 0; block < member.code_blocks; ++block) {
-    means.on += static_cast<double>(member.on[block * ld + column]);
-    means.off += static_cast<double>(member.off[block * ld + column]);
+  for (int block = 0; block < network.code_blocks; ++block) {
+    means.mean += static_cast<double>(network.means[block * ld + column]);
+    means.complement += static_cast<double>(network.complements[block * ld + column]);
   }
   return means;
-}
-
-// d penalty / d h_j for a unit of the first code, the same for every row.
-template <typename A>
-__device__ typename A::number sparsity_slope(const MemberData<A>& member, const LayerData<A>& code, const Span& span,
-                                             int column) {
-  using T = typename A::number;
-  const auto [on, off] = code_means(member, code, column);
-  const double scale = member.sparsity_weight * (code.activation == Activation::tanh ? 0.5 : 1);
-  constexpr double largest = sizeof(T) == 8 ? 1.7976931348623157e308 : 3.4028234663852886e38;
-  return to_finite<T>(scale * kl_slope(member.sparsity_target, on, off) / static_cast<double>(span.size), largest);
 }
 
 // The gradient of layer l - 1's pre-activation from that of layer l, and its columns' sums.
@@ -43,17 +31,19 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l), below = networks.layer(l - 1);
-  const MemberData<A> member = networks.member();
+  const NetworkData<A> network = networks.own();
   const int n_in = static_cast<int>(layer.n_in);
   const Place<Shape> at(n_in);
   const int ld = static_cast<int>(padded(n_in)), column = at.column + Lanes<Shape>::column();
   const bool inside = column < n_in, penalised = l == 1;
-  const bool contracts = penalised && member.contraction > 0;
+  const CodePenalty penalty = network.objective.penalty;
+  const bool contracts = penalised && penalty.contracts();
   const int64_t corner = int64_t(at.row) * ld + column;
   Span span;
-  T slope = 0, l1 = 0, pull = 0, kept[each] = {};
+  T slope = 0, term = 0, kept[each] = {};
+  EntryPenalty<T> entry;
   const auto read_code = [&] {
-    const Span expected = expected_span(member, networks.batch_size);
+    const Span expected = expected_span(network, networks.batch_size);
     if (!inside) return;
     const bool keeps = keeps_preactivation(below.activation);
 #pragma unroll
@@ -62,16 +52,19 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
       kept[i] = keeps ? below.pre[corner + row * ld] : A::read(below.output[corner + row * ld]);
     }
     if (!penalised) return;
-    if (member.sparsity_weight > 0) slope = sparsity_slope(member, below, expected, column);
-    l1 = static_cast<T>(member.l1_weight / static_cast<double>(expected.size));
-    if (contracts)
-      pull = static_cast<T>(2 * member.contraction / static_cast<double>(expected.size)) * member.norms[column];
+    const auto rows = static_cast<double>(expected.size);
+    if (penalty.has_means()) {
+      const auto [mean, complement] = code_means(network, below, column);
+      slope = kl_slope<T>(penalty, below.activation == Activation::tanh, mean, complement, rows);
+    }
+    entry = {penalty, rows};
+    if (contracts) term = contraction_term(penalty, network.norms[column], rows);
   };
   const auto c = product_tile<A, Shape, library>(Factor<typename A::operand>{layer.gradient, padded(layer.n_out)},
                                                  layer.backward, layer.product, n_in, static_cast<int>(layer.n_out), at,
                                                  /*early=*/true, read_code, [&] {
-                                                   span = span_of_step(networks, member);
-                                                   if (has_failed(member, span)) span.size = 0;
+                                                   span = span_of_step(networks, network);
+                                                   if (has_failed(network, span)) span.size = 0;
                                                  });
   if (span.size == 0) return;
   T sum[1] = {};
@@ -84,11 +77,11 @@ __global__ void __launch_bounds__(tile_threads) backward_kernel(Networks<A> netw
         const int row = Lanes<Shape>::row(i);
         T h = kept[i];
         if constexpr (F::keeps_preactivation) h = F::value(h);
-        g[i] = code_gradient<F>(c(row, Lanes<Shape>::column()), h, kept[i], slope, l1);
+        g[i] = code_gradient<F>(c(row, Lanes<Shape>::column()), h, kept[i], slope, entry);
       }
       if (contracts)
 #pragma unroll
-        for (int i = 0; i < each; ++i) g[i] += steepness_gradient<F>(kept[i], pull);
+        for (int i = 0; i < each; ++i) g[i] += steepness_gradient<F>(kept[i], term);
 #pragma unroll
       for (int i = 0; i < each; ++i) {
         const int row = Lanes<Shape>::row(i);

@@ -10,8 +10,8 @@ namespace stackae::cuda {
 
 // The first forward pass begins the step.
 template <typename A>
-__device__ Span span_of_forward(const Networks<A>& networks, const MemberData<A>& member, int l) {
-  return l == 0 ? begin_step(networks, member) : span_of_step(networks, member);
+__device__ Span span_of_forward(const Networks<A>& networks, const NetworkData<A>& network, int l) {
+  return l == 0 ? begin_step(networks, network) : span_of_step(networks, network);
 }
 
 // h = f(x W^T + b), and of the first code its sums for the penalties. `turn` is 1 for steps of an odd number.
@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l);
-  const MemberData<A> member = networks.member();
+  const NetworkData<A> network = networks.own();
   const int n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_out);
   const int ld = static_cast<int>(padded(n_out)), column = at.column + Lanes<Shape>::column();
@@ -31,14 +31,16 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
       layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
       /*early=*/l > 0, [] {},
       [&] {
-        span = span_of_forward(networks, member, l);
+        span = span_of_forward(networks, network, l);
         if (inside) bias = layer.bias[column];
       });
   if (span.size == 0) return;
   const T share = T(1) / static_cast<T>(span.size);
-  const bool contracts = l == 0 && member.contraction > 0;
+  const CodePenalty penalty = network.objective.penalty;
+  const bool contracts = l == 0 && penalty.contracts();
   const int64_t corner = int64_t(at.row) * ld + column;
-  T on_off[2] = {}, absolute = 0, steep[1] = {};
+  const EntryPenalty<T> entry(penalty, static_cast<double>(span.size));
+  T means[2] = {}, entries = 0, steepness[1] = {};
   if (inside)
     with_activation<T>(layer.activation, [&](auto f) {
       using F = decltype(f);
@@ -50,46 +52,46 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
         const bool live = at.row + row < span.size;
         kept[i] = h;
         if constexpr (F::keeps_preactivation) layer.pre[corner + row * ld] = kept[i] = a;
-        on_off[0] += live ? unit_code(h, centred) * share : T(0);
-        on_off[1] += live ? (T(1) - unit_code(h, centred)) * share : T(0);
-        absolute += live ? (h < 0 ? -h : h) : T(0);
+        if (live) accumulate_mean(h, centred, share, means[0], means[1]);
+        entries += live ? entry.value(h) : T(0);
         layer.output[corner + row * ld] = A::round(live ? h : T(0));
       }
       if (contracts)
 #pragma unroll
         for (int i = 0; i < each; ++i)
-          if (at.row + Lanes<Shape>::row(i) < span.size) steep[0] += steepness<F>(kept[i]) * share;
+          if (at.row + Lanes<Shape>::row(i) < span.size) accumulate_steepness<F>(kept[i], share, steepness[0]);
     });
   if (l > 0) return;
   const bool first = Lanes<Shape>::lane() == 0 && inside;
-  if (member.sparsity_weight > 0) {
-    sum_down<Shape>(on_off);
+  if (penalty.has_means()) {
+    sum_down<Shape>(means);
     if (first) {
-      member.on[at.row_block * ld + column] = on_off[0];
-      member.off[at.row_block * ld + column] = on_off[1];
+      network.means[at.row_block * ld + column] = means[0];
+      network.complements[at.row_block * ld + column] = means[1];
     }
   }
-  if (!member.has_code_losses()) return;
-  double loss = static_cast<double>(absolute) * member.l1_weight / static_cast<double>(span.size);
+  if (!network.has_code_losses()) return;
+  double loss = 0;
+  if (penalty.has_entries()) loss = static_cast<double>(entries) * penalty.weight / static_cast<double>(span.size);
   if (contracts) {
-    sum_down<Shape>(steep);
+    sum_down<Shape>(steepness);
     if (first) {
-      member.steep[at.row_block * ld + column] = steep[0];
-      loss += member.contraction * static_cast<double>(steep[0]) * static_cast<double>(member.norms[column]);
+      network.steepness[at.row_block * ld + column] = steepness[0];
+      loss += penalty.contraction * static_cast<double>(steepness[0]) * static_cast<double>(network.norms[column]);
     }
   }
   loss = sum_of_block(loss);
   if (threadIdx.x == 0) {
-    member.code_losses[blockIdx.x] = loss;
-    if (!is_finite(loss)) fail(member, span);
+    network.code_losses[blockIdx.x] = loss;
+    if (!is_finite(loss)) fail(network, span);
   }
 }
 
 // What the last kernel before the gradients leaves behind; `loss` is that of this block's rows and columns.
 template <typename A>
-__device__ void note_loss(const MemberData<A>& member, const Span& span, double loss) {
-  member.losses[blockIdx.x] = loss;
-  if (!is_finite(loss)) fail(member, span);
+__device__ void note_loss(const NetworkData<A>& network, const Span& span, double loss) {
+  network.losses[blockIdx.x] = loss;
+  if (!is_finite(loss)) fail(network, span);
 }
 
 // The gradient of the output's pre-activation, its columns' sums, and the loss; the target is the row itself.
@@ -98,7 +100,7 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A> layer = networks.layer(l);
-  const MemberData<A> member = networks.member();
+  const NetworkData<A> network = networks.own();
   const int n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_out);
   const int ld = static_cast<int>(padded(n_out)), column = at.column + Lanes<Shape>::column();
@@ -107,22 +109,22 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
   T bias = 0, target[each] = {};
   const auto read_targets = [&](const Span& of) {
     if (!inside) return;
-    const Source source = member.source;
+    const Source source = network.source;
 #pragma unroll
     for (int i = 0; i < each; ++i) {
       const int row = Lanes<Shape>::row(i);
       if (at.row + row < of.size)
-        target[i] = read_entry<T>(source, row_number(member, of.begin + at.row + row), column);
+        target[i] = read_entry<T>(source, row_number(network, of.begin + at.row + row), column);
     }
   };
   const auto c = product_tile<A, Shape, library>(
       layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
       /*early=*/l > 0,
       [&] {
-        if (l > 0) read_targets(expected_span(member, networks.batch_size));
+        if (l > 0) read_targets(expected_span(network, networks.batch_size));
       },
       [&] {
-        span = span_of_forward(networks, member, l);
+        span = span_of_forward(networks, network, l);
         if (l == 0) read_targets(span);
         if (inside) bias = layer.bias[column];
       });
@@ -160,7 +162,7 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
   sum_down<Shape>(sum);
   if (Lanes<Shape>::lane() == 0 && inside) layer.sums[at.row_block * ld + column] = sum[0];
   const double total = sum_of_block(static_cast<double>(loss)) * static_cast<double>(share);
-  if (threadIdx.x == 0) note_loss(member, span, total);
+  if (threadIdx.x == 0) note_loss(network, span, total);
 }
 
 // The product of the last layer of a classifier alone: softmax needs whole rows.
@@ -168,19 +170,19 @@ template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads) logits_kernel(Networks<A> networks, int l, int turn) {
   const LayerData<A> layer = networks.layer(l);
   const int n_out = static_cast<int>(layer.n_out);
-  const MemberData<A> member = networks.member();
+  const NetworkData<A> network = networks.own();
   const Place<Shape> at(n_out);
   Span span;
   const auto c = product_tile<A, Shape, library>(
       layer.input.at_step(turn), layer.forward, layer.product, n_out, static_cast<int>(layer.n_in), at,
-      /*early=*/l > 0, [] {}, [&] { span = span_of_forward(networks, member, l); });
+      /*early=*/l > 0, [] {}, [&] { span = span_of_forward(networks, network, l); });
   const int column = at.column + Lanes<Shape>::column();
   if (column >= n_out) return;
 #pragma unroll
   for (int i = 0; i < Lanes<Shape>::rows; ++i) {
     const int row = Lanes<Shape>::row(i);
     if (at.row + row < span.size)
-      member.logits[(int64_t(at.row) + row) * padded(n_out) + column] = c(row, Lanes<Shape>::column());
+      network.logits[(int64_t(at.row) + row) * padded(n_out) + column] = c(row, Lanes<Shape>::column());
   }
 }
 
@@ -210,10 +212,10 @@ __device__ T softmax_row(T* row, const T* bias, int64_t classes, int64_t label, 
 template <typename A, typename Shape>
 __global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> networks, int l) {
   using T = typename A::number;
-  const MemberData<A> member = networks.member();
+  const NetworkData<A> network = networks.own();
   const LayerData<A> layer = networks.layer(l);
   wait_for_launch_before();
-  const Span span = span_of_step(networks, member);
+  const Span span = span_of_step(networks, network);
   let_next_launch_begin();
   if (span.size == 0) return;
   const int64_t ld = padded(layer.n_out), begin = int64_t(blockIdx.x) * Shape::rows;
@@ -221,22 +223,22 @@ __global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> netwo
   const T share = T(1) / static_cast<T>(span.size);
   double loss = 0;
   for (int64_t row = begin + warp; row < begin + Shape::rows && row < span.size; row += tile_threads / 32) {
-    const int64_t label = member.labels[row_number(member, span.begin + row)];
-    const T own = softmax_row(member.logits + row * ld, layer.bias, layer.n_out, label, share, lane);
+    const int64_t label = network.labels[row_number(network, span.begin + row)];
+    const T own = softmax_row(network.logits + row * ld, layer.bias, layer.n_out, label, share, lane);
     if (lane == 0) loss += static_cast<double>(own);
   }
   __syncthreads();
   for (int64_t column = threadIdx.x; column < layer.n_out; column += tile_threads) {
     T sum = 0;
     for (int64_t row = begin; row < begin + Shape::rows; ++row) {
-      const T g = row < span.size ? member.logits[row * ld + column] : T(0);
+      const T g = row < span.size ? network.logits[row * ld + column] : T(0);
       sum += g;
       layer.gradient[row * ld + column] = A::round(g);
     }
     layer.sums[blockIdx.x * ld + column] = sum;
   }
   const double total = sum_of_block(loss) * static_cast<double>(share);
-  if (threadIdx.x == 0) note_loss(member, span, total);
+  if (threadIdx.x == 0) note_loss(network, span, total);
 }
 
 }  // namespace stackae::cuda

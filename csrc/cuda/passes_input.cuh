@@ -10,31 +10,31 @@ namespace stackae::cuda {
 template <typename A>
 __device__ void gather(const Networks<A>& networks, const Span& span, int number, int apart) {
   using T = typename A::number;
-  const MemberData<A> member = networks.member();
+  const NetworkData<A> network = networks.own();
   if (span.size == 0) return;
-  const int width = static_cast<int>(member.source.width), chunks = (width + chunk_words - 1) / chunk_words;
+  const int width = static_cast<int>(network.source.width), chunks = (width + chunk_words - 1) / chunk_words;
   const int blocks_a_row = chunks * chunk_blocks, rows = static_cast<int>(padded(networks.batch_size));
   const int ld = static_cast<int>(padded(width));
-  auto* const to = member.x + span.index % 2 * member.x_turn;
-  const Stream stream(member.key.seed, Purpose::corruption, static_cast<uint32_t>(member.key.layer),
-                      member.first_step + span.index);
+  auto* const to = network.x + span.index % 2 * network.x_turn;
+  const auto& corruption = network.objective.corruption;
+  const Stream stream(network.objective.seed, Purpose::corruption, static_cast<uint32_t>(network.objective.layer),
+                      network.first_step + span.index);
   for (; number < rows * blocks_a_row; number += apart) {
     const int row = number / blocks_a_row, block = number % blocks_a_row;
     const int first = block / chunk_blocks * chunk_words + block % chunk_blocks;
     const bool inside = row < span.size;
-    const int64_t from = inside ? row_number(member, span.begin + row) : 0;
+    const int64_t from = inside ? row_number(network, span.begin + row) : 0;
     T x[4] = {};
     for (int lane = 0; lane < 4; ++lane) {
       const int column = first + lane * chunk_blocks;
-      if (inside && column < width) x[lane] = read_entry<T>(member.source, from, column);
+      if (inside && column < width) x[lane] = read_entry<T>(network.source, from, column);
     }
     float draws[4] = {};
-    if (member.corruption.noise != Noise::none)
-      draw_block(member.corruption, stream, static_cast<uint32_t>(number), draws);
+    if (corruption.noise != Noise::none) draw_block(corruption, stream, static_cast<uint32_t>(number), draws);
     for (int lane = 0; lane < 4; ++lane) {
       const int column = first + lane * chunk_blocks;
       if (column >= width) continue;
-      if (inside) x[lane] = corrupt_entry(member.corruption, x[lane], draws[lane]);
+      if (inside) x[lane] = corrupt_entry(corruption, x[lane], draws[lane]);
       to[int64_t(row) * ld + column] = A::round(x[lane]);
     }
   }
@@ -44,8 +44,8 @@ __device__ void gather(const Networks<A>& networks, const Span& span, int number
 template <typename A>
 __global__ void __launch_bounds__(tile_threads) gather_kernel(Networks<A> networks) {
   wait_for_launch_before();
-  const auto& member = networks.member();
-  const Span span(member.count, member.course->next, networks.batch_size, false);
+  const auto& network = networks.own();
+  const Span span(network.count, network.state->next, networks.batch_size, false);
   let_next_launch_begin();
   gather(networks, span, static_cast<int>(blockIdx.x) * tile_threads + static_cast<int>(threadIdx.x),
          static_cast<int>(gridDim.x) * tile_threads);
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> network
     own += w * w;
   }
   own = sum_of_block(own);
-  if (threadIdx.x == 0) networks.member().norms[unit] = static_cast<typename A::number>(own);
+  if (threadIdx.x == 0) networks.own().norms[unit] = static_cast<typename A::number>(own);
 }
 
 }  // namespace stackae::cuda

@@ -9,42 +9,43 @@
 
 namespace stackae::cuda {
 
-// Calls body(rule), where rule(p, g, first, second, motion) moves p and its moments and tells whether it did: one
+// Calls body(rule), where rule(p, g, first, second, scalars) moves p and its moments and tells whether it did: one
 // switch, outside every loop.
 template <typename A, typename Body>
 __device__ void with_rule(const Networks<A>& networks, Body body) {
   using T = typename A::number;
-  using M = const Motion<T>&;
+  using M = const OptimizerScalars<T>&;
   if (networks.rule == Rule::adam)
-    body([](T& p, T g, T& first, T& second, M motion) { return adam<false>(p, g, first, second, motion); });
+    body([](T& p, T g, T& first, T& second, M scalars) { return adam<false>(p, g, first, second, scalars); });
   else if (networks.rule == Rule::adamw)
-    body([](T& p, T g, T& first, T& second, M motion) { return adam<true>(p, g, first, second, motion); });
+    body([](T& p, T g, T& first, T& second, M scalars) { return adam<true>(p, g, first, second, scalars); });
   else if (networks.has_momentum)
-    body([](T& p, T g, T& first, T&, M motion) { return sgd<true>(p, g, first, motion); });
+    body([](T& p, T g, T& first, T&, M scalars) { return sgd<true>(p, g, first, scalars); });
   else
-    body([](T& p, T g, T& first, T&, M motion) { return sgd<false>(p, g, first, motion); });
+    body([](T& p, T g, T& first, T&, M scalars) { return sgd<false>(p, g, first, scalars); });
 }
 
-// How much of each entry of row j of the code's weight the contraction adds to its gradient: 2 lambda times the mean of
-// f'(a_j)^2.
+// What a contraction adds to the gradient of a row of the code's weight, times that row.
 template <typename A>
-__device__ typename A::number weight_pull(const MemberData<A>& member, const LayerData<A>& code, int64_t unit) {
+__device__ typename A::number term_of_row(const NetworkData<A>& network, const LayerData<A>& code, int64_t unit) {
   using T = typename A::number;
-  T steep = 0;
+  T steepness = 0;
 #pragma unroll 1  // seldom needed, and inlined for every row of a thread
-  for (int block = 0; block < member.code_blocks; ++block) steep += member.steep[block * padded(code.n_out) + unit];
-  return static_cast<T>(2 * member.contraction * static_cast<double>(steep));
+  for (int block = 0; block < network.code_blocks; ++block)
+    steepness += network.steepness[block * padded(code.n_out) + unit];
+  return weight_term<T>(network.objective.penalty, static_cast<double>(steepness));
 }
 
 // Moves one tile of layer l's weight by its gradient, and writes it as operand. The gradient of the last layer is
 // there before the launch before has ended; what that reads may be written after.
 template <typename A, typename Shape, bool library>
-__device__ void move_weight(const Networks<A>& networks, const MemberData<A>& member, int l, const Span& span,
+__device__ void move_weight(const Networks<A>& networks, const NetworkData<A>& network, int l, const Span& span,
                             int number) {
   using T = typename A::number;
   constexpr int each = Lanes<Shape>::rows;
   const LayerData<A>& layer = networks.layer(l);
-  const bool contracts = l == 0 && member.contraction > 0, early = !library && l > 0 && l + 1 == networks.layer_count;
+  const bool contracts = l == 0 && network.objective.penalty.contracts(),
+             early = !library && l > 0 && l + 1 == networks.layer_count;
   const int n_in = static_cast<int>(layer.n_in), n_out = static_cast<int>(layer.n_out);
   const Place<Shape> at(n_in, number);
   const int j = Lanes<Shape>::column(), column = at.column + j;
@@ -56,7 +57,7 @@ __device__ void move_weight(const Networks<A>& networks, const MemberData<A>& me
   const int height = static_cast<int>(padded(n_out)), ld = static_cast<int>(padded(n_in));
   auto* const panel = layer.panel == nullptr ? nullptr : layer.panel + int64_t(at.row) * ld + column;
   auto* const transposed = layer.transposed + int64_t(at.column) * height + at.row + j;
-  const Motion<T> motion = member.motions[2 * span.index];
+  const OptimizerScalars<T> scalars = network.scalars[2 * span.index];
   T p[each] = {}, first[each] = {}, second[each] = {};
   const auto load = [&](int begin, int end) {
 #pragma unroll
@@ -101,11 +102,11 @@ __device__ void move_weight(const Networks<A>& networks, const MemberData<A>& me
   if (contracts)
 #pragma unroll
     for (int i = 0; i < each; ++i)
-      if (holds(i)) g[i] += weight_pull(member, layer, at.row + Lanes<Shape>::row(i)) * p[i];
+      if (holds(i)) g[i] += term_of_row(network, layer, at.row + Lanes<Shape>::row(i)) * p[i];
   bool all_moved = true;
   with_rule(networks, [&](auto rule) {
 #pragma unroll  // without branches, so that the long chains of arithmetic overlap
-    for (int i = 0; i < each; ++i) all_moved = rule(p[i], g[i], first[i], second[i], motion) & all_moved;
+    for (int i = 0; i < each; ++i) all_moved = rule(p[i], g[i], first[i], second[i], scalars) & all_moved;
   });
   constexpr int stride = Shape::columns + 1;  // read along columns, so that the transpose is written along rows
   auto* const moved = TileProduct<A, Shape>::beside_results();
@@ -119,7 +120,7 @@ __device__ void move_weight(const Networks<A>& networks, const MemberData<A>& me
     seconds[row * n_in] = second[i];
     if (!library || panel != nullptr) panel[row * ld] = A::round(p[i]);
   }
-  if (!all_moved) member.course->kept = 1;
+  if (!all_moved) network.state->kept = 1;
   if constexpr (!library) {
     static_assert(Shape::rows == Shape::columns);
     __syncthreads();
@@ -134,7 +135,7 @@ __device__ void move_weight(const Networks<A>& networks, const MemberData<A>& me
 
 // As many biases as a block has threads.
 template <typename A>
-__device__ void move_biases(const Networks<A>& networks, const MemberData<A>& member, const LayerData<A>& layer,
+__device__ void move_biases(const Networks<A>& networks, const NetworkData<A>& network, const LayerData<A>& layer,
                             const Span& span, int number) {
   const int column = number * tile_threads + static_cast<int>(threadIdx.x);
   if (column >= layer.n_out) return;
@@ -142,32 +143,33 @@ __device__ void move_biases(const Networks<A>& networks, const MemberData<A>& me
   bool moved = true;
   with_rule(networks, [&](auto rule) {
     moved = rule(layer.bias[column], g, layer.bias_first[column], layer.bias_second[column],
-                 member.motions[2 * span.index + 1]);
+                 network.scalars[2 * span.index + 1]);
   });
-  if (!moved) member.course->kept = 1;
+  if (!moved) network.state->kept = 1;
 }
 
 // The loss of the step, with its penalties, added to the call's: known before the launch before has ended.
 template <typename A>
-__device__ void add_loss(const Networks<A>& networks, const MemberData<A>& member, const Span& span) {
+__device__ void add_loss(const Networks<A>& networks, const NetworkData<A>& network, const Span& span) {
   const auto& code = networks.layer(0);
   double sum = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < member.losses_count; i += tile_threads) sum += member.losses[i];
-  if (member.has_code_losses())
-    for (int i = static_cast<int>(threadIdx.x); i < member.code_losses_count; i += tile_threads)
-      sum += member.code_losses[i];
-  if (member.sparsity_weight > 0)
+  for (int i = static_cast<int>(threadIdx.x); i < network.losses_count; i += tile_threads) sum += network.losses[i];
+  if (network.has_code_losses())
+    for (int i = static_cast<int>(threadIdx.x); i < network.code_losses_count; i += tile_threads)
+      sum += network.code_losses[i];
+  const CodePenalty& penalty = network.objective.penalty;
+  if (penalty.has_means())
     for (int j = static_cast<int>(threadIdx.x); j < code.n_out; j += tile_threads) {
-      const auto [on, off] = code_means(member, code, j);
-      sum += member.sparsity_weight * kl_bernoulli(member.sparsity_target, on, off);
+      const auto [mean, complement] = code_means(network, code, j);
+      sum += penalty.weight * kl_value(penalty.target, mean, complement);
     }
   sum = sum_of_block(sum);
   wait_for_launch_before();
   let_next_launch_begin();
   if (threadIdx.x != 0) return;
-  member.course->next = span.index + 1;
-  member.course->total += sum * static_cast<double>(span.size);
-  if (!is_finite(sum)) member.course->kept = 1;  // by a penalty, which nobody looked at before
+  network.state->next = span.index + 1;
+  network.state->total += sum * static_cast<double>(span.size);
+  if (!is_finite(sum)) network.state->kept = 1;  // by a penalty, which nobody looked at before
 }
 
 // Two blocks of a multiprocessor may have 128 registers a thread; plain sums of large tiles want more.
@@ -179,29 +181,29 @@ constexpr int update_blocks = sizeof(typename A::number) > 4 || (A::is_plain && 
 template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads, update_blocks<A, Shape>)
     update_kernel(Networks<A> networks, int gathering) {
-  const MemberData<A> member = networks.member();
+  const NetworkData<A> network = networks.own();
   if (networks.layer_count == 1) wait_for_launch_before();
-  const Span span = span_of_step(networks, member);  // of a step that failed too: its loss is added
-  const bool stands_still = span.size == 0 || has_failed(member, span);
+  const Span span = span_of_step(networks, network);  // of a step that failed too: its loss is added
+  const bool stands_still = span.size == 0 || has_failed(network, span);
   int number = static_cast<int>(blockIdx.x);
   for (int l = networks.layer_count - 1; l >= 0; --l) {
     const auto& layer = networks.layer(l);
     if (layer.weight == nullptr) continue;
     const int tiles = static_cast<int>(tiles_of<Shape>(layer.n_out, layer.n_in));
     if (number < tiles) {
-      if (!stands_still) move_weight<A, Shape, library>(networks, member, l, span, number);
+      if (!stands_still) move_weight<A, Shape, library>(networks, network, l, span, number);
       return;
     }
     number -= tiles;
   }
   if (number < gathering) {
-    const Span next(member.count, span.index + 1, networks.batch_size, stands_still);
+    const Span next(network.count, span.index + 1, networks.batch_size, stands_still);
     gather(networks, next, number * tile_threads + static_cast<int>(threadIdx.x), gathering * tile_threads);
     return;
   }
   number -= gathering;
   if (number == 0) {
-    if (span.size > 0) add_loss(networks, member, span);
+    if (span.size > 0) add_loss(networks, network, span);
     return;
   }
   --number;
@@ -212,7 +214,7 @@ __global__ void __launch_bounds__(tile_threads, update_blocks<A, Shape>)
     const auto& layer = networks.layer(l);
     const int blocks = static_cast<int>((layer.n_out + tile_threads - 1) / tile_threads);
     if (number < blocks) {
-      move_biases(networks, member, layer, span, number);
+      move_biases(networks, network, layer, span, number);
       return;
     }
     number -= blocks;
@@ -220,13 +222,13 @@ __global__ void __launch_bounds__(tile_threads, update_blocks<A, Shape>)
 }
 
 // Before the steps of a call, or of the part of it whose rows are on the device.
-static __global__ void begin_kernel(Course* courses, int64_t members) {
+static __global__ void begin_kernel(CallState* states, int64_t count) {
   const int64_t i = threadIdx.x + int64_t(blockIdx.x) * blockDim.x;
-  if (i >= members) return;
-  auto& course = courses[i];
-  course.before += course.next;
-  course.next = 0;
-  course.failed[0] = course.failed[1] = course.failed[0] | course.failed[1];
+  if (i >= count) return;
+  auto& state = states[i];
+  state.before += state.next;
+  state.next = 0;
+  state.failed[0] = state.failed[1] = state.failed[0] | state.failed[1];
 }
 
 // A weight that was changed from outside, as operand.

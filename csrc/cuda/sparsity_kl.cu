@@ -2,13 +2,11 @@
 //
 // Fused: the sums of h and of 1 - h in one pass over the code, then one block that turns them into the penalty;
 // backward is one kernel over units, no host synchronisation. Deterministic: every sum has a fixed order.
-#include <limits>
-
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include "../checks.h"
-#include "../sparsity.h"
+#include "../code_penalty.h"
 #include "launch.cuh"
 #include "reduce.cuh"
 
@@ -20,9 +18,7 @@ using at::Tensor;
 template <typename scalar_t, typename opmath_t>
 __global__ void mean_kernel(const scalar_t* h, opmath_t* partials, opmath_t share, int64_t rows, int64_t columns) {
   sum_strip<2>(partials, rows, columns, [=](int64_t row, int64_t column, opmath_t* sums) {
-    const auto value = static_cast<opmath_t>(h[row * columns + column]);
-    sums[0] += value * share;
-    sums[1] += (opmath_t(1) - value) * share;
+    accumulate_mean(static_cast<opmath_t>(h[row * columns + column]), /*centred=*/false, share, sums[0], sums[1]);
   });
 }
 
@@ -37,7 +33,7 @@ __global__ void penalty_kernel(const opmath_t* partials, double* means, penalty_
     const double complement = sum_of_strips<double>(partials + strips * columns, strips, columns, j);
     means[j] = rho_hat;
     means[columns + j] = complement;
-    sum += kl_bernoulli(rho, rho_hat, complement);
+    sum += kl_value(rho, rho_hat, complement);
   }
   shared[threadIdx.x] = sum;
   __syncthreads();
@@ -49,11 +45,11 @@ __global__ void penalty_kernel(const opmath_t* partials, double* means, penalty_
 
 template <typename scalar_t, typename penalty_t>
 __global__ void slope_kernel(const penalty_t* grad_penalty, const double* means, scalar_t* row, double rho,
-                             double largest, int64_t rows, int64_t columns) {
+                             int64_t rows, int64_t columns) {
   const int64_t j = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (j >= columns) return;
   const double scale = static_cast<double>(*grad_penalty) / static_cast<double>(rows);
-  row[j] = to_finite<scalar_t>(scale * kl_slope(rho, means[j], means[columns + j]), largest);
+  row[j] = to_finite<scalar_t>(scale * kl_derivative(rho, means[j], means[columns + j]));
 }
 
 template <typename scalar_t>
@@ -91,7 +87,7 @@ Tensor sparsity_kl_backward_cuda(const Tensor& grad_penalty, const Tensor& h, co
     using penalty_t = at::opmath_type<scalar_t>;
     launch(slope_kernel<scalar_t, penalty_t>, blocks_for(columns), threads_per_block, {},
            grad_penalty.const_data_ptr<penalty_t>(), means.const_data_ptr<double>(), row.mutable_data_ptr<scalar_t>(),
-           rho, static_cast<double>(std::numeric_limits<scalar_t>::max()), h.size(0), columns);
+           rho, h.size(0), columns);
   });
   return row;
 }

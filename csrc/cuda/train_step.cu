@@ -31,17 +31,17 @@ std::optional<std::string> products(Precision) {
   return "own tiles, from widths of " + std::to_string(library_width) + " by cuBLAS";
 }
 
-std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision) {
-  check_members(members);
-  const c10::DeviceGuard guard(members[0].layers[0].bias.device());
-  const auto type = members[0].layers[0].bias.scalar_type();
-  const bool library = takes_library(members[0].layers);
+std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision) {
+  check_trainings(trainings);
+  const c10::DeviceGuard guard(trainings[0].layers[0].bias.device());
+  const auto type = trainings[0].layers[0].bias.scalar_type();
+  const bool library = takes_library(trainings[0].layers);
   TORCH_CHECK_TYPE(precision == Precision::fp32 || type == at::kFloat, "precision ",
                    precision == Precision::tf32 ? "tf32" : "bf16", ": expected float32 parameters, got ", type);
-  if (precision == Precision::tf32) return make_tf32_step(std::move(members), library);
-  if (precision == Precision::bf16) return make_bf16_step(std::move(members), library);
-  return type == at::kDouble ? make_double_step(std::move(members), library)
-                             : make_float_step(std::move(members), library);
+  if (precision == Precision::tf32) return make_tf32_step(std::move(trainings), library);
+  if (precision == Precision::bf16) return make_bf16_step(std::move(trainings), library);
+  return type == at::kDouble ? make_double_step(std::move(trainings), library)
+                             : make_float_step(std::move(trainings), library);
 }
 
 const RegisterSteps registered(device_type, {make, products});

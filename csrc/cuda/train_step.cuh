@@ -1,7 +1,7 @@
 // The training step of networks of one shape on the device: the passes of a step recorded once as a graph, and replayed
 // for as many steps as a call has, without a word from the host.
 //
-// Contract: the bits of a member do not depend on the others, nor on how calls are cut; every sum has a fixed order; a
+// Contract: the bits of a network do not depend on the others, nor on how calls are cut; every sum has a fixed order; a
 // batch whose loss is not finite moves nothing, and a parameter that would not be finite, or whose moments would not,
 // stays. Steps of narrow networks multiply in tiles of their own, with the pass in the tile; those of wide ones by the
 // library, with one pass over each result.
@@ -26,27 +26,27 @@ class DeviceStep final : public TrainStep {
   using number = typename A::number;
   using operand = typename A::operand;
 
-  DeviceStep(std::vector<Member> members, bool library)
-      : members_(std::move(members)), library_(library), versions_(members_.size()), feed_(members_) {
-    for (const auto& member : members_) {
-      memory_.emplace_back(member.layers, library);
-      contracts_ |= member.objective.contraction > 0;
+  DeviceStep(std::vector<Training> trainings, bool library)
+      : trainings_(std::move(trainings)), library_(library), versions_(trainings_.size()), feed_(trainings_) {
+    for (const auto& network : trainings_) {
+      memory_.emplace_back(network.layers, library);
+      contracts_ |= network.objective.penalty.contracts();
     }
   }
 
   std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
-    check_advance(members_, batches, batch_size, step);
+    check_advance(trainings_, batches, batch_size, step);
     int64_t count = 0;
     for (const auto& each : batches) count = std::max(count, each.rows.numel());
-    std::vector<Course> courses;
-    for (const auto& each : batches) courses.push_back({0, 0, 0, each.total, {0, 0}, 0, 0});
-    if (count == 0) return progress_of(courses);
+    std::vector<CallState> states;
+    for (const auto& each : batches) states.push_back({0, 0, 0, each.total, {0, 0}, 0, 0});
+    if (count == 0) return progress_of(states);
     const c10::DeviceGuard guard(device());
     const Lane::Scope scope(lane_);
     if (library_) blas_.prepare();
     prepare(std::min(batch_size, std::max(count, most_rows())));
     refresh();
-    courses_.send(courses);
+    states_.send(states);
     const int64_t most = feed_.most_rows(batch_size), part = most == 0 ? count : most;
     feed_.send(batches, 0, 0, std::min(part, count));
     for (int64_t begin = 0; begin < count; begin += part) {
@@ -55,9 +55,9 @@ class DeviceStep final : public TrainStep {
       run((end - begin + batch_size - 1) / batch_size);
       if (end < count) feed_.send(batches, end / part, end, std::min(end + part, count));
     }
-    courses = courses_.receive(static_cast<int64_t>(members_.size()));
-    for (size_t i = 0; i < members_.size(); ++i) versions_[i].moved(members_[i].layers);
-    return progress_of(courses);
+    states = states_.receive(static_cast<int64_t>(trainings_.size()));
+    for (size_t i = 0; i < trainings_.size(); ++i) versions_[i].moved(trainings_[i].layers);
+    return progress_of(states);
   }
 
   std::vector<std::vector<at::Tensor>> moments() const override {
@@ -67,20 +67,20 @@ class DeviceStep final : public TrainStep {
   }
 
  private:
-  at::Device device() const { return members_[0].layers[0].bias.device(); }
-  int last() const { return static_cast<int>(members_[0].layers.size()) - 1; }
+  at::Device device() const { return trainings_[0].layers[0].bias.device(); }
+  int last() const { return static_cast<int>(trainings_[0].layers.size()) - 1; }
 
-  // Of any member's data. Room is made for whole batches of them even where a call begins with a short one: which tiles
-  // are taken, and with it the bits, must not depend on where a pass was cut.
+  // Of any network's data. Room is made for whole batches of them even where a call begins with a short one: which
+  // tiles are taken, and with it the bits, must not depend on where a pass was cut.
   int64_t most_rows() const {
     int64_t most = 0;
-    for (const auto& member : members_) most = std::max(most, member.rows.x.size(0));
+    for (const auto& network : trainings_) most = std::max(most, network.rows.x.size(0));
     return most;
   }
 
-  static std::vector<Progress> progress_of(const std::vector<Course>& courses) {
+  static std::vector<Progress> progress_of(const std::vector<CallState>& states) {
     std::vector<Progress> all;
-    for (const auto& each : courses) all.push_back(each.progress());
+    for (const auto& each : states) all.push_back(each.progress());
     return all;
   }
 
@@ -108,7 +108,7 @@ class DeviceStep final : public TrainStep {
     add_statistics();
   }
 
-  bool is_classifier() const { return members_[0].objective.loss == Loss::cross_entropy; }
+  bool is_classifier() const { return trainings_[0].objective.loss == Loss::cross_entropy; }
 
   void add_statistics() {
     statistics_.clear();
@@ -122,13 +122,14 @@ class DeviceStep final : public TrainStep {
       code_losses = tiles_of<decltype(shape)>(rows_, layers[0].n_out);
       code_blocks = row_blocks<decltype(shape)>(rows_);
     });
-    for (size_t i = 0; i < members_.size(); ++i) {
-      MemberData<A> data{};
+    for (size_t i = 0; i < trainings_.size(); ++i) {
+      NetworkData<A> data{};
       data.x = memory_[i].x;
       data.x_turn = memory_[i].x_turn;
-      data.on = batch_.template make<number>(blocks * code);
-      data.off = batch_.template make<number>(blocks * code);
-      data.steep = batch_.template make<number>(blocks * code);
+      data.objective = trainings_[i].objective;
+      data.means = batch_.template make<number>(blocks * code);
+      data.complements = batch_.template make<number>(blocks * code);
+      data.steepness = batch_.template make<number>(blocks * code);
       data.norms = batch_.template make<number>(code);
       data.logits = batch_.template make<number>(padded(rows_) * padded(classes));
       data.losses_count = static_cast<int>(is_classifier() ? blocks : losses);
@@ -142,8 +143,8 @@ class DeviceStep final : public TrainStep {
 
   // Parameters that were changed from outside are read anew.
   void refresh() {
-    for (size_t i = 0; i < members_.size(); ++i) {
-      if (!versions_[i].changed(members_[i].layers)) continue;
+    for (size_t i = 0; i < trainings_.size(); ++i) {
+      if (!versions_[i].changed(trainings_[i].layers)) continue;
       for (const auto& layer : memory_[i].layers)
         if (layer.weight != nullptr && (layer.panel != nullptr || layer.transposed != nullptr))
           launch(panel_kernel<A>, blocks_for(layer.n_out * layer.n_in), threads_per_block, {}, layer);
@@ -155,43 +156,37 @@ class DeviceStep final : public TrainStep {
                 int64_t part) {
     const auto feeds = feed_.receive(batches, begin / part, lane_);
     const int64_t first = begin / batch_size, steps = (end - begin + batch_size - 1) / batch_size;
-    std::vector<Motion<number>> motions(members_.size() * 2 * steps);
-    auto members = statistics_;
-    for (size_t i = 0; i < members_.size(); ++i) {
-      const auto& given = members_[i];
+    std::vector<OptimizerScalars<number>> scalars(trainings_.size() * 2 * steps);
+    auto described = statistics_;
+    for (size_t i = 0; i < trainings_.size(); ++i) {
+      const auto& given = trainings_[i];
       const auto& rates = batches[i].learning_rates;
       for (int64_t s = 0; s < steps && first + s < static_cast<int64_t>(rates.size()); ++s)
         for (int bias = 0; bias < 2; ++bias)
-          motions[2 * (i * steps + s) + bias] = {given.update, rates[first + s], step + first + s, bias == 0};
-      auto& to = members[i];
+          scalars[2 * (i * steps + s) + bias] = {given.update, rates[first + s], step + first + s, bias == 0};
+      auto& to = described[i];
       to.source = feeds[i].source;
       to.labels = feeds[i].labels;
       to.rows = feeds[i].rows;
       to.count = std::max<int64_t>(0, std::min(end, batches[i].rows.numel()) - begin);
       to.first_step = step + first;
-      to.corruption = given.corruption;
-      to.key = given.key;
-      to.sparsity_target = given.objective.sparsity_target;
-      to.sparsity_weight = given.objective.sparsity_weight;
-      to.l1_weight = given.objective.l1_weight;
-      to.contraction = given.objective.contraction;
     }
-    const auto* const sent = motions_.send(motions);
-    for (size_t i = 0; i < members_.size(); ++i) {
-      members[i].motions = sent + 2 * i * steps;
-      members[i].course = courses_.data() + i;
+    const auto* const sent = scalars_.send(scalars);
+    for (size_t i = 0; i < trainings_.size(); ++i) {
+      described[i].scalars = sent + 2 * i * steps;
+      described[i].state = states_.data() + i;
     }
-    members_table_.send(members);
-    const auto count = static_cast<int64_t>(members_.size());
-    launch(begin_kernel, blocks_for(count), threads_per_block, {}, courses_.data(), count);
+    network_table_.send(described);
+    const auto count = static_cast<int64_t>(trainings_.size());
+    launch(begin_kernel, blocks_for(count), threads_per_block, {}, states_.data(), count);
     const int64_t before = networks_.batch_size;
-    networks_ = {members_table_.data(),
+    networks_ = {network_table_.data(),
                  layers_.data(),
                  last() + 1,
                  std::min(batch_size, rows_),
-                 members_[0].objective.loss,
-                 members_[0].update.rule,
-                 members_[0].update.momentum != 0};
+                 trainings_[0].objective.loss,
+                 trainings_[0].update.rule,
+                 trainings_[0].update.momentum != 0};
     if (networks_.batch_size != before) forget_graphs();
   }
 
@@ -238,12 +233,12 @@ class DeviceStep final : public TrainStep {
   void enqueue(int turn) {
     const auto& layers = memory_[0].layers;
     if constexpr (library) launch_gather();
-    if (contracts_) launch<true>(norms_kernel<A>, each_member(layers[0].n_out), tile_threads, {}, networks_);
+    if (contracts_) launch<true>(norms_kernel<A>, each_network(layers[0].n_out), tile_threads, {}, networks_);
     for (int l = 0; l < last(); ++l) launch_forward<library, Forward>(l, turn);
     if (is_classifier()) {
       launch_forward<library, Logits>(last(), turn);
-      launch<true>(softmax_kernel<A, SmallTile>, each_member(row_blocks<SmallTile>(rows_)), tile_threads, {}, networks_,
-                   last());
+      launch<true>(softmax_kernel<A, SmallTile>, each_network(row_blocks<SmallTile>(rows_)), tile_threads, {},
+                   networks_, last());
     } else {
       launch_forward<library, Output>(last(), turn);
     }
@@ -251,7 +246,9 @@ class DeviceStep final : public TrainStep {
     launch_update<library>();
   }
 
-  void launch_gather() { launch<true>(gather_kernel<A>, each_member(gathering_blocks()), tile_threads, {}, networks_); }
+  void launch_gather() {
+    launch<true>(gather_kernel<A>, each_network(gathering_blocks()), tile_threads, {}, networks_);
+  }
 
   // Two blocks of the generator a thread.
   int64_t gathering_blocks() const {
@@ -277,11 +274,11 @@ class DeviceStep final : public TrainStep {
   template <bool library, typename Pass>
   void launch_forward(int l, int turn) {
     if constexpr (library)
-      for (const auto& member : memory_) products().forward(member, l);
+      for (const auto& network : memory_) products().forward(network, l);
     with_tile<number, library>(plan_.forward[l], [&](auto shape) {
       using Shape = decltype(shape);
       launch<true>(Pass::template kernel<Shape, library>,
-                   each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_out)), tile_threads,
+                   each_network(tiles_of<Shape>(rows_, memory_[0].layers[l].n_out)), tile_threads,
                    shared_bytes<Shape, library>(/*outer=*/false), networks_, l, turn);
     });
   }
@@ -290,10 +287,10 @@ class DeviceStep final : public TrainStep {
   template <bool library>
   void launch_backward(int l) {
     if constexpr (library)
-      for (const auto& member : memory_) products().backward(member, l);
+      for (const auto& network : memory_) products().backward(network, l);
     with_tile<number, library>(plan_.backward[l - 1], [&](auto shape) {
       using Shape = decltype(shape);
-      launch<true>(backward_kernel<A, Shape, library>, each_member(tiles_of<Shape>(rows_, memory_[0].layers[l].n_in)),
+      launch<true>(backward_kernel<A, Shape, library>, each_network(tiles_of<Shape>(rows_, memory_[0].layers[l].n_in)),
                    tile_threads, shared_bytes<Shape, library>(/*outer=*/false), networks_, l);
     });
   }
@@ -310,17 +307,17 @@ class DeviceStep final : public TrainStep {
         if (layers[l].weight == nullptr) continue;
         blocks += tiles_of<Shape>(layers[l].n_out, layers[l].n_in);
         if constexpr (library)
-          for (const auto& member : memory_) products().weight(member, static_cast<int64_t>(l));
+          for (const auto& network : memory_) products().weight(network, static_cast<int64_t>(l));
       }
-      launch<true>(update_kernel<A, Shape, library>, each_member(blocks), tile_threads,
+      launch<true>(update_kernel<A, Shape, library>, each_network(blocks), tile_threads,
                    shared_bytes<Shape, library>(/*outer=*/true), networks_, gathering);
     });
   }
 
   LibraryProducts<A> products() const { return {blas_, device(), rows_}; }
 
-  dim3 each_member(int64_t blocks) const {
-    return {static_cast<unsigned>(blocks), 1, static_cast<unsigned>(members_.size())};
+  dim3 each_network(int64_t blocks) const {
+    return {static_cast<unsigned>(blocks), 1, static_cast<unsigned>(trainings_.size())};
   }
 
   template <typename Shape, bool library>
@@ -330,17 +327,17 @@ class DeviceStep final : public TrainStep {
     return {Product::shared_bytes(outer, /*roomy=*/false), Product::shared_bytes(outer, /*roomy=*/true)};
   }
 
-  const std::vector<Member> members_;
+  const std::vector<Training> trainings_;
   const bool library_;
   std::vector<Versions> versions_;
   RowFeed feed_;
   std::vector<LayerMemory<A>> memory_;
   Arena batch_{device()};
   Table<LayerData<A>> layers_{device()};
-  Table<MemberData<A>> members_table_{device()};
-  Table<Motion<number>> motions_{device()};
-  Table<Course> courses_{device()};
-  std::vector<MemberData<A>> statistics_;
+  Table<NetworkData<A>> network_table_{device()};
+  Table<OptimizerScalars<number>> scalars_{device()};
+  Table<CallState> states_{device()};
+  std::vector<NetworkData<A>> statistics_;
   Networks<A> networks_{};
   Lane lane_;
   Blas blas_;

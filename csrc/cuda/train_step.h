@@ -1,4 +1,4 @@
-// The training steps of the device, each arithmetic compiled for itself; their members fit each other.
+// The training steps of the device, each arithmetic compiled for itself; their trainings fit each other.
 #pragma once
 
 #include "../step.h"
@@ -6,9 +6,9 @@
 namespace stackae::cuda {
 
 // Products in the type of the parameters, or by tensor cores for float32 ones.
-std::unique_ptr<TrainStep> make_float_step(std::vector<Member> members, bool library);
-std::unique_ptr<TrainStep> make_double_step(std::vector<Member> members, bool library);
-std::unique_ptr<TrainStep> make_tf32_step(std::vector<Member> members, bool library);
-std::unique_ptr<TrainStep> make_bf16_step(std::vector<Member> members, bool library);
+std::unique_ptr<TrainStep> make_float_step(std::vector<Training> trainings, bool library);
+std::unique_ptr<TrainStep> make_double_step(std::vector<Training> trainings, bool library);
+std::unique_ptr<TrainStep> make_tf32_step(std::vector<Training> trainings, bool library);
+std::unique_ptr<TrainStep> make_bf16_step(std::vector<Training> trainings, bool library);
 
 }  // namespace stackae::cuda

@@ -4,8 +4,8 @@
 
 namespace stackae::cuda {
 
-std::unique_ptr<TrainStep> make_bf16_step(std::vector<Member> members, bool library) {
-  return std::make_unique<DeviceStep<Bf16>>(std::move(members), library);
+std::unique_ptr<TrainStep> make_bf16_step(std::vector<Training> trainings, bool library) {
+  return std::make_unique<DeviceStep<Bf16>>(std::move(trainings), library);
 }
 
 }  // namespace stackae::cuda

@@ -4,8 +4,8 @@
 
 namespace stackae::cuda {
 
-std::unique_ptr<TrainStep> make_float_step(std::vector<Member> members, bool library) {
-  return std::make_unique<DeviceStep<Plain<float>>>(std::move(members), library);
+std::unique_ptr<TrainStep> make_float_step(std::vector<Training> trainings, bool library) {
+  return std::make_unique<DeviceStep<Plain<float>>>(std::move(trainings), library);
 }
 
 }  // namespace stackae::cuda

@@ -58,6 +58,10 @@ class LayerAutoencoder(nn.Module):
         """How many numbers a row becomes on its way through the layer and back."""
         return n_visible + layer.n_hidden
 
+    def not_dense(self, decoding: bool) -> str:
+        """What the encoder (with ``decoding``, or the decoder) is instead of one dense layer; "" where it is one."""
+        raise NotImplementedError
+
     @property
     def n_visible(self) -> int:
         raise NotImplementedError

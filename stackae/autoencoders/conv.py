@@ -215,6 +215,9 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
         weight, bias = self.decoder.weight.detach().clone(), self.decoder.bias.detach().clone()
         return ConvolutionalDecoder(Convolution(weight, bias, self.output_activation, engine), self.shape, self.pool)
 
+    def not_dense(self, decoding: bool) -> str:
+        return "kind convolutional"
+
     def anew(self, seed: int, layer: int) -> ConvolutionalAutoencoder:
         channels, _, kernel, _ = self.encoder.weight.shape
         return ConvolutionalAutoencoder(

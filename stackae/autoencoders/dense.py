@@ -163,6 +163,10 @@ class Autoencoder(LayerAutoencoder):
         decoder_weight = [] if self.decoder_weight is None else [self.decoder_weight]
         return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
 
+    def not_dense(self, decoding: bool) -> str:
+        sparsity = "top-k" if self.threshold is None else "batch-top-k"
+        return f"kind dense, sparsity {sparsity}:{self.keeps}" if self.keeps else ""
+
     @property
     def filters(self) -> tuple[Tensor, None]:
         return self.encoder.weight, None

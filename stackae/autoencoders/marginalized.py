@@ -130,6 +130,9 @@ class MarginalizedAutoencoder(Autoencoder):
         check_width("h", h, self.n_hidden)
         return super()._decode(h if self.activation == "linear" else inverted(h, self.bound), activation)
 
+    def not_dense(self, decoding: bool) -> str:
+        return "kind marginalized" if decoding and self.activation != "linear" else ""
+
     def decoder_alone(self, engine: str = "auto") -> Dense:
         copies = self._decoder_copies()
         if self.activation == "linear":

@@ -184,6 +184,9 @@ class VariationalAutoencoder(LayerAutoencoder):
     def decoder_alone(self, engine: str = "auto") -> DenseChain:
         return _copies((self.decoder_hidden, self.output), engine)
 
+    def not_dense(self, decoding: bool) -> str:
+        return "kind variational"
+
     def anew(self, seed: int, layer: int) -> VariationalAutoencoder:
         hidden = self.encoder_hidden
         return VariationalAutoencoder(

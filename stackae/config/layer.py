@@ -114,11 +114,6 @@ class LayerConfig(Model):
         }
         return next((name for name, given in asked.items() if given), "")
 
-    @property
-    def encodes_densely(self) -> bool:
-        """Whether its encoder is one dense layer that keeps all units: what the fused step fine-tunes."""
-        return (self.row.fused or self.row.solved) and not self.sparsity.keeps_few
-
     @model_validator(mode="after")
     def _kind_has_the_settings(self) -> Self:
         for name, setting in type(self).model_fields.items():

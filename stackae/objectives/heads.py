@@ -1,4 +1,4 @@
-"""What heads other than a softmax are trained for; a target that is missing has no influence."""
+"""What heads on encoders are trained for; a target that is missing has no influence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stackae.data.rows import Rows
+from stackae.models.heads.classifier import Finetuned
 from stackae.models.heads.others import DeepAutoencoder
-from stackae.objectives.base import FinetuneObjective
+from stackae.objectives.base import Objective, links
 from stackae.objectives.losses import LOSSES
+from stackae.ops.chain import DenseLayer
+
+
+@dataclass(frozen=True)
+class FinetuneObjective(Objective):
+    """What a head on encoders is trained for, of whatever kind it is."""
+
+    network: Finetuned
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [parameter for part in self.network.parts for parameter in part.trained]
 
 
 @dataclass(frozen=True)
@@ -20,9 +33,18 @@ class ClassificationObjective(FinetuneObjective):
 
     y: Tensor
     weight: Tensor | None = field(default=None, kw_only=True)
+    loss: str = field(default="cross_entropy", kw_only=True)
+
+    @property
+    def labels(self) -> Tensor:
+        return self.y.contiguous()
+
+    @property
+    def chain(self) -> list[DenseLayer]:
+        return links(self.network.parts, self.loss) if self.weight is None else []
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        logits, y = self.model(self.x[rows].to(self.model.device)), self.y[rows].to(self.model.device)
+        logits, y = self.network(self.x[rows].to(self.network.device)), self.y[rows].to(self.network.device)
         if self.weight is None:
             return F.cross_entropy(logits, y)
         weight = self.weight.to(logits)[y]
@@ -36,12 +58,16 @@ class UnrolledObjective(FinetuneObjective):
     Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
     """
 
-    model: DeepAutoencoder
+    network: DeepAutoencoder
     target: Rows
-    loss: str
+
+    @property
+    def chain(self) -> list[DenseLayer]:
+        parts = [*self.network.encoders, *self.network.head.each]
+        return links(parts, self.loss) if self.x is self.target else []
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        one = self.model
+        one = self.network
         code = one.encode(self.x[rows].to(one.device))
         return LOSSES[self.loss](one, code, self.target[rows].to(one.device))
 
@@ -53,7 +79,7 @@ class RegressionObjective(FinetuneObjective):
     y: Tensor
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        z = self.model(self.x[rows].to(self.model.device))
+        z = self.network(self.x[rows].to(self.network.device))
         return squared_error(z, self.y[rows].to(z)) / max(1, len(rows))
 
 
@@ -65,9 +91,10 @@ class MultilabelObjective(FinetuneObjective):
     """
 
     y: Tensor
+    loss: str = field(default="bce", kw_only=True)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        z = self.model(self.x[rows].to(self.model.device))
+        z = self.network(self.x[rows].to(self.network.device))
         return cross_entropy(z, self.y[rows].to(z)) / max(1, len(rows))
 
 

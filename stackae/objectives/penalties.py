@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stackae.config import SparsityConfig
 from stackae.ops.engine import Engine
 
 
@@ -19,6 +20,11 @@ class L1Sparsity:
     """
 
     weight: float
+
+    @property
+    def kernel(self) -> tuple[str, float, float]:
+        """Kind, target and weight, as ``stackae.ops.training`` has them."""
+        return "l1", 0.5, self.weight
 
     def __call__(self, h: Tensor, activation: str, engine: Engine) -> Tensor:
         """h: (batch, n_hidden) -> scalar."""
@@ -37,10 +43,21 @@ class KlSparsity:
     target: float
     weight: float
 
+    @property
+    def kernel(self) -> tuple[str, float, float]:
+        return "kl", self.target, self.weight
+
     def __call__(self, h: Tensor, activation: str, engine: Engine) -> Tensor:
         """h: (batch, n_hidden) -> scalar."""
         unit = (h + 1) / 2 if activation == "tanh" else h
         return self.weight * engine.sparsity_kl(unit, self.target)
+
+
+def penalty_of(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
+    """What the settings ask of the code by a penalty; None where by nothing, or by keeping few units."""
+    if sparsity.kind == "kl":
+        return KlSparsity(sparsity.target, sparsity.weight)
+    return L1Sparsity(sparsity.weight) if sparsity.kind == "l1" else None
 
 
 @torch.no_grad()

@@ -8,52 +8,36 @@ import torch
 from torch import Tensor
 
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.autoencoders.dense import Autoencoder
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.models.stack import ROWS_AT_ONCE
+from stackae.objectives.base import Objective
 from stackae.objectives.contraction import contraction
 from stackae.objectives.losses import LOSSES
-from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms
+from stackae.ops.chain import DenseLayer
 from stackae.ops.reference import ACTIVATIONS
 from stackae.random import EVALUATION_COUNTER
 
 
 @dataclass(frozen=True)
-class ReconstructionObjective:
-    """(1/B) Σ_i L(x_i, decode(h_i)), h_i = encode(x̃_i), and what is asked of codes and weights besides.
+class ReconstructionObjective(Objective):
+    """(1/B) Σ_i L(x_i, decode(h_i)), h_i = encode(x̃_i), and what is asked of codes and weights besides."""
 
-    Attributes:
-        corruption: x̃ ~ q(x̃ | x).
-        emphasis: how much the errors of corrupted inputs count, and those of the others.
-        dropout: left out of x̃ before the encoder, and of h before the decoder.
-        sparsity: a penalty on the codes of the batch, before dropout.
-        contraction: weight of ‖∂h/∂x̃‖²_F, mean over the batch.
-        weight_l1: weight of Σ|W| over the encoder's weights, and an untied decoder's.
-        max_norm: the longest that the incoming weights of a unit may be; 0 lets them be.
-    """
-
-    autoencoder: LayerAutoencoder
-    x: Rows
-    loss: str
-    corruption: Corruption
-    sparsity: KlSparsity | L1Sparsity | None
-    seed: int
-    layer: int
-    emphasis: Emphasis | None = None
-    dropout: tuple[Dropout, Dropout] | None = None
-    contraction: float = 0.0
-    weight_l1: float = 0.0
-    max_norm: float = 0.0
+    network: LayerAutoencoder
 
     @property
     def parameters(self) -> list[Tensor]:
-        return self.autoencoder.trained
+        return self.network.trained
 
     @property
-    def weights(self) -> list[Tensor]:
-        return [each for each in self.parameters if each.dim() > 1]
+    def chain(self) -> list[DenseLayer]:
+        one = self.network
+        if not isinstance(one, Autoencoder):
+            return []
+        output = "linear" if self.loss == "bce" else one.output_activation
+        decoder = DenseLayer(one.decoder_weight, one.decoder_bias, output, tied_to=0 if one.tied else -1)
+        return [DenseLayer(one.encoder.weight, one.encoder.bias, one.activation), decoder]
 
     @property
     def noisy(self) -> bool:
@@ -61,14 +45,14 @@ class ReconstructionObjective:
         return bool(self.corruption) or self.dropout is not None
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        _, total, penalties = self.parts(self.x[rows].to(self.autoencoder.device), step)
+        _, total, penalties = self.parts(self.x[rows].to(self.network.device), step)
         for penalty in penalties.values():
             total = total + penalty
         return total
 
     def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Of rows x (batch, n_visible): x̃, the loss of reconstruction, and each penalty by the name of its setting."""
-        one, penalties = self.autoencoder, {}
+        one, penalties = self.network, {}
         seen = self._seen(clean, step)
         code, contracted = self._coded(seen)
         code = one.kept(code, training=True)
@@ -77,12 +61,9 @@ class ReconstructionObjective:
         if contracted is not None:
             penalties["contraction"] = self.contraction * contracted
         if self.weight_l1:
-            penalties["weight_l1"] = self.weight_l1 * torch.stack([each.abs().sum() for each in self.weights]).sum()
+            weights = [each.abs().sum() for each in self.parameters if each.dim() > 1]
+            penalties["weight_l1"] = self.weight_l1 * torch.stack(weights).sum()
         return seen, self._reconstruction(code, clean, step), penalties
-
-    def constrain(self) -> None:
-        if self.max_norm:
-            clip_norms(self.weights, self.max_norm)
 
     @torch.no_grad()
     def corrupted_loss(self, x: Rows) -> float:
@@ -98,19 +79,19 @@ class ReconstructionObjective:
         """
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
-            clean, step = x[part].to(self.autoencoder.device), EVALUATION_COUNTER + part.start
-            code = self.autoencoder.encode(self._seen(clean, step))
+            clean, step = x[part].to(self.network.device), EVALUATION_COUNTER + part.start
+            code = self.network.encode(self._seen(clean, step))
             total += self._reconstruction(code, clean, step).item() * len(clean)
         return total / len(x)
 
     def _seen(self, clean: Tensor, step: int) -> Tensor:
         """What the encoder reads."""
-        one, stream = self.autoencoder, self._stream(step)
+        one, stream = self.network, self._stream(step)
         seen = self.corruption(clean, one.engine, **stream)
         return seen if self.dropout is None else self.dropout[0](seen, one.engine, **stream)
 
     def _reconstruction(self, code: Tensor, clean: Tensor, step: int) -> Tensor:
-        one, stream = self.autoencoder, self._stream(step)
+        one, stream = self.network, self._stream(step)
         weight = self.emphasis(clean, self.corruption, one.engine, **stream) if self.emphasis is not None else None
         kept = code if self.dropout is None else self.dropout[1](code, one.engine, **stream)
         return LOSSES[self.loss](one, kept, clean, weight)
@@ -120,7 +101,7 @@ class ReconstructionObjective:
 
     def _coded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The code, and the contraction where that is asked for."""
-        one = self.autoencoder
+        one = self.network
         if not self.contraction:
             return one.code(x), None
         if not isinstance(one, Autoencoder):

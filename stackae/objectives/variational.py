@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.variational import VariationalAutoencoder, bent, gaussian_kl
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import DataError
 from stackae.models.stack import ROWS_AT_ONCE
+from stackae.objectives.base import Objective
 from stackae.objectives.losses import LOSSES
 from stackae.random import EVALUATION_COUNTER, Purpose, normal_rows
 
 
 @dataclass(frozen=True)
-class VariationalObjective:
+class VariationalObjective(Objective):
     """loss(x, decode(h)) + β KL(q(h|x̃) ‖ N(0, I)), h ~ q(h|x̃) drawn once a row: the mean over rows.
 
     loss ``bce``: of binary x, with β = 1 the negative ELBO in nats; another β weighs the KL (β-VAE). loss ``mse``: the
@@ -35,17 +35,11 @@ class VariationalObjective:
     variational auto-encoding framework.
     """
 
-    autoencoder: VariationalAutoencoder
-    x: Rows
-    loss: str
-    corruption: Corruption
-    beta: float
-    seed: int
-    layer: int
+    network: VariationalAutoencoder
 
     @property
     def parameters(self) -> list[Tensor]:
-        return self.autoencoder.trained
+        return self.network.trained
 
     @property
     def noisy(self) -> bool:
@@ -53,11 +47,11 @@ class VariationalObjective:
         return bool(self.corruption)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        return self._loss(self.x[rows].to(self.autoencoder.device), step)
+        return self._loss(self.x[rows].to(self.network.device), step)
 
     def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Of rows x (batch, n_visible): x̃, the loss of reconstruction, and β KL."""
-        one = self.autoencoder
+        one = self.network
         noisy = self.corruption(clean, one.engine, seed=self.seed, layer=self.layer, step=step)
         mu, logvar = one.posterior(noisy)
         noise = normal_rows(*mu.shape, seed=self.seed, purpose=Purpose.LATENT, layer=self.layer, counter=step)
@@ -72,16 +66,13 @@ class VariationalObjective:
         """
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
-            clean = x[part].to(self.autoencoder.device)
+            clean = x[part].to(self.network.device)
             total += self._loss(clean, EVALUATION_COUNTER + part.start).item() * len(clean)
         return total / len(x)
 
     def _loss(self, clean: Tensor, step: int) -> Tensor:
         _, reconstruction, penalties = self.parts(clean, step)
         return reconstruction + penalties["beta"]
-
-    def constrain(self) -> None:
-        pass
 
 
 class ElboReport(NamedTuple):

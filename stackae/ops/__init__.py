@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         sparsity_kl,
         train_step,
         train_together,
+        training,
     )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "sparsity_kl",
     "train_step",
     "train_together",
+    "training",
 ]
 
 

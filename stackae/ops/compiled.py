@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stackae.ops.batches import Batches, StepResult
-from stackae.ops.chain import DenseLayer, Training
+from stackae.ops.chain import DenseLayer
 from stackae.ops.extension import load
 
 _C = load(Path(__file__).parents[1])
@@ -23,7 +23,6 @@ __all__ = [
     "DenseLayer",
     "FusedReplicas",
     "FusedStep",
-    "Training",
     "bare_product",
     "build_info",
     "corrupt",
@@ -32,7 +31,10 @@ __all__ = [
     "sparsity_kl",
     "train_step",
     "train_together",
+    "training",
 ]
+
+Training = Any  # what ``training`` makes
 
 
 def build_info() -> dict[str, str]:
@@ -131,11 +133,64 @@ def sparsity_kl(h: Tensor, rho: float) -> Tensor:
     return penalty
 
 
+def training(
+    *,
+    layers: Sequence[DenseLayer],
+    x: Tensor,
+    loss: str,
+    scaling: tuple[Tensor, Tensor] | None = None,
+    labels: Tensor | None = None,
+    corruption: tuple[str, float, float, float] = ("none", 0.0, 0.0, 1.0),
+    sparsity: tuple[str, float, float] = ("none", 0.5, 0.0),
+    contraction: float = 0.0,
+    seed: int = 0,
+    layer: int = 0,
+    optimizer: str = "adam",
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+) -> Training:
+    """One chain of dense layers and what it is trained for, as the kernels have it.
+
+    Args:
+        layers: bottom first, contiguous float32 or float64 parameters on one device, which are moved in place.
+        x: (n, n_visible) rows: float32, the layers' type, or uint8, which is read as (x − offset) / scale. On the
+            device of the layers; or on the CPU, and then batches are sent over while the ones before are trained on.
+        loss: ``mse``: (1/B) Σ ‖z − x‖². ``bce``: binary cross-entropy of a sigmoid output, from its pre-activation.
+            ``cross_entropy``: of softmax(z) for ``labels``, mean over rows. All in nats, with targets uncorrupted.
+        scaling: offset and scale, (n_visible,) float32, for uint8.
+        labels: (n,) int64.
+        corruption: kind, level, low, high of ``corrupt``, drawn by (seed, layer, step).
+        sparsity: kind, ρ and weight of a penalty on the first layer's code h. ``kl``: weight · Σ_j KL(ρ ‖ ρ̂_j), tanh
+            codes mapped by (h + 1) / 2. ``l1``: (weight/B) Σ |h|.
+        contraction: λ of (λ/B) Σ_i ‖∂h_i/∂x_i‖²_F of the first layer's code, in closed form.
+        optimizer: sgd, adam or adamw, as torch.optim has them; ``weight_decay`` is for weights alone, not for biases.
+        momentum: that of sgd; of adam and adamw β₁, whose β₂ is 0.999.
+
+    Raises:
+        ValueError: an unknown word, or a corruption that is none.
+    """
+    return _C.Training(
+        layers=layers,
+        x=x,
+        scaling=scaling or (None, None),
+        labels=labels,
+        loss=loss,
+        corruption=corruption,
+        sparsity=sparsity,
+        contraction=contraction,
+        seed=seed,
+        layer=layer,
+        optimizer=optimizer,
+        weight_decay=weight_decay,
+        momentum=momentum,
+    )
+
+
 class FusedReplicas:
     """The compiled step of several networks: made by ``train_together``."""
 
     def __init__(self, trainings: Sequence[Training], precision: str) -> None:
-        self._step = _C.train_step([_member(each) for each in trainings], precision)
+        self._step = _C.train_step(trainings, precision)
 
     def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
         """``FusedStep.advance`` for each network on its own batches; one without rows stands still."""
@@ -197,26 +252,6 @@ def train_together(trainings: Sequence[Training], precision: str = "fp32") -> Fu
     activations, loss, optimiser, or type of rows.
     """
     return FusedReplicas(trainings, precision)
-
-
-def _member(training: Training) -> Any:
-    offset, scale = training.scaling if training.scaling is not None else (None, None)
-    rho, beta = training.sparsity
-    return _C.Member(
-        layers=[tuple(each) for each in training.layers],
-        objective=_C.Objective(
-            loss=training.loss,
-            sparsity_target=rho,
-            sparsity_weight=beta,
-            l1_weight=training.l1,
-            contraction=training.contraction,
-        ),
-        update=_C.Update(rule=training.optimizer, weight_decay=training.weight_decay, momentum=training.momentum),
-        corruption=_C.Corruption(*training.corruption),
-        rows=_C.Rows(x=training.x, offset=offset, scale=scale, labels=training.labels),
-        seed=training.seed,
-        layer=training.layer,
-    )
 
 
 @torch.library.register_fake("stackae::dense_act_forward")

@@ -78,14 +78,24 @@ def _engine(name: str, reason: str, ops: ModuleType) -> Engine:
 
 
 class StepChoice(NamedTuple):
-    """Whether a training step runs fused, and why, or through which products."""
+    """Whether a training step is the fused one, and why.
+
+    reason: through which products, or why the extension has no step. lacks: what the fused step does not have of what
+    is trained, where that alone is why.
+    """
 
     fused: bool
     reason: str
+    lacks: str = ""
 
 
-def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> StepChoice:
-    """The fused step where the extension has one for the device and the precision. Elsewhere the eager one, in fp32.
+def choose_step(engine: str, device: torch.device, precision: str = "fp32", lacks: str = "") -> StepChoice:
+    """The fused step where the extension has one for the device and the precision, and it lacks nothing.
+
+    Elsewhere the eager one, in fp32.
+
+    Args:
+        lacks: the first part of what is trained that the fused step does not have, in words; "" where it has all.
 
     Raises:
         SetupError: products of another precision were asked for and there are none.
@@ -94,7 +104,7 @@ def choose_step(engine: str, device: torch.device, precision: str = "fp32") -> S
     if chosen.name == "fused":
         products = importlib.import_module("stackae.ops.compiled").products(device.type, precision)
         if products is not None:
-            return StepChoice(True, f"{precision}, products by {products}")
+            return StepChoice(not lacks, f"{precision}, products by {products}", lacks)
     if precision != "fp32":
         raise SetupError(_no_such_products(chosen, device, precision))
     if chosen.name == "eager":

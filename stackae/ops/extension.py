@@ -37,7 +37,7 @@ def load(folder: Path) -> ModuleType:
         raise
     except Exception as error:
         raise broken(str(error)) from error
-    missing = [name for name in ("build_info", "products", "train_step", "Member") if not hasattr(loaded, name)]
+    missing = [name for name in ("build_info", "products", "train_step", "Training") if not hasattr(loaded, name)]
     if missing:
         raise broken(f"it lacks {', '.join(missing)}: it was built from another version of stackae")
     built = str(loaded.build_info()["torch"])

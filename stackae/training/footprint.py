@@ -85,7 +85,7 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     """A head's training, with the layers below it, or on their codes alone."""
     pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
     top = stack.layer_sizes[-1]
-    fused = not config.steps_eagerly and choose_step(config.engine, choose_device(config.device)).fused
+    fused = choose_step(config.engine, choose_device(config.device), lacks=config.steps_eagerly).fused
     numbers = sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
     numbers = numbers if not config.row.predicts else numbers // 2 + (top + 1) * outputs
     alone = config.train == "head" and config.row.predicts

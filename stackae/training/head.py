@@ -11,11 +11,11 @@ from stackae.data.rows import Rows
 from stackae.errors import ConfigError
 from stackae.models.heads.classifier import Finetuned
 from stackae.models.stack import in_batches
-from stackae.objectives.base import FinetuneObjective
-from stackae.ops.engine import choose_step
+from stackae.objectives.heads import FinetuneObjective
+from stackae.ops.engine import StepChoice
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
-from stackae.training.fused import finetuning, fused_replicas
+from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
 from stackae.training.replicas import alone
@@ -35,6 +35,7 @@ def fit_head(
     held_out: Rows | None,
     config: FinetuneConfig,
     *,
+    step: StepChoice,
     objective: Callable[[ModelT, Rows], FinetuneObjective],
     validate: Callable[[ModelT, Rows], Validation],
     callback: Callback,
@@ -44,6 +45,7 @@ def fit_head(
 
     Args:
         model: on the device that it is to be trained on, and ``x`` and ``held_out`` where they are read from there.
+        step: what ``head_step`` chose.
         objective: of a network (the model, or its head alone) and the rows that it reads (x, or their codes).
         validate: how such a network does on the held-out rows, or on their codes.
     """
@@ -73,7 +75,7 @@ def fit_head(
                 weight_decay=config.weight_decay,
             )
         ],
-        step=make_step(objective(trained, x), config, epochs, math.ceil(len(x) / config.batch_size)),
+        step=make_step(objective(trained, x), config, step, epochs, math.ceil(len(x) / config.batch_size)),
         max_epochs=epochs,
         batch_size=config.batch_size,
         patience=settled_patience(config.patience, epochs),
@@ -82,18 +84,18 @@ def fit_head(
     return alone(Trainer(stage, callback, checkpointer).fit())
 
 
-def make_step(objective: FinetuneObjective, config: FinetuneConfig, epochs: int, steps_per_epoch: int) -> ReplicasStep:
-    """The step that trains the objective's network, in place: fused where it, its device and engine allow it."""
-    model = objective.model
-    if not config.steps_eagerly and choose_step(config.engine, model.device, config.precision).fused:
-        training = finetuning(objective, config, config.weight_decay)
-        if training is not None:
-            return fused_replicas([training], config.precision)
-        if config.precision != "fp32":
-            raise ConfigError(
-                f"precision {config.precision}: expected a chain of dense layers that keep all units, got others among "
-                "them, which are trained by an eager step; use precision fp32"
-            )
+def make_step(
+    objective: FinetuneObjective, config: FinetuneConfig, step: StepChoice, epochs: int, steps_per_epoch: int
+) -> ReplicasStep:
+    """The chosen step, which trains the objective's network in place."""
+    model = objective.network
+    if step.fused:
+        return fused_replicas([kernel_training(objective, config, config.weight_decay)], config.precision)
+    if config.precision != "fp32":
+        raise ConfigError(
+            f"precision {config.precision}: expected a chain of dense layers that keep all units, got others among "
+            "them, which are trained by an eager step; use precision fp32"
+        )
     layers = [part.trained for part in reversed(model.parts)]
     begins = gradual_begins(len(layers), epochs, steps_per_epoch) if config.train == "gradual" else [0] * len(layers)
     rates = LayerRates(config.layer_decay, begins)

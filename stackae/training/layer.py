@@ -10,26 +10,26 @@ import torch
 from torch import Tensor
 
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
+from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.kinds import build
 from stackae.autoencoders.variational import VariationalAutoencoder
-from stackae.config import DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
+from stackae.config import LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import DivergedError
 from stackae.models.stack import ROWS_AT_ONCE, in_batches
 from stackae.objectives.losses import LOSSES
-from stackae.objectives.penalties import KlSparsity, L1Sparsity
 from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.objectives.variational import VariationalObjective, variational_loss
-from stackae.ops.engine import choose_step
+from stackae.ops.engine import StepChoice
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
+from stackae.training.choice import layer_steps
 from stackae.training.closed_form import put_closed_form
 from stackae.training.divergence import Magnitudes
-from stackae.training.fused import fused_replicas, reconstruction
+from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.optimizers import make_optimizer
 from stackae.training.resampling import SAMPLE, dead_units, resample_units
 from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
@@ -40,11 +40,12 @@ FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/
 
 
 class TrainedLayer(NamedTuple):
-    """One trained autoencoder of the stack; ``number`` counts from 1 at the bottom."""
+    """One trained autoencoder of the stack; ``number`` counts from 1 at the bottom; closed forms have no ``step``."""
 
     number: int
     autoencoder: LayerAutoencoder
     history: list[EpochRecord]
+    step: StepChoice | None = None
 
 
 class Reads(NamedTuple):
@@ -87,31 +88,19 @@ class Learner:
         return self.config.layers[self.number - 1]
 
     @property
+    def step(self) -> StepChoice:
+        return layer_steps(self.config)[self.number]
+
+    @property
     def corruption(self) -> Corruption:
         noise = self.layer.corruption
         return Corruption(noise.kind, noise.level, self.reads.low, self.reads.high)
 
     @property
     def objective(self) -> ReconstructionObjective | VariationalObjective:
-        layer, one = self.layer, self.autoencoder
-        if isinstance(one, VariationalAutoencoder):
-            return VariationalObjective(
-                one, self.reads.x, layer.loss, self.corruption, layer.beta, self.config.seed, self.number
-            )
-        return ReconstructionObjective(
-            autoencoder=one,
-            x=self.reads.x,
-            loss=layer.loss,
-            corruption=self.corruption,
-            sparsity=_penalty(layer.sparsity),
-            seed=self.config.seed,
-            layer=self.number,
-            emphasis=_emphasis(layer.emphasis),
-            dropout=_dropout(layer.dropout),
-            contraction=layer.contraction,
-            weight_l1=layer.weight_l1,
-            max_norm=layer.max_norm,
-        )
+        one, x, seed = self.autoencoder, self.reads.x, self.config.seed
+        kind = VariationalObjective if isinstance(one, VariationalAutoencoder) else ReconstructionObjective
+        return kind.of(one, x, self.layer, self.corruption, seed=seed, number=self.number)
 
     def validate(self) -> Validation | None:
         """The loss on the held-out rows; where training corrupts its own, on those rows corrupted alike too."""
@@ -202,38 +191,22 @@ def train_layer(
     return {
         each.index: outcome
         if isinstance(outcome, DivergedError)
-        else TrainedLayer(each.number, each.autoencoder, outcome)
+        else TrainedLayer(each.number, each.autoencoder, outcome, each.step)
         for each, outcome in zip(learners, Trainer(stage, callback, checkpointer).fit(), strict=True)
     }
 
 
 def make_step(learners: Sequence[Learner]) -> ReplicasStep:
-    """The step that trains these layers together, in place: fused where they, their device and engine allow it."""
-    config, device = learners[0].config, learners[0].autoencoder.device
-    eagerly = any(each.layer.steps_eagerly for each in learners)
-    if not eagerly and choose_step(config.engine, device, config.precision).fused:
-        trainings = [reconstruction(each.objective, each.config, each.layer.weight_decay) for each in learners]
-        return fused_replicas(trainings, config.precision)
+    """The step that trains these layers together, in place: that of ``layer_steps``, which is the same for all."""
+    if learners[0].step.fused:
+        trainings = [kernel_training(each.objective, each.config, each.layer.weight_decay) for each in learners]
+        return fused_replicas(trainings, learners[0].config.precision)
     optimizers = [
         make_optimizer(each.autoencoder, each.config, each.layer.learning_rate, each.layer.weight_decay)
         for each in learners
     ]
     objectives = [each.objective for each in learners]
     return OneByOne([EagerStep(*pair) for pair in zip(objectives, optimizers, strict=True)])
-
-
-def _penalty(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
-    if sparsity.kind == "kl":
-        return KlSparsity(sparsity.target, sparsity.weight)
-    return L1Sparsity(sparsity.weight) if sparsity.kind == "l1" else None
-
-
-def _emphasis(wish: EmphasisConfig) -> Emphasis | None:
-    return None if wish == EmphasisConfig() else Emphasis(wish.corrupted, wish.others)
-
-
-def _dropout(wish: DropoutConfig) -> tuple[Dropout, Dropout] | None:
-    return (Dropout(wish.encoder, 1), Dropout(wish.decoder, 2)) if wish else None
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from stackae.training.layer import make_step
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.verification.check import Case, Check, NotHereError
-from stackae.verification.heads import HEADS
+from stackae.verification.heads import HEADS, step_of
 from stackae.verification.subjects import (
     CPU,
     EAGER_REMEDY,
@@ -183,7 +183,7 @@ def head_cases(device: torch.device) -> Iterator[Case]:
             config = FinetuneConfig.model_validate(
                 {"engine": engine, "optimizer": optimizer, "weight_decay": 1e-3, "device": "cpu"}
             )
-            pair.append(_advanced(make_head_step(one, config, 1, 1), one.parameters, len(one.x)))
+            pair.append(_advanced(make_head_step(one, config, step_of(one, config), 1, 1), one.parameters, len(one.x)))
         yield Case(f"{kind}, {optimizer}", pair[0].off(pair[1]), 1e-9)
 
 

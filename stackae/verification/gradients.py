@@ -11,13 +11,14 @@ from torch import Tensor
 
 from stackae.config import FinetuneConfig
 from stackae.config.activations import ACTIVATIONS
-from stackae.objectives.base import FinetuneObjective, Objective
+from stackae.objectives.base import Objective
+from stackae.objectives.heads import FinetuneObjective
 from stackae.ops.batches import Batches
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.step import ReplicasStep
 from stackae.verification.check import Case, Check
-from stackae.verification.heads import HEADS, with_rows_that_lack_all_targets
+from stackae.verification.heads import HEADS, step_of, with_rows_that_lack_all_targets
 from stackae.verification.subjects import CPU, EAGER_REMEDY, furthest, learner_of, need_step, rows_of
 
 WIDTH = 1e-5  # of half a difference: truncation and rounding are each near 1e-10 of the loss there
@@ -102,7 +103,7 @@ def missing_cases() -> Iterator[Case]:
 
 def _head_step(objective: FinetuneObjective, engine: str) -> ReplicasStep:
     config = FinetuneConfig.model_validate({**PLAIN_SGD, "engine": engine, "weight_decay": 0.0, "device": "cpu"})
-    return make_head_step(objective, config, epochs=1, steps_per_epoch=1)
+    return make_head_step(objective, config, step_of(objective, config), epochs=1, steps_per_epoch=1)
 
 
 def _activations() -> dict[str, Options]:

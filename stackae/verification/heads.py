@@ -10,20 +10,27 @@ import torch
 from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder, Dense
+from stackae.config import FinetuneConfig
 from stackae.models.heads.classifier import Classifier, Finetuned
 from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.models.stack import StackedAutoencoder
-from stackae.objectives.base import FinetuneObjective
 from stackae.objectives.heads import (
     ClassificationObjective,
+    FinetuneObjective,
     MultilabelObjective,
     RegressionObjective,
     UnrolledObjective,
 )
+from stackae.ops.engine import StepChoice, choose_step
 from stackae.verification.subjects import SEED, normal, rows_of
 
 ROWS, WIDTHS = 12, (6, 5, 4, 3)
 ModelT = TypeVar("ModelT", bound=Finetuned)
+
+
+def step_of(objective: FinetuneObjective, config: FinetuneConfig) -> StepChoice:
+    """As ``head_step`` has it of a stack: fused where the network is a chain of dense layers."""
+    return choose_step(config.engine, objective.network.device, lacks="" if objective.chain else "other layers")
 
 
 def classifier(engine: str) -> FinetuneObjective:
@@ -39,7 +46,7 @@ def deep(loss: str, engine: str) -> FinetuneObjective:
         for n, m, g in ((6, 5, "sigmoid"), (5, 3, "linear"))
     )
     x = rows_of(ROWS, WIDTHS[0])
-    return UnrolledObjective(DeepAutoencoder.unrolled(stack, engine).double(), x, x, loss)
+    return UnrolledObjective(DeepAutoencoder.unrolled(stack, engine).double(), x, x, loss=loss)
 
 
 def regressor(engine: str) -> FinetuneObjective:
@@ -71,7 +78,7 @@ def with_rows_that_lack_all_targets() -> dict[str, tuple[FinetuneObjective, Fine
             x, y = rows_of(ROWS, WIDTHS[0]), one.y.clone()
             x[unknown] = rows_of(ROWS, WIDTHS[0], seed)[unknown]
             y[unknown] = torch.nan
-            pair.append(type(one)(one.model, x, y))
+            pair.append(type(one)(one.network, x, y))
         found[name] = (pair[0], pair[1])
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -138,7 +139,8 @@ def tied_cases(engine: str) -> Iterator[Case]:
 
 def untied_by(learner: Learner, step: object) -> float:
     """The largest relative difference to W' = Wᵀ over some steps."""
-    one, x, objective = learner.autoencoder, learner.reads.x[:], learner.objective
+    one, x = learner.autoencoder, learner.reads.x[:]
+    objective: Any = learner.objective
     assert isinstance(one, Autoencoder) and hasattr(step, "advance")
     worst = 0.0
     for number in range(STEPS):
@@ -148,7 +150,7 @@ def untied_by(learner: Learner, step: object) -> float:
         worst = max(worst, float((one.decode(h).detach() / wanted - 1).abs().max()))
         mirror = copy.deepcopy(one)
         with torch.no_grad():
-            expected = float(type(objective)(**{**vars(objective), "autoencoder": mirror})(rows, number))
+            expected = float(replace(objective, network=mirror)(rows, number))
         (progress,) = step.advance([Batches(rows, [0.05])], 16, number)
         worst = max(worst, abs(progress.total / (16 * expected) - 1))
     return worst

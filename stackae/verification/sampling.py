@@ -160,7 +160,7 @@ def divergence_cases() -> Iterator[Case]:
         without = type(objective)(**{**vars(objective), "beta": 0.0})
         added = (objective(rows, 0) - without(rows, 0)).detach()
         noise = normal(DRAWS // len(mu), *mu.shape, seed=6)
-        h = objective.autoencoder.sample(mu, logvar, noise).detach()
+        h = objective.network.sample(mu, logvar, noise).detach()
         each = 0.5 * (h.square() - (h - mu).square() / logvar.exp() - logvar).sum(dim=2)
         error = (each.var(dim=0).mean() / each.numel()).sqrt()
         yield against_draws(f"logvar of spread {scale:g}", each.mean(), added, error)
@@ -170,7 +170,7 @@ def drawn_cases() -> Iterator[Case]:
     """Codes have the mean μ and the variance e^logvar that the divergence is of."""
     objective, mu, logvar = posterior_of(1.0)
     count = DRAWS // len(mu)
-    h = objective.autoencoder.sample(mu, logvar, normal(count, *mu.shape, seed=7)).detach()
+    h = objective.network.sample(mu, logvar, normal(count, *mu.shape, seed=7)).detach()
     variance = logvar.exp()
     yield against_draws("mean", h.mean(dim=0), mu, (variance / count).sqrt())
     yield against_draws("variance", h.var(dim=0), variance, variance * math.sqrt(2 / count))

@@ -22,6 +22,7 @@ from stackae.runs.records import epoch_of
 from stackae.runs.run import classifier_file, config_file, head_file, reconstruction_file, targets_file
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
+from stackae.training.choice import shown_head_step
 from stackae.training.footprint import check_finetuning
 from stackae.workflows.assessment import assess_classifier, target_figures
 from stackae.workflows.callbacks import Callbacks
@@ -210,29 +211,14 @@ def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dat
 
 def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[str]:
     """The rows to learn from, what is trained of which weights, and the step that is taken, with its reason."""
-    device = choose_device(settings.device)
-    step = choose_step(settings.engine, device, settings.precision)
-    eagerly = settings.steps_eagerly or (_other_layer(run, settings) if settings.train != "head" else "")
-    fused = step.fused and not eagerly
-    reason = f"{step.reason}; {eagerly}" if step.fused and eagerly else step.reason
     decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
     norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
     norm += ", class weight balanced" if settings.class_weight == "balanced" else ""
     return [
         f"data     {dataset.name}: {_rows_to_learn_from(dataset, settings)}",
         f"head     {settings.head}, {settings.init} weights, train {settings.train}{decay}{norm}",
-        f"step     {'fused' if fused else 'eager'} on {device} ({reason})",
+        f"step     {shown_head_step(run.load_stack(settings.engine), settings)}",
     ]
-
-
-def _other_layer(run: Run, settings: FinetuneConfig) -> str:
-    """The first layer of which no dense chain is made, which is what the fused step has; "" where there is none."""
-    for number, layer in enumerate(run.pretrain_config.layers, start=1):
-        inverts = settings.head == "reconstruction" and layer.kind == "marginalized" and layer.activation != "linear"
-        if inverts or not layer.encodes_densely:
-            kept = f", sparsity {layer.sparsity.model_dump()}" if layer.sparsity.keeps_few else ""
-            return f"layer {number} of kind {layer.kind}{kept}"
-    return ""
 
 
 def _rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:

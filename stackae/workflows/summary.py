@@ -10,27 +10,18 @@ from stackae.autoencoders.kinds import numbers_of
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.data import Dataset
 from stackae.data.inspect.advice import notes_of
-from stackae.ops.engine import choose_device, choose_step
 from stackae.pretraining import PretrainResult
+from stackae.training.choice import shown_layer_steps
 
 
 def summary(configs: Sequence[PretrainConfig], dataset: Dataset) -> list[str]:
     """The rows, the step that is taken, with its reason, and what a person should know of the data."""
     config = configs[0]
-    device = choose_device(config.device)
-    step = choose_step(config.engine, device, config.precision)
     together = [f"seeds    {config.seed} to {configs[-1].seed}, trained together"] if len(configs) > 1 else []
-    trained = {number: layer for number, layer in enumerate(config.layers, start=1) if not layer.row.solved}
-    eager = [
-        f"layer {number} eager{' in fp32' if config.precision != 'fp32' else ''}: {layer.steps_eagerly}"
-        for number, layer in trained.items()
-        if step.fused and layer.steps_eagerly
-    ]
-    fused = step.fused and len(eager) < max(1, len(trained))
     return [
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
-        f"step     {'fused' if fused else 'eager'} on {device} ({'; '.join([step.reason, *eager])})",
+        f"step     {shown_layer_steps(config)}",
         *together,
         *(f"note     {sentence}" for sentence in notes_of(dataset)),
     ]

@@ -34,7 +34,9 @@ def network(**options):
 
 def objective(model, loss="mse", beta=1.0, corruption=None, x=X, **where):
     where = {"seed": 1, "layer": 2} | where
-    return VariationalObjective(model, x.to(model.mu.weight.dtype), loss, corruption or Corruption(), beta, **where)
+    return VariationalObjective(
+        model, x.to(model.mu.weight.dtype), loss=loss, corruption=corruption or Corruption(), beta=beta, **where
+    )
 
 
 def set_posterior(model, mu_weight, mu_bias, logvar):

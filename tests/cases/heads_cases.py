@@ -15,9 +15,9 @@ from stackae.data import Part
 from stackae.models.heads.classifier import Classifier
 from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.models.stack import StackedAutoencoder
-from stackae.objectives.base import FinetuneObjective
 from stackae.objectives.heads import (
     ClassificationObjective,
+    FinetuneObjective,
     MultilabelObjective,
     RegressionObjective,
     UnrolledObjective,
@@ -85,7 +85,7 @@ def deep(loss: str, **more: Any) -> UnrolledObjective:
     config = PretrainConfig.from_options("6,5,3", max_epochs=1, device="cpu", **kinds)
     x = rows_of(20, 6)
     model = DeepAutoencoder.unrolled(pretrain_stack(x.float(), config).stack).double()
-    return UnrolledObjective(model, x, x, loss, **more)
+    return UnrolledObjective(model, x, x, loss=loss, **more)
 
 
 def numbers(rows: int, count: int, binary: bool = False) -> Tensor:

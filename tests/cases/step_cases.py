@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
@@ -20,7 +19,7 @@ from stackae.objectives.heads import ClassificationObjective
 from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.ops.compiled import FusedStep, products, train_step
 from stackae.random import Purpose, uniform
-from stackae.training import fused
+from stackae.training.fused import kernel_training
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import EagerStep
 
@@ -43,50 +42,37 @@ def objective(x: Rows, n_hidden: int, dtype: torch.dtype = torch.float64, **give
         tied=given.pop("tied", True),
         seed=5,
     )
-    defaults = {"loss": "mse", "corruption": Corruption(), "sparsity": None, "seed": 3, "layer": 2}
-    return ReconstructionObjective(autoencoder.to(x.device, dtype), x, **{**defaults, **given})
+    return ReconstructionObjective(autoencoder.to(x.device, dtype), x, **{"seed": 3, "layer": 2, **given})
 
 
-def both_steps(make: Any, build: Any, weight_decay: float = 0.0, **training: Any):
-    """(module, step) for the fused and the eager step, each on a network of its own."""
+def both_steps(make: Any, weight_decay: float = 0.0, **training: Any):
+    """(network, step) for the fused and the eager step, each on a network of its own."""
     config = TrainingConfig(**training)
-    fused, eager = make(), make()
-    steps = build(fused, config, weight_decay), eager_step(eager, config, weight_decay)
-    return (module_of(fused), steps[0]), (module_of(eager), steps[1])
-
-
-def module_of(one: Any) -> Any:
-    return one.autoencoder if isinstance(one, ReconstructionObjective) else one.model
+    return [(one.network, build(one, config, weight_decay)) for build in BUILD.values() for one in [make()]]
 
 
 def parameters(one: Any) -> list[Tensor]:
     """Copies of those of its network."""
-    return [parameter.detach().clone() for parameter in module_of(one).parameters()]
+    return [parameter.detach().clone() for parameter in one.network.parameters()]
 
 
 def bits(one: Any) -> list[bytes]:
     """Of the parameters of its network."""
-    return [parameter.detach().cpu().numpy().tobytes() for parameter in module_of(one).parameters()]
+    return [parameter.detach().cpu().numpy().tobytes() for parameter in one.network.parameters()]
 
 
 def eager_step(one: Any, config: TrainingConfig, weight_decay: float) -> EagerStep:
     """Trains the objective's network in place."""
-    return EagerStep(one, make_optimizer(module_of(one), config, 0.0, weight_decay))
+    return EagerStep(one, make_optimizer(one.network, config, 0.0, weight_decay))
 
 
-def fused_reconstruction(one: ReconstructionObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
-    """Trains the objective's autoencoder in place."""
-    return train_step(fused.reconstruction(one, config, weight_decay), config.precision)
+def fused_step(one: Any, config: TrainingConfig, weight_decay: float) -> FusedStep:
+    """Trains the objective's network in place."""
+    return train_step(kernel_training(one, config, weight_decay), config.precision)
 
 
-def fused_classification(one: ClassificationObjective, config: TrainingConfig, weight_decay: float) -> FusedStep:
-    """Trains the objective's classifier in place."""
-    return train_step(fused.classification(one, config, weight_decay), config.precision)
-
-
-ENGINES = pytest.mark.parametrize("engine", ["fused", "eager"])
-RECONSTRUCTION = {"fused": fused_reconstruction, "eager": eager_step}
-CLASSIFICATION = {"fused": fused_classification, "eager": eager_step}
+BUILD = {"fused": fused_step, "eager": eager_step}
+ENGINES = pytest.mark.parametrize("engine", list(BUILD))
 
 
 def orders(n: int, epochs: int) -> list[Tensor]:

@@ -17,7 +17,7 @@ from stackae.errors import ConfigError, DataError
 from stackae.evaluation import evaluate_reconstruction, evaluate_unrolled
 from stackae.finetuning import finetune_classifier, finetune_reconstruction
 from stackae.models.heads.others import DeepAutoencoder
-from stackae.objectives.base import FinetuneObjective
+from stackae.objectives.heads import FinetuneObjective
 from stackae.training import fused, head
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
@@ -117,23 +117,23 @@ def test_what_cannot_be_reconstructed_is_refused():
 
 
 def layered(one: FinetuneObjective, rates: LayerRates, optimizer: str = "sgd", momentum: float = 0.0) -> EagerStep:
-    layers = [part.trained for part in reversed(one.model.parts)]
+    layers = [part.trained for part in reversed(one.network.parts)]
     config = TrainingConfig(optimizer=optimizer, momentum=momentum)
-    return EagerStep(one, make_optimizer(one.model, config, 0.0, 0.0, layers), rates)
+    return EagerStep(one, make_optimizer(one.network, config, 0.0, 0.0, layers), rates)
 
 
 def moved(one: FinetuneObjective, step: EagerStep, number: int = 0) -> list[list[Tensor]]:
     """By how much each parameter moves in one step, head first."""
-    before = [[each.detach().clone() for each in part.trained] for part in one.model.parts]
+    before = [[each.detach().clone() for each in part.trained] for part in one.network.parts]
     assert step.advance(torch.arange(20), 20, number, [0.1]).steps == 1
-    after = [[each.detach() for each in part.trained] for part in one.model.parts]
+    after = [[each.detach() for each in part.trained] for part in one.network.parts]
     return [[b - a for a, b in zip(*pair, strict=True)] for pair in reversed(list(zip(before, after, strict=True)))]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_layer_decay_scales_the_first_update_of_sgd_by_its_power(name):
     plain, slow = OBJECTIVES[name](), OBJECTIVES[name]()
-    depths = len(plain.model.parts)
+    depths = len(plain.network.parts)
     whole = moved(plain, layered(plain, LayerRates(1.0, [0] * depths)))
     scaled = moved(slow, layered(slow, LayerRates(0.5, [0] * depths)))
     for depth, (a, b) in enumerate(zip(whole, scaled, strict=True)):
@@ -245,5 +245,5 @@ def test_settings_that_do_not_fit_are_refused():
 
 def test_rows_of_bytes_and_codes_of_the_head_alone_are_the_same_rows():
     one = deep("mse")
-    codes = one.model.encode(rows_of(20, 6)).detach()
-    torch.testing.assert_close(one.model.head_alone().reconstruct(codes), one.model.reconstruct(rows_of(20, 6)))
+    codes = one.network.encode(rows_of(20, 6)).detach()
+    torch.testing.assert_close(one.network.head_alone().reconstruct(codes), one.network.reconstruct(rows_of(20, 6)))

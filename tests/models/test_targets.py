@@ -114,7 +114,7 @@ def test_targets_that_32_bits_do_not_hold(tmp_path):
 @pytest.mark.parametrize("name", ["regressor", "multilabel"])
 def test_a_missing_target_has_neither_loss_nor_gradient(name):
     one, rows = OBJECTIVES[name](), torch.arange(20)
-    z = one.model(one.x).detach()
+    z = one.network(one.x).detach()
     missing = one.y.isnan()
     grad = torch.autograd.functional.jacobian(lambda z: _loss(one, z), z)
     assert bool((grad[missing] == 0).all()) and bool((grad[~missing] != 0).all())

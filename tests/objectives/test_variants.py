@@ -128,8 +128,8 @@ def test_dropout_stands_before_encoder_and_decoder() -> None:
     one = objective(x, 5, dropout=(Dropout(0.3, 1), Dropout(0.5, 2)))
     where = {"seed": one.seed, "layer": one.layer, "step": 7}
     seen = Dropout(0.3, 1)(x, ENGINE, **where)
-    code = Dropout(0.5, 2)(one.autoencoder.encode(seen), ENGINE, **where)
-    wanted = (one.autoencoder.decode(code) - x).square().sum() / len(x)
+    code = Dropout(0.5, 2)(one.network.encode(seen), ENGINE, **where)
+    wanted = (one.network.decode(code) - x).square().sum() / len(x)
     assert one(ROWS, 7).item() == pytest.approx(wanted.item())
 
 
@@ -151,7 +151,7 @@ def test_norms_are_clipped_and_short_ones_left_alone(longest: float, rows: int, 
 def test_every_step_ends_within_the_limit() -> None:
     x = rows_of(64, 12, torch.float32)
     one = objective(x, 5, torch.float32, tied=False, max_norm=0.5)
-    step = EagerStep(one, make_optimizer(one.autoencoder, TrainingConfig(), 0.0, 0.0))
+    step = EagerStep(one, make_optimizer(one.network, TrainingConfig(), 0.0, 0.0))
     step.advance(torch.arange(64), 16, 0, [0.1] * 4)
     assert all(bool((each.norm(dim=1) <= 0.5 + 1e-6).all()) for each in one.weights)
 

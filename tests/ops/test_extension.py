@@ -132,14 +132,14 @@ def test_one_of_another_python_is_no_absent_one(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("built", "cause"),
     [
-        ({}, "it lacks build_info, products, train_step, Member: it was built from another version of stackae"),
+        ({}, "it lacks build_info, products, train_step, Training: it was built from another version of stackae"),
         ({"build_info": lambda: {"torch": "1.13.1+cu117"}}, "it was built for torch 1.13.1+cu117, and this is torch"),
     ],
 )
 def test_one_that_loads_and_does_not_fit_is_broken(
     built: dict[str, object], cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = dict.fromkeys(("products", "train_step", "Member")) if built else {}
+    whole = dict.fromkeys(("products", "train_step", "Training")) if built else {}
     monkeypatch.setitem(sys.modules, "stackae._C", SimpleNamespace(**whole, **built))
     with pytest.raises(BrokenExtensionError) as found:
         extension.load(tmp_path)

@@ -15,8 +15,7 @@ from step_cases import (
     both_steps,
     byte_rows,
     classification,
-    fused_classification,
-    fused_reconstruction,
+    fused_step,
     objective,
     rows_of,
     train,
@@ -68,7 +67,7 @@ TRAININGS = st.fixed_dictionaries(
 def test_fused_equals_eager_to_rounding(case, shape, training, decay, steps):
     n, width, n_hidden, batch_size = shape
     x = rows_of(n, width)
-    pair = both_steps(lambda: objective(x, n_hidden, **case), fused_reconstruction, decay, **training)
+    pair = both_steps(lambda: objective(x, n_hidden, **case), decay, **training)
     # Gradients of SGD grow with the layer: a rate that does not shrink with it diverges, and magnifies all rounding.
     rate = 0.01 / max(width, n_hidden) if training["optimizer"] == "sgd" else 0.01
     assert_equal_training(pair, n, batch_size, steps, 1e-9, rate)
@@ -82,18 +81,17 @@ def test_in_float32_fused_is_as_near_to_float64_as_eager(case, shape, steps):
     single, double = rows_of(n, width, torch.float32), rows_of(n, width)
     pair = both_steps(
         lambda: objective(single, n_hidden, torch.float32, **case),
-        fused_reconstruction,
         optimizer="sgd",
         momentum=0.0,
     )
     truth = objective(double, n_hidden, **case)
-    truth_step = fused_reconstruction(truth, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
+    truth_step = fused_step(truth, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
     losses = [train(step, n, batch_size, steps) for step in (pair[0][1], pair[1][1], truth_step)]
     batches = -(-n // batch_size)  # of a call
     for single_loss, loss in ((a, b) for each in losses[:2] for a, b in zip(each, losses[2], strict=True)):
         rounding = 1e-6 * math.sqrt(width * batches * loss)  # of a sum of e^2, where each e is known to 5e-7
         assert single_loss == pytest.approx(loss, rel=1e-5, abs=max(rounding, 1e-6 * losses[2][0]))
-    for (name, a), b in zip(pair[0][0].named_parameters(), truth.autoencoder.parameters(), strict=True):
+    for (name, a), b in zip(pair[0][0].named_parameters(), truth.network.parameters(), strict=True):
         scale = max(1.0, b.abs().max().item())
         assert (a.double() - b).abs().max().item() <= 3e-5 * scale, name
 
@@ -109,7 +107,6 @@ def test_fine_tuning_fused_equals_eager_to_rounding(sizes, activation, optimizer
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 2e-3 if optimizer == "adam" else 1e-4)):
         pair = both_steps(
             lambda dtype=dtype: classification(x.to(dtype), y, sizes, dtype, activation),
-            fused_classification,
             1e-3,
             optimizer=optimizer,
         )
@@ -118,9 +115,7 @@ def test_fine_tuning_fused_equals_eager_to_rounding(sizes, activation, optimizer
 
 def test_extreme_logits_give_a_finite_loss_and_the_gradient_of_eager():
     x, y = rows_of(6, 12) * 1e4, torch.arange(6) % 5
-    pair = both_steps(
-        lambda: classification(x, y, (12, 5), torch.float64, "sigmoid"), fused_classification, optimizer="sgd"
-    )
+    pair = both_steps(lambda: classification(x, y, (12, 5), torch.float64, "sigmoid"), optimizer="sgd")
     assert_equal_training(pair, 6, 6, 3, 1e-9)
 
 
@@ -135,8 +130,8 @@ def test_bytes_train_to_the_same_bits_as_the_numbers_they_stand_for(kind, corrup
     trained = []
     for x in (rows, rows[:]):
         one = objective(x, 33, torch.float32, **options)
-        losses = train(fused_reconstruction(one, TrainingConfig(), 0.0), 70, 16, 20)
-        trained.append((losses, [p.clone() for p in one.autoencoder.parameters()]))
+        losses = train(fused_step(one, TrainingConfig(), 0.0), 70, 16, 20)
+        trained.append((losses, [p.clone() for p in one.network.parameters()]))
     assert trained[0][0] == trained[1][0]
     assert all(torch.equal(a, b) for a, b in zip(trained[0][1], trained[1][1], strict=True))
 
@@ -153,7 +148,7 @@ def test_bfloat16_products_give_the_loss_and_weights_to_their_precision(shape, t
     for precision in ("fp32", "bf16"):
         one = objective(x, n_hidden, torch.float32, **case)
         config = TrainingConfig(precision=precision, optimizer="sgd", momentum=0.0)
-        results.append((train(fused_reconstruction(one, config, 0.0), n, batch_size, 20), one.autoencoder))
+        results.append((train(fused_step(one, config, 0.0), n, batch_size, 20), one.network))
     assert results[1][0] == pytest.approx(results[0][0], rel=2e-2)
     for (name, a), b in zip(results[0][1].named_parameters(), results[1][1].parameters(), strict=True):
         assert (a - b).norm() <= 3e-2 * (1e-3 + a.norm()), name
@@ -166,7 +161,7 @@ def test_bfloat16_products_train_a_classifier():
     losses = []
     for precision in ("fp32", "bf16"):
         one = classification(x, y, (12, 33, 300), torch.float32, "tanh")
-        losses.append(train(fused_classification(one, TrainingConfig(precision=precision), 0.0), 90, 32, 60))
+        losses.append(train(fused_step(one, TrainingConfig(precision=precision), 0.0), 90, 32, 60))
     assert losses[1] == pytest.approx(losses[0], rel=2e-2)
 
 

@@ -10,14 +10,12 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from step_cases import (
-    CLASSIFICATION,
+    BUILD,
     ENGINES,
-    RECONSTRUCTION,
     bits,
     byte_rows,
     classification,
     eager_step,
-    module_of,
     objective,
     orders,
     rows_of,
@@ -28,7 +26,7 @@ from stackae.config import TrainingConfig
 from stackae.objectives.penalties import KlSparsity
 from stackae.ops.batches import Batches
 from stackae.ops.compiled import train_together
-from stackae.training.fused import reconstruction
+from stackae.training.fused import kernel_training
 from stackae.training.step import OneByOne
 
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -63,7 +61,7 @@ def assert_cuts_do_not_matter(make: Any, build: Any, cuts: set[int]) -> None:
 @example(cuts=set(range(1, COUNT)))
 def test_the_total_of_a_reconstruction_does_not_depend_on_the_cuts(engine, cuts):
     x = byte_rows(ROWS, 65)
-    assert_cuts_do_not_matter(lambda: objective(x, 33, torch.float32, **CASE), RECONSTRUCTION[engine], cuts)
+    assert_cuts_do_not_matter(lambda: objective(x, 33, torch.float32, **CASE), BUILD[engine], cuts)
 
 
 @ENGINES
@@ -76,7 +74,7 @@ def test_the_total_of_a_classification_does_not_depend_on_the_cuts(engine, cuts)
     def make() -> Any:
         return classification(x, y, (20, 33, 7), torch.float32, "tanh")
 
-    assert_cuts_do_not_matter(make, CLASSIFICATION[engine], cuts)
+    assert_cuts_do_not_matter(make, BUILD[engine], cuts)
 
 
 @ENGINES
@@ -85,7 +83,7 @@ def test_members_add_to_their_own_totals_and_one_without_rows_keeps_its(engine):
     ones = [objective(x, 33, torch.float32, **{**CASE, "seed": seed}) for seed in range(3)]
     alone = [objective(x, 33, torch.float32, **{**CASE, "seed": seed}) for seed in range(3)]
     if engine == "fused":
-        step: Any = train_together([reconstruction(one, TrainingConfig(), 1e-4) for one in ones])
+        step: Any = train_together([kernel_training(one, TrainingConfig(), 1e-4) for one in ones])
     else:
         step = OneByOne([eager_step(one, TrainingConfig(), 1e-4) for one in ones])
     (order,) = orders(ROWS, 1)
@@ -94,7 +92,7 @@ def test_members_add_to_their_own_totals_and_one_without_rows_keeps_its(engine):
     progress = step.advance([some, none, some._replace(total=-1.0)], BATCH, 0)
     assert progress[1] == (2.5, 0)
     for place, begun in ((0, 7.25), (2, -1.0)):
-        build = RECONSTRUCTION[engine](alone[place], TrainingConfig(), 1e-4)
+        build = BUILD[engine](alone[place], TrainingConfig(), 1e-4)
         assert progress[place] == build.advance(order, BATCH, 0, [0.01] * COUNT, begun)
     for one, other in zip(ones, alone, strict=True):
         if one is not ones[1]:
@@ -108,7 +106,7 @@ TRAININGS = [{"optimizer": "adam"}, {"optimizer": "adamw"}, {"optimizer": "sgd",
 
 
 def copied(source: Any, source_step: Any, target: Any, target_step: Any) -> None:
-    module_of(target).load_state_dict(module_of(source).state_dict())
+    target.network.load_state_dict(source.network.state_dict())
     for kept, fresh in zip(source_step.optimizer_state(), target_step.optimizer_state(), strict=True):
         fresh.copy_(kept)
 
@@ -121,7 +119,7 @@ def relayed(engines: list[str], tied: bool, dtype: torch.dtype, **training: Any)
     last: tuple[Any, Any] | None = None
     for begin, end in itertools.pairwise(itertools.accumulate(legs, initial=0)):
         one = objective(x, 33, dtype, **{**CASE, "tied": tied})
-        step = RECONSTRUCTION[engines[begin].split()[0]](one, config, 1e-4)
+        step = BUILD[engines[begin].split()[0]](one, config, 1e-4)
         if last is not None:
             copied(*last, one, step)
         rates = [0.01 / (1 + i) for i in range(begin, end)]
@@ -152,7 +150,7 @@ def test_the_engines_go_on_from_each_other(training, tied):
     one, step, relayed_total = relayed(legs, tied, torch.float64, **training)
     assert relayed_total == pytest.approx(total, rel=1e-12)
     mine, theirs = (
-        [*module_of(one).parameters(), *each.optimizer_state()] for one, each in ((one, step), (whole, whole_step))
+        [*one.network.parameters(), *each.optimizer_state()] for one, each in ((one, step), (whole, whole_step))
     )
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
@@ -162,7 +160,7 @@ def test_the_engines_go_on_from_each_other(training, tied):
 def test_moments_are_those_of_each_parameter_in_order_and_there_before_the_first_step(engine):
     for tied in (True, False):
         one = objective(rows_of(8, 5, torch.float32), 3, torch.float32, tied=tied)
-        step = RECONSTRUCTION[engine](one, TrainingConfig(), 0.0)
+        step = BUILD[engine](one, TrainingConfig(), 0.0)
         shapes = [each.shape for each in one.parameters for _ in range(2)]
         assert [moment.shape for moment in step.optimizer_state()] == shapes
         assert not any(moment.any() for moment in step.optimizer_state())
@@ -173,7 +171,7 @@ def test_moments_are_those_of_each_parameter_in_order_and_there_before_the_first
 @ENGINES
 def test_of_sgd_the_first_moment_is_the_velocity_and_the_second_stays_zero(engine):
     one = objective(rows_of(8, 5, torch.float32), 3, torch.float32)
-    step = RECONSTRUCTION[engine](one, TrainingConfig(optimizer="sgd", momentum=0.9), 0.0)
+    step = BUILD[engine](one, TrainingConfig(optimizer="sgd", momentum=0.9), 0.0)
     step.advance(torch.arange(8), 8, 0, [0.01])
     assert all(moment.any() for moment in step.optimizer_state()[0::2])
     assert not any(moment.any() for moment in step.optimizer_state()[1::2])

@@ -13,8 +13,7 @@ from step_cases import (
     HALF,
     byte_rows,
     classification,
-    fused_classification,
-    fused_reconstruction,
+    fused_step,
     objective,
     orders,
     rows_of,
@@ -27,7 +26,7 @@ from stackae.autoencoders.corruption import Corruption
 from stackae.config import TrainingConfig
 from stackae.errors import SetupError
 from stackae.objectives.penalties import KlSparsity
-from stackae.ops.compiled import DenseLayer, Training, products, train_step
+from stackae.ops.compiled import DenseLayer, products, train_step, training
 from stackae.ops.engine import choose_step
 
 CASE = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "contraction": 0.1}
@@ -40,11 +39,11 @@ def trained_bits(threads: int, cuts: list[int], **training: Any) -> list[Tensor]
     try:
         case = {**CASE, "corruption": Corruption("gaussian", 0.3)}
         one = objective(byte_rows(300, 130), 70, torch.float32, **case)
-        step = fused_reconstruction(one, TrainingConfig(**training), 1e-4)
+        step = fused_step(one, TrainingConfig(**training), 1e-4)
         order = torch.cat(orders(300, 16))
         for begin, end in itertools.pairwise([0, *cuts, 24]):
             step.advance(order[begin * 200 : end * 200], 200, begin, [0.01] * (end - begin))
-        return [parameter.detach().clone() for parameter in one.autoencoder.parameters()]
+        return [parameter.detach().clone() for parameter in one.network.parameters()]
     finally:
         torch.set_num_threads(before)
 
@@ -64,14 +63,14 @@ def test_a_new_step_goes_on_bit_for_bit_where_another_stopped(training, stop):
     order, rates = torch.cat(orders(300, 16)), [0.01] * 24
     case = {**CASE, "corruption": Corruption("gaussian", 0.3)}
     whole, first, second = (objective(byte_rows(300, 130), 70, torch.float32, **case) for _ in range(3))
-    steps = [fused_reconstruction(one, TrainingConfig(**training), 1e-4) for one in (whole, first, second)]
+    steps = [fused_step(one, TrainingConfig(**training), 1e-4) for one in (whole, first, second)]
     steps[0].advance(order, 200, 0, rates)
     steps[1].advance(order[: stop * 200], 200, 0, rates[:stop])
-    second.autoencoder.load_state_dict(first.autoencoder.state_dict())
+    second.network.load_state_dict(first.network.state_dict())
     for kept, fresh in zip(steps[1].optimizer_state(), steps[2].optimizer_state(), strict=True):
         fresh.copy_(kept)
     steps[2].advance(order[stop * 200 :], 200, stop, rates[stop:])
-    states = [one.autoencoder.state_dict() for one in (whole, second)]
+    states = [one.network.state_dict() for one in (whole, second)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert all(torch.equal(a, b) for a, b in zip(steps[0].optimizer_state(), steps[2].optimizer_state(), strict=True))
 
@@ -87,19 +86,19 @@ def test_the_whole_step_gives_the_same_bits_for_any_number_of_threads(precision)
 def test_weights_changed_from_outside_are_what_the_next_step_starts_from():
     x = rows_of(64, 20, torch.float32)
     first, second = (objective(x, 10, torch.float32, tied=False) for _ in range(2))
-    step = fused_reconstruction(first, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
+    step = fused_step(first, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
     train(step, 64, 16, 4)
     with torch.no_grad():
-        for parameter, source in zip(first.autoencoder.parameters(), second.autoencoder.parameters(), strict=True):
+        for parameter, source in zip(first.network.parameters(), second.network.parameters(), strict=True):
             parameter.copy_(source)
-    fresh = fused_reconstruction(second, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
+    fresh = fused_step(second, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
     assert train(step, 64, 16, 4) == train(fresh, 64, 16, 4)
 
 
 def test_autograd_notices_that_a_step_changed_the_weights():
     one = objective(rows_of(8, 4, torch.float32), 3, torch.float32)
-    loss = one.autoencoder(one.x).sum()
-    fused_reconstruction(one, TrainingConfig(), 0.0).advance(torch.arange(8), 8, 0, [0.1])
+    loss = one.network(one.x).sum()
+    fused_step(one, TrainingConfig(), 0.0).advance(torch.arange(8), 8, 0, [0.1])
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 
@@ -118,10 +117,10 @@ def test_after_the_first_batch_nothing_is_allocated_and_little_dispatched(loss):
     if loss == "mse":
         noise = Corruption("masking", 0.3)
         case = {"sparsity": KlSparsity(0.1, 0.1), "corruption": noise, "tied": False, "contraction": 0.1}
-        step = fused_reconstruction(objective(x, 50, torch.float32, **case), TrainingConfig(), 1e-4)
+        step = fused_step(objective(x, 50, torch.float32, **case), TrainingConfig(), 1e-4)
     else:
         one = classification(x, torch.arange(256) % 7, (100, 50, 7), torch.float32, "sigmoid")
-        step = fused_classification(one, TrainingConfig(), 1e-4)
+        step = fused_step(one, TrainingConfig(), 1e-4)
     order, rates = torch.arange(256), [0.01] * 4
     step.advance(order, 64, 0, rates)
     allocated, dispatched = counted(lambda: step.advance(order, 64, 4, rates))
@@ -137,23 +136,23 @@ def test_a_batch_whose_loss_is_not_finite_moves_nothing():
     x = rows_of(64, 20, torch.float32)
     x[40] = float("nan")
     one = objective(x, 10, torch.float32)
-    step = fused_reconstruction(one, TrainingConfig(), 0.0)
+    step = fused_step(one, TrainingConfig(), 0.0)
     assert step.advance(torch.arange(16), 16, 0, [0.1]).steps == 1
-    before = [parameter.clone() for parameter in one.autoencoder.parameters()]
+    before = [parameter.clone() for parameter in one.network.parameters()]
     total, steps = step.advance(torch.arange(32, 64), 16, 1, [0.1, 0.1])
     assert steps == 0 and not math.isfinite(total)
-    assert all(torch.equal(a, b) for a, b in zip(before, one.autoencoder.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, one.network.parameters(), strict=True))
 
 
 def test_a_wider_batch_or_more_threads_than_before_are_taken():
     x = rows_of(100, 20, torch.float32)  # so few that a device has the same tiles for both
     one, other = objective(x, 10, torch.float32), objective(x, 10, torch.float32)
-    step, fresh = (fused_reconstruction(each, TrainingConfig(), 0.0) for each in (one, other))
+    step, fresh = (fused_step(each, TrainingConfig(), 0.0) for each in (one, other))
     step.advance(torch.arange(10), 10, 0, [0.01])
     step.advance(torch.arange(100), 100, 1, [0.01])
     fresh.advance(torch.arange(10), 100, 0, [0.01])
     fresh.advance(torch.arange(100), 100, 1, [0.01])
-    assert all(torch.equal(a, b) for a, b in zip(*(o.autoencoder.parameters() for o in (one, other)), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(*(o.network.parameters() for o in (one, other)), strict=True))
 
 
 W, B, C, X = torch.zeros(3, 4), torch.zeros(3), torch.zeros(4), torch.zeros(8, 4)
@@ -175,20 +174,26 @@ CHAIN = [DenseLayer(W, B, "sigmoid"), DenseLayer(None, C, "linear", 0)]
         (CHAIN, X.double(), {}, "x: expected uint8, float32 or Float, got Double"),
         (CHAIN, X.to(torch.uint8), {}, r"offset and scale: expected float32 of shape \(4,\) beside bytes"),
         (CHAIN, X, {"loss": "hinge"}, "loss: expected one of mse, bce, cross_entropy, got 'hinge'"),
-        (CHAIN, X, {"optimizer": "lion"}, "rule: expected one of sgd, adam, adamw, got 'lion'"),
+        (CHAIN, X, {"optimizer": "lion"}, "optimizer: expected one of sgd, adam, adamw, got 'lion'"),
         (CHAIN, X, {"seed": -1}, "seed and layer: expected a seed of at least 0"),
         (CHAIN, X, {"corruption": ("fog", 0.1, 0.0, 1.0)}, "kind: expected none, gaussian, masking"),
         (CHAIN, X, {"corruption": ("masking", 1.1, 0.0, 1.0)}, "level: expected a probability between 0 and 1"),
         ([CHAIN[0]], X, {"loss": "cross_entropy"}, "layers: expected linear logits on top"),
-        ([CHAIN[0]], X, {"l1": 0.1}, "l1 and contraction: expected a code between two layers, got one layer"),
+        (
+            [CHAIN[0]],
+            X,
+            {"sparsity": ("l1", 0.5, 0.1)},
+            "sparsity and contraction: expected a code between two layers, got one layer",
+        ),
         ([CHAIN[0]], X, {"contraction": 0.1}, "contraction: expected a code between two layers, got one layer"),
-        (CHAIN, X, {"l1": -0.1}, "contraction: expected weights of at least 0, got 0, -0.1 and 0"),
-        (CHAIN, X, {"contraction": -0.1}, "expected weights of at least 0, got 0, 0 and -0.1"),
-        (CHAIN, X, {"sparsity": (1.5, 0.1)}, r"sparsity: expected a target mean activation in \(0, 1\), got 1.5"),
+        (CHAIN, X, {"sparsity": ("l1", 0.5, -0.1)}, "contraction: expected weights of at least 0, got -0.1 and 0"),
+        (CHAIN, X, {"sparsity": ("l2", 0.5, 0.1)}, "sparsity: expected one of none, kl, l1, got 'l2'"),
+        (CHAIN, X, {"contraction": -0.1}, "expected weights of at least 0, got 0 and -0.1"),
+        (CHAIN, X, {"sparsity": ("kl", 1.5, 0.1)}, r"sparsity: expected a target mean activation in \(0, 1\), got 1.5"),
         (
             [CHAIN[0]._replace(activation="relu"), CHAIN[1]],
             X,
-            {"sparsity": (0.1, 0.1)},
+            {"sparsity": ("kl", 0.1, 0.1)},
             "sparsity: expected a sigmoid or tanh code, got relu",
         ),
         ([DenseLayer(W, B, "linear")], X, {"loss": "cross_entropy"}, r"labels: expected int64 of shape \(8,\)"),
@@ -202,7 +207,7 @@ CHAIN = [DenseLayer(W, B, "sigmoid"), DenseLayer(None, C, "linear", 0)]
 )
 def test_parts_that_do_not_fit_are_named_in_one_sentence(layers, x, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        train_step(Training(layers=layers, x=x, **{"loss": "mse", **options}))
+        train_step(training(layers=layers, x=x, **{"loss": "mse", **options}))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,7 @@ def test_parts_that_do_not_fit_are_named_in_one_sentence(layers, x, options, mes
 )
 def test_a_call_that_does_not_fit_is_named_in_one_sentence(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        train_step(Training(layers=CHAIN, x=X, loss="mse")).advance(*call)
+        train_step(training(layers=CHAIN, x=X, loss="mse")).advance(*call)
 
 
 # ---- which step is taken
@@ -224,13 +229,17 @@ def test_a_call_that_does_not_fit_is_named_in_one_sentence(call, message):
 
 def test_the_fused_step_is_taken_where_there_is_one_and_the_reason_is_given_where_not(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert choose_step("auto", cpu) == (True, f"fp32, products by {products()}")
+    assert choose_step("auto", cpu) == (True, f"fp32, products by {products()}", "")
     assert choose_step("fused", cpu).fused
-    assert choose_step("eager", cpu) == (False, "engine eager, asked for")
+    assert choose_step("eager", cpu) == (False, "engine eager, asked for", "")
     monkeypatch.setattr("stackae.ops.compiled.products", lambda device, precision: {"cuda": "tiles"}.get(device))
-    assert choose_step("auto", cuda, "tf32") == (True, "tf32, products by tiles")
+    assert choose_step("auto", cuda, "tf32") == (True, "tf32, products by tiles", "")
     monkeypatch.setattr("stackae.ops.compiled.products", lambda device, precision: None)
-    assert choose_step("auto", cuda) == (False, "the extension was built without a step for cuda; its ops are fused")
+    assert choose_step("auto", cuda) == (
+        False,
+        "the extension was built without a step for cuda; its ops are fused",
+        "",
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ from step_cases import (
     both_steps,
     byte_rows,
     classification,
-    fused_classification,
-    fused_reconstruction,
+    fused_step,
     objective,
     orders,
     parameters,
@@ -29,10 +28,7 @@ from torch import Tensor
 from stackae.autoencoders.corruption import Corruption
 from stackae.config import PretrainConfig, TrainingConfig
 from stackae.objectives.penalties import KlSparsity, L1Sparsity
-from stackae.ops.compiled import train_step
 from stackae.pretraining import pretrain_stack
-from stackae.training.fused import classification as told
-from stackae.training.fused import reconstruction
 
 pytestmark = pytest.mark.skipif(not DEVICE_STEP, reason="needs a GPU, or the build of `make emulate`")
 
@@ -63,7 +59,7 @@ def test_loss_and_gradients_are_those_of_float64_to_the_precision_of_the_product
     )
     before = parameters(single)
     losses = [
-        fused_reconstruction(one, TrainingConfig(precision=kind, **PLAIN), 0.0)
+        fused_step(one, TrainingConfig(precision=kind, **PLAIN), 0.0)
         .advance(torch.arange(batch_size), batch_size, 0, [1.0])
         .total
         for one, kind in ((single, precision), (double, "fp32"))
@@ -82,7 +78,7 @@ def test_products_by_the_library_train_as_eager_does(monkeypatch, shape, tied):
     x = rows_of(n, width)
     noise = Corruption("gaussian", 0.2)
     case = {"tied": tied, "sparsity": L1Sparsity(0.01), "activation": "gelu", "corruption": noise, "contraction": 0.05}
-    pair = both_steps(lambda: objective(x, n_hidden, **case), fused_reconstruction, 1e-3)
+    pair = both_steps(lambda: objective(x, n_hidden, **case), 1e-3)
     assert_equal_training(pair, n, batch_size, 30, 1e-9)
 
 
@@ -90,20 +86,20 @@ def test_products_by_the_library_train_as_eager_does(monkeypatch, shape, tied):
 def test_a_classifier_by_the_library_trains_as_eager_does(monkeypatch, sizes):
     monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", "library")
     x, y = rows_of(90, 12), torch.arange(90) % sizes[-1]
-    pair = both_steps(lambda: classification(x, y, sizes, torch.float64, "tanh"), fused_classification, optimizer="sgd")
+    pair = both_steps(lambda: classification(x, y, sizes, torch.float64, "tanh"), optimizer="sgd")
     assert_equal_training(pair, 90, 32, 30, 1e-9)
 
 
 def test_another_word_for_the_products_is_refused(monkeypatch):
     monkeypatch.setenv("STACKAE_CUDA_PRODUCTS", "cutlass")
     with pytest.raises(ValueError, match="STACKAE_CUDA_PRODUCTS: expected tiles or library, got 'cutlass'"):
-        fused_reconstruction(objective(rows_of(8, 4), 3), TrainingConfig(), 0.0)
+        fused_step(objective(rows_of(8, 4), 3), TrainingConfig(), 0.0)
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_rounded_products_want_float32_parameters(precision):
     with pytest.raises(TypeError, match=f"precision {precision}: expected float32 parameters, got Double"):
-        fused_reconstruction(objective(rows_of(8, 4), 3), TrainingConfig(precision=precision), 0.0)
+        fused_step(objective(rows_of(8, 4), 3), TrainingConfig(precision=precision), 0.0)
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
@@ -111,15 +107,12 @@ def test_rows_that_lie_elsewhere_train_to_the_same_bits(elsewhere, monkeypatch, 
     def trained(place: Any) -> tuple[list[float], list[Tensor]]:
         if loss == "mse":
             one = objective(byte_rows(900, 65), 33, torch.float32, corruption=Corruption("masking", 0.3))
-            training = reconstruction(one, TrainingConfig(), 1e-4)
-            scaling = tuple(map(place, training.scaling or ()))
-            step = train_step(replace(training, x=place(training.x), scaling=scaling))
-            return train(step, 900, 64, 40), parameters(one)
-        x, y = rows_of(900, 65, torch.float32), torch.arange(900) % 7
-        other = classification(x, y, (65, 33, 7), torch.float32, "sigmoid")
-        training = told(other, TrainingConfig(), 1e-4)
-        step = train_step(replace(training, x=place(training.x), labels=place(training.labels)))
-        return train(step, 900, 64, 40), [p.detach().clone() for p in other.model.parameters()]
+            placed = replace(one, x=place(one.x))
+        else:
+            x, y = rows_of(900, 65, torch.float32), torch.arange(900) % 7
+            one = classification(x, y, (65, 33, 7), torch.float32, "sigmoid")
+            placed = replace(one, x=place(one.x), y=place(one.y))
+        return train(fused_step(placed, TrainingConfig(), 1e-4), 900, 64, 40), parameters(one)
 
     sent = trained(elsewhere)
     monkeypatch.delenv("STACKAE_EMULATED_ELSEWHERE")
@@ -132,10 +125,10 @@ def test_a_new_step_may_go_on_with_the_short_batch_that_ends_a_pass(products):
     """Its tiles are those of whole batches, though it sees none."""
     x, rows, rates = byte_rows(300, 130), torch.arange(300), [0.01, 0.01]
     whole, first, second = (objective(x, 70, torch.float32, tied=False) for _ in range(3))
-    steps = [fused_reconstruction(one, TrainingConfig(), 0.0) for one in (whole, first, second)]
+    steps = [fused_step(one, TrainingConfig(), 0.0) for one in (whole, first, second)]
     total = steps[0].advance(rows, 256, 0, rates)
     half = steps[1].advance(rows[:256], 256, 0, rates[:1])
-    second.autoencoder.load_state_dict(first.autoencoder.state_dict())
+    second.network.load_state_dict(first.network.state_dict())
     for kept, fresh in zip(steps[1].optimizer_state(), steps[2].optimizer_state(), strict=True):
         fresh.copy_(kept)
     assert steps[2].advance(rows[256:], 256, 1, rates[1:], half.total).total == total.total
@@ -145,12 +138,12 @@ def test_a_new_step_may_go_on_with_the_short_batch_that_ends_a_pass(products):
 def test_a_batch_size_that_changes_is_followed():
     x = rows_of(300, 20, torch.float32)
     one, other = objective(x, 10, torch.float32), objective(x, 10, torch.float32)
-    step = fused_reconstruction(one, TrainingConfig(), 0.0)
+    step = fused_step(one, TrainingConfig(), 0.0)
     for batch_size, begin in ((100, 0), (30, 3)):
         rows = torch.arange(300)
         count = -(-300 // batch_size)
         step.advance(rows, batch_size, begin, [0.01] * count)
-    again = fused_reconstruction(other, TrainingConfig(), 0.0)
+    again = fused_step(other, TrainingConfig(), 0.0)
     again.advance(torch.arange(300), 100, 0, [0.01] * 3)
     for i in range(10):
         again.advance(torch.arange(30 * i, 30 * i + 30), 30, 3 + i, [0.01])
@@ -164,7 +157,7 @@ def test_a_training_repeats_bit_for_bit(products, shape, precision):
     x, case = byte_rows(n, width), {"corruption": Corruption("masking", 0.3), "contraction": 0.1}
     ones = [objective(x, n_hidden, torch.float32, sparsity=KlSparsity(0.1, 0.3), **case) for _ in range(2)]
     config = TrainingConfig(precision=precision)
-    losses = [train(fused_reconstruction(one, config, 1e-4), n, batch_size, 37, 0.003) for one in ones]
+    losses = [train(fused_step(one, config, 1e-4), n, batch_size, 37, 0.003) for one in ones]
     assert losses[0] == losses[1]
     assert bits(ones[0]) == bits(ones[1])
 
@@ -172,7 +165,7 @@ def test_a_training_repeats_bit_for_bit(products, shape, precision):
 @ON_GPU
 def test_memory_is_flat_over_a_thousand_epochs():
     one = objective(byte_rows(300, 130), 70, torch.float32)
-    step = fused_reconstruction(one, TrainingConfig(), 0.0)
+    step = fused_step(one, TrainingConfig(), 0.0)
     order = torch.cat(orders(300, 1))
     step.advance(order, 64, 0, [0.01] * 5)
     before = torch.cuda.memory_allocated()

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 import torch
 from step_cases import (
-    CLASSIFICATION,
+    BUILD,
     ENGINES,
-    RECONSTRUCTION,
     bits,
     classification,
     eager_step,
-    module_of,
     objective,
     rows_of,
 )
@@ -25,7 +23,7 @@ from stackae.config import TrainingConfig
 from stackae.objectives.penalties import KlSparsity
 from stackae.ops.batches import Batches
 from stackae.ops.compiled import train_together
-from stackae.training.fused import reconstruction
+from stackae.training.fused import kernel_training
 from stackae.training.step import OneByOne
 
 TRAININGS = [
@@ -50,7 +48,7 @@ def memory(step: Any) -> list[bytes]:
 
 
 def assert_finite(one: Any, step: Any) -> None:
-    assert all(bool(each.isfinite().all()) for each in (*module_of(one).parameters(), *step.optimizer_state()))
+    assert all(bool(each.isfinite().all()) for each in (*one.network.parameters(), *step.optimizer_state()))
 
 
 @ENGINES
@@ -60,7 +58,7 @@ def test_a_batch_with_a_bad_number_moves_nothing_and_ends_the_call(engine, train
     x = clean()
     x[3 * BATCH + 5, 7] = bad
     one, other = (objective(x, 10, torch.float32, **CASE) for _ in range(2))
-    step, stopped = (RECONSTRUCTION[engine](each, TrainingConfig(**training), 1e-4) for each in (one, other))
+    step, stopped = (BUILD[engine](each, TrainingConfig(**training), 1e-4) for each in (one, other))
     total, steps = step.advance(ORDER, BATCH, 0, RATES)
     assert steps == 3 and not math.isfinite(total)
     assert stopped.advance(ORDER[: 3 * BATCH], BATCH, 0, RATES[:3]).steps == 3
@@ -77,8 +75,8 @@ def test_a_contraction_that_is_not_finite_moves_nothing(engine, training):
     """The weights' squared norms are beyond float32; where codes are saturated, the reconstruction does not show it."""
     one = objective(clean(), 10, torch.float32, tied=False, contraction=0.1)
     with torch.no_grad():
-        one.autoencoder.encoder.weight.fill_(1e25)
-    step = RECONSTRUCTION[engine](one, TrainingConfig(**training), 1e-4)
+        one.network.encoder.weight.fill_(1e25)
+    step = BUILD[engine](one, TrainingConfig(**training), 1e-4)
     before, moments = bits(one), memory(step)
     total, steps = step.advance(ORDER, BATCH, 0, RATES)
     assert steps == 0 and not math.isfinite(total)
@@ -97,7 +95,7 @@ def huge_classification(sizes: tuple[int, ...]) -> Any:
 @pytest.mark.parametrize("sizes", [(20, 4), (20, 7, 4)])
 def test_a_finite_loss_whose_step_is_not_leaves_all_finite_and_ends_the_call(engine, training, sizes):
     one, other = huge_classification(sizes), huge_classification(sizes)
-    step, stopped = (CLASSIFICATION[engine](each, TrainingConfig(**training), 1e-4) for each in (one, other))
+    step, stopped = (BUILD[engine](each, TrainingConfig(**training), 1e-4) for each in (one, other))
     rates = [0.01] * 2 + [0.01 if "adam" in training["optimizer"] else 1e25] * 3
     total, steps = step.advance(ORDER, BATCH, 0, rates)
     assert steps == 2 and math.isfinite(total) and total > 1e20
@@ -106,7 +104,7 @@ def test_a_finite_loss_whose_step_is_not_leaves_all_finite_and_ends_the_call(eng
     assert bits(one) == bits(other) and memory(step) == memory(stopped)  # nothing moved after it
     if engine == "eager":  # all of the step is taken back
         fresh = huge_classification(sizes)
-        CLASSIFICATION[engine](fresh, TrainingConfig(**training), 1e-4).advance(ORDER[: 2 * BATCH], BATCH, 0, rates[:2])
+        BUILD[engine](fresh, TrainingConfig(**training), 1e-4).advance(ORDER[: 2 * BATCH], BATCH, 0, rates[:2])
         assert bits(one) == bits(fresh)
     assert step.advance(ORDER[:BATCH], BATCH, 5, [0.0]).steps == 1  # it may be asked again
 
@@ -115,7 +113,7 @@ def test_a_finite_loss_whose_step_is_not_leaves_all_finite_and_ends_the_call(eng
 @OPTIMISERS
 def test_a_learning_rate_out_of_all_bounds_leaves_all_finite(engine, training):
     one = objective(clean(), 10, torch.float32, output_activation="linear", tied=False)
-    step = RECONSTRUCTION[engine](one, TrainingConfig(**training), 1e-4)
+    step = BUILD[engine](one, TrainingConfig(**training), 1e-4)
     assert step.advance(ORDER, BATCH, 0, [1e38] * COUNT).steps < COUNT
     assert_finite(one, step)
 
@@ -125,7 +123,7 @@ def test_a_square_that_overflows_alone_is_kept_out(engine):
     """An infinite second moment leaves Adam's parameter where it is: it shows in itself alone."""
     x = torch.full((BATCH, 20), 3e21, device=clean().device)
     one = classification(x, torch.arange(BATCH) % 4, (20, 4), torch.float32, "linear")
-    step = CLASSIFICATION[engine](one, TrainingConfig(), 0.0)
+    step = BUILD[engine](one, TrainingConfig(), 0.0)
     total, steps = step.advance(torch.arange(BATCH), BATCH, 0, [0.01])
     assert steps == 0 and math.isfinite(total)
     assert_finite(one, step)
@@ -144,12 +142,12 @@ def test_the_others_of_a_population_go_on_untouched(engine, training):
         [objective(x, 10, torch.float32, **case) for x, case in zip(rows, cases, strict=True)] for _ in range(2)
     )
     if engine == "fused":
-        step: Any = train_together([reconstruction(each, config, 1e-4) for each in together])
+        step: Any = train_together([kernel_training(each, config, 1e-4) for each in together])
     else:
         step = OneByOne([eager_step(each, config, 1e-4) for each in together])
     batches = [Batches(ORDER, each) for each in rates]
     progress = step.advance(batches, BATCH, 0)
-    steps = [RECONSTRUCTION[engine](each, config, 1e-4) for each in alone]
+    steps = [BUILD[engine](each, config, 1e-4) for each in alone]
     for one, own, given, found in zip(steps, alone, batches, progress, strict=True):
         assert str(one.advance(given.rows, BATCH, 0, given.learning_rates)) == str(found)  # NaN is NaN
         assert_finite(own, one)
@@ -170,12 +168,12 @@ def test_wherever_in_a_tile_it_is_one_number_is_kept_and_the_others_move(trainin
     x[3, n - 1] = 1e38
     one = classification(x, torch.arange(BATCH) % 4, (n, 4), torch.float32, "linear")
     with torch.no_grad():
-        one.model.head.weight[:, n - 1] = 0
-    step = CLASSIFICATION["fused"](one, TrainingConfig(**training), 0.0)
-    before = one.model.head.weight.detach().clone()
+        one.network.head.weight[:, n - 1] = 0
+    step = BUILD["fused"](one, TrainingConfig(**training), 0.0)
+    before = one.network.head.weight.detach().clone()
     rate = 0.01 if "adam" in training["optimizer"] else 1e3
     assert step.advance(torch.arange(BATCH), BATCH, 0, [rate]).steps == 0
     assert_finite(one, step)
-    after = one.model.head.weight.detach()
+    after = one.network.head.weight.detach()
     assert torch.equal(after[:, n - 1], before[:, n - 1])
     assert bool((after != before)[:, : n - 1].any(dim=0).all())

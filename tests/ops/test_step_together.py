@@ -6,14 +6,14 @@ import math
 
 import pytest
 import torch
-from step_cases import DEVICE_STEP, bits, byte_rows, fused_reconstruction, objective, orders, parameters, rows_of
+from step_cases import DEVICE_STEP, bits, byte_rows, fused_step, objective, orders, parameters, rows_of
 
 from stackae.autoencoders.corruption import Corruption
 from stackae.config import TrainingConfig
 from stackae.objectives.penalties import KlSparsity, L1Sparsity
 from stackae.ops.batches import Batches
 from stackae.ops.compiled import train_together
-from stackae.training.fused import reconstruction
+from stackae.training.fused import kernel_training
 
 pytestmark = pytest.mark.skipif(not DEVICE_STEP, reason="needs a GPU, or the build of `make emulate`")
 
@@ -30,10 +30,10 @@ def test_networks_that_train_together_get_the_bits_that_each_gets_alone(products
     ways = [torch.cat(orders(300, 16))[start:][: 24 * 200] for start in range(4)]
     apart, together = ([objective(x, 70, torch.float32, **case) for case in cases] for _ in range(2))
     alone = [
-        fused_reconstruction(one, TrainingConfig(), 1e-4).advance(way, 200, 5, rate)
+        fused_step(one, TrainingConfig(), 1e-4).advance(way, 200, 5, rate)
         for one, way, rate in zip(apart, ways, rates, strict=True)
     ]
-    step = train_together([reconstruction(one, TrainingConfig(), 1e-4) for one in together])
+    step = train_together([kernel_training(one, TrainingConfig(), 1e-4) for one in together])
     assert step.advance([Batches(way, rate) for way, rate in zip(ways, rates, strict=True)], 200, 5) == alone
     for one, other in zip(apart, together, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
@@ -43,7 +43,7 @@ def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
     good, bad = rows_of(64, 20, torch.float32), rows_of(64, 20, torch.float32)
     bad[40] = float("nan")
     ones = [objective(x, 10, torch.float32) for x in (good, bad, good, good, good)]
-    step = train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
+    step = train_together([kernel_training(one, TrainingConfig(), 0.0) for one in ones])
     some, none = Batches(torch.arange(64), [0.1] * 4), Batches(torch.arange(0), [])
     progress = step.advance([some, some, none, some, some._replace(learning_rates=[0.1, 1e38, 0.1, 0.1])], 16, 0)
     assert [each.steps for each in progress] == [4, 2, 0, 4, 1]
@@ -51,12 +51,12 @@ def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
     assert not math.isfinite(progress[1].total)
     assert progress[2].total == 0
     fresh = objective(good, 10, torch.float32)
-    alone = fused_reconstruction(fresh, TrainingConfig(), 0.0)
+    alone = fused_step(fresh, TrainingConfig(), 0.0)
     alone.advance(torch.arange(64), 16, 0, [0.1] * 4)
     two = objective(good, 10, torch.float32)
-    fused_reconstruction(two, TrainingConfig(), 0.0).advance(torch.arange(32), 16, 0, [0.1] * 2)
+    fused_step(two, TrainingConfig(), 0.0).advance(torch.arange(32), 16, 0, [0.1] * 2)
     one_step = objective(good, 10, torch.float32)
-    fused_reconstruction(one_step, TrainingConfig(), 0.0).advance(torch.arange(16), 16, 0, [0.1])
+    fused_step(one_step, TrainingConfig(), 0.0).advance(torch.arange(16), 16, 0, [0.1])
     wanted = [fresh, two, objective(good, 10, torch.float32), fresh, one_step]
     for one, other in zip(ones, wanted, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(parameters(one), parameters(other), strict=True))
@@ -64,8 +64,8 @@ def test_a_network_that_fails_or_has_no_rows_disturbs_no_other(products):
 
 def test_members_of_another_shape_are_refused():
     ones = [objective(rows_of(8, 4), width) for width in (3, 5)]
-    with pytest.raises(ValueError, match="member 2: expected the shape, activations, loss, optimiser"):
-        train_together([reconstruction(one, TrainingConfig(), 0.0) for one in ones])
+    with pytest.raises(ValueError, match="training 2: expected the shape, activations, loss, optimiser"):
+        train_together([kernel_training(one, TrainingConfig(), 0.0) for one in ones])
 
 
 @pytest.mark.parametrize("place", [lambda order: order, torch.clone], ids=["shared", "copied"])
@@ -77,9 +77,9 @@ def test_one_order_for_several_is_as_good_as_copies_of_it(products, place):
     apart, together = ([objective(x, 33, torch.float32, **case) for case in cases] for _ in range(2))
     batches = [Batches(rows, [0.01] * math.ceil(len(rows) / 64)) for rows in given]
     alone = [
-        fused_reconstruction(one, TrainingConfig(), 0.0).advance(rows.clone(), 64, 0, rates)
+        fused_step(one, TrainingConfig(), 0.0).advance(rows.clone(), 64, 0, rates)
         for one, (rows, rates, _) in zip(apart, batches, strict=True)
     ]
-    step = train_together([reconstruction(one, TrainingConfig(), 0.0) for one in together])
+    step = train_together([kernel_training(one, TrainingConfig(), 0.0) for one in together])
     assert step.advance(batches, 64, 0) == alone
     assert [bits(one) for one in together] == [bits(one) for one in apart]

@@ -24,7 +24,6 @@ from stackae.metrics import balanced_error
 from stackae.models.heads.classifier import Classifier
 from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.heads import ClassificationObjective
-from stackae.training.fused import finetuning
 
 X = torch.rand(12, 5, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 0])
@@ -86,8 +85,8 @@ def test_validation_weighs_as_training_does() -> None:
 
 def test_a_weighted_objective_is_never_handed_to_the_fused_step() -> None:
     model = classifier()
-    assert finetuning(ClassificationObjective(model, X, Y), BALANCED, 0.0) is not None
-    assert finetuning(ClassificationObjective(model, X, Y, weight=torch.ones(3)), BALANCED, 0.0) is None
+    assert ClassificationObjective(model, X, Y).chain
+    assert not ClassificationObjective(model, X, Y, weight=torch.ones(3)).chain
     assert BALANCED.steps_eagerly == "class_weight balanced"
 
 

@@ -79,7 +79,7 @@ def test_of_a_linear_layer_it_is_the_expected_error_in_closed_form(noise):
     """E‖x − A x̃ − b‖², of the moments of the rows alone."""
     given = {"activation": "linear", "output_activation": "linear", "corruption": noise}
     objective = learner(**given).objective
-    exact = CorruptedMoments.of(Moments.of(HELD_OUT), objective.corruption).error(*affine(objective.autoencoder))
+    exact = CorruptedMoments.of(Moments.of(HELD_OUT), objective.corruption).error(*affine(objective.network))
     mean, error = mean_and_error([replace(objective, seed=seed).corrupted_loss(HELD_OUT) for seed in range(SEEDS)])
     assert abs(mean - float(exact)) < 5 * error
 

@@ -10,14 +10,14 @@
 namespace stackae::cpu {
 namespace {
 
-class CpuPopulation final : public TrainStep {
+class CpuTrainStep final : public TrainStep {
  public:
-  CpuPopulation(std::vector<Member> members, Precision precision) : members_(std::move(members)) {
-    for (const auto& member : members_) steps_.push_back(make_cpu_step(member, precision));
+  CpuTrainStep(std::vector<Training> trainings, Precision precision) : trainings_(std::move(trainings)) {
+    for (const auto& training : trainings_) steps_.push_back(make_cpu_step(training, precision));
   }
 
   std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
-    check_advance(members_, batches, batch_size, step);
+    check_advance(trainings_, batches, batch_size, step);
     std::vector<Progress> progress(steps_.size());
     const auto train = [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) progress[i] = steps_[i]->advance(batches[i], batch_size, step);
@@ -36,7 +36,7 @@ class CpuPopulation final : public TrainStep {
   }
 
  private:
-  const std::vector<Member> members_;
+  const std::vector<Training> trainings_;
   std::vector<std::unique_ptr<CpuStep>> steps_;
 };
 
@@ -47,16 +47,16 @@ std::optional<std::string> products(Precision precision) {
   return half ? std::nullopt : std::optional<std::string>("ATen");
 }
 
-std::unique_ptr<TrainStep> make(std::vector<Member> members, Precision precision) {
-  check_members(members);
+std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision) {
+  check_trainings(trainings);
   TORCH_CHECK(precision != Precision::tf32, "precision tf32: expected a CUDA device, got the CPU");
   if (precision == Precision::bf16) {
-    const auto type = members[0].layers[0].bias.scalar_type();
+    const auto type = trainings[0].layers[0].bias.scalar_type();
     TORCH_CHECK_TYPE(type == at::kFloat, "precision bf16: expected float32 parameters, got ", type);
     TORCH_CHECK(products(precision),
                 "precision bf16: expected a processor with avx512_bf16 or amx_bf16, got one without");
   }
-  return std::make_unique<CpuPopulation>(std::move(members), precision);
+  return std::make_unique<CpuTrainStep>(std::move(trainings), precision);
 }
 
 const RegisterSteps cpu(at::kCPU, {make, products});

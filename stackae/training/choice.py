@@ -1,0 +1,43 @@
+"""Which step trains, the fused or the eager one, and why: decided here once, and shown as it was decided."""
+
+from __future__ import annotations
+
+from stackae.config import FinetuneConfig, PretrainConfig
+from stackae.models.stack import StackedAutoencoder
+from stackae.ops.engine import StepChoice, choose_device, choose_step
+
+
+def layer_steps(config: PretrainConfig) -> dict[int, StepChoice]:
+    """The step that trains each layer, by its number from 1; layers that are solved in closed form have none."""
+    device = choose_device(config.device)
+    return {
+        number: choose_step(config.engine, device, config.precision, layer.steps_eagerly)
+        for number, layer in enumerate(config.layers, start=1)
+        if not layer.row.solved
+    }
+
+
+def head_step(stack: StackedAutoencoder, config: FinetuneConfig) -> StepChoice:
+    """The step that trains a head on the stack: alone, or with all layers, of which the fused one has dense ones."""
+    lacks = config.steps_eagerly
+    if not lacks and config.train != "head":
+        found = (one.not_dense(decoding=config.head == "reconstruction") for one in stack.autoencoders)
+        lacks = next((f"layer {number} of {each}" for number, each in enumerate(found, start=1) if each), "")
+    return choose_step(config.engine, choose_device(config.device), config.precision, lacks)
+
+
+def shown_layer_steps(config: PretrainConfig) -> str:
+    """In words: fused, where some layer's is, the device, the reason, and each layer that is an exception."""
+    device, steps = choose_device(config.device), layer_steps(config)
+    device_step = choose_step(config.engine, device, config.precision)
+    precision = " in fp32" if config.precision != "fp32" else ""
+    eager = [f"layer {number} eager{precision}: {step.lacks}" for number, step in steps.items() if step.lacks]
+    fused = any(step.fused for step in steps.values()) if steps else device_step.fused
+    return f"{'fused' if fused else 'eager'} on {device} ({'; '.join([device_step.reason, *eager])})"
+
+
+def shown_head_step(stack: StackedAutoencoder, config: FinetuneConfig) -> str:
+    """In words: the step, the device and the reason."""
+    step = head_step(stack, config)
+    reasons = [step.reason, step.lacks] if step.lacks else [step.reason]
+    return f"{'fused' if step.fused else 'eager'} on {choose_device(config.device)} ({'; '.join(reasons)})"
