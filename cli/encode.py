@@ -25,7 +25,9 @@ stackae encode --weights finetuned
 
 
 def command(
-    layer: Annotated[o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top")] = None,
+    layer: Annotated[
+        o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top", metavar="<int>")
+    ] = None,
     weights: o.Weights = "pretrained",
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
@@ -34,7 +36,7 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File to write, {o.OUT}.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="FILE"),
+        option("--out", f"File to write, {o.OUT}.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="<file>"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

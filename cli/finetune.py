@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from . import options as o
-from .options import option
 from .reports import Reported
 from .signals import requests
 
@@ -27,35 +26,23 @@ stackae finetune --head regressor --data houses.csv --target price,rent
 
 stackae finetune --head classifier --data labelled.csv --target species --run runs/seeds
 """
-HEADS = "classifier; reconstruction: encoders and decoders as one network; regressor; multilabel"
 
 
 def command(
     ctx: typer.Context,
-    head: Annotated[o.Text, option("--head", f"{HEADS}.", o.LAYERS, "classifier")] = None,
-    init: Annotated[
-        o.Text, option("--init", "pretrained, or random to see what pretraining is worth.", o.LAYERS, "pretrained")
-    ] = None,
-    train: Annotated[
-        o.Text,
-        option("--train", "head (few labels), all (many), or gradual: layer by layer from the top.", o.LAYERS, "all"),
-    ] = None,
-    layer_decay: Annotated[
-        o.Text, option("--layer-decay", "Learning rate of a layer over that of the one above it.", o.LAYERS, "1")
-    ] = None,
-    class_weight: Annotated[
-        o.Text, option("--class-weight", "none, or balanced: rare classes count as much as others.", o.TRAINING, "none")
-    ] = None,
+    head: Annotated[o.Text, o.head("head")] = None,
+    init: Annotated[o.Text, o.head("init")] = None,
+    train: Annotated[o.Text, o.head("train")] = None,
+    layer_decay: Annotated[o.Text, o.head("layer_decay")] = None,
+    class_weight: Annotated[o.Text, o.head("class_weight")] = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
     target: o.TargetOfRun = None,
     unlabelled: o.Unlabelled = None,
-    epochs: Annotated[o.Text, option("--epochs", "Epochs.", o.TRAINING, "auto: 16, more for few rows")] = None,
-    learning_rate: Annotated[o.Text, option("--learning-rate", "First learning rate.", o.TRAINING, "0.003")] = None,
-    weight_decay: Annotated[o.Text, option("--weight-decay", "L2 penalty of the weights.", o.TRAINING, "1e-5")] = None,
-    max_norm: Annotated[
-        o.Text, option("--max-norm", "Longest incoming weights of a unit; 0 lets them be.", o.TRAINING, "0")
-    ] = None,
+    epochs: Annotated[o.Text, o.head("max_epochs")] = None,
+    learning_rate: Annotated[o.Text, o.head("learning_rate")] = None,
+    weight_decay: Annotated[o.Text, o.head("weight_decay")] = None,
+    max_norm: Annotated[o.Text, o.head("max_norm")] = None,
     batch_size: o.BatchSize = None,
     optimizer: o.Optimizer = None,
     momentum: o.Momentum = None,

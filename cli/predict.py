@@ -21,6 +21,7 @@ stackae predict --data new.csv --out answers.csv --run runs/seeds
 stackae predict --data new.npy --head regressor --out values.npy
 """
 SHOWN = 20
+HEAD = "Head to predict with: classifier, regressor or multilabel."
 
 
 def command(
@@ -28,14 +29,12 @@ def command(
     part: o.Part = None,
     data_root: o.DataRootOfRun = None,
     target: o.TargetOfRun = None,
-    head: Annotated[
-        o.Text, option("--head", "classifier, regressor or multilabel.", o.LAYERS, "the one trained last")
-    ] = None,
+    head: Annotated[o.Text, option("--head", HEAD, o.LAYERS, "the one trained last", metavar="<name>")] = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File to write, {o.OUT}.", o.OUTPUT, "predictions.csv in the run folder", metavar="FILE"),
+        option("--out", f"File to write, {o.OUT}.", o.OUTPUT, "predictions.csv in the run folder", metavar="<file>"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

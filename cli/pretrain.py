@@ -34,7 +34,7 @@ def command(
             "--layers",
             "Input width, then the width of each code: 784,300,150; or 28x28x1,conv16,pool,64.",
             o.LAYERS,
-            metavar="N,M,K",
+            metavar="<n,m,k>",
         ),
     ] = None,
     kind: o.Kind = None,
@@ -74,13 +74,18 @@ def command(
     seed: o.Seed = None,
     seeds: Annotated[
         o.Text,
-        option("--seeds", "Train K stacks together, a run each, with seeds from --seed on.", o.TRAINING, metavar="K"),
+        option(
+            "--seeds",
+            "Number of stacks to train together, a run each; seeds from --seed on.",
+            o.TRAINING,
+            metavar="<int>",
+        ),
     ] = None,
     engine: o.Engine = None,
     precision: o.Precision = None,
     device: o.Device = None,
     run: Annotated[
-        Path | None, option("--run", "Folder to write.", o.OUTPUT, "runs/<time>-<data>-<layers>", metavar="DIR")
+        Path | None, option("--run", "Folder to write.", o.OUTPUT, "runs/<time>-<data>-<layers>", metavar="<dir>")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.", rich_help_panel=o.OUTPUT)] = False,
     config: o.Config = None,

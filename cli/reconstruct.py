@@ -25,13 +25,12 @@ stackae reconstruct --data new.csv --out restored.csv
 
 
 def command(
-    count: Annotated[str, option("--count", "Rows in the picture.", o.DATA, "10")] = "10",
+    count: Annotated[str, option("--count", "Rows in the picture.", o.DATA, "10", metavar="<int>")] = "10",
     layer: Annotated[
-        o.Text, option("--layer", "Through this layer alone.", o.LAYERS, "each; the top of a table")
+        o.Text,
+        option("--layer", "Reconstruct through this layer.", o.LAYERS, "each; the top of a table", metavar="<int>"),
     ] = None,
-    weights: Annotated[
-        str, option("--weights", "pretrained, or finetuned for reconstruction.", o.LAYERS, "pretrained")
-    ] = "pretrained",
+    weights: Annotated[str, option("--weights", o.TRAINED, o.LAYERS, "pretrained", metavar="<name>")] = "pretrained",
     part: o.Part = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
@@ -45,7 +44,7 @@ def command(
             f"File to write: .png, {o.OUT}.",
             o.OUTPUT,
             "reconstructions.png in the run folder",
-            metavar="FILE",
+            metavar="<file>",
         ),
     ] = None,
     force: o.Force = False,

@@ -27,7 +27,7 @@ RunArgument = Annotated[
 
 @app.command("list", epilog="[bold]Example[/bold]\n\nstackae runs list --json")
 def list_runs(
-    root: Annotated[Path, option("--root", "Folder that holds runs.", o.OUTPUT, "runs", metavar="DIR")] = Path("runs"),
+    root: Annotated[Path, option("--root", "Folder of the runs.", o.OUTPUT, "runs", metavar="<dir>")] = Path("runs"),
     json: o.Json = False,
 ) -> None:
     """The runs in a folder, the newest first: what each is, how far it is, what it reached."""
@@ -86,7 +86,7 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
     out: Annotated[
         Path | None,
-        option("--out", "Picture to write.", o.OUTPUT, "runs/compare.png, or -2, -3 ...", metavar="FILE.png"),
+        option("--out", "Picture to write.", o.OUTPUT, "runs/compare.png, or -2, -3 ...", metavar="<file.png>"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

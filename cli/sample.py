@@ -21,15 +21,15 @@ stackae sample --count 1000 --seed 1 --out samples.npy
 
 
 def command(
-    count: Annotated[str, option("--count", "Rows to draw.", o.DATA, "100")] = "100",
-    seed: Annotated[str, option("--seed", "Of the draw.", o.DATA, "0")] = "0",
+    count: Annotated[str, option("--count", "Rows to draw.", o.DATA, "100", metavar="<int>")] = "100",
+    seed: Annotated[str, option("--seed", "Seed of the draw.", o.DATA, "0", metavar="<int>")] = "0",
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File for the rows, {o.OUT}, in the units of the data.", o.OUTPUT, "none", metavar="FILE"),
+        option("--out", f"File for the rows, {o.OUT}, in the units of the data.", o.OUTPUT, "none", metavar="<file>"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

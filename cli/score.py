@@ -37,16 +37,23 @@ def command(
     target: o.TargetOfRun = None,
     anomalies: Annotated[
         o.Text,
-        option("--anomalies", "Labels of the rows that are anomalies; other labels are normal.", o.DATA, metavar="A,B"),
+        option("--anomalies", "Labels of the anomalies; other labels are normal.", o.DATA, metavar="<a,b>"),
     ] = None,
     against: Annotated[
         o.Text,
-        option("--against", "Other data whose rows are anomalies: their test part, or all of them.", o.DATA),
+        option(
+            "--against",
+            "Other data whose rows are anomalies: their test part, or all of them.",
+            o.DATA,
+            metavar="<name|file>",
+        ),
     ] = None,
-    layer: Annotated[o.Text, option("--layer", "Reconstruct through this layer, from 1.", o.LAYERS, "the top")] = None,
+    layer: Annotated[
+        o.Text, option("--layer", "Reconstruct through this layer, from 1.", o.LAYERS, "the top", metavar="<int>")
+    ] = None,
     false_alarm_rate: Annotated[
         str,
-        option("--false-alarm-rate", "Share of normal rows that may be flagged, at most.", o.SCORES, "0.01"),
+        option("--false-alarm-rate", "Maximum share of normal rows to flag.", o.SCORES, "0.01", metavar="<float>"),
     ] = "0.01",
     baselines: Annotated[
         bool,
@@ -57,12 +64,14 @@ def command(
             show_default=False,
         ),
     ] = True,
-    count: Annotated[str, option("--count", "Most suspicious rows to look into.", o.SCORES, "8")] = "8",
+    count: Annotated[
+        str, option("--count", "Most suspicious rows to look into.", o.SCORES, "8", metavar="<int>")
+    ] = "8",
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File to write, {o.OUT_TABLES}.", o.OUTPUT, "scores.csv in the run folder", metavar="FILE"),
+        option("--out", f"File to write, {o.OUT_TABLES}.", o.OUTPUT, "scores.csv in the run folder", metavar="<file>"),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,

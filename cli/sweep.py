@@ -33,19 +33,18 @@ stackae sweep --widths 16,64 --activation relu --corruption none --scatter tsne 
 def command(
     ctx: typer.Context,
     widths: Annotated[
-        str, option("--widths", "Widths of the code to try.", o.LAYERS, "2,8,32,128", metavar="N,M,K")
+        str, option("--widths", "Widths of the code to try.", o.LAYERS, "2,8,32,128", metavar="<n,m,k>")
     ] = "2,8,32,128",
     below: Annotated[
-        o.Text, option("--below", "Widths of layers below it, trained once: 300, or 500,300.", o.LAYERS, metavar="N,M")
+        o.Text,
+        option("--below", "Widths of layers below, trained once: 300, or 500,300.", o.LAYERS, metavar="<n,m>"),
     ] = None,
     kind: o.Kind = None,
-    activation: Annotated[o.Text, option("--activation", o.ACTIVATIONS, o.LAYERS, f"linear; sigmoid {BESIDE}")] = None,
+    activation: Annotated[o.Text, o.layer("activation", f"linear; sigmoid {BESIDE}")] = None,
     output_activation: o.OutputActivation = None,
     loss: o.Loss = None,
     weights: o.LayerWeights = None,
-    corruption: Annotated[
-        o.Text, option("--corruption", o.CORRUPTIONS, o.LAYERS, f"none; masking:0.3 {BESIDE}")
-    ] = None,
+    corruption: Annotated[o.Text, o.layer("corruption", f"none; masking:0.3 {BESIDE}")] = None,
     emphasis: o.Emphasis = None,
     dropout: o.Dropout = None,
     sparsity: o.Sparsity = None,
@@ -54,7 +53,7 @@ def command(
     weight_decay: o.WeightDecay = None,
     weight_l1: o.WeightL1 = None,
     max_norm: o.MaxNorm = None,
-    init: Annotated[o.Text, option("--init", o.INITS, o.LAYERS, f"pca; random {BESIDE}")] = None,
+    init: Annotated[o.Text, o.layer("init", f"pca; random {BESIDE}")] = None,
     ridge: o.Ridge = None,
     hidden: o.Hidden = None,
     beta: o.Beta = None,
@@ -83,13 +82,14 @@ def command(
         str,
         option(
             "--scatter",
-            "How codes are drawn: pca or tsne, of the widest code.",
+            "Picture of the codes: pca or tsne of the widest code, or auto (a code of width 2 as it is, else pca).",
             o.OUTPUT,
-            "auto: the code of width 2 as it is where there is one, else pca",
+            "auto",
+            metavar="<name>",
         ),
     ] = "auto",
     out: Annotated[
-        Path | None, option("--out", "Folder to write.", o.OUTPUT, "runs/<time>-<data>-sweep", metavar="DIR")
+        Path | None, option("--out", "Folder to write.", o.OUTPUT, "runs/<time>-<data>-sweep", metavar="<dir>")
     ] = None,
     json: o.Json = False,
 ) -> None:

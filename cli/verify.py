@@ -31,10 +31,10 @@ def command(
         o.Text,
         option(
             "--only",
-            "gradients, contraction, marginalized, linear, tied, noise, variational, fused, resuming.",
+            "Checks to run: gradients, contraction, marginalized, linear, tied, noise, variational, fused, resuming.",
             o.OUTPUT,
             "all",
-            metavar="NAME[,NAME]",
+            metavar="<a,b>",
         ),
     ] = None,
     json: o.Json = False,

@@ -27,8 +27,7 @@ class LayerConfig(Model):
     """One layer of the stack: its autoencoder, its objective, its training."""
 
     kind: Kind = "dense"
-    """Kind of autoencoder: dense, variational (top layer), marginalized or pca (both solved in closed form), or
-    convolutional, which a word such as conv16 in the widths makes."""
+    """Kind of autoencoder; words such as conv16 among the widths make a layer convolutional."""
     n_hidden: Count
     """Width of the code, in units."""
     activation: Activation = "sigmoid"
@@ -43,7 +42,7 @@ class LayerConfig(Model):
     """Noise on the layer's input: none, gaussian:SD, masking:P or salt-and-pepper:P."""
     emphasis: EmphasisConfig = EmphasisConfig()
     """Weights of the errors of corrupted inputs and of the others, as ALPHA:BETA, or none (1:1)."""
-    dropout: DropoutConfig = DropoutConfig()
+    dropout: DropoutConfig = DropoutConfig(encoder=0.0, decoder=0.0)
     """Share of inputs and of code units to drop, as P (both) or P:Q."""
     sparsity: SparsityConfig = SparsityConfig()
     """Sparsity of the code: none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K or batch-top-k:K."""

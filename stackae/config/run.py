@@ -17,11 +17,11 @@ class DataConfig(Model):
     """Which data, and how they are divided and scaled."""
 
     data: str = "digits"
-    """Data to read: digits, mnist, fashion-mnist, torchvision:NAME, or the path of a .npy, .npz or .csv file."""
+    """Data to read: the name of a set, or the path of a file."""
     data_root: str = "data"
     """Folder of the named image sets."""
     target: str | None = None
-    """Column of a .csv file that holds the labels; for numbers also several, as A,B,C."""
+    """Column of a table that holds the labels; for numbers also several, as A,B,C."""
     target_kind: Literal["classes", "numbers"] = "classes"
     """Kind of targets: classes, or numbers (for a regressor or several labels)."""
     leave_out: str | None = None
@@ -29,7 +29,7 @@ class DataConfig(Model):
     unlabelled: str | None = None
     """Background classes, as A,B, whose rows are pretrained on but count as unlabelled for a head."""
     ignore: str | None = None
-    """Columns of a .csv file, as A,B, that are not features, such as an index."""
+    """Columns of a table, as A,B, that are not features, such as an index."""
     scale: Scale = "auto"
     """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], else minmax."""
     validation_fraction: Fraction = 0.1

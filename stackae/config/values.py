@@ -10,9 +10,19 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import CoreSchema
 
 from stackae.config.activations import ACTIVATIONS, ActivationName
+from stackae.config.documented import settings_of
 from stackae.errors import ConfigError, legible, nearest
 
 CorruptionName = Literal["none", "gaussian", "masking", "salt-and-pepper"]
@@ -94,6 +104,8 @@ else:
 
 
 class Model(Base):
+    """Settings, checked and frozen; their JSON schema says what ``stackae.config.documented`` reads."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @field_validator("*", mode="before")
@@ -103,6 +115,14 @@ class Model(Base):
         if isinstance(value, str) and not is_text(value):
             raise ValueError(f"expected a name in UTF-8, got '{legible(value, 100)}'; rename it")
         return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = handler(core)
+        fields = handler.resolve_ref_schema(found).get("properties", {})
+        for name, setting in settings_of(cls.__name__).items():
+            fields[name]["description"] = setting.text
+        return found
 
 
 ModelT = TypeVar("ModelT", bound=Model)

@@ -1,18 +1,28 @@
-"""What help texts say of defaults is what the code does without the option."""
+"""What help, docs/config.md and the schema say of settings is what the docstrings and the code say of them."""
 
 from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from stackae.cli.main import app
 from stackae.cli.sweep import BESIDE
-from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConfig
+from stackae.config import (
+    CorruptionConfig,
+    DataConfig,
+    FinetuneConfig,
+    LayerConfig,
+    PretrainConfig,
+    RunConfig,
+    SparsityConfig,
+)
+from stackae.config.documented import page, settings_of
 from stackae.workflows.sweeping import usual_layers
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -76,3 +86,36 @@ def test_a_sweep_says_what_its_layers_are() -> None:
     for name, value in usual.items():
         first, _, second = defaults[name].partition("; ")
         assert first == value and says(second.removesuffix(f" {BESIDE}"), LayerConfig, name)
+
+
+# ---- settings, read from their source
+
+MODELS = (DataConfig, PretrainConfig, LayerConfig, FinetuneConfig, CorruptionConfig, SparsityConfig, RunConfig)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_settings_that_are_read_from_the_source_are_those_of_the_model(model: Any) -> None:
+    read = settings_of(model.__name__)
+    schema = model.model_json_schema()
+    fields = schema.get("properties") or schema["$defs"][model.__name__]["properties"]
+    assert list(read) == list(model.model_fields) == list(fields)
+    for name, setting in read.items():
+        default = model.model_fields[name].default
+        assert setting.text[-1] == "." and fields[name]["description"] == setting.text
+        assert list(setting.choices) == fields[name].get("enum", [])
+        if setting.default:
+            found = TypeAdapter(model.model_fields[name].annotation).validate_python(setting.default)
+            assert found == default, name
+        else:
+            assert default is None or model.model_fields[name].is_required(), name
+
+
+def test_the_page_of_settings_is_current() -> None:
+    kept = (Path(__file__).parents[1] / "docs" / "config.md").read_text()
+    assert kept == page(), "make it again by python -m stackae.config.documented"
+
+
+def test_every_option_names_its_values() -> None:
+    for name, command in COMMANDS.items():
+        for each in command.params:
+            assert each.metavar or each.is_flag or each.name == "help", f"{name} {each.name}"

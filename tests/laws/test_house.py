@@ -15,7 +15,8 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("apart", "documents", "errors", "lazy", "random", "config.activations", "config.kinds", "config.heads"),
+    ("apart", "documents", "errors", "lazy", "random", "config.documented"),
+    ("config.activations", "config.kinds", "config.heads"),
     ("config", "metrics", "ops", "plots"),
     ("data",),
     ("autoencoders",),
@@ -46,8 +47,7 @@ OUTSIDE = {
 }
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 
-TABLES = ("stackae.config.activations", "stackae.config.kinds", "stackae.config.heads")
-
+TABLES = ("stackae.config.documented", "stackae.config.activations", "stackae.config.kinds", "stackae.config.heads")
 LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.workflows.callbacks", *TABLES)
 DOOR = ("console", "progress")
 FRAME = ("main", "start", "console", "progress", "screen", "signals", "libraries", "options")
