@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, overload
+
 from stackae.api.model import FinetunedModel
 from stackae.api.rows import divided_rows, source_of
 from stackae.api.stack import PretrainedStack
@@ -29,11 +31,17 @@ Report = (
 layer)."""
 
 
+@overload
+def evaluate(model: PretrainedStack, x: ArrayLike) -> list[ReconstructionReport]: ...
+@overload
+def evaluate(model: FinetunedModel, x: ArrayLike, y: ArrayLike | None = None) -> Any: ...
 def evaluate(model: PretrainedStack | FinetunedModel, x: ArrayLike, y: ArrayLike | None = None) -> Report:
     """Measure a stack or a model on rows: errors of reconstruction, or of predictions, averaged over the rows.
 
     Args:
-        model: what ``pretrain``, ``finetune`` or ``load`` gives. A stack gives a ``ReconstructionReport`` per layer.
+        model: what ``pretrain``, ``finetune`` or ``load`` gives. A stack gives a ``ReconstructionReport`` per layer, a
+            classifier a ``ClassifierReport``, a multilabel head a ``MultilabelReport``, a regressor a ``TargetReport``
+            per target, and a reconstruction one ``ReconstructionReport``.
         x: (n, n_visible) rows in the units of its data.
         y: targets of the rows as ``finetune`` takes them; labels are known by their names. None for reconstruction.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import overload
 
 from stackae.api.model import FinetunedModel
 from stackae.api.saving import history_of
@@ -27,6 +28,12 @@ def load_run(path: str | Path | None = None) -> Run:
     return open_run(None if path is None else Path(path))
 
 
+@overload
+def load(path: str | Path | Run | None, head: HeadName, *, engine: EngineName = "auto") -> FinetunedModel: ...
+@overload
+def load(
+    path: str | Path | Run | None = None, head: None = None, *, engine: EngineName = "auto"
+) -> PretrainedStack | FinetunedModel: ...
 def load(
     path: str | Path | Run | None = None, head: HeadName | None = None, *, engine: EngineName = "auto"
 ) -> PretrainedStack | FinetunedModel:

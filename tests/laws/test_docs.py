@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import Shell
@@ -31,3 +32,15 @@ def test_there_are_commands() -> None:
 def test_links_and_pictures_are_there(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert target.startswith("http") or (page.parent / target).exists(), f"{page.name} names {target}"
+
+
+def test_the_python_of_the_readme_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = re.search(r"```python\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    quick = (
+        block[1].replace("layers=(300, 150)", "layers=(12, 8), max_epochs=1").replace('head="', 'max_epochs=1, head="')
+    )
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(quick, found)
+    assert found["codes"].shape == (1797, 12) and found["model"].names == tuple("0123456789")
