@@ -75,7 +75,7 @@ def settings_of(model: str) -> dict[str, Setting]:
 def _nodes() -> dict[str, ast.expr | ast.ClassDef]:
     """The models of this package, and what its names stand for."""
     found: dict[str, ast.expr | ast.ClassDef] = {}
-    for path in [*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parents[1] / "fields.py"]:
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and node.name != "Model":
                 found[node.name] = node
