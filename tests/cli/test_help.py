@@ -111,7 +111,7 @@ def test_settings_that_are_read_from_the_source_are_those_of_the_model(model: An
 
 
 def test_the_page_of_settings_is_current() -> None:
-    kept = (Path(__file__).parents[1] / "docs" / "config.md").read_text()
+    kept = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
     assert kept == page(), "make it again by python -m stackae.config.documented"
 
 

@@ -160,7 +160,7 @@ def test_a_sweep_that_is_stopped_leaves_nothing(
         raise error
 
     before = fresh.files()
-    for place in ("sweep_pictures.error_by_width", "runs.durable._move"):
+    for place in ("plots.sweep.error_by_width", "runs.durable._move"):
         monkeypatch.setattr(f"stackae.{place}", fail)
         assert fresh(*SWEEP).code in (7, 130) and fresh.files() == before
 

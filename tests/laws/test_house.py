@@ -38,7 +38,7 @@ OUTSIDE = {
     "config.stack": {"pydantic"},
     "config.notation": {"pydantic"},
     "config.training": {"pydantic"},
-    "config.values": {"pydantic"},
+    "config.values": {"pydantic", "pydantic_core"},
     "models.files": {"safetensors"},
     "runs.records": {"pydantic"},
     "runs.state": {"pydantic"},
