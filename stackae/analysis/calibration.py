@@ -24,8 +24,8 @@ from stackae.analysis.anomaly import (
     smallest_variance,
 )
 from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
-from stackae.data.inspect.spread import Outlier
 from stackae.data.loading import Dataset
+from stackae.data.outliers import Outlier
 from stackae.data.rows import Rows, subset
 from stackae.errors import DataError
 from stackae.models.files import LARGEST_HEADER, opened, pack

@@ -10,7 +10,7 @@ import torch
 from stackae.analysis.anomaly import fewest_rows
 from stackae.analysis.scoring import RowsToScore, Scored
 from stackae.data.inspect.sentences import about_outliers
-from stackae.data.inspect.spread import Outlier, outliers
+from stackae.data.outliers import Outlier, outliers
 from stackae.errors import argument
 
 SHOWN = 10  # rows that a note names

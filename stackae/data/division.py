@@ -21,7 +21,7 @@ from stackae.errors import ConfigError, DataError, argument
 from stackae.random import Purpose, permutation
 
 SPLIT_SEED = 0  # a constant, so that runs with different seeds share their test part
-CELLS_AT_ONCE = 1 << 15  # what a core keeps at hand
+CELLS_AT_ONCE = 1 << 15  # fits a core's cache
 TRAIN, VALIDATION, TEST = 0, 1, 2
 LEFT_OUT = 4  # is added to the part of a row whose class takes no part in training and validation
 

@@ -1,4 +1,4 @@
-"""64-bit words in which every bit matters, and factors that tell places apart: what sums of cells are made of."""
+"""64-bit words in which every bit matters, and factors that differ per place: what row sums are made of."""
 
 from __future__ import annotations
 

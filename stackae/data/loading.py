@@ -1,4 +1,4 @@
-"""From what a user asked for to tensors: find the source, divide its rows, scale them."""
+"""From a request for data to tensors: find the source, divide its rows, scale them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from stackae.data.formats.digits import load_digits
 from stackae.data.formats.idx import FOLDERS, load_idx_folder
 from stackae.data.formats.vision import PREFIX, load_vision
 from stackae.data.index_column import index_note
-from stackae.data.inspect.spread import Merged, Outlier, merged, outliers, sampled
 from stackae.data.labels import named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
+from stackae.data.outliers import Merged, Outlier, merged, outliers, sampled
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import CHUNK_CELLS, Source, checked
@@ -47,7 +47,7 @@ class Dataset(NamedTuple):
     """The three parts, and what is needed to prepare other rows the same way; config.scale is the settled kind.
 
     column_names has a name a feature, or none; ``ignored`` are the columns that were left out; notes are sentences that
-    a person should read. outliers and merged tell of the training rows before they were scaled: columns that lie flat
+    a person should read. outliers and merged describe the training rows before they were scaled: columns that lie flat
     for one cell, and columns that lose values where they are rounded to 32 bits unscaled. division says the part of
     every row in its file, and labels are ``labels_digest`` of them; row_shape is the source's.
     """
@@ -75,7 +75,7 @@ def load_source(config: DataConfig) -> Source:
     """The checked rows and labels of ``config.data``.
 
     Raises DataError when the data are unknown, missing, damaged or too large for the memory; ConfigError when a
-    target column is named for data that have no columns; SetupError when torchvision is asked for and missing.
+    target column is named for data that have no columns; SetupError when torchvision is requested and missing.
     """
     with reading(config):
         source = read_named(config)

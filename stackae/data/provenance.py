@@ -1,4 +1,4 @@
-"""What a run keeps of the data that it was trained on, and how columns of other data are told by it."""
+"""What a run keeps of the data that it was trained on, and how columns of other data are matched to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets that are numbers: one or several a row, NaN where one is missing."""
+"""Targets that are numbers: one or several per row, NaN where one is missing."""
 
 from __future__ import annotations
 

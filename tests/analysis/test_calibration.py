@@ -25,7 +25,7 @@ from stackae.analysis.calibration import (
 )
 from stackae.analysis.detector import Detector
 from stackae.autoencoders.dense import Autoencoder
-from stackae.data.inspect.spread import Outlier
+from stackae.data.outliers import Outlier
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, DataError, RunError
 from stackae.models.stack import StackedAutoencoder

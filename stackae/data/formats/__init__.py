@@ -1,7 +1,7 @@
-"""The table of formats: a row for each kind of file that holds rows of numbers.
+"""The table of formats: one row per kind of file that holds rows of numbers.
 
-What is asked of a format anywhere, in messages and in help, is an attribute of its row; a new format is its own module
-and a row here. Modules are imported when a file is read or written, so that help can name the formats at no cost.
+Whatever code, messages and help ask of a format is an attribute of its row; a new format is its own module and a row
+here. A format's module is imported when a file is read or written, so that help names the formats at no cost.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from stackae.config import DataConfig
     from stackae.data.formats.text_header import Chosen
+    from stackae.data.formats.writing import Table
     from stackae.data.source import BadRow, Source
 
 SETS = "digits, mnist, fashion-mnist, torchvision:NAME"
@@ -74,9 +75,9 @@ class Format:
         """The pieces of an open file; of a format that is ``named``, with the target and the columns to be ignored."""
         return _function(self.pieces)(path, file, *columns)
 
-    def pack(self, table: Any, tell: Callable[[float], None] = lambda share: None) -> memoryview:
-        """The content of a file that holds the table; ``tell`` is told of the share that is done, from 0 to 1."""
-        content: memoryview = _function(self.writer)(table, tell, *self.delimiters)
+    def pack(self, table: Table, progress: Callable[[float], None] = lambda share: None) -> memoryview:
+        """The content of a file that holds the table; ``progress`` is called with the share done so far, 0 to 1."""
+        content: memoryview = _function(self.writer)(table, progress, *self.delimiters)
         return content
 
 

@@ -24,7 +24,7 @@ FOLDERS = {"mnist": ("MNIST", DIGIT_NAMES), "fashion-mnist": ("FashionMNIST", FA
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array of an IDX file, gzipped or not (told by its first bytes), in the machine's byte order.
+    """The array of an IDX file, gzipped or not (recognised by its first bytes), in the machine's byte order.
 
     Raises DataError when the magic bytes, the sizes or the number of bytes do not fit, and when there is less memory
     than they ask for; no more is ever held than the file really has.

@@ -33,7 +33,7 @@ from stackae.data.targets import is_missing
 from stackae.errors import DataError, argument, legible
 
 SHOWN_PROBLEMS = 10
-MOST_NAMED = 1000  # rows that are passed over
+MOST_NAMED = 1000  # skipped rows
 BETWEEN_CHECKS = 1 << 22  # numbers, between one look at the memory and the next
 
 
@@ -100,7 +100,7 @@ def _source(path: Path, header: list[str], chosen: Chosen, numbers: bool, table:
 
 class _Table(NamedTuple):
     """The features in one flat array, the label cells, or the targets in one more; whether they are all, and whether
-    none needs a second look; the numbers of the rows where some were passed over."""
+    none needs a second look; the numbers of the rows where some were skipped."""
 
     values: array[float]
     labels: list[str]

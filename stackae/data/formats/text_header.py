@@ -20,7 +20,7 @@ SHOWN_COLUMNS = 20
 
 class Chosen(NamedTuple):
     """Places in the header: of the features in the order that they are wanted in, and of the targets. ``ignored`` are
-    the names of columns that are left out because it was asked for, or because the first has none; notes say so."""
+    the names of columns that are left out on request, or because the first has none; notes say so."""
 
     features: tuple[int, ...]
     targets: tuple[int, ...]

@@ -24,7 +24,7 @@ class TextPieces:
     """The rows of an open CSV file: iterating yields (r, d) float64 arrays, NaN where a cell is no number: another
     for each text, so that only equal texts look equal (``duplicates.with_one_nan``).
 
-    Rows with too few or too many cells are passed over and counted in ``ragged``, cells that are no number in
+    Rows with too few or too many cells are skipped and counted in ``ragged``, cells that are no number in
     ``not_numbers``; ``labels`` counts the label cells by their text, up to MOST_CLASSES of them, and "" for none;
     ``notes`` say which columns are left out unasked. ``doubtful`` is True when load_text might refuse the file. Raises
     DataError where not even that can be read.

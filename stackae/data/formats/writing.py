@@ -15,7 +15,7 @@ from stackae.errors import ConfigError, DataError, legible
 
 CHUNK_CELLS = 1 << 18
 OUTSIDE = "values far outside those that the run was trained on overflow: correct or remove them"
-Tell = Callable[[float], None]
+Progress = Callable[[float], None]
 
 
 class Table(NamedTuple):
@@ -26,10 +26,10 @@ class Table(NamedTuple):
     beside: Sequence[tuple[str, Sequence[object]]] = ()
 
 
-def pack_text(table: Table, tell: Tell = lambda share: None, delimiter: str = ",") -> memoryview:
+def pack_text(table: Table, progress: Progress = lambda share: None, delimiter: str = ",") -> memoryview:
     """A header line, then a line per row, in UTF-8: each number in the fewest digits that read as the same number.
 
-    ``tell`` is told of the share that is done, from 0 to 1.
+    ``progress`` is called with the share done so far, 0 to 1.
     """
     content, text = io.BytesIO(), io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
@@ -46,12 +46,12 @@ def pack_text(table: Table, tell: Tell = lambda share: None, delimiter: str = ",
         content.write(text.getvalue().encode(errors="backslashreplace"))
         text.seek(0)
         text.truncate()
-        tell(min(1.0, (start + step) / rows))
+        progress(min(1.0, (start + step) / rows))
     content.write(text.getvalue().encode(errors="backslashreplace"))
     return content.getbuffer()
 
 
-def pack_npy(table: Table, tell: Tell = lambda share: None) -> memoryview:
+def pack_npy(table: Table, progress: Progress = lambda share: None) -> memoryview:
     """The values alone, (n, k) in their type."""
     content = io.BytesIO()
     np.save(content, table.values, allow_pickle=False)

@@ -25,7 +25,7 @@ from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
 from stackae.errors import WHOLE, DataError, StackaeError, legible
 
 Progress = Callable[[float], None]
-"""Is told, now and then, which share of the data has been looked at."""
+"""Called now and then with the share of the data examined so far, 0 to 1."""
 
 
 class Examined(NamedTuple):
@@ -62,7 +62,7 @@ def check_data(config: DataConfig, progress: Progress = lambda share: None) -> R
         with reading(config):
             return _with_range_checked(_check(config, progress))
     except DataError as error:
-        return Report(config.data, _told(error))
+        return Report(config.data, _text_of(error))
 
 
 def _check(config: DataConfig, progress: Progress) -> Report:
@@ -123,7 +123,7 @@ def _check_array(path: Path, found: Format, config: DataConfig, progress: Progre
         refusal = _refusal(pieces.check_memory)
     if findings.bad and not refusal:
         row, column, value = findings.first_bad[0]
-        refusal = _told(not_finite(str(path), value, row, column, findings.bad))
+        refusal = _text_of(not_finite(str(path), value, row, column, findings.bad))
     examined = Examined(findings, str(pieces.dtype))
     notes = (*about_shape(findings.rows, pieces.row_shape), *counting.note(()))
     return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
@@ -136,7 +136,7 @@ def _check_table(path: Path, found: Format, config: DataConfig, progress: Progre
             findings, counting = _looked_at(pieces, progress)
             refusal = _refusal(lambda: pieces.check_memory(findings.rows))
     except DataError as error:
-        return Report(str(path), _refusal(lambda: found.read(path, config)) or _told(error))
+        return Report(str(path), _refusal(lambda: found.read(path, config)) or _text_of(error))
     if pieces.doubtful or findings.bad or not findings.rows:
         refusal = _refusal(lambda: load_source(config)) or refusal
     findings = findings._replace(nan=findings.nan - pieces.not_numbers, first_bad=[])  # the refusal names them by line
@@ -170,7 +170,7 @@ def _with_range_checked(report: Report) -> Report:
     return report._replace(refusal=_refusal(lambda: checked_span(low, high)))
 
 
-def _told(error: StackaeError) -> str:
+def _text_of(error: StackaeError) -> str:
     """A line for each of the error's: newlines of names are escapes in it."""
     return "\n".join(legible(line, WHOLE) for line in error.lines)
 
@@ -179,5 +179,5 @@ def _refusal(read: Callable[[], object]) -> str:
     try:
         read()
     except DataError as error:
-        return _told(error)
+        return _text_of(error)
     return ""

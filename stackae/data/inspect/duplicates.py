@@ -1,4 +1,4 @@
-"""Rows and columns that are there twice, told by sums of 64 bits over the numbers as they are stored.
+"""Rows and columns that are there twice, found by 64-bit sums over the numbers as they are stored.
 
 A word is 64 bits of a row (a cell, or several that are shorter), or a cell of a column. Row i is the sum of
 c_j mix(w_ij), column j that of r_i mix(w_ij), modulo 2^64, with odd c_j and r_i that are drawn by their place; mix is a
@@ -12,7 +12,7 @@ import numpy as np
 
 from stackae.data.hashing import COLUMN_STREAM, ROW_STREAM, factors
 
-MOST_ROWS_COMPARED = 1 << 24  # a sum a row is kept: 128 MiB
+MOST_ROWS_COMPARED = 1 << 24  # one sum per row: 128 MiB
 PAYLOAD = {4: np.uint32(0x003FFFFF), 8: np.uint64(0x0007FFFFFFFFFFFF)}  # of a NaN, by bytes
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from stackae.data.inspect import duplicates
 from stackae.data.inspect.duplicates import comparable, with_one_nan
 from stackae.data.inspect.ranges import Ranges
-from stackae.data.inspect.spread import Merged, Outlier, Sample, merged
+from stackae.data.outliers import Merged, Outlier, Sample, merged
 from stackae.data.source import in_32_bits
 
-BLOCK_BYTES = 1 << 19  # half of what a core keeps at hand
+BLOCK_BYTES = 1 << 19  # half of a core's cache
 SHOWN = 10
 
 
@@ -32,7 +32,7 @@ class Findings(NamedTuple):
 
     too_large counts finite numbers that are none in 32 bits. duplicate_columns holds a group of column numbers for
     each that is there more than once; duplicate_rows counts rows equal to an earlier one, of the first
-    ``compared_rows``. outliers and merged are those of ``spread``.
+    ``compared_rows``. outliers and merged are those of ``stackae.data.outliers``.
     """
 
     rows: int
@@ -57,7 +57,7 @@ class Findings(NamedTuple):
 
 
 class Examiner:
-    """Takes pieces of rows in their order and keeps what ``findings`` needs: a few numbers a column, 8 bytes a row."""
+    """Takes pieces of rows in order and keeps what ``findings`` needs: some numbers per column, 8 bytes per row."""
 
     def __init__(self, columns: int) -> None:
         self._columns = columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stackae.data.inspect.spread import Outlier, farthest, flattened
+from stackae.data.outliers import Outlier, farthest, flattened
 from stackae.data.source import in_32_bits, row_type
 
 WIDE = 1024  # cells of a line that numpy reduces fast

@@ -1,4 +1,4 @@
-"""Columns and numbers in words, and the sentences about columns that are spread badly."""
+"""Columns and numbers in words, and the sentences about outliers and lost precision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from stackae.data.inspect.spread import FLAT, Merged, Outlier
+from stackae.data.outliers import FLAT, Merged, Outlier
 from stackae.errors import argument, legible
 
 SHOWN = 5
@@ -20,7 +20,7 @@ def about_outliers(found: Sequence[Outlier], names: Sequence[str], remedy: str =
     if not found:
         return []
 
-    def told(each: Outlier) -> str:
+    def describe(each: Outlier) -> str:
         varied = each.low < each.high
         inside = f"98 % of the rows from {span(each.low, each.high)}" if varied else f"most rows are {each.low:g}"
         return f"{column_name(names, each.column)} ({inside}, row {each.row:,} is {each.value:.10g})"
@@ -28,7 +28,7 @@ def about_outliers(found: Sequence[Outlier], names: Sequence[str], remedy: str =
     remedy = remedy or f"correct them, or use {argument('scale', 'robust')}"
     return [
         f"{some(found, 'column is', 'columns are')} flattened by outliers, with more than {FLAT} times the "
-        f"range of nearly all rows: {listed(found, told)}; {remedy}"
+        f"range of nearly all rows: {listed(found, describe)}; {remedy}"
     ]
 
 
@@ -37,12 +37,12 @@ def about_merged(found: Sequence[Merged], names: Sequence[str], kind: str) -> li
     if not found:
         return []
 
-    def told(each: Merged) -> str:
+    def describe(each: Merged) -> str:
         return f"{column_name(names, each.column)} ({each.after:,} of {each.before:,} values are left)"
 
     losing = f"{some(found, 'column loses', 'columns lose')} values to 32 bits under {argument('scale', kind)}"
     return [
-        f"{losing}: {listed(found, told)}; use {argument('scale', 'minmax', 'standard')}, which subtract the "
+        f"{losing}: {listed(found, describe)}; use {argument('scale', 'minmax', 'standard')}, which subtract the "
         "offset first"
     ]
 

@@ -1,6 +1,6 @@
-"""How the values of a column are spread: outliers that flatten it, and values that 32 bits make one.
+"""Outliers that flatten a column, and distinct values that become one in 32 bits.
 
-Both are told from rows that are evenly spaced, all of them where there are few, and from the extremes of all rows.
+Both are found from evenly spaced rows, all of them where there are few, and from the extremes of all rows.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from stackae.data import load_data
 from stackae.data.inspect.advice import notes_of, warnings_of
 from stackae.data.inspect.check import check_data
 from stackae.data.inspect.sentences import about_outliers, span
-from stackae.data.inspect.spread import Outlier, Sample, flattened, merged, outliers, sampled
+from stackae.data.outliers import Outlier, Sample, flattened, merged, outliers, sampled
 
 RNG = np.random.default_rng(0)
 
@@ -79,7 +79,7 @@ def test_rows_are_those_of_the_file() -> None:
 @given(st.integers(1, 60), st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 5))
 def test_a_sample_is_evenly_spaced(most: int, lengths: list[int], columns: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stackae.data.inspect.spread.MOST_ROWS", most)
+        patch.setattr("stackae.data.outliers.MOST_ROWS", most)
         sample, count = Sample(columns), 0
         for length in lengths:
             sample.add(np.arange(count, count + length)[:, None].repeat(columns, axis=1))
