@@ -19,7 +19,7 @@ from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
-from stackae.training.layer import FEWEST_STEPS, Learner, Reads, TrainedLayer, train_layer
+from stackae.training.layer import FEWEST_STEPS, LayerReplica, Reads, TrainedLayer, train_layer
 from stackae.training.replicas import alone
 from stackae.training.solving import solve_layer
 from stackae.training.stage import settled_epochs, settled_patience
@@ -180,14 +180,14 @@ def layers_together(
     reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
-        learners = [Learner.new(index, configs[index], number, own, device) for index, own in reads.items()]
-        train = solve_layer if learners[0].layer.row.solved else train_layer
-        outcomes |= train(learners, callback or NoCallback(), checkpointer or NoCheckpoints())
+        replicas = [LayerReplica.new(index, configs[index], number, own, device) for index, own in reads.items()]
+        train = solve_layer if replicas[0].layer.row.solved else train_layer
+        outcomes |= train(replicas, callback or NoCallback(), checkpointer or NoCheckpoints())
         yield [outcomes[index] for index in range(len(configs))]
-        going = [learner for learner in learners if isinstance(outcomes[learner.index], TrainedLayer)]
+        going = [replica for replica in replicas if isinstance(outcomes[replica.index], TrainedLayer)]
         if not going or number == len(configs[0].layers):
             return
-        size = len(x) * going[0].autoencoder.n_hidden * 4
+        size = len(x) * going[0].network.n_hidden * 4
         keep = home(size * len(going), device)  # the codes of all on one device: they are trained together
-        reads = {learner.index: learner.reads.through(learner.autoencoder, keep) for learner in going}
-        del learners, going  # with them the inputs of this layer, which nobody reads any more
+        reads = {replica.index: replica.reads.through(replica.network, keep) for replica in going}
+        del replicas, going  # with them the inputs of this layer, which nobody reads any more

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from stackae.config import FinetuneConfig
 from stackae.data.rows import Rows
@@ -27,6 +28,17 @@ FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
 
 ModelT = TypeVar("ModelT", bound=Finetuned)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadReplica(Replica):
+    """A head, with the encoders below it unless these stand still; ``loss`` is how it does on held-out rows."""
+
+    loss: Callable[[Any, Rows], Validation]
+
+    def validate(self) -> Validation | None:
+        held_out = self.held_out
+        return None if held_out is None or not len(held_out) else self.loss(self.network, held_out)
 
 
 def fit_head(
@@ -55,26 +67,21 @@ def fit_head(
         x = in_batches(model.encode, x, model.device)
         held_out = None if held_out is None else in_batches(model.encode, held_out, model.device)
 
-    def validation() -> Validation | None:
-        return None if held_out is None or not len(held_out) else validate(trained, held_out)
-
+    replica = HeadReplica(
+        network=trained,
+        x=x,
+        held_out=held_out,
+        seed=config.seed,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        loss=validate,
+    )
     sizes = "-".join(map(str, model.layer_sizes))
     stage = Stage(
         name=config.head,
         title=f"{config.head} {sizes}",
         number=HEAD_NUMBER,
-        rows=len(x),
-        replicas=[
-            Replica(
-                trained,
-                x,
-                config.seed,
-                config.learning_rate,
-                validation,
-                held_out=held_out,
-                weight_decay=config.weight_decay,
-            )
-        ],
+        replicas=[replica],
         step=make_step(objective(trained, x), config, step, epochs, math.ceil(len(x) / config.batch_size)),
         max_epochs=epochs,
         batch_size=config.batch_size,

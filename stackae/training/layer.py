@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -67,21 +67,30 @@ class Reads(NamedTuple):
         return Reads.of(in_batches(encode, self.x, device, keep), held_out)
 
 
-@dataclass(frozen=True)
-class Learner:
-    """A layer about to be trained, the one of configuration ``index``."""
+@dataclass(frozen=True, kw_only=True)
+class LayerReplica(Replica):
+    """Layer ``number`` of one stack, about to be trained on what it reads."""
 
-    index: int
+    network: LayerAutoencoder
     config: PretrainConfig
     number: int
     reads: Reads
-    autoencoder: LayerAutoencoder
 
     @classmethod
-    def new(cls, index: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Learner:
-        size = config.layer_sizes[number - 1]
-        autoencoder = build(size, config.layers[number - 1], seed=config.seed, number=number, engine=config.engine)
-        return cls(index, config, number, reads, autoencoder.to(device))
+    def new(cls, index: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Self:
+        size, layer = config.layer_sizes[number - 1], config.layers[number - 1]
+        return cls(
+            network=build(size, layer, seed=config.seed, number=number, engine=config.engine).to(device),
+            x=reads.x,
+            held_out=reads.held_out,
+            seed=config.seed,
+            learning_rate=layer.learning_rate,
+            weight_decay=layer.weight_decay,
+            index=index,
+            config=config,
+            number=number,
+            reads=reads,
+        )
 
     @property
     def layer(self) -> LayerConfig:
@@ -98,13 +107,13 @@ class Learner:
 
     @property
     def objective(self) -> ReconstructionObjective | VariationalObjective:
-        one, x, seed = self.autoencoder, self.reads.x, self.config.seed
+        one, x, seed = self.network, self.x, self.seed
         kind = VariationalObjective if isinstance(one, VariationalAutoencoder) else ReconstructionObjective
         return kind.of(one, x, self.layer, self.corruption, seed=seed, number=self.number)
 
     def validate(self) -> Validation | None:
         """The loss on the held-out rows; where training corrupts its own, on those rows corrupted alike too."""
-        held_out, one, objective = self.reads.held_out, self.autoencoder, self.objective
+        held_out, one, objective = self.held_out, self.network, self.objective
         if held_out is None:
             return None
         if isinstance(one, VariationalAutoencoder):
@@ -115,32 +124,31 @@ class Learner:
 
     def prepare(self) -> None:
         """What a closed form begins with, where the layer is to begin there."""
-        put_closed_form(self.autoencoder, self.layer, self.reads.x, self.corruption)
+        put_closed_form(self.network, self.layer, self.x, self.corruption)
 
     @property
     def sample(self) -> Tensor:
         """The rows that tell what the units of the code do."""
-        return self.reads.x[: min(SAMPLE, len(self.reads.x))].to(self.autoencoder.device)
+        return self.x[: min(SAMPLE, len(self.x))].to(self.network.device)
 
     @torch.no_grad()
     def magnitudes(self, rows: Tensor, step: int) -> Magnitudes:
-        """How large the parts of step ``step`` are, on these rows (k,) int64, with the present weights."""
-        x = self.reads.x
-        clean = x[rows.to(x.device)].to(self.autoencoder.device)
+        x = self.x
+        clean = x[rows.to(x.device)].to(self.network.device)
         seen, reconstruction, penalties = self.objective.parts(clean, step)
         return Magnitudes(
             inputs=float(clean.abs().max()),
             seen=float(seen.abs().max()),
             reconstruction=float(reconstruction),
             penalties={name: float(each) for name, each in penalties.items()},
-            weight_decay=self.layer.weight_decay,
+            weight_decay=self.weight_decay,
             layer=self.number,
             init=self.layer.init,
         )
 
     def dead_mask(self) -> Tensor | None:
         """Which units are dead, where that is to be known; a code that depends on a threshold gets that first."""
-        one, layer = self.autoencoder, self.layer
+        one, layer = self.network, self.layer
         always_alive = layer.sparsity.kind == "none" and ACTIVATIONS[layer.activation].saturates
         if always_alive or not isinstance(one, Autoencoder):
             return None
@@ -148,41 +156,25 @@ class Learner:
         one.calibrate(sample)
         return dead_units(one, sample)
 
-    def resample(self, dead: Tensor, epoch: int, moments: Sequence[Tensor]) -> None:
-        if isinstance(self.autoencoder, Autoencoder):
-            stream = {"seed": self.config.seed, "layer": self.number, "epoch": epoch}
-            resample_units(self.autoencoder, self.sample, dead, moments, **stream)
+    def resample(self, dead: Tensor, epoch: int, optimizer_state: Sequence[Tensor]) -> None:
+        if self.layer.revive == "resample" and isinstance(self.network, Autoencoder):
+            stream = {"seed": self.seed, "layer": self.number, "epoch": epoch}
+            resample_units(self.network, self.sample, dead, optimizer_state, **stream)
 
 
 def train_layer(
-    learners: Sequence[Learner], callback: Callback, checkpointer: Checkpointer
+    replicas: Sequence[LayerReplica], callback: Callback, checkpointer: Checkpointer
 ) -> dict[int, TrainedLayer | DivergedError]:
     """What becomes of each, by its index."""
-    first = learners[0]
-    config, rows, n, m = first.config, len(first.reads.x), first.autoencoder.n_visible, first.autoencoder.n_hidden
+    first = replicas[0]
+    config, rows, n, m = first.config, len(first.x), first.network.n_visible, first.network.n_hidden
     epochs = settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS)
     stage = Stage(
         name=f"layer{first.number}",
         title=f"layer {first.number}/{len(config.layers)} {n}-{m}-{n}",
         number=first.number,
-        rows=rows,
-        replicas=[
-            Replica(
-                each.autoencoder,
-                each.reads.x,
-                each.config.seed,
-                each.layer.learning_rate,
-                each.validate,
-                each.index,
-                each.dead_mask,
-                None if each.layer.revive == "none" else each.resample,
-                each.reads.held_out,
-                parts=each.magnitudes,
-            )
-            for each in learners
-        ],
-        step=make_step(learners),
-        prepare=[each.prepare for each in learners],
+        replicas=replicas,
+        step=make_step(replicas),
         max_epochs=epochs,
         batch_size=first.layer.batch_size,
         patience=settled_patience(first.layer.patience, epochs),
@@ -191,21 +183,18 @@ def train_layer(
     return {
         each.index: outcome
         if isinstance(outcome, DivergedError)
-        else TrainedLayer(each.number, each.autoencoder, outcome, each.step)
-        for each, outcome in zip(learners, Trainer(stage, callback, checkpointer).fit(), strict=True)
+        else TrainedLayer(each.number, each.network, outcome, each.step)
+        for each, outcome in zip(replicas, Trainer(stage, callback, checkpointer).fit(), strict=True)
     }
 
 
-def make_step(learners: Sequence[Learner]) -> ReplicasStep:
+def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
     """The step that trains these layers together, in place: that of ``layer_steps``, which is the same for all."""
-    if learners[0].step.fused:
-        trainings = [kernel_training(each.objective, each.config, each.layer.weight_decay) for each in learners]
-        return fused_replicas(trainings, learners[0].config.precision)
-    optimizers = [
-        make_optimizer(each.autoencoder, each.config, each.layer.learning_rate, each.layer.weight_decay)
-        for each in learners
-    ]
-    objectives = [each.objective for each in learners]
+    if replicas[0].step.fused:
+        trainings = [kernel_training(each.objective, each.config, each.weight_decay) for each in replicas]
+        return fused_replicas(trainings, replicas[0].config.precision)
+    optimizers = [make_optimizer(each.network, each.config, each.learning_rate, each.weight_decay) for each in replicas]
+    objectives = [each.objective for each in replicas]
     return OneByOne([EagerStep(*pair) for pair in zip(objectives, optimizers, strict=True)])
 
 

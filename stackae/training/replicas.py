@@ -49,7 +49,7 @@ class ReplicaState:
         self.dead: Tensor | None = None
         self.diverged: DivergedError | None = None
         self._stage = stage
-        self._best = BestWeights(replica.module, stage.patience)
+        self._best = BestWeights(replica.network, stage.patience)
         self._history: list[EpochRecord] = []
 
     @property
@@ -76,7 +76,7 @@ class ReplicaState:
         start = (step - stage.first_step(epoch)) * stage.batch_size
         rows = order[self.replica.seed][start : start + stage.batch_size]
         failure = Failure(stage.name, stage.title, epoch, stage.learning_rate(self.replica, step))
-        largest_weight = max(float(each.abs().max()) for each in self.replica.module.parameters())
+        largest_weight = max(float(each.abs().max()) for each in self.replica.network.parameters())
         self.diverged = failed_step(failure, step, rows.tolist(), self.replica.magnitudes(rows, step), largest_weight)
 
     def end_epoch(self, epoch: int, seconds: float) -> EpochRecord | None:
@@ -124,18 +124,18 @@ class ReplicaState:
 
     def result(self) -> StageResult:
         """What ``finish`` left."""
-        return StageResult(self.replica.module.state_dict(), tuple(self._history), _message(self.diverged))
+        return StageResult(self.replica.network.state_dict(), tuple(self._history), _message(self.diverged))
 
     def restore_result(self, result: StageResult) -> list[EpochRecord] | DivergedError:
         """``finish`` of a stage that ended in an earlier process."""
         if result.diverged is not None:
             return DivergedError(result.diverged)
-        fill(self.replica.module, result.weights)
+        fill(self.replica.network, result.weights)
         return list(result.history)
 
     def snapshot(self, optimizer_state: Sequence[Tensor]) -> ReplicaSnapshot:
         """All that it takes to resume from here: the tensors are those in use, not copies."""
-        best, weights = self._best, self.replica.module.state_dict()
+        best, weights = self._best, self.replica.network.state_dict()
         history, message = tuple(self._history), _message(self.diverged)
         return ReplicaSnapshot(
             self.total, best.score, best.waited, history, message, weights, best.weights, optimizer_state
@@ -148,18 +148,18 @@ class ReplicaState:
         Raises:
             ValueError: the tensors are not those of this network.
         """
-        module, best = self.replica.module, self._best
+        network, best = self.replica.network, self._best
         if _forms(optimizer_state) != _forms(snapshot.optimizer_state):
             raise ValueError(f"moments {_forms(snapshot.optimizer_state)} instead of {_forms(optimizer_state)}")
-        if forms(snapshot.best_weights) != (forms(module.state_dict()) if snapshot.history else {}):
+        if forms(snapshot.best_weights) != (forms(network.state_dict()) if snapshot.history else {}):
             raise ValueError(f"best tensors {forms(snapshot.best_weights)}")
-        fill(module, snapshot.weights)
+        fill(network, snapshot.weights)
         for own, kept in zip(optimizer_state, snapshot.optimizer_state, strict=True):
             own.copy_(kept)
         self.total, self._history = snapshot.total, list(snapshot.history)
         self.diverged = None if snapshot.diverged is None else DivergedError(snapshot.diverged)
         best.score, best.waited = snapshot.score, snapshot.waited
-        device = next(module.parameters()).device
+        device = next(network.parameters()).device
         best.weights = {name: tensor.to(device) for name, tensor in snapshot.best_weights.items()}
 
 

@@ -9,28 +9,28 @@ from stackae.autoencoders.parameters import fill
 from stackae.errors import DivergedError, RunError, argument
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer, StageResult
-from stackae.training.layer import Learner, TrainedLayer, reconstruction_loss
+from stackae.training.layer import LayerReplica, TrainedLayer, reconstruction_loss
 
 
 def solve_layer(
-    learners: Sequence[Learner], callback: Callback, checkpointer: Checkpointer
+    replicas: Sequence[LayerReplica], callback: Callback, checkpointer: Checkpointer
 ) -> dict[int, TrainedLayer | DivergedError]:
     """What ``train_layer`` gives, of layers that have a closed form: one record each, of the loss that was solved for.
 
     Raises:
         RunError: what the checkpointer has is of other networks.
     """
-    first = learners[0]
+    first = replicas[0]
     name, rows = f"layer{first.number}", len(first.reads.x)
-    kept = checkpointer.begin(name, {each.index: each.autoencoder for each in learners})
+    kept = checkpointer.begin(name, {each.index: each.network for each in replicas})
     if isinstance(kept, Mapping):
-        return {each.index: _again(each, kept[each.index]) for each in learners}
+        return {each.index: _again(each, kept[each.index]) for each in replicas}
     title = f"layer {first.number}/{len(first.config.layers)} {first.layer.kind}"
-    callback.start_stage(name, title, len(learners), rows, 1, 0)
-    records = {each.index: _solved(name, each) for each in learners}
+    callback.start_stage(name, title, len(replicas), rows, 1, 0)
+    records = {each.index: _solved(name, each) for each in replicas}
     callback.batch(rows, sum(each.loss for each in records.values()) / len(records))
     callback.epoch(records)
-    solved = {each.index: TrainedLayer(each.number, each.autoencoder, [records[each.index]]) for each in learners}
+    solved = {each.index: TrainedLayer(each.number, each.network, [records[each.index]]) for each in replicas}
     ended = {
         index: StageResult(each.autoencoder.state_dict(), tuple(each.history), None) for index, each in solved.items()
     }
@@ -38,16 +38,16 @@ def solve_layer(
     return dict(solved)
 
 
-def _solved(stage: str, learner: Learner) -> EpochRecord:
+def _solved(stage: str, replica: LayerReplica) -> EpochRecord:
     started = time.perf_counter()
-    learner.prepare()
-    objective, x = learner.objective, learner.reads.x
-    validation = learner.validate()
+    replica.prepare()
+    objective, x = replica.objective, replica.reads.x
+    validation = replica.validate()
     seconds = time.perf_counter() - started
     return EpochRecord(
         stage=stage,
         epoch=1,
-        loss=objective.corrupted_loss(x) if objective.noisy else reconstruction_loss(learner.autoencoder, x, "mse"),
+        loss=objective.corrupted_loss(x) if objective.noisy else reconstruction_loss(replica.network, x, "mse"),
         validation_loss=validation.loss if validation else None,
         validation_error=None,
         learning_rate=0.0,
@@ -58,12 +58,12 @@ def _solved(stage: str, learner: Learner) -> EpochRecord:
     )
 
 
-def _again(learner: Learner, ended: StageResult) -> TrainedLayer:
+def _again(replica: LayerReplica, ended: StageResult) -> TrainedLayer:
     try:
-        fill(learner.autoencoder, ended.weights)
+        fill(replica.network, ended.weights)
     except ValueError as error:
         raise RunError(
-            f"layer {learner.number}: expected what an earlier process solved, got {error}; train it again with "
+            f"layer {replica.number}: expected what an earlier process solved, got {error}; train it again with "
             f"{argument('force')}"
         ) from None
-    return TrainedLayer(learner.number, learner.autoencoder, list(ended.history))
+    return TrainedLayer(replica.number, replica.network, list(ended.history))

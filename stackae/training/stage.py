@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,54 +58,68 @@ class Validation(NamedTuple):
         return (self.losses[-1],) if self.error is None else (self.error, self.losses[-1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Replica:
-    """One network of a stage. ``seed`` orders its rows x; ``index`` is where it stands among the caller's.
+    """One network of a stage: what it learns, and what a Trainer asks of it.
 
-    At the end of an epoch ``dead_mask`` says which units of its code are dead, and ``resample`` gives them something
-    to do before the next one: it takes the mask, the epoch's number, and the optimizer state.
-
-    ``held_out`` are the rows of ``validate``; ``parts`` says of a layer how large the parts of a step on rows (k,) are.
+    Attributes:
+        network: what is trained, in place.
+        x: (n, n_in) the rows that it learns.
+        held_out: the rows that choose its best epoch, if there are any.
+        seed: orders x.
+        learning_rate: what the schedule begins with.
+        index: where it stands among the caller's networks.
     """
 
-    module: nn.Module
+    network: nn.Module
     x: Rows
+    held_out: Rows | None
     seed: int
     learning_rate: float
-    validate: Callable[[], Validation | None]
+    weight_decay: float
     index: int = 0
-    dead_mask: Callable[[], Tensor | None] = lambda: None
-    resample: Callable[[Tensor, int, Sequence[Tensor]], None] | None = None
-    held_out: Rows | None = None
-    weight_decay: float = 0.0
-    parts: Callable[[Tensor, int], Magnitudes] | None = None
+
+    def prepare(self) -> None:
+        """Put the network where its training begins; not called where that resumes."""
+
+    def validate(self) -> Validation | None:
+        """How the network does on the held-out rows, after each epoch."""
+        raise NotImplementedError
+
+    def dead_mask(self) -> Tensor | None:
+        """(n_hidden,) of bool, the dead units of its code after an epoch; None where they are not looked for."""
+        return None
+
+    def resample(self, dead: Tensor, epoch: int, optimizer_state: Sequence[Tensor]) -> None:
+        """Give those units something to do, after that epoch."""
 
     def magnitudes(self, rows: Tensor, step: int) -> Magnitudes:
-        """Of the parts of step ``step``, which was on these rows."""
-        if self.parts is not None:
-            return self.parts(rows, step)
+        """How large the parts of step ``step`` are, on these rows (k,) int64, with the present weights."""
         largest = float(self.x[rows.to(self.x.device)].abs().max())
         return Magnitudes(largest, largest, math.nan, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Networks trained by one kind of objective on ``rows`` rows each; ``step`` has them in the order of ``replicas``.
+    """One layer, or a head, of each replica; ``step`` trains them together, in their order.
 
-    ``number`` keeps the stage's random streams apart from others'; ``prepare`` is called where it begins anew.
+    ``number`` keeps the stage's random streams apart from others'.
     """
 
     name: str
     title: str
     number: int
-    rows: int
     replicas: Sequence[Replica]
     step: ReplicasStep
     max_epochs: int
     batch_size: int
     patience: int
     schedule: str
-    prepare: Sequence[Callable[[], None]] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many each replica learns."""
+        return len(self.replicas[0].x)
 
     def first_step(self, epoch: int) -> int:
         """Steps are counted from 0 through all epochs, which are counted from 1."""

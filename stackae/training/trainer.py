@@ -66,7 +66,7 @@ class Trainer:
             RunError: what the checkpointer has is of other networks.
         """
         stage = self._stage
-        kept = self._checkpointer.begin(stage.name, {each.index: each.module for each in stage.replicas})
+        kept = self._checkpointer.begin(stage.name, {each.index: each.network for each in stage.replicas})
         if isinstance(kept, Mapping):
             with self._of_these_networks():
                 return [each.restore_result(kept[each.replica.index]) for each in self.replicas]
@@ -74,8 +74,8 @@ class Trainer:
             with self._of_these_networks():
                 self.restore(kept)
         else:
-            for prepare in stage.prepare:
-                prepare()
+            for replica in stage.replicas:
+                replica.prepare()
         self._run_epochs()
         outcomes = [each.finish() for each in self.replicas]
         if not self._all_diverged:  # else what was saved last is the last that was finite
@@ -158,7 +158,7 @@ class Trainer:
 
     def _resample(self) -> None:
         for index, each in enumerate(self.replicas):
-            if each.active and each.dead is not None and each.replica.resample is not None:
+            if each.active and each.dead is not None:
                 each.replica.resample(each.dead, self.epoch, self._stage.step.optimizer_state()[index])
 
     @contextmanager

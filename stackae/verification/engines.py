@@ -26,10 +26,10 @@ from stackae.verification.subjects import (
     EAGER_REMEDY,
     distance,
     furthest,
-    learner_of,
     need_extension,
     need_step,
     normal,
+    replica_of,
     rows_of,
 )
 
@@ -194,14 +194,12 @@ def together_cases() -> Iterator[Case]:
     each: list[dict[str, Any]] = [
         {"engine": "fused", "seed": seed, "learning_rate": 0.01 * (seed + 1)} for seed in range(3)
     ]
-    learners = [learner_of("17,9", x, **options) for options in each]
-    make_step(learners).advance([Batches(torch.arange(40), [RATE] * 3)] * 3, BATCH, 0)
-    for number, learner in enumerate(learners):
-        alone = learner_of("17,9", x, **each[number])
+    replicas = [replica_of("17,9", x, **options) for options in each]
+    make_step(replicas).advance([Batches(torch.arange(40), [RATE] * 3)] * 3, BATCH, 0)
+    for number, replica in enumerate(replicas):
+        alone = replica_of("17,9", x, **each[number])
         make_step([alone]).advance([Batches(torch.arange(40), [RATE] * 3)], BATCH, 0)
-        yield Case(
-            f"network {number + 1} of 3", furthest(learner.autoencoder.trained, alone.autoencoder.trained), 1e-12
-        )
+        yield Case(f"network {number + 1} of 3", furthest(replica.network.trained, alone.network.trained), 1e-12)
 
 
 def thread_cases() -> Iterator[Case]:
@@ -226,16 +224,16 @@ def thread_cases() -> Iterator[Case]:
 
 
 def _trained(layers: str, x: Tensor, device: torch.device, dtype: torch.dtype, **options: Any) -> Trained:
-    learner = learner_of(layers, x, device, dtype, **options)
-    return _advanced(make_step([learner]), learner.autoencoder.trained, len(x))
+    replica = replica_of(layers, x, device, dtype, **options)
+    return _advanced(make_step([replica]), replica.network.trained, len(x))
 
 
 def _by_autograd(layers: str, x: Tensor, **options: Any) -> Trained:
     """In float64, on the CPU."""
-    learner = learner_of(layers, x, **options)
-    decay = learner.layer.weight_decay
-    optimizer = make_optimizer(learner.autoencoder, learner.config, learner.layer.learning_rate, decay)
-    return _advanced(OneByOne([EagerStep(learner.objective, optimizer)]), learner.autoencoder.trained, len(x))
+    replica = replica_of(layers, x, **options)
+    decay = replica.layer.weight_decay
+    optimizer = make_optimizer(replica.network, replica.config, replica.layer.learning_rate, decay)
+    return _advanced(OneByOne([EagerStep(replica.objective, optimizer)]), replica.network.trained, len(x))
 
 
 def _advanced(step: ReplicasStep, parameters: list[Tensor], count: int) -> Trained:

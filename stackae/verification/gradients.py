@@ -19,7 +19,7 @@ from stackae.training.layer import make_step
 from stackae.training.step import ReplicasStep
 from stackae.verification.check import Case, Check
 from stackae.verification.heads import HEADS, step_of, with_rows_that_lack_all_targets
-from stackae.verification.subjects import CPU, EAGER_REMEDY, furthest, learner_of, need_step, rows_of
+from stackae.verification.subjects import CPU, EAGER_REMEDY, furthest, need_step, replica_of, rows_of
 
 WIDTH = 1e-5  # of half a difference: truncation and rounding are each near 1e-10 of the loss there
 BOUND = 1e-6
@@ -80,8 +80,8 @@ def layer_cases(engine: str, families: Iterable[Mapping[str, Options]]) -> Itera
         given = {"engine": engine, **PLAIN_SGD, **options}
         layers = given.pop("layers", "6,4")
         x = rows_of(5, 20 if "x" in layers else 6)
-        learner = learner_of(layers, x, **given)
-        error = error_of(learner.objective, make_step([learner]), torch.arange(5), learner.layer.weight_decay)
+        replica = replica_of(layers, x, **given)
+        error = error_of(replica.objective, make_step([replica]), torch.arange(5), replica.layer.weight_decay)
         yield Case(name, error, BOUND)
 
 

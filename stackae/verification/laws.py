@@ -16,12 +16,13 @@ from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.pca import principal_angles
 from stackae.config import PretrainConfig
 from stackae.config.activations import ACTIVATIONS
+from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.ops.batches import Batches
 from stackae.ops.reference import ACTIVATIONS as FUNCTIONS
 from stackae.pretraining import pretrain_stack
-from stackae.training.layer import Learner, make_step
+from stackae.training.layer import LayerReplica, make_step
 from stackae.verification.check import Case, Check
-from stackae.verification.subjects import CPU, EAGER_REMEDY, learner_of, need_step, normal, rows_of
+from stackae.verification.subjects import CPU, EAGER_REMEDY, need_step, normal, replica_of, rows_of
 
 STEPS = 12
 jacobian: Callable[..., Tensor] = autograd.jacobian
@@ -30,10 +31,10 @@ jacobian: Callable[..., Tensor] = autograd.jacobian
 # ---- contraction
 
 
-def contraction_of(learner: Learner) -> float:
+def contraction_of(replica: LayerReplica) -> float:
     """The term that contraction at weight 1 adds to the loss that is trained."""
-    rows = torch.arange(len(learner.reads.x))
-    objective = learner.objective
+    rows = torch.arange(len(replica.reads.x))
+    objective = replica.objective
     without = type(objective)(**{**vars(objective), "contraction": 0.0})
     return float(objective(rows, 0).detach() - without(rows, 0).detach())
 
@@ -42,24 +43,24 @@ def jacobian_cases() -> Iterator[Case]:
     """Every activation: ‖∂h/∂x‖²_F of each row by autograd, mean over rows."""
     x = 3 * normal(6, 7)
     for activation in ACTIVATIONS:
-        learner = learner_of("7,5", x, activation=activation, contraction=1.0, output_activation="linear")
-        encode = learner.autoencoder.encode
+        replica = replica_of("7,5", x, activation=activation, contraction=1.0, output_activation="linear")
+        encode = replica.network.encode
         jacobians = [jacobian(encode, row[None]) for row in x]
         wanted = float(torch.stack(jacobians).square().sum()) / len(x)
-        yield Case(activation, abs(contraction_of(learner) / wanted - 1), 1e-10)
+        yield Case(activation, abs(contraction_of(replica) / wanted - 1), 1e-10)
 
 
 def wide_cases() -> Iterator[Case]:
     """784-300, whose Jacobian is never made: a backward pass for each unit gives a row of it for all inputs at once."""
     x = rows_of(8, 784)
     for activation in ("sigmoid", "tanh", "softplus"):
-        learner = learner_of("784,300", x, activation=activation, contraction=1.0)
+        replica = replica_of("784,300", x, activation=activation, contraction=1.0)
         seen = x.clone().requires_grad_()
         total = 0.0
-        for unit in learner.autoencoder.encode(seen).sum(dim=0):
+        for unit in replica.network.encode(seen).sum(dim=0):
             (row,) = torch.autograd.grad(unit, seen, retain_graph=True)
             total += float(row.square().sum())
-        yield Case(activation, abs(contraction_of(learner) / (total / len(x)) - 1), 1e-10)
+        yield Case(activation, abs(contraction_of(replica) / (total / len(x)) - 1), 1e-10)
 
 
 # ---- linear layers and principal components
@@ -99,10 +100,10 @@ def trained_cases() -> Iterator[Case]:
 
 def solved_cases() -> Iterator[Case]:
     x = spread_rows()
-    learner = learner_of("12,4", x, torch.device("cpu"), torch.float32, kind="pca")
-    learner.prepare()
-    assert isinstance(learner.autoencoder, Autoencoder)
-    for name, rows in _spans(learner.autoencoder):
+    replica = replica_of("12,4", x, torch.device("cpu"), torch.float32, kind="pca")
+    replica.prepare()
+    assert isinstance(replica.network, Autoencoder)
+    for name, rows in _spans(replica.network):
         yield Case(name, float(principal_angles(rows, components_of(x, 4))[-1]), 1e-3)
 
 
@@ -111,9 +112,9 @@ def left_out_cases() -> Iterator[Case]:
     x = spread_rows()
     values = torch.linalg.svdvals(x - x.mean(dim=0)).square() / len(x)
     for width in (1, 4, 11):
-        learner = learner_of(f"12,{width}", x, torch.device("cpu"), torch.float32, kind="pca")
-        learner.prepare()
-        z = learner.autoencoder.double().reconstruct(x).detach()
+        replica = replica_of(f"12,{width}", x, torch.device("cpu"), torch.float32, kind="pca")
+        replica.prepare()
+        z = replica.network.double().reconstruct(x).detach()
         error = float((z - x).square().sum(dim=1).mean())
         yield Case(f"{width} of 12 units", abs(error / float(values[width:].sum()) - 1), 1e-5)
 
@@ -133,15 +134,15 @@ def tied_cases(engine: str) -> Iterator[Case]:
         need_step(CPU)
     x = rows_of(48, 9)
     for optimizer in ("sgd", "adam", "adamw"):
-        learner = learner_of("9,5", x, engine=engine, optimizer=optimizer, weight_decay=0.01, corruption="masking:0.3")
-        yield Case(f"{optimizer}, {STEPS} steps", untied_by(learner, make_step([learner])), 1e-12)
+        replica = replica_of("9,5", x, engine=engine, optimizer=optimizer, weight_decay=0.01, corruption="masking:0.3")
+        yield Case(f"{optimizer}, {STEPS} steps", untied_by(replica, make_step([replica])), 1e-12)
 
 
-def untied_by(learner: Learner, step: object) -> float:
+def untied_by(replica: LayerReplica, step: object) -> float:
     """The largest relative difference to W' = Wᵀ over some steps."""
-    one, x = learner.autoencoder, learner.reads.x[:]
-    objective: Any = learner.objective
-    assert isinstance(one, Autoencoder) and hasattr(step, "advance")
+    one, x = replica.network, replica.reads.x[:]
+    objective: Any = replica.objective
+    assert isinstance(one, Autoencoder) and isinstance(objective, ReconstructionObjective) and hasattr(step, "advance")
     worst = 0.0
     for number in range(STEPS):
         rows = torch.arange(16) + 16 * (number % 3)

@@ -20,9 +20,9 @@ from stackae.autoencoders.statistics import CorruptedMoments, Moments
 from stackae.autoencoders.variational import VariationalAutoencoder, gaussian_kl
 from stackae.objectives.variational import VariationalObjective, elbo
 from stackae.ops.engine import choose_engine
-from stackae.training.layer import Learner
+from stackae.training.layer import LayerReplica
 from stackae.verification.check import Case, Check
-from stackae.verification.subjects import CPU, against_draws, learner_of, normal
+from stackae.verification.subjects import CPU, against_draws, normal, replica_of
 
 ROWS, WIDTH, COPIES = 24, 16, 2500
 NOISES = (
@@ -76,17 +76,17 @@ def _text(noise: Corruption) -> str:
     return noise.kind if noise.kind == "none" else f"{noise.kind}:{noise.level:g}"
 
 
-def solved(noise: Corruption, width: int) -> tuple[Learner, Tensor, Tensor]:
+def solved(noise: Corruption, width: int) -> tuple[LayerReplica, Tensor, Tensor]:
     """The layer as training solves it, with the affine map A x̃ + b that it is, in float64."""
     options: dict[str, Any] = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": _text(noise)}
-    learner = learner_of(f"{WIDTH},{width}", clean_rows(), CPU, torch.float32, **options)
-    learner = replace(learner, reads=learner.reads._replace(low=noise.low, high=noise.high))
-    learner.prepare()
-    one = learner.autoencoder.double()
+    replica = replica_of(f"{WIDTH},{width}", clean_rows(), CPU, torch.float32, **options)
+    replica = replace(replica, reads=replica.reads._replace(low=noise.low, high=noise.high))
+    replica.prepare()
+    one = replica.network.double()
     assert isinstance(one, Autoencoder)
     decoder = one.decoder_weight.detach()
     return (
-        learner,
+        replica,
         decoder @ one.encoder.weight.detach(),
         decoder @ one.encoder.bias.detach() + one.decoder_bias.detach(),
     )
@@ -100,8 +100,8 @@ def error_cases(noises: Iterable[Corruption] = NOISES) -> Iterator[Case]:
         wide, narrow = (solved(noise, width) for width in (WIDTH, 5))
         some = normal(WIDTH, WIDTH, seed=4), normal(WIDTH, seed=5)
         for name, (weight, bias), z in (
-            (f"{WIDTH} units", wide[1:], wide[0].autoencoder.reconstruct(noisy.flatten(0, 1))),
-            ("5 units", narrow[1:], narrow[0].autoencoder.reconstruct(noisy.flatten(0, 1))),
+            (f"{WIDTH} units", wide[1:], wide[0].network.reconstruct(noisy.flatten(0, 1))),
+            ("5 units", narrow[1:], narrow[0].network.reconstruct(noisy.flatten(0, 1))),
             ("any map", some, noisy @ some[0].t() + some[1]),
         ):
             each = (z.detach().view(ROWS, COPIES, WIDTH) - x.unsqueeze(1)).square().sum(dim=2)
@@ -115,8 +115,8 @@ def best_cases() -> Iterator[Case]:
     for noise in NOISES:
         exact = CorruptedMoments.of(Moments.of(x), noise)
         for width in (WIDTH, 5):
-            learner, _, _ = solved(noise, width)
-            one = learner.autoencoder
+            replica, _, _ = solved(noise, width)
+            one = replica.network
             assert isinstance(one, Autoencoder)
             there, back = (each.detach().requires_grad_() for each in (one.encoder.weight, one.decoder_weight))
             least = _best_error(exact, there, back)
@@ -144,8 +144,8 @@ def posterior_of(scale: float) -> tuple[VariationalObjective, Tensor, Tensor]:
     """The objective of a layer that is trained, and μ and logvar of its eight rows."""
     x = normal(8, 6, seed=4)
     options: dict[str, Any] = {"kind": "variational", "output_activation": "linear"}
-    learner = learner_of("6,4", x, **options)
-    objective, one = learner.objective, learner.autoencoder
+    replica = replica_of("6,4", x, **options)
+    objective, one = replica.objective, replica.network
     assert isinstance(objective, VariationalObjective) and isinstance(one, VariationalAutoencoder)
     with torch.no_grad():
         one.logvar.bias.copy_(scale * normal(4, seed=5))

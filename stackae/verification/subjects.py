@@ -14,7 +14,7 @@ from stackae.errors import SetupError
 from stackae.ops.engine import choose_step, find_extension
 from stackae.pretraining import settle
 from stackae.random import Purpose, uniform
-from stackae.training.layer import Learner, Reads
+from stackae.training.layer import LayerReplica, Reads
 from stackae.verification.check import SIGMAS, Case, NotHereError
 
 CPU = torch.device("cpu")
@@ -33,15 +33,15 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def learner_of(
+def replica_of(
     layers: str, x: Tensor, device: torch.device = CPU, dtype: torch.dtype = torch.float64, **options: Any
-) -> Learner:
+) -> LayerReplica:
     """The first layer of a stack about to be trained on x, as `stackae pretrain` makes it; in float64 unless told."""
     given = {"corruption": "none", "weight_decay": 0.0, "seed": SEED, "device": device.type, **options}
     config = settle(PretrainConfig.from_options(layers, **given), x)
-    learner = Learner.new(0, config, 1, Reads.of(x.to(device, dtype), None), device)
-    learner.autoencoder.to(dtype)
-    return learner
+    replica = LayerReplica.new(0, config, 1, Reads.of(x.to(device, dtype), None), device)
+    replica.network.to(dtype)
+    return replica
 
 
 def need_extension() -> None:

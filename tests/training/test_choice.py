@@ -19,7 +19,7 @@ from stackae.ops.engine import choose_step
 from stackae.pretraining import pretrain_stack, settle
 from stackae.training import head
 from stackae.training.choice import layer_steps, shown_head_step, shown_layer_steps
-from stackae.training.layer import Learner, Reads, make_step
+from stackae.training.layer import LayerReplica, Reads, make_step
 
 X = torch.rand(24, 12, generator=torch.Generator().manual_seed(0))
 LAYERS = {"dense": "12,6", "variational": "12,6", "convolutional": "2x3x2,conv2"}
@@ -56,8 +56,8 @@ def test_the_step_that_is_shown_of_a_layer_trains_it(kind: str, engine: str) -> 
             config = settle(PretrainConfig.from_options(LAYERS[kind], **given), X)
         except ConfigError:
             continue
-        learner = Learner.new(0, config, 1, Reads.of(X, None), torch.device("cpu"))
-        trains = "fused" if isinstance(make_step([learner]), FusedReplicas) else "eager"
+        replica = LayerReplica.new(0, config, 1, Reads.of(X, None), torch.device("cpu"))
+        trains = "fused" if isinstance(make_step([replica]), FusedReplicas) else "eager"
         assert shown_layer_steps(config).startswith(f"{trains} on cpu ("), settings
         steps.add(trains)
     assert steps == ({"fused", "eager"} if kind == "dense" and engine != "eager" else {"eager"})

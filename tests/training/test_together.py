@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from population_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config, together
+from torch import Tensor
 
 from stackae.config import PretrainConfig
 from stackae.data.rows import ByteRows
@@ -91,6 +92,9 @@ def test_one_that_is_exhausted_costs_nothing(monkeypatch):
         def advance(self, batches: Any, batch_size: int, step: int) -> list[StepResult]:
             handed.append([len(each.rows) for each in batches])
             return self.step.advance(batches, batch_size, step)
+
+        def optimizer_state(self) -> list[list[Tensor]]:
+            return self.step.optimizer_state()
 
     made = layer.fused_replicas
     monkeypatch.setattr(layer, "fused_replicas", lambda *given: Watched(made(*given)))

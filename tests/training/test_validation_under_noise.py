@@ -26,9 +26,10 @@ from stackae.runs.state import State
 from stackae.runs.summary import stage_summaries
 from stackae.training.callbacks import EpochRecord
 from stackae.training.checkpointing import ReplicaSnapshot
-from stackae.training.layer import Learner, Reads
+from stackae.training.head import HeadReplica
+from stackae.training.layer import LayerReplica, Reads
 from stackae.training.replicas import ReplicaState
-from stackae.training.stage import Replica, Stage, Validation
+from stackae.training.stage import Stage, Validation
 from stackae.training.step import OneByOne
 
 SEEDS, STEPS = 40, 400
@@ -43,9 +44,9 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
-def learner(engine: str = "fused", **options: Any) -> Learner:
+def replica(engine: str = "fused", **options: Any) -> LayerReplica:
     given = settle(config("20,12", sparsity="none", engine=engine, **options), ROWS)
-    return Learner.new(0, given, 1, Reads.of(ROWS, HELD_OUT), torch.device("cpu"))
+    return LayerReplica.new(0, given, 1, Reads.of(ROWS, HELD_OUT), torch.device("cpu"))
 
 
 def standard_normal() -> tuple[Tensor, Tensor]:
@@ -65,12 +66,12 @@ def mean_and_error(losses: list[float]) -> tuple[float, float]:
 @pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(map(str, options.values())))
 def test_it_is_on_average_what_training_lowers_on_the_same_rows(options):
     """E over seeds of the validation loss = E over steps of the objective, both of the held-out rows."""
-    objective = learner(**options).objective
+    objective = replica(**options).objective
     every = torch.arange(len(HELD_OUT))
     trained = mean_and_error([float(replace(objective, x=HELD_OUT)(every, step).detach()) for step in range(STEPS)])
     held_out = mean_and_error([replace(objective, seed=seed).corrupted_loss(HELD_OUT) for seed in range(SEEDS)])
     assert abs(trained[0] - held_out[0]) < 5 * math.hypot(trained[1], held_out[1])
-    clean = learner(**options).validate()
+    clean = replica(**options).validate()
     assert clean is not None and abs(clean.loss - held_out[0]) > 5 * held_out[1]
 
 
@@ -78,7 +79,7 @@ def test_it_is_on_average_what_training_lowers_on_the_same_rows(options):
 def test_of_a_linear_layer_it_is_the_expected_error_in_closed_form(noise):
     """E‖x − A x̃ − b‖², of the moments of the rows alone."""
     given = {"activation": "linear", "output_activation": "linear", "corruption": noise}
-    objective = learner(**given).objective
+    objective = replica(**given).objective
     exact = CorruptedMoments.of(Moments.of(HELD_OUT), objective.corruption).error(*affine(objective.network))
     mean, error = mean_and_error([replace(objective, seed=seed).corrupted_loss(HELD_OUT) for seed in range(SEEDS)])
     assert abs(mean - float(exact)) < 5 * error
@@ -96,7 +97,7 @@ def test_a_marginalised_layer_tells_what_it_was_solved_for():
 
 
 def test_its_noise_is_the_same_in_every_epoch_and_no_steps_seeds_or_layers():
-    objective = learner(corruption="masking:0.3").objective
+    objective = replica(corruption="masking:0.3").objective
     assert isinstance(objective, ReconstructionObjective)
     once, again = (objective.corrupted_loss(HELD_OUT) for _ in range(2))
     assert once == again
@@ -111,7 +112,7 @@ def test_its_noise_is_the_same_in_every_epoch_and_no_steps_seeds_or_layers():
 
 def test_it_depends_on_a_row_and_its_place_alone(monkeypatch):
     """More rows than are read at once: the pieces have noise of their own, and the first is as it was alone."""
-    objective = learner(corruption="masking:0.3").objective
+    objective = replica(corruption="masking:0.3").objective
     monkeypatch.setattr("stackae.objectives.reconstruction.ROWS_AT_ONCE", 10)
     pieces = [objective.corrupted_loss(HELD_OUT[:10]), objective.corrupted_loss(HELD_OUT[:20])]
     repeated = torch.cat([HELD_OUT[:10], HELD_OUT[:10]])
@@ -121,14 +122,14 @@ def test_it_depends_on_a_row_and_its_place_alone(monkeypatch):
 
 @pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(map(str, options.values())))
 def test_engines_agree_to_rounding(options):
-    fused, eager = (learner(engine=engine, **options).validate() for engine in ("fused", "eager"))
+    fused, eager = (replica(engine=engine, **options).validate() for engine in ("fused", "eager"))
     assert fused.corrupted_loss == pytest.approx(eager.corrupted_loss, rel=1e-5)
     assert fused.loss == pytest.approx(eager.loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"corruption": "none"}, {"corruption": "masking:0"}, {"corruption": "gaussian:0"}])
 def test_a_layer_without_noise_has_one_number_as_before(options):
-    found = learner(**options).validate()
+    found = replica(**options).validate()
     assert found.corrupted_loss is None and found.score == (found.loss,)
 
 
@@ -170,8 +171,9 @@ def test_seeds_trained_together_have_the_noise_that_they_have_alone():
 
 def test_an_epoch_that_an_older_version_chose_by_the_clean_loss_gives_way():
     module = torch.nn.Linear(1, 1)
-    replica = Replica(module, ROWS, 0, 0.1, lambda: Validation(1.0, corrupted_loss=5.0))
-    stage = Stage("layer1", "layer 1", 1, 10, [replica], OneByOne([]), 3, 10, 2, "constant")
+    given = {"x": ROWS, "held_out": ROWS, "seed": 0, "learning_rate": 0.1, "weight_decay": 0.0}
+    replica = HeadReplica(network=module, **given, loss=lambda network, rows: Validation(1.0, corrupted_loss=5.0))
+    stage = Stage("layer1", "layer 1", 1, [replica], OneByOne([]), 3, 10, 2, "constant")
     state = ReplicaState(replica, stage)
     old = EpochRecord("layer1", 1, 1.0, 0.5, None, 0.1, 1.0, 1.0, True)
     weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}
