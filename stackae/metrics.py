@@ -123,7 +123,9 @@ def average_precision(scores: Tensor, positive: Tensor) -> float | None:
 
 def _ranks(scores: Tensor) -> Tensor:
     """The place of each among the distinct scores, NaN with the highest; scikit-learn takes finite numbers alone."""
-    return torch.unique(scores.nan_to_num(torch.inf, torch.inf, -torch.inf), return_inverse=True)[1]
+    ranks: Tensor
+    _, ranks = torch.unique(scores.nan_to_num(torch.inf, torch.inf, -torch.inf), return_inverse=True)
+    return ranks
 
 
 def r_squared(predicted: Tensor, y: Tensor) -> float | None:
