@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from stackae.apart import apart
 from stackae.autoencoders.pca import PrincipalComponents, principal_components, principal_components_of
 from stackae.autoencoders.statistics import Moments
 from stackae.config import PretrainConfig
+from stackae.data import Dataset, Part
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DivergedError
@@ -21,6 +22,7 @@ from stackae.pretraining import PretrainResult, pretrain_together
 from stackae.training.callbacks import Callback
 from stackae.training.checkpointing import NoCheckpoints, StageResult
 
+POINTS = 5  # percentage points of explained variance that the width which is enough may lack
 FEWEST_NEIGHBOURS, MOST_EMBEDDED = 5, 2000  # rows that t-SNE takes: its time grows with the square of their number
 
 
@@ -162,3 +164,56 @@ def _embedded(codes: Tensor, seed: int) -> Tensor:
     start = "pca" if float(codes.double().var(dim=0).sum()) > 0 else "random"  # equal rows have no components
     model = TSNE(2, perplexity=perplexity, init=start, learning_rate="auto", random_state=seed % 2**32)
     return torch.from_numpy(model.fit_transform(codes.detach().cpu().double().numpy()))
+
+
+class Measured(NamedTuple):
+    """A sweep's widths, the errors of PCA by width (d + 1,), and the rows that all were measured on."""
+
+    swept: list[Swept]
+    principal: list[float]
+    part: str
+    rows: Part
+
+    @property
+    def finite(self) -> list[Swept]:
+        return [each for each in self.swept if each.report is not None]
+
+    def principal_error(self, width: int) -> float:
+        """A code as wide as the rows leaves nothing."""
+        return self.principal[min(width, len(self.principal) - 1)]
+
+    def share(self, error: float) -> float:
+        """Of the variance that is explained, as ``evaluate`` counts it: beside always answering the training mean."""
+        return 1 - error / self.principal[0] if self.principal[0] > 0 else float(error == 0)
+
+
+def document_of(dataset: Dataset, configs: list[PretrainConfig], measured: Measured) -> dict[str, Any]:
+    """sweep.json."""
+    points: list[dict[str, Any]] = []
+    for each in measured.swept:
+        error = measured.principal_error(each.width)
+        point: dict[str, Any] = {"width": each.width, "pca_error": error, "pca_explained": measured.share(error)}
+        if each.report is None or isinstance(each.result, DivergedError):
+            points.append(point | {"diverged": str(each.result)})
+            continue
+        error = each.report.squared_error
+        stage = f"layer{len(each.result.config.layers)}"
+        epochs = [record for record in each.result.history if record.stage == stage]
+        kept = [record.epoch for record in epochs if record.best][-1]
+        found = {"squared_error": error, "explained": measured.share(error), "epochs": len(epochs), "kept_epoch": kept}
+        points.append(point | found)
+    return {
+        "data": dataset.name,
+        "measured_on": measured.part,
+        "rows": len(measured.rows.x),
+        "below": list(configs[0].layer_sizes[1:-1]),
+        "widths": points,
+        "enough": _enough(points),
+        "settings": {"data": dataset.config.model_dump(), "pretrain": configs[-1].model_dump()},
+    }
+
+
+def _enough(points: list[dict[str, Any]]) -> int:
+    """The narrowest width that explains at most POINTS percentage points less of the variance than the best one."""
+    shares: dict[int, float] = {point["width"]: point["explained"] for point in points if "explained" in point}
+    return min(width for width, share in shares.items() if share >= max(shares.values()) - POINTS / 100)

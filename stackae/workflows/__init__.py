@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from stackae.workflows.inputs import DataRequest as DataRequest
     from stackae.workflows.inputs import finetune_settings as finetune_settings
     from stackae.workflows.inputs import run_settings as run_settings
-    from stackae.workflows.predicting import PredictResult as PredictResult
-    from stackae.workflows.predicting import predict_run as predict_run
+    from stackae.workflows.predict import PredictResult as PredictResult
+    from stackae.workflows.predict import predict_run as predict_run
     from stackae.workflows.pretrain import plan_run as plan_run
     from stackae.workflows.pretrain import pretrain_run as pretrain_run
     from stackae.workflows.reconstruct import ReconstructResult as ReconstructResult

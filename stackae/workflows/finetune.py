@@ -24,8 +24,8 @@ from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.choice import shown_head_step
 from stackae.training.footprint import check_finetuning
-from stackae.workflows.assessment import assess_classifier, target_figures
 from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.evaluate import assess_classifier, target_figures
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets
 from stackae.workflows.pictures import curves
 from stackae.workflows.session import Session

@@ -7,15 +7,30 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from stackae.analysis.sweep import check_neighbours, principal_errors, sweep_widths
+from stackae.analysis.sweep import (
+    MOST_EMBEDDED,
+    POINTS,
+    Measured,
+    check_neighbours,
+    document_of,
+    plane_of,
+    principal_errors,
+    sweep_widths,
+)
 from stackae.autoencoders.kinds import numbers_of
 from stackae.autoencoders.statistics import check_room
-from stackae.config import LayerConfig, PretrainConfig, read_tables
+from stackae.config import LayerConfig, PretrainConfig, RunConfig, read_tables
 from stackae.data import Dataset, load_data
 from stackae.data.formats import FORMATS
+from stackae.data.rows import subset
+from stackae.documents import to_json
 from stackae.errors import ConfigError, DataError, DivergedError, argument, legible, nearest
+from stackae.models.stack import in_batches
 from stackae.ops.engine import choose_device, choose_step
+from stackae.plots import latent as latent_pictures
+from stackae.plots import sweep as sweep_pictures
 from stackae.pretraining import settle
 from stackae.runs.beginning import reserved
 from stackae.runs.durable import write_folder
@@ -24,7 +39,6 @@ from stackae.training.footprint import check_pretraining
 from stackae.workflows.callbacks import Callbacks, Logged
 from stackae.workflows.inputs import Tables, data_settings, pretrain_settings
 from stackae.workflows.summary import summary
-from stackae.workflows.sweep_files import POINTS, Measured, document_of, files_of
 
 MOST_WIDTHS = 100
 OF_FILES = (*FORMATS, ".json", ".png", ".toml")
@@ -189,3 +203,46 @@ def _train(dataset: Dataset, configs: list[PretrainConfig], callbacks: Callbacks
     if not measured.finite and isinstance(swept[0].result, DivergedError):
         raise swept[0].result
     return measured
+
+
+def files_of(
+    dataset: Dataset, measured: Measured, document: dict[str, Any], scatter: str, callbacks: Callbacks
+) -> dict[str, bytes]:
+    """sweep.json, sweep.png, codes.png, and config.toml of the width that is enough."""
+    errors = {each.width: each.report.squared_error for each in measured.swept if each.report is not None}
+    title = f"{len(measured.rows.x):,} {measured.part} rows of {Path(dataset.name).name}"
+    above = f", above {'-'.join(map(str, document['below']))}" if document["below"] else ""
+    points, labels, named, axes = _plane(measured, scatter, callbacks)
+    settings = document["settings"]["pretrain"]
+    top = {**settings["layers"][-1], "n_hidden": document["enough"]}
+    enough = {**document["settings"], "pretrain": {**settings, "layers": [*settings["layers"][:-1], top]}}
+    return {
+        "sweep.json": to_json(document, indent=2).encode() + b"\n",
+        "config.toml": RunConfig.model_validate(enough).to_toml().encode(),
+        "sweep.png": sweep_pictures.error_by_width(
+            list(errors), list(errors.values()), measured.principal, f"reconstruction of {title}{above}"
+        ),
+        "codes.png": latent_pictures.latent_scatter(points, labels, dataset.classes, f"{named}\n{title}", axes),
+    }
+
+
+def _plane(
+    measured: Measured, scatter: str, callbacks: Callbacks
+) -> tuple[Tensor, Tensor | None, str, tuple[str, str]]:
+    """Where codes are drawn, their labels, a title, and the names of the axes."""
+    flat = [each for each in measured.finite if each.width == 2] if scatter == "auto" else []
+    chosen = (flat or measured.finite)[-1]
+    assert not isinstance(chosen.result, DivergedError)  # those of ``finite`` have a report
+    rows, labels = measured.rows
+    if scatter == "tsne" and len(rows) > MOST_EMBEDDED:
+        some = torch.arange(MOST_EMBEDDED)
+        rows, labels = subset(rows, some), None if labels is None else labels[some]
+    codes = in_batches(chosen.result.stack.encode, rows)
+    if flat:
+        return codes, labels, "code of 2 units", ("$h_1$", "$h_2$")
+    units = f"code of {chosen.width} unit{'s' if chosen.width > 1 else ''}"
+    if scatter == "tsne":
+        callbacks.busy(f"t-SNE of {len(rows):,} codes")
+        return plane_of(codes, "tsne", chosen.result.config.seed), labels, f"{units}, placed by t-SNE", ("", "")
+    names = ("first principal component", "second principal component")
+    return plane_of(codes, "pca"), labels, f"{units}, by PCA", names
