@@ -146,14 +146,14 @@ import resource, sys
 import stackae.pretraining
 from stackae.cli.main import main
 
-def limited_then(*arguments, train=stackae.pretrain.train_layer):
+def limited_then(*arguments, train=stackae.pretraining.train_layer):
     """Less is left than was there when training began, as where others take memory meanwhile."""
     trained = train(*arguments)
     size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (20 << 20),) * 2)
     return trained
 
-stackae.pretrain.train_layer = limited_then
+stackae.pretraining.train_layer = limited_then
 main()
 '''
     line = ("pretrain", "--layers", "8,4000,2", "--data", "wide.npy", "--epochs", "1", "--batch-size", "500")
