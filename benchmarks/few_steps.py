@@ -23,7 +23,7 @@ from benchmarks.cases import PRECISIONS, PRODUCTS, StepCase
 from benchmarks.machine import machine
 from benchmarks.step_contenders import RATE, training
 from stackae import ops
-from stackae.ops.batches import Batches
+from stackae.ops.step import Batches
 
 SHAPES = ((1, 1, 1), (7, 5, 3), (64, 64, 64), (70, 65, 33), (20, 200, 130))
 KINDS = ("none", "masking", "gaussian", "salt-and-pepper")

@@ -14,7 +14,7 @@ from benchmarks.cases import StepCase
 from benchmarks.timing import Run
 from benchmarks.usual import RHO, contraction, kl, noise
 from stackae import ops
-from stackae.ops.batches import Batches
+from stackae.ops.step import Batches
 
 RATE, BETA = 1e-3, 0.1
 

@@ -13,7 +13,7 @@ from stackae.autoencoders.dense import Dense
 from stackae.config import LayerConfig
 from stackae.data.rows import Rows
 from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms, penalty_of
-from stackae.ops.chain import DenseLayer
+from stackae.ops.step import DenseLayer
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class Objective:
         raise NotImplementedError
 
     @property
+    def weights(self) -> list[Tensor]:
+        """The parameters without the biases."""
+        return [each for each in self.parameters if each.dim() > 1]
+
+    @property
     def labels(self) -> Tensor | None:
         """(n,) int64, where the loss is of classes."""
         return None
@@ -94,7 +99,7 @@ class Objective:
     def constrain(self) -> None:
         """After every update: puts parameters back to where they may be."""
         if self.max_norm:
-            clip_norms([each for each in self.parameters if each.dim() > 1 and each.grad is not None], self.max_norm)
+            clip_norms([each for each in self.weights if each.grad is not None], self.max_norm)
 
 
 def links(parts: Sequence[nn.Module], loss: str) -> list[DenseLayer]:

@@ -13,7 +13,7 @@ from stackae.models.heads.classifier import Finetuned
 from stackae.models.heads.others import DeepAutoencoder
 from stackae.objectives.base import Objective, links
 from stackae.objectives.losses import LOSSES
-from stackae.ops.chain import DenseLayer
+from stackae.ops.step import DenseLayer
 
 
 @dataclass(frozen=True)

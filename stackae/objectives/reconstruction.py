@@ -15,8 +15,8 @@ from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.base import Objective
 from stackae.objectives.contraction import contraction
 from stackae.objectives.losses import LOSSES
-from stackae.ops.chain import DenseLayer
 from stackae.ops.reference import ACTIVATIONS
+from stackae.ops.step import DenseLayer
 from stackae.random import EVALUATION_COUNTER
 
 
@@ -61,8 +61,7 @@ class ReconstructionObjective(Objective):
         if contracted is not None:
             penalties["contraction"] = self.contraction * contracted
         if self.weight_l1:
-            weights = [each.abs().sum() for each in self.parameters if each.dim() > 1]
-            penalties["weight_l1"] = self.weight_l1 * torch.stack(weights).sum()
+            penalties["weight_l1"] = self.weight_l1 * torch.stack([each.abs().sum() for each in self.weights]).sum()
         return seen, self._reconstruction(code, clean, step), penalties
 
     @torch.no_grad()

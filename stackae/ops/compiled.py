@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stackae.ops.batches import Batches, StepResult
-from stackae.ops.chain import DenseLayer
 from stackae.ops.extension import load
+from stackae.ops.step import Batches, DenseLayer, StepResult
 
 _C = load(Path(__file__).parents[1])
 

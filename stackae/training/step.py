@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stackae.data.minibatches import in_order
 from stackae.objectives.base import Objective
-from stackae.ops.batches import Batches, StepResult
+from stackae.ops.step import Batches, StepResult
 from stackae.training.guard import GuardedOptimizer
 from stackae.training.rates import LayerRates
 

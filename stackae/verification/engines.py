@@ -14,7 +14,7 @@ from stackae.config import FinetuneConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.config.values import CORRUPTIONS
 from stackae.ops import reference
-from stackae.ops.batches import Batches
+from stackae.ops.step import Batches
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.optimizers import make_optimizer

@@ -13,7 +13,7 @@ from stackae.config import FinetuneConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.objectives.base import Objective
 from stackae.objectives.heads import FinetuneObjective
-from stackae.ops.batches import Batches
+from stackae.ops.step import Batches
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.step import ReplicasStep

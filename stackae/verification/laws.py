@@ -17,8 +17,8 @@ from stackae.autoencoders.pca import principal_angles
 from stackae.config import PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.objectives.reconstruction import ReconstructionObjective
-from stackae.ops.batches import Batches
 from stackae.ops.reference import ACTIVATIONS as FUNCTIONS
+from stackae.ops.step import Batches
 from stackae.pretraining import pretrain_stack
 from stackae.training.layer import LayerReplica, make_step
 from stackae.verification.check import Case, Check

@@ -21,8 +21,8 @@ from torch import Tensor
 from stackae.autoencoders.corruption import Corruption
 from stackae.config import TrainingConfig
 from stackae.objectives.penalties import KlSparsity
-from stackae.ops.batches import Batches
 from stackae.ops.compiled import train_together
+from stackae.ops.step import Batches
 from stackae.training.fused import kernel_training
 from stackae.training.step import OneByOne
 

@@ -11,8 +11,8 @@ from step_cases import DEVICE_STEP, bits, byte_rows, fused_step, objective, orde
 from stackae.autoencoders.corruption import Corruption
 from stackae.config import TrainingConfig
 from stackae.objectives.penalties import KlSparsity, L1Sparsity
-from stackae.ops.batches import Batches
 from stackae.ops.compiled import train_together
+from stackae.ops.step import Batches
 from stackae.training.fused import kernel_training
 
 pytestmark = pytest.mark.skipif(not DEVICE_STEP, reason="needs a GPU, or the build of `make emulate`")

@@ -14,8 +14,8 @@ from stackae.config import PretrainConfig
 from stackae.data.rows import ByteRows
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, DivergedError
-from stackae.ops.batches import StepResult
 from stackae.ops.compiled import products
+from stackae.ops.step import StepResult
 from stackae.pretraining import layers_together, pretrain_stack, pretrain_together, settle
 from stackae.training import layer
 

@@ -1,4 +1,4 @@
-"""What a training step is asked to do, and how far it came: the two sides of every ``advance``."""
+"""What a training step takes and gives: the layers of a chain, the batches of a call, and how far the call came."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
+
+
+class DenseLayer(NamedTuple):
+    """f(y Wᵀ + b), a link of a chain; weight (n_out, n_in), or None where W is layer ``tied_to``'s, transposed."""
+
+    weight: Tensor | None
+    bias: Tensor
+    activation: str
+    tied_to: int = -1
 
 
 class Batches(NamedTuple):
