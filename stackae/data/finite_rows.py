@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.source import CHUNK_CELLS, BadRow, Source, in_32_bits
-
-MOST_NAMED = 1000  # bad rows
+from stackae.data.source import CHUNK_CELLS, MOST_NAMED, BadRow, Source, in_32_bits
 
 
 class FiniteRows(NamedTuple):

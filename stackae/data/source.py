@@ -10,6 +10,7 @@ from stackae.data.targets import checked_targets
 from stackae.errors import DataError
 
 CHUNK_CELLS = 1 << 22
+MOST_NAMED = 1000  # bad rows
 
 
 class BadRow(NamedTuple):

@@ -28,12 +28,11 @@ from stackae.data.formats.text_header import (
 )
 from stackae.data.formats.text_rows import Row, TextRows
 from stackae.data.labels import check_classes, classes_of_texts
-from stackae.data.source import CHUNK_CELLS, BadRow, Source, in_32_bits
+from stackae.data.source import CHUNK_CELLS, MOST_NAMED, BadRow, Source, in_32_bits
 from stackae.data.targets import is_missing
 from stackae.errors import DataError, argument, legible
 
 SHOWN_PROBLEMS = 10
-MOST_NAMED = 1000  # skipped rows
 BETWEEN_CHECKS = 1 << 22  # numbers, between one look at the memory and the next
 
 
