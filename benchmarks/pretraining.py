@@ -17,22 +17,21 @@ from benchmarks.machine import write
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
 from stackae.config.values import validated
 from stackae.data import Dataset, load_data
-from stackae.evaluation import evaluate_classifier
-from stackae.finetuning import finetune_classifier
+from stackae.finetuning import finetune_stack
 from stackae.models.stack import StackedAutoencoder
 from stackae.pretraining import pretrain_stack
 
 
 def fine_tuned_accuracy(stack: StackedAutoencoder, dataset: Dataset, config: FinetuneConfig) -> float:
     """Test accuracy in percent."""
-    model = finetune_classifier(
+    model = finetune_stack(
         stack,
         dataset.train,
         config,
         n_classes=len(dataset.classes),
         validation=dataset.validation,
     ).model
-    accuracy = evaluate_classifier(model, *dataset.test).accuracy
+    accuracy: float | None = model.report(*dataset.test).accuracy
     assert accuracy is not None  # the test part has labels
     return 100 * accuracy
 

@@ -30,7 +30,7 @@ from stackae.autoencoders.pca import principal_angles, principal_components
 from stackae.autoencoders.statistics import Moments
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
 from stackae.data import Dataset, load_data, load_source, scaled_rows
-from stackae.finetuning import finetune_reconstruction
+from stackae.finetuning import finetune_stack
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.ops.engine import choose_engine
 from stackae.pretraining import pretrain_stack
@@ -84,7 +84,7 @@ def convolution(data: Dataset, settings: Settings) -> Iterator[tuple[str, float]
         config = FinetuneConfig(
             head="reconstruction", max_epochs=epochs, learning_rate=rate, seed=settings.seed, device="cpu"
         )
-        model = finetune_reconstruction(stack, data.train.x, config, validation=data.validation.x).model
+        model = finetune_stack(stack, data.train, config, validation=data.validation).model
         parameters = sum(each.numel() for each in model.parameters())
         error = _error(in_batches(model, data.test.x), data.test.x[:])
         yield f"{layers}, {parameters:,} parameters", error

@@ -18,20 +18,9 @@ from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
 from stackae.data.division import Division
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError
-from stackae.models.files import (
-    pack_classifier,
-    pack_reconstruction,
-    pack_scaling,
-    pack_targets,
-    pack_weights,
-    read_classifier,
-    read_layer,
-    read_reconstruction,
-    read_scaling,
-    read_targets,
-)
-from stackae.models.heads.classifier import Classifier
-from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.files import pack_scaling, pack_weights, read_layer, read_scaling
+from stackae.models.heads import HEADS, Classifier, DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.heads.files import pack_head, read_head
 from stackae.models.stack import StackedAutoencoder
 from stackae.runs.checkpoints import history_of
 from stackae.runs.kept_data import DataRecord, pack_division, unpack_division
@@ -57,7 +46,6 @@ OTHERS = [
     )
 ]
 """Layers of other kinds, on rows of 3 numbers."""
-TARGETS = (("regressor", Regressor), ("multilabel", MultilabelClassifier))
 
 
 def read_manifest(content: bytes) -> None:
@@ -123,7 +111,7 @@ def read_calibration_file(content: bytes) -> None:
 
 
 def read_classifier_file(content: bytes) -> None:
-    model, _ = read_classifier(HERE, content, STACK, "eager")
+    model, _ = read_head(HERE, content, "classifier", STACK, "eager")
     assert all(bool(each.isfinite().all()) for each in model.parameters())
 
 
@@ -136,13 +124,10 @@ def read_other_layer_file(content: bytes) -> None:
 
 
 def read_head_file(content: bytes) -> None:
-    """As a file of every head but a classifier's."""
-    with contextlib.suppress(RunError):
-        deep = read_reconstruction(HERE, content, STACK, "eager")
-        assert all(bool(each.isfinite().all()) for each in deep.parameters())
-    for name, kind in TARGETS:
+    """As a file of every head: of most of them it is none."""
+    for head in HEADS:
         with contextlib.suppress(RunError):
-            model, _ = read_targets(HERE, content, STACK, "eager", kind, name)
+            model, _ = read_head(HERE, content, head, STACK, "eager")
             assert all(bool(each.isfinite().all()) for each in model.state_dict().values())
 
 
@@ -213,7 +198,7 @@ def calibration_seeds() -> list[bytes]:
 def classifier_seeds() -> list[bytes]:
     encoder = Dense.initialised(3, 2, "tanh", seed=0, layer=1, engine="eager")
     head = Dense.initialised(2, 2, "linear", seed=0, layer=2, engine="eager")
-    return [pack_classifier(Classifier([encoder], head), CLASSES)]
+    return [pack_head(Classifier([encoder], head), CLASSES)]
 
 
 def other_layer_seeds() -> list[bytes]:
@@ -223,6 +208,6 @@ def other_layer_seeds() -> list[bytes]:
 def head_seeds() -> list[bytes]:
     stack = StackedAutoencoder([build(3, LAYER.model_copy(update={"activation": "tanh"}), engine="eager")])
     encoder = Dense.initialised(3, 2, "tanh", seed=0, layer=1, engine="eager")
-    models = [(name, kind([encoder], Dense.initialised(2, 2, "linear", seed=0, layer=2))) for name, kind in TARGETS]
-    unrolled = pack_reconstruction(DeepAutoencoder.unrolled(stack, "eager"), ["linear"])
-    return [unrolled, *(pack_targets(model, name, CLASSES) for name, model in models)]
+    head = Dense.initialised(2, 2, "linear", seed=0, layer=2)
+    dense = [Regressor([encoder], head), MultilabelClassifier([encoder], head)]
+    return [pack_head(model, CLASSES) for model in (DeepAutoencoder.unrolled(stack, "eager"), *dense)]

@@ -16,8 +16,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 
 from stackae.config import DataConfig
 from stackae.data import Part
-from stackae.evaluation import match_classes
-from stackae.finetuning import of_classes, trained_classes
+from stackae.data.classes import match_classes, of_classes, trained_classes
 from stackae.metrics import MOST_CONFUSED, classifier_report
 from stackae.models.files import opened, pack
 from stackae.plots import runs as pictures
@@ -198,7 +197,7 @@ def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
     result = fresh("finetune", *WELL, "--unlabelled", "a")
     says(result.err, "28 labelled training rows, 2 classes; unlabelled are those of class a")
     assert settings(fresh.run)["finetune_data"]["unlabelled"] == "a"
-    model, classes = Run.open(fresh.run).load_classifier()
+    model, classes = Run.open(fresh.run).load_head("classifier")
     assert classes == ("b", "c")
     document = json.loads(fresh.does("evaluate", "--json"))
     assert (document["rows"], document["labelled_rows"], document["unseen_classes"]) == (12, 8, [])
@@ -210,7 +209,7 @@ def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
     gone = [line if line[-1] != "a" else line[:-1] for line in lines]  # the same rows without their labels
     (fresh.folder / "labelled.csv").write_text("\n".join(gone) + "\n")
     fresh.does("finetune", *WELL, "--unlabelled", "")
-    again = Run.open(fresh.run).load_classifier()[0].state_dict()
+    again = Run.open(fresh.run).load_head("classifier")[0].state_dict()
     assert all(torch.equal(plain[name], again[name]) for name in plain)
     sentence = fresh.refuses(2, "finetune", "--unlabelled", "bb")
     says(sentence, "--unlabelled: expected classes of", "(b, c), got 'bb'; did you mean 'b'?")

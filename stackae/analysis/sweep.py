@@ -16,7 +16,7 @@ from stackae.data import Dataset, Part
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DivergedError
-from stackae.evaluation import ReconstructionReport, evaluate_reconstruction
+from stackae.models.evaluation import ReconstructionReport, evaluate_reconstruction
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.pretraining import PretrainResult, pretrain_together
 from stackae.training.callbacks import Callback

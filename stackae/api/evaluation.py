@@ -9,20 +9,11 @@ from stackae.api.rows import divided_rows, source_of
 from stackae.api.stack import PretrainedStack
 from stackae.config.heads import HEADS
 from stackae.data.arraylike import ArrayLike
-from stackae.evaluation import (
-    MultilabelReport,
-    ReconstructionReport,
-    TargetReport,
-    evaluate_classifier,
-    evaluate_multilabel,
-    evaluate_reconstruction,
-    evaluate_regressor,
-    evaluate_unrolled,
-    match_classes,
-)
+from stackae.data.classes import match_classes
 from stackae.metrics import ClassifierReport
-from stackae.models.heads.classifier import Classifier
-from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.evaluation import ReconstructionReport, evaluate_reconstruction
+from stackae.models.heads.multilabel import MultilabelReport
+from stackae.models.heads.regressor import TargetReport
 
 Report = (
     ClassifierReport | MultilabelReport | ReconstructionReport | list[TargetReport | None] | list[ReconstructionReport]
@@ -51,13 +42,9 @@ def evaluate(model: PretrainedStack | FinetunedModel, x: ArrayLike, y: ArrayLike
     if isinstance(model, PretrainedStack):
         rows = divided_rows(source_of(x, y, None), None, model.scaling).train.x
         return evaluate_reconstruction(model.network, rows)
-    source, network = source_of(x, y, HEADS[model.head].targets), model.network
+    learns = HEADS[model.head].targets
+    source = source_of(x, y, learns)
     part = divided_rows(source, None, model.stack.scaling).train
-    if isinstance(network, Classifier):
-        return evaluate_classifier(network, part.x, match_classes(part.y, source.classes, model.names).y)
-    if isinstance(network, Regressor):
-        return evaluate_regressor(network, part.x, part.y)
-    if isinstance(network, MultilabelClassifier):
-        return evaluate_multilabel(network, part.x, part.y)
-    assert isinstance(network, DeepAutoencoder)
-    return evaluate_unrolled(network, part.x)
+    targets = match_classes(part.y, source.classes, model.names).y if learns == "classes" else part.y
+    found: Report = model.network.report(part.x, targets)
+    return found

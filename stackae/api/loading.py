@@ -13,7 +13,6 @@ from stackae.config.heads import HeadName
 from stackae.config.values import EngineName
 from stackae.models.files import layer_name
 from stackae.runs import Run, open_run
-from stackae.workflows.predict import load_head
 
 
 def load_run(path: str | Path | None = None) -> Run:
@@ -59,7 +58,5 @@ def load(
         head = settings.head
     if settings is None or settings.head != head:
         settings = FinetuneConfig(head=head)
-    if head == "reconstruction":
-        return FinetunedModel(run.load_reconstruction(engine).eval(), (), stack, settings, history_of(run, [head]))
-    found = load_head(run, head, engine)
-    return FinetunedModel(found.model.eval(), found.names, stack, settings, history_of(run, [head]))
+    network, names = run.load_head(head, engine)
+    return FinetunedModel(network.eval(), names, stack, settings, history_of(run, [head]))

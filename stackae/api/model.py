@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -14,22 +14,14 @@ from stackae.api.stack import PretrainedStack
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HEADS, HeadName
 from stackae.config.values import EngineName, Optimizer, Precision, Schedule, validated
-from stackae.data import Part
 from stackae.data.arraylike import ArrayLike, scaled
+from stackae.data.classes import of_classes, trained_classes
 from stackae.data.source import Source
 from stackae.errors import ConfigError
-from stackae.finetune_targets import finetune_multilabel, finetune_regressor
-from stackae.finetuning import (
-    FinetuneResult,
-    finetune_classifier,
-    finetune_reconstruction,
-    of_classes,
-    trained_classes,
-)
-from stackae.models.heads.classifier import Classifier, Finetuned
-from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.finetuning import finetune_stack
+from stackae.models.heads import DeepAutoencoder, Finetuned
 from stackae.models.stack import in_batches
-from stackae.runs.run import classifier_file, reconstruction_file, targets_file
+from stackae.runs.run import trained_head_file
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.footprint import check_finetuning
 from stackae.workflows.predict import Head, Prediction, predict_scaled
@@ -67,7 +59,7 @@ class FinetunedModel:
         Raises:
             DataError: rows of another width, or what is no finite real number. ConfigError: the head reconstructs.
         """
-        if isinstance(self.network, DeepAutoencoder):
+        if not self.config.row.predicts:
             raise ConfigError("head: expected one that predicts, got reconstruction; use reconstruct")
         return predict_scaled(Head(self.head, self.network, self.names), scaled("x", x, self.stack.scaling))
 
@@ -93,14 +85,9 @@ class FinetunedModel:
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write a folder with the stack, the head and the names; arguments and errors as ``PretrainedStack.save``."""
-        stack, model = self.stack, self.network
+        stack = self.stack
         files = stack_files(stack.network, stack.scaling, stack.config, self.config)
-        if isinstance(model, Classifier):
-            files |= classifier_file(model, self.names)
-        elif isinstance(model, (Regressor, MultilabelClassifier)):
-            files |= targets_file(model, self.head, self.names)
-        elif isinstance(model, DeepAutoencoder):
-            files |= reconstruction_file(model, stack.network)
+        files |= trained_head_file(self.head, self.network, self.names)
         save_run(path, files, (*stack.history, *self.history), force)
 
 
@@ -163,28 +150,14 @@ def finetune(
     if kind == "classes":
         train_part = of_classes(train_part, source.classes, names)
         held_out = of_classes(held_out, (others if isinstance(others, Source) else source).classes, names)
-    trained = _trained(stack, settings, train_part, held_out, len(names), callback)
+    trained = finetune_stack(
+        stack.network,
+        train_part,
+        settings,
+        n_classes=len(names),
+        loss=stack.config.layers[0].loss,
+        validation=held_out,
+        callback=callback,
+    )
     trained.model.eval()
     return FinetunedModel(trained.model, names, stack, settings, tuple(trained.history))
-
-
-def _trained(
-    stack: PretrainedStack,
-    settings: FinetuneConfig,
-    train: Part,
-    held_out: Part,
-    outputs: int,
-    callback: Callback | None,
-) -> FinetuneResult[Any]:
-    if settings.head == "reconstruction":
-        loss = stack.config.layers[0].loss
-        return finetune_reconstruction(
-            stack.network, train.x, settings, loss=loss, validation=held_out.x, callback=callback
-        )
-    if settings.head == "regressor":
-        return finetune_regressor(stack.network, train, settings, validation=held_out, callback=callback)
-    if settings.head == "multilabel":
-        return finetune_multilabel(stack.network, train, settings, validation=held_out, callback=callback)
-    return finetune_classifier(
-        stack.network, train, settings, n_classes=outputs, validation=held_out, callback=callback
-    )

@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from stackae.autoencoders.kinds import numbers_of
-from stackae.data.labels import MOST_CLASSES
-from stackae.data.targets import MOST_TARGETS
 from stackae.errors import RunError, argument
-from stackae.models.files import LARGEST_HEADER, classifier_numbers, opened, pack, unrolled_numbers
+from stackae.models.files import LARGEST_HEADER, opened, pack
+from stackae.models.heads import HEADS
 from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
@@ -184,7 +183,7 @@ def rewrite(folder: Path, left: Checkpoint, state: State) -> Path:
     """A checkpoint after all others, with another state and the same tensors, where the state has a stage for them."""
     manifest, config = read_manifest(left.path), state.work.settings[0].pretrain
     sizes = zip(config.layer_sizes, config.layers, strict=False)
-    heads = classifier_numbers(config, max(MOST_CLASSES, MOST_TARGETS)), unrolled_numbers(config)
+    heads = [kind.most_numbers(config) for kind in HEADS.values()]
     numbers = max(*(numbers_of(n, layer) for n, layer in sizes), *(heads if state.work.command == "finetune" else (0,)))
     most = 4 * 4 * numbers + LARGEST_HEADER
     names = {index: f"{index}.safetensors" for index in (state.stage.members if state.stage else ())}

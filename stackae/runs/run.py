@@ -20,7 +20,7 @@ Nothing here is ever pickled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,29 +30,18 @@ from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.kinds import numbers_of
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.config.values import parse_toml, validated
-from stackae.data.labels import MOST_CLASSES
 from stackae.data.scaling import Scaling
-from stackae.data.targets import MOST_TARGETS
 from stackae.errors import ConfigError, RunError, argument, suggested
 from stackae.models.files import (
     LARGEST_HEADER,
-    TargetsModelT,
-    classifier_numbers,
     layer_name,
-    pack_classifier,
-    pack_reconstruction,
     pack_scaling,
-    pack_targets,
     pack_weights,
-    read_classifier,
     read_layer,
-    read_reconstruction,
     read_scaling,
-    read_targets,
-    unrolled_numbers,
 )
-from stackae.models.heads.classifier import Classifier, Finetuned
-from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.heads import HEADS, Finetuned
+from stackae.models.heads.files import pack_head, read_head
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import choose_engine
 from stackae.runs.folder import Folder
@@ -169,58 +158,28 @@ class Run(Folder):
         scores = calibration.scores(stack, layer)
         return Detector(self.load_scaling(), scores)
 
-    @property
-    def has_classifier(self) -> bool:
-        return self.has_head("classifier")
-
     def has_head(self, head: str) -> bool:
         """Whether it was fine-tuned under such a head."""
         return self.holds(head_file(head))
 
-    def load_classifier(self, engine: str = "auto") -> tuple[Classifier, tuple[str, ...]]:
-        """The fine-tuned classifier and its class names."""
-        config = self.pretrain_config
-        content = self._head("classifier", classifier_numbers(config, MOST_CLASSES), engine)
-        return read_classifier(self.path / head_file("classifier"), content, config, engine)
+    def load_head(self, head: str, engine: str = "auto") -> tuple[Any, tuple[str, ...]]:
+        """The fine-tuned model, of the head's class, and the names of its classes, targets or labels.
 
-    def load_reconstruction(self, engine: str = "auto") -> DeepAutoencoder:
-        """The fine-tuned unrolled stack."""
-        config = self.pretrain_config
-        content = self._head("reconstruction", unrolled_numbers(config), engine)
-        return read_reconstruction(self.path / head_file("reconstruction"), content, config, engine)
-
-    def load_regressor(self, engine: str = "auto") -> tuple[Regressor, tuple[str, ...]]:
-        """The fine-tuned regressor and the names of its targets."""
-        return self._load_targets(Regressor, "regressor", engine)
-
-    def load_multilabel(self, engine: str = "auto") -> tuple[MultilabelClassifier, tuple[str, ...]]:
-        """The fine-tuned multilabel classifier and the names of its labels."""
-        return self._load_targets(MultilabelClassifier, "multilabel", engine)
-
-    def _load_targets(self, kind: type[TargetsModelT], head: str, engine: str) -> tuple[TargetsModelT, tuple[str, ...]]:
-        config = self.pretrain_config
-        content = self._head(head, classifier_numbers(config, MOST_TARGETS) + 2 * MOST_TARGETS, engine)
-        return read_targets(self.path / head_file(head), content, config, engine, kind, head)
+        Raises:
+            RunError: there is none, or its file is damaged, or not of the shape that config.toml says.
+        """
+        choose_engine(engine)
+        config, path = self.pretrain_config, self.path / head_file(head)
+        if not self.has_head(head):
+            raise RunError(f"{path}: expected a trained {head}, got none; run `stackae finetune --head {head}`")
+        content = self.read(head_file(head), 4 * HEADS[head].most_numbers(config) + LARGEST_HEADER)
+        return read_head(path, content, head, config, engine)
 
     def load_encoders(self, engine: str = "auto") -> Finetuned:
         """What the last fine-tuning made, whatever head it has."""
         finetune = self.config.finetune
-        head = "classifier" if finetune is None else finetune.head
-        if head == "reconstruction":
-            return self.load_reconstruction(engine)
-        if head == "classifier":
-            return self.load_classifier(engine)[0]
-        return (self.load_regressor if head == "regressor" else self.load_multilabel)(engine)[0]
-
-    def _head(self, head: str, numbers: int, engine: str) -> bytes:
-        """The file of a head, which holds at most so many numbers; RunError where it is missing or damaged."""
-        choose_engine(engine)
-        if not self.has_head(head):
-            raise RunError(
-                f"{self.path / head_file(head)}: expected a trained {head}, got none; run `stackae finetune --head "
-                f"{head}`"
-            )
-        return self.read(head_file(head), 4 * numbers + LARGEST_HEADER)
+        model: Finetuned = self.load_head("classifier" if finetune is None else finetune.head, engine)[0]
+        return model
 
 
 def config_file(config: RunConfig) -> dict[str, bytes]:
@@ -251,17 +210,6 @@ def head_file(head: str) -> str:
     return f"{head}.safetensors"
 
 
-def classifier_file(model: Classifier, classes: tuple[str, ...]) -> dict[str, bytes]:
-    """classifier.safetensors."""
-    return {head_file("classifier"): pack_classifier(model, classes)}
-
-
-def reconstruction_file(model: DeepAutoencoder, stack: StackedAutoencoder) -> dict[str, bytes]:
-    """reconstruction.safetensors, of what began as this stack."""
-    outputs = [layer.output_activation for layer in stack.autoencoders]
-    return {head_file("reconstruction"): pack_reconstruction(model, outputs)}
-
-
-def targets_file(model: Regressor | MultilabelClassifier, head: str, targets: tuple[str, ...]) -> dict[str, bytes]:
-    """regressor.safetensors or multilabel.safetensors."""
-    return {head_file(head): pack_targets(model, head, targets)}
+def trained_head_file(head: str, model: Finetuned, names: Sequence[str]) -> dict[str, bytes]:
+    """The head's file; ``names`` are those of what it answers with."""
+    return {head_file(head): pack_head(model, names)}

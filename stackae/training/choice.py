@@ -21,7 +21,7 @@ def head_step(stack: StackedAutoencoder, config: FinetuneConfig) -> StepChoice:
     """The step that trains a head on the stack: alone, or with all layers, of which the fused one has dense ones."""
     lacks = config.steps_eagerly
     if not lacks and config.train != "head":
-        found = (one.not_dense(decoding=config.head == "reconstruction") for one in stack.autoencoders)
+        found = (one.not_dense(decoding=not config.row.predicts) for one in stack.autoencoders)
         lacks = next((f"layer {number} of {each}" for number, each in enumerate(found, start=1) if each), "")
     return choose_step(config.engine, choose_device(config.device), config.precision, lacks)
 

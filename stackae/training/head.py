@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from stackae.config import FinetuneConfig
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError
-from stackae.models.heads.classifier import Finetuned
+from stackae.models.heads import Finetuned
+from stackae.models.heads.base import HEAD_NUMBER, FinetuneObjective
 from stackae.models.stack import in_batches
-from stackae.objectives.heads import FinetuneObjective
 from stackae.ops.engine import StepChoice
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
@@ -25,7 +25,6 @@ from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
-HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
 
 ModelT = TypeVar("ModelT", bound=Finetuned)
 

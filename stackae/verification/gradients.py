@@ -11,8 +11,8 @@ from torch import Tensor
 
 from stackae.config import FinetuneConfig
 from stackae.config.activations import ACTIVATIONS
+from stackae.models.heads.base import FinetuneObjective
 from stackae.objectives.base import Objective
-from stackae.objectives.heads import FinetuneObjective
 from stackae.ops.step import Batches
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step

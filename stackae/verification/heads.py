@@ -11,16 +11,13 @@ from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import FinetuneConfig
-from stackae.models.heads.classifier import Classifier, Finetuned
-from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.heads import Classifier, DeepAutoencoder, Finetuned, MultilabelClassifier, Regressor
+from stackae.models.heads.base import FinetuneObjective
+from stackae.models.heads.classifier import ClassificationObjective
+from stackae.models.heads.multilabel import MultilabelObjective
+from stackae.models.heads.reconstruction import UnrolledObjective
+from stackae.models.heads.regressor import RegressionObjective
 from stackae.models.stack import StackedAutoencoder
-from stackae.objectives.heads import (
-    ClassificationObjective,
-    FinetuneObjective,
-    MultilabelObjective,
-    RegressionObjective,
-    UnrolledObjective,
-)
 from stackae.ops.engine import StepChoice, choose_step
 from stackae.verification.subjects import SEED, normal, rows_of
 

@@ -6,22 +6,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stackae.config.heads import HEADS
 from stackae.data import Part
+from stackae.data.classes import match_classes
 from stackae.data.labels import named
 from stackae.data.run_rows import RowsRead
 from stackae.errors import DataError, argument, legible
-from stackae.evaluation import (
-    TargetReport,
-    evaluate_classifier,
-    evaluate_multilabel,
-    evaluate_reconstruction,
-    evaluate_regressor,
-    evaluate_unrolled,
-    match_classes,
-)
 from stackae.metrics import ClassifierReport
-from stackae.models.heads.classifier import Classifier
-from stackae.models.heads.others import Regressor
+from stackae.models.evaluation import evaluate_reconstruction
+from stackae.models.heads import Classifier
 from stackae.plots import runs as pictures
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
@@ -70,8 +63,8 @@ def evaluate_run(
     metrics: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": read.part, "rows": len(rows.x)}
     metrics |= {"which": read.which, "left_out_rows": read.bad_rows}
     pictures: dict[str, bytes] = {}
-    if opened.has_classifier and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
-        model, classes = opened.load_classifier(engine)
+    if opened.has_head("classifier") and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
+        model, classes = opened.load_head("classifier", engine)
         left_out = _left_out(opened, classes)
         found, pictures = assess_classifier(model, classes, rows, read.part, read.classes, left_out)
         metrics |= found
@@ -81,7 +74,7 @@ def evaluate_run(
     metrics |= targets
     metrics["reconstruction"] = [layer._asdict() for layer in layers]
     if opened.has_head("reconstruction"):
-        deep = evaluate_unrolled(opened.load_reconstruction(engine), rows.x)
+        deep = opened.load_head("reconstruction", engine)[0].report(rows.x)
         metrics["finetuned_reconstruction"] = deep._asdict()
     opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **metrics}])} | pictures)
     settings = opened.config.finetune
@@ -105,15 +98,14 @@ def _left_out(run: Run, classes: tuple[str, ...]) -> set[str]:
 
 
 def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
-    """The metrics of the run's regressor and of its multilabel classifier, where the rows have their targets."""
-    loads: dict[str, Any] = {"regressor": run.load_regressor, "multilabel": run.load_multilabel}
+    """The metrics of the run's heads that learn numbers, where the rows have their targets."""
     rows, found = read.xy, {}
-    for head, load in loads.items():
+    for head in (name for name, row in HEADS.items() if row.targets == "numbers"):
         if not run.has_head(head) or rows.y is None or rows.y.dim() == 1 or bool(rows.y.isnan().all()):
             continue
-        model, names = load(engine)
+        model, names = run.load_head(head, engine)
         if names == read.targets:
-            found[head] = target_figures(model, names, rows)
+            found[head] = model.metrics(names, rows)
         elif run.config.finetune is not None and run.config.finetune.head == head:
             wanted, got = (", ".join(map(legible, each[:20])) for each in (names, read.targets))
             raise DataError(f"targets: expected {wanted}, got {got}; name them by {argument('target')}, in this order")
@@ -134,7 +126,7 @@ def assess_classifier(
     trained on.
     """
     matched = match_classes(rows.y, labels, classes, left_out)
-    report = evaluate_classifier(model.cpu(), rows.x, matched.y)
+    report = model.cpu().report(rows.x, matched.y)
     figures = class_figures(report, classes, matched.unseen)
     if report.confusion is None or report.unseen is None:
         return figures, {}
@@ -159,20 +151,4 @@ def class_figures(report: ClassifierReport, classes: Sequence[str], unseen: Sequ
         "classes": list(classes),
         "confusion": None if report.confusion is None else report.confusion.tolist(),
         "unseen_confusion": None if report.unseen is None else report.unseen.tolist(),
-    }
-
-
-def target_figures(model: Any, names: tuple[str, ...], rows: Part) -> dict[str, Any]:
-    """What `evaluate` and `finetune` say of a regressor or a multilabel classifier, with the figures of each target."""
-    if isinstance(model, Regressor):
-        nothing = dict.fromkeys(TargetReport._fields)
-        reports = zip(names, evaluate_regressor(model, rows.x, rows.y), strict=True)
-        each = [{"target": name} | (report._asdict() if report else nothing | {"rows": 0}) for name, report in reports]
-        return {"targets": each}
-    report = evaluate_multilabel(model, rows.x, rows.y)
-    labels = zip(names, report.labels, strict=True)
-    return {
-        "labelled_rows": report.rows,
-        "subset_accuracy": report.subset_accuracy,
-        "labels": [{"label": name} | (one._asdict() if one else {"rows": 0}) for name, one in labels],
     }

@@ -6,26 +6,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.config import FinetuneConfig
-from stackae.config.heads import HEADS
-from stackae.data import Dataset
+from stackae.data import Dataset, Part
+from stackae.data.classes import of_classes, trained_classes
 from stackae.data.fingerprint import fingerprint
 from stackae.data.labels import classes_named, named
 from stackae.errors import argument, legible, shown
-from stackae.evaluation import evaluate_reconstruction, evaluate_unrolled
-from stackae.finetune_targets import finetune_multilabel, finetune_regressor
-from stackae.finetuning import FinetuneResult, finetune_classifier, finetune_reconstruction, of_classes, trained_classes
+from stackae.finetuning import FinetuneResult, finetune_stack
+from stackae.models.evaluation import evaluate_reconstruction
 from stackae.ops.engine import choose_device, choose_step
 from stackae.runs import Checkpoint, Requests, Run, Work, latest, open_run
 from stackae.runs.kept_data import data_files
 from stackae.runs.places import unfinished
 from stackae.runs.records import epoch_of
-from stackae.runs.run import classifier_file, config_file, head_file, reconstruction_file, targets_file
+from stackae.runs.run import config_file, head_file, trained_head_file
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.choice import shown_head_step
 from stackae.training.footprint import check_finetuning
 from stackae.workflows.callbacks import Callbacks
-from stackae.workflows.evaluate import assess_classifier, target_figures
+from stackae.workflows.evaluate import assess_classifier
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets
 from stackae.workflows.pictures import curves
 from stackae.workflows.session import Session
@@ -45,7 +44,7 @@ class FinetunedRun(NamedTuple):
 
     run: Run
     settings: FinetuneConfig
-    result: FinetuneResult[Any]
+    result: FinetuneResult
     tested: Tested
 
     @property
@@ -128,7 +127,7 @@ def finetuning_work(run: Run, settings: FinetuneConfig, dataset: Dataset) -> Wor
 
 def check_memory(run: Run, dataset: Dataset, settings: FinetuneConfig) -> None:
     """Raises ConfigError where the training of the head does not fit into the memory."""
-    outputs = {"classes": len(dataset.classes), "numbers": len(dataset.targets), None: 0}[HEADS[settings.head].targets]
+    outputs = {"classes": len(dataset.classes), "numbers": len(dataset.targets), None: 0}[settings.row.targets]
     check_finetuning(settings, run.pretrain_config, len(dataset.train.x), len(dataset.validation.x), outputs)
 
 
@@ -161,34 +160,39 @@ def train_head(
 
 def _train(
     run: Run, settings: FinetuneConfig, dataset: Dataset, callback: Callback, checkpointer: Checkpointer
-) -> tuple[FinetuneResult[Any], dict[str, bytes]]:
+) -> tuple[FinetuneResult, dict[str, bytes]]:
     """With the file of the head."""
-    stack = run.load_stack(settings.engine)
-    train, held_out = dataset.train, dataset.validation
-    told: dict[str, Any] = {"callback": callback, "checkpointer": checkpointer}
-    learns = HEADS[settings.head].targets
-    if learns is None:
-        loss = run.pretrain_config.layers[0].loss
-        deep = finetune_reconstruction(stack, train.x, settings, loss=loss, validation=held_out.x, **told)
-        return deep, reconstruction_file(deep.model, stack)
-    if learns == "numbers":
-        finetune: Any = finetune_regressor if settings.head == "regressor" else finetune_multilabel
-        tuned = finetune(stack, train, settings, validation=held_out, **told)
-        return tuned, targets_file(tuned.model, settings.head, dataset.targets)
-    classes = trained_classes(train.y, dataset.classes)
-    train, held_out = (of_classes(part, dataset.classes, classes) for part in (train, held_out))
-    result = finetune_classifier(stack, train, settings, n_classes=len(classes), validation=held_out, **told)
-    return result, classifier_file(result.model, classes)
+    train, held_out, names = _learned(dataset, settings)
+    result = finetune_stack(
+        run.load_stack(settings.engine),
+        train,
+        settings,
+        n_classes=len(names),
+        loss=run.pretrain_config.layers[0].loss,
+        validation=held_out,
+        callback=callback,
+        checkpointer=checkpointer,
+    )
+    return result, trained_head_file(settings.head, result.model, names)
+
+
+def _learned(dataset: Dataset, settings: FinetuneConfig) -> tuple[Part, Part, tuple[str, ...]]:
+    """The training rows and those held out, and the names of the classes, targets or labels that the head learns."""
+    if settings.row.targets != "classes":
+        return dataset.train, dataset.validation, dataset.targets if settings.row.targets else ()
+    classes = trained_classes(dataset.train.y, dataset.classes)
+    train, held_out = (of_classes(part, dataset.classes, classes) for part in (dataset.train, dataset.validation))
+    return train, held_out, classes
 
 
 def _assess(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
     """On the test part, where that has what it takes."""
-    (x, y), learns = dataset.test, HEADS[settings.head].targets
+    (x, y), learns = dataset.test, settings.row.targets
     if learns is None:
         return Tested(_reconstruction(run, settings, model, dataset) if len(x) else {}, {})
     if learns == "numbers":
         lacks = y is None or bool(y.isnan().all())
-        return Tested({} if lacks else target_figures(model, dataset.targets, dataset.test), {})
+        return Tested({} if lacks else model.metrics(dataset.targets, dataset.test), {})
     if y is None or not bool((y >= 0).any()):
         return Tested({}, {})
     classes = trained_classes(dataset.train.y, dataset.classes)
@@ -200,7 +204,7 @@ def _assess(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) ->
 def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> dict[str, Any]:
     """Beside that of the stack as it was pretrained."""
     x = dataset.test.x
-    before, after = evaluate_reconstruction(run.load_stack(settings.engine), x)[-1], evaluate_unrolled(model, x)
+    before, after = evaluate_reconstruction(run.load_stack(settings.engine), x)[-1], model.report(x)
     return {
         "test_rows": len(x),
         "pretrained_squared_error": before.squared_error,
@@ -222,7 +226,7 @@ def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[s
 
 
 def _rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
-    y, learns = dataset.train.y, HEADS[settings.head].targets
+    y, learns = dataset.train.y, settings.row.targets
     if learns is None:
         return f"{len(dataset.train.x):,} training rows"
     if learns == "numbers":

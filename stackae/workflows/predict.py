@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from stackae.config.heads import HEADS
@@ -14,8 +13,7 @@ from stackae.data.formats import WRITTEN
 from stackae.data.formats.writing import Table, check_finite
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, RunError, argument, nearest, suggested
-from stackae.models.heads.classifier import Classifier, Finetuned
-from stackae.models.heads.others import Regressor
+from stackae.models.heads import Finetuned
 from stackae.models.stack import in_batches
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
@@ -50,7 +48,7 @@ class Prediction(NamedTuple):
     @property
     def classes(self) -> list[str]:
         """The name of each row's class; a classifier's alone has them."""
-        if self.kind != "classifier" or self.chosen is None:
+        if self.chosen is None or self.chosen.dim() > 1:
             raise TypeError(f"classes: expected the prediction of a classifier, got that of a {self.kind}")
         return [self.names[index] for index in self.chosen.tolist()]
 
@@ -64,13 +62,8 @@ def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
     if head is not None and head not in PREDICTING:
         heads = ", ".join(PREDICTING)
         raise ConfigError(f"{argument('head')}: expected {heads}, got '{head}'{nearest(head, PREDICTING)}")
-    loads: dict[str, Callable[[str], tuple[Finetuned, tuple[str, ...]]]] = {
-        "classifier": run.load_classifier,
-        "regressor": run.load_regressor,
-        "multilabel": run.load_multilabel,
-    }
     kind = head or _last_trained(run)
-    return Head(kind, *loads[kind](engine))
+    return Head(kind, *run.load_head(kind, engine))
 
 
 def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda share: None) -> Prediction:
@@ -81,14 +74,10 @@ def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda s
         nonlocal done
         done += len(part)
         tell(done / max(1, len(x)))
-        return model.predict(part) if isinstance(model, Regressor) else model(part)
+        return model.outputs(part)
 
     made = in_batches(outputs, x, model.device).cpu()
-    if isinstance(model, Regressor):
-        return Prediction(head.kind, head.names, made, None)
-    if isinstance(model, Classifier):
-        return Prediction(head.kind, head.names, made.softmax(dim=1), made.argmax(dim=1))
-    return Prediction(head.kind, head.names, made.sigmoid(), (made > 0).to(torch.int64))
+    return Prediction(head.kind, head.names, *model.answers(made))
 
 
 def _last_trained(run: Run) -> str:
@@ -166,7 +155,7 @@ def _table(found: Prediction, numbers: Sequence[int]) -> Table:
     if found.chosen is None:
         return Table(found.names, values, [row])
     likely = [f"p({name})" for name in found.names]
-    if found.kind == "classifier":
+    if found.chosen.dim() == 1:
         return Table(likely, values, [row, ("class", found.classes)])
     labels = zip(found.names, found.chosen.T.tolist(), strict=True)
     return Table(likely, values, [row, *labels])
@@ -180,7 +169,7 @@ def _counts(found: Prediction) -> dict[str, Any]:
             found.names, *(one.tolist() for one in (columns.amin(0), columns.mean(0), columns.amax(0))), strict=True
         )
         return {"targets": [dict(zip(("target", "lowest", "mean", "highest"), one, strict=True)) for one in each]}
-    of_classes = found.kind == "classifier"
+    of_classes = found.chosen.dim() == 1
     counts = (found.chosen.bincount(minlength=len(found.names)) if of_classes else found.chosen.sum(dim=0)).tolist()
     one, several = ("class", "classes") if of_classes else ("label", "labels")
     return {several: [{one: name, "rows": count} for name, count in zip(found.names, counts, strict=True)]}

@@ -80,7 +80,7 @@ def reconstruct_run(
             f"leave it out, or use {argument('weights', 'pretrained')}"
         )
     stack = opened.load_stack(engine)
-    deep = opened.load_reconstruction(engine) if weights == "finetuned" else None
+    deep = opened.load_head("reconstruction", engine)[0] if weights == "finetuned" else None
     rows = rows_of(opened, DataRequest.of(data), part, told, labels=as_picture)
     result = ReconstructResult(opened.path, rows.name, rows.part, rows.which, path)
     if not as_picture:

@@ -11,7 +11,7 @@ from stackae.autoencoders.pca import principal_components
 from stackae.autoencoders.statistics import Moments
 from stackae.config import PretrainConfig
 from stackae.errors import ConfigError, DivergedError
-from stackae.evaluation import evaluate_reconstruction
+from stackae.models.evaluation import evaluate_reconstruction
 from stackae.pretraining import pretrain_stack
 from stackae.training.callbacks import NoCallback
 

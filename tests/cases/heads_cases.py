@@ -12,16 +12,13 @@ from torch import Tensor, nn
 from stackae.autoencoders.dense import Dense
 from stackae.config import PretrainConfig
 from stackae.data import Part
-from stackae.models.heads.classifier import Classifier
-from stackae.models.heads.others import DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.heads import Classifier, DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.heads.base import FinetuneObjective
+from stackae.models.heads.classifier import ClassificationObjective
+from stackae.models.heads.multilabel import MultilabelObjective
+from stackae.models.heads.reconstruction import UnrolledObjective
+from stackae.models.heads.regressor import RegressionObjective
 from stackae.models.stack import StackedAutoencoder
-from stackae.objectives.heads import (
-    ClassificationObjective,
-    FinetuneObjective,
-    MultilabelObjective,
-    RegressionObjective,
-    UnrolledObjective,
-)
 from stackae.pretraining import pretrain_stack
 from stackae.random import Purpose, uniform
 from stackae.training.checkpointing import Snapshot

@@ -124,7 +124,7 @@ def test_evaluate_reads_the_part_it_is_asked_for(trained: Shell, part: str) -> N
 def expected_codes(shell: Shell, weights: str, number: int) -> np.ndarray:
     run = Run.open(shell.run)
     rows = scaled_rows(load_source(DataConfig(data=str(shell.folder / "labelled.npz"))), run.load_scaling())
-    model = run.load_stack() if weights == "pretrained" else run.load_classifier()[0]
+    model = run.load_stack() if weights == "pretrained" else run.load_head("classifier")[0]
     with torch.no_grad():
         codes: np.ndarray = model.encode(rows.x, number).numpy()
     return codes

@@ -41,7 +41,7 @@ def test_a_stack_is_unrolled_trained_kept_and_used(fresh: Shell, kind: str) -> N
     assert {record["stage"] for record in records(fresh.run) if record["event"] == "epoch"} >= {"reconstruction"}
 
     x = torch.from_numpy(np.load(fresh.folder / "unlabelled.npy"))
-    model = Run.open(fresh.run).load_reconstruction()
+    model = Run.open(fresh.run).load_head("reconstruction")[0]
     fresh.does("encode", "--weights", "finetuned", "--out", "codes.npy")
     np.testing.assert_allclose(np.load(fresh.folder / "codes.npy"), model.encode(x).detach().numpy(), atol=1e-6)
     shown = json.loads(fresh.does("reconstruct", "--weights", "finetuned", "--json"))

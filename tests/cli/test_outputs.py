@@ -67,7 +67,7 @@ def test_reconstructions_are_written_in_the_units_and_names_of_the_data(fresh: S
     np.testing.assert_array_equal(numbers(table, restored.dtype), restored)
 
     run = Run.open(fresh.run)
-    model: Any = run.load_stack() if weights == "pretrained" else run.load_reconstruction()
+    model: Any = run.load_stack() if weights == "pretrained" else run.load_head("reconstruction")[0]
     x, scaling = load_data(run.config.data, run.load_scaling()).test.x[:], run.load_scaling()
     with torch.no_grad():
         expected = scaling.inverse_transform(model.reconstruct(x)).numpy()

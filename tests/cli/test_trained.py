@@ -23,7 +23,7 @@ from stackae.runs import Run
 
 
 def encoders(run: Path) -> list[torch.Tensor]:
-    return [parameter.detach() for parameter in Run.open(run).load_classifier()[0].encoders.parameters()]
+    return [parameter.detach() for parameter in Run.open(run).load_head("classifier")[0].encoders.parameters()]
 
 
 def pretrained(run: Path) -> list[torch.Tensor]:

@@ -16,8 +16,8 @@ from torch import Tensor
 from stackae.config import DataConfig, FinetuneConfig, PretrainConfig
 from stackae.data import ByteRows, Part, Scaling, Source, load_data, scaled_rows
 from stackae.data.rows import subset
-from stackae.evaluation import evaluate_classifier, evaluate_reconstruction
-from stackae.finetuning import finetune_classifier
+from stackae.finetuning import finetune_stack
+from stackae.models.evaluation import evaluate_reconstruction
 from stackae.models.stack import in_batches
 from stackae.pretraining import pretrain_stack, settle
 
@@ -181,10 +181,10 @@ def test_training_and_evaluation_give_the_bits_of_the_float_tensor(tmp_path: Pat
             "sigmoid" if kind == "unit" else "linear"
         )
         stack = pretrain_stack(dataset.train.x, config, validation=dataset.validation.x).stack
-        tuned = finetune_classifier(
+        tuned = finetune_stack(
             stack, dataset.train, tuning, n_classes=len(dataset.classes), validation=dataset.validation
         )
-        reports = evaluate_classifier(tuned.model, *dataset.test), evaluate_reconstruction(stack, dataset.test.x)
+        reports = tuned.model.report(*dataset.test), evaluate_reconstruction(stack, dataset.test.x)
         losses = [(record.loss, record.validation_loss, record.validation_error) for record in tuned.history]
         answers.append((stack.state_dict(), tuned.model.state_dict(), reports, losses))
     for ours, theirs in zip(answers[0][:2], answers[1][:2], strict=True):
@@ -200,7 +200,7 @@ def test_the_spread_of_equal_rows_is_nothing_and_batches_do_not_change_it(monkey
     exact = (scaled.double() - scaled.double().mean(0)).square().sum().item() / 70
     error = evaluate_reconstruction(stack, scaled)[0].squared_error
     assert whole == pytest.approx(1 - error / exact, rel=1e-9)
-    monkeypatch.setattr("stackae.evaluation.ROWS_AT_ONCE", 16)
+    monkeypatch.setattr("stackae.models.evaluation.ROWS_AT_ONCE", 16)
     assert evaluate_reconstruction(stack, rows)[0].explained == pytest.approx(whole, rel=1e-5)
     equal = rows.subset(torch.full((70,), 3))
     assert evaluate_reconstruction(stack, equal)[0].explained == 0  # imperfect, where the mean row is perfect

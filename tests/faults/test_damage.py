@@ -127,7 +127,7 @@ READ = {
     "calibration.safetensors": lambda run: run.load_calibration(),
     "layer1.safetensors": lambda run: run.load_stack(),
     "layer2.safetensors": lambda run: run.load_stack(),
-    "classifier.safetensors": lambda run: run.load_classifier(),
+    "classifier.safetensors": lambda run: run.load_head("classifier"),
 }
 
 

@@ -89,7 +89,7 @@ def test_the_codes_that_the_head_reads_are_those_of_the_stack(fresh: Shell, kind
     fresh.does("finetune", "--epochs", "1", "--train", "head", "--checkpoint-every", "0")
     run = Run(fresh.run)
     x = torch.from_numpy(np.load(fresh.folder / "labelled.npz")["x"])
-    tuned, _ = run.load_classifier()
+    tuned, _ = run.load_head("classifier")
     assert torch.allclose(tuned.encode(x), run.load_stack().encode(x), atol=1e-6)
 
 

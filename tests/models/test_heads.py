@@ -13,11 +13,12 @@ from torch import Tensor
 
 from stackae.config import FinetuneConfig, TrainingConfig
 from stackae.config.values import validated
+from stackae.data import Part
 from stackae.errors import ConfigError, DataError
-from stackae.evaluation import evaluate_reconstruction, evaluate_unrolled
-from stackae.finetuning import finetune_classifier, finetune_reconstruction
-from stackae.models.heads.others import DeepAutoencoder
-from stackae.objectives.heads import FinetuneObjective
+from stackae.finetuning import finetune_stack
+from stackae.models.evaluation import evaluate_reconstruction
+from stackae.models.heads import DeepAutoencoder
+from stackae.models.heads.base import FinetuneObjective
 from stackae.training import fused, head
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
@@ -60,17 +61,15 @@ def test_fine_tuning_lowers_the_error_of_every_kind_and_leaves_the_stack(kind, e
     stack = stack_of(kind)
     before = copy.deepcopy(stack.state_dict())
     loss = "bce" if kind in ("untied", "variational, hidden") else "mse"
-    result = finetune_reconstruction(
-        stack, TRAIN.x, settings(max_epochs=40, engine=engine), loss=loss, validation=HELD_OUT.x
-    )
-    assert evaluate_unrolled(result.model, HELD_OUT.x).squared_error < (
+    result = finetune_stack(stack, TRAIN, settings(max_epochs=40, engine=engine), loss=loss, validation=HELD_OUT)
+    assert result.model.report(HELD_OUT.x).squared_error < (
         evaluate_reconstruction(stack, HELD_OUT.x)[-1].squared_error
     )
     assert all(torch.equal(tensor, before[name]) for name, tensor in stack.state_dict().items())
 
 
 def test_training_the_decoders_leaves_the_encoders():
-    result = finetune_reconstruction(STACK, TRAIN.x, settings(train="head"), validation=HELD_OUT.x)
+    result = finetune_stack(STACK, TRAIN, settings(train="head"), validation=HELD_OUT)
     for mine, own in zip(result.model.encoders, STACK.autoencoders, strict=True):
         assert torch.equal(mine.weight, own.encoder.weight)
     untrained = DeepAutoencoder.unrolled(STACK)
@@ -81,7 +80,7 @@ def test_training_the_decoders_leaves_the_encoders():
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_weights_are_of_the_same_layers(kind):
     stack = stack_of(kind)
-    model = finetune_reconstruction(stack, TRAIN.x, settings(init="random", max_epochs=1)).model
+    model = finetune_stack(stack, TRAIN, settings(init="random", max_epochs=1)).model
     wanted = DeepAutoencoder.unrolled(stack)
     assert [type(part) for part in model.modules()] == [type(part) for part in wanted.modules()]
     assert not any(
@@ -94,20 +93,20 @@ def test_the_fused_step_is_taken_of_dense_layers_and_of_nothing_that_it_lacks(mo
     monkeypatch.setattr(head, "fused_replicas", lambda *a: taken.append(1) or fused.fused_replicas(*a))
     for given, count in (({}, 1), ({"train": "head"}, 0), ({"max_norm": 1.0}, 0), ({"layer_decay": 0.5}, 0)):
         taken.clear()
-        finetune_reconstruction(STACK, TRAIN.x, settings(**given))
+        finetune_stack(STACK, TRAIN, settings(**given))
         assert len(taken) == count
     for kind in ("convolutional", "variational", "marginalised", "top-k"):
-        finetune_reconstruction(stack_of(kind), TRAIN.x, settings())
+        finetune_stack(stack_of(kind), TRAIN, settings())
     assert not taken
 
 
 def test_what_cannot_be_reconstructed_is_refused():
     with pytest.raises(ConfigError, match=r"loss bce: expected a sigmoid output of layer 1, got linear; use loss mse"):
-        finetune_reconstruction(stack_of("pca"), TRAIN.x, settings(), loss="bce")
+        finetune_stack(stack_of("pca"), TRAIN, settings(), loss="bce")
     with pytest.raises(DataError, match="expected at least one training row, got none"):
-        finetune_reconstruction(STACK, TRAIN.x[:0], settings())
+        finetune_stack(STACK, Part(TRAIN.x[:0], None), settings())
     with pytest.raises(DataError, match="expected rows to reconstruct, got none"):
-        evaluate_unrolled(DeepAutoencoder.unrolled(STACK), TRAIN.x[:0])
+        DeepAutoencoder.unrolled(STACK).report(TRAIN.x[:0])
 
 
 # ---- gradients
@@ -176,9 +175,9 @@ def test_layers_are_unfrozen_from_the_top_at_equal_shares_and_all_before_the_end
 def test_gradual_training_leaves_frozen_layers_to_the_bit_until_their_time(head, max_norm):
     watching, given = Watching(), settings(head=head, train="gradual", max_epochs=6, max_norm=max_norm)
     if head == "classifier":
-        finetune_classifier(STACK, TRAIN, given, n_classes=3, checkpointer=watching)
+        finetune_stack(STACK, TRAIN, given, n_classes=3, checkpointer=watching)
     else:
-        finetune_reconstruction(STACK, TRAIN.x, given, checkpointer=watching)
+        finetune_stack(STACK, TRAIN, given, checkpointer=watching)
     for epoch, weights in enumerate(watching.epochs, start=1):
         for number, own in enumerate(STACK.autoencoders):
             still = torch.equal(weights[f"encoders.{number}.weight"], own.encoder.weight)
@@ -217,8 +216,8 @@ def test_no_incoming_weights_are_longer_than_max_norm(kind):
     stack, limit = stack_of(kind), 0.5
     given = settings(max_norm=limit)
     models = [
-        finetune_reconstruction(stack, TRAIN.x, given).model,
-        finetune_classifier(stack, TRAIN, given.model_copy(update={"head": "classifier"}), n_classes=3).model,
+        finetune_stack(stack, TRAIN, given).model,
+        finetune_stack(stack, TRAIN, given.model_copy(update={"head": "classifier"}), n_classes=3).model,
     ]
     for model in models:
         weights = [each for each in model.parameters() if each.dim() > 1]

@@ -18,12 +18,9 @@ from stackae.data import Part, load_data, load_source, scaled_rows
 from stackae.data.fingerprint import fingerprint
 from stackae.data.inspect.check import check_data
 from stackae.errors import DataError
-from stackae.evaluation import evaluate_multilabel, evaluate_regressor
-from stackae.finetune_targets import finetune_multilabel, finetune_regressor
-from stackae.finetuning import finetune_classifier
+from stackae.finetuning import finetune_stack
 from stackae.metrics import auroc, average_precision, r_squared
-from stackae.models.files import pack_targets, read_targets
-from stackae.models.heads.others import Regressor
+from stackae.models.heads.files import pack_head, read_head
 
 STACK = stack_of("tied", max_epochs=30)
 SETTINGS = FinetuneConfig(max_epochs=40, batch_size=16, learning_rate=0.02, device="cpu", weight_decay=0.0)
@@ -39,9 +36,9 @@ def labels_of(part: Part) -> Part:
     return Part(part.x, torch.stack([part.y == 0, part.y > 0, part.y == 2], dim=1).float())
 
 
-def tune(part: Part, head: str = "regressor", **given: Any) -> Any:
-    finetune = finetune_regressor if head == "regressor" else finetune_multilabel
-    return finetune(STACK, part, SETTINGS.model_copy(update={"head": head, **given}))
+def tune(part: Part, head: str = "regressor", validation: Part | None = None, **given: Any) -> Any:
+    settings = SETTINGS.model_copy(update={"head": head, **given})
+    return finetune_stack(STACK, part, settings, validation=validation)
 
 
 # ---- learning
@@ -51,18 +48,18 @@ def tune(part: Part, head: str = "regressor", **given: Any) -> Any:
 def test_a_regressor_learns_targets_of_any_size_in_their_units(train):
     part = numbers_of(TRAIN)
     settings = SETTINGS.model_copy(update={"head": "regressor", "train": train})
-    result = finetune_regressor(STACK, part, settings, validation=numbers_of(HELD_OUT))
+    result = finetune_stack(STACK, part, settings, validation=numbers_of(HELD_OUT))
     assert result.history[-1].loss < result.history[0].loss
     assert result.history[-1].validation_loss < result.history[0].validation_loss
-    for report in evaluate_regressor(result.model, *numbers_of(HELD_OUT)):
+    for report in result.model.report(*numbers_of(HELD_OUT)):
         assert report.rows == 30 and (train != "all" or report.r2 > 0.5)
 
 
 @pytest.mark.parametrize("train", ["head", "all", "gradual"])
 def test_a_multilabel_head_learns_every_label(train):
     settings = SETTINGS.model_copy(update={"head": "multilabel", "train": train, "learning_rate": 0.05})
-    result = finetune_multilabel(STACK, labels_of(TRAIN), settings, validation=labels_of(HELD_OUT))
-    report = evaluate_multilabel(result.model, *labels_of(HELD_OUT))
+    result = finetune_stack(STACK, labels_of(TRAIN), settings, validation=labels_of(HELD_OUT))
+    report = result.model.report(*labels_of(HELD_OUT))
     assert result.history[-1].validation_loss < result.history[0].validation_loss
     if train != "head":
         assert report.subset_accuracy > 0.8 and all(
@@ -86,7 +83,7 @@ def test_a_target_that_never_changes_is_predicted():
     y = torch.stack([part.y[:, 0], torch.full((90,), 7.0)], dim=1)
     model = tune(Part(part.x, y)).model
     assert float((model.predict(part.x)[:, 1] - 7).detach().abs().max()) < 0.5
-    assert evaluate_regressor(model, part.x, y)[1].r2 is None
+    assert model.report(part.x, y)[1].r2 is None
 
 
 def test_targets_that_32_bits_do_not_hold(tmp_path):
@@ -96,15 +93,13 @@ def test_targets_that_32_bits_do_not_hold(tmp_path):
     assert len(y.float().unique()) <= 2
     model = tune(Part(x, y), max_epochs=120).model
     assert model.predict(x).dtype == torch.float64
-    report = evaluate_regressor(model, x, y)[0]
+    report = model.report(x, y)[0]
     assert report.rmse < 10 and report.r2 > 0.5
     path, settings = tmp_path / "regressor.safetensors", PretrainConfig.from_options("12,8,5")
-    again, names = read_targets(
-        path, pack_targets(model, "regressor", ("t",)), settings, "eager", Regressor, "regressor"
-    )
+    again, names = read_head(path, pack_head(model, ("t",)), "regressor", settings, "eager")
     assert names == ("t",) and torch.equal(again.offset, model.offset) and again.offset.dtype == torch.float64
     narrow = tune(Part(x, 60 * x[:, :1])).model
-    again, _ = read_targets(path, pack_targets(narrow, "regressor", ("t",)), settings, "eager", Regressor, "regressor")
+    again, _ = read_head(path, pack_head(narrow, ("t",)), "regressor", settings, "eager")
     assert again.offset.dtype == torch.float32 and again.predict(x).dtype == torch.float32
 
 
@@ -122,7 +117,8 @@ def test_a_missing_target_has_neither_loss_nor_gradient(name):
 
 
 def _loss(one: Any, z: Tensor) -> Tensor:
-    from stackae.objectives.heads import MultilabelObjective, cross_entropy, squared_error
+    from stackae.models.heads.multilabel import MultilabelObjective, cross_entropy
+    from stackae.models.heads.regressor import squared_error
 
     return (cross_entropy if isinstance(one, MultilabelObjective) else squared_error)(z, one.y)
 
@@ -152,9 +148,9 @@ def test_missing_targets_are_not_scored():
     y = part.y.clone()
     y[:60, 0] = torch.nan
     y[:, 1] = torch.nan
-    first, second = evaluate_regressor(model, part.x, y)
+    first, second = model.report(part.x, y)
     assert second is None and first.rows == 30
-    assert first == evaluate_regressor(model, part.x[60:], part.y[60:])[0]
+    assert first == model.report(part.x[60:], part.y[60:])[0]
 
 
 @pytest.mark.parametrize(
@@ -178,16 +174,16 @@ def test_targets_of_another_head_are_refused():
     with pytest.raises(DataError, match="expected labels that are 0 or 1, or missing, got 2"):
         tune(Part(TRAIN.x, TRAIN.y.float()), "multilabel")
     with pytest.raises(DataError, match="expected the class of each row to train a classifier, got numbers"):
-        finetune_classifier(STACK, numbers_of(TRAIN), SETTINGS, n_classes=3)
+        finetune_stack(STACK, numbers_of(TRAIN), SETTINGS, n_classes=3)
     model = tune(numbers_of(TRAIN), max_epochs=1).model
     for y in (None, TRAIN.y, torch.full((90, 2), torch.nan)):
         with pytest.raises(DataError, match="expected rows with targets to evaluate on, got none"):
-            evaluate_regressor(model, TRAIN.x, y)
+            model.report(TRAIN.x, y)
     with pytest.raises(DataError, match="expected 2 a row, as it was trained on, got 3"):
-        evaluate_regressor(model, TRAIN.x, torch.zeros(90, 3))
+        model.report(TRAIN.x, torch.zeros(90, 3))
     held_out = Part(HELD_OUT.x, torch.zeros(30, 3))
     with pytest.raises(DataError, match="expected 2 a row for validation as for training, got 3"):
-        finetune_regressor(STACK, numbers_of(TRAIN), SETTINGS, validation=held_out)
+        tune(numbers_of(TRAIN), validation=held_out)
 
 
 # ---- scores

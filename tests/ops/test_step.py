@@ -100,7 +100,7 @@ LAYERS = [(12, 5), (12, 20, 5), (12, 70, 33, 3), (12, 300)]
 
 
 @pytest.mark.parametrize("sizes", LAYERS)
-@pytest.mark.parametrize("activation", ["sigmoid", "gelu", "relu"])
+@pytest.mark.parametrize("activation", ["sigmoid", "gelu", "silu", "relu"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_fine_tuning_fused_equals_eager_to_rounding(sizes, activation, optimizer):
     x, y = rows_of(90, 12), torch.arange(90) % sizes[-1]

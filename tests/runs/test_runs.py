@@ -15,12 +15,12 @@ from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.data import Scaling
 from stackae.errors import ConfigError, DiskError, RunError
-from stackae.models.heads.classifier import Classifier
+from stackae.models.heads import Classifier
 from stackae.runs import LATEST, Run, check_free, default_path, durable, new_runs, open_run, write_whole
 from stackae.runs.beginning import complete, new_folder
 from stackae.runs.ownership import asides
 from stackae.runs.pointer import point_latest
-from stackae.runs.run import classifier_file, config_file, scaling_file, trained_layer_file
+from stackae.runs.run import config_file, scaling_file, trained_head_file, trained_layer_file
 
 ACTIVATIONS = ("tanh", "relu")
 
@@ -104,10 +104,10 @@ def test_layers_come_back_bit_for_bit(tied: tuple[bool, bool], engine: str) -> N
 
 def test_a_classifier_comes_back_bit_for_bit_with_its_classes() -> None:
     run, model, classes = make_run(), classifier(), ("no", 'a "yes", \u00fc\n')
-    assert not run.has_classifier
-    run.publish(classifier_file(model, classes))
-    loaded, names = run.load_classifier()
-    assert run.has_classifier and names == classes
+    assert not run.has_head("classifier")
+    run.publish(trained_head_file("classifier", model, classes))
+    loaded, names = run.load_head("classifier")
+    assert run.has_head("classifier") and names == classes
     assert same_bits(loaded.state_dict(), model.state_dict())
     assert tuple(encoder.activation for encoder in loaded.encoders) == ACTIVATIONS
 

@@ -13,7 +13,7 @@ from stackae.config import FinetuneConfig, PretrainConfig
 from stackae.config.values import validated
 from stackae.data import Part
 from stackae.errors import ConfigError
-from stackae.finetuning import finetune_classifier, finetune_reconstruction
+from stackae.finetuning import finetune_stack
 from stackae.ops.compiled import FusedReplicas
 from stackae.ops.engine import choose_step
 from stackae.pretraining import pretrain_stack, settle
@@ -88,11 +88,7 @@ def test_the_step_that_is_shown_of_a_head_trains_it(engine: str, monkeypatch: py
                 config = validated(FinetuneConfig, {**given, "engine": engine, "device": "cpu", "max_epochs": 1})
             except ConfigError:
                 continue
-            result: Any
-            if name == "classifier":
-                result = finetune_classifier(stack, part, config, n_classes=3)
-            else:
-                result = finetune_reconstruction(stack, part.x, config)
+            result = finetune_stack(stack, part, config, n_classes=3)
             trains = "fused" if isinstance(made[-1], FusedReplicas) else "eager"
             assert shown_head_step(stack, config).startswith(f"{trains} on cpu ("), (kind, given)
             assert result.step.fused == (trains == "fused")

@@ -19,11 +19,12 @@ from stackae.config import FinetuneConfig
 from stackae.config.values import validated
 from stackae.data import Part
 from stackae.errors import ConfigError
-from stackae.finetuning import class_weights, classification_loss, finetune_classifier, new_encoders, new_head
+from stackae.finetuning import finetune_stack
 from stackae.metrics import balanced_error
-from stackae.models.heads.classifier import Classifier
+from stackae.models.heads import Classifier
+from stackae.models.heads.base import HeadTask
+from stackae.models.heads.classifier import ClassificationObjective, class_weights, classification_loss
 from stackae.models.stack import StackedAutoencoder
-from stackae.objectives.heads import ClassificationObjective
 
 X = torch.rand(12, 5, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 0])
@@ -32,7 +33,7 @@ BALANCED = FinetuneConfig(class_weight="balanced", device="cpu", max_epochs=3)
 
 
 def classifier() -> Classifier:
-    return Classifier(new_encoders(STACK, BALANCED), new_head(STACK, BALANCED, 3))
+    return Classifier.prepared(HeadTask(STACK, Part(X, Y), None, BALANCED, n_classes=3)).model
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60))
@@ -74,13 +75,12 @@ def test_the_loss_is_the_weighted_cross_entropy_and_its_gradient_that_of_repeate
 
 def test_validation_weighs_as_training_does() -> None:
     model, weight = classifier(), class_weights(Y, 3)
-    found = classification_loss(model, X, Y, weight)
-    assert found.loss == pytest.approx(ClassificationObjective(model, X, Y, weight=weight)(torch.arange(12), 0).item())
+    loss, error = classification_loss(model, X, Y, weight)
+    assert loss == pytest.approx(ClassificationObjective(model, X, Y, weight=weight)(torch.arange(12), 0).item())
     with torch.no_grad():
-        assert found.error == pytest.approx(1 - balanced_accuracy_score(Y, model.predict(X)), abs=1e-6)
-    plain = classification_loss(model, X, Y)
-    ones = classification_loss(model, X, Y, torch.ones(3))
-    assert plain.loss == pytest.approx(ones.loss)
+        assert error == pytest.approx(1 - balanced_accuracy_score(Y, model.predict(X)), abs=1e-6)
+    plain, _ = classification_loss(model, X, Y)
+    assert plain == pytest.approx(classification_loss(model, X, Y, torch.ones(3))[0])
 
 
 def test_a_weighted_objective_is_never_handed_to_the_fused_step() -> None:
@@ -93,7 +93,7 @@ def test_a_weighted_objective_is_never_handed_to_the_fused_step() -> None:
 def test_of_equal_classes_the_weights_change_nothing() -> None:
     y = torch.arange(12) % 3
     models = [
-        finetune_classifier(STACK, Part(X, y), config, n_classes=3).model
+        finetune_stack(STACK, Part(X, y), config, n_classes=3).model
         for config in (BALANCED, BALANCED.model_copy(update={"class_weight": "none", "engine": "eager"}))
     ]
     for own, other in zip(*(model.state_dict().values() for model in models), strict=True):

@@ -11,7 +11,7 @@ from population_cases import HELD_OUT, ROWS, config
 from stackae.config import FinetuneConfig
 from stackae.data import Part
 from stackae.errors import DivergedError
-from stackae.finetuning import finetune_classifier
+from stackae.finetuning import finetune_stack
 from stackae.pretraining import pretrain_stack
 from stackae.training.divergence import Magnitudes, cause_of
 
@@ -82,7 +82,7 @@ def test_a_fine_tuning_tells_decay_from_rate(setting, value):
     stack = pretrain_stack(ROWS, config("20,12", max_epochs=1)).stack
     settings = FinetuneConfig(device="cpu", batch_size=16, optimizer="sgd", **{setting: value})
     with pytest.raises(DivergedError) as found:
-        finetune_classifier(stack, Part(ROWS, torch.arange(len(ROWS)) % 2), settings, n_classes=2)
+        finetune_stack(stack, Part(ROWS, torch.arange(len(ROWS)) % 2), settings, n_classes=2)
     assert found.value.details["setting"] == setting
     assert f"lower {setting}" in str(found.value)
 

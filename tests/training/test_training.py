@@ -13,9 +13,9 @@ from stackae.autoencoders.dense import Autoencoder
 from stackae.config import FinetuneConfig, PretrainConfig, TrainingConfig
 from stackae.data import Part, epoch_order
 from stackae.errors import ConfigError, DataError, DivergedError
-from stackae.evaluation import evaluate_classifier, evaluate_reconstruction
-from stackae.finetuning import finetune_classifier
-from stackae.models.heads.classifier import Classifier
+from stackae.finetuning import finetune_stack
+from stackae.models.evaluation import evaluate_reconstruction
+from stackae.models.heads import Classifier
 from stackae.models.stack import StackedAutoencoder
 from stackae.pretraining import pretrain_stack, settle
 from stackae.training.early_stopping import BestWeights
@@ -147,7 +147,7 @@ def test_a_fine_tuning_stops_likewise():
     lengths = {}
     for patience in ("auto", 0):
         settings = FinetuneConfig(**LONG, batch_size=16, device="cpu", patience=patience)
-        history = finetune_classifier(stack, TRAIN, settings, n_classes=3, validation=OTHERS).history
+        history = finetune_stack(stack, TRAIN, settings, n_classes=3, validation=OTHERS).history
         lengths[patience] = len(history), [record.epoch for record in history if record.best][-1]
     assert lengths["auto"][0] == lengths["auto"][1] + 40 < 120 == lengths[0][0]
 
@@ -259,14 +259,14 @@ STACK = pretrain_stack(TRAIN.x, config(max_epochs=60)).stack
 def tune(**options):
     given = {"max_epochs": 60, "batch_size": 16, "learning_rate": 0.05, "device": "cpu", "weight_decay": 0.0, **options}
     settings = FinetuneConfig(**given)
-    return finetune_classifier(STACK, TRAIN, settings, n_classes=3, validation=HELD_OUT)
+    return finetune_stack(STACK, TRAIN, settings, n_classes=3, validation=HELD_OUT)
 
 
 @pytest.mark.parametrize("train", ["head", "all"])
 def test_fine_tuning_learns_separable_classes(train):
     result = tune(train=train)
     test = blobs(60, seed=2)
-    assert evaluate_classifier(result.model, *test).accuracy >= 0.95
+    assert result.model.report(*test).accuracy >= 0.95
     assert result.history[-1].loss < result.history[0].loss
 
 
@@ -297,8 +297,8 @@ def test_unlabelled_rows_are_passed_over():
     y = TRAIN.y.clone()
     y[::2] = -1
     settings = FinetuneConfig(max_epochs=2, device="cpu")
-    partly = finetune_classifier(STACK, Part(TRAIN.x, y), settings, n_classes=3).model
-    kept = finetune_classifier(STACK, Part(TRAIN.x[1::2], TRAIN.y[1::2]), settings, n_classes=3).model
+    partly = finetune_stack(STACK, Part(TRAIN.x, y), settings, n_classes=3).model
+    kept = finetune_stack(STACK, Part(TRAIN.x[1::2], TRAIN.y[1::2]), settings, n_classes=3).model
     assert all(torch.equal(a, b) for a, b in zip(partly.parameters(), kept.parameters(), strict=True))
 
 
@@ -312,7 +312,7 @@ def test_unlabelled_rows_are_passed_over():
 )
 def test_missing_or_single_labels_are_refused(y, message):
     with pytest.raises(DataError, match=message):
-        finetune_classifier(STACK, Part(TRAIN.x, y), FinetuneConfig(device="cpu"), n_classes=3)
+        finetune_stack(STACK, Part(TRAIN.x, y), FinetuneConfig(device="cpu"), n_classes=3)
 
 
 def test_probabilities_sum_to_one_and_their_largest_is_the_prediction():
@@ -329,7 +329,7 @@ def test_confusion_counts_every_labelled_row_once_and_its_diagonal_is_the_accura
     model = tune(max_epochs=3).model
     y = HELD_OUT.y.clone()
     y[0] = -1
-    report = evaluate_classifier(model, HELD_OUT.x, y)
+    report = model.report(HELD_OUT.x, y)
     assert report.rows == 29 == int(report.confusion.sum())
     assert report.accuracy == pytest.approx(report.confusion.diagonal().sum().item() / 29)
     assert torch.equal(report.confusion.sum(1), torch.bincount(y[1:], minlength=3))
@@ -352,7 +352,7 @@ def test_evaluation_without_rows_or_labels_is_refused():
     model = Classifier([], tune(max_epochs=1).model.head)
     for y in (None, torch.full((2,), -1)):
         with pytest.raises(DataError, match="expected labelled rows to evaluate a classifier on, got none"):
-            evaluate_classifier(model, torch.zeros(2, 5), y)
+            model.report(torch.zeros(2, 5), y)
     with pytest.raises(DataError, match="expected rows to reconstruct, got none"):
         evaluate_reconstruction(STACK, TRAIN.x[:0])
 

@@ -47,7 +47,7 @@ def test_rows_of_any_type_are_scaled_as_the_run_was(trained: Shell, form: str) -
     if form in ("tensor", "bfloat16"):
         x = torch.from_numpy(x).to(getattr(torch, form.replace("tensor", "float64")))
     found = predict(trained.run, x)
-    model, classes = run.load_classifier()
+    model, classes = run.load_head("classifier")
     plain = torch.as_tensor(x).float() if isinstance(x, torch.Tensor) else torch.from_numpy(x.astype(np.float32))
     with torch.no_grad():
         logits = model(run.load_scaling().transform(plain))

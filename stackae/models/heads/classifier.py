@@ -1,59 +1,84 @@
-"""What fine-tuning trains: the encoders of a stack under a head; and the classifier, whose head is a softmax."""
+"""The classifier: a softmax on the encoders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
-from stackae.autoencoders.base import Encoder
 from stackae.autoencoders.dense import Dense
-
-
-class Finetuned(nn.Module):
-    """head(encoders(x))."""
-
-    def __init__(self, encoders: Iterable[Encoder], head: Encoder) -> None:
-        super().__init__()
-        self.encoders = nn.ModuleList(encoders)
-        self.head = head
-
-    def head_alone(self) -> Self:
-        """The same head, not a copy, on no encoders: what it reads are codes."""
-        return type(self)([], self.head)
-
-    @property
-    def device(self) -> torch.device:
-        return self.head.trained[0].device
-
-    @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """(n_visible, n_hidden of layer 1, ..., outputs of the head)"""
-        return (self.parts[0].sizes[0], *(part.sizes[1] for part in self.parts))
-
-    @property
-    def parts(self) -> list[Encoder]:
-        """The encoders and the head."""
-        return [part for part in (*self.encoders, self.head) if isinstance(part, Encoder)]
-
-    def encode(self, x: Tensor, layer: int | None = None) -> Tensor:
-        """x (batch, n_visible) -> the code of a layer, counted from 1; None is the top (batch, n_hidden)."""
-        for encoder in list(self.encoders)[:layer]:
-            x = encoder(x)
-        return x
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (batch, n_visible) -> what the head makes of its code (batch, n_out)."""
-        out: Tensor = self.head(self.encode(x))
-        return out
+from stackae.autoencoders.parameters import fill
+from stackae.config import PretrainConfig
+from stackae.data import Part, Rows, in_order
+from stackae.data.labels import MOST_CLASSES
+from stackae.data.rows import subset
+from stackae.errors import DataError, argument
+from stackae.metrics import ClassifierReport, balanced_error, classifier_report
+from stackae.models.files import check_numbers
+from stackae.models.heads.base import Finetuned, FinetuneObjective, HeadTask, Prepared, dense_numbers, unfilled
+from stackae.models.stack import ROWS_AT_ONCE, in_batches
+from stackae.objectives.base import links
+from stackae.ops.step import DenseLayer
 
 
 class Classifier(Finetuned):
     """p(class | x) = softmax(head(encoders(x))); ``forward`` gives logits (batch, n_classes)."""
 
     head: Dense
+
+    @classmethod
+    def prepared(cls, task: HeadTask) -> Prepared[Self]:
+        """For y (n,), classes from 0; rows of none (y = -1) are skipped, and labels of one class are a DataError."""
+        config, n_classes = task.config, task.n_classes
+        x, y = labelled_rows(task.train, n_classes)
+        held_out, held_y = (None, y) if task.validation is None else labelled_rows(task.validation, n_classes, True)
+        weight = class_weights(y, n_classes) if config.class_weight == "balanced" else None
+        return Prepared(
+            cls(task.encoders, task.dense(n_classes)),
+            x,
+            held_out,
+            lambda one, read, _: ClassificationObjective(
+                one, read, y.to(read.device), weight=weight, max_norm=config.max_norm
+            ),
+            lambda one, read, _: classification_loss(one, read, held_y, weight),
+        )
+
+    @classmethod
+    def most_numbers(cls, config: PretrainConfig) -> int:
+        return dense_numbers(config, MOST_CLASSES)
+
+    @classmethod
+    def read(
+        cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any], config: PretrainConfig, engine: str
+    ) -> tuple[Self, tuple[str, ...]]:
+        classes = tuple(str(name) for name in description["classes"])
+        sizes = (*config.layer_sizes, len(classes))
+        if tuple(description["sizes"]) != sizes:
+            raise ValueError(f"sizes {description['sizes']} instead of {list(sizes)}")
+        check_numbers(tensors, dense_numbers(config, len(classes)), (sizes[-2] + 1) * sizes[-1])
+        model = cls(*unfilled(config, len(classes), engine))
+        fill(model, tensors)
+        return model, classes
+
+    def described(self, names: Sequence[str]) -> dict[str, Any]:
+        return {"kind": "classifier", "classes": names}
+
+    def report(self, x: Rows, y: Tensor | None) -> ClassifierReport:
+        """For y (n,) int64: rows with y = -1 are skipped, and those of classes beyond its own are told apart
+        (``match_classes``)."""
+        known = y >= 0 if y is not None else torch.zeros(len(x), dtype=torch.bool)
+        if y is None or not bool(known.any()):
+            raise DataError("labels: expected labelled rows to evaluate a classifier on, got none")
+        predicted = in_batches(self.predict, subset(x, known))
+        return classifier_report(y[known], predicted, self.layer_sizes[-1])
+
+    def answers(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (n, n_classes), and the class of each row (n,) int64."""
+        return outputs.softmax(dim=1), outputs.argmax(dim=1)
 
     def predict_proba(self, x: Tensor) -> Tensor:
         """x (batch, n_visible) -> (batch, n_classes), rows sum to 1."""
@@ -62,3 +87,90 @@ class Classifier(Finetuned):
     def predict(self, x: Tensor) -> Tensor:
         """(batch,) int64 class indices."""
         return self.forward(x).argmax(dim=1)
+
+
+@dataclass(frozen=True)
+class ClassificationObjective(FinetuneObjective):
+    """(1/B) Σ_i w(y_i) ℓ_i, ℓ the softmax cross-entropy in nats; weight w (n_classes,) is 1 without one."""
+
+    y: Tensor
+    weight: Tensor | None = field(default=None, kw_only=True)
+    loss: str = field(default="cross_entropy", kw_only=True)
+
+    @property
+    def labels(self) -> Tensor:
+        return self.y.contiguous()
+
+    @property
+    def chain(self) -> list[DenseLayer]:
+        return links(self.network.parts, self.loss) if self.weight is None else []
+
+    def __call__(self, rows: Tensor, step: int) -> Tensor:
+        logits, y = self.network(self.x[rows].to(self.network.device)), self.y[rows].to(self.network.device)
+        if self.weight is None:
+            return F.cross_entropy(logits, y)
+        weight = self.weight.to(logits)[y]
+        return (weight * F.cross_entropy(logits, y, reduction="none")).sum() / max(1, len(rows))
+
+
+def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:
+    """The rows that have a label, with their labels."""
+    labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
+    if labels.is_floating_point():
+        raise DataError(
+            "labels: expected the class of each row to train a classifier, got numbers; use "
+            f"{argument('head', 'regressor', 'multilabel')}, or read them with {argument('target_kind', 'classes')}"
+        )
+    known = labels >= 0
+    x, y = (data.x, labels) if bool(known.all()) else (subset(data.x, known), labels[known])
+    if may_lack:
+        return x, y
+    if len(y) == 0:
+        raise DataError(
+            "labels: expected labels to train a classifier, got none; "
+            f"use data that has them (npz with y, or csv with {argument('target')} COLUMN)"
+        )
+    if n_classes < 2 or bool((y == y[0]).all()):
+        raise DataError(
+            f"labels: expected at least two classes, got one alone among {len(y)} labelled training rows; "
+            f"{_remedy(int((~known).sum()))}"
+        )
+    return x, y
+
+
+def _remedy(unlabelled: int) -> str:
+    if not unlabelled:
+        return "give rows of another class too"
+    return (
+        f"{unlabelled:,} training rows have no label (-1, or an empty cell): where -1 is a class, as in labels of +1 "
+        "for normal rows and -1 for outliers, write it as 0 or by a name"
+    )
+
+
+def class_weights(y: Tensor, n_classes: int) -> Tensor:
+    """w_c = n / (k n_c), float32 (n_classes,): n rows, n_c of class c, k classes with rows; 1 for a class without.
+
+    Their mean over the rows is 1, and every class has the same share of the sum. King & Zeng (2001), Logistic
+    regression in rare events data; scikit-learn's class_weight="balanced".
+    """
+    counts = y.bincount(minlength=n_classes).double()
+    present = counts > 0
+    return torch.where(present, len(y) / (present.sum() * counts.clamp(min=1)), 1.0).float()
+
+
+@torch.no_grad()
+def classification_loss(model: Finetuned, x: Rows, y: Tensor, weight: Tensor | None = None) -> tuple[float, float]:
+    """Cross-entropy per row and share misclassified; x (n, n_visible), y (n,).
+
+    With ``weight`` (n_classes,) the loss is (1/n) Σ_i w(y_i) ℓ_i, and the error 1 − balanced accuracy.
+    """
+    loss, wrong = 0.0, torch.empty(len(y), dtype=torch.bool)
+    for part in in_order(len(x), ROWS_AT_ONCE):
+        logits, labels = model(x[part].to(model.device)), y[part].to(model.device)
+        if weight is None:
+            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+        else:
+            loss += float((weight.to(logits)[labels] * F.cross_entropy(logits, labels, reduction="none")).sum())
+        wrong[part] = (logits.argmax(dim=1) != labels).cpu()
+    error = float(wrong.sum()) / len(x) if weight is None else balanced_error(y.cpu(), wrong)
+    return loss / len(x), error

@@ -1,0 +1,61 @@
+"""How good a stack is: the reconstruction error of each of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stackae.data.minibatches import in_order
+from stackae.data.rows import Rows
+from stackae.errors import DataError
+from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
+
+
+class ReconstructionReport(NamedTuple):
+    """Encoding up to ``layer`` and decoding back to the input, averaged over rows.
+
+    squared_error: ‖z − x‖² a row. mean_squared_error: the same a feature. explained: 1 − squared_error / that of
+    always answering the mean row, so 0 is no better than the mean and 1 is perfect.
+    """
+
+    layer: int
+    n_hidden: int
+    squared_error: float
+    mean_squared_error: float
+    explained: float
+
+
+def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows) -> list[ReconstructionReport]:
+    """One report a layer, for x (n, n_visible) with n >= 1."""
+    spread = spread_of(x)
+    return [
+        reconstruction_report(layer, stack.layer_sizes[layer], partial(stack.reconstruct, layer=layer), x, spread)
+        for layer in range(1, len(stack.layer_sizes))
+    ]
+
+
+@torch.no_grad()
+def reconstruction_report(
+    layer: int, n_hidden: int, reconstruct: Callable[[Tensor], Tensor], x: Rows, spread: float
+) -> ReconstructionReport:
+    """Of reconstruct(x) for rows x (n, n_visible) whose ``spread_of`` is given."""
+    total = 0.0
+    for part in in_order(len(x), ROWS_AT_ONCE):
+        rows = x[part]
+        total += (reconstruct(rows) - rows).double().square().sum().item()
+    error = total / len(x)
+    explained = 1 - error / spread if spread > 0 else float(error == 0)
+    return ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained)
+
+
+def spread_of(x: Rows) -> float:
+    """‖x − mean row‖², averaged over rows; in float64, so that equal rows give exactly 0."""
+    if len(x) == 0:
+        raise DataError("data: expected rows to reconstruct, got none")
+    parts = list(in_order(len(x), ROWS_AT_ONCE))
+    mean = torch.stack([x[part].double().sum(0) for part in parts]).sum(0) / len(x)
+    return sum((x[part].double() - mean).square().sum().item() for part in parts) / len(x)

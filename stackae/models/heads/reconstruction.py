@@ -1,0 +1,170 @@
+"""Reconstruction: the decoders of the stack on its encoders, trained as one network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from stackae.autoencoders.base import Decoder
+from stackae.autoencoders.kinds import KINDS, build
+from stackae.autoencoders.parameters import fill
+from stackae.config import PretrainConfig
+from stackae.config.activations import ACTIVATIONS
+from stackae.data import Rows, in_order
+from stackae.errors import ConfigError, DataError
+from stackae.models.evaluation import ReconstructionReport, reconstruction_report, spread_of
+from stackae.models.files import check_numbers
+from stackae.models.heads.base import Finetuned, FinetuneObjective, HeadTask, Prepared, check_description
+from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
+from stackae.objectives.base import links
+from stackae.objectives.losses import LOSSES
+from stackae.ops.step import DenseLayer
+
+
+class Decoders(Decoder):
+    """z = g_1(... g_L(h)): the decoders of a stack, top first."""
+
+    def __init__(self, layers: Iterable[Decoder]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    @property
+    def each(self) -> list[Decoder]:
+        return [layer for layer in self.layers if isinstance(layer, Decoder)]
+
+    @property
+    def trained(self) -> list[Tensor]:
+        return [parameter for layer in self.each for parameter in layer.trained]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.each[0].sizes[0], self.each[-1].sizes[1]
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
+        for layer in self.each:
+            h = layer(h)
+        return h
+
+    def logits(self, h: Tensor) -> Tensor:
+        """The same before the last activation."""
+        for layer in self.each[:-1]:
+            h = layer(h)
+        return self.each[-1].logits(h)
+
+
+class DeepAutoencoder(Finetuned):
+    """z = decode(encode(x)): a stack, unrolled; what was tied is so no more.
+
+    Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
+    """
+
+    head: Decoders
+    output_activations: Sequence[str] = ()
+    """Those of the stack's layers, bottom first."""
+
+    @classmethod
+    def prepared(cls, task: HeadTask) -> Prepared[Self]:
+        """For any rows; a loss of bce needs a sigmoid output of layer 1, else it is a ConfigError."""
+        output, loss, norm = task.stack.autoencoders[0].output_activation, task.loss, task.config.max_norm
+        if loss == "bce" and output != "sigmoid":
+            raise ConfigError(f"loss bce: expected a sigmoid output of layer 1, got {output}; use loss mse")
+        if not len(task.train.x):
+            raise DataError("data: expected at least one training row, got none")
+        return Prepared(
+            cls.unrolled(task.start, task.config.engine),
+            task.train.x,
+            None if task.validation is None else task.validation.x,
+            lambda one, read, rows: UnrolledObjective(one, read, rows, loss=loss, max_norm=norm),
+            lambda one, read, rows: (reconstruction_loss(one, read, rows, loss), None),
+        )
+
+    @classmethod
+    def most_numbers(cls, config: PretrainConfig) -> int:
+        pairs = zip(config.layer_sizes, config.layers, strict=False)
+        return sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
+
+    @classmethod
+    def read(
+        cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any], config: PretrainConfig, engine: str
+    ) -> tuple[Self, tuple[str, ...]]:
+        sizes, outputs = (*config.layer_sizes, config.n_visible), tuple(description["outputs"])
+        check_description(description, "reconstruction", sizes)
+        wanted = [layer.output_activation for layer in config.layers]
+        fit = [own in ACTIVATIONS and asked in (own, "auto") for own, asked in zip(outputs, wanted, strict=True)]
+        if not all(fit):
+            raise ValueError(f"output activations {list(outputs)} instead of {wanted}")
+        check_numbers(tensors, cls.most_numbers(config))
+        settled = [
+            layer.model_copy(update={"output_activation": output})
+            for layer, output in zip(config.layers, outputs, strict=True)
+        ]
+        stack = StackedAutoencoder(build(n, layer, engine=engine) for n, layer in zip(sizes, settled, strict=False))
+        model = cls.unrolled(stack, engine)
+        fill(model, tensors)
+        return model, ()
+
+    def described(self, names: Sequence[str]) -> dict[str, Any]:
+        return {"kind": "reconstruction", "outputs": self.output_activations}
+
+    def report(self, x: Rows, y: Tensor | None = None) -> ReconstructionReport:
+        """Of the whole of it, for n >= 1 rows; there are no targets."""
+        top = len(self.encoders)
+        return reconstruction_report(top, self.layer_sizes[top], self.reconstruct, x, spread_of(x))
+
+    @classmethod
+    def unrolled(cls, stack: StackedAutoencoder, engine: str = "auto") -> Self:
+        """Copies of the stack's encoders and decoders: untrained, it reconstructs as the stack does."""
+        below = stack.autoencoders
+        decoders = Decoders(each.decoder_alone(engine) for each in reversed(below))
+        model = cls([each.encoder_alone(engine) for each in below], decoders)
+        model.output_activations = [each.output_activation for each in below]
+        return model
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Code of the top (batch, n_hidden) -> reconstruction (batch, n_visible)."""
+        z: Tensor = self.head(h)
+        return z
+
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """The reconstruction before its activation."""
+        return self.head.logits(h)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """x (batch, n_visible) -> z (batch, n_visible)."""
+        return self.forward(x)
+
+
+@dataclass(frozen=True)
+class UnrolledObjective(FinetuneObjective):
+    """(1/B) Σ_i L(t_i, decode(encode(x_i))), where t_i is x_i, or the row of which x_i is the code.
+
+    Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
+    """
+
+    network: DeepAutoencoder
+    target: Rows
+
+    @property
+    def chain(self) -> list[DenseLayer]:
+        parts = [*self.network.encoders, *self.network.head.each]
+        return links(parts, self.loss) if self.x is self.target else []
+
+    def __call__(self, rows: Tensor, step: int) -> Tensor:
+        one = self.network
+        code = one.encode(self.x[rows].to(one.device))
+        return LOSSES[self.loss](one, code, self.target[rows].to(one.device))
+
+
+@torch.no_grad()
+def reconstruction_loss(model: DeepAutoencoder, x: Rows, target: Rows, loss: str) -> float:
+    """The loss per row of decode(encode(x)); x (n, n_in) are the targets (n, n_visible), or their codes."""
+    total = 0.0
+    for part in in_order(len(x), ROWS_AT_ONCE):
+        code = model.encode(x[part].to(model.device))
+        total += LOSSES[loss](model, code, target[part].to(model.device)).item() * len(code)
+    return total / len(x)
