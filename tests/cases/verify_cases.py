@@ -57,7 +57,7 @@ def untied_in_the_middle(patch: Patch) -> None:
     real = EagerStep.advance
 
     def advance(self: Any, rows: Tensor, batch_size: int, step: int, *given: Any) -> Any:
-        one = self._objective.autoencoder
+        one = self._objective.network
         if step == 4:
             one.decoder_weight = nn.Parameter(one.encoder.weight.t().detach().clone())
         return real(self, rows, batch_size, step, *given)
