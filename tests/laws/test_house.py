@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,28 @@ def test_every_op_has_one_stem_everywhere():
         assert stems <= defined
     for place in ("benchmarks/ops.py", "tests/ops/test_ops.py"):
         assert all(stem in (ROOT / place).read_text() for stem in stems)
+
+
+def test_the_root_of_the_library_is_seen_at_a_glance():
+    loose = [path.name for path in (ROOT / "stackae").iterdir() if path.is_file() and not path.name.startswith("_C.")]
+    assert len(loose) <= 12, loose
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in [*LIBRARY, *CLI]}), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_package_has_few_files(folder):
+    assert len(list(folder.glob("*.py"))) <= 25
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Where a module is loaded; what a function imports late, or a type checker alone, ties nothing."""
+    names = {f"stackae.{name_of(path)}".removesuffix("."): path for path in LIBRARY}
+    graph = {
+        own: {name for name in imports(ast.parse(path.read_text()), top_only=True) if name in names and name != own}
+        for own, path in names.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("path", [*LIBRARY, *CLI], ids=lambda path: str(path.relative_to(ROOT)))
