@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from stackae.config import PretrainConfig, RunConfig
 from stackae.config.values import validated
@@ -17,7 +16,7 @@ from stackae.runs.ownership import is_proven, never_began
 from stackae.training.footprint import check_pretraining
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import whole_number
-from stackae.workflows.resume import Moved, Resumed, go_on, newest_unfinished
+from stackae.workflows.resume import Moved, Resumed, newest_unfinished, resume_folder
 from stackae.workflows.session import Session
 from stackae.workflows.stacks import pretraining_work, train_stacks
 from stackae.workflows.summary import Plan, plan_of, summary
@@ -25,14 +24,8 @@ from stackae.workflows.summary import Plan, plan_of, summary
 MOST_SEEDS = 1000
 
 
-class _Prepared(NamedTuple):
-    """The folder to write or to resume (``begun``), the names of runs in it, their settled configurations, the data."""
-
-    path: Path | None
-    begun: bool
-    names: list[str]
-    configs: list[PretrainConfig]
-    dataset: Dataset
+Prepared = tuple[Path | None, bool, list[str], list[PretrainConfig], Dataset]
+"""The folder, whether it is to be resumed, the names of runs in it, their settled configurations, the data."""
 
 
 def pretrain_run(
@@ -49,7 +42,7 @@ def pretrain_run(
     """Pretrain a stack, and write its run folder: what `stackae pretrain` does, to the same bytes.
 
     The folder holds the layers, scaling, division of the data, calibration of scores, metrics, pictures and log, and
-    checkpoints from which ``resume_run`` goes on, should the training be stopped. runs/latest points at it.
+    the checkpoints that ``resume_run`` needs, should the training be stopped. runs/latest points at it.
 
     Args:
         settings: data and layers, as ``run_settings`` makes them.
@@ -57,7 +50,7 @@ def pretrain_run(
         seeds: how many stacks are trained together, 1 to 1000, with seeds from that of the settings on; each has a run
             folder seed-N in the folder. None trains one stack, whose run is the folder itself.
         force: replace a run that is there.
-        resume: go on with the run if it was begun, with these very settings; without a name, with the newest that is
+        resume: resume the run if it was begun, with these very settings; without a name, the newest that is
             unfinished.
         checkpoint_every: seconds between checkpoints within an epoch, at the most; 30 unless given.
         callbacks: told of notes, of training, and of the run when it is complete.
@@ -69,13 +62,12 @@ def pretrain_run(
         DivergedError: training left the finite numbers. StoppedError: it was asked to stop.
     """
     session = Session.new("pretrain_run", callbacks, requests, checkpoint_every)
-    prepared = _prepared(settings, run, seeds, force, resume)
-    names, configs, dataset = prepared.names, prepared.configs, prepared.dataset
-    if prepared.path is not None and prepared.begun:
-        return _resumed(prepared.path, settings, pretraining_work(names, configs, dataset), session)
+    place, begun, names, configs, dataset = _prepared(settings, run, seeds, force, resume)
+    if place is not None and begun:
+        return _resumed(place, settings, pretraining_work(names, configs, dataset), session)
     session.callbacks.note(*summary(configs, dataset))
     default = default_path(settings.data.data, settings.pretrain.layer_sizes, len(names) if seeds is not None else None)
-    with new_runs(prepared.path, force, names, default) as (folder, runs), session.writing(folder.path):
+    with new_runs(place, force, names, default) as (folder, runs), session.writing(folder.path):
         work = pretraining_work(names, configs, dataset)
         trained = train_stacks(folder, runs, work, configs, dataset, session)
     session.callbacks.pretrained(trained, last=True)
@@ -92,14 +84,14 @@ def plan_run(
     callbacks: Callbacks | None = None,
 ) -> Plan:
     """What ``pretrain_run`` would train; nothing is written. Arguments and errors are its own."""
-    prepared = _prepared(settings, run, seeds, force, resume)
-    (callbacks or Callbacks()).note(*summary(prepared.configs, prepared.dataset))
-    return plan_of(prepared.configs, prepared.dataset)
+    *_, configs, dataset = _prepared(settings, run, seeds, force, resume)
+    (callbacks or Callbacks()).note(*summary(configs, dataset))
+    return plan_of(configs, dataset)
 
 
 def _prepared(
     settings: RunConfig, run: Path | str | None, seeds: str | int | None, force: bool, resume: bool
-) -> _Prepared:
+) -> Prepared:
     """Whatever cannot work is refused here, before anything is written."""
     count = None if seeds is None else whole_number(argument("seeds"), seeds, MOST_SEEDS)
     place = newest_unfinished() if run is None and resume else None if run is None else Path(run)
@@ -117,11 +109,11 @@ def _prepared(
     configs = [settle(each, dataset.train.x, dataset.row_shape) for each in configs]
     check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
-    return _Prepared(place, begun, names, configs, dataset)
+    return place, begun, names, configs, dataset
 
 
 def _resumed(path: Path, settings: RunConfig, work: Work, session: Session) -> Resumed:
-    """Go on with the run at ``path``. Raises ConfigError where its settings, or its data, are others than these."""
+    """Resume the run at ``path``. Raises ConfigError where its settings, or its data, are others than these."""
     chosen = settings.pretrain.model_fields_set
     moved = Moved(
         settings.data.data,
@@ -130,8 +122,8 @@ def _resumed(path: Path, settings: RunConfig, work: Work, session: Session) -> R
         settings.pretrain.device if "device" in chosen else None,
     )
     with Folder(path).writing(), session.writing(path):
-        left = latest(path, "pretrain", lambda error: None)
-        found = mathematical(of_work(left.state.work, work)) if left else []
+        checkpoint = latest(path, "pretrain", lambda error: None)
+        found = mathematical(of_work(checkpoint.state.work, work)) if checkpoint else []
         if found:
             raise ConfigError(
                 f"{path}: expected the settings that this run began with, got others; "
@@ -139,4 +131,4 @@ def _resumed(path: Path, settings: RunConfig, work: Work, session: Session) -> R
                 f"{argument('resume')}:",
                 *(f"  {each}" for each in found),
             )
-        return go_on(path, moved, session, {})
+        return resume_folder(path, moved, session, {})

@@ -96,14 +96,14 @@ def resume_run(
         )
     folder = folder.resolve()
     with Folder(folder).writing(), session.writing(folder):
-        return go_on(folder, moved or Moved(), session, given)
+        return resume_folder(folder, moved or Moved(), session, given)
 
 
 def newest_unfinished() -> Path | None:
     return next((path for path in all_runs() if unfinished(path)), None)
 
 
-def go_on(path: Path, moved: Moved, session: Session, changes: Mapping[str, str]) -> Resumed:
+def resume_folder(path: Path, moved: Moved, session: Session, changes: Mapping[str, str]) -> Resumed:
     """Do what is left to do, or to mend, in a folder that is this process's to write."""
     callbacks = session.callbacks
     callbacks.busy(f"comparing {bytes_on_disk(path):,} bytes with their digests")
@@ -158,21 +158,21 @@ def _changed(
     callbacks: Callbacks,
 ) -> tuple[Checkpoint | None, Checkpoint | None]:
     """Both, the later of them with other settings for what is left of it."""
-    left = finetuning or pretraining
-    if not changes or left is None:
+    checkpoint = finetuning or pretraining
+    if not changes or checkpoint is None:
         return finetuning, pretraining
-    changed = change(path, left, changes)
+    changed = change(path, checkpoint, changes)
     for each in changed.found:
         callbacks.note(
-            f"changed     {each.name}: {each.values[1]} instead of {each.values[0]}, from {shown(left.path)} on"
+            f"changed     {each.name}: {each.values[1]} instead of {each.values[0]}, from {shown(checkpoint.path)} on"
         )
     if changed.anew:
         callbacks.note(f"{changed.anew} begins anew: what it is trained for has changed")
-    return (changed.checkpoint, pretraining) if left is finetuning else (finetuning, changed.checkpoint)
+    return (changed.checkpoint, pretraining) if checkpoint is finetuning else (finetuning, changed.checkpoint)
 
 
-def _note_machine(left: Checkpoint, callbacks: Callbacks) -> None:
-    here, there = this_machine(), left.state.machine
+def _note_machine(checkpoint: Checkpoint, callbacks: Callbacks) -> None:
+    here, there = this_machine(), checkpoint.state.machine
     others = [
         f"{name} {there.get(name, '?')} instead of {here[name]}" for name in here if here[name] != there.get(name)
     ]
@@ -182,28 +182,30 @@ def _note_machine(left: Checkpoint, callbacks: Callbacks) -> None:
         )
 
 
-def _pretraining(path: Path, left: Checkpoint, moved: Moved, session: Session) -> PretrainedRun:
-    work = left.state.work
-    _note_machine(left, session.callbacks)
+def _pretraining(path: Path, checkpoint: Checkpoint, moved: Moved, session: Session) -> PretrainedRun:
+    work = checkpoint.state.work
+    _note_machine(checkpoint, session.callbacks)
     configs = [each.pretrain.model_copy(update=moved.given("device", "engine")) for each in work.settings]
     runs = runs_in(path, work.runs)
     dataset = same_data(work, moved, scaling=_kept_scaling(runs[0]))
     check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
     session.callbacks.note(*summary(configs, dataset))
-    return train_stacks(Folder(path), runs, work, configs, dataset, session, left)
+    return train_stacks(Folder(path), runs, work, configs, dataset, session, checkpoint)
 
 
-def _finetuning(path: Path, left: Checkpoint, moved: Moved, session: Session) -> FinetunedRun:
-    run, work = Run(path), left.state.work
-    _note_machine(left, session.callbacks)
+def _finetuning(path: Path, checkpoint: Checkpoint, moved: Moved, session: Session) -> FinetunedRun:
+    run, work = Run(path), checkpoint.state.work
+    _note_machine(checkpoint, session.callbacks)
     settings = work.settings[0].finetune
     if settings is None:
-        raise RunError(f"{left.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again")
+        raise RunError(
+            f"{checkpoint.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again"
+        )
     settings = settings.model_copy(update=moved.given("device", "engine"))
     dataset = same_data(work, moved, run)
     check_memory(run, dataset, settings)
     session.callbacks.note(*head_summary(run, dataset, settings))
-    return train_head(run, work, settings, dataset, session, left)
+    return train_head(run, work, settings, dataset, session, checkpoint)
 
 
 def _kept_scaling(run: Run) -> Scaling | None:

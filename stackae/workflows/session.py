@@ -33,8 +33,8 @@ class Session:
         told, every = callbacks or Callbacks(), seconds(argument("checkpoint_every"), checkpoint_every)
         return cls(Logged(told), requests or Requests(), every, told.command or f"{workflow} (Python)")
 
-    def checkpointer(self, folder: Folder, work: Work, left: Checkpoint | None) -> DiskCheckpointer:
-        return DiskCheckpointer(folder, work, left, every=self.every, requests=self.requests)
+    def checkpointer(self, folder: Folder, work: Work, resumed: Checkpoint | None) -> DiskCheckpointer:
+        return DiskCheckpointer(folder, work, resumed, every=self.every, requests=self.requests)
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:

@@ -69,7 +69,7 @@ def train_stacks(
     configs: Sequence[PretrainConfig],
     dataset: Dataset,
     session: Session,
-    left: Checkpoint | None = None,
+    resumed: Checkpoint | None = None,
 ) -> PretrainedRun:
     """Train the runs together, save and draw them. Raises DivergedError where none stays finite."""
     callbacks = session.callbacks
@@ -77,25 +77,25 @@ def train_stacks(
     if not pointer_is_writable():
         here = argument("run", shlex.quote(str(shown(folder.path.absolute()))))
         callbacks.note(f"{LATEST} cannot be written, and will not point at this run: name it by {here}")
-    checkpointer = session.checkpointer(folder, work, left)
+    checkpointer = session.checkpointer(folder, work, resumed)
     checkpointer.open()
     for run, settings in zip(runs, work.settings, strict=True):
         run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
-    floors = []
+    per_layer = []
     with callbacks.training(len(runs)) as told:
         layers = layers_together(
             dataset.train.x, configs, validation=dataset.validation.x, callback=told, checkpointer=checkpointer
         )
         for outcomes in layers:
-            floors.append(outcomes)
+            per_layer.append(outcomes)
             for run, config, outcome in zip(runs, configs, outcomes, strict=True):
                 if not isinstance(outcome, DivergedError):
                     layer = config.layers[outcome.number - 1]
                     run.publish(trained_layer_file(outcome.number, outcome.autoencoder, layer))
-    trained = PretrainedRun(folder.path, runs, configs, results_together(configs, floors))
+    trained = PretrainedRun(folder.path, runs, configs, results_together(configs, per_layer))
     if not trained.finite and isinstance(diverged := trained.outcomes[0], DivergedError):
         raise diverged
-    _publish(folder, trained, dataset, callbacks, new=left is None)
+    _publish(folder, trained, dataset, callbacks, new=resumed is None)
     _calibrate(trained.finite, dataset, callbacks)
     for kept in complete(folder.path, runs):
         callbacks.note(f"kept        {shown(kept.absolute())}: there lies more than the run that was replaced")
