@@ -168,7 +168,6 @@ def test_a_run_is_shown_with_its_stages_settings_and_checkpoints(trained: Shell)
 
 
 def test_verify_finds_what_was_changed_and_resume_mends_it(trained: Shell) -> None:
-    trained.draws = True
     says(trained.does("runs", "verify"), "runs/first: every file is as it was written")
     whole = trained.files()
     path = trained.run / "layer1.safetensors"
