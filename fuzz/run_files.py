@@ -175,7 +175,7 @@ def division_seeds() -> list[bytes]:
 
 
 def layer_seeds() -> list[bytes]:
-    made = Autoencoder(3, 2, output_activation="linear", engine="eager")
+    made = Autoencoder(3, 2, output_activation="linear", tied=False, engine="eager")
     return [pack_weights(made.state_dict(), LAYER)]
 
 

@@ -98,7 +98,7 @@ class Autoencoder(LayerAutoencoder):
         *,
         activation: str = "sigmoid",
         output_activation: str = "sigmoid",
-        tied: bool = False,
+        tied: bool = True,
         keeps: int = 0,
         over_batch: bool = False,
         seed: int = 0,

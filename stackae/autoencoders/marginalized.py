@@ -64,7 +64,9 @@ class MarginalizedAutoencoder(Autoencoder):
                 f"activation: expected linear or tanh, which a marginalised autoencoder can invert, got {activation}; "
                 "use one of them"
             )
-        super().__init__(n_visible, n_hidden, activation=activation, output_activation="linear", engine=engine)
+        super().__init__(
+            n_visible, n_hidden, activation=activation, output_activation="linear", tied=False, engine=engine
+        )
         self.bound: Tensor
         self.register_buffer("bound", torch.tensor(WIDEST))
 

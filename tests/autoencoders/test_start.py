@@ -26,7 +26,7 @@ ENGINE = choose_engine()
 @pytest.mark.parametrize("noise", NOISES, ids=str)
 def test_a_linear_autoencoder_starts_as_the_marginalised_one(noise):
     moments = Moments.of(awkward_rows())
-    network = Autoencoder(7, 3, activation="linear", output_activation="linear")
+    network = Autoencoder(7, 3, activation="linear", output_activation="linear", tied=False)
     initialise_marginalized(network, moments, noise)
     solved = MarginalizedAutoencoder.solved(moments, 3, noise, activation="linear")
     for name, tensor in solved.named_parameters():
@@ -59,7 +59,7 @@ def test_with_gaussian_noise_tied_weights_lose_nothing_against_untied_ones():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_an_untied_decoder_reads_gaussian_codes_as_the_least_squares_of_them_do(activation):
     x = 3 + 2 * random(20000, 1)
-    network = Autoencoder(1, 1, activation=activation, output_activation="linear").double()
+    network = Autoencoder(1, 1, activation=activation, output_activation="linear", tied=False).double()
     initialise_pca(network, Moments.of(x))
     h = network.encode(x).detach()
     design = torch.cat([h, torch.ones_like(h)], dim=1)

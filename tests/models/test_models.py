@@ -14,7 +14,7 @@ X = torch.rand(9, 6, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_encode_and_decode_are_the_layer_equations(activation):
-    network = Autoencoder(6, 4, activation=activation, output_activation="linear", seed=1)
+    network = Autoencoder(6, 4, activation=activation, output_activation="linear", tied=False, seed=1)
     h = ACTIVATIONS[activation](X @ network.encoder.weight.t() + network.encoder.bias)
     z = h @ network.decoder_weight.t() + network.decoder_bias
     torch.testing.assert_close(network.encode(X), h)
@@ -27,13 +27,13 @@ def test_fused_and_eager_engines_compute_the_same():
 
 
 def test_tied_weights_are_one_matrix():
-    names = dict(Autoencoder(6, 4, tied=True, seed=1).named_parameters())
+    names = dict(Autoencoder(6, 4, seed=1).named_parameters())
     assert set(names) == {"encoder.weight", "encoder.bias", "decoder_bias"}
 
 
 def test_weights_are_a_function_of_seed_and_layer_and_biases_start_at_zero():
     one, same, other, above = (
-        Autoencoder(6, 4, seed=seed, layer=layer) for seed, layer in [(1, 1), (1, 1), (2, 1), (1, 2)]
+        Autoencoder(6, 4, tied=False, seed=seed, layer=layer) for seed, layer in [(1, 1), (1, 1), (2, 1), (1, 2)]
     )
     assert torch.equal(one.encoder.weight, same.encoder.weight)
     for different in (other, above):
