@@ -76,7 +76,7 @@ def check_data(
     ignore: str | None = None,
     callbacks: Callbacks | None = None,
 ) -> DataCheck:
-    """Look at all of the data; .npy and .csv files are read in pieces, so that they may be larger than the memory.
+    """Look at all of the data; tables and .npy files are read in pieces, so that they may be larger than the memory.
 
     Args:
         data: a file, or a named set in ``data_root``.

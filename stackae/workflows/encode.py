@@ -42,7 +42,7 @@ def encode_run(
     Args:
         layer: the layer whose code is written, from 1; None is the top.
         weights: pretrained, or finetuned: those of the head that was trained last.
-        out: a .npy or .csv file; None is codes-layerN.npy of the run.
+        out: a table to write, by its suffix; None is codes-layerN.npy of the run.
 
     Others, and errors, are those of ``stackae.workflows.score``.
     """

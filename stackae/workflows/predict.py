@@ -131,7 +131,7 @@ def predict_run(
 
     Args:
         head: classifier, regressor or multilabel; None is the one that was trained last.
-        out: a .csv or .npy file; None is predictions.csv of the run.
+        out: a table to write, by its suffix; None is predictions.csv of the run.
 
     Others, and errors, are those of ``stackae.workflows.score``.
     """

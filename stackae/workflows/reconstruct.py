@@ -61,7 +61,7 @@ def reconstruct_run(
         count: rows in the picture.
         layer: through this layer alone, from 1; None is each, and of a table the top.
         weights: pretrained, or finetuned for reconstruction.
-        out: a .png file; None is reconstructions.png of the run. A .csv or .npy file holds the reconstructions of all
+        out: a .png file; None is reconstructions.png of the run. A table, by its suffix, has the reconstructions of all
             rows of the part, in the units and the precision of the data.
 
     Others, and errors, are those of ``stackae.workflows.score``.

@@ -50,7 +50,7 @@ def sample_run(
     Args:
         count: how many rows are drawn.
         data: the run's own data, where they have moved: their columns and their image shape.
-        out: a .npy or .csv file for the rows, in the units of the data; None writes none.
+        out: a table for the rows, by its suffix, in the units of the data; None writes none.
 
     Raises:
         RunError: the top layer is not variational. Others, and other arguments, are those of

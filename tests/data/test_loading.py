@@ -117,7 +117,7 @@ def test_standard_scaling_has_mean_0_and_variance_1(monkeypatch: pytest.MonkeyPa
     scaled = whole.transform(x).double()
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-4)
     torch.testing.assert_close(scaled.var(dim=0, correction=0), torch.ones(3, dtype=torch.float64), rtol=1e-4, atol=0)
-    monkeypatch.setattr("stackae.data.fitting.CHUNK_CELLS", 10)
+    monkeypatch.setattr("stackae.data.scaling.CHUNK_CELLS", 10)
     pieces = Scaling.fit("standard", x)
     torch.testing.assert_close(pieces.scale, whole.scale, rtol=1e-6, atol=0)
     tiny = np.array([[0], [1e-45]], np.float32)

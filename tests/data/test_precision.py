@@ -165,7 +165,7 @@ def test_memory_is_counted_as_it_is_taken(tmp_path: Path, monkeypatch: pytest.Mo
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 4)), elements=st.floats(-100, 100)))
 def test_robust_is_median_and_quartiles(x: np.ndarray) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stackae.data.fitting.CHUNK_CELLS", 40)  # a column or a few at a time
+        patch.setattr("stackae.data.scaling.CHUNK_CELLS", 40)  # a column or a few at a time
         scaling = Scaling.fit("robust", x)
     first, middle, third = np.quantile(x, (0.25, 0.5, 0.75), axis=0)
     for column in range(x.shape[1]):

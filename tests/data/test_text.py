@@ -22,7 +22,7 @@ from stackae.data.formats import FORMATS
 from stackae.data.formats.delimiters import DELIMITERS
 from stackae.data.formats.text import load_text
 from stackae.data.source import checked
-from stackae.errors import DataError
+from stackae.errors import DataError, legible
 
 # ---- text: content is written here with commas
 
@@ -144,7 +144,9 @@ def test_csv_sentences(tmp_path: Path, suffix: str, delimiter: str) -> None:
     assert "expected UTF-8 text, got byte 0xff; save it as UTF-8" in of(
         "a,b\n1,2\n\xff,1\n".replace(",", delimiter).encode("latin-1")
     )
-    assert f"{path}:3: expected {DELIMITERS[delimiter][:-1]}-separated cells, got" in of('a,b\n1,2\n"3,4\n')
+    separated = f"{DELIMITERS[delimiter][:-1]}-separated cells, got"
+    assert f"{path}:3: expected {separated}" in of('a,b\n1,2\n"3,4\n')
+    assert f"{separated} {legible(repr(delimiter))} expected after" in of('a,b\n"1"2,3\n')
 
 
 @pytest.mark.parametrize(

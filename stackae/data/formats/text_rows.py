@@ -14,7 +14,7 @@ from typing import NamedTuple
 from stackae.data.formats import format_of
 from stackae.data.formats.delimiters import DELIMITERS, find_delimiter
 from stackae.data.memory import check_memory
-from stackae.errors import DataError
+from stackae.errors import DataError, legible
 
 MOST_COLUMNS = 1 << 20
 LONGEST_LINE = 1 << 25  # characters; a cell has at most 131,072, by the limit of Python's reader
@@ -107,7 +107,7 @@ class TextRows:
                 self._line = reader.line_num + 1
         except _csv.Error as error:
             separated = f"{DELIMITERS[self.delimiter][:-1]}-separated"
-            raise self._fault(self._line, f"{separated} cells, got {error}", "correct it") from None
+            raise self._fault(self._line, f"{separated} cells, got {legible(str(error), 200)}", "correct it") from None
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise DataError(f"{self.path}: expected UTF-8 text, got byte 0x{byte:02x}; save it as UTF-8") from None

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
-from stackae.data.fitting import checked_span
 from stackae.data.formats import Format
 from stackae.data.formats.bounded import opened
 from stackae.data.formats.npy import NpyPieces, about_shape
@@ -21,6 +20,7 @@ from stackae.data.index_column import Counting, index_note
 from stackae.data.inspect.examine import Examiner, Findings
 from stackae.data.labels import classes_of_texts
 from stackae.data.loading import file_of, load_source, read_named, reading
+from stackae.data.scaling import checked_span
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
 from stackae.errors import WHOLE, DataError, StackaeError, legible
 
