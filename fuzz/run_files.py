@@ -141,8 +141,8 @@ def state_seeds() -> list[bytes]:
     work = Work(command="pretrain", runs=("",), settings=(settings,), data="0" * 64)
     records = [EpochRecord(f"layer{each}", 1, 0.5, None, None, 1e-3, 0.1, 100.0, True) for each in (1, 2)]
     ended = StageResultState(checkpoint=2, size=3, sha256="0" * 64, history=(records[0],), diverged=None)
-    standing = ReplicaSnapshotState(total=0.5, score=(0.1,), waited=0, history=(records[1],), diverged=None)
-    stage = SnapshotState(name="layer2", epoch=2, rows=64, members={0: standing})
+    replica = ReplicaSnapshotState(total=0.5, score=(0.1,), waited=0, history=(records[1],), diverged=None)
+    stage = SnapshotState(name="layer2", epoch=2, rows=64, members={0: replica})
     whole = State(begun=1, work=work, machine={"threads": "2"}, ended={"layer1": {0: ended}}, stage=stage)
     return [whole.pack(), whole.model_copy(update={"stage": None, "ended": {}}).pack()]
 

@@ -52,7 +52,7 @@ def finetune_stack(
         loss: of a reconstruction, mse or bce: what the first layer was trained for.
         validation: rows that choose the best epoch: by error, where the head has one (with balanced weights, its mean
             over the classes), then by loss.
-        callback: told of every batch and epoch.
+        callback: called after every batch and epoch.
         checkpointer: saves where training is, and resumes from there.
 
     Raises:

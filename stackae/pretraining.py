@@ -106,7 +106,7 @@ def pretrain_stack(
         x: (n, n_visible) training rows, scaled float32 or bytes that read as such.
         config: the layers and how to train them.
         validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them the last one stays.
-        callback: told of every batch and epoch.
+        callback: called after every batch and epoch.
         checkpointer: saves where training is, and resumes from there; on the disk: ``stackae.runs.DiskCheckpointer``.
 
     Raises:

@@ -44,9 +44,9 @@ class SharedBelow(NoCheckpoints):
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Mapping[int, StageResult] | None:
         return self._ended.get(stage)
 
-    def end(self, stage: str, members: Mapping[int, StageResult]) -> None:
+    def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
         if stage in self._shared:
-            self._ended[stage] = {index: ended._replace(weights=_copied(ended)) for index, ended in members.items()}
+            self._ended[stage] = {index: ended._replace(weights=_copied(ended)) for index, ended in results.items()}
 
 
 def _copied(ended: StageResult) -> dict[str, Tensor]:

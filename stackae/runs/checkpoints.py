@@ -1,4 +1,4 @@
-"""Checkpoints: numbered folders from which a training goes on to the same bits.
+"""Checkpoints: numbered folders from which a training resumes, bit-identical.
 
     checkpoints/000001-pretrain-begin/     the work: what is to be done, and a digest of the data
     checkpoints/000004-layer1-end/         a trained layer; kept for good, so that a damaged file can be made again
@@ -138,8 +138,8 @@ def ended_files(folder: Path, state: State) -> Iterator[tuple[str, int, bytes]]:
         RunError: neither is whole.
     """
     paths = dict(numbered(folder))
-    for stage, members in state.ended.items():
-        for index, ended in members.items():
+    for stage, results in state.ended.items():
+        for index, ended in results.items():
             if ended.diverged is None:
                 end = paths.get(ended.checkpoint, folder / FOLDER / f"{ended.checkpoint:06d}-{stage}-end")
                 made_of_it = folder / state.work.runs[index] / f"{stage}.safetensors"

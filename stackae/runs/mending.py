@@ -18,7 +18,7 @@ def behind(folder: Path, checkpoint: Checkpoint) -> bool:
 def made_again(folder: Path, later: Checkpoint) -> list[Path]:
     """The beginning and the ends of stages before ``later``, those that are not whole: now they are, byte for byte."""
     state, found = later.state, []
-    ends = [(next(iter(members.values())).checkpoint, f"{stage}-end") for stage, members in state.ended.items()]
+    ends = [(next(iter(results.values())).checkpoint, f"{stage}-end") for stage, results in state.ended.items()]
     for stages, (number, label) in enumerate([(state.begun, f"{state.work.command}-begin"), *ends]):
         path = folder / FOLDER / f"{number:06d}-{label}"
         if number < later.number and not _whole(path):

@@ -26,7 +26,7 @@ class Strict(BaseModel):
 
 
 class Work(Strict):
-    """What is being done, in full: with the same work, a training goes on to the same bits.
+    """What is being done, in full: with the same work, a resumed training is bit-identical.
 
     ``settings`` are those of the runs that train together, by index; ``data`` is a digest of the rows and the labels.
     """
@@ -109,12 +109,12 @@ class State(Strict):
         stages, indices = self.work.stages, set(range(len(self.work.runs)))
         if list(self.ended) != stages[: len(self.ended)]:
             raise ValueError(f"{list(self.ended)} ended, of {stages}")
-        for name, members in self.ended.items():
-            if set(members) != indices or len({each.checkpoint for each in members.values()}) != 1:
-                raise ValueError(f"{name} of networks {list(members)} instead of {sorted(indices)}")
-            for each in members.values():
+        for name, results in self.ended.items():
+            if set(results) != indices or len({each.checkpoint for each in results.values()}) != 1:
+                raise ValueError(f"{name} of networks {list(results)} instead of {sorted(indices)}")
+            for each in results.values():
                 _check_history(name, each.history, None if each.diverged else max(1, len(each.history)))
-            indices = {index for index, each in members.items() if each.diverged is None}
+            indices = {index for index, each in results.items() if each.diverged is None}
         if self.stage is not None:
             self._check_stage(self.stage, indices)
         return self

@@ -1,4 +1,4 @@
-"""Layers that are solved in closed form, and starts in closed form that training goes on from."""
+"""Layers that are solved in closed form, and closed forms that training starts from."""
 
 from __future__ import annotations
 

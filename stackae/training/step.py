@@ -41,8 +41,8 @@ class TrainStep(Protocol):
     def optimizer_state(self) -> list[Tensor]:
         """The optimizer state, layer by layer: first and second moments of its weight, unless tied, and of its bias.
 
-        Adam's two; for SGD its velocity, and zeros. They are the state itself. To go on where another step stopped,
-        bit for bit: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
+        Adam's two; for SGD its velocity, and zeros. They are the state itself. To resume where another step stopped,
+        bit-identical: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
         """
         ...
 

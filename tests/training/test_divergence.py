@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from population_cases import HELD_OUT, ROWS, config
+from replica_cases import HELD_OUT, ROWS, config
 
 from stackae.config import FinetuneConfig
 from stackae.data import Part

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from cli_cases import says
-from population_cases import HELD_OUT, ROWS, config
+from replica_cases import HELD_OUT, ROWS, config
 from shell import Shell
 
 from stackae.autoencoders.kinds import numbers_of

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from population_cases import LINEAR, ROWS, UNLIKE, assert_same, config, together
+from replica_cases import LINEAR, ROWS, UNLIKE, assert_same, config, together
 from torch import Tensor
 
 from stackae.data import epoch_order

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from population_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config, together
+from replica_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config, together
 from torch import Tensor
 
 from stackae.config import PretrainConfig

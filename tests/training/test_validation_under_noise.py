@@ -12,7 +12,7 @@ import pytest
 import torch
 from cli_cases import PNG, stop
 from closed_cases import affine
-from population_cases import HELD_OUT, ROWS, assert_same, config, together
+from replica_cases import HELD_OUT, ROWS, assert_same, config, together
 from torch import Tensor
 
 from stackae.autoencoders.corruption import Corruption

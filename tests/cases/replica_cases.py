@@ -1,4 +1,4 @@
-"""Configurations that may train together, and what their results are compared by: what tests of populations share."""
+"""Configurations that may train together, and what their results are compared by."""
 
 from __future__ import annotations
 

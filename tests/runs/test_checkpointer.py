@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from population_cases import LINEAR, ROWS, config
+from replica_cases import LINEAR, ROWS, config
 
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.errors import DivergedError, RunError, StoppedError
