@@ -64,10 +64,10 @@ class FinetunedRun(NamedTuple):
 
 
 def finetune_run(
-    run: Path | str | None = None,
+    run: Run | Path | str | None = None,
     settings: FinetuneConfig | None = None,
     *,
-    data: DataRequest | None = None,
+    data: DataRequest | str | None = None,
     checkpoint_every: str | float | None = None,
     callbacks: Callbacks | None = None,
     requests: Requests | None = None,
@@ -75,13 +75,13 @@ def finetune_run(
     """Train a head on a run's stack, and write it into the run folder: what `stackae finetune` does, to the same bytes.
 
     The folder then holds the head, the metrics of its epochs and the pictures. Where the very same work was begun
-    before and stopped, it goes on from there.
+    before and stopped, it is resumed.
 
     Args:
         run: the run folder; None is the newest run that was completed.
         settings: of the head and its training; a classifier unless given. The seed is that of the pretraining unless it
             is set.
-        data: other data than the run's own, of the same columns; they are scaled as the run's were.
+        data: other data than the run's own, of the same columns, or their name; they are scaled as the run's were.
         checkpoint_every: seconds between checkpoints within an epoch, at the most; 30 unless given.
         callbacks: told of notes, of training, and of the head when it is complete.
         requests: set their ``stop`` to the number of a signal to end the training after its step.
@@ -91,13 +91,13 @@ def finetune_run(
             head learns from. DiskError: files that cannot be written.
         DivergedError: training left the finite numbers. StoppedError: it was asked to stop.
     """
-    opened = open_run(None if run is None else Path(run))
+    opened = open_run(run)
     session, settings = Session.new("finetune_run", callbacks, requests, checkpoint_every), settings or FinetuneConfig()
     if "seed" not in settings.model_fields_set:
         settings = settings.model_copy(update={"seed": opened.pretrain_config.seed})
     choose_step(settings.engine, choose_device(settings.device), settings.precision)
     opened.load_stack(settings.engine)
-    request = (data or DataRequest())._replace(target_kind=kind_of_targets(settings))
+    request = DataRequest.of(data)._replace(target_kind=kind_of_targets(settings))
     dataset = dataset_of(opened, request, session.callbacks)
     if request.unlabelled:
         classes_named(argument("unlabelled"), request.unlabelled, dataset.classes, dataset.name)
@@ -105,15 +105,15 @@ def finetune_run(
     work = finetuning_work(opened, settings, dataset)
     with opened.writing(), session.writing(opened.path):
         note = session.callbacks.note
-        left = None
+        resumed = None
         if unfinished(opened.path):
-            left = latest(opened.path, "finetune", lambda error: note(f"passed over: {error}"))
-        if left is not None and left.state.work == work:
-            note(f"goes on from {shown(left.path)}")
+            resumed = latest(opened.path, "finetune", lambda error: note(f"passed over: {error}"))
+        if resumed is not None and resumed.state.work == work:
+            note(f"goes on from {shown(resumed.path)}")
         else:
-            left = None
+            resumed = None
         note(*head_summary(opened, dataset, settings))
-        trained = train_head(opened, work, settings, dataset, session, left)
+        trained = train_head(opened, work, settings, dataset, session, resumed)
         session.callbacks.finetuned(trained)
     return trained
 
@@ -137,19 +137,19 @@ def train_head(
     settings: FinetuneConfig,
     dataset: Dataset,
     session: Session,
-    left: Checkpoint | None = None,
+    resumed: Checkpoint | None = None,
 ) -> FinetunedRun:
     """Train the head, test it, save and draw it."""
     for _ in run.each_metric():  # damaged ones are found before there is anything to add
         pass
-    checkpointer = session.checkpointer(run, work, left)
+    checkpointer = session.checkpointer(run, work, resumed)
     try:
         with session.callbacks.training(1) as told:
             result, file = _train(run, settings, dataset, told, checkpointer)
     except BaseException:
         checkpointer.abandon()
         raise
-    metrics = run.metrics_with(map(epoch_of, result.history), left is None, session.callbacks.note)
+    metrics = run.metrics_with(map(epoch_of, result.history), resumed is None, session.callbacks.note)
     kept = config_file(work.settings[0]) | data_files(dataset, "finetune-")
     run.publish(file | kept | {"metrics.jsonl": metrics})
     tested = _assess(run, settings, result.model.cpu(), dataset)

@@ -16,7 +16,7 @@ from stackae.errors import ConfigError, DataError, RunError, StoppedError
 from stackae.runs import Requests, Run
 from stackae.runs.verify import damages
 from stackae.training.callbacks import EpochRecord, NoCallback
-from stackae.workflows import Callbacks, DataRequest, Moved
+from stackae.workflows import Callbacks, Moved
 
 OPTIONS: dict[str, Any] = {"layers": LAYERS, "data": "labelled.npz", "epochs": "2", "device": "cpu"}
 WORDS = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
@@ -213,7 +213,7 @@ def test_what_cannot_be_trained_is_refused(
 def test_a_head_of_other_data(here: Shell) -> None:
     pretrain("runs/it")
     with pytest.raises(DataError, match="expected labels to train a classifier"):
-        workflows.finetune_run("runs/it", workflows.finetune_settings(HEAD), data=DataRequest("unlabelled.npy"))
+        workflows.finetune_run("runs/it", workflows.finetune_settings(HEAD), data="unlabelled.npy")
 
 
 def test_each_public_name_is_there_and_says_what_it_is() -> None:
