@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, overload
 
 from stackae.api.model import FinetunedModel
-from stackae.api.rows import divided_rows, source_of
+from stackae.api.rows import check_made, divided_rows, source_of
 from stackae.api.stack import PretrainedStack
 from stackae.config.heads import HEADS
 from stackae.data.arraylike import ArrayLike
@@ -39,6 +39,7 @@ def evaluate(model: PretrainedStack | FinetunedModel, x: ArrayLike, y: ArrayLike
     Raises:
         DataError: rows of another width, what is no finite real number, or no targets where the head has some.
     """
+    check_made("model", model, PretrainedStack, FinetunedModel)
     if isinstance(model, PretrainedStack):
         rows = divided_rows(source_of(x, y, None), None, model.scaling).train.x
         return evaluate_reconstruction(model.network, rows)

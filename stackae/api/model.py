@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from stackae.api.rows import divided_rows, others_of, source_of
+from stackae.api.rows import check_made, divided_rows, others_of, source_of
 from stackae.api.saving import save_run, stack_files
 from stackae.api.stack import PretrainedStack
 from stackae.config import FinetuneConfig
@@ -140,6 +140,7 @@ def finetune(
         DivergedError: training left the finite numbers. SetupError: a device or precision that is not there.
     """
     given = {name: value for name, value in locals().items() if name in FinetuneConfig.model_fields}
+    check_made("stack", stack, PretrainedStack)
     settings = validated(FinetuneConfig, {**given, "seed": stack.config.seed if seed is None else seed})
     kind = HEADS[settings.head].targets
     source, others = source_of(x, y, kind), others_of(validation, kind)

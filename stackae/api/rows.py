@@ -24,6 +24,15 @@ class Divided(NamedTuple):
     scaling: Scaling
 
 
+def check_made(name: str, value: object, *kinds: type) -> None:
+    """ConfigError, which names the argument, unless it is one of what ``pretrain``, ``finetune`` and ``load`` give."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(
+            f"{name}: expected a {wanted}, got {type(value).__name__}; give what stackae.pretrain or stackae.load gives"
+        )
+
+
 def source_of(x: ArrayLike, y: ArrayLike | None, kind: str | None, names: tuple[str, str] = ("x", "y")) -> Source:
     """Rows, with their classes or numbers where ``kind`` says which; errors call the two by these names.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -99,7 +99,7 @@ class PretrainedStack:
 
 def pretrain(
     x: ArrayLike,
-    layers: Sequence[int | str] | str,
+    layers: Sequence[int | str] | int | str,
     *,
     validation: ArrayLike | float | None = 0.1,
     scale: Scale | Scaling = "auto",
@@ -168,9 +168,11 @@ def pretrain(
     return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history))
 
 
-def _widths(x: ArrayLike, layers: Sequence[int | str] | str, n_visible: int) -> str:
+def _widths(x: ArrayLike, layers: Sequence[int | str] | int | str, n_visible: int) -> str:
     """Widths with that of the input, or the shape of its images, in front."""
-    words = layers.split(",") if isinstance(layers, str) else [str(each) for each in layers]
+    if isinstance(layers, Iterable) and not isinstance(layers, str):
+        layers = ",".join(map(str, layers))
+    words = str(layers).split(",") if layers != "" else []
     if words and re.fullmatch(r"\d+x\d+x\d+", words[0].strip()):
         return ",".join(words)
     image = image_shape("x", x) if any(word.strip().startswith("conv") for word in words) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cli_cases import says
-from face_cases import X
+from face_cases import QUICK, X, Y, trained_stack
 
 import stackae
 from stackae.config.training import TrainingConfig
@@ -106,6 +106,7 @@ def test_every_argument_is_told(function: Any) -> None:
         ({"activation": "sigmod"}, "layer 1: activation: expected one of .*mean 'sigmoid'"),
         ({"loss": ("mse",) * 3}, "loss: expected one value, or 2 .one a layer., got 3 in"),
         ({"layers": ()}, "layers: expected the input width and at least one code width"),
+        ({"layers": None}, "layers: expected whole numbers such as .*, got 'None'"),
         ({"layers": (6, 0)}, "layers: expected widths of at least 1, got 0"),
         ({"layers": ("conv3",)}, "layers: expected an image below conv3, got a flat row of numbers"),
         ({"scale": "unity"}, "scale: expected one of .*, got 'unity'; did you mean 'unit'"),
@@ -122,6 +123,17 @@ def test_settings_that_are_made_by_name_are_refused_alike() -> None:
     for settings in ({"n_hidden": 3, "loss": "mae"}, {"n_hidden": 0}):
         with pytest.raises(ConfigError, match=r"loss: expected one of mse, bce, got 'mae'|n_hidden: .* 1, got 0"):
             stackae.LayerConfig(**settings)
+
+
+def test_what_is_no_stack_or_model_is_refused() -> None:
+    model = stackae.finetune(trained_stack(), X, Y, **QUICK)
+    for call, name, got in (
+        (lambda: stackae.finetune(X, X, Y), "stack: expected a PretrainedStack", "ndarray"),
+        (lambda: stackae.finetune(model, X, Y), "stack: expected a PretrainedStack", "FinetunedModel"),
+        (lambda: stackae.evaluate(X, X), "model: expected a PretrainedStack or FinetunedModel", "ndarray"),
+    ):
+        with pytest.raises(ConfigError, match=f"{name}, got {got}; give what stackae.pretrain or stackae.load gives"):
+            call()
 
 
 def test_messages_name_arguments_and_on_the_command_line_options() -> None:
