@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from heads_cases import HELD_OUT, KINDS, OBJECTIVES, TRAIN, Watching, classifier, deep, rows_of, stack_of
+from heads_cases import HELD_OUT, KINDS, TRAIN, Watching, stack_of
 from step_cases import eager_step, orders, train
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from stackae.training import fused, head
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins
 from stackae.training.step import EagerStep
+from stackae.verification.heads import HEADS, ROWS, classifier, deep
 
 STACK = stack_of("tied")
 PLAIN = FinetuneConfig(max_epochs=4, batch_size=16, device="cpu")
@@ -124,14 +126,14 @@ def layered(one: FinetuneObjective, rates: LayerRates, optimizer: str = "sgd", m
 def moved(one: FinetuneObjective, step: EagerStep, number: int = 0) -> list[list[Tensor]]:
     """By how much each parameter moves in one step, head first."""
     before = [[each.detach().clone() for each in part.trained] for part in one.network.parts]
-    assert step.advance(torch.arange(20), 20, number, [0.1]).steps == 1
+    assert step.advance(torch.arange(ROWS), ROWS, number, [0.1]).steps == 1
     after = [[each.detach() for each in part.trained] for part in one.network.parts]
     return [[b - a for a, b in zip(*pair, strict=True)] for pair in reversed(list(zip(before, after, strict=True)))]
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", HEADS)
 def test_layer_decay_scales_the_first_update_of_sgd_by_its_power(name):
-    plain, slow = OBJECTIVES[name](), OBJECTIVES[name]()
+    plain, slow = HEADS[name]("eager"), HEADS[name]("eager")
     depths = len(plain.network.parts)
     whole = moved(plain, layered(plain, LayerRates(1.0, [0] * depths)))
     scaled = moved(slow, layered(slow, LayerRates(0.5, [0] * depths)))
@@ -141,22 +143,22 @@ def test_layer_decay_scales_the_first_update_of_sgd_by_its_power(name):
 
 
 def test_alike_layers_train_to_the_bits_of_the_usual_step():
-    one, other = classifier(), classifier()
-    train(layered(one, LayerRates(1.0, [0, 0, 0]), "adam", 0.9), 20, 6, 30)
-    train(eager_step(other, TrainingConfig(), 0.0), 20, 6, 30)
+    one, other = classifier("eager"), classifier("eager")
+    train(layered(one, LayerRates(1.0, [0, 0, 0]), "adam", 0.9), ROWS, 6, 30)
+    train(eager_step(other, TrainingConfig(), 0.0), ROWS, 6, 30)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters, other.parameters, strict=True))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_a_layer_stands_still_until_its_time_and_then_begins_as_if_new(optimizer):
-    one = classifier()
+    one = classifier("eager")
     step = layered(one, LayerRates(1.0, [0, 5, 9]), optimizer, 0.9)
     for number in range(12):
         there = [any(bool(each.any()) for each in part) for part in moved(one, step, number)]
         assert there == [True, number >= 5, number >= 9]
         if number == 4:
             assert not any(bool(moment.any()) for moment in step.optimizer_state()[:8])
-    late = classifier()
+    late = classifier("eager")
     first = moved(late, layered(late, LayerRates(1.0, [0, 5, 9]), "adam"), 9)[2]
     for each in first:  # Adam's first step is η g / (|g| + ε)
         assert float(each.abs().max()) == pytest.approx(0.1, rel=1e-3)
@@ -187,12 +189,12 @@ def test_gradual_training_leaves_frozen_layers_to_the_bit_until_their_time(head,
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("cuts", [[1], [7], [3, 8, 9, 20]])
 def test_calls_and_new_processes_change_no_bit(optimizer, cuts):
-    rates, order = LayerRates(0.7, [0, 4, 8]), torch.cat(orders(20, 8))
+    rates, order = LayerRates(0.7, [0, 4, 8]), torch.cat(orders(ROWS, 10))
 
     def advance(one: FinetuneObjective, step: EagerStep, begin: int, end: int) -> None:
         step.advance(order[begin * 5 : end * 5], 5, begin, [0.05 / (1 + i) for i in range(begin, end)])
 
-    whole, one = classifier(max_norm=0.8), classifier(max_norm=0.8)
+    whole, one = (replace(classifier("eager"), max_norm=0.8) for _ in range(2))
     advance(whole, layered(whole, rates, optimizer, 0.9), 0, 24)
     moments: list[Tensor] = []
     for begin, end in zip([0, *cuts], [*cuts, 24], strict=True):
@@ -243,6 +245,6 @@ def test_settings_that_do_not_fit_are_refused():
 
 
 def test_rows_of_bytes_and_codes_of_the_head_alone_are_the_same_rows():
-    one = deep("mse")
-    codes = one.network.encode(rows_of(20, 6)).detach()
-    torch.testing.assert_close(one.network.head_alone().reconstruct(codes), one.network.reconstruct(rows_of(20, 6)))
+    one = deep("mse", "eager")
+    codes = one.network.encode(one.x).detach()
+    torch.testing.assert_close(one.network.head_alone().reconstruct(codes), one.network.reconstruct(one.x))

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from heads_cases import HELD_OUT, TRAIN, blobs
 from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder
@@ -21,18 +22,6 @@ from stackae.pretraining import pretrain_stack, settle
 from stackae.training.early_stopping import BestWeights
 from stackae.training.optimizers import make_optimizer, scheduled
 from stackae.training.stage import MOST_EPOCHS, settled_epochs, settled_patience
-
-
-def blobs(rows: int, seed: int = 0) -> Part:
-    """Three noisy classes of 12 features in [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = torch.rand(3, 12, generator=torch.Generator().manual_seed(42))
-    y = torch.arange(rows) % 3
-    noise = 0.1 * torch.randn(rows, 12, generator=generator)
-    return Part((centres[y] + noise).clamp(0, 1), y)
-
-
-TRAIN, HELD_OUT = blobs(90), blobs(30, seed=1)
 
 
 def config(layers: str = "12,8,5", **options) -> PretrainConfig:
