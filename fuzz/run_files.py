@@ -13,7 +13,6 @@ import torch
 from stackae.analysis.anomaly import score_rows
 from stackae.analysis.calibration import calibrate, fit_baselines, pack_calibration, read_calibration
 from stackae.autoencoders.dense import Autoencoder, Dense
-from stackae.autoencoders.kinds import build
 from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
 from stackae.data.division import Division
 from stackae.data.scaling import Scaling
@@ -22,6 +21,7 @@ from stackae.models.files import pack_scaling, pack_weights, read_layer, read_sc
 from stackae.models.heads import HEADS, Classifier, DeepAutoencoder, MultilabelClassifier, Regressor
 from stackae.models.heads.files import pack_head, read_head
 from stackae.models.stack import StackedAutoencoder
+from stackae.objectives.kinds import build
 from stackae.runs.checkpoints import history_of
 from stackae.runs.kept_data import DataRecord, pack_division, unpack_division
 from stackae.runs.manifest import Entry, Manifest

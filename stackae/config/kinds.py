@@ -1,4 +1,4 @@
-"""The kinds of layers as settings know them: one table; ``stackae.autoencoders.kinds`` holds their classes.
+"""The kinds of layers as settings know them: one table; ``stackae.objectives.kinds`` holds their classes.
 
 To add one: its row here, its class and the class's row there, and what it is trained for where that is new.
 """

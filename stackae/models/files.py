@@ -17,11 +17,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.kinds import build, numbers_of
 from stackae.autoencoders.parameters import fill, forms
 from stackae.config import LayerConfig
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError, StackaeError
+from stackae.objectives.kinds import build, numbers_of
 
 DESCRIPTION = "stackae"  # the one metadata key: safetensors writes several in random order
 LARGEST_HEADER = 1 << 20  # bytes: names, shapes, and names of classes

@@ -65,6 +65,15 @@ class ReconstructionObjective(Objective):
         return seen, self._reconstruction(code, clean, step), penalties
 
     @torch.no_grad()
+    def clean_loss(self, x: Rows) -> float:
+        """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
+        total, one = 0.0, self.network
+        for part in in_order(len(x), ROWS_AT_ONCE):
+            rows = x[part].to(one.device)
+            total += LOSSES[self.loss](one, one.encode(rows), rows).item() * len(rows)
+        return total / len(x)
+
+    @torch.no_grad()
     def corrupted_loss(self, x: Rows) -> float:
         """(1/n) Σ_i L(x_i, decode(h_i)) of rows x (n, n_visible), corrupted as in training: what the layer is for.
 

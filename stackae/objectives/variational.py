@@ -58,11 +58,17 @@ class VariationalObjective(Objective):
         h = one.sample(mu, logvar, noise.to(mu))
         return noisy, LOSSES[self.loss](one, h, clean), {"beta": self.beta * gaussian_kl(mu, logvar)}
 
+    def clean_loss(self, x: Rows) -> float:
+        """The objective per row of uncorrupted rows x (n, n_visible), by one draw per row."""
+        found = elbo(self.network, x, self.loss, draws=1)
+        constant = 0.0 if self.loss == "bce" else x.shape[1] / 2 * math.log(math.pi)
+        return self.beta * found.kl - found.log_likelihood - constant
+
     @torch.no_grad()
     def corrupted_loss(self, x: Rows) -> float:
         """The objective per row of rows x (n, n_visible), as ``ReconstructionObjective.corrupted_loss`` corrupts them.
 
-        The whole of it, the KL term too: that is part of the bound, and ``variational_loss`` of clean rows has it.
+        The whole of it, the KL term too: that is part of the bound, and ``clean_loss`` has it.
         """
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
@@ -124,13 +130,6 @@ def elbo(
         sums += torch.stack((likelihood.mean(0).sum(), kl, importance.sum())).cpu()
     log_likelihood, divergence, importance_bound = (sums / len(x)).tolist()
     return ElboReport(log_likelihood - divergence, log_likelihood, divergence, importance_bound)
-
-
-def variational_loss(autoencoder: VariationalAutoencoder, x: Rows, loss: str, beta: float) -> float:
-    """``VariationalObjective`` of uncorrupted rows x (n, n_visible), by one draw a row."""
-    found = elbo(autoencoder, x, loss, draws=1)
-    constant = 0.0 if loss == "bce" else x.shape[1] / 2 * math.log(math.pi)
-    return beta * found.kl - found.log_likelihood - constant
 
 
 def _log_likelihood(one: VariationalAutoencoder, h: Tensor, x: Tensor, loss: str, variance: float) -> Tensor:

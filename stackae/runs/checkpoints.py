@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from stackae.autoencoders.kinds import numbers_of
 from stackae.errors import RunError, argument
 from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.models.heads import HEADS
+from stackae.objectives.kinds import numbers_of
 from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest

@@ -27,7 +27,6 @@ from typing import Any
 from stackae.analysis.calibration import Calibration, most_bytes, pack_calibration, read_calibration
 from stackae.analysis.detector import Detector
 from stackae.autoencoders.base import LayerAutoencoder
-from stackae.autoencoders.kinds import numbers_of
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.config.values import parse_toml, validated
 from stackae.data.scaling import Scaling
@@ -43,6 +42,7 @@ from stackae.models.files import (
 from stackae.models.heads import HEADS, Finetuned
 from stackae.models.heads.files import pack_head, read_head
 from stackae.models.stack import StackedAutoencoder
+from stackae.objectives.kinds import numbers_of
 from stackae.ops.engine import choose_engine
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST

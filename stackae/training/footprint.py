@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import torch
 
-from stackae.autoencoders.kinds import KINDS, numbers_of
 from stackae.autoencoders.statistics import MATRICES
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.data import memory
 from stackae.errors import ConfigError, argument
 from stackae.models.stack import ROWS_AT_ONCE
+from stackae.objectives.kinds import KINDS, numbers_of
 from stackae.ops.engine import choose_device, choose_step
 
 NUMBER = 4  # bytes
@@ -86,7 +86,7 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
     top = stack.layer_sizes[-1]
     fused = choose_step(config.engine, choose_device(config.device), lacks=config.steps_eagerly).fused
-    numbers = sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
+    numbers = sum(KINDS[layer.kind].autoencoder.unrolled_numbers_of(n, layer) for n, layer in pairs)
     numbers = numbers if not config.row.predicts else numbers // 2 + (top + 1) * outputs
     alone = config.train == "head" and config.row.predicts
     moving = (top + 1) * outputs if alone else numbers
@@ -146,7 +146,7 @@ def _passing(number: int, n: int, layer: LayerConfig, rows: int, noisy: bool, fu
 
 
 def _row(n: int, layer: LayerConfig) -> int:
-    return KINDS[layer.kind].row_numbers_of(n, layer)
+    return KINDS[layer.kind].autoencoder.row_numbers_of(n, layer)
 
 
 def _held(numbers: int, moving: int, fused: bool) -> int:

@@ -12,17 +12,12 @@ from torch import Tensor
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
-from stackae.autoencoders.kinds import build
-from stackae.autoencoders.variational import VariationalAutoencoder
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
-from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import DivergedError
-from stackae.models.stack import ROWS_AT_ONCE, in_batches
-from stackae.objectives.losses import LOSSES
-from stackae.objectives.reconstruction import ReconstructionObjective
-from stackae.objectives.variational import VariationalObjective, variational_loss
+from stackae.models.stack import in_batches
+from stackae.objectives.kinds import KINDS, LayerObjective, build
 from stackae.ops.engine import StepChoice
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
@@ -106,21 +101,17 @@ class LayerReplica(Replica):
         return Corruption(noise.kind, noise.level, self.reads.low, self.reads.high)
 
     @property
-    def objective(self) -> ReconstructionObjective | VariationalObjective:
-        one, x, seed = self.network, self.x, self.seed
-        kind = VariationalObjective if isinstance(one, VariationalAutoencoder) else ReconstructionObjective
-        return kind.of(one, x, self.layer, self.corruption, seed=seed, number=self.number)
+    def objective(self) -> LayerObjective:
+        kind = KINDS[self.layer.kind].objective
+        return kind.of(self.network, self.x, self.layer, self.corruption, seed=self.seed, number=self.number)
 
     def validate(self) -> Validation | None:
         """The loss on the held-out rows; where training corrupts its own, on those rows corrupted alike too."""
-        held_out, one, objective = self.held_out, self.network, self.objective
+        held_out, objective = self.held_out, self.objective
         if held_out is None:
             return None
-        if isinstance(one, VariationalAutoencoder):
-            clean = variational_loss(one, held_out, self.layer.loss, self.layer.beta)
-        else:
-            clean = reconstruction_loss(one, held_out, self.layer.loss)
-        return Validation(clean, corrupted_loss=objective.corrupted_loss(held_out) if objective.noisy else None)
+        corrupted = objective.corrupted_loss(held_out) if objective.noisy else None
+        return Validation(objective.clean_loss(held_out), corrupted_loss=corrupted)
 
     def prepare(self) -> None:
         """What a closed form begins with, where the layer is to begin there."""
@@ -196,13 +187,3 @@ def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
     optimizers = [make_optimizer(each.network, each.config, each.learning_rate, each.weight_decay) for each in replicas]
     objectives = [each.objective for each in replicas]
     return OneByOne([EagerStep(*pair) for pair in zip(objectives, optimizers, strict=True)])
-
-
-@torch.no_grad()
-def reconstruction_loss(autoencoder: LayerAutoencoder, x: Rows, loss: str) -> float:
-    """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
-    total = 0.0
-    for part in in_order(len(x), ROWS_AT_ONCE):
-        rows = x[part].to(autoencoder.device)
-        total += LOSSES[loss](autoencoder, autoencoder.encode(rows), rows).item() * len(rows)
-    return total / len(x)

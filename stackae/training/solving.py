@@ -9,7 +9,7 @@ from stackae.autoencoders.parameters import fill
 from stackae.errors import DivergedError, RunError, argument
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer, StageResult
-from stackae.training.layer import LayerReplica, TrainedLayer, reconstruction_loss
+from stackae.training.layer import LayerReplica, TrainedLayer
 
 
 def solve_layer(
@@ -47,7 +47,7 @@ def _solved(stage: str, replica: LayerReplica) -> EpochRecord:
     return EpochRecord(
         stage=stage,
         epoch=1,
-        loss=objective.corrupted_loss(x) if objective.noisy else reconstruction_loss(replica.network, x, "mse"),
+        loss=objective.corrupted_loss(x) if objective.noisy else objective.clean_loss(x),
         validation_loss=validation.loss if validation else None,
         validation_error=None,
         learning_rate=0.0,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from stackae.autoencoders.kinds import numbers_of
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.data import Dataset
 from stackae.data.inspect.advice import notes_of
+from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import PretrainResult
 from stackae.training.choice import shown_layer_steps
 

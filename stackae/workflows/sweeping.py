@@ -19,7 +19,6 @@ from stackae.analysis.sweep import (
     principal_errors,
     sweep_widths,
 )
-from stackae.autoencoders.kinds import numbers_of
 from stackae.autoencoders.statistics import check_room
 from stackae.config import LayerConfig, PretrainConfig, RunConfig, read_tables
 from stackae.data import Dataset, load_data
@@ -28,6 +27,7 @@ from stackae.data.rows import subset
 from stackae.documents import to_json
 from stackae.errors import ConfigError, DataError, DivergedError, argument, legible, nearest
 from stackae.models.stack import in_batches
+from stackae.objectives.kinds import numbers_of
 from stackae.ops.engine import choose_device, choose_step
 from stackae.plots import latent as latent_pictures
 from stackae.plots import sweep as sweep_pictures

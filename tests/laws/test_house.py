@@ -23,7 +23,7 @@ FLOORS = (
     ("autoencoders",),
     ("models",),
     ("objectives",),
-    ("models.heads",),
+    ("models.files", "models.heads"),
     ("training",),
     ("analysis.anomaly", "analysis.calibration", "analysis.detector"),
     ("pretraining", "finetuning", "runs"),

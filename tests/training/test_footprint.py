@@ -13,11 +13,11 @@ from cli_cases import says
 from replica_cases import HELD_OUT, ROWS, config
 from shell import Shell
 
-from stackae.autoencoders.kinds import numbers_of
 from stackae.autoencoders.statistics import MATRICES
 from stackae.config import FinetuneConfig, PretrainConfig
 from stackae.data import memory
 from stackae.errors import ConfigError
+from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import pretrain_stack, pretrain_together, settle
 from stackae.training.callbacks import NoCallback
 from stackae.training.footprint import EAGER, FUSED, SAVED, check_finetuning, check_pretraining, finetuning, pretraining

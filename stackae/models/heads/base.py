@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from stackae.autoencoders.base import Encoder
 from stackae.autoencoders.dense import Dense
-from stackae.autoencoders.kinds import build, numbers_of
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.data import Part, Rows
 from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.base import Objective
+from stackae.objectives.kinds import build, numbers_of
 
 HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
 

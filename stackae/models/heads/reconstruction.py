@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from stackae.autoencoders.base import Decoder
-from stackae.autoencoders.kinds import KINDS, build
 from stackae.autoencoders.parameters import fill
 from stackae.config import PretrainConfig
 from stackae.config.activations import ACTIVATIONS
@@ -21,6 +20,7 @@ from stackae.models.files import check_numbers
 from stackae.models.heads.base import Finetuned, FinetuneObjective, HeadTask, Prepared, check_description
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 from stackae.objectives.base import links
+from stackae.objectives.kinds import KINDS, build
 from stackae.objectives.losses import LOSSES
 from stackae.ops.step import DenseLayer
 
@@ -86,7 +86,7 @@ class DeepAutoencoder(Finetuned):
     @classmethod
     def most_numbers(cls, config: PretrainConfig) -> int:
         pairs = zip(config.layer_sizes, config.layers, strict=False)
-        return sum(KINDS[layer.kind].unrolled_numbers_of(n, layer) for n, layer in pairs)
+        return sum(KINDS[layer.kind].autoencoder.unrolled_numbers_of(n, layer) for n, layer in pairs)
 
     @classmethod
     def read(
