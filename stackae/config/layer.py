@@ -24,7 +24,13 @@ from stackae.config.values import (
 
 
 class LayerConfig(Model):
-    """One layer of the stack: its autoencoder, its objective, its training."""
+    """One layer of the stack, h = f(x̃) and z = g(h) ≈ x: its autoencoder, its objective, its training.
+
+    Its objective is the loss of z plus the penalties below, each times its weight; docs/kinds has their equations.
+
+    Raises:
+        ConfigError: a value that cannot work, or a setting that layers of its kind do not have.
+    """
 
     kind: Kind = "dense"
     """Kind of autoencoder; words such as conv16 among the widths make a layer convolutional."""

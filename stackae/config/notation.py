@@ -12,7 +12,13 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class CorruptionConfig(Model):
-    """Noise on a layer's input: ``none``, ``gaussian:SD``, ``masking:P`` or ``salt-and-pepper:P``."""
+    """x̃ ~ q(x̃ | x), noise on a layer's input: ``none``, ``gaussian:SD``, ``masking:P`` or ``salt-and-pepper:P``.
+
+    gaussian: x̃ = x + SD ε with ε ~ N(0, 1). masking: each input is 0 with probability P. salt-and-pepper: each is the
+    lowest or the highest value, as often the one as the other, with probability P.
+
+    Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), Stacked denoising autoencoders.
+    """
 
     kind: CorruptionName = "none"
     """Distribution of the noise."""
@@ -46,7 +52,7 @@ class CorruptionConfig(Model):
 
 
 class EmphasisConfig(Model):
-    """How much the errors of corrupted inputs count, and those of the others: ``none`` or ``ALPHA:BETA``."""
+    """w_ij = α where input ij was corrupted, else β, in Σ w_ij (z_ij − x_ij)²: ``none`` (1:1) or ``ALPHA:BETA``."""
 
     corrupted: Annotated[NonNegative, Field(le=1e38)] = 1.0  # what float32 holds
     """Weight of the errors of corrupted inputs."""
@@ -76,7 +82,7 @@ class EmphasisConfig(Model):
 
 
 class DropoutConfig(Model):
-    """Shares of inputs left out before the encoder, and of code units before the decoder: ``P`` for both or ``P:Q``."""
+    """x_ij m_ij / (1 − p) with m_ij ~ Bernoulli(1 − p), on inputs and on code units: ``P`` for both, or ``P:Q``."""
 
     encoder: Share = 0.0
     """Probability that an input is dropped before the encoder."""
@@ -106,7 +112,11 @@ class DropoutConfig(Model):
 
 
 class SparsityConfig(Model):
-    """Sparsity of a layer's code: ``none``, ``kl:RHO:WEIGHT``, ``l1:WEIGHT``, ``top-k:K`` or ``batch-top-k:K``."""
+    """Sparsity of a layer's code: ``none``, ``kl:RHO:WEIGHT``, ``l1:WEIGHT``, ``top-k:K`` or ``batch-top-k:K``.
+
+    kl adds WEIGHT Σ_j KL(ρ ‖ ρ̂_j), with ρ̂_j the mean activation of unit j over the batch; l1 adds WEIGHT Σ_j |h_ij|,
+    averaged over rows; top-k keeps the K largest units of each row, batch-top-k K per row on average over the batch.
+    """
 
     kind: SparsityName = "none"
     """Penalty, or how active units are selected."""

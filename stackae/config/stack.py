@@ -19,7 +19,7 @@ Shape = tuple[int, int, int]
 
 
 class PretrainConfig(TrainingConfig):
-    """Greedy pretraining: the input width, then one entry a layer, bottom first."""
+    """Greedy pretraining: the input width, then an entry per layer, bottom first; ConfigError where they do not fit."""
 
     n_visible: Count
     """Width of the input, in features."""

@@ -54,7 +54,11 @@ HEAD = "# Written by stackae. `stackae pretrain --config THIS_FILE` trains the s
 
 
 class Run(Folder):
-    """One run folder."""
+    """One run folder: ``config`` and ``metrics()`` say what was done, ``load_...`` give what was trained.
+
+    Raises:
+        RunError: in every method, where a file is missing, damaged, or not what config.toml describes.
+    """
 
     @classmethod
     def open(cls, path: Path) -> Run:
