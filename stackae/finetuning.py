@@ -15,7 +15,6 @@ from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.choice import head_step
 from stackae.training.head import fit_head
-from stackae.training.stage import Validation
 
 
 class FinetuneResult(NamedTuple):
@@ -64,17 +63,7 @@ def finetune_stack(
     """
     device, step = choose_device(config.device), head_step(stack, config)
     head = HEADS[config.head].prepared(HeadTask(stack, train, validation, config, n_classes, loss))
-    model, x = head.model.to(device), placed(head.x, device)
     held_out = None if head.held_out is None or not len(head.held_out) else placed(head.held_out, device)
-    history = fit_head(
-        model,
-        x,
-        held_out,
-        config,
-        step=step,
-        objective=lambda one, read: head.objective(one, read, x),
-        validate=lambda one, read: Validation(*head.validate(one, read, x if held_out is None else held_out)),
-        callback=callback or NoCallback(),
-        checkpointer=checkpointer or NoCheckpoints(),
-    )
-    return FinetuneResult(model, history, step)
+    head = head._replace(model=head.model.to(device), x=placed(head.x, device), held_out=held_out)
+    history = fit_head(head, config, step, callback or NoCallback(), checkpointer or NoCheckpoints())
+    return FinetuneResult(head.model, history, step)

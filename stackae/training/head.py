@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from stackae.config import FinetuneConfig
-from stackae.data.rows import Rows
 from stackae.errors import ConfigError
-from stackae.models.heads import Finetuned
-from stackae.models.heads.base import HEAD_NUMBER, FinetuneObjective
+from stackae.models.heads.base import HEAD_NUMBER, FinetuneObjective, Prepared
 from stackae.models.stack import in_batches
 from stackae.ops.engine import StepChoice
 from stackae.training.callbacks import Callback, EpochRecord
@@ -26,62 +23,58 @@ from stackae.training.trainer import Trainer
 
 FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
 
-ModelT = TypeVar("ModelT", bound=Finetuned)
-
 
 @dataclass(frozen=True, kw_only=True)
 class HeadReplica(Replica):
-    """A head, with the encoders below it unless these stand still; ``loss`` is how it does on held-out rows."""
+    """A head with the encoders below it, or alone: then it reads their codes, which are computed once."""
 
-    loss: Callable[[Any, Rows], Validation]
+    head: Prepared[Any]
+
+    @classmethod
+    def new(cls, head: Prepared[Any], config: FinetuneConfig) -> Self:
+        network, x, held_out = head.model, head.x, head.held_out
+        if config.train == "head":
+            network, encode, device = network.head_alone(), network.encode, network.device
+            x = in_batches(encode, x, device)
+            held_out = None if held_out is None else in_batches(encode, held_out, device)
+        return cls(
+            network=network,
+            x=x,
+            held_out=held_out,
+            seed=config.seed,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            head=head,
+        )
+
+    @property
+    def objective(self) -> FinetuneObjective:
+        return self.head.objective(self.network, self.x, self.head.x)
 
     def validate(self) -> Validation | None:
-        held_out = self.held_out
-        return None if held_out is None or not len(held_out) else self.loss(self.network, held_out)
+        if self.held_out is None or self.head.held_out is None:
+            return None
+        return Validation(*self.head.validate(self.network, self.held_out, self.head.held_out))
 
 
 def fit_head(
-    model: ModelT,
-    x: Rows,
-    held_out: Rows | None,
-    config: FinetuneConfig,
-    *,
-    step: StepChoice,
-    objective: Callable[[ModelT, Rows], FinetuneObjective],
-    validate: Callable[[ModelT, Rows], Validation],
-    callback: Callback,
-    checkpointer: Checkpointer,
+    head: Prepared[Any], config: FinetuneConfig, step: StepChoice, callback: Callback, checkpointer: Checkpointer
 ) -> list[EpochRecord]:
-    """Trains the model in place, all of it or its head alone, and says what became of each epoch.
+    """Train the model in place, all of it or its head alone. Returns the record of every epoch.
 
     Args:
-        model: on the device that it is to be trained on, and ``x`` and ``held_out`` where they are read from there.
+        head: its model on the device that trains it, and its rows where they are read from there.
         step: what ``head_step`` chose.
-        objective: of a network (the model, or its head alone) and the rows that it reads (x, or their codes).
-        validate: how such a network does on the held-out rows, or on their codes.
     """
-    trained, epochs = model, settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
-    if config.train == "head":  # the encoders stand still: their codes are computed once
-        trained = model.head_alone()
-        x = in_batches(model.encode, x, model.device)
-        held_out = None if held_out is None else in_batches(model.encode, held_out, model.device)
-
-    replica = HeadReplica(
-        network=trained,
-        x=x,
-        held_out=held_out,
-        seed=config.seed,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        loss=validate,
-    )
-    sizes = "-".join(map(str, model.layer_sizes))
+    replica = HeadReplica.new(head, config)
+    rows, sizes = len(replica.x), "-".join(map(str, head.model.layer_sizes))
+    epochs = settled_epochs(config.max_epochs, rows, config.batch_size, FEWEST_STEPS)
     stage = Stage(
         name=config.head,
         title=f"{config.head} {sizes}",
         number=HEAD_NUMBER,
         replicas=[replica],
-        step=make_step(objective(trained, x), config, step, epochs, math.ceil(len(x) / config.batch_size)),
+        step=make_step(replica.objective, config, step, epochs, math.ceil(rows / config.batch_size)),
         max_epochs=epochs,
         batch_size=config.batch_size,
         patience=settled_patience(config.patience, epochs),

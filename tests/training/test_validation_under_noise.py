@@ -18,6 +18,7 @@ from torch import Tensor
 from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.statistics import CorruptedMoments, Moments
 from stackae.config import PretrainConfig
+from stackae.models.heads.base import Prepared
 from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.plots.runs import loss_curves, loss_curves_together
 from stackae.pretraining import pretrain_stack, settle
@@ -172,7 +173,8 @@ def test_seeds_trained_together_have_the_noise_that_they_have_alone():
 def test_an_epoch_that_an_older_version_chose_by_the_clean_loss_gives_way():
     module = torch.nn.Linear(1, 1)
     given = {"x": ROWS, "held_out": ROWS, "seed": 0, "learning_rate": 0.1, "weight_decay": 0.0}
-    replica = HeadReplica(network=module, **given, loss=lambda network, rows: Validation(1.0, corrupted_loss=5.0))
+    head = Prepared(module, ROWS, ROWS, None, lambda *given: Validation(1.0, corrupted_loss=5.0))
+    replica = HeadReplica(network=module, **given, head=head)
     stage = Stage("layer1", "layer 1", 1, [replica], OneByOne([]), 3, 10, 2, "constant")
     state = ReplicaState(replica, stage)
     old = EpochRecord("layer1", 1, 1.0, 0.5, None, 0.1, 1.0, 1.0, True)
