@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from stackae.config.heads import HEADS
+from stackae.data.formats import listed
 from stackae.errors import shown
 
 from . import options as o
@@ -21,7 +23,7 @@ stackae predict --data new.csv --out answers.csv --run runs/seeds
 stackae predict --data new.npy --head regressor --out values.npy
 """
 SHOWN = 20
-HEAD = "Head to predict with: classifier, regressor or multilabel."
+HEAD = f"Head to predict with: {listed(head for head, row in HEADS.items() if row.predicts)}."
 
 
 def command(

@@ -50,7 +50,7 @@ class FinetuneConfig(TrainingConfig):
     """
 
     head: HeadName = "classifier"
-    """Head to train: classifier, regressor, multilabel, or reconstruction (encoders and decoders as one network)."""
+    """Head to train; reconstruction is encoders and decoders as one network."""
     init: Literal["pretrained", "random"] = "pretrained"
     """Initial weights of the encoders: pretrained, or random to measure what pretraining is worth."""
     train: Literal["head", "all", "gradual"] = "all"
