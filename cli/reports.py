@@ -57,7 +57,7 @@ def report_complete(outcome: Resumed, as_json: bool) -> None:
 
 def show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
-        emit_json({**plan._asdict(), "layers": [layer._asdict() for layer in plan.layers]})
+        emit_json(plan._asdict())
         return
     rows = [
         [
@@ -78,7 +78,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
 def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     run, layers = trained.runs[0], trained.reports[0]
     if as_json:
-        emit_json({"run": str(run.path), "layers": [layer._asdict() for layer in layers]})
+        emit_json({"run": str(run.path), "layers": layers})
         return
     noisy = any(layer.corrupted_validation_loss is not None for layer in layers)
     rows = [
@@ -109,10 +109,10 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
         outcomes = zip(trained.configs, trained.runs, trained.outcomes, trained.reports, strict=True)
         seeds = [
             {"seed": config.seed, "run": str(run.path)}
-            | ({"layers": [layer._asdict() for layer in reports]} if reports else {"diverged": str(outcome)})
+            | ({"layers": reports} if reports else {"diverged": str(outcome)})
             for config, run, outcome, reports in outcomes
         ]
-        emit_json({"run": str(trained.path), "layers": [layer._asdict() for layer in layers], "seeds": seeds})
+        emit_json({"run": str(trained.path), "layers": layers, "seeds": seeds})
         return
     for config, outcome in zip(trained.configs, trained.outcomes, strict=True):
         if isinstance(outcome, DivergedError):

@@ -9,7 +9,8 @@ from typing import Any
 
 
 def to_json(document: Any, indent: int | None = None) -> str:
-    """The document; a number that is not finite becomes null, a byte of a name that is no UTF-8 an escape."""
+    """The document; a number that is not finite becomes null, a byte of a name that is no UTF-8 an escape, a named
+    tuple an object."""
     return json.dumps(_finite(document), indent=indent, allow_nan=False)
 
 
@@ -18,6 +19,8 @@ def _finite(value: Any) -> Any:
         return str(value).encode(errors="backslashreplace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, dict):
         return {_finite(name): _finite(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -64,7 +64,7 @@ class Summary(NamedTuple):
             "data": config.data.data if config else None,
             "layer_sizes": list(config.pretrain.layer_sizes) if config else None,
             "seeds": self.seeds,
-            "stages": [stage._asdict() for stage in self.stages],
+            "stages": list(self.stages),
             "accuracy": self.accuracy,
         }
 

@@ -108,30 +108,15 @@ def _next_command(config: DataConfig, report: Report) -> str:
 def _part(report: Report, part: Examined | None) -> dict[str, Any] | None:
     if part is None:
         return None
-    found = part.findings
-    low, high = _extremes(found.low, found.high)
-    labels = None
+    found, labels = part.findings._asdict(), None
+    low, high = _extremes(found["low"], found["high"])
+    merged = found.pop("merged")
     if part.counts is not None:
         classes = dict(zip(report.classes, part.counts.tolist(), strict=True))
         labels = {"classes": classes, "unlabelled_rows": part.unlabelled}
-    return {
-        "rows": found.rows,
-        "columns": found.columns,
-        "dtype": part.dtype,
-        "low": low,
-        "high": high,
-        "nan": found.nan,
-        "infinite": found.infinite,
-        "too_large": found.too_large,
-        "first_bad": [cell._asdict() for cell in found.first_bad],
-        "constant_columns": found.constant_columns,
-        "duplicate_columns": found.duplicate_columns,
-        "duplicate_rows": found.duplicate_rows,
-        "compared_rows": found.compared_rows,
-        "outliers": [each._asdict() for each in found.outliers],
-        "merged_in_32_bits": [each._asdict() for each in found.merged],
-        "labels": labels,
-    }
+    first = {name: found.pop(name) for name in ("rows", "columns")}
+    rest = found | {"low": low, "high": high, "merged_in_32_bits": merged, "labels": labels}
+    return first | {"dtype": part.dtype} | rest
 
 
 def _extremes(low: np.ndarray, high: np.ndarray) -> tuple[float | None, float | None]:

@@ -57,8 +57,7 @@ class Comparison(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """For programs."""
-        settings = [each._asdict() for each in self.settings]
-        return {"runs": [each.to_dict() for each in self.runs], "settings": settings, "picture": str(self.picture)}
+        return self._asdict() | {"runs": [each.to_dict() for each in self.runs]}
 
 
 def list_runs(root: Path | str = RUNS) -> list[Summary]:
