@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as _csv
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -65,23 +65,24 @@ class TextRows:
         size, position = os.fstat(self._descriptor).st_size, self.position()
         check_memory(str(self.path), found * max(size, position) // max(position, 1) - held)
 
-    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+    def _lines(self, lines: Iterable[str]) -> Iterator[str]:
         plain, cuts = True, 0
-        for number, line in enumerate(iter(partial(text.readline, LONGEST_LINE + 1), ""), start=1):
-            if len(line) > LONGEST_LINE:
-                raise self._fault(number, f"lines of at most {LONGEST_LINE:,} characters, got a longer one")
-            if "\0" in line:
-                raise self._fault(number, "UTF-8 text, got a NUL character", "save it as UTF-8")
-            if number == 1:
-                self.delimiter = find_delimiter(str(self.path), line, self._delimiters)
-            if number == self._line and len(line) <= MOST_COLUMNS:  # most rows are one short line
+        for number, line in enumerate(lines, start=1):
+            if number == self._line and len(line) <= MOST_COLUMNS and "\0" not in line:  # most rows are one short line
                 cuts = 0
             else:
+                self._check_line(number, line)
                 cuts = line.count(self.delimiter) + (cuts if number != self._line else 0)
                 self._check_columns(cuts)
             if plain and number > 1 and ("_" in line or not line.isascii()):
                 self.plain = plain = False
             yield line
+
+    def _check_line(self, number: int, line: str) -> None:
+        if len(line) > LONGEST_LINE:
+            raise self._fault(number, f"lines of at most {LONGEST_LINE:,} characters, got a longer one")
+        if "\0" in line:
+            raise self._fault(number, "UTF-8 text, got a NUL character", "save it as UTF-8")
 
     def _check_columns(self, cuts: int) -> None:
         if cuts >= MOST_COLUMNS:
@@ -91,9 +92,11 @@ class TextRows:
     def _read(self) -> Iterator[Row]:
         text = open(self._descriptor, encoding="utf-8-sig", newline="", closefd=False)  # noqa: SIM115 - closed by its owner
         try:
-            lines = self._lines(text)
-            first = next(lines, "")
-            lines = chain([first], lines)
+            rest = iter(partial(text.readline, LONGEST_LINE + 1), "")
+            first = next(rest, "")
+            self._check_line(1, first)
+            self.delimiter = find_delimiter(str(self.path), first, self._delimiters)
+            lines = self._lines(chain([first], rest))
             spaces = self.delimiter == " "
             reader = _csv.reader(map(_with_spaces, lines) if spaces else lines, delimiter=self.delimiter, strict=True)
             blank: list[int] = []
