@@ -31,7 +31,7 @@ app = typer.Typer(help="Look at data before training on them.", no_args_is_help=
 
 @app.command("check", epilog=EXAMPLES)
 def check(
-    data: Annotated[str, typer.Argument(metavar="PATH", help=f"{SETS}, {listed(FORMATS)}.")],
+    data: Annotated[str, typer.Argument(metavar="PATH", help=f"Data to look at: {SETS}, {listed(FORMATS)}.")],
     data_root: o.DataRoot = None,
     target: o.Target = None,
     target_kind: o.TargetKind = None,

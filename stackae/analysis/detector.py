@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stackae.analysis.anomaly import calibrated, score_rows
 from stackae.analysis.calibration import CalibratedScore
+from stackae.data.arraylike import ArrayLike, scaled
 from stackae.data.scaling import Scaling
-from stackae.data.source import real_rows
 from stackae.errors import ConfigError, nearest
 
 
@@ -27,7 +26,7 @@ class Detector:
     methods: Mapping[str, CalibratedScore]
 
     @torch.no_grad()
-    def scores(self, x: np.ndarray | Tensor, method: str = "autoencoder") -> Tensor:
+    def scores(self, x: ArrayLike, method: str = "autoencoder") -> Tensor:
         """x (n, d), n >= 1 -> (n,) float64: the larger, the stranger; Inf beyond the numbers.
 
         x is in the data's own units, and in the order of the columns that the run was trained on.
@@ -36,8 +35,7 @@ class Detector:
             DataError: x is not of the width that the run was trained on, or holds NaN or Inf. ConfigError: a method
                 that the detector does not have.
         """
-        array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
-        return score_rows(self._of(method).score, self.scaling.transform(real_rows("x", array)))
+        return score_rows(self._of(method).score, scaled("x", x, self.scaling))
 
     def threshold(self, false_alarm_rate: float = 0.01, method: str = "autoencoder") -> float:
         """Of rows like the validation rows at most that share scores above it, on average (``anomaly.calibrated``).
@@ -47,7 +45,7 @@ class Detector:
         """
         return calibrated(self._of(method).validation, false_alarm_rate)
 
-    def flagged(self, x: np.ndarray | Tensor, false_alarm_rate: float = 0.01, method: str = "autoencoder") -> Tensor:
+    def flagged(self, x: ArrayLike, false_alarm_rate: float = 0.01, method: str = "autoencoder") -> Tensor:
         """x (n, d) -> (n,) bool: which scores are above the threshold. Errors as both have them."""
         return self.scores(x, method) > self.threshold(false_alarm_rate, method)
 
