@@ -21,27 +21,24 @@ def solve_layer(
         RunError: what the checkpointer has is of other networks.
     """
     first = replicas[0]
-    name, rows = f"layer{first.number}", len(first.reads.x)
+    name, rows = f"layer{first.number}", len(first.x)
     kept = checkpointer.begin(name, {each.index: each.network for each in replicas})
     if isinstance(kept, Mapping):
-        return {each.index: _again(each, kept[each.index]) for each in replicas}
+        return {each.index: _restored(each, kept[each.index]) for each in replicas}
     title = f"layer {first.number}/{len(first.config.layers)} {first.layer.kind}"
     callback.start_stage(name, title, len(replicas), rows, 1, 0)
     records = {each.index: _solved(name, each) for each in replicas}
     callback.batch(rows, sum(each.loss for each in records.values()) / len(records))
     callback.epoch(records)
-    solved = {each.index: TrainedLayer(each.number, each.network, [records[each.index]]) for each in replicas}
-    ended = {
-        index: StageResult(each.autoencoder.state_dict(), tuple(each.history), None) for index, each in solved.items()
-    }
-    checkpointer.end(name, ended)
-    return dict(solved)
+    results = {each.index: StageResult(each.network.state_dict(), (records[each.index],), None) for each in replicas}
+    checkpointer.end(name, results)
+    return {each.index: TrainedLayer(each.number, each.network, [records[each.index]]) for each in replicas}
 
 
 def _solved(stage: str, replica: LayerReplica) -> EpochRecord:
     started = time.perf_counter()
     replica.prepare()
-    objective, x = replica.objective, replica.reads.x
+    objective, x = replica.objective, replica.x
     validation = replica.validate()
     seconds = time.perf_counter() - started
     return EpochRecord(
@@ -58,12 +55,12 @@ def _solved(stage: str, replica: LayerReplica) -> EpochRecord:
     )
 
 
-def _again(replica: LayerReplica, ended: StageResult) -> TrainedLayer:
+def _restored(replica: LayerReplica, result: StageResult) -> TrainedLayer:
     try:
-        fill(replica.network, ended.weights)
+        fill(replica.network, result.weights)
     except ValueError as error:
         raise RunError(
             f"layer {replica.number}: expected what an earlier process solved, got {error}; train it again with "
             f"{argument('force')}"
         ) from None
-    return TrainedLayer(replica.number, replica.network, list(ended.history))
+    return TrainedLayer(replica.number, replica.network, list(result.history))
