@@ -31,7 +31,7 @@ class Changed(NamedTuple):
     anew: str
 
 
-def change(folder: Path, left: Checkpoint, options: Mapping[str, str]) -> Changed:
+def change(folder: Path, checkpoint: Checkpoint, options: Mapping[str, str]) -> Changed:
     """Writes a checkpoint of the same training with other settings of what has not ended yet.
 
     Args:
@@ -41,7 +41,7 @@ def change(folder: Path, left: Checkpoint, options: Mapping[str, str]) -> Change
         ConfigError: nothing is left to be trained, a layer that is trained would change, or a value cannot work.
         DiskError: the checkpoint could not be written.
     """
-    state, names = left.state, ", ".join(argument(name) for name in options)
+    state, names = checkpoint.state, ", ".join(argument(name) for name in options)
     rest = state.work.stages[len(state.ended) :]
     if not rest:
         raise ConfigError(
@@ -51,12 +51,12 @@ def change(folder: Path, left: Checkpoint, options: Mapping[str, str]) -> Change
     settings = tuple(_with(each, state, options) for each in state.work.settings)
     found = [each for pair in zip(state.work.settings, settings, strict=True) for each in differences(*pair)]
     if not found:
-        return Changed(left, [], "")
+        return Changed(checkpoint, [], "")
     objective = any(each.name.split(".")[-1] in OF_THE_OBJECTIVE for each in found if _is_of(each, rest[0]))
     anew = state.stage.name if state.stage is not None and objective else ""
     update = {"work": state.work.model_copy(update={"settings": settings})} | ({"stage": None} if anew else {})
     changed = State.model_validate(state.model_copy(update=update).model_dump())
-    return Changed(read(rewrite(folder, left, changed)), list(dict.fromkeys(found)), anew)
+    return Changed(read(rewrite(folder, checkpoint, changed)), list(dict.fromkeys(found)), anew)
 
 
 def _with(settings: RunConfig, state: State, options: Mapping[str, str]) -> RunConfig:

@@ -179,15 +179,15 @@ def write_checkpoint(folder: Path, number: int, label: str, state: State, tensor
     write_folder(inside / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
 
 
-def rewrite(folder: Path, left: Checkpoint, state: State) -> Path:
+def rewrite(folder: Path, checkpoint: Checkpoint, state: State) -> Path:
     """A checkpoint after all others, with another state and the same tensors, where the state has a stage for them."""
-    manifest, config = read_manifest(left.path), state.work.settings[0].pretrain
+    manifest, config = read_manifest(checkpoint.path), state.work.settings[0].pretrain
     sizes = zip(config.layer_sizes, config.layers, strict=False)
     heads = [kind.most_numbers(config) for kind in HEADS.values()]
     numbers = max(*(numbers_of(n, layer) for n, layer in sizes), *(heads if state.work.command == "finetune" else (0,)))
     most = 4 * 4 * numbers + LARGEST_HEADER
     names = {index: f"{index}.safetensors" for index in (state.stage.members if state.stage else ())}
-    tensors = {index: read_listed(left.path, name, manifest, most) for index, name in names.items()}
+    tensors = {index: read_listed(checkpoint.path, name, manifest, most) for index, name in names.items()}
     label = f"{state.stage.name}-epoch{state.stage.epoch}" if state.stage else f"{state.work.command}-changed"
     number = max(found for found, _ in numbered(folder)) + 1
     write_checkpoint(folder, number, label, state, tensors)
