@@ -14,8 +14,9 @@ from stackae.autoencoders import dense, marginalized, pca, variational
 from stackae.autoencoders.conv import Convolution
 from stackae.autoencoders.corruption import Dropout
 from stackae.autoencoders.statistics import CorruptedMoments
+from stackae.models.heads import multilabel, regressor
 from stackae.objectives import contraction as contracting
-from stackae.objectives import heads, reconstruction
+from stackae.objectives import reconstruction
 from stackae.objectives import variational as training
 from stackae.objectives.losses import LOSSES
 from stackae.objectives.penalties import KlSparsity
@@ -114,13 +115,14 @@ def other_components(patch: Patch, change: Callable[[Any], Any]) -> None:
 
 def other_rows(patch: Patch) -> None:
     """What is trained is not what was given: features weigh differently."""
-    real = layer.reconstruction
+    real = layer.kernel_training
 
-    def told(*given: Any) -> Any:
-        found = real(*given)
-        return dataclasses.replace(found, x=found.x * torch.linspace(1, 1.1, found.x.shape[1]))
+    def told(objective: Any, *given: Any) -> Any:
+        return real(
+            dataclasses.replace(objective, x=objective.x * torch.linspace(1, 1.1, objective.x.shape[1])), *given
+        )
 
-    patch.setattr(layer, "reconstruction", told)
+    patch.setattr(layer, "kernel_training", told)
 
 
 def resumed_elsewhere(patch: Patch) -> None:
@@ -136,8 +138,8 @@ FAULTS: dict[str, Callable[[Patch], None]] = {
     "gradients: noise, emphasis, dropout": lambda p: through(p, Dropout, "__call__", nudged_noise),
     "gradients: variational": lambda p: through(p, training, "gaussian_kl", nudged),
     "gradients: convolutional": lambda p: through(p, Convolution, "logits", nudged),
-    "gradients: heads": lambda p: through(p, heads, "cross_entropy", nudged),
-    "gradients: missing targets": lambda p: p.setattr(heads, "squared_error", blind_to_nan),
+    "gradients: heads": lambda p: through(p, multilabel, "cross_entropy", nudged),
+    "gradients: missing targets": lambda p: p.setattr(regressor, "squared_error", blind_to_nan),
     "gradients: dense, fused step": lambda p: at_rate(p, 1.001),
     "gradients: others, compiled ops": lambda p: through(p, ops, "dense_act", nudged),
     "gradients: heads, fused": lambda p: at_rate(p, 1.001),
