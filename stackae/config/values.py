@@ -29,7 +29,6 @@ CorruptionName = Literal["none", "gaussian", "masking", "salt-and-pepper"]
 SparsityName = Literal["none", "kl", "l1", "top-k", "batch-top-k"]
 Scale = Literal["auto", "none", "unit", "minmax", "standard", "robust"]
 CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
-SPARSITIES: tuple[SparsityName, ...] = get_args(SparsityName)
 SCALES: tuple[Scale, ...] = get_args(Scale)
 MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
 MOST_EPOCHS = 10**9
