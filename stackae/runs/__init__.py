@@ -1,4 +1,4 @@
-"""Runs on the disk: folders that hold what was asked and what came of it, and lose nothing."""
+"""Run folders: settings and results of a training on disk, written so that a crash at any moment loses nothing."""
 
 from stackae.runs.beginning import check_free, new_runs
 from stackae.runs.checkpointer import DiskCheckpointer, Requests

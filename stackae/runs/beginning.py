@@ -1,4 +1,4 @@
-"""The folder of a new run: that it is free, that one process alone has it, and what becomes of a run that was there."""
+"""Begin a run folder: check that its name is free, lock it for one process, and put aside the run that it replaces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stackae.runs.run import Run
 
 
 def new_folder(path: Path) -> Path:
-    """Makes the folder, or where there is one of that name already, PATH-2, PATH-3 ...: no other process has it."""
+    """Make the folder, or PATH-2, PATH-3, ... where the name is taken, and return it; no other process has it."""
     make_folder(path.parent)
     made, number = path, 1
     while not make_new_folder(made):
@@ -29,12 +29,12 @@ def new_folder(path: Path) -> Path:
 
 @contextmanager
 def reserved(path: Path | None, default: Path) -> Iterator[Path]:
-    """An empty folder, made before the work whose result will take its place; a failure leaves none.
+    """Make an empty folder before the work whose result will take its place; remove it again if the work fails.
 
-    Where no ``path`` is given it is ``default``, or the next name that is free.
+    Without ``path`` the folder is ``default``, or the next free name.
 
     Raises:
-        DiskError: it cannot be made.
+        DiskError: the folder cannot be made.
     """
     made = path is None or not path.exists()
     if path is None:
@@ -52,9 +52,9 @@ def reserved(path: Path | None, default: Path) -> Iterator[Path]:
 
 
 def check_free(path: Path | None, force: bool) -> None:
-    """Raises ConfigError unless a run may be made at ``path``, or anywhere, and pointed at when it is done.
+    """Raise ConfigError unless a run can be made at ``path`` (anywhere, if None) and runs/latest can point at it.
 
-    Raises RunError where another process writes to it. It is looked at in turn, since another may begin there.
+    Raises RunError where another process writes there. Locks the parent folder: another process may begin there.
     """
     with nullcontext() if path is None or not path.parent.is_dir() else in_turn(path.parent):
         _check_free(path, force)
@@ -76,7 +76,7 @@ def _check_free(path: Path | None, force: bool) -> None:
 
 
 def _occupied(path: Path, force: bool) -> str:
-    """Why what lies there cannot be replaced; "" where it can."""
+    """Return the reason why what lies there cannot be replaced, or "" if it can."""
     if not is_proven(path):
         found = f"a {MANIFEST} or checkpoints that are not stackae's, or damaged" if is_run(path) else "something else"
         return f"{path}: expected a new folder or an earlier run, got {found}; choose another {argument('run')}"
@@ -93,11 +93,11 @@ def _occupied(path: Path, force: bool) -> str:
 def new_runs(
     path: Path | None, force: bool, names: Sequence[str] = ("",), default: Path = RUNS / "run"
 ) -> Iterator[tuple[Folder, list[Run]]]:
-    """A fresh folder, this process's to write, with a run in each folder that is named; "" is the folder itself.
+    """Lock a fresh folder for this process, and yield it with one run per name; "" names the folder itself.
 
-    Where no ``path`` is given it is ``default``, or the next name that is free. What was there before is put aside, and
-    given up only when all is done. A failure leaves what has a checkpoint to go on from; where there is none, it leaves
-    everything as it was. Of several processes that want one folder, one has it.
+    Without ``path`` the folder is ``default``, or the next free name. A run that lay there is put aside, and removed
+    only when the new one is complete. A failure keeps the new run if it has a checkpoint to resume from, and otherwise
+    restores what was there. Of several processes that request the same folder, exactly one gets it.
     """
     check_free(path, force)
     if path is not None:
@@ -117,7 +117,7 @@ def new_runs(
 
 
 def _begun(path: Path | None, force: bool, default: Path, held: ExitStack) -> tuple[Path, bool, Path | None]:
-    """The folder, whose lock is held from now on; whether it is a new one; where the run is that lay there before."""
+    """Lock the folder. Return its path, whether it is new, and where the run that lay there was put aside."""
     if path is None:
         place = new_folder(default)
         held.enter_context(Folder(place).writing())
@@ -140,10 +140,10 @@ def _begun(path: Path | None, force: bool, default: Path, held: ExitStack) -> tu
 
 
 def _undo(path: Path, made: bool, aside: Path | None, error: BaseException) -> None:
-    """Gives up what was begun, and puts back what was there.
+    """Remove the run that was begun, and restore the one that was put aside.
 
     Raises:
-        RunError: something else was put there meanwhile. DiskError: it cannot be removed.
+        RunError: something else appeared there meanwhile. DiskError: the run cannot be removed.
     """
     try:
         remove_own(path, itself=made)
@@ -161,10 +161,10 @@ def _undo(path: Path, made: bool, aside: Path | None, error: BaseException) -> N
 
 
 def complete(path: Path, runs: Sequence[Run]) -> list[Path]:
-    """The runs in this folder are done: they take the place of what they replace.
+    """Complete the runs of this folder: remove those that they replace, and point runs/latest at the new one.
 
-    runs/latest then points at the first of those that have the most layers. Returns those replaced runs that stay,
-    since something that is not theirs lies in them.
+    runs/latest points at the first of the runs with the most layers. Returns the replaced runs that stay,
+    since they hold files that are not their own.
     """
     kept = [aside for aside in asides(path) if strangers(aside) or not remove_own(aside)]
     if pointer_is_writable():

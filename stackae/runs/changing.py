@@ -1,8 +1,8 @@
-"""Other settings for what is left of a training: a divergence in one layer costs none of those below it.
+"""Change settings for the rest of a training, so that a divergence in one layer does not cost the layers below it.
 
-Rates and weight decay change between two steps, and the stage goes on from the last checkpoint. What a layer is trained
-for changes its losses: they could not be compared with those before, so a layer in the middle of that begins anew.
-From the checkpoint that this writes on, the training goes on to the same bits as ever, by the changed settings.
+Learning rate and weight decay may change between two steps: the stage resumes from its last checkpoint. Noise and
+penalties change the loss itself, whose values could not be compared with earlier ones: a half-trained layer restarts.
+From the checkpoint written here on, the training with the changed settings is reproducible bit for bit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OF_THE_OBJECTIVE = ("corruption", "sparsity", "contraction", "weight_l1", "beta"
 
 
 class Changed(NamedTuple):
-    """The checkpoint to go on from, what differs, and the stage that begins anew ("" where none does)."""
+    """The checkpoint to resume from, the settings that differ, and the stage that restarts ("" if none does)."""
 
     checkpoint: Checkpoint
     found: list[Difference]
@@ -32,13 +32,13 @@ class Changed(NamedTuple):
 
 
 def change(folder: Path, checkpoint: Checkpoint, options: Mapping[str, str]) -> Changed:
-    """Writes a checkpoint of the same training with other settings of what has not ended yet.
+    """Write a checkpoint of the same training with other settings for the stages that have not ended.
 
     Args:
-        options: by the name of the setting, a value for all layers or a comma list with one a layer.
+        options: by setting name, one value for all layers or a comma-separated list with one per layer.
 
     Raises:
-        ConfigError: nothing is left to be trained, a layer that is trained would change, or a value cannot work.
+        ConfigError: nothing is left to train, a trained layer would change, or a value is invalid.
         DiskError: the checkpoint could not be written.
     """
     state, names = checkpoint.state, ", ".join(argument(name) for name in options)

@@ -1,4 +1,4 @@
-"""The checkpointer on the disk: it decides when a checkpoint is due, and what is resumed."""
+"""The checkpointer that writes to disk: it decides when a checkpoint is due, and what a training resumes from."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from stackae.runs.pruning import prune, remove_after, remove_checkpoint, remove_
 from stackae.runs.state import StageResultState, State, Work
 from stackae.training.checkpointing import Snapshot, StageResult
 
-EVERY = 30.0  # seconds between checkpoints within an epoch, at the most
-SHARE = 0.05  # of the time that checkpoints at the ends of epochs may take
+EVERY = 30.0  # maximum seconds between checkpoints within an epoch
+SHARE = 0.05  # maximum share of the training time spent on checkpoints at the ends of epochs
 
 
 @dataclass
 class Requests:
-    """What signals ask of a training: to end (by which signal), or to save. ``heard`` while it looks for them."""
+    """Requests of signals to a training: to stop (by which signal) or to save; ``heard`` while it polls them."""
 
     stop: int | None = None
     save: bool = False
@@ -43,7 +43,7 @@ class Requests:
 
 
 def this_machine() -> dict[str, str]:
-    """What the bits of a training depend on beside what is asked."""
+    """Describe what the bits of a training depend on beside its settings and data."""
     return {
         "torch": torch.__version__,
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
@@ -54,8 +54,8 @@ def this_machine() -> dict[str, str]:
 class DiskCheckpointer:
     """Write checkpoints into a folder: a ``stackae.training.checkpointing.Checkpointer``.
 
-    The end of a stage is always saved, that of an epoch where this takes at most SHARE of the time, and within an epoch
-    training is saved every ``every`` seconds.
+    The end of a stage is always saved. The end of an epoch is saved while this takes at most SHARE of the time. Within
+    an epoch, a checkpoint is saved every ``every`` seconds.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class DiskCheckpointer:
         return self._number
 
     def open(self) -> None:
-        """Begin the work: from here on it can be resumed."""
+        """Write the first checkpoint: from here on the work can be resumed."""
         if self._number < self._state.begun:
             make_folder(self._folder)
             self._write(f"{self._state.work.command}-begin", self._state, {})
@@ -116,11 +116,11 @@ class DiskCheckpointer:
         self._requests.heard = False
 
     def finish(self) -> None:
-        """End the work: what was made of it is on the disk."""
+        """Mark the work as complete: its results are in the run folder."""
         prune(self._folder, self._state.work.command, self._state.begun, done=True)
 
     def abandon(self) -> None:
-        """The work failed: where there is nothing to resume from, it was never begun."""
+        """Clean up after failed work: without progress to resume from, nothing of it is kept."""
         entries = [path for number, path in numbered(self._folder) if number >= self._state.begun]
         if all(path.name.endswith("-begin") for path in entries):
             for path in entries:
@@ -139,7 +139,7 @@ class DiskCheckpointer:
         }
 
     def _packed(self, stage: str, index: int, ended: StageResult) -> bytes:
-        """Of a layer, the very file that its run will hold: either can take the place of the other."""
+        """Pack the stage result as in its run folder, byte for byte: either file can replace the other."""
         if ended.diverged is not None:
             return b""
         layers = self._state.work.settings[index].pretrain.layers

@@ -1,14 +1,15 @@
 """Checkpoints: numbered folders from which a training resumes, bit-identical.
 
-    checkpoints/000001-pretrain-begin/     the work: what is to be done, and a digest of the data
-    checkpoints/000004-layer1-end/         a trained layer; kept for good, so that a damaged file can be made again
-    checkpoints/000006-layer2-epoch12/     between two steps of epoch 12: parameters, best ones, moments; the last two
+    checkpoints/000001-pretrain-begin/     the work: its settings, and a digest of the data
+    checkpoints/000004-layer1-end/         a trained layer; kept for good, so that a damaged file can be restored
+    checkpoints/000006-layer2-epoch12/     between two steps of epoch 12: parameters, best parameters, optimizer state;
+                                           the newest two are kept
         state.json                         stackae.runs.state
         0.safetensors ...                  the tensors of each network, by index
-        manifest.json                      both, by size and SHA-256
+        manifest.json                      size and SHA-256 of each file
 
-No random state is kept: orders and noise are functions of seed, layer, epoch and step. The newest folder is the
-latest; there is no pointer that could say otherwise. One that is damaged is passed over for the one before.
+No random state is stored: batch orders and noise are functions of seed, layer, epoch and step. The newest folder is the
+latest checkpoint; there is no pointer that could disagree. A damaged checkpoint is skipped for the one before it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ NUMBERED = re.compile(r"([0-9]{6,18})-([a-z0-9-]{1,60})")
 
 
 class Checkpoint(NamedTuple):
-    """One that was read and found whole."""
+    """A checkpoint that was read and verified."""
 
     path: Path
     number: int
@@ -49,18 +50,18 @@ class Checkpoint(NamedTuple):
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
-    """The checkpoints of a run folder by number, oldest first, whole or not."""
+    """List the checkpoints of a run folder by number, oldest first, whole or damaged."""
     inside = folder / FOLDER
     if inside.is_symlink() or not inside.is_dir():
         return []
     found = []
-    with suppress(FileNotFoundError):  # it was there a moment ago
+    with suppress(FileNotFoundError):  # it was removed meanwhile
         found = [(NUMBERED.fullmatch(path.name), path) for path in inside.iterdir()]
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def latest(folder: Path, command: str | None, passed_over: Callable[[RunError], None]) -> Checkpoint | None:
-    """The newest checkpoint (of that command, if one is named) that is whole, with all that it builds on."""
+    """Return the newest checkpoint (of that command, if given) that is whole, including all that it builds on."""
     for _, path in reversed(numbered(folder)):
         try:
             checkpoint = read(path)
@@ -74,13 +75,13 @@ def latest(folder: Path, command: str | None, passed_over: Callable[[RunError], 
 
 
 def newest_state(folder: Path) -> State:
-    """Of the newest checkpoint whose state is whole, whatever its tensors are. Raises RunError where there is none.
+    """Read the newest state that is whole, even if the tensors beside it are damaged. Raises RunError if there is none.
 
-    Of many that are damaged the newest MOST_TRIED are looked at.
+    Tries at most the MOST_TRIED newest checkpoints.
     """
     tried: set[Path] = set()
     while fresh := [path for _, path in numbered(folder)[-MOST_TRIED:] if path not in tried]:
-        for path in reversed(fresh):  # those that a training gives up meanwhile have made room for newer ones
+        for path in reversed(fresh):  # a running training may have replaced the ones listed before
             with suppress(RunError):
                 return state_of(path)
         tried.update(fresh)
@@ -92,12 +93,12 @@ def newest_state(folder: Path) -> State:
 
 
 def state_of(path: Path) -> State:
-    """Of a checkpoint, whatever its tensors are. Raises RunError where it is missing or damaged."""
+    """Read a checkpoint's state without verifying its tensors. Raises RunError if it is missing or damaged."""
     return _read_state(path, _manifest(path))
 
 
 def read(path: Path) -> Checkpoint:
-    """A checkpoint, every file of it compared with its manifest.
+    """Read a checkpoint, and compare each of its files with its manifest.
 
     Raises:
         RunError: a file is missing or damaged.
@@ -109,7 +110,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def _manifest(path: Path) -> Manifest:
-    """Of a folder, and not of one that a link leads to."""
+    """Read the manifest of a folder, which must not be a symbolic link."""
     if path.is_symlink() or not path.is_dir():
         raise RunError(f"{path}: expected the folder of a checkpoint, got something else; remove it")
     return read_manifest(path)
@@ -130,12 +131,12 @@ def _read_state(path: Path, manifest: Manifest) -> State:
 
 
 def ended_files(folder: Path, state: State) -> Iterator[tuple[str, int, bytes]]:
-    """The weights of every stage that ended, with its name and the index of the network.
+    """Yield stage name, network index and packed weights of every stage that ended.
 
-    A layer is taken from the checkpoint of its end, or where that is damaged from the run that was made of it.
+    A layer is read from the checkpoint of its stage's end or, if that is damaged, from the run folder.
 
     Raises:
-        RunError: neither is whole.
+        RunError: both copies are damaged.
     """
     paths = dict(numbered(folder))
     for stage, results in state.ended.items():
@@ -158,13 +159,13 @@ def _first_whole(paths: list[Path], ended: StageResultState) -> bytes:
 
 
 def tensors_of(path: Path, content: bytes) -> dict[str, Tensor]:
-    """Those of a trained stage."""
+    """Unpack the tensors of a trained stage."""
     with opened(path, content) as (tensors, _):
         return tensors
 
 
 def write_checkpoint(folder: Path, number: int, label: str, state: State, tensors: Mapping[int, bytes]) -> None:
-    """A new checkpoint, there whole or not at all. Raises DiskError."""
+    """Write a new checkpoint atomically. Raises DiskError."""
     files = {f"{index}.safetensors": content for index, content in tensors.items()} | {STATE: state.pack()}
     manifest = Manifest({name: (Entry.of(content),) for name, content in files.items()}, number)
     inside = folder / FOLDER
@@ -175,12 +176,12 @@ def write_checkpoint(folder: Path, number: int, label: str, state: State, tensor
             f"{inside}: expected checkpoints with numbers of at most 18 digits, got {number - 1:06d}; remove the one "
             "of that number, or train a new run"
         )
-    make_folder(inside, above=False)  # a run whose folder is gone is not begun again in its middle
+    make_folder(inside, above=False)  # a run folder that was deleted during training is not created again
     write_folder(inside / f"{number:06d}-{label}", files | {MANIFEST: manifest.pack()})
 
 
 def rewrite(folder: Path, checkpoint: Checkpoint, state: State) -> Path:
-    """A checkpoint after all others, with another state and the same tensors, where the state has a stage for them."""
+    """Write a newest checkpoint with another state, and the same tensors for the stage that the state has, if any."""
     manifest, config = read_manifest(checkpoint.path), state.work.settings[0].pretrain
     sizes = zip(config.layer_sizes, config.layers, strict=False)
     heads = [kind.most_numbers(config) for kind in HEADS.values()]
@@ -195,7 +196,7 @@ def rewrite(folder: Path, checkpoint: Checkpoint, state: State) -> Path:
 
 
 def pack_tensors(replica: ReplicaSnapshot) -> bytes:
-    """Of a network between two steps."""
+    """Pack the tensors of a network between two steps."""
     flat = {f"weights.{name}": tensor for name, tensor in replica.weights.items()}
     flat |= {f"best.{name}": tensor for name, tensor in replica.best_weights.items()}
     flat |= {f"moments.{number}": tensor for number, tensor in enumerate(replica.optimizer_state)}
@@ -203,10 +204,10 @@ def pack_tensors(replica: ReplicaSnapshot) -> bytes:
 
 
 def read_snapshot(checkpoint: Checkpoint, stage: SnapshotState, most: Mapping[int, int]) -> Snapshot:
-    """Where a stage was left; ``most`` is how many bytes the parameters of each network take.
+    """Read the snapshot of a half-trained stage; ``most`` is the size of each network's parameters in bytes.
 
     Raises:
-        RunError: a file is damaged, or larger than its network can account for.
+        RunError: a file is damaged, or larger than its network explains.
     """
     replicas = {}
     manifest = read_manifest(checkpoint.path)
@@ -241,6 +242,6 @@ def result_state(number: int, content: bytes, ended: StageResult) -> StageResult
 
 
 def history_of(state: State, index: int) -> list[EpochRecord]:
-    """Every epoch of a network so far, stage by stage."""
+    """Return the records of all epochs of a network so far, stage by stage."""
     records = [record for stage in state.ended.values() if index in stage for record in stage[index].history]
     return records + list(state.stage.members[index].history if state.stage and index in state.stage.members else ())

@@ -1,4 +1,4 @@
-"""What tells two settings apart, setting by setting."""
+"""Compare two sets of settings, setting by setting."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from stackae.runs.state import Work
 
-PLACES = ("data", "data_root")  # where the rows lie, but not which they are
-MACHINES = ("device", "engine")  # who computes, but not what
+PLACES = ("data", "data_root")  # where the rows are stored, not which rows they are
+MACHINES = ("device", "engine")  # what computes, not what is computed
 
 
 class Difference(NamedTuple):
-    """One setting; None where it is not set at all."""
+    """One setting and its two values; None where it is not set."""
 
     name: str
     first: Any
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
     @property
     def values(self) -> tuple[str, str]:
-        """Both, to be shown."""
+        """Return both values as text for people."""
         return _shown(self.first), _shown(self.second)
 
     def __str__(self) -> str:
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 
 
 def differences(first: BaseModel, second: BaseModel) -> list[Difference]:
-    """Every setting that differs, by its full name, such as ``pretrain.layer2.learning_rate``."""
+    """List every setting that differs, by its full name, such as ``pretrain.layer2.learning_rate``."""
     one, other = dict(_flat("", first.model_dump(mode="json"))), dict(_flat("", second.model_dump(mode="json")))
     names = dict.fromkeys([*one, *other])
     found = [Difference(name, one.get(name), other.get(name)) for name in names]
@@ -38,12 +38,12 @@ def differences(first: BaseModel, second: BaseModel) -> list[Difference]:
 
 
 def mathematical(found: list[Difference]) -> list[Difference]:
-    """Those that change what is computed."""
+    """Return the differences that change what is computed."""
     return [each for each in found if each.name.split(".")[-1] not in (*PLACES, *MACHINES)]
 
 
 def of_work(first: Work, second: Work) -> list[Difference]:
-    """``differences`` of the settings of networks that train together, and of how many and which data they have."""
+    """List the ``differences`` between all networks that train together, and in their number and data."""
     found = [Difference("seeds", ", ".join(first.runs), ", ".join(second.runs))] if first.runs != second.runs else []
     pairs = zip(first.settings, second.settings, strict=False)
     each = [difference for pair in pairs for difference in differences(*pair)]

@@ -1,10 +1,9 @@
-"""Files that are there whole or not at all, whatever stops the program or the machine.
+"""Atomic, durable writes: a file is there whole or not at all, whatever stops the program or the machine.
 
-Everything a run keeps is written through the four functions at the end, and in one order: content, its fsync, the
-rename into place, the fsync of the folder. A disk that loses whatever was not synced leaves the old file or the new.
-Files are made ready under names that nobody foresees and nothing else has, so no link is followed on the way, nothing
-that lies there is removed, and what a program that was killed left is known by its name. No folder is ever removed with
-all that is in it: only files by name, then the folder, which has to be empty.
+Every file of a run is written through the public functions below, in one order: content, fsync of the file, rename into
+place, fsync of the folder. A disk that loses unsynced data keeps the old file or the new one. Temporary names are
+unpredictable and unique, so that no link is followed and no other file removed, and leftovers of a killed program are
+recognized by their name. No folder is removed recursively: only files by name, then the folder, which must be empty.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ Content = bytes | memoryview
 
 
 def write_whole(path: Path, content: Content) -> None:
-    """A reader sees the old file or the new one, never a part; a failure leaves the old one and nothing else.
+    """Write a file atomically: a reader sees the old content or the new; a failure leaves the old and nothing else.
 
     Raises:
-        DiskError: it could not be written.
+        DiskError: the file could not be written.
     """
     write_files(path.parent, {path.name: content})
 
 
 def write_files(folder: Path, files: Mapping[str, Content]) -> None:
-    """``write_whole`` for several files of a folder: none is replaced before all are on the disk.
+    """Apply ``write_whole`` to several files of a folder: none is replaced before all are on disk.
 
     Raises:
-        DiskError: they could not be written.
+        DiskError: the files could not be written.
     """
     if not files:
         return
@@ -65,10 +64,10 @@ def write_files(folder: Path, files: Mapping[str, Content]) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, Content]) -> None:
-    """A new folder with these files, in their order, in the place of nothing or of an empty folder: whole, or not.
+    """Write a new folder with these files, in this order, atomically; an empty folder at ``path`` is replaced.
 
     Raises:
-        DiskError: it could not be written.
+        DiskError: the folder could not be written.
     """
     beside = temporary(path.parent)
     with disk_errors(path, sum(map(len, files.values()))):
@@ -87,7 +86,7 @@ def write_folder(path: Path, files: Mapping[str, Content]) -> None:
 
 
 def make_folder(path: Path, above: bool = True) -> None:
-    """The folder, and those above it where that is wanted, durably; no error where it is there already."""
+    """Make the folder durably, with its parents if ``above``; an existing folder is no error."""
     with disk_errors(path, 0):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=above, exist_ok=True)
@@ -96,7 +95,7 @@ def make_folder(path: Path, above: bool = True) -> None:
 
 
 def make_new_folder(path: Path) -> bool:
-    """The folder, durably, and whether it is this call that made it: of several one does. Raises DiskError."""
+    """Make the folder durably; return whether this call made it (of concurrent calls exactly one does). DiskError."""
     with disk_errors(path, 0):
         try:
             path.mkdir()
@@ -107,16 +106,16 @@ def make_new_folder(path: Path) -> bool:
 
 
 def remove_folder(path: Path) -> None:
-    """One of files alone: out of sight by one rename, then gone; cut short, it leaves a temporary. Raises DiskError."""
+    """Remove a folder of plain files: rename it to a temporary name, then delete. Raises DiskError."""
     beside = temporary(path.parent)
     with disk_errors(path, 0):
         _move(path, beside)
-        _sync_folder(path.parent)  # else a power failure could bring it back with half of its files
+        _sync_folder(path.parent)  # else a power failure could bring the folder back with half of its files
     remove_temporary(beside)
 
 
 def remove_temporary(path: Path) -> None:
-    """What was made ready there: a file, a link, or a folder of files; no error where nothing is. Raises DiskError."""
+    """Remove a temporary file, link, or folder of files; a missing one is no error. Raises DiskError."""
     with disk_errors(path, 0):
         if path.is_dir() and not path.is_symlink():
             for file in path.iterdir():
@@ -127,7 +126,7 @@ def remove_temporary(path: Path) -> None:
 
 
 def remove_files(folder: Path, paths: Iterable[Path]) -> None:
-    """Files and empty folders in ``folder``, in their order, durably. Raises DiskError."""
+    """Remove files and empty folders in ``folder``, in this order, durably. Raises DiskError."""
     with disk_errors(folder, 0):
         for path in paths:
             if path.is_dir() and not path.is_symlink():
@@ -138,7 +137,7 @@ def remove_files(folder: Path, paths: Iterable[Path]) -> None:
 
 
 def move_folder(path: Path, to: Path) -> None:
-    """To another name beside it; a failure leaves it where it was."""
+    """Rename a folder within its parent; a failure leaves it where it was."""
     with disk_errors(to, 0):
         _move(path, to)
         try:
@@ -149,7 +148,7 @@ def move_folder(path: Path, to: Path) -> None:
 
 
 def write_link(path: Path, target: str) -> None:
-    """A link to a folder, in the place of one that is there or of nothing."""
+    """Write a symbolic link to a folder, replacing an existing link."""
     beside = temporary(path.parent)
     with disk_errors(path, 0):
         try:
@@ -162,24 +161,24 @@ def write_link(path: Path, target: str) -> None:
 
 
 def temporary(folder: Path) -> Path:
-    """A name in the folder for what is made ready: no other process has it, and nobody can foresee it."""
+    """Return a temporary name in the folder that no other process has or can predict."""
     return folder / f".stackae-{secrets.token_hex(8)}.tmp"
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether it has such a name: something was being made ready, or removed, there."""
+    """Return whether the path has a temporary name: a file was being written or removed there."""
     return TEMPORARY.fullmatch(path.name) is not None
 
 
 def free_bytes(path: Path) -> int:
-    """On the disk that holds the path, or would."""
+    """Return the free bytes of the disk that holds the path, or would hold it."""
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     return shutil.disk_usage(there).free
 
 
 @contextmanager
 def disk_errors(path: Path, needed: int) -> Iterator[None]:
-    """What the system says of a write of ``needed`` bytes, as a DiskError."""
+    """Turn errors of the system in a write of ``needed`` bytes into DiskError."""
     try:
         yield
     except OSError as error:
@@ -212,7 +211,7 @@ def _move(path: Path, to: Path) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Its entries to the disk; some network and FUSE file systems have no such call for a folder, and need none."""
+    """fsync the folder's entries; some network and FUSE file systems do not support this call, and need none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

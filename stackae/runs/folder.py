@@ -1,4 +1,4 @@
-"""A folder whose files are listed with their digests: read only where they are right, replaced all together."""
+"""A folder with a manifest: each file is verified against its digest when read, and files are replaced together."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from stackae.runs.durable import Content, write_files
 from stackae.runs.lock import writing
 from stackae.runs.manifest import NAME, Entry, Manifest, check_listed, read_listed, read_manifest, vouched
 
-TRIES = 100  # a file that is replaced is read again, by a process that writes as fast as it can
+TRIES = 100  # reads of a file that another process keeps replacing
 T = TypeVar("T")
 
 
 class Folder:
-    """One folder of a run, or of runs that train together."""
+    """The folder of one run, or of several runs that train together."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def writing(self) -> AbstractContextManager[None]:
-        """This process alone writes to it; RunError where another does."""
+        """Lock the folder for this process; raises RunError if another process has it."""
         return writing(self.path)
 
     @property
     def manifest(self) -> Manifest:
-        """RunError where it is missing or damaged."""
+        """Read the manifest; raises RunError if it is missing or damaged."""
         with self._remedied():
             return read_manifest(self.path)
 
     def holds(self, name: str) -> bool:
-        """Whether the manifest lists such a file."""
+        """Return whether the manifest lists a file of this name."""
         return name in self.manifest.files
 
     def read(self, name: str, most: int | None = None) -> bytes:
-        """The content of a listed file, of at most ``most`` bytes; RunError where it is missing or damaged."""
+        """Read a listed file of at most ``most`` bytes; raises RunError if it is missing or damaged."""
         return self._steadily(lambda manifest: read_listed(self.path, name, manifest, most))
 
     def check(self, name: str) -> None:
-        """Compares a listed file of any size; RunError where it is missing or damaged."""
+        """Verify a listed file of any size; raises RunError if it is missing or damaged."""
         self._steadily(lambda manifest: check_listed(self.path, name, manifest))
 
     def publish(self, files: Mapping[str, Content], made_from: int | None = None) -> None:
-        """Writes files and lists them, as made from the checkpoint of that number.
+        """Write files and list them in the manifest, as made from the checkpoint of that number.
 
-        At every moment each listed file has a content that is listed: a file that is replaced is listed with both. A
-        damaged manifest is replaced by one of these files and of those whose digests stand in it still.
+        At every moment each listed file has a listed content: while a file is replaced, both digests are listed. A
+        damaged manifest is replaced by one of these files, and of those whose digests can still be read in it.
 
         Raises:
-            DiskError: they could not be written. RunError: another process writes to the folder.
+            DiskError: the files could not be written. RunError: another process writes to the folder.
         """
         with self.writing():
             old = self._listed_before()
@@ -71,7 +71,7 @@ class Folder:
                 raise
 
     def _steadily(self, read: Callable[[Manifest], T]) -> T:
-        """By a manifest that is the same afterwards: a file that another process replaces meanwhile is read again."""
+        """Read until the manifest is the same before and after: another process may replace the file meanwhile."""
         with self._remedied():
             manifest = read_manifest(self.path)
             for _ in range(TRIES):
@@ -98,7 +98,7 @@ class Folder:
             return Manifest(vouched(self.path))
 
     def _give_up(self, added: list[str]) -> None:
-        """New files that could not be listed: without a listing nothing would tell that they are the run's."""
+        """Remove new files that could not be listed: unlisted, they could not be recognized as the run's."""
         listed = self._listed_before().files
         for name in added:
             if name not in listed:

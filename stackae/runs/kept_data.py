@@ -1,7 +1,7 @@
-"""What a run keeps of its data beside their settings: data.json and division.safetensors, and finetune-* of the same.
+"""What a run stores about its data beside their settings; of fine-tuning data, the same under finetune-*.
 
-data.json             names of columns, targets, classes and left-out columns, how many rows, a digest of the labels
-division.safetensors  of each row in its order a 64-bit sum of its numbers and the part that it has
+data.json             names of columns, targets, classes and left-out columns, number of rows, a digest of the labels
+division.safetensors  per row, in order, a 64-bit hash of its numbers and the part (training, validation, test) it is in
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.runs.records import read_json
 from stackae.runs.run import Run
 
-LARGEST_RECORD = 1 << 26  # bytes; of data with longer names, none is kept
-MOST_ROWS = 1 << 27  # of which each is kept: nine bytes a row
+LARGEST_RECORD = 1 << 26  # bytes; for data with longer names, no record is stored
+MOST_ROWS = 1 << 27  # rows whose part is stored, at nine bytes per row
 Names = tuple[str, ...]
 
 
@@ -50,12 +50,12 @@ class DataRecord(BaseModel):
 
     @classmethod
     def unpack(cls, content: bytes) -> DataRecord:
-        """Raises ValueError where the content is no such record."""
+        """Parse data.json; raises ValueError if the content is invalid."""
         return read_json(cls, content)
 
 
 def data_files(dataset: Dataset, training: str = "") -> dict[str, bytes]:
-    """data.json and division.safetensors of what a run is trained on; ``training`` is "" or "finetune-"."""
+    """Make data.json and division.safetensors of the training data; ``training`` is "" or "finetune-"."""
     division, config = dataset.division, dataset.config
     assert division is not None
     record = DataRecord(
@@ -76,7 +76,7 @@ def data_files(dataset: Dataset, training: str = "") -> dict[str, bytes]:
 
 
 def known_of(run: Run) -> Known:
-    """What the run knows of its data. Raises RunError where a file of it is damaged."""
+    """Read what the run stores about its data. Raises RunError if one of the files is damaged."""
     config = run.config
     pretraining = _known_data(run, "")._replace(config=config.data)
     finetuning = None
@@ -110,7 +110,7 @@ def _division(run: Run, name: str, rows: int) -> Division | None:
 
 
 def pack_division(division: Division) -> bytes:
-    """division.safetensors."""
+    """Pack division.safetensors."""
     sums = torch.from_numpy(np.ascontiguousarray(division.sums).view(np.int64))
     return pack({"sums": sums, "parts": torch.from_numpy(np.ascontiguousarray(division.parts))}, kind="division")
 

@@ -1,4 +1,4 @@
-"""One writer a folder: a lock that the system gives back when its holder ends, however it ends."""
+"""A lock for one writer per folder, released by the system when its holder ends, however it ends."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from stackae.runs.durable import disk_errors
 from stackae.runs.manifest import open_plain
 
 NAME = "lock"
-PATIENCE = 0.2  # seconds in which who only looks at a lock gives it back
-TURN = 10.0  # seconds
-LONGEST = 200  # bytes of a lock
+PATIENCE = 0.2  # seconds within which a process that only inspects a lock releases it
+TURN = 10.0  # maximum seconds to wait for another process
+LONGEST = 200  # bytes of a lock file, at most
 CONTENT = re.compile(rb"(process [0-9]{1,20} on [^\n]{0,150}\n)?")
 _held: set[Path] = set()
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """The folder is this process's to write; entered again within itself, it is the same lock.
+    """Lock the folder for this process; entering again within the process reuses the lock.
 
     Raises:
-        RunError: another process has it, or what lies in its place is no lock. DiskError: it cannot be written.
+        RunError: another process has it, or the file in its place is not a lock. DiskError: it cannot be written.
     """
     own = folder.resolve()
     if own in _held:
@@ -46,9 +46,9 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def in_turn(folder: Path) -> Iterator[bool]:
-    """Short steps that several processes take in a folder, one process after the other.
+    """Serialize short steps of several processes in a folder.
 
-    Yields whether they are; some file systems have no locks of folders, and nobody is waited for longer than TURN.
+    Yields whether they are serialized: some file systems cannot lock folders, and the wait is limited to TURN.
     """
     descriptor, locked, until = None, False, time.monotonic() + TURN
     try:
@@ -67,7 +67,7 @@ def in_turn(folder: Path) -> Iterator[bool]:
 
 
 def writer(folder: Path) -> str | None:
-    """Which other process writes to the folder now; None where none does."""
+    """Describe the other process that writes to the folder now, or return None."""
     if folder.resolve() in _held:
         return None
     with suppress(OSError, ValueError), open_plain(folder / NAME) as file:
@@ -79,20 +79,20 @@ def writer(folder: Path) -> str | None:
 
 
 def check_unheld(folder: Path) -> None:
-    """Raises RunError where a process writes to the folder now."""
+    """Raise RunError if a process writes to the folder now."""
     if (holder := writer(folder)) is not None:
         raise _refusal(folder, holder)
 
 
 def is_lock(path: Path) -> bool:
-    """Whether it is a lock of stackae's, by what it says, and has no other name elsewhere."""
+    """Return whether the file is a lock of stackae, by its content, and has no hard link elsewhere."""
     with suppress(OSError, ValueError), open_plain(path) as file:
         return _is_another(file.fileno()) == ""
     return False
 
 
 def _taken(own: Path, folder: Path) -> int:
-    """The lock's descriptor. One that is given up with its folder at that moment is not taken for it."""
+    """Lock and return the lock's descriptor; a lock that is removed with its folder meanwhile is not accepted."""
     for tries_left in reversed(range(10)):
         with disk_errors(folder / NAME, 0):
             descriptor = os.open(own / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
@@ -116,13 +116,13 @@ def _is_there(descriptor: int, path: Path) -> bool:
 
 
 def _check(descriptor: int, path: Path) -> None:
-    """Nothing is written into a file that is not stackae's, or that has another name elsewhere."""
+    """Raise unless the file is stackae's and has no hard link elsewhere: no other file is written to."""
     if what := _is_another(descriptor):
         raise RunError(f"{path}: expected the lock of a run, got {what}; move it away")
 
 
 def _is_another(descriptor: int) -> str:
-    """What it is, if it is no lock."""
+    """Describe the file if it is not a lock."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         return "something that is not a plain file"
@@ -155,6 +155,6 @@ def _holder(content: bytes) -> str:
 
 
 def _sign(descriptor: int) -> None:
-    with suppress(OSError):  # a full disk: the lock holds without a name in it
+    with suppress(OSError):  # on a full disk the lock holds without a name in it
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()[:100]}\n".encode(), 0)

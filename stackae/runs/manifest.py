@@ -1,7 +1,7 @@
-"""What a folder holds, by name, size and SHA-256, and reading it so that a changed bit is found before it is used.
+"""The manifest of a folder: name, size and SHA-256 of each file, so that a changed bit is found before it is used.
 
-``manifest.json`` has one spelling only, and a digest of itself, so no bit of it can change unseen either. Names are
-plain: no folders, no links, nothing outside. A file that is being replaced is listed with its old and its new digest.
+``manifest.json`` has one canonical form and a digest of itself, so that a changed bit in it is found too. Names are
+plain: no folders, no links, no paths outside. A file that is being replaced is listed with its old and new digest.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, BinaryIO, NamedTuple
 from stackae.errors import RunError
 
 NAME = "manifest.json"
-LARGEST = 1 << 20  # bytes of a manifest
+LARGEST = 1 << 20  # bytes of a manifest, at most
 CHUNK = 1 << 20
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Entry(NamedTuple):
-    """One content of a file."""
+    """Size and digest of one content of a file."""
 
     size: int
     sha256: str
@@ -37,13 +37,13 @@ class Entry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """The files, each with the contents that are right; and the number of the checkpoint that they were made from."""
+    """The files, each with its valid contents, and the number of the checkpoint that they were made from."""
 
     files: Mapping[str, tuple[Entry, ...]]
     made_from: int = 0
 
     def pack(self) -> bytes:
-        """The one spelling."""
+        """Serialize in the canonical form."""
         files = {name: [each._asdict() for each in self.files[name]] for name in sorted(self.files)}
         body = {"files": files, "made_from": self.made_from}
         digest = hashlib.sha256(_spelled(body)).hexdigest()
@@ -51,7 +51,7 @@ class Manifest(NamedTuple):
 
     @classmethod
     def unpack(cls, content: bytes) -> Manifest:
-        """Raises ValueError unless the content is what ``pack`` gives for plain names and true sizes."""
+        """Parse a manifest; raises ValueError unless it is in canonical form with plain names and valid sizes."""
         document = json.loads(content)
         made_from, files = document["made_from"], document["files"]
         if not isinstance(made_from, int) or made_from < 0 or not all(map(PLAIN.fullmatch, files)):
@@ -63,10 +63,10 @@ class Manifest(NamedTuple):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder.
+    """Read the manifest of a folder.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: the manifest is missing or damaged.
     """
     path = folder / NAME
     try:
@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def vouched(folder: Path) -> dict[str, tuple[Entry, ...]]:
-    """The files of a folder whose digests stand in its manifest, which is damaged: so they are as they were listed."""
+    """Return the entries of a damaged manifest that match a file in the folder: those files are as they were listed."""
     content = b""
     with suppress(OSError, ValueError):
         content = read_file(folder / NAME, LARGEST)
@@ -94,10 +94,10 @@ def vouched(folder: Path) -> dict[str, tuple[Entry, ...]]:
 
 
 def read_listed(folder: Path, name: str, manifest: Manifest, most: int | None = None) -> bytes:
-    """The content of a file, which is one that the manifest lists and has at most ``most`` bytes.
+    """Read a listed file of at most ``most`` bytes, and verify it.
 
     Raises:
-        RunError: it is missing, is no plain file, has another content, or does not fit into the memory.
+        RunError: the file is missing, not a plain file, of another content, or too large for the memory.
     """
     path, entries = folder / name, manifest.files.get(name, ())
     if not entries:
@@ -122,7 +122,7 @@ def read_listed(folder: Path, name: str, manifest: Manifest, most: int | None = 
 
 
 def check_listed(folder: Path, name: str, manifest: Manifest) -> None:
-    """``read_listed`` for files of any size, of which nothing is kept."""
+    """Verify a listed file of any size without keeping its content."""
     path, entries = folder / name, manifest.files.get(name, ())
     if not entries:
         raise RunError(f"{path}: expected a file that {NAME} lists, got none of that name")
@@ -141,7 +141,7 @@ def check_listed(folder: Path, name: str, manifest: Manifest) -> None:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """Up to ``most`` bytes of a plain file, which is no link. Raises ValueError where it has more, OSError as usual."""
+    """Read a plain file of at most ``most`` bytes, no link. Raises ValueError if it is larger, OSError as usual."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -150,7 +150,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """The file, to be read; ValueError where it is no plain file, without waiting for it."""
+    """Open a plain file for reading; raises ValueError for any other kind, without blocking on it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     file = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,4 +1,4 @@
-"""Checkpoints that are kept for good and were damaged or lost, made again from a later one of the same work."""
+"""Restore damaged or lost checkpoints that are kept for good, from a later one of the same work."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stackae.runs.pruning import of_command, remove_checkpoint
 
 
 def behind(folder: Path, checkpoint: Checkpoint) -> bool:
-    """Whether there is a newer one of the same kind: a damaged one, of which nothing later tells."""
+    """Return whether a newer checkpoint of the same work exists (a damaged one, which no later one can restore)."""
     return any(number > checkpoint.number for number, _ in of_command(folder, checkpoint.state.work.command))
 
 
 def made_again(folder: Path, later: Checkpoint) -> list[Path]:
-    """The beginning and the ends of stages before ``later``, those that are not whole: now they are, byte for byte."""
+    """Restore the first checkpoint and the stage ends before ``later`` that are not whole, byte for byte."""
     state, found = later.state, []
     ends = [(next(iter(results.values())).checkpoint, f"{stage}-end") for stage, results in state.ended.items()]
     for stages, (number, label) in enumerate([(state.begun, f"{state.work.command}-begin"), *ends]):

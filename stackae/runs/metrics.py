@@ -1,4 +1,4 @@
-"""metrics.jsonl of a run folder: read strictly, added to, and mended so that nothing of it is lost unsaid."""
+"""metrics.jsonl of a run folder: read strictly, append, and repair with a report of what is lost."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NAME = "metrics.jsonl"
 
 
 def read_metrics(run: Folder) -> list[dict[str, Any]]:
-    """Every record, oldest first. Raises RunError where the file is damaged."""
+    """Read all records, oldest first. Raises RunError if the file is damaged."""
     return list(each_metric(run))
 
 
 def each_metric(run: Folder) -> Iterator[dict[str, Any]]:
-    """``read_metrics`` one by one."""
+    """Yield the records of ``read_metrics`` one by one."""
     try:
         yield from each_record(_content(run))
     except ValueError as error:
@@ -34,10 +34,10 @@ def each_metric(run: Folder) -> Iterator[dict[str, Any]]:
 def metrics_with(
     run: Folder, records: Iterable[dict[str, Any]], new: bool, report: Callable[[str], None] | None
 ) -> bytes:
-    """The content of metrics.jsonl with these records after those that it holds.
+    """Return the content of metrics.jsonl with these records appended.
 
-    Records that are not ``new``, epochs of a training that is done, are added only where they are missing. Where the
-    file is damaged, what can be read of it is kept, line by line; ``report`` gets a sentence on what cannot.
+    Records that are not ``new`` (epochs of a completed training) are added only if missing. Of a damaged file, the
+    readable lines are kept; ``report`` is called with a sentence per loss.
 
     Raises:
         RunError: the file is damaged, and the records are new.

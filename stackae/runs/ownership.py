@@ -1,8 +1,8 @@
-"""What in a folder is stackae's, by proof. Nothing else is removed, whatever it is called and wherever it lies.
+"""Decide by proof which files in a folder are stackae's. Nothing else is removed, whatever its name or place.
 
-A folder is a run's if its manifest has the digest that a manifest of stackae's has, or a checkpoint in it has one. In
-it these are the run's own: the manifest and what it lists; checkpoints of nothing but their files; a lock and a log
-that say themselves whose they are; what lies under a name for what is made ready; and runs ``seed-N`` of the same kind.
+A folder is a run's if it, or a checkpoint in it, has a manifest with a valid digest of its own. The run owns the
+manifest and the files it lists, checkpoints that hold only their own files, a lock and a log that identify
+themselves, temporary files, and the runs ``seed-N`` of the same kind.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SEED = re.compile(r"seed-[0-9]{1,20}")
 
 
 def is_proven(path: Path) -> bool:
-    """Whether it is the folder of a run, or of several, for certain."""
+    """Return whether it is provably the folder of one or several runs."""
     with suppress(RunError):
         read_manifest(path)
         return True
@@ -37,7 +37,7 @@ def is_proven(path: Path) -> bool:
 
 
 def strangers(path: Path) -> list[Path]:
-    """What lies in a run's folder and is not the run's."""
+    """List what lies in a run's folder but is not the run's."""
     listed, found = _listed(path), []
     for entry in sorted(path.iterdir()):
         if entry.is_symlink():
@@ -52,7 +52,7 @@ def strangers(path: Path) -> list[Path]:
 
 
 def refusal(path: Path) -> str:
-    """Why a run there cannot be replaced: what lies in it that is not the run's, and what to do; "" if nothing is."""
+    """Explain why a run cannot be replaced: which foreign files it holds, and the remedy; "" if there are none."""
     found = strangers(path)
     if not found:
         return ""
@@ -66,7 +66,7 @@ def refusal(path: Path) -> str:
 
 
 def never_began(path: Path) -> bool:
-    """Whether the folder is empty, or holds no more than a run leaves that was killed before its first checkpoint."""
+    """Return whether the folder is empty, or holds only what a run killed before its first checkpoint leaves."""
     if not path.is_dir() or path.is_symlink():
         return False
     for entry in path.iterdir():
@@ -79,9 +79,9 @@ def never_began(path: Path) -> bool:
 
 
 def remove_own(path: Path, itself: bool = True) -> bool:
-    """Removes what is the run's, its manifest last; whether the folder is gone, which it is where nothing else was.
+    """Remove the run's own files, its manifest last; return whether the folder is gone, as it is without foreign files.
 
-    Without ``itself`` the folder stays, with its lock and its log. Raises DiskError.
+    With ``itself`` false the folder stays, with its lock and its log. Raises DiskError.
     """
     listed, files = _listed(path), list[Path]()
     if not path.exists():
@@ -106,7 +106,7 @@ def remove_own(path: Path, itself: bool = True) -> bool:
 
 
 def asides(path: Path) -> Iterator[Path]:
-    """Runs that were put aside for the one at ``path``, and an empty folder that is all that is left of one."""
+    """Yield the runs that were put aside for the one at ``path``, and empty folders left of such runs."""
     prefix = _aside_prefix(path)
     found = [entry for entry in sorted(path.parent.iterdir()) if entry.name.startswith(prefix) and _is_folder(entry)]
     for entry in found:
@@ -116,7 +116,7 @@ def asides(path: Path) -> Iterator[Path]:
 
 
 def aside_of(path: Path) -> Path:
-    """Where a run is put aside, beside where it lies: a name that says what it holds, and that nothing else has."""
+    """Return a unique name beside the run to put it aside under, which tells what it holds."""
     aside = path.with_name(f"{_aside_prefix(path)}{_mark(path, path.name)}")
     number = 1
     while os.path.lexists(aside):
@@ -126,14 +126,14 @@ def aside_of(path: Path) -> Path:
 
 
 def is_log(path: Path) -> bool:
-    """Whether it is a log of stackae's, by how it begins, and has no other name elsewhere."""
+    """Return whether the file is a log of stackae, by its first bytes, and has no hard link elsewhere."""
     with suppress(OSError, ValueError), open_plain(path) as file:
         return logs(file.fileno())
     return False
 
 
 def logs(descriptor: int) -> bool:
-    """Whether a log of stackae's is open there, or an empty file that may become one."""
+    """Return whether the descriptor is of a log of stackae, or of an empty file that may become one."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         return False
@@ -155,7 +155,7 @@ def _is_diary(entry: Path) -> bool:
 
 
 def _listed(path: Path) -> frozenset[str]:
-    """The manifest and what it lists; nothing where it is not stackae's."""
+    """Return the names of the manifest and its files; empty if the manifest is not stackae's."""
     with suppress(RunError):
         return frozenset({MANIFEST, *read_manifest(path).files})
     return frozenset()
@@ -192,7 +192,7 @@ def _aside_prefix(path: Path) -> str:
 
 
 def _mark(folder: Path, name: str) -> str:
-    """Of a run that is called so, by what its manifest lists."""
+    """Digest what a run of that name lists in its manifest."""
     content = b""
     with suppress(OSError, ValueError):
         content = read_file(folder / MANIFEST, LARGEST)

@@ -1,6 +1,6 @@
-"""Where runs lie, and how a new one is called.
+"""Where runs are stored, and the default name of a new one.
 
-Stacks that were trained together lie in one folder: a run folder ``seed-N`` for each, and what they share.
+Stacks that were trained together share one folder, with a run folder ``seed-N`` for each.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.pointer import LATEST, RUNS
 from stackae.runs.run import Run
 
-MOST_BYTES = {"data": 48, "what": 40}  # of a default name, which has to fit with what may be put before and behind it
+MOST_BYTES = {"data": 48, "what": 40}  # of each piece of a default name, which must fit with its prefix and suffix
 
 
 def open_run(run: Run | Path | str | None = None) -> Run:
-    """The run in that folder, or the newest that was completed; one that is open stays as it is.
+    """Open the run in that folder, by default the newest complete run; an open run is returned as it is.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no run.
     """
     if isinstance(run, Run):
         return run
@@ -41,7 +41,7 @@ def open_run(run: Run | Path | str | None = None) -> Run:
 
 
 def named_run(path: Path | str | None) -> Path:
-    """The folder of a run, or of several of them, by default the newest run's. Raises RunError where it is none."""
+    """Return the folder of one or several runs, by default the newest. Raises RunError if it is not a run's."""
     named = LATEST if path is None else Path(path)
     if not named.is_dir() or not is_run(named):
         what = "something else" if named.exists() else "no such folder"
@@ -50,7 +50,7 @@ def named_run(path: Path | str | None) -> Path:
 
 
 def default_path(data: str, layer_sizes: tuple[int, ...], seeds: int | None = None) -> Path:
-    """runs/<time>-<data>-<sizes>, and -<seeds>-seeds where a number of them is given."""
+    """Return runs/<time>-<data>-<sizes>, with -<seeds>-seeds appended for several stacks."""
     sizes = "-".join(map(str, layer_sizes))
     if len(sizes) > MOST_BYTES["what"]:
         sizes = f"{layer_sizes[0]}-to-{layer_sizes[-1]}-{len(layer_sizes) - 1}-layers"
@@ -58,14 +58,14 @@ def default_path(data: str, layer_sizes: tuple[int, ...], seeds: int | None = No
 
 
 def timed_path(data: str, what: str) -> Path:
-    """runs/<time>-<data>-<what>, of a name of data that is long its first letters."""
+    """Return runs/<time>-<data>-<what>; a long name of data is shortened."""
     label = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(data).stem)
     label = label.encode()[: MOST_BYTES["data"]].decode(errors="ignore")
     return RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}-{what}"
 
 
 def free_file(path: Path) -> Path:
-    """The path, or where something lies there the next that is free: NAME-2, NAME-3 ... of the same suffix."""
+    """Return the path, or the next free one of the same suffix: NAME-2, NAME-3, ..."""
     free, number = path, 1
     while os.path.lexists(free):
         number += 1
@@ -74,7 +74,7 @@ def free_file(path: Path) -> Path:
 
 
 def seed_runs(path: Path) -> list[Path]:
-    """The runs of stacks that were trained together, by seed, where ``path`` is a folder of them."""
+    """List the runs of stacks that were trained together in ``path``, by seed; empty for other folders."""
     inside = list(path.iterdir()) if path.is_dir() and not (path / "config.toml").exists() else []
     named = [entry for entry in inside if re.fullmatch(r"seed-\d+", entry.name) and not entry.is_symlink()]
     runs = [entry for entry in named if (entry / MANIFEST).is_file()]
@@ -82,10 +82,10 @@ def seed_runs(path: Path) -> list[Path]:
 
 
 def runs_in(path: Path, names: Sequence[str]) -> list[Run]:
-    """The run in each folder that is named; "" is the folder itself.
+    """Return the run in each named folder; "" is the folder itself.
 
     Raises:
-        RunError: one is a link, by which a training would be written elsewhere.
+        RunError: a folder is a link, through which a training would write elsewhere.
     """
     for name in names:
         if (path / name).is_symlink():
@@ -94,12 +94,12 @@ def runs_in(path: Path, names: Sequence[str]) -> list[Run]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether stackae made this folder: of one run, or of several."""
+    """Return whether stackae made this folder, of one run or of several."""
     return (path / MANIFEST).is_file() or bool(numbered(path)) or bool(seed_runs(path))
 
 
 def unfinished(path: Path) -> bool:
-    """Whether its newest checkpoint was not made into files of the run yet."""
+    """Return whether the results of its newest checkpoint have not been written as files of the run."""
     numbers = [number for number, _ in numbered(path)]
     try:
         return bool(numbers) and numbers[-1] > Folder(path).manifest.made_from
@@ -108,7 +108,7 @@ def unfinished(path: Path) -> bool:
 
 
 def all_runs(root: Path = RUNS) -> list[Path]:
-    """Folders of runs in ``root``, the newest first."""
+    """List the run folders in ``root``, newest first."""
     inside = [path for path in root.iterdir() if not path.is_symlink() and path.is_dir()] if root.is_dir() else []
     runs = [path for path in inside if not path.name.startswith(".") and is_run(path)]
     return sorted(runs, key=_changed, reverse=True)
@@ -117,11 +117,11 @@ def all_runs(root: Path = RUNS) -> list[Path]:
 def _changed(path: Path) -> float:
     times = [0.0]
     for each in (path, path / "checkpoints", path / MANIFEST):
-        with suppress(OSError):  # given up or replaced by another process since it was listed
+        with suppress(OSError):  # another process removed or replaced it meanwhile
             times.append(each.stat().st_mtime)
     return max(times)
 
 
 def has_progress(path: Path) -> bool:
-    """Whether there is a checkpoint to go on from, beyond the beginning."""
+    """Return whether there is a checkpoint to resume from beyond the first."""
     return any(not entry.name.endswith("-begin") for _, entry in numbered(path))

@@ -1,4 +1,4 @@
-"""runs/latest: a link to the newest run that was completed."""
+"""runs/latest: a symbolic link to the newest complete run."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ LATEST = RUNS / "latest"
 
 
 def check_pointer() -> None:
-    """Raises ConfigError where something lies in the place of runs/latest, or of the folder that it is in."""
+    """Raise ConfigError if another file lies in the place of runs/latest or of its folder."""
     for place, wanted, right in (
         (RUNS, "the folder that holds runs", Path.is_dir),
         (LATEST, "a pointer to the newest run", Path.is_symlink),
     ):
-        if os.path.lexists(place) and not right(place):  # in this order: another process may make it in between
+        if os.path.lexists(place) and not right(place):  # in this order: another process may make it meanwhile
             found = "a folder" if place.is_dir() else "a link to nothing" if place.is_symlink() else "a file"
             raise ConfigError(f"{place}: expected {wanted}, got {found}; move it away")
 
 
 def pointer_is_writable() -> bool:
-    """Whether runs/latest can be moved: not in a folder, or on a disk, that can only be read."""
+    """Return whether runs/latest can be moved: not in a read-only folder or on a read-only disk."""
     return os.access(RUNS if RUNS.exists() else RUNS.parent, os.W_OK | os.X_OK)
 
 
 def point_latest(path: Path) -> None:
-    """Makes runs/latest a pointer to this run."""
+    """Make runs/latest point to this run."""
     check_pointer()
     make_folder(RUNS)
     with in_turn(RUNS) as alone:

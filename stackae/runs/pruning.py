@@ -1,4 +1,4 @@
-"""Checkpoints that are not needed any more, and what killed programs left: removed, where nothing else is in them."""
+"""Remove checkpoints that are no longer needed, and leftovers of killed programs, if they hold nothing else."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ OWN = re.compile(r"manifest\.json|state\.json|[0-9]{1,9}\.safetensors")
 
 
 def of_command(folder: Path, command: str) -> list[tuple[int, Path]]:
-    """``numbered``, of one kind of work."""
+    """List the ``numbered`` checkpoints of one command."""
     labels = {"pretrain": ("pretrain-", "layer"), "finetune": ("finetune-", *(f"{head}-" for head in HEADS))}[command]
     return [(number, path) for number, path in numbered(folder) if path.name.partition("-")[2].startswith(labels)]
 
 
 def prune(folder: Path, command: str, begun: int, done: bool) -> None:
-    """Leaves the last two and, for good, the beginning and the ends of stages; of work that is done these alone.
+    """Keep the newest two checkpoints, the first, and the ends of stages; of complete work, the first and the ends.
 
-    Work of the same kind that began before ``begun`` is given up when the new is done.
+    Work of the same command that began before ``begun`` is removed when the new work is complete.
     """
     entries = of_command(folder, command)
     for number, path in entries if done else entries[:-2]:
         if not path.name.endswith(("-begin", "-end")) or (done and number < begun):
-            with suppress(DiskError, RunError):  # one too many costs space alone; the next write tells what is wrong
+            with suppress(DiskError, RunError):  # a spare one costs only space; the next write reports why
                 remove_checkpoint(path)
 
 
 def remove_after(folder: Path, command: str, number: int) -> None:
-    """Checkpoints of a kind that are newer than the one that is gone on from: damaged ones."""
+    """Remove the checkpoints of a command that are newer than the one that is resumed: they are damaged."""
     for later, path in of_command(folder, command):
         if later > number:
             remove_checkpoint(path)
 
 
 def files_of(path: Path) -> list[str] | None:
-    """The names of a checkpoint's files, whole or not; None where anything else lies there, which is not stackae's."""
+    """Return the names of a checkpoint's files, whole or damaged; None if it holds anything that is not stackae's."""
     if path.is_symlink() or not path.is_dir():
         return None
     found = list(path.iterdir())
@@ -49,10 +49,10 @@ def files_of(path: Path) -> list[str] | None:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Removes one, whole or not.
+    """Remove a checkpoint, whole or damaged.
 
     Raises:
-        RunError: it holds what is not a checkpoint's. DiskError: it cannot be removed.
+        RunError: it holds foreign files. DiskError: it cannot be removed.
     """
     if files_of(path) is None:
         raise RunError(f"{path}: expected a folder of a checkpoint's files alone, got something else; move it away")
@@ -60,13 +60,13 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """The folder of checkpoints, where there is none in it."""
+    """Remove the folder of checkpoints if it is empty."""
     with suppress(OSError):
         (folder / FOLDER).rmdir()
 
 
 def remove_unfinished(folder: Path) -> None:
-    """What a program that was killed left of files and checkpoints that it was writing or removing."""
+    """Remove files and checkpoints that a killed program was writing or removing."""
     inside = folder / FOLDER
     for each in (folder, *(() if inside.is_symlink() else (inside,))):
         for path in each.iterdir() if each.is_dir() else ():

@@ -1,6 +1,6 @@
-"""The lines of metrics.jsonl, read strictly: what an epoch reached, and what an evaluation found.
+"""The records of metrics.jsonl, read strictly: the results of an epoch, or of an evaluation.
 
-Each line ends with a digest of itself, so that one that is damaged can be told from those around it, which are kept.
+Each line ends with its own digest, so that a damaged line can be told from its neighbors, which are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Line(BaseModel):
 
 
 class EpochLine(Line):
-    """``stackae.training.callbacks.EpochRecord``, but for what another run of it would not repeat."""
+    """A ``stackae.training.callbacks.EpochRecord`` without what a rerun would not reproduce, such as its duration."""
 
     event: Literal["epoch"]
     stage: Name
@@ -42,7 +42,7 @@ class EpochLine(Line):
 
 
 class EvaluationLine(Line):
-    """What `stackae evaluate --json` prints; ``accuracy`` where there is a classifier and labels."""
+    """The output of `stackae evaluate --json`; ``accuracy`` is present with a classifier and labels."""
 
     event: Literal["evaluation"]
     accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -57,20 +57,20 @@ SEAL = re.compile(rb', "digest": "([0-9a-f]{16})"\}$')
 
 
 def epoch_of(record: EpochRecord) -> dict[str, Any]:
-    """An epoch without what another run of it would not repeat."""
+    """Return the record of an epoch without what a rerun would not reproduce."""
     figures = record.to_dict()
     del figures["seconds"], figures["rows_per_second"]
     return {"event": "epoch", **figures}
 
 
 def sealed(record: dict[str, Any]) -> bytes:
-    """A record as a line, without its end."""
+    """Serialize a record as a line with its digest, without the newline."""
     line = to_json(record).encode()
     return b'%b, "digest": "%b"}' % (line[:-1], _digest(line))
 
 
 def unsealed(line: bytes) -> bytes:
-    """The line without its digest, where it has one. Raises ValueError where that is another than its own."""
+    """Return the line without its digest, if it has one. Raises ValueError if the digest does not match."""
     found = SEAL.search(line)
     if found is None:
         return line
@@ -81,7 +81,7 @@ def unsealed(line: bytes) -> bytes:
 
 
 def read_line(line: bytes) -> EpochLine | EvaluationLine:
-    """A record, with or without a digest. Raises ValueError where it is none."""
+    """Parse a record, with or without a digest. Raises ValueError if it is invalid."""
     try:
         return LINE.validate_json(unsealed(line))
     except ValidationError as error:
@@ -89,12 +89,12 @@ def read_line(line: bytes) -> EpochLine | EvaluationLine:
 
 
 def read_records(content: bytes) -> list[dict[str, Any]]:
-    """A record a line, oldest first. Raises ValueError where one is none, or epochs do not follow one another."""
+    """Parse one record per line, oldest first. Raises ValueError if one is invalid, or epochs are out of order."""
     return list(each_record(content))
 
 
 def each_record(content: bytes) -> Iterator[dict[str, Any]]:
-    """``read_records`` one by one: of a million epochs no more than one is held."""
+    """Yield the records of ``read_records`` one by one, so that a million epochs do not fill the memory."""
     last: dict[str, int] = {}
     for number, line in enumerate(io.BytesIO(content), start=1):
         try:
@@ -109,7 +109,7 @@ def each_record(content: bytes) -> Iterator[dict[str, Any]]:
 
 
 def check_epochs(records: Iterable[EpochRecord | EpochLine]) -> None:
-    """Raises ValueError unless each training of a stage counts its epochs from 1, of which the first is the best."""
+    """Raise ValueError unless each training of a stage counts its epochs from 1 and begins with a best epoch."""
     last: dict[str, int] = {}
     for record in records:
         _check_next(last, record)
@@ -128,7 +128,7 @@ def _digest(line: bytes) -> bytes:
 
 
 def read_json(kind: type[ModelT], content: bytes) -> ModelT:
-    """The document of that kind. Raises ValueError with the first thing that is wrong, and where."""
+    """Parse a JSON document of that model. Raises ValueError with the first error and its location."""
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
@@ -136,7 +136,7 @@ def read_json(kind: type[ModelT], content: bytes) -> ModelT:
 
 
 def first_of(error: ValidationError) -> str:
-    """The first thing that is wrong, and where."""
+    """Return the first validation error and its location."""
     first = error.errors()[0]
     place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message

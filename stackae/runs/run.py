@@ -1,21 +1,21 @@
 """One run folder: its settings, its trained stages, its records.
 
-    manifest.json              every file below, by size and SHA-256; nothing is used before it was compared
-    config.toml                what was asked, complete; `stackae pretrain --config` reruns it
-    metrics.jsonl              one line an epoch, one line an evaluation: figures that a rerun repeats to the bit
-    scaling.safetensors        the scaling that was fitted on the training part
-    data.json                  names of columns, targets and classes of what it was pretrained on; finetune-data.json
-    division.safetensors       the part of every row of that, by what it holds; finetune-division.safetensors
-    layer1.safetensors ...     one file a trained layer
-    calibration.safetensors    what `stackae score` needs of the run's own rows (stackae.calibration)
+    manifest.json              size and SHA-256 of every file below; each file is verified before it is used
+    config.toml                the requested settings, complete; `stackae pretrain --config` reruns it
+    metrics.jsonl              one line per epoch, one per evaluation; a rerun gives bit-identical values
+    scaling.safetensors        the scaling that was fitted on the training rows
+    data.json                  names of columns, targets and classes of the pretraining data; finetune-data.json
+    division.safetensors       hash and part of each of their rows; finetune-division.safetensors
+    layer1.safetensors ...     one file per trained layer
+    calibration.safetensors    what `stackae score` needs of the run's own rows (stackae.analysis.calibration)
     classifier.safetensors     the fine-tuned classifier
     reconstruction.safetensors the stack, unrolled and fine-tuned
-    regressor.safetensors      the fine-tuned regressor; multilabel.safetensors, one of labels
+    regressor.safetensors      the fine-tuned regressor; multilabel.safetensors, the fine-tuned multilabel head
     *.png                      pictures
-    checkpoints/               what a training goes on from (stackae.runs.checkpoints)
+    checkpoints/               what a training resumes from (stackae.runs.checkpoints)
     log.txt                    what was done when, and how fast; never read by the program
 
-Nothing here is ever pickled.
+Nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ HEAD = "# Written by stackae. `stackae pretrain --config THIS_FILE` trains the s
 
 
 class Run(Folder):
-    """One run folder: ``config`` and ``metrics()`` say what was done, ``load_...`` give what was trained.
+    """One run folder: ``config`` and ``metrics()`` return what was done, ``load_...`` what was trained.
 
     Raises:
-        RunError: in every method, where a file is missing, damaged, or not what config.toml describes.
+        RunError: in every method, if a file is missing, damaged, or not what config.toml describes.
     """
 
     @classmethod
     def open(cls, path: Path) -> Run:
-        """The run at ``path``.
+        """Open the run at ``path``.
 
         Raises:
             RunError: there is none.
@@ -89,30 +89,30 @@ class Run(Folder):
         return self.config.pretrain
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Every record, oldest first."""
+        """Read all records, oldest first."""
         return read_metrics(self)
 
     def each_metric(self) -> Iterator[dict[str, Any]]:
-        """Every record, oldest first, one by one: there may be a million."""
+        """Yield all records, oldest first, one by one: there may be a million."""
         return each_metric(self)
 
     def metrics_with(
         self, records: Iterable[dict[str, Any]], new: bool = True, report: Callable[[str], None] | None = None
     ) -> bytes:
-        """The content of metrics.jsonl with these records too (stackae.runs.metrics)."""
+        """Return the content of metrics.jsonl with these records appended (see stackae.runs.metrics)."""
         return metrics_with(self, records, new, report)
 
     def load_scaling(self) -> Scaling:
-        """The scaling that was fitted on the training part. RunError where its file is missing or damaged."""
+        """Load the scaling that was fitted on the training rows. Raises RunError if its file is missing or damaged."""
         width = self.pretrain_config.n_visible
         content = self.read("scaling.safetensors", 16 * width + LARGEST_HEADER)
         return read_scaling(self.path / "scaling.safetensors", content, width)
 
     def load_stack(self, engine: str = "auto") -> StackedAutoencoder:
-        """The pretrained stack.
+        """Load the pretrained stack.
 
         Raises:
-            RunError: a layer's file is missing, damaged, or not of the shape that config.toml says.
+            RunError: a layer's file is missing, damaged, or not of the shape in config.toml.
         """
         choose_engine(engine)
         return StackedAutoencoder(
@@ -135,10 +135,10 @@ class Run(Folder):
         return self.holds(CALIBRATION)
 
     def load_calibration(self) -> Calibration:
-        """What scores are calibrated by.
+        """Load the calibration of the anomaly scores.
 
         Raises:
-            RunError: the file is damaged, or missing as in an older run.
+            RunError: the file is damaged, or missing, as in older runs.
         """
         if not self.has_calibration:
             raise RunError(
@@ -149,10 +149,10 @@ class Run(Folder):
         return read_calibration(self.path / CALIBRATION, self.read(CALIBRATION, most_bytes(sizes)), sizes)
 
     def load_detector(self, layer: int | None = None, engine: str = "auto") -> Detector:
-        """Scores of rows with their thresholds, without the data that the run was trained on.
+        """Load a detector, which scores rows by thresholds and needs none of the run's data.
 
         Args:
-            layer: reconstruct through this one, from 1; None is the top.
+            layer: reconstruct through this layer, from 1; None is the top.
 
         Raises:
             ConfigError: there is no such layer. RunError: as ``load_stack`` and ``load_calibration``.
@@ -163,14 +163,14 @@ class Run(Folder):
         return Detector(self.load_scaling(), scores)
 
     def has_head(self, head: str) -> bool:
-        """Whether it was fine-tuned under such a head."""
+        """Return whether the run has a fine-tuned head of that kind."""
         return self.holds(head_file(head))
 
     def load_head(self, head: str, engine: str = "auto") -> tuple[Any, tuple[str, ...]]:
-        """The fine-tuned model, of the head's class, and the names of its classes, targets or labels.
+        """Load the fine-tuned model, of the head's class, and the names of its classes, targets or labels.
 
         Raises:
-            RunError: there is none, or its file is damaged, or not of the shape that config.toml says.
+            RunError: there is none, or its file is damaged or not of the shape in config.toml.
         """
         choose_engine(engine)
         config, path = self.pretrain_config, self.path / head_file(head)
@@ -180,24 +180,24 @@ class Run(Folder):
         return read_head(path, content, head, config, engine)
 
     def load_encoders(self, engine: str = "auto") -> Finetuned:
-        """What the last fine-tuning made, whatever head it has."""
+        """Load the model of the last fine-tuning, whatever its head."""
         finetune = self.config.finetune
         model: Finetuned = self.load_head("classifier" if finetune is None else finetune.head, engine)[0]
         return model
 
 
 def config_file(config: RunConfig) -> dict[str, bytes]:
-    """config.toml."""
+    """Make config.toml."""
     return {"config.toml": (HEAD + config.to_toml()).encode()}
 
 
 def scaling_file(scaling: Scaling) -> dict[str, bytes]:
-    """scaling.safetensors."""
+    """Make scaling.safetensors."""
     return {"scaling.safetensors": pack_scaling(scaling)}
 
 
 def calibration_file(calibration: Calibration) -> dict[str, bytes]:
-    """calibration.safetensors."""
+    """Make calibration.safetensors."""
     return {CALIBRATION: pack_calibration(calibration)}
 
 
@@ -206,7 +206,7 @@ def layer_file(number: int) -> str:
 
 
 def trained_layer_file(number: int, autoencoder: LayerAutoencoder, layer: LayerConfig) -> dict[str, bytes]:
-    """layerN.safetensors."""
+    """Make layerN.safetensors."""
     return {layer_file(number): pack_weights(autoencoder.state_dict(), layer)}
 
 
@@ -215,5 +215,5 @@ def head_file(head: str) -> str:
 
 
 def trained_head_file(head: str, model: Finetuned, names: Sequence[str]) -> dict[str, bytes]:
-    """The head's file; ``names`` are those of what it answers with."""
+    """Make the head's file; ``names`` are those of its outputs."""
     return {head_file(head): pack_head(model, names)}

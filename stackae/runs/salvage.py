@@ -1,4 +1,4 @@
-"""What can be kept of a damaged metrics.jsonl: lines that have their own digest, and epochs that are known."""
+"""Recover a damaged metrics.jsonl: keep lines that match their digest, and epochs that checkpoints hold."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stackae.runs.pruning import of_command
 from stackae.runs.records import EpochLine, epoch_of, read_line, sealed, unsealed
 
 START, END = b'{"event": ', re.compile(rb', "digest": "[0-9a-f]{16}"\}')
-SHORTEST = 20  # bytes of a record: what is shorter is a newline that was changed, or none
+SHORTEST = 20  # bytes of a record: anything shorter is a damaged newline or no record
 SHOWN, MOST_TOLD = 60, 20
 Block = Sequence[bytes]
 
 
 class Mended(NamedTuple):
-    """The lines of metrics.jsonl, and what could not be read or not be kept, a sentence each."""
+    """The recovered lines of metrics.jsonl, and one sentence per loss."""
 
     lines: list[bytes]
     lost: list[str]
@@ -35,7 +35,7 @@ class _Found(NamedTuple):
 
 
 def known_blocks(folder: Path, added: Block) -> list[Block]:
-    """The epochs of each training of a run that is done, by its checkpoints, as lines; and of one more."""
+    """List ``added``, then the epochs of each complete training, from its newest readable checkpoint, as lines."""
     blocks = [added]
     for command in ("finetune", "pretrain"):
         for _, path in reversed(of_command(folder, command)):
@@ -49,7 +49,7 @@ def known_blocks(folder: Path, added: Block) -> list[Block]:
 
 
 def mended(content: bytes, blocks: Sequence[Block]) -> Mended:
-    """The lines that are whole, in their order; a training that is known in its block's place, or where it has none."""
+    """Keep the whole lines in order, and put each known training in the place of its damaged lines."""
     found, lost = _whole_lines(content)
     of = {line: place for place, block in enumerate(blocks) for each in block for line in (each, unsealed(each))}
     lines, placed, last = list[bytes](), set[int](), dict[str, int]()
@@ -94,8 +94,10 @@ def _whole_lines(content: bytes) -> tuple[list[_Found], list[str]]:
 
 
 def _sealed_in(line: bytes) -> tuple[list[tuple[bytes, object]], bytes]:
-    """The records in a line that have the digest that they should have, and what is left: two of them or more stand in
-    it where the newline between them was changed."""
+    """Return the records in a line that match their digests, and the rest of it.
+
+    A line holds two or more records where the newline between them was damaged.
+    """
     whole, rest, place = list[tuple[bytes, object]](), list[bytes](), 0
     for match in END.finditer(line):
         piece, place = line[place : match.end()], match.end()

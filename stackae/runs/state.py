@@ -1,7 +1,7 @@
-"""What a checkpoint says beside its tensors, as JSON that is read strictly: state.json.
+"""state.json of a checkpoint: everything but its tensors, read strictly.
 
-Nothing is taken from it that does not fit together: stages follow one another as the settings have them, networks that
-train are those that ended the stage before, epochs count from one.
+An inconsistent state is rejected: stages must follow the order of the settings, the networks in training must be those
+that ended the stage before, and epochs must count from one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Strict(BaseModel):
 
 
 class Work(Strict):
-    """What is being done, in full: with the same work, a resumed training is bit-identical.
+    """The complete description of a training: with the same work, a resumed training is bit-identical.
 
     ``settings`` are those of the runs that train together, by index; ``data`` is a digest of the rows and the labels.
     """
@@ -38,13 +38,13 @@ class Work(Strict):
 
     @property
     def stages(self) -> list[str]:
-        """What is trained, in order."""
+        """List the stages in the order of training."""
         if self.command == "finetune":
             return [own.head for settings in self.settings if (own := settings.finetune) is not None]
         return [layer_name(number) for number in range(1, len(self.settings[0].pretrain.layers) + 1)]
 
     def settings_of(self, stage: str) -> LayerConfig | FinetuneConfig:
-        """Those of one of the ``stages``, for the first of the runs."""
+        """Return the settings of one of the ``stages``, for the first of the runs."""
         own = self.settings[0]
         if own.finetune is not None and self.command == "finetune":
             return own.finetune
@@ -63,7 +63,7 @@ class Work(Strict):
 
 
 class StageResultState(Strict):
-    """How a network left a stage; the file of its weights lies in the checkpoint of that number."""
+    """The result of a stage for one network; its weights are in the checkpoint of that number."""
 
     checkpoint: Number
     size: Number
@@ -73,7 +73,7 @@ class StageResultState(Strict):
 
 
 class ReplicaSnapshotState(Strict):
-    """``stackae.training.checkpointing.ReplicaSnapshot``, but for its tensors."""
+    """A ``stackae.training.checkpointing.ReplicaSnapshot`` without its tensors."""
 
     total: float
     score: tuple[float, ...] | None
@@ -83,7 +83,7 @@ class ReplicaSnapshotState(Strict):
 
 
 class SnapshotState(Strict):
-    """``stackae.training.checkpointing.Snapshot``, with the name of its stage."""
+    """A ``stackae.training.checkpointing.Snapshot`` with the name of its stage."""
 
     name: Name
     epoch: Annotated[int, Field(ge=1)]
@@ -92,9 +92,9 @@ class SnapshotState(Strict):
 
 
 class State(Strict):
-    """All of a checkpoint but for tensors. ``begun`` is the number of the first checkpoint of this work.
+    """A checkpoint without its tensors. ``begun`` is the number of the first checkpoint of this work.
 
-    ``machine`` is what the bits depend on beside the work: the version of torch, and the processor and its threads.
+    ``machine`` is what the bits depend on beside the work: the version of torch, the processor and its threads.
     """
 
     format: Literal[1] = 1
@@ -137,12 +137,12 @@ class State(Strict):
 
     @classmethod
     def unpack(cls, content: bytes) -> State:
-        """Raises ValueError where the content is no state."""
+        """Parse a state; raises ValueError if it is invalid."""
         return read_json(cls, content)
 
 
 def _check_history(stage: str, history: Sequence[EpochRecord], epochs: int | None) -> None:
-    """Raises ValueError unless it is the stage's, from epoch 1 on, and of so many epochs."""
+    """Raise ValueError unless the records are the stage's, from epoch 1 on, and as many as ``epochs`` (if given)."""
     check_epochs(history)
     found = [record.epoch for record in history]
     if {record.stage for record in history} - {stage} or found != list(range(1, len(found) + 1)):

@@ -1,4 +1,4 @@
-"""A run in a few figures: what was asked, how far it is, what it reached."""
+"""Summarize a run: its settings, its progress and its metrics."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stackae.runs.places import seed_runs, unfinished
 from stackae.runs.run import Run
 from stackae.runs.state import State
 
-MOST_POINTS = 2000  # of a curve, at least, where there are as many
+MOST_POINTS = 2000  # kept of a longer curve, at least
 
 
 class StageSummary(NamedTuple):
-    """A trained stage, or one that is being trained: its epochs so far, and the best of them."""
+    """A stage that is trained or in training: its epochs so far, and the best of them."""
 
     stage: str
     epochs: int
@@ -33,7 +33,7 @@ class StageSummary(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """One run; ``status`` is complete, unfinished or damaged, ``detail`` says where or why."""
+    """One run; ``status`` is complete, unfinished or damaged, and ``detail`` says where or why."""
 
     path: Path
     status: str
@@ -45,17 +45,17 @@ class Summary(NamedTuple):
 
     @property
     def validation_loss(self) -> float | None:
-        """Of the last layer that was pretrained."""
+        """Return the validation loss of the last pretrained layer."""
         layers = [stage for stage in self.stages if stage.stage not in HEADS]
         return layers[-1].validation_loss if layers else None
 
     @property
     def n_bytes(self) -> int:
-        """Of every file in the folder, checkpoints included."""
+        """Return the size of all files in the folder, including checkpoints."""
         return bytes_on_disk(self.path)
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the summary as the JSON document of `stackae runs`."""
         config = self.config
         return {
             "run": str(self.path),
@@ -70,7 +70,7 @@ class Summary(NamedTuple):
 
 
 def summarise(path: Path) -> Summary:
-    """Of a run folder or a folder of seeds, of which the first stands for all; never raises for a damaged one."""
+    """Summarize a run folder, or a folder of seeds by its first run; never raises for a damaged one."""
     seeds = seed_runs(path)
     try:
         if unfinished(path):
@@ -96,7 +96,7 @@ def _of_state(path: Path, state: State, seeds: int) -> Summary:
 
 
 class _Tally:
-    """Of each stage's last training how many epochs it had, and the best of them."""
+    """Count the epochs of each stage's last training, and find its best epoch."""
 
     def __init__(self) -> None:
         self._epochs: dict[str, int] = {}
@@ -114,13 +114,13 @@ class _Tally:
         names = ("loss", "validation_loss", "validation_error", "corrupted_validation_loss")
         found = []
         for stage, kept in self._kept.items():
-            figures: dict[str, Any] = {name: kept.get(name) for name in names}  # older versions wrote fewer
+            figures: dict[str, Any] = {name: kept.get(name) for name in names}  # older versions wrote fewer fields
             found.append(StageSummary(stage, self._epochs[stage], kept["epoch"], **figures))
         return found
 
 
 def stage_summaries(records: Iterable[dict[str, Any]]) -> list[StageSummary]:
-    """Of records of epochs, each stage's last training."""
+    """Summarize each stage's last training from the records of its epochs."""
     tally = _Tally()
     for record in records:
         tally.add(record)
@@ -128,7 +128,7 @@ def stage_summaries(records: Iterable[dict[str, Any]]) -> list[StageSummary]:
 
 
 class _Curve:
-    """The epochs of a training, of many every second one, every fourth one, and so on; the first, best and last too."""
+    """The epochs of a training, thinned to every 2nd, 4th, ... if long; the first, best and last are kept."""
 
     def __init__(self) -> None:
         self._step, self._records = 1, list[dict[str, Any]]()
@@ -150,7 +150,7 @@ class _Curve:
 
 
 def last_trainings(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The epochs of each stage's last training, in the order of the stages; of more than 4,000 some, to be drawn."""
+    """Return the epochs of each stage's last training, in stage order; more than 4,000 are thinned for plotting."""
     latest: dict[str, _Curve] = {}
     for record in records:
         if record["epoch"] == 1 or record["stage"] not in latest:
@@ -160,12 +160,12 @@ def last_trainings(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def bytes_on_disk(path: Path) -> int:
-    """Of every file in the folder, checkpoints included."""
+    """Return the size of all files in the folder, including checkpoints."""
     total, folders = 0, [str(path)]
-    while folders:  # one by one: os.walk and rglob call themselves once a level
+    while folders:  # a loop, since os.walk and rglob recurse once per level
         with suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
-                with suppress(OSError):  # given up by a training since it was listed
+                with suppress(OSError):  # a training removed it meanwhile
                     found = entry.stat(follow_symlinks=False)
                     total += found.st_size if stat.S_ISREG(found.st_mode) else 0
                     if stat.S_ISDIR(found.st_mode):

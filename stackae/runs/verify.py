@@ -1,7 +1,7 @@
-"""Whether everything that a run folder holds is as it was written.
+"""Verify that every file of a run folder is as it was written.
 
-Beside a process that writes, files are replaced and checkpoints given up between a look and the next: what is damaged
-is so at every look, and still there.
+While another process writes, files are replaced and checkpoints removed between two looks: only what is damaged in
+every look, and still there, is reported.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from stackae.runs.lock import writer
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.places import seed_runs
 
-LOOKS, BETWEEN = 5, 0.02  # times, and seconds, where a process writes
+LOOKS, BETWEEN = 5, 0.02  # looks, and seconds between them, while a process writes
 
 
 def damages(path: Path) -> list[RunError]:
-    """What is wrong with the files of a run, of the runs in a folder, and of their checkpoints."""
+    """List the damages in the files of a run, of all runs in a folder, and of their checkpoints."""
     found = damaged_files(path) + damaged_checkpoints(path)
     for run in seed_runs(path):
         found += damages(run)
@@ -31,7 +31,7 @@ def damages(path: Path) -> list[RunError]:
 
 
 def damaged_files(path: Path) -> list[RunError]:
-    """Of the listed files of one folder."""
+    """List the damaged files of one folder."""
     folder = Folder(path)
     try:
         names = list(folder.manifest.files)
@@ -43,13 +43,13 @@ def damaged_files(path: Path) -> list[RunError]:
 
 
 def damaged_checkpoints(path: Path) -> list[RunError]:
-    """Of all the checkpoints of one folder."""
+    """List the damaged checkpoints of one folder."""
     found = [_damage(path, partial(_check, path, each), partial(os.path.lexists, each)) for _, each in numbered(path)]
     return [damage for damage in found if damage is not None]
 
 
 def _damage(folder: Path, check: Callable[[], None], is_there: Callable[[], bool]) -> RunError | None:
-    """What a check finds at every look, of something that is there still."""
+    """Return the damage that a check finds in every look, of a file that is still there."""
     for look in range(LOOKS):
         try:
             check()
