@@ -1,8 +1,8 @@
 """stackae: greedy layer-wise pretraining with autoencoders, and fine-tuning of the stack.
 
-``pretrain``, ``finetune``, ``evaluate``, ``load`` and the objects that they give take rows in the data's own units, in
-whatever holds them. Names are loaded on first use, so that importing the package costs nothing and does not import
-torch; type checkers see them below, and so does ``lazily``.
+``pretrain``, ``finetune``, ``evaluate``, ``load`` and the objects that they return take rows in the data's own units,
+as any array-like. Names are imported on first use, so that importing the package costs nothing and does not import
+torch; type checkers and ``lazily`` read them from the block below.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Computations of which a single call may take minutes, such as LAPACK's: on a thread of their own, so that signals are
-heard meanwhile.
+"""Run library calls that may take minutes, such as LAPACK's, on a thread of their own, so that signals are handled.
 
-A signal reaches Python between two of its instructions, and a call of a library is one of them. The main thread waits
-for the other instead: what a signal's handler raises there ends the waiting at once. The call itself cannot be stopped.
-It goes on until it is done or the process ends, and what it would have given is lost.
+Python handles a signal between two of its instructions, and a call into a library is one instruction. Here the main
+thread only waits for the computing thread: an exception that a signal handler raises ends the wait at once. The call
+itself cannot be stopped; it runs until it is done or the process ends, and its result is discarded.
 """
 
 from __future__ import annotations
@@ -17,15 +16,16 @@ import torch
 
 P = ParamSpec("P")
 T = TypeVar("T")
-SLICE = 0.1  # seconds after which the main thread looks, where a signal went to another thread
+SLICE = 0.1  # seconds between two looks of the main thread, for signals that were delivered to another thread
 
-_left: list[threading.Event] = []  # of computations that nobody waits for, set when they are done
+_left: list[threading.Event] = []  # one per abandoned computation, set when it is done
 
 
 def apart(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, which the main thread waits for and does not compute itself; other threads call it as it is.
+    """Decorate a function so that, when the main thread calls it, another thread computes it.
 
-    The same bits: gradients are recorded, and as many threads used, as where it is called.
+    Other threads call the function directly. Results are bit-identical: the computing thread has the caller's gradient
+    mode and number of torch threads.
     """
 
     @wraps(function)
@@ -64,5 +64,5 @@ def apart(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def goes_on() -> bool:
-    """Whether something is computed still that nobody waits for: the process then ends without taking its turn."""
+    """Return whether an abandoned computation still runs; the process then has to end without waiting for it."""
     return not all(done.is_set() for done in _left)

@@ -1,4 +1,4 @@
-"""JSON as every program reads it: there is no Infinity and no NaN in it, and no half of a character."""
+"""JSON that every parser reads: without Infinity, NaN or lone surrogates."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 
 def to_json(document: Any, indent: int | None = None) -> str:
-    """The document; a number that is not finite becomes null, a byte of a name that is no UTF-8 an escape, a named
-    tuple an object."""
+    """Write the document as JSON.
+
+    A number that is not finite becomes null, a byte of a name that is not UTF-8 an escape, a named tuple an object.
+    """
     return json.dumps(_finite(document), indent=indent, allow_nan=False)
 
 

@@ -1,6 +1,6 @@
-"""What can go wrong that a user can mend, each with the exit code that the command line ends with.
+"""The errors that a user can remedy, each with the exit code of the command line.
 
-Messages read "what: expected X, got Y; remedy". Anything that is not one of these is a bug (exit code 1).
+A message reads "what: expected X, got Y; remedy". Any other exception is a bug (exit code 1).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-MOST_WORDS, LONGEST_WORD = 1000, 60  # that are compared: the time grows with the square of their length
-WHOLE = 10_000  # characters of a line that is shown whole: longer than any that people read
+MOST_WORDS, LONGEST_WORD = 1000, 60  # limits of ``nearest``, whose time grows with the square of a word's length
+WHOLE = 10_000  # characters up to which a line is shown whole: longer than any that people read
 BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
-HIDDEN = re.compile(f"[{BLANK}]")  # printable by category, yet nothing is seen of them
-MOST_MARKS = 4  # of combining ones on a letter: no language has more, and a pile of them covers other lines
+HIDDEN = re.compile(f"[{BLANK}]")  # characters that are printable by category, yet invisible
+MOST_MARKS = 4  # combining marks per letter: no language has more, and a pile of them covers other lines
 
 
 class StackaeError(Exception):
-    """The root of every error that stackae raises on purpose.
+    """The base of every error that stackae raises on purpose.
 
-    ``code`` is its name in ``--json``, which never changes; ``details`` say more there, for programs. ``lines`` are the
-    sentence and what follows it, a line each: a newline within one of them is foreign text, and shown as an escape.
+    ``code`` is the error's name in ``--json`` and never changes; ``details`` are further fields there. ``lines`` are
+    the sentence and the lines that follow it: a newline within one of them is foreign text and is shown as an escape.
     """
 
     exit_code = 1
@@ -37,48 +37,48 @@ class StackaeError(Exception):
 
 
 class VerificationError(StackaeError):
-    """Checks of this installation that failed, a sentence each."""
+    """Checks of this installation failed; the message has one sentence per check."""
 
     code = "verification"
 
 
 class ConfigError(StackaeError, ValueError):
-    """A setting, or a combination of settings, that cannot work."""
+    """A setting, or a combination of settings, cannot work."""
 
     exit_code = 2
     code = "config"
 
 
 class DataError(StackaeError, ValueError):
-    """Data that is missing, damaged, or does not fit what was asked."""
+    """Data is missing, damaged, or does not fit what was requested."""
 
     exit_code = 3
     code = "data"
 
 
 class RunError(StackaeError):
-    """A run folder that is missing, incomplete, damaged, or of another shape."""
+    """A run folder is missing, incomplete, damaged, or of another shape."""
 
     exit_code = 4
     code = "run"
 
 
 class DivergedError(StackaeError, ArithmeticError):
-    """Training left the finite numbers; ``details`` says where: stage, epoch, step, rows, learning rate."""
+    """Training diverged to NaN or Inf; ``details`` says where: stage, epoch, step, rows, learning rate."""
 
     exit_code = 5
     code = "diverged"
 
 
 class SetupError(StackaeError, RuntimeError):
-    """The machine or the installation lacks what was asked for."""
+    """The machine or the installation lacks what was requested."""
 
     exit_code = 6
     code = "environment"
 
 
 class BrokenExtensionError(SetupError, ImportError):
-    """The compiled extension is there and does not load; ``cause`` is why, in the loader's own words."""
+    """The compiled extension exists but does not load; ``cause`` is the loader's reason."""
 
     def __init__(self, cause: str, remedy: str) -> None:
         super().__init__(
@@ -88,14 +88,14 @@ class BrokenExtensionError(SetupError, ImportError):
 
 
 class DiskError(StackaeError):
-    """A file that could not be written; what was there before is there still."""
+    """A file could not be written; what was there before is unchanged."""
 
     exit_code = 7
     code = "disk"
 
 
 class StoppedError(StackaeError):
-    """Training ended between two steps because it was asked to, by the signal of that number."""
+    """Training ended between two steps because the signal of that number requested it."""
 
     code = "interrupted"
     exit_code = 130
@@ -110,7 +110,7 @@ _names_options = False
 
 @contextmanager
 def naming_options() -> Iterator[None]:
-    """Meanwhile messages name options, as a command line has them, where they else name arguments."""
+    """Within this context, ``argument`` names command line options instead of Python arguments."""
     global _names_options
     before, _names_options = _names_options, True
     try:
@@ -120,38 +120,44 @@ def naming_options() -> Iterator[None]:
 
 
 def argument(name: str, *values: object) -> str:
-    """How a message names an argument, and values to give it: ``scale='minmax' or 'none'``; the command line says
-    `--scale minmax or none`."""
+    """Name an argument in a message, with values to give it: ``scale='minmax' or 'none'``.
+
+    The command line says `--scale minmax or none`.
+    """
     if _names_options:
         return " ".join(["--" + name.replace("_", "-"), *([" or ".join(map(str, values))] if values else [])])
     return "=".join([name, *([" or ".join(map(repr, values))] if values else [])])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'; did you mean 'sigmoid'?', or nothing when no known word is near; of long words and many, the first few."""
+    """Return '; did you mean 'sigmoid'?', or "" when no known word is near.
+
+    Only the first ``MOST_WORDS`` words of at most ``LONGEST_WORD`` characters are compared.
+    """
     short = (name for name in islice(known, MOST_WORDS) if len(name) <= LONGEST_WORD)
     found = difflib.get_close_matches(word[:LONGEST_WORD], list(short), n=1)
     return f"; did you mean '{legible(found[0])}'?" if found else ""
 
 
 def suggested(*words: object) -> str:
-    """`stackae WORDS` as a shell reads it: a path with spaces, quotes or dollars in it is one word."""
+    """Quote `stackae WORDS` for a shell, so that a path with spaces, quotes or dollars stays one word."""
     line = shlex.join(["stackae", *map(str, words)])
     return legible(line, len(line))
 
 
 def shown(path: Path) -> Path:
-    """The path as short as it can be said from the working folder."""
+    """Return the path relative to the working folder where it lies inside, else as it is."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def legible(text: str, most: int = 40) -> str:
-    """The text as a message may show it: at most so many characters of it, and escapes for those that are not seen.
+    """Make foreign text safe to show in a message: cut it to ``most`` characters and escape the invisible ones.
 
-    What comes from a file could otherwise forge lines, turn the direction of writing, or tell the terminal what to do.
-    Escaped are controls, formats (zero-width, bidirectional), line separators, blanks other than the space, lone
-    surrogates (bytes of a name that are no UTF-8), letters that show nothing, and marks beyond ``MOST_MARKS`` on one.
+    Text from a file could otherwise forge lines, reverse the writing direction, or control the terminal. Escaped are
+    control characters, format characters (zero-width, bidirectional), line separators, blanks other than the space,
+    lone surrogates (bytes of a name that are not UTF-8), invisible letters, and more than ``MOST_MARKS`` combining
+    marks on one letter.
     """
     shown = text if len(text) <= most else text[:most] + "..."
     if shown.isascii() and shown.isprintable():

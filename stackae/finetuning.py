@@ -1,4 +1,4 @@
-"""Fine-tuning: a head on the pretrained encoders, trained alone or together with them."""
+"""Fine-tuning trains a head on the pretrained encoders, alone or together with them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stackae.training.head import fit_head
 
 
 class FinetuneResult(NamedTuple):
-    """The trained model, of the head's class, the record of every epoch, and the step that trained it."""
+    """The trained model (an instance of the head's class), one record per epoch, and the step that trained it."""
 
     model: Any
     history: list[EpochRecord]
@@ -36,30 +36,30 @@ def finetune_stack(
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
 ) -> FinetuneResult:
-    """Train the head of ``config`` from the stack's encoders, or decoders too; the stack itself is left as it is.
+    """Train the head that ``config`` names on copies of the stack's encoders; the stack itself is unchanged.
 
     Args:
         stack: gives the layer sizes and, with ``config.init == "pretrained"``, the weights.
-        train: the rows to learn from, x (n, n_visible), and y: of a classifier (n,) classes from 0, -1 for none; of a
-            regressor (n, n_targets) or (n,) numbers, and of a multilabel head (n, n_labels) of 0 and 1, NaN where one
-            is missing; of a reconstruction None. Rows that lack all are skipped.
-        config: ``train="head"`` leaves the encoders alone, ``"all"`` trains every layer, ``"gradual"`` begins with the
-            head, and the layers join it from the top, an equal share of the epochs each. Of a reconstruction, the head
-            are the decoders. ``class_weight="balanced"`` weighs the loss of a classifier by ``class_weights``, in
-            training and in validation.
+        train: the training rows x (n, n_visible) and their targets y. A classifier takes classes (n,) from 0, -1 for
+            none; a regressor numbers (n, n_targets) or (n,), and a multilabel head 0 and 1 (n, n_labels), both NaN
+            where a target is missing; a reconstruction takes None. Rows without any target are skipped.
+        config: ``train="head"`` freezes the encoders, ``"all"`` trains every layer, ``"gradual"`` begins with the head
+            and unfreezes one layer after the other from the top, for an equal share of the epochs each. The decoders
+            are the head of a reconstruction. ``class_weight="balanced"`` weighs a classifier's loss by
+            ``class_weights``, in training and in validation.
         n_classes: width of a classifier.
-        loss: of a reconstruction, mse or bce: what the first layer was trained for.
-        validation: rows that choose the best epoch: by error, where the head has one (with balanced weights, its mean
-            over the classes), then by loss.
+        loss: mse or bce, for a reconstruction: the loss that the first layer was trained with.
+        validation: rows that choose the best epoch: by error where the head has one (the mean over the classes, with
+            balanced weights), then by loss.
         callback: called after every batch and epoch.
-        checkpointer: saves where training is, and resumes from there.
+        checkpointer: saves snapshots and resumes from them.
 
     Raises:
-        DataError: nothing to learn from: no rows, no labels or labels of a single class, no number of some target, or
-            targets of another kind than the head's.
+        DataError: no rows, no labels, labels of a single class, a target without any number, or targets of another
+            kind than the head's.
         ConfigError: loss bce with an output other than a sigmoid.
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
-        StoppedError: the checkpointer was asked to end the training.
+        StoppedError: a signal requested that the checkpointer end training.
     """
     device, step = choose_device(config.device), head_step(stack, config)
     head = HEADS[config.head].prepared(HeadTask(stack, train, validation, config, n_classes, loss))

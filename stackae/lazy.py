@@ -1,4 +1,4 @@
-"""Packages whose names are loaded on first use, and that type checkers see through all the same."""
+"""Lazy packages: names are imported on first use, and type checkers still see them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 def lazily(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package whose ``if TYPE_CHECKING`` block imports its public names."""
+    """Make ``__getattr__`` and ``__dir__`` for a package whose ``if TYPE_CHECKING`` block imports its public names."""
 
     @cache
     def homes() -> dict[str, str]:
-        """The module of each public name, by that block."""
+        """Map each public name to its module, as that block says."""
         import ast
         from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Metrics of classes, scores and values, from what was predicted and what is true; scikit-learn's definitions."""
+"""Metrics of predicted classes, scores and values against the true ones, by scikit-learn's definitions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MOST_CONFUSED = 1000  # classes of which a matrix is kept
+MOST_CONFUSED = 1000  # classes up to which a confusion matrix is kept
 
 
 class ClassReport(NamedTuple):
-    """One class: ``rows`` are of it, ``predicted`` are said to be.
+    """One class: ``rows`` belong to it, ``predicted`` were predicted as it.
 
-    recall: the share of its rows that are said to be of it; None where it has none. precision: the share of its rows
-    among those that are said to be of it; 0 where no row is, None where it has no rows either.
+    recall: the share of its rows that were predicted as it; None without such rows. precision: the share of rows
+    predicted as it that belong to it; 0 where none was predicted, None where it has no rows either.
     """
 
     rows: int
@@ -24,18 +24,18 @@ class ClassReport(NamedTuple):
 
     @property
     def never_predicted(self) -> bool:
-        """Whether it has rows, and no row at all is said to be of it."""
+        """True where the class has rows, and no row at all was predicted as it."""
         return self.rows > 0 and self.predicted == 0
 
 
 class ClassifierReport(NamedTuple):
-    """Over the ``rows`` labelled rows of classes that the classifier knows.
+    """Metrics over the ``rows`` labeled rows whose class the classifier knows.
 
-    accuracy: the share that is right. balanced_accuracy: the mean recall of the classes with rows; macro_precision:
-    their mean precision, as scikit-learn's with zero_division=0. All three are None where there is no row. confusion
-    (n_classes, n_classes): true down, predicted across; unseen (m, n_classes): the same of the classes that the
-    classifier does not know, which count in nothing else; both None for more than MOST_CONFUSED classes. unseen_rows
-    has the number of rows of each of those.
+    accuracy: the share predicted correctly. balanced_accuracy: the mean recall of the classes with rows.
+    macro_precision: their mean precision, as scikit-learn's with zero_division=0. All three are None without rows.
+    confusion (n_classes, n_classes): true classes down, predicted classes across. unseen (m, n_classes): the same for
+    the classes that the classifier does not know, which count in no other metric. Both are None for more than
+    MOST_CONFUSED classes. unseen_rows: the number of rows per unknown class.
     """
 
     rows: int
@@ -49,7 +49,7 @@ class ClassifierReport(NamedTuple):
 
 
 def classifier_report(y: Tensor, predicted: Tensor, n_classes: int) -> ClassifierReport:
-    """y (n,) int64 from 0, of which those from n_classes on are not known; predicted (n,) below n_classes."""
+    """Report on predicted (n,), below n_classes, against y (n,) int64 from 0; classes from n_classes on are unknown."""
     y, predicted = y.cpu(), predicted.cpu()
     known = y < n_classes
     strangers = y[~known] - n_classes
@@ -70,7 +70,7 @@ def classifier_report(y: Tensor, predicted: Tensor, n_classes: int) -> Classifie
 
 
 def balanced_error(y: Tensor, wrong: Tensor) -> float:
-    """1 − balanced accuracy: the mean, over classes with rows, of the share that is wrong. y (n,), wrong (n,) bool."""
+    """1 − balanced accuracy: the mean error rate of the classes with rows; y (n,) int64, wrong (n,) bool."""
     rows, errors = y.bincount(), y[wrong].bincount(minlength=int(y.max()) + 1)
     return float((errors[rows > 0] / rows[rows > 0]).mean())
 
@@ -98,9 +98,9 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def auroc(scores: Tensor, positive: Tensor) -> float | None:
-    """P(s₊ > s₋) + ½ P(s₊ = s₋): the area under the ROC curve; None unless there are rows of both kinds.
+    """P(s₊ > s₋) + ½ P(s₊ = s₋): the area under the ROC curve; None unless there are positive and negative rows.
 
-    1 tells all apart, ½ is chance. scores (n,), positive (n,) bool.
+    1 is perfect separation, ½ is chance. scores (n,), positive (n,) bool.
 
     Hanley & McNeil (1982); the statistic of Mann & Whitney (1947), divided by the number of pairs.
     """
@@ -112,7 +112,7 @@ def auroc(scores: Tensor, positive: Tensor) -> float | None:
 
 
 def average_precision(scores: Tensor, positive: Tensor) -> float | None:
-    """Σ_k (R_k − R_{k−1}) P_k over the distinct scores, from the highest: precision and recall of what reaches them.
+    """Σ_k (R_k − R_{k−1}) P_k over the distinct scores t_k from the highest: precision and recall of the rows >= t_k.
 
     scores (n,), positive (n,) bool; None where no row is positive.
     """
@@ -122,14 +122,14 @@ def average_precision(scores: Tensor, positive: Tensor) -> float | None:
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """The place of each among the distinct scores, NaN with the highest; scikit-learn takes finite numbers alone."""
+    """Rank each score among the distinct ones, NaN with the highest: scikit-learn takes only finite numbers."""
     ranks: Tensor
     _, ranks = torch.unique(scores.nan_to_num(torch.inf, torch.inf, -torch.inf), return_inverse=True)
     return ranks
 
 
 def r_squared(predicted: Tensor, y: Tensor) -> float | None:
-    """1 − Σ (ŷ − y)² / Σ (y − ȳ)²: 1 is perfect, 0 no better than the mean of y; None where all y are alike."""
+    """1 − Σ (ŷ − y)² / Σ (y − ȳ)²: 1 is perfect, 0 no better than the mean of y; None where all y are equal."""
     y, predicted = y.double(), predicted.double()
     spread = float((y - y.mean()).square().sum())
     return 1 - float((predicted - y).square().sum()) / spread if spread > 0 else None

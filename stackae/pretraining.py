@@ -1,4 +1,4 @@
-"""Greedy layer-wise pretraining: train n->m->n, keep the encoder n->m, go on with its codes.
+"""Greedy layer-wise pretraining: train n->m->n, keep the encoder n->m, train the next layer on its codes.
 
 Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of deep networks; Vincent et al. (2010).
 """
@@ -26,9 +26,9 @@ from stackae.training.stage import settled_epochs, settled_patience
 
 
 class PretrainResult(NamedTuple):
-    """The trained stack, the record of every epoch, and the configuration with every ``auto`` settled.
+    """The trained stack, one record per epoch, and the configuration with every ``auto`` settled.
 
-    ``steps`` are those that trained the layers, by number; a layer that is solved in closed form has none.
+    ``steps`` maps each layer's number to the step that trained it; a layer solved in closed form has no entry.
     """
 
     stack: StackedAutoencoder
@@ -38,15 +38,15 @@ class PretrainResult(NamedTuple):
 
 
 def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> PretrainConfig:
-    """The configuration with its ``auto`` values decided from the training rows x (n, n_visible).
+    """Settle every ``auto`` of the configuration by the training rows x (n, n_visible), and return the result.
 
-    An output activation is sigmoid where its targets lie in [0, 1], and linear elsewhere. row_shape is named in errors:
-    how the numbers of a row lay in the array that they come from.
+    An output activation becomes sigmoid where its targets lie in [0, 1], and linear elsewhere. ``row_shape`` is the
+    shape of a row in the array that x was flattened from; errors name it.
 
     Raises:
         ConfigError: the first width is not that of x, or a decoder cannot reach its targets.
-        DataError: a layer that is solved in closed form, or begins there, has more inputs than the memory holds
-            moments of.
+        DataError: a layer that is solved in closed form, or starts from a closed form, has so many inputs that their
+            covariance does not fit in memory.
     """
     if len(x.shape) != 2 or x.shape[1] != config.n_visible:
         found = x.shape[-1]
@@ -100,14 +100,15 @@ def pretrain_stack(
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
 ) -> PretrainResult:
-    """Trains every layer of the configuration on x, bottom first.
+    """Train every layer of the configuration on x, bottom first.
 
     Args:
-        x: (n, n_visible) training rows, scaled float32 or bytes that read as such.
+        x: (n, n_visible) training rows, scaled float32, or bytes that are scaled as they are read.
         config: the layers and how to train them.
-        validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them the last one stays.
+        validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them, each layer keeps
+            the weights of its last epoch.
         callback: called after every batch and epoch.
-        checkpointer: saves where training is, and resumes from there; on the disk: ``stackae.runs.DiskCheckpointer``.
+        checkpointer: saves snapshots and resumes from them; ``stackae.runs.DiskCheckpointer`` writes them to disk.
 
     Raises:
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
@@ -123,14 +124,14 @@ def pretrain_together(
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
 ) -> list[PretrainResult | DivergedError]:
-    """``pretrain_stack`` for several configurations, trained together.
+    """Train several networks together, as ``pretrain_stack`` trains one; return one result per configuration.
 
-    On the CPU each has a thread of its own, where there are at least as many networks as threads. Each is trained to
-    the bits that it gets alone, wherever those do not depend on the number of threads. One that diverges costs the
-    others nothing: a DivergedError stands in the place of its result.
+    On the CPU each network gets its own thread where there are at least as many networks as threads. Each result is
+    bit-identical to that of training the network alone, wherever that does not depend on the number of threads. When
+    a network diverges, the others train on, and its DivergedError is returned in place of its result.
 
     Args:
-        x, validation, callback, checkpointer: as ``pretrain_stack`` has them; all networks read the same rows.
+        x, validation, callback, checkpointer: as for ``pretrain_stack``; all networks read the same rows.
         configs: at least one; they may differ in seeds, learning rates, weight decays, noise and penalties, but not
             in anything else.
 
@@ -145,7 +146,7 @@ def pretrain_together(
 def results_together(
     configs: Sequence[PretrainConfig], layers: Iterable[Sequence[TrainedLayer | DivergedError]]
 ) -> list[PretrainResult | DivergedError]:
-    """What ``pretrain_together`` returns, from what ``layers_together`` gave for these configurations."""
+    """Assemble the results of ``pretrain_together`` from the layers that ``layers_together`` yielded for them."""
     results: list[PretrainResult | DivergedError] = []
     for config, *outcomes in zip(configs, *layers, strict=True):
         if isinstance(outcomes[-1], DivergedError):
@@ -167,17 +168,17 @@ def layers_together(
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
 ) -> Iterator[list[TrainedLayer | DivergedError]]:
-    """The layers of ``pretrain_together``: lists with an entry a configuration, as soon as all have trained a layer.
+    """Train the layers of ``pretrain_together``; yield, per layer, a list with one entry per configuration.
 
-    Where one has diverged, it and every later list hold its DivergedError; none follows when all have. What the
-    checkpointer has from an earlier process is not trained again.
+    When a configuration diverges, this list and all later ones hold its DivergedError; when all have diverged, no
+    list follows. Stage results that the checkpointer holds from an earlier process are not trained again.
     """
     check_together(configs)
     if len(x) == 0:
         raise DataError("data: expected at least one training row, got none")
     device = choose_device(configs[0].device)
     held_out = placed(validation, device) if validation is not None and len(validation) else None
-    reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))
+    reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))  # by index of the configuration
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
         replicas = [LayerReplica.new(index, configs[index], number, own, device) for index, own in reads.items()]

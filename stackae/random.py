@@ -1,9 +1,9 @@
-"""Counter-based randomness: the same (seed, purpose, layer, counter) gives the same bits, whatever ran before.
+"""Counter-based random numbers: the same (seed, purpose, layer, counter) gives the same bits, whatever ran before.
 
-Nothing here has a state, so nothing has to be stored to resume a run, and no order of calls or number of threads
-changes a draw. Words are those of Philox-4x32-10 under key ``seed`` and counter (block, epoch or step, purpose and
-layer), dealt in chunks of 64: word e of a chunk is lane e // 16 of its block e % 16. The extension computes the same
-words (csrc/philox.h).
+The generator has no state, so a run stores none to resume, and neither the order of calls nor the number of threads
+changes a draw. Words come from Philox-4x32-10 with key ``seed`` and counter (block, epoch or step, purpose and layer),
+in chunks of 64: word e of a chunk is lane e // 16 of its block e % 16. The extension computes the same words
+(csrc/philox.h).
 
 Salmon, Moraes, Dror & Shaw (2011), Parallel random numbers: as easy as 1, 2, 3.
 """
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 CHUNK_WORDS = 64
-EVALUATION_COUNTER = 1 << 62  # where no training is: it counts its steps from 0
+EVALUATION_COUNTER = 1 << 62  # beyond every training step, which are counted from 0
 _BLOCKS, _LANES, _ROUNDS = 16, 4, 10
 _MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], dtype=np.uint64)
 _KEY_STEP = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint32)
 
 
 class Purpose(IntEnum):
-    """What a draw is for; each purpose has a stream of its own."""
+    """The purpose of a draw; each has a stream of its own."""
 
     ORDER = 1
     CORRUPTION = 2
@@ -36,7 +36,7 @@ class Purpose(IntEnum):
 
 
 def philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """(4, n) uint32 counters and a (2,) uint32 key -> (4, n) uint32 words."""
+    """Philox-4x32-10 of (4, n) uint32 counters under a (2,) uint32 key -> (4, n) uint32 words."""
     words = counters
     for _ in range(_ROUNDS):
         products = words[0::2].astype(np.uint64) * _MULTIPLIERS
@@ -47,7 +47,7 @@ def philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 def raw_words(count: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> np.ndarray:
-    """(count,) uint32 words of the stream; count up to 2^34, seed and counter below 2^64, layer below 2^24."""
+    """Draw (count,) uint32 words of the stream; count <= 2^34, seed and counter below 2^64, layer below 2^24."""
     chunks = -(-count // CHUNK_WORDS)
     counters = np.empty((4, chunks * _BLOCKS), dtype=np.uint32)
     counters[0] = np.arange(chunks * _BLOCKS, dtype=np.uint32)
@@ -57,26 +57,26 @@ def raw_words(count: int, *, seed: int, purpose: Purpose, layer: int = 0, counte
 
 
 def row_words(rows: int, width: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> np.ndarray:
-    """(rows, width padded to whole chunks) uint32: every row begins with a chunk of its own."""
+    """Draw (rows, width padded to whole chunks) uint32 words: every row begins a chunk of its own."""
     padded = -(-width // CHUNK_WORDS) * CHUNK_WORDS
     return raw_words(rows * padded, seed=seed, purpose=purpose, layer=layer, counter=counter).reshape(rows, padded)
 
 
 def to_unit(words: np.ndarray) -> np.ndarray:
-    """Words as float32 in [0, 1): the upper 24 bits, times 2^-24."""
+    """Convert words to float32 in [0, 1): the upper 24 bits, times 2^-24."""
     return (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
 
 
 def uniform(shape: tuple[int, ...], *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor:
-    """float32 in [0, 1), as ``to_unit`` reads the words of the stream."""
+    """Draw uniform float32 in [0, 1): ``to_unit`` of the stream's words."""
     words = raw_words(math.prod(shape), seed=seed, purpose=purpose, layer=layer, counter=counter)
     return torch.from_numpy(to_unit(words)).view(shape)
 
 
 def normal_rows(rows: int, width: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor:
-    """(rows, width) float32 standard normal numbers, by the Box-Muller transform.
+    """Draw (rows, width) float32 standard normal numbers, by the Box-Muller transform.
 
-    In each chunk, uniform numbers u_e and u_(e+32) make √(−2 ln(1−u_e)) times cos and sin of 2π u_(e+32).
+    In each chunk, the uniform numbers u_e and u_(e+32) give √(−2 ln(1−u_e)) times cos and sin of 2π u_(e+32).
     """
     words = row_words(rows, width, seed=seed, purpose=purpose, layer=layer, counter=counter)
     pairs = torch.from_numpy(to_unit(words)).view(-1, 2, CHUNK_WORDS // 2)
@@ -87,6 +87,6 @@ def normal_rows(rows: int, width: int, *, seed: int, purpose: Purpose, layer: in
 
 
 def permutation(count: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor:
-    """(count,) int64: the order that sorts ``count`` random 64-bit keys."""
+    """Draw a permutation (count,) int64: the order that sorts ``count`` random 64-bit keys."""
     words = raw_words(2 * count, seed=seed, purpose=purpose, layer=layer, counter=counter)
     return torch.from_numpy(np.argsort(words.view(np.uint64), kind="stable"))
