@@ -38,7 +38,8 @@ class Reported(Shown):
         return last_words(kept)
 
     def pretrained(self, outcome: PretrainedRun, last: bool) -> None:
-        (_report_seeds if outcome.together else _report_run)(outcome, self._as_json and last)
+        if last or not self._as_json:  # else the head's document is the one that is printed
+            (_report_seeds if outcome.together else _report_run)(outcome, self._as_json)
 
     def finetuned(self, outcome: FinetunedRun) -> None:
         (_emit_head if self._as_json else _report_head)(outcome)

@@ -185,6 +185,14 @@ def test_verify_finds_what_was_changed_and_resume_mends_it(trained: Shell) -> No
     assert trained.files() == whole
 
 
+def test_what_is_made_again_in_two_trainings_is_one_document(trained: Shell) -> None:
+    whole = trained.files()
+    for name in ("layer1", "classifier"):
+        (trained.run / f"{name}.safetensors").unlink()
+    assert json.loads(trained.does("resume", "runs/first", "--json"))["head"] == "classifier"
+    assert trained.files() == whole
+
+
 def test_two_runs_are_compared_in_figures_and_a_picture(trained: Shell) -> None:
     trained.draws = True
     trained.does(*PRETRAIN, "--run", "runs/other", "--learning-rate", "0.1,0.2", "--seed", "4")
