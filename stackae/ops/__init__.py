@@ -3,48 +3,26 @@
 Each has a twin of the same name, signature and meaning in ``stackae.ops.reference``, in plain torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackae.lazy import lazily
 
 if TYPE_CHECKING:
-    from stackae.ops.compiled import (
-        DenseLayer,
-        FusedReplicas,
-        FusedStep,
-        Training,
-        bare_product,
-        build_info,
-        corrupt,
-        dense_act,
-        products,
-        sparsity_kl,
-        train_step,
-        train_together,
-        training,
-    )
-
-__all__ = [
-    "DenseLayer",
-    "FusedReplicas",
-    "FusedStep",
-    "Training",
-    "bare_product",
-    "build_info",
-    "corrupt",
-    "dense_act",
-    "products",
-    "sparsity_kl",
-    "train_step",
-    "train_together",
-    "training",
-]
+    from stackae.ops.compiled import DenseLayer as DenseLayer
+    from stackae.ops.compiled import FusedReplicas as FusedReplicas
+    from stackae.ops.compiled import FusedStep as FusedStep
+    from stackae.ops.compiled import Training as Training
+    from stackae.ops.compiled import bare_product as bare_product
+    from stackae.ops.compiled import build_info as build_info
+    from stackae.ops.compiled import corrupt as corrupt
+    from stackae.ops.compiled import dense_act as dense_act
+    from stackae.ops.compiled import products as products
+    from stackae.ops.compiled import sparsity_kl as sparsity_kl
+    from stackae.ops.compiled import train_step as train_step
+    from stackae.ops.compiled import train_together as train_together
+    from stackae.ops.compiled import training as training
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'stackae.ops' has no attribute {name!r}")
-    return getattr(import_module("stackae.ops.compiled"), name)
-
-
-def __dir__() -> list[str]:
-    return [*__all__]
+__getattr__, __dir__ = lazily(__name__, __file__)
