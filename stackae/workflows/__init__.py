@@ -1,4 +1,4 @@
-"""What the commands do, for Python too: no printing, progress by callbacks, results as records."""
+"""Workflows: one function per command, for Python too. They print nothing, report by callbacks, and return records."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a workflow tells its caller while it works, and writes into log.txt of the run folder.
+"""Callbacks of workflows, and the log.txt of a run folder.
 
-The command line shows what it is told; callers override what they want. The log says what was done when, with which
-versions, and what it ended with; it is written, never read. Nothing here loads torch before a log is open.
+The command line displays what it receives; other callers override the methods that they need. The log records what was
+done when, with which versions, and how it ended; it is written, never read. Nothing here loads torch before a log
+opens.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 NAME = "log.txt"
-FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place is not waited for
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place does not block
 _open: list[Path] = []
 
 
 class Callbacks:
-    """Every method does nothing: override those whose events are wanted.
+    """Every method does nothing: override those whose events you need.
 
     ```
     class Printing(Callbacks):
@@ -46,26 +47,28 @@ class Callbacks:
     """What the log of a run folder names as the command that writes to it; "" is the workflow's name."""
 
     def note(self, *lines: str) -> None:
-        """Lines that a person should read, such as rows that were left out and why."""
+        """Receive lines for the user, such as which rows were skipped and why."""
 
     def busy(self, step: str) -> None:
-        """A step that takes a moment begins; ``step`` names it, as in "drawing pictures"."""
+        """A step of some seconds begins; ``step`` names it, as in "drawing pictures"."""
 
     def progress(self, step: str) -> AbstractContextManager[Progress]:
-        """Enter a step whose progress is known: the function is called with the share that is done, 0 to 1."""
+        """Enter a step with known progress: call the yielded function with the share that is done, 0 to 1."""
         return _ignored()
 
     def training(self, networks: int) -> AbstractContextManager[Callback]:
-        """Enter the training of so many networks together: the callback hears of its stages, batches and epochs."""
+        """Enter the training of ``networks`` networks together; the callback receives stages, batches and epochs."""
         return nullcontext(NoCallback())
 
     def writing(self, kept: Callable[[], str]) -> AbstractContextManager[None]:
-        """Enter the writing of a run folder: ``kept`` says what is kept of it, should the process end meanwhile
-        without an exception; "" is nothing."""
+        """Enter the writing of a run folder.
+
+        ``kept()`` describes what of it is kept if the process ends without an exception meanwhile; "" is nothing.
+        """
         return nullcontext()
 
     def pretrained(self, outcome: PretrainedRun, last: bool) -> None:
-        """Stacks are trained, and their files are written; ``last`` unless a head is trained next."""
+        """Stacks are trained, and their files are written; ``last`` is False if a head is trained next."""
 
     def finetuned(self, outcome: FinetunedRun) -> None:
         """A head is trained, and its files are written."""
@@ -78,7 +81,7 @@ def _ignored() -> Iterator[Progress]:
 
 @contextmanager
 def logged(folder: Path, command: str) -> Iterator[None]:
-    """What is logged meanwhile goes to the folder's log, and so does the error that ends it, with its traceback."""
+    """Write log messages to the folder's log meanwhile, and the error that ends the block, with its traceback."""
     _open.append(folder / NAME)
     try:
         log(f"$ {command}")
@@ -93,7 +96,7 @@ def logged(folder: Path, command: str) -> Iterator[None]:
 
 
 def log(text: str) -> None:
-    """Lines with the time; a disk that cannot take them costs the log, not the work. A file of others gets none."""
+    """Log lines with the time. A full disk costs the log, not the work; a file that is not stackae's is not written."""
     from stackae.runs.ownership import logs
 
     time = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S%z}"
@@ -109,7 +112,7 @@ def log(text: str) -> None:
 
 
 class Logged(Callbacks):
-    """Writes all that is told to the open log, and tells it to other callbacks."""
+    """Write all events to the open log, and pass them on to other callbacks."""
 
     def __init__(self, callbacks: Callbacks) -> None:
         self._callbacks = callbacks
@@ -144,7 +147,7 @@ class Logged(Callbacks):
 
 
 class _Stages:
-    """A callback that logs every epoch, and notes where a stage is resumed and where its patience ended it."""
+    """A callback that logs every epoch, and notes where a stage is resumed or stopped early."""
 
     def __init__(self, told: Callback, networks: int, note: Callable[[str], None]) -> None:
         self._told, self._networks, self._note = told, networks, note
@@ -179,7 +182,7 @@ class _Stages:
 
 
 def figures_of(records: Mapping[int, EpochRecord]) -> str:
-    """Losses and errors of an epoch as means over its networks, in words; rows per second of all of them."""
+    """Format an epoch: mean losses and errors over its networks, and their total rows per second."""
     each = list(records.values())
     losses = [record.validation_loss for record in each if record.validation_loss is not None]
     errors = [record.validation_error for record in each if record.validation_error is not None]

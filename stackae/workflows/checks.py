@@ -1,4 +1,4 @@
-"""Whether pretraining would take the data, and what to know of them before."""
+"""Check whether pretraining would accept the data, and what to know of them before."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from stackae.workflows.callbacks import Callbacks
 
 
 class DataCheck(NamedTuple):
-    """What was found in the data, what a person should know of it, and a command that pretrains on them."""
+    """Properties of the data, notes for the user, and a command that pretrains on them."""
 
     report: Report
     warnings: list[str]
     next_command: str
 
     def raise_refusal(self) -> None:
-        """Raises DataError where pretraining would refuse the data."""
+        """Raise DataError if pretraining would refuse the data."""
         if self.report.refusal:
             raise DataError(*self.report.refusal.split("\n"))
 
     def described(self, part: Examined) -> dict[str, str]:
-        """For people: what is known of a part, by what it is."""
+        """Return the properties of a part by name, as text for people."""
         found, shape = part.findings, self.report.row_shape or self.report.image_shape
         low, high = _extremes(found.low, found.high)
         row = f" ({' x '.join(map(str, shape))} each)" if shape else ""
@@ -50,7 +50,7 @@ class DataCheck(NamedTuple):
         return {label: text for label, text in lines.items() if text}
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document of `stackae data check`."""
         report = self.report
         return {
             "data": report.data,
@@ -76,7 +76,7 @@ def check_data(
     ignore: str | None = None,
     callbacks: Callbacks | None = None,
 ) -> DataCheck:
-    """Look at all of the data; tables and .npy files are read in pieces, so that they may be larger than the memory.
+    """Check all of the data; tables and .npy files are read in chunks, so that they may be larger than the memory.
 
     Args:
         data: a file, or a named set in ``data_root``.
@@ -84,7 +84,7 @@ def check_data(
         ignore: columns of a table that are no features, as "id,time".
 
     Raises:
-        ConfigError: an argument that cannot work. What the data lack is in the result, not raised.
+        ConfigError: an invalid argument. Faults of the data are in the result, not raised.
     """
     given = {"data": data, "data_root": data_root, "target": target, "target_kind": target_kind, "ignore": ignore}
     config = validated(DataConfig, {name: value for name, value in given.items() if value is not None}, "data")
@@ -94,7 +94,7 @@ def check_data(
 
 
 def _next_command(config: DataConfig, report: Report) -> str:
-    """A pretraining that fits the width of the data."""
+    """Return a pretraining command whose layers fit the width of the data."""
     assert report.training is not None
     width, defaults = report.training.findings.columns, DataConfig.model_fields
     layers = f"{width},{max(1, min(512, width // 2))},{max(1, min(256, width // 4))}"
@@ -120,6 +120,6 @@ def _part(report: Report, part: Examined | None) -> dict[str, Any] | None:
 
 
 def _extremes(low: np.ndarray, high: np.ndarray) -> tuple[float | None, float | None]:
-    """Over all columns; none where no cell is a finite number."""
+    """Return minimum and maximum over all columns; None if no cell is a finite number."""
     smallest, largest = exact(low.min()), exact(high.max())
     return (smallest, largest) if smallest <= largest else (None, None)

@@ -1,4 +1,4 @@
-"""What this installation is made of, whether it works, and whether it computes what it is said to compute."""
+"""Examine this installation, and verify that its results are correct."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATES = (PASSED, FAILED, SKIPPED)
 
 
 def examine_installation() -> tuple[dict[str, Any], str]:
-    """Versions, the compiled extension, devices and threads; and what is wrong, "" where nothing is."""
+    """Return versions, compiled extension, devices and threads; and the problem found, "" if there is none."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     report: dict[str, Any] = {
         "stackae": __version__,
@@ -37,9 +37,9 @@ def examine_installation() -> tuple[dict[str, Any], str]:
 
 
 class InstallationChecks:
-    """Checks of this installation, each run when it is iterated to; ``outcomes`` are those of the checks so far.
+    """Checks of this installation, each run when iterated to; ``outcomes`` are those of the checks so far.
 
-    ``machine`` and ``problem`` are what ``examine_installation`` gives.
+    ``machine`` and ``problem`` are the results of ``examine_installation``.
     """
 
     def __init__(self, only: str | None = None) -> None:
@@ -57,17 +57,17 @@ class InstallationChecks:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many checks passed, failed and were skipped."""
+        """Return how many checks passed, failed and were skipped."""
         states = [outcome.state for outcome in self.outcomes]
         return {state: states.count(state) for state in STATES}
 
     @property
     def unchecked(self) -> list[Outcome]:
-        """Those that were skipped because the compiled extension is not there, or does not load."""
+        """Return the checks that were skipped because the compiled extension is missing or does not load."""
         return [outcome for outcome in self.outcomes if outcome.reason.startswith(OF_THE_EXTENSION)]
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs; a measurement that is no finite number is None where it becomes JSON."""
+        """Return the JSON document of `stackae verify`; its measurements may still be infinite or NaN."""
         return {
             "machine": self.machine | {"problem": self.problem},
             "checks": [_checked(outcome) for outcome in self.outcomes],
@@ -76,7 +76,7 @@ class InstallationChecks:
         }
 
     def raise_failures(self) -> None:
-        """Raises VerificationError where a check failed, or the extension is there and does not load."""
+        """Raise VerificationError if a check failed, or the extension is there and does not load."""
         unloaded = [self.problem] if find_extension().state == "broken" else []
         failed = [outcome.reason for outcome in self.outcomes if outcome.state == FAILED]
         if failed or unloaded:

@@ -1,4 +1,4 @@
-"""The codes of rows by a layer of a trained run, as a table."""
+"""Encode rows by a layer of a trained run, into a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackae.workflows.outputs import check_out, made_of, write_table
 
 
 class EncodeResult(NamedTuple):
-    """Codes (rows, n_hidden) that were written, the layer that made them, and which rows they are of."""
+    """Codes (rows, n_hidden) as written, the layer that made them, and the rows that they encode."""
 
     run: Path
     codes: Path
@@ -37,14 +37,14 @@ def encode_run(
     force: bool = False,
     callbacks: Callbacks | None = None,
 ) -> EncodeResult:
-    """Write the codes of all rows, in their order (a set's own test part last), float32 (rows, n_hidden).
+    """Write the codes of all rows, in order (a named set's own test rows last), float32 (rows, n_hidden).
 
     Args:
         layer: the layer whose code is written, from 1; None is the top.
         weights: pretrained, or finetuned: those of the head that was trained last.
-        out: a table to write, by its suffix; None is codes-layerN.npy of the run.
+        out: the table to write, in the format of its suffix; None is codes-layerN.npy of the run.
 
-    Others, and errors, are those of ``stackae.workflows.score``.
+    Other arguments, and errors, are those of ``stackae.workflows.score``.
     """
     told = callbacks or Callbacks()
     opened = open_run(run)

@@ -1,4 +1,4 @@
-"""How each head of a run does on rows, and the reconstruction error of every layer."""
+"""Evaluate a run on rows: each of its heads, and the reconstruction error of every layer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 20
 
 
 class EvaluateResult(NamedTuple):
-    """What was measured, as it is kept in metrics.jsonl, and the files of the run that were written.
+    """The metrics, as appended to metrics.jsonl, and the files of the run that were written.
 
     ``targets`` are the metrics of the regressor and the multilabel head by the name of the head; ``balanced`` says
     whether the last fine-tuning weighted the classes equally.
@@ -48,9 +48,9 @@ def evaluate_run(
     engine: str = "auto",
     callbacks: Callbacks | None = None,
 ) -> EvaluateResult:
-    """Measure a run on rows: its heads where the rows have labels or targets, and the reconstruction by each layer.
+    """Evaluate a run on rows: its heads if the rows have labels or targets, and the reconstruction by each layer.
 
-    The metrics are added to metrics.jsonl of the run, and the confusion of a classifier is drawn into it.
+    The metrics are appended to metrics.jsonl of the run, and a classifier's confusion matrix is drawn into it.
 
     Arguments, and errors, are those of ``stackae.workflows.score``.
     """
@@ -83,7 +83,7 @@ def evaluate_run(
 
 
 def _strangers(found: dict[str, Any]) -> str:
-    """What to say where no row is of a class that the classifier knows."""
+    """Return a note that no row is of a class that the classifier knows."""
     theirs, own = [each["class"] for each in found["unseen_classes"]], found["classes"]
     listed = (", ".join(map(legible, names[:SHOWN])) for names in (theirs, own))
     return "labels      none of {} is a class of the classifier: {}; name their column by {}".format(
@@ -92,13 +92,13 @@ def _strangers(found: dict[str, Any]) -> str:
 
 
 def _left_out(run: Run, classes: tuple[str, ...]) -> set[str]:
-    """Classes of a classifier that its training left out: runs of earlier versions have a place for them."""
+    """Return the classes that a classifier's training left out: runs of earlier versions have outputs for them."""
     text = (run.config.finetune_data or run.config.data).leave_out
     return set() if text is None else set(named(text, classes))
 
 
 def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
-    """The metrics of the run's heads that learn numbers, where the rows have their targets."""
+    """Return the metrics of the regressor and the multilabel head, for rows that have their targets."""
     rows, found = read.xy, {}
     for head in (name for name, row in HEADS.items() if row.targets == "numbers"):
         if not run.has_head(head) or rows.y is None or rows.y.dim() == 1 or bool(rows.y.isnan().all()):
@@ -120,10 +120,10 @@ def assess_classifier(
     labels: tuple[str, ...],
     left_out: Collection[str] = (),
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What `evaluate` and `finetune` say of a classifier; and confusion-PART.png, where classes are few enough.
+    """Return the metrics of a classifier on rows, and confusion-PART.png unless there are too many classes.
 
-    ``labels`` are the names that the y of the rows index; ``left_out`` are classes of the classifier's that it was not
-    trained on.
+    ``labels`` are the names that the rows' y index; ``left_out`` are classes of the classifier that it was not trained
+    on.
     """
     matched = match_classes(rows.y, labels, classes, left_out)
     report = model.cpu().report(rows.x, matched.y)
@@ -137,7 +137,7 @@ def assess_classifier(
 
 
 def class_figures(report: ClassifierReport, classes: Sequence[str], unseen: Sequence[str]) -> dict[str, Any]:
-    """For programs: shares from 0 to 1, null where there is no row to take them of."""
+    """Return the metrics per class as JSON: shares from 0 to 1, null where the denominator is zero."""
     each = list(zip(classes, report.classes, strict=True))
     strangers = [{"class": name, "rows": rows} for name, rows in zip(unseen, report.unseen_rows, strict=True)]
     return {

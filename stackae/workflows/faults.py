@@ -1,4 +1,4 @@
-"""What an exception says of the machine, where it is no bug: memory that ran out, libraries that do not load."""
+"""Explain exceptions that the machine causes, not a bug: out of memory, libraries that do not load."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 AMOUNT = r"([\d,.]+ ?(?:bytes|[KMGTPE]i?B))"
-LEAST = 1 << 30  # bytes of addresses: with fewer, libraries end the process where they load, in their own words
+LEAST = 1 << 30  # bytes of address space: with fewer, libraries abort the process while they load
 
 
 def explained(error: BaseException) -> StackaeError | None:
-    """The error as one that a user can mend; None where it is none of the machine's.
+    """Translate an exception into one that a user can act on; return None if the machine is not its cause.
 
-    Of memory that ran out (Python's, numpy's, torch's, CUDA's, a library that could not be loaded for lack of it):
-    what was needed, what there was, and what to lower. Of a library that does not load: which, and why.
+    Out of memory (Python, numpy, torch, CUDA, or a library that could not be loaded for lack of it): what was needed,
+    what was available, and which option to lower. A library that does not load: which, and why.
     """
     text = str(error)
     if isinstance(error, MemoryError) or (isinstance(error, (RuntimeError, OSError, ImportError)) and _of_memory(text)):
@@ -44,7 +44,7 @@ def explained(error: BaseException) -> StackaeError | None:
 
 
 def check_room() -> None:
-    """SetupError where the limit on memory is so low that what stackae is built on would not load."""
+    """Raise SetupError if the limit on memory is so low that the libraries of stackae would not load."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < LEAST:
         raise SetupError(
@@ -93,13 +93,13 @@ def _there() -> str:
         from stackae.data.memory import free_memory
 
         free = free_memory()
-    except Exception:  # where memory is so short that even this does not load
+    except Exception:  # so little memory that even this does not load
         free = None
     return "less" if free is None else f"{max(0, free):,} bytes available"
 
 
 def _path_that_ends_nowhere(error: BaseException, text: str) -> StackaeError | None:
-    loops = "Symlink loop from "  # of pathlib; Python 3.13 has an OSError of it
+    loops = "Symlink loop from "  # of pathlib; Python 3.13 raises an OSError instead
     if isinstance(error, RuntimeError) and text.startswith(loops):
         name = text.removeprefix(loops).strip("'")
     elif isinstance(error, OSError) and error.errno == errno.ELOOP:
@@ -122,7 +122,7 @@ def _is_of_folders(error: BaseException) -> bool:
 
 
 def _does_not_load(error: ImportError | OSError, text: str) -> str:
-    """Which library; "" where it is one of stackae's own modules, or no matter of loading."""
+    """Return which library does not load; "" if it is a module of stackae, or the error is another."""
     if isinstance(error, ImportError):
         name = error.name or "libraries"
         return "" if name.partition(".")[0] == "stackae" else name
@@ -130,6 +130,6 @@ def _does_not_load(error: ImportError | OSError, text: str) -> str:
 
 
 def _first_cause(text: str) -> str:
-    """numpy wraps the loader's words in a page of advice."""
+    """Return the loader's message alone: numpy wraps it in a page of advice."""
     _, _, original = text.partition("Original error was: ")
     return (original or text).strip().split("\n")[0]

@@ -1,4 +1,4 @@
-"""Train a head on the stack of a run, in its folder: how each is trained, and how it does on the test part."""
+"""Train a head on the stack of a run, in its folder, and evaluate it on the test part."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SHOWN = 20
 
 
 class Tested(NamedTuple):
-    """On the test part: figures, which are none where it lacks what they take; and pictures by the name of the file."""
+    """Metrics on the test part, empty if that lacks what they need; and pictures by file name."""
 
     figures: dict[str, Any]
     pictures: dict[str, bytes]
 
 
 class FinetunedRun(NamedTuple):
-    """A run with a head that was trained on it, the record of every epoch, and how it does on the test part."""
+    """A run with the head that was trained on it, the record of every epoch, and the metrics on the test part."""
 
     run: Run
     settings: FinetuneConfig
@@ -49,17 +49,17 @@ class FinetunedRun(NamedTuple):
 
     @property
     def kept(self) -> EpochRecord:
-        """The last best epoch, whose weights the model has."""
+        """Return the best epoch, whose weights the model has."""
         return [record for record in self.result.history if record.best][-1]
 
     @property
     def seconds(self) -> float:
-        """Of all epochs."""
+        """Return the seconds of all epochs."""
         return sum(record.seconds for record in self.result.history)
 
     @property
     def files(self) -> list[str]:
-        """Names of the head's and of the pictures that were drawn."""
+        """Return the file names of the head and the pictures."""
         return [head_file(self.settings.head), "curves.png", *self.tested.pictures]
 
 
@@ -72,24 +72,23 @@ def finetune_run(
     callbacks: Callbacks | None = None,
     requests: Requests | None = None,
 ) -> FinetunedRun:
-    """Train a head on a run's stack, and write it into the run folder: what `stackae finetune` does, to the same bytes.
+    """Train a head on a run's stack, and write it into the run folder: `stackae finetune`, to the same bytes.
 
-    The folder then holds the head, the metrics of its epochs and the pictures. Where the very same work was begun
-    before and stopped, it is resumed.
+    The folder then holds the head, the metrics of its epochs and the pictures. If the very same work was begun before
+    and stopped, it is resumed.
 
     Args:
-        run: the run folder; None is the newest run that was completed.
-        settings: of the head and its training; a classifier unless given. The seed is that of the pretraining unless it
-            is set.
+        run: the run folder; None is the newest complete run.
+        settings: of the head and its training; a classifier by default. The seed is that of the pretraining by default.
         data: other data than the run's own, of the same columns, or their name; they are scaled as the run's were.
-        checkpoint_every: seconds between checkpoints within an epoch, at the most; 30 unless given.
-        callbacks: told of notes, of training, and of the head when it is complete.
+        checkpoint_every: maximum seconds between checkpoints within an epoch; 30 by default.
+        callbacks: receive notes, the training, and the head when it is complete.
         requests: set their ``stop`` to the number of a signal to end the training after its step.
 
     Raises:
-        RunError: no run, or a damaged one. ConfigError: settings that cannot work. DataError: data without what the
-            head learns from. DiskError: files that cannot be written.
-        DivergedError: training left the finite numbers. StoppedError: it was asked to stop.
+        RunError: no run, or a damaged one. ConfigError: invalid settings. DataError: data without what the head learns
+            from. DiskError: files that cannot be written.
+        DivergedError: training left the finite numbers. StoppedError: it was requested to stop.
     """
     opened = open_run(run)
     session, settings = Session.new("finetune_run", callbacks, requests, checkpoint_every), settings or FinetuneConfig()
@@ -126,7 +125,7 @@ def finetuning_work(run: Run, settings: FinetuneConfig, dataset: Dataset) -> Wor
 
 
 def check_memory(run: Run, dataset: Dataset, settings: FinetuneConfig) -> None:
-    """Raises ConfigError where the training of the head does not fit into the memory."""
+    """Raise ConfigError if the training of the head does not fit into the memory."""
     outputs = {"classes": len(dataset.classes), "numbers": len(dataset.targets), None: 0}[settings.row.targets]
     check_finetuning(settings, run.pretrain_config, len(dataset.train.x), len(dataset.validation.x), outputs)
 
@@ -139,8 +138,8 @@ def train_head(
     session: Session,
     resumed: Checkpoint | None = None,
 ) -> FinetunedRun:
-    """Train the head, test it, save and draw it."""
-    for _ in run.each_metric():  # damaged ones are found before there is anything to add
+    """Train the head, evaluate it, save it and draw its pictures."""
+    for _ in run.each_metric():  # a damaged record is found before training
         pass
     checkpointer = session.checkpointer(run, work, resumed)
     try:
@@ -161,7 +160,7 @@ def train_head(
 def _train(
     run: Run, settings: FinetuneConfig, dataset: Dataset, callback: Callback, checkpointer: Checkpointer
 ) -> tuple[FinetuneResult, dict[str, bytes]]:
-    """With the file of the head."""
+    """Train the head; return it with the content of its file."""
     train, held_out, names = _learned(dataset, settings)
     result = finetune_stack(
         run.load_stack(settings.engine),
@@ -177,7 +176,7 @@ def _train(
 
 
 def _learned(dataset: Dataset, settings: FinetuneConfig) -> tuple[Part, Part, tuple[str, ...]]:
-    """The training rows and those held out, and the names of the classes, targets or labels that the head learns."""
+    """Return training and validation part, and the names of the classes, targets or labels that the head learns."""
     if settings.row.targets != "classes":
         return dataset.train, dataset.validation, dataset.targets if settings.row.targets else ()
     classes = trained_classes(dataset.train.y, dataset.classes)
@@ -186,7 +185,7 @@ def _learned(dataset: Dataset, settings: FinetuneConfig) -> tuple[Part, Part, tu
 
 
 def _assess(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> Tested:
-    """On the test part, where that has what it takes."""
+    """Evaluate the head on the test part, if that has what the metrics need."""
     (x, y), learns = dataset.test, settings.row.targets
     if learns is None:
         return Tested(_reconstruction(run, settings, model, dataset) if len(x) else {}, {})
@@ -202,7 +201,7 @@ def _assess(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) ->
 
 
 def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) -> dict[str, Any]:
-    """Beside that of the stack as it was pretrained."""
+    """Return the reconstruction error of the fine-tuned network beside that of the pretrained stack."""
     x = dataset.test.x
     before, after = evaluate_reconstruction(run.load_stack(settings.engine), x)[-1], model.report(x)
     return {
@@ -214,7 +213,7 @@ def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dat
 
 
 def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[str]:
-    """The rows to learn from, what is trained of which weights, and the step that is taken, with its reason."""
+    """Describe the training rows, which weights are trained, and the training step, with its reason."""
     decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
     norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
     norm += ", class weight balanced" if settings.class_weight == "balanced" else ""

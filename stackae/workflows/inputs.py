@@ -1,4 +1,4 @@
-"""What workflows are given: settings from options by name, data, and the checks of their arguments."""
+"""Inputs of workflows: settings from options by name, data, and the checks of arguments."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ PARTS = ("test", "validation", "train", "all")
 
 
 def run_settings(options: Mapping[str, Any], config: Path | None = None) -> RunConfig:
-    """The data and layers of a pretraining: defaults < ``config``, a TOML file < options that are not None.
+    """Build the settings of a pretraining: defaults < ``config`` (a TOML file) < options that are not None.
 
-    Options of layers are values for all layers, or texts with commas between those of each: ``{"data": "mnist",
-    "layers": "784,300,150", "activation": "relu,sigmoid"}``. Others than these settings are ignored.
+    An option of layers is one value for all layers, or text with one value per layer, separated by commas:
+    ``{"data": "mnist", "layers": "784,300,150", "activation": "relu,sigmoid"}``. Names of other settings are ignored.
 
     Raises:
-        ConfigError: no layers, or a value that cannot work.
+        ConfigError: no layers, or an invalid value.
     """
     tables = read_tables(config)
     return RunConfig(data=data_settings(options, tables), pretrain=pretrain_settings(options, tables))
 
 
 def data_settings(options: Mapping[str, Any], tables: Tables) -> DataConfig:
-    """What the options say of the data, on top of the tables of a file; its paths are absolute."""
+    """Build the settings of the data: options override the tables of a file; paths become absolute."""
     return absolute(validated(DataConfig, overridden(tables.get("data", {}), _given(options, DataConfig)), "data"))
 
 
 def pretrain_settings(options: Mapping[str, Any], tables: Tables) -> PretrainConfig:
-    """What the options say of layers and their training, on top of the tables of a file."""
+    """Build the settings of layers and their training: options override the tables of a file."""
     given = _given(options, PretrainConfig, LayerConfig)
     layers = given.pop("layers", None)
     if (weights := options.get("weights")) is not None:
@@ -50,12 +50,12 @@ def pretrain_settings(options: Mapping[str, Any], tables: Tables) -> PretrainCon
 
 
 def finetune_settings(options: Mapping[str, Any], config: Path | None = None) -> FinetuneConfig:
-    """Settings of a head: defaults < ``config``, a TOML file < options that are not None. Raises ConfigError."""
+    """Build a head's settings: defaults < ``config`` (a TOML file) < options that are not None. Raises ConfigError."""
     return validated(FinetuneConfig, read_tables(config).get("finetune", {}) | _given(options, FinetuneConfig))
 
 
 def _given(options: Mapping[str, Any], *kinds: type[Model]) -> dict[str, Any]:
-    """Those of the options that are settings of these kinds, and not None."""
+    """Return the options that are fields of these models, and not None."""
     names = {name for kind in kinds for name in kind.model_fields}
     found = {name: value for name, value in options.items() if value is not None and name in names}
     if options.get("epochs") is not None and "max_epochs" in names:
@@ -72,7 +72,7 @@ def _tied(word: str) -> str:
 
 
 class DataRequest(NamedTuple):
-    """The data that a caller names for a run, None where it names none: fields of ``DataConfig``."""
+    """Data that a caller names for a run: fields of ``DataConfig``, None if not named."""
 
     data: str | None = None
     data_root: str | None = None
@@ -82,7 +82,7 @@ class DataRequest(NamedTuple):
 
     @classmethod
     def of(cls, data: DataRequest | str | None) -> DataRequest:
-        """The request, or that of data by their name alone."""
+        """Return the request itself, or one for data given by name alone."""
         return data if isinstance(data, DataRequest) else cls(data)
 
     @property
@@ -91,21 +91,21 @@ class DataRequest(NamedTuple):
 
     @property
     def flags(self) -> dict[str, bool]:
-        """Whether a target and data are named, as the readers of ``stackae.data.run_rows`` ask."""
+        """Return keyword arguments of the readers in ``stackae.data.run_rows``: whether target and data are named."""
         return {"target_given": self.target is not None, "data_given": self.data is not None}
 
 
 def absolute(config: DataConfig) -> DataConfig:
-    """The same data, found from any working directory.
+    """Return the same data with absolute paths.
 
     Raises:
-        ConfigError: the path cannot be kept in config.toml, since its bytes are no UTF-8.
+        ConfigError: the path is not UTF-8, so config.toml cannot hold it.
     """
     changed, root = {}, os.path.realpath(config.data_root)
     is_file = format_of(config.data) is not None
     if is_file:
         changed["data"] = os.path.realpath(config.data)
-    if is_text(root) or not (is_file or config.data == "digits"):  # which are not looked for there
+    if is_text(root) or not (is_file or config.data == "digits"):  # for these the folder is not used
         changed["data_root"] = root
     for name, path in changed.items():
         if not is_text(path):
@@ -117,13 +117,15 @@ def absolute(config: DataConfig) -> DataConfig:
 
 
 def data_of(run: Run, request: DataRequest) -> DataConfig:
-    """The requested data, or those the run was last trained on, with the run's own target."""
+    """Return the requested data or, by default, those of the run's last training, with the run's own target."""
     return requested(run.config.finetune_data or run.config.data, request)
 
 
 def requested(own: DataConfig, request: DataRequest) -> DataConfig:
-    """The data of a run with what the caller names on top; classes are left out of its own labels alone, and are
-    background of its own target alone."""
+    """Override the data of a run with the request.
+
+    Classes are left out only of the run's own labels, and are background only of its own target.
+    """
     if not request.given:
         return own
     config = absolute(validated(DataConfig, own.model_dump() | request.given, "data"))
@@ -133,19 +135,19 @@ def requested(own: DataConfig, request: DataRequest) -> DataConfig:
 
 
 def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the data with those given on top; other data do not inherit the names of columns."""
+    """Override settings of the data; other data do not inherit the names of columns."""
     other = "data" in given and Path(given["data"]).absolute() != Path(str(settings.get("data", ""))).absolute()
     inherited = {name: value for name, value in settings.items() if not (other and name in ("target", "ignore"))}
     return inherited | given
 
 
 def kind_of_targets(settings: FinetuneConfig) -> str | None:
-    """The ``target_kind`` that the head learns from; None where it learns from none."""
+    """Return the ``target_kind`` that the head learns from; None if it learns from none."""
     return settings.row.targets
 
 
 def dataset_of(run: Run, request: DataRequest, callbacks: Callbacks) -> Dataset:
-    """Those data in parts to be trained on further, scaled as the run's were; what there is to say of them is noted."""
+    """Load the requested data in parts for further training, scaled as the run's were, and pass on their notes."""
     dataset = read_dataset(data_of(run, request), known_of(run), run.load_scaling(), **request.flags)
     note_all(dataset.notes, callbacks)
     return dataset
@@ -160,13 +162,14 @@ def rows_of(
     own_test: bool = False,
     labels: bool = True,
 ) -> RowsRead:
-    """The rows that a workflow reads: a part of the run's own data (``own``: those of another training than the
-    last), or all of other data (``own_test``: the test part that those may have); in the run's order of columns and
-    scaled as its own. Without ``labels`` the run's target is not looked for in other data. What there is to say is
-    noted.
+    """Read the rows of a workflow, in the run's order of columns, scaled as its own, and pass on their notes.
+
+    They are a part of the run's own data, or all rows of other data. ``own`` are the run's data if not those of its
+    last training; ``own_test`` reads only the test part of other data that have one. Without ``labels``, other data
+    need not have the run's target.
 
     Raises:
-        ConfigError: an unknown part. DataError: an empty one, or what ``stackae.data.run_rows.read_rows`` raises.
+        ConfigError: an unknown part. DataError: an empty one, or as ``stackae.data.run_rows.read_rows``.
     """
     if part is not None and part not in PARTS:
         raise ConfigError(f"{argument('part')}: expected {', '.join(PARTS)}, got '{part}'{nearest(part, PARTS)}")
@@ -188,13 +191,13 @@ def note_all(notes: tuple[str, ...], callbacks: Callbacks) -> None:
 
 
 def part_of(dataset: Dataset) -> Part:
-    """The first of test, validation and training part that has rows."""
+    """Return the first of test, validation and training part that has rows."""
     parts = (dataset.test, dataset.validation, dataset.train)
     return next(part for part in parts if len(part.x))
 
 
 def check_weights(weights: str) -> None:
-    """Raises ConfigError unless they are pretrained or finetuned."""
+    """Raise ConfigError unless ``weights`` is pretrained or finetuned."""
     choices = ("pretrained", "finetuned")
     if weights not in choices:
         raise ConfigError(
@@ -203,7 +206,7 @@ def check_weights(weights: str) -> None:
 
 
 def whole_number(option: str, value: str | int, largest: int) -> int:
-    """The number that an option gives. Raises ConfigError unless it is 1 to ``largest``."""
+    """Parse the whole number of an option. Raises ConfigError unless it is 1 to ``largest``."""
     text = str(value)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= largest:
         raise ConfigError(f"{option}: expected 1 to {largest}, got {text}")
@@ -211,14 +214,14 @@ def whole_number(option: str, value: str | int, largest: int) -> int:
 
 
 def share(option: str, value: str | float) -> float:
-    """The number that an option gives. Raises ConfigError unless it is between 0 and 1."""
+    """Parse the share of an option. Raises ConfigError unless it is between 0 and 1."""
     if not 0 < (number := _number(value, 0.0)) < 1:
         raise ConfigError(f"{option}: expected a number between 0 and 1, such as 0.01, got {value}")
     return number
 
 
 def seconds(option: str, value: str | float | None) -> float:
-    """How many seconds an option gives; 30 without it. Raises ConfigError unless it is a number of at least 0."""
+    """Parse the seconds of an option; None is 30. Raises ConfigError unless it is a number of at least 0."""
     if not 0 <= (number := EVERY if value is None else _number(value, -1.0)) < float("inf"):
         raise ConfigError(f"{option}: expected a number of seconds of at least 0, got {value}")
     return number

@@ -1,4 +1,4 @@
-"""Files that workflows write: into the run, or where the caller names one."""
+"""Write files of workflows: into the run, or where the caller names one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackae.workflows.callbacks import Callbacks
 
 
 def check_out(path: Path, suffixes: Collection[str], *, must_be_new: bool) -> str:
-    """The suffix of a file that --out names. Raises ConfigError unless it is one of these, and may be written."""
+    """Return the suffix of an output file. Raises ConfigError unless it is one of ``suffixes``, and can be written."""
     if path.is_dir():
         raise ConfigError(f"{argument('out')}: expected a file, got {path}, which is a folder; add a file name")
     suffix = suffix_of(argument("out"), path, suffixes)
@@ -34,9 +34,9 @@ def check_out(path: Path, suffixes: Collection[str], *, must_be_new: bool) -> st
 
 
 def write_table(path: Path, table: Table, run: Run | None, callbacks: Callbacks, left_out: int = 0) -> None:
-    """Write it whole or not at all, in the format of the suffix; as a file of the run, if one is given.
+    """Write a table atomically, in the format of the suffix; with ``run``, as a file of that run.
 
-    Where rows of the data are left out and the format keeps no row numbers, that is noted.
+    Add a note if rows of the data are left out and the format keeps no row numbers.
     """
     chosen = WRITTEN[path.suffix.lower()]
     with callbacks.progress(f"writing {path.name}") as told:
@@ -50,7 +50,7 @@ def write_table(path: Path, table: Table, run: Run | None, callbacks: Callbacks,
 
 
 def write_content(path: Path, content: Content, run: Run | None) -> None:
-    """Write it whole or not at all; as a file of the run, if one is given."""
+    """Write a file atomically; with ``run``, as a file of that run."""
     if run is None:
         write_whole(path, content)
     else:
@@ -58,7 +58,7 @@ def write_content(path: Path, content: Content, run: Run | None) -> None:
 
 
 def made_of(x: Rows, function: Callable[[Tensor], Tensor], step: str, callbacks: Callbacks) -> np.ndarray:
-    """function(x) of all rows, a batch at a time, with its progress."""
+    """Return function(x) of all rows, computed in batches, and report the progress."""
     done = 0
     with callbacks.progress(step) as told:
 

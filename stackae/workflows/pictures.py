@@ -1,4 +1,4 @@
-"""Draws a run's pictures into its folder."""
+"""Draw a run's pictures into its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackae.workflows.inputs import part_of
 
 
 def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
-    """curves.png, filters.png and reconstructions.png; codes.png where the top code has two units."""
+    """Draw curves.png, filters.png and reconstructions.png; and codes.png if the top code has two units."""
     stack = run.load_stack(run.pretrain_config.engine)
     part = part_of(dataset)
     examples = example_rows(run, stack, part.x, part.y, 10)
@@ -38,17 +38,17 @@ def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
 
 
 def curves(run: Run) -> dict[str, bytes]:
-    """curves.png, of every stage that was trained so far; a stage trained again shows its last training."""
+    """Draw curves.png of every stage trained so far; of a stage that was trained again, the last training."""
     return {"curves.png": plots.loss_curves(epochs_of(run))}
 
 
 def curves_together(runs: list[Run]) -> dict[str, bytes]:
-    """curves.png of several runs."""
+    """Draw one curves.png for several runs."""
     return {"curves.png": plots.loss_curves_together([epochs_of(run) for run in runs])}
 
 
 def epochs_of(run: Run) -> list[dict[str, Any]]:
-    """The records of each stage's last training, in the order of the stages."""
+    """Return the records of each stage's last training, in stage order."""
     return last_trainings(record for record in run.each_metric() if record["event"] == "epoch")
 
 
@@ -61,9 +61,12 @@ def example_rows(
     layer: int | None = None,
     deep: DeepAutoencoder | None = None,
 ) -> list[tuple[str, Tensor]]:
-    """Originals, their reconstructions through each layer (or the one named), and for a denoising first layer a
-    corrupted input with what is restored from it; where there is a fine-tuned network, through the top and through
-    that alone. All in the units of the data before scaling."""
+    """Return named rows of examples to draw, in the units of the data before scaling.
+
+    They are the originals and their reconstructions through each layer (or ``layer`` alone); for a denoising first
+    layer also a corrupted input and its reconstruction. With ``deep`` they are the originals and their reconstructions
+    through the top layer and through ``deep``.
+    """
     scaling = run.load_scaling()
     rows = x[plots.pick_examples(x, y, count)]
     top = len(stack.autoencoders)

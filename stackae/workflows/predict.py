@@ -1,4 +1,4 @@
-"""What the fine-tuned head of a run says of rows: their classes, their values, or their labels."""
+"""Predict classes, values or labels of rows by the fine-tuned head of a run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Head(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a head of that kind says of n rows.
+    """The outputs of a head for n rows.
 
-    values (n, k) float32, a column for each name: probabilities of classes, which sum to 1; of a regressor the targets
-    in their own units, float64 where those were; of a multilabel head the probability of each label. chosen is the
-    class of each row, (n,) int64, an index into ``names``; of a multilabel head (n, k) int64, 1 where a label is more
-    likely than not; None of a regressor.
+    values (n, k) float32 has one column per name. A classifier gives the probabilities of the classes, which sum to 1;
+    a regressor the targets in their own units, float64 if those were; a multilabel head the probability of each label.
+    chosen is a classifier's class per row, (n,) int64, an index into ``names``; a multilabel head's (n, k) int64, 1
+    where a label has probability above 1/2; None for a regressor.
     """
 
     kind: str
@@ -47,14 +47,14 @@ class Prediction(NamedTuple):
 
     @property
     def classes(self) -> list[str]:
-        """The name of each row's class; a classifier's alone has them."""
+        """Return the class name of each row; for a classifier only."""
         if self.chosen is None or self.chosen.dim() > 1:
             raise TypeError(f"classes: expected the prediction of a classifier, got that of a {self.kind}")
         return [self.names[index] for index in self.chosen.tolist()]
 
 
 def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
-    """The head of that kind, or the one that was trained last of those that predict.
+    """Load the head of that kind, by default the predicting head that was trained last.
 
     Raises:
         ConfigError: no kind of head that predicts. RunError: the run has none.
@@ -67,7 +67,7 @@ def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
 
 
 def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda share: None) -> Prediction:
-    """What the head says of rows (n, n_visible) that are scaled already; ``tell`` is told of the share that is done."""
+    """Predict rows (n, n_visible) that are already scaled; ``tell`` is called with the share that is done."""
     done, model = 0, head.model
 
     def outputs(part: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda s
 
 
 def _last_trained(run: Run) -> str:
-    """By the settings of the last fine-tuning; where that was for reconstruction, by the records of the epochs."""
+    """Return the head of the last fine-tuning; if that was for reconstruction, the last one in the epoch records."""
     settings, present = run.config.finetune, [head for head in PREDICTING if run.has_head(head)]
     if settings is not None and settings.head in present:
         return settings.head
@@ -110,7 +110,7 @@ class PredictResult(NamedTuple):
     file: Path
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs: how many rows are of each class, or have each label; or what each target reaches."""
+        """Return the JSON document of `stackae predict`: rows per class or label, or the range of each target."""
         document = self._asdict() | {"rows": len(self.prediction.values), "head": self.prediction.kind}
         del document["prediction"], document["file"]
         return document | _counts(self.prediction) | {"file": self.file}
@@ -127,13 +127,13 @@ def predict_run(
     force: bool = False,
     callbacks: Callbacks | None = None,
 ) -> PredictResult:
-    """Write the class, the values or the labels of rows by a head of the run.
+    """Predict classes, values or labels of rows by a head of the run, and write them as a table.
 
     Args:
         head: classifier, regressor or multilabel; None is the one that was trained last.
-        out: a table to write, by its suffix; None is predictions.csv of the run.
+        out: the table to write, in the format of its suffix; None is predictions.csv of the run.
 
-    Others, and errors, are those of ``stackae.workflows.score``.
+    Other arguments, and errors, are those of ``stackae.workflows.score``.
     """
     told = callbacks or Callbacks()
     opened = open_run(run)
@@ -150,7 +150,7 @@ def predict_run(
 
 
 def _table(found: Prediction, numbers: Sequence[int]) -> Table:
-    """row, then what the answer is: class and p(CLASS), or targets, or LABEL (1 or 0) and p(LABEL)."""
+    """Return columns: row; then class and p(CLASS), or the targets, or LABEL (1 or 0) and p(LABEL)."""
     values, row = found.values.numpy(), ("row", numbers)
     if found.chosen is None:
         return Table(found.names, values, [row])
@@ -162,7 +162,7 @@ def _table(found: Prediction, numbers: Sequence[int]) -> Table:
 
 
 def _counts(found: Prediction) -> dict[str, Any]:
-    """How many rows are of each class, or have each label; of each target the lowest, the mean and the highest."""
+    """Return rows per class or label; for each target its minimum, mean and maximum."""
     if found.chosen is None:
         columns = found.values.double()
         each = zip(

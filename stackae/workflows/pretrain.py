@@ -1,4 +1,4 @@
-"""Pretrain a stack, or several together, in a run folder."""
+"""Pretrain one stack, or several together, in a run folder."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ def pretrain_run(
     callbacks: Callbacks | None = None,
     requests: Requests | None = None,
 ) -> Resumed:
-    """Pretrain a stack, and write its run folder: what `stackae pretrain` does, to the same bytes.
+    """Pretrain a stack, and write its run folder: `stackae pretrain`, to the same bytes.
 
-    The folder holds the layers, scaling, division of the data, calibration of scores, metrics, pictures and log, and
-    the checkpoints that ``resume_run`` needs, should the training be stopped. runs/latest points at it.
+    The folder holds the layers, scaling, division of the data, calibration of scores, metrics, pictures, log, and the
+    checkpoints that ``resume_run`` needs if the training is stopped. runs/latest points at it.
 
     Args:
         settings: data and layers, as ``run_settings`` makes them.
         run: the folder; None is runs/<time>-<data>-<layers>.
-        seeds: how many stacks are trained together, 1 to 1000, with seeds from that of the settings on; each has a run
-            folder seed-N in the folder. None trains one stack, whose run is the folder itself.
-        force: replace a run that is there.
-        resume: resume the run if it was begun, with these very settings; without a name, the newest that is
-            unfinished.
-        checkpoint_every: seconds between checkpoints within an epoch, at the most; 30 unless given.
-        callbacks: told of notes, of training, and of the run when it is complete.
+        seeds: number of stacks to train together, 1 to 1000, with consecutive seeds from that of the settings; each has
+            a run folder seed-N in the folder. None trains one stack, whose run is the folder itself.
+        force: replace an existing run.
+        resume: resume the run if it was begun with these very settings, else begin it; without ``run``, resume the
+            newest unfinished one.
+        checkpoint_every: maximum seconds between checkpoints within an epoch; 30 by default.
+        callbacks: receive notes, the training, and the run when it is complete.
         requests: set their ``stop`` to the number of a signal to end the training after its step.
 
     Raises:
-        ConfigError: settings that cannot work, an occupied folder, a run that began with other settings.
+        ConfigError: invalid settings, an occupied folder, a run that began with other settings.
         DataError: data that are missing, damaged, or too large. DiskError: files that cannot be written.
-        DivergedError: training left the finite numbers. StoppedError: it was asked to stop.
+        DivergedError: training left the finite numbers. StoppedError: it was requested to stop.
     """
     session = Session.new("pretrain_run", callbacks, requests, checkpoint_every)
     place, begun, names, configs, dataset = _prepared(settings, run, seeds, force, resume)
@@ -83,7 +83,7 @@ def plan_run(
     resume: bool = False,
     callbacks: Callbacks | None = None,
 ) -> Plan:
-    """What ``pretrain_run`` would train; nothing is written. Arguments and errors are its own."""
+    """Return the plan of ``pretrain_run`` without writing anything. Arguments and errors are the same."""
     *_, configs, dataset = _prepared(settings, run, seeds, force, resume)
     (callbacks or Callbacks()).note(*summary(configs, dataset))
     return plan_of(configs, dataset)
@@ -92,7 +92,7 @@ def plan_run(
 def _prepared(
     settings: RunConfig, run: Path | str | None, seeds: str | int | None, force: bool, resume: bool
 ) -> Prepared:
-    """Whatever cannot work is refused here, before anything is written."""
+    """Reject whatever cannot work before anything is written."""
     count = None if seeds is None else whole_number(argument("seeds"), seeds, MOST_SEEDS)
     place = newest_unfinished() if run is None and resume else None if run is None else Path(run)
     begun = place is not None and resume and is_proven(place) and not never_began(place)
@@ -113,7 +113,7 @@ def _prepared(
 
 
 def _resumed(path: Path, settings: RunConfig, work: Work, session: Session) -> Resumed:
-    """Resume the run at ``path``. Raises ConfigError where its settings, or its data, are others than these."""
+    """Resume the run at ``path``. Raises ConfigError if its settings or data differ from these."""
     chosen = settings.pretrain.model_fields_set
     moved = Moved(
         settings.data.data,

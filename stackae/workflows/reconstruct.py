@@ -1,4 +1,4 @@
-"""Rows over their reconstructions as a picture, or the reconstructions of all rows as a table."""
+"""Reconstruct rows: a picture of originals over reconstructions, or a table of all reconstructions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReconstructResult(NamedTuple):
     shape: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document of `stackae reconstruct`."""
         what: dict[str, Any] = {"reconstructions": self.file, "shape": self.shape}
         if self.rows is not None:
             what = {"picture": self.file, "rows": self.rows}
@@ -55,16 +55,16 @@ def reconstruct_run(
     force: bool = False,
     callbacks: Callbacks | None = None,
 ) -> ReconstructResult:
-    """Draw rows of the data over what each layer makes of them; of a denoising stack, noisy rows over restored ones.
+    """Draw rows of the data over each layer's reconstruction; for a denoising stack, corrupted rows over restored ones.
 
     Args:
         count: rows in the picture.
-        layer: through this layer alone, from 1; None is each, and of a table the top.
+        layer: reconstruct through this layer alone, from 1; None is each layer, in a table the top.
         weights: pretrained, or finetuned for reconstruction.
-        out: a .png file; None is reconstructions.png of the run. A table, by its suffix, has the reconstructions of all
-            rows of the part, in the units and the precision of the data.
+        out: a .png file; None is reconstructions.png of the run. A table, in the format of its suffix, holds the
+            reconstructions of all rows of the part, in the units and the precision of the data.
 
-    Others, and errors, are those of ``stackae.workflows.score``.
+    Other arguments, and errors, are those of ``stackae.workflows.score``.
     """
     told = callbacks or Callbacks()
     opened = open_run(run)
@@ -94,7 +94,7 @@ def reconstruct_run(
 
 
 def _restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run, callbacks: Callbacks) -> Table:
-    """The reconstructions of all rows in the units of the data, with the names of their columns: x0, ... for none."""
+    """Return all reconstructions in the units of the data, under their column names; x0, ... if those have none."""
     scaling, numbers = run.load_scaling(), rows.numbers.tolist()
     values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing", callbacks)
     check_finite("reconstructions", values, numbers)

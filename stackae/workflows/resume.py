@@ -1,4 +1,4 @@
-"""Resume a run that was stopped, to the same bits as if it had not been."""
+"""Resume a stopped run, bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHANGEABLE = (*OF_THE_UPDATE, *OF_THE_OBJECTIVE)
 
 
 class Resumed(NamedTuple):
-    """The folder of the run, and what was trained to its end: nothing where all of it was complete."""
+    """The folder of the run, and what was trained to its end; nothing if all of it was complete."""
 
     path: Path
     pretrained: PretrainedRun | None = None
@@ -42,7 +42,7 @@ class Resumed(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """Where the data are now, and who computes; None is as the run began."""
+    """Where the data are now, and which device and engine compute; None is as the run began."""
 
     data: str | None = None
     data_root: str | None = None
@@ -62,26 +62,25 @@ def resume_run(
     callbacks: Callbacks | None = None,
     requests: Requests | None = None,
 ) -> Resumed:
-    """Train what is left of a run, and make files that were damaged since again, from its checkpoints.
+    """Train the rest of a run from its checkpoints, and restore files that were damaged since.
 
-    On the same machine, device, engine and number of threads every file comes out as if the training had never been
-    stopped, bit for bit.
+    On the same machine, device, engine and number of threads, every file is bit-identical to that of an uninterrupted
+    training.
 
     Args:
-        run: the run folder, or that of runs that train together; None is the newest that is unfinished.
+        run: the run folder, or that of runs that train together; None is the newest unfinished one.
         changes: settings of layers (learning_rate, weight_decay, corruption, sparsity, contraction, weight_l1, beta)
-            for what is left: a value for all layers, or a text with commas between those of each; None changes
-            nothing. Layers that are trained stay as they are; a half-trained one whose noise or penalty changes begins
-            anew.
+            for the rest: one value for all layers, or text with one value per layer, separated by commas; None changes
+            nothing. Trained layers stay as they are; a half-trained one restarts if its noise or penalty changes.
         moved: where the data are now, and another device or engine.
-        checkpoint_every: seconds between checkpoints within an epoch, at the most; 30 unless given.
-        callbacks: told of notes, of training, and of each part that is complete.
+        checkpoint_every: maximum seconds between checkpoints within an epoch; 30 by default.
+        callbacks: receive notes, the training, and each part when it is complete.
         requests: set their ``stop`` to the number of a signal to end the training after its step.
 
     Raises:
         RunError: no run, no checkpoint that is whole, another process that writes to it, or files that no checkpoint
-            makes. DataError: other data than the run began with. ConfigError: changes that cannot work.
-        DivergedError: training left the finite numbers. StoppedError: it was asked to stop.
+            can restore. DataError: other data than the run began with. ConfigError: invalid changes.
+        DivergedError: training left the finite numbers. StoppedError: it was requested to stop.
     """
     session = Session.new("resume_run", callbacks, requests, checkpoint_every)
     given = {name: str(value) for name, value in (changes or {}).items() if value is not None}
@@ -104,7 +103,7 @@ def newest_unfinished() -> Path | None:
 
 
 def resume_folder(path: Path, moved: Moved, session: Session, changes: Mapping[str, str]) -> Resumed:
-    """Do what is left to do, or to mend, in a folder that is this process's to write."""
+    """Train what is left, or restore what is damaged, in a folder that this process has locked."""
     callbacks = session.callbacks
     callbacks.busy(f"comparing {bytes_on_disk(path):,} bytes with their digests")
     remove_unfinished(path)
@@ -125,7 +124,7 @@ def resume_folder(path: Path, moved: Moved, session: Session, changes: Mapping[s
     open_ended = unfinished(path)
     mends = bool(damaged) or any(behind(path, each) for each in whole)
     if not open_ended and not mends:
-        for each in whole:  # what a process that was killed at the very end did not come to
+        for each in whole:  # cleanup that a process killed at the very end did not reach
             prune(path, each.state.work.command, each.state.begun, done=True)
     finetuning, pretraining = _changed(path, finetuning, pretraining, changes, callbacks)
     done = Resumed(path)
@@ -157,7 +156,7 @@ def _changed(
     changes: Mapping[str, str],
     callbacks: Callbacks,
 ) -> tuple[Checkpoint | None, Checkpoint | None]:
-    """Both, the later of them with other settings for what is left of it."""
+    """Return both checkpoints, the later one with changed settings for the rest of its training."""
     checkpoint = finetuning or pretraining
     if not changes or checkpoint is None:
         return finetuning, pretraining
@@ -209,7 +208,7 @@ def _finetuning(path: Path, checkpoint: Checkpoint, moved: Moved, session: Sessi
 
 
 def _kept_scaling(run: Run) -> Scaling | None:
-    """The one that the run began with, whatever precision it was fitted in; None where it has to be fitted again."""
+    """Return the scaling that the run began with, whatever its precision; None if it must be fitted again."""
     try:
         return run.load_scaling()
     except RunError:
@@ -217,7 +216,7 @@ def _kept_scaling(run: Run) -> Scaling | None:
 
 
 def same_data(work: Work, moved: Moved, run: Run | None = None, scaling: Scaling | None = None) -> Dataset:
-    """The data of the work, from where they are now. Raises DataError where they are others."""
+    """Load the data of the work from where they are now. Raises DataError if they are others."""
     own, places = work.settings[0].finetune_data or work.settings[0].data, moved.given("data", "data_root")
     config = absolute(validated(DataConfig, own.model_dump() | places, "data")) if places else own
     if run is None:

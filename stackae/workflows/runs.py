@@ -1,4 +1,4 @@
-"""The runs that there are, what they reached, whether their files are whole, and how two of them differ."""
+"""List, show, verify and compare runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunContents(NamedTuple):
     checkpoints: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document of `stackae runs show`."""
         config = self.summary.config
         settings = None if config is None else config.model_dump(mode="json", exclude_none=True)
         rest = {"settings": settings, "files": self.files, "checkpoints": self.checkpoints}
@@ -37,36 +37,36 @@ class RunContents(NamedTuple):
 
 
 class VerifiedRun(NamedTuple):
-    """A run, what is damaged of it, and the process that writes to it now."""
+    """A run, its damages, and the process that writes to it now."""
 
     path: Path
     damages: list[RunError]
     writer: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the run's entry in the JSON document of `stackae runs verify`."""
         return {"run": str(self.path), "damaged": [str(each) for each in self.damages]}
 
 
 class Comparison(NamedTuple):
-    """Two complete runs, the settings that tell them apart, and the picture of their curves."""
+    """Two complete runs, the settings that differ, and the picture of their curves."""
 
     runs: tuple[Summary, Summary]
     settings: list[Difference]
     picture: Path
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document of `stackae runs compare`."""
         return self._asdict() | {"runs": [each.to_dict() for each in self.runs]}
 
 
 def list_runs(root: Path | str = RUNS) -> list[Summary]:
-    """Summarise the runs in a folder, the newest first; a damaged one says so in its status."""
+    """Summarize the runs in a folder, newest first; a damaged one says so in its status."""
     return [summarise(path) for path in all_runs(Path(root))]
 
 
 def show_run(run: Path | str | None = None) -> RunContents:
-    """Summarise a run, by default the newest. Raises RunError where there is none, or its records are damaged."""
+    """Summarize a run, by default the newest. Raises RunError if there is none, or its records are damaged."""
     path = named_run(run)
     summary = summarise(path)
     if summary.config is None:
@@ -85,7 +85,7 @@ def verify_runs(
         everything: verify every run in ./runs instead.
 
     Raises:
-        RunError: there is no such run. What is damaged is in the result, not raised.
+        RunError: there is no such run. Damages are in the result, not raised.
     """
     found = []
     for path in all_runs() if everything else [named_run(run)]:
@@ -95,7 +95,7 @@ def verify_runs(
 
 
 def raise_damages(verified: list[VerifiedRun]) -> None:
-    """Raises RunError where a file is damaged."""
+    """Raise RunError if a file is damaged."""
     damaged = [each for each in verified if each.damages]
     if damaged:
         remedy = f"`{suggested('resume', damaged[0].path)}` makes them again"
@@ -110,10 +110,10 @@ def raise_damages(verified: list[VerifiedRun]) -> None:
 def compare_runs(
     first: Path | str, second: Path | str, *, out: Path | str | None = None, force: bool = False
 ) -> Comparison:
-    """Tell two complete runs apart: their settings, what each stage reached, and their curves in one picture.
+    """Compare two complete runs: their settings, the results of each stage, and their curves in one picture.
 
     Args:
-        out: a .png file to write; None is runs/compare.png, or the next name that is free.
+        out: a .png file to write; None is runs/compare.png, or the next free name.
 
     Raises:
         ConfigError: the file cannot be written. RunError: there is no such run, or one is not complete.

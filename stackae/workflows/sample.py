@@ -1,4 +1,4 @@
-"""New rows, decoded from codes that are drawn from the prior of a variational layer."""
+"""Sample new rows: decode codes that are drawn from the prior of a variational layer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIDE = 20
 
 
 class SampleResult(NamedTuple):
-    """How many rows were drawn, the names of the run's pictures of them, and their file where one was named."""
+    """The number of rows drawn, the names of their pictures in the run, and the file of rows if one was named."""
 
     run: Path
     rows: int
@@ -43,18 +43,17 @@ def sample_run(
     force: bool = False,
     callbacks: Callbacks | None = None,
 ) -> SampleResult:
-    """Draw codes from the prior of the top layer, which is variational, and decode them: samples.png of the run.
+    """Draw codes from the prior of the top layer, which must be variational, and decode them: samples.png of the run.
 
-    Of a code of two units the plane is drawn too, cell by cell of equal probability: latent-grid.png.
+    For a code of two units, also draw its plane, in cells of equal probability: latent-grid.png.
 
     Args:
-        count: how many rows are drawn.
-        data: the run's own data, where they have moved: their columns and their image shape.
-        out: a table for the rows, by its suffix, in the units of the data; None writes none.
+        count: number of rows to draw.
+        data: the run's own data, if they have moved: for their column names and image shape.
+        out: a table for the rows, in the format of its suffix, in the units of the data; None writes none.
 
     Raises:
-        RunError: the top layer is not variational. Others, and other arguments, are those of
-            ``stackae.workflows.score``.
+        RunError: the top layer is not variational. Other errors and arguments are those of ``stackae.workflows.score``.
     """
     told = callbacks or Callbacks()
     opened = open_run(run)
@@ -90,5 +89,5 @@ def _variational(run: Run, stack: StackedAutoencoder) -> VariationalAutoencoder:
 
 
 def _decoded(run: Run, stack: StackedAutoencoder, codes: Tensor) -> Tensor:
-    """In the units of the data before scaling."""
+    """Decode codes (n, n_hidden) to rows in the units of the data before scaling."""
     return run.load_scaling().inverse_transform(in_batches(stack.decode, codes))

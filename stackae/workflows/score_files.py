@@ -1,4 +1,4 @@
-"""The files of scores: a line per row, a line per feature, and a picture."""
+"""The files of scores: one line per row, one line per feature, and a picture."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def names_of(path: Path) -> tuple[str, str, str]:
 
 
 def files_of(path: Path, scored: Scored, count: int, callbacks: Callbacks) -> dict[str, Content]:
-    """Their contents by name, of tables in the format of the path; ``count`` is how many suspicious rows are looked
-    into."""
+    """Make the files by name, tables in the format of ``path``, with details of ``count`` suspicious rows."""
     columns = [_rows_table(scored), _features_table(scored, count)]
     tables = [WRITTEN[path.suffix.lower()].pack(_table(each)) for each in columns]
     callbacks.busy("drawing a picture")
@@ -37,7 +36,7 @@ def _table(columns: dict[str, list[object]]) -> Table:
 
 
 def _rows_table(scored: Scored) -> dict[str, list[object]]:
-    """row, score, flagged, and the same of the baselines; anomaly where it is known, data where there are several."""
+    """Return row, score, flagged, and the same of the baselines; anomaly if known, data if there are several sets."""
     rows = scored.rows
     columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in group.rows.tolist()]}
     for name, method in scored.methods.items():
@@ -51,7 +50,7 @@ def _rows_table(scored: Scored) -> dict[str, list[object]]:
 
 
 def _features_table(scored: Scored, count: int) -> dict[str, list[object]]:
-    """feature, mean_error, and the error in each of the most suspicious rows."""
+    """Return feature, mean_error, and the feature's error in each of the most suspicious rows."""
     rows = scored.rows
     indices = scored.most_suspicious(count)
     columns: dict[str, list[object]] = {

@@ -1,4 +1,4 @@
-"""Which rows are to be scored by a run, and which of them are known to be anomalies."""
+"""Select the rows that a run scores, and find which of them are known anomalies."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def read_rows(
     baselines: bool,
     callbacks: Callbacks,
 ) -> RowsToScore:
-    """The rows that are requested: without data the test part of the data that the run was pretrained on.
+    """Read the requested rows, by default the test part of the data that the run was pretrained on.
 
     Raises:
-        ConfigError: an unknown part or class, or both --anomalies and --against. DataError: no rows, no labels, or
-            rows of one kind alone.
+        ConfigError: an unknown part or class, or both --anomalies and --against. DataError: no rows, no labels, or rows
+            of only one kind.
     """
     if anomalies is not None and against is not None:
         raise ConfigError(
@@ -44,7 +44,7 @@ def read_rows(
     own = requested(run.config.data, DataRequest(data_root=request.data_root))
     scaling, kept = run.load_scaling(), known_of(run)
     of_tables = [is_named(str(name)) for name in (request.data or own.data, against)]
-    # of one table alone, a target column can only be that of --against
+    # where only --against is a table, the target column is its own
     first = request._replace(target=None) if of_tables == [False, True] else request
     is_own = requested(own, first) == own
     calibration = run.load_calibration() if run.has_calibration else None
@@ -70,7 +70,7 @@ def read_rows(
 
 @contextmanager
 def _or(remedy: str) -> Iterator[None]:
-    """Data that cannot be read need not be."""
+    """Add a remedy to errors of data that could not be read, and that the workflow may do without."""
     try:
         yield
     except DataError as error:
@@ -82,7 +82,7 @@ def _group(read: RowsRead) -> Group:
 
 
 def _of_classes(group: Group, text: str) -> Tensor:
-    """By labels: 1 for those that are named, 0 for others, −1 for rows without one."""
+    """Return (n,) int64 by label: 1 for the named classes, 0 for others, −1 for rows without a label."""
     if group.y is None or not bool((group.y >= 0).any()):
         raise DataError(
             f"{argument('anomalies')}: expected rows with labels, got none in {group.name}; name their column with "
@@ -100,7 +100,7 @@ def _of_classes(group: Group, text: str) -> Tensor:
 
 
 def _rows_of_classes(dataset: Dataset, text: str) -> int:
-    """How many training rows are of these classes."""
+    """Return how many training rows are of the named classes."""
     if dataset.train.y is None:
         return 0
     chosen = torch.tensor(classes_named(argument("anomalies"), text, dataset.classes, dataset.name))

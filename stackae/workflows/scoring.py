@@ -1,4 +1,4 @@
-"""Scores of rows by a trained run: how badly it reconstructs them, with thresholds and two baselines."""
+"""Score rows by how badly a trained run reconstructs them, with thresholds and two baselines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ScoreResult(NamedTuple):
     files: tuple[Path, Path, Path]
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document of `stackae score`."""
         return {"run": str(self.run), **self.scored.to_dict(), "files": [str(path) for path in self.files]}
 
 
@@ -54,7 +54,7 @@ def score(
     force: bool = False,
     callbacks: Callbacks | None = None,
 ) -> ScoreResult:
-    """Score rows by their reconstruction error, summed over their scaled features, and flag those above a threshold.
+    """Score rows by their reconstruction error, summed over scaled features, and flag those above a threshold.
 
     Args:
         run: a run folder; None is the newest run.
@@ -63,17 +63,17 @@ def score(
         part: test, validation, train or all.
         anomalies: labels of anomalies, as "broken,worn"; other labels are normal.
         against: other data whose rows are anomalies.
-        layer: reconstruct through this one, from 1; None is the top.
-        false_alarm_rate: the share of normal rows that may be flagged, on average, at most.
+        layer: reconstruct through this layer, from 1; None is the top.
+        false_alarm_rate: maximum expected share of normal rows that are flagged.
         baselines: score by PCA and Mahalanobis distance too.
-        count: how many of the most suspicious rows the files look into.
-        out: a table to write, by its suffix; None is scores.csv of the run. The others lie beside it. ``force``
-            replaces them.
-        callbacks: hear what is noted, and how far it is.
+        count: number of most suspicious rows that the files detail.
+        out: the table to write, in the format of its suffix; None is scores.csv of the run. The other files lie beside
+            it. ``force`` replaces existing files.
+        callbacks: receive notes and progress.
 
     Raises:
-        ConfigError: an argument that cannot work. RunError: no such run, or a damaged one. DataError: rows that cannot
-            be read, none, or of one kind alone. DiskError: the files could not be written.
+        ConfigError: an invalid argument. RunError: no such run, or a damaged one. DataError: rows that cannot be read,
+            none, or only of one kind. DiskError: the files could not be written.
     """
     told = callbacks or Callbacks()
     opened = open_run(run)
@@ -104,9 +104,9 @@ def _check(path: Path, must_be_new: bool) -> None:
 
 
 def _calibration(stack: StackedAutoencoder, rows: RowsToScore, callbacks: Callbacks) -> Calibration:
-    """The run's own, or where it keeps none what the data say that it was trained on."""
+    """Return the run's calibration; if the run keeps none, compute it from the data that it was trained on."""
     if rows.calibration is not None or rows.own is None:
-        assert rows.calibration is not None  # where there is none, the data were read
+        assert rows.calibration is not None  # without a kept calibration, the data were read
         return rows.calibration
     callbacks.busy(FITTING)
     return next(calibrations([stack], rows.own))
@@ -136,13 +136,13 @@ def _scored(
 def _large_baselines(
     stack: StackedAutoencoder, rows: RowsToScore, layer: int | None, callbacks: Callbacks
 ) -> tuple[dict[str, CalibratedScore], str]:
-    """Those that the run does not keep, or why they are left out."""
+    """Fit the baselines that the run does not keep, or return the reason why they are left out."""
     if rows.own is None:
         return {}, "they are too large to be kept in the run, and its training data cannot be read"
     callbacks.busy(FITTING)
     try:
         return fit_calibrated(stack, rows.own.train.x, rows.own.validation.x, layer), ""
-    except (DataError, MemoryError, RuntimeError) as error:  # of what the memory does not hold
+    except (DataError, MemoryError, RuntimeError) as error:  # out of memory, in numpy, torch or a check
         reason = error if isinstance(error, DataError) else explained(error)
         if reason is None:
             raise

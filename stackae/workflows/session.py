@@ -1,4 +1,4 @@
-"""The session of a training that writes a run folder: who is told, who may stop it, and what is said where it ends."""
+"""The session of a training that writes a run folder: its callbacks, requests to stop, and its closing notes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stackae.workflows.inputs import seconds
 
 @dataclass(frozen=True)
 class Session:
-    """Callbacks, requests to stop or to save, and the most seconds between checkpoints, for all trainings of a call."""
+    """Callbacks, requests to stop or save, and maximum seconds between checkpoints, for all trainings of a call."""
 
     callbacks: Callbacks
     requests: Requests
@@ -29,7 +29,7 @@ class Session:
     def new(
         cls, workflow: str, callbacks: Callbacks | None, requests: Requests | None, checkpoint_every: str | float | None
     ) -> Session:
-        """Raises ConfigError unless ``checkpoint_every`` is a number of at least 0; None is 30."""
+        """Begin a session. Raises ConfigError unless ``checkpoint_every`` is a number of at least 0; None is 30."""
         told, every = callbacks or Callbacks(), seconds(argument("checkpoint_every"), checkpoint_every)
         return cls(Logged(told), requests or Requests(), every, told.command or f"{workflow} (Python)")
 
@@ -38,7 +38,7 @@ class Session:
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:
-        """Keep the folder's log meanwhile; whatever ends the training, the command that resumes it is noted."""
+        """Write the folder's log meanwhile; if anything ends the training early, note the command that resumes it."""
         log = path / NAME
         if os.path.lexists(log) and not is_log(log):
             self.callbacks.note(
@@ -54,7 +54,7 @@ class Session:
 
 
 def _kept(path: Path, error: BaseException | None = None) -> str:
-    """What to say of a training that ended before its time; "" where nothing of it is kept."""
+    """Return what to say of a training that ended early; "" if nothing of it is kept."""
     if not has_progress(path) or not unfinished(path):
         return ""
     here = shown(path.absolute())
@@ -65,7 +65,7 @@ def _kept(path: Path, error: BaseException | None = None) -> str:
 
 
 def _remedy(error: DivergedError) -> list[str]:
-    """The option of `resume` that lowers what is to blame, with a value that is usual."""
+    """Return the option of `resume` that lowers the setting to blame, with a typical value."""
     usual = {"weight_decay": "1e-5", "corruption": "none", "sparsity": "none", "contraction": "0", "weight_l1": "0"}
     setting, rate = error.details.get("setting") or "learning_rate", error.details.get("learning_rate")
     if setting == "learning_rate":

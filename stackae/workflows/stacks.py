@@ -1,4 +1,4 @@
-"""Stacks that are pretrained in a run folder, together where there are several: trained, saved, drawn, calibrated."""
+"""Pretrain one or several stacks in a run folder: train, save, draw pictures, calibrate."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from stackae.workflows.summary import LayerOverSeeds, LayerReport, layer_reports
 
 
 class PretrainedRun(NamedTuple):
-    """A run for each configuration, and what became of it: a DivergedError where it left the finite numbers.
+    """One run per configuration, and its result: a DivergedError if it left the finite numbers.
 
-    ``path`` is the run's folder, or of several that were trained together (``together``) the folder of their runs.
+    ``path`` is the run's folder; for several stacks trained together (``together``), the folder of their runs.
     """
 
     path: Path
@@ -48,12 +48,12 @@ class PretrainedRun(NamedTuple):
 
     @property
     def reports(self) -> list[list[LayerReport]]:
-        """The layers of each stack; none of one that diverged."""
+        """Return the layer reports of each stack; empty for one that diverged."""
         return [[] if isinstance(each, DivergedError) else layer_reports(each) for each in self.outcomes]
 
     @property
     def over_seeds(self) -> list[LayerOverSeeds]:
-        """Each layer over the stacks that stayed finite."""
+        """Return each layer's statistics over the stacks that stayed finite."""
         return [over_seeds(layer) for layer in zip(*filter(None, self.reports), strict=True)]
 
 
@@ -71,7 +71,7 @@ def train_stacks(
     session: Session,
     resumed: Checkpoint | None = None,
 ) -> PretrainedRun:
-    """Train the runs together, save and draw them. Raises DivergedError where none stays finite."""
+    """Train the runs together, save them and draw their pictures. Raises DivergedError if none stays finite."""
     callbacks = session.callbacks
     check_pointer()
     if not pointer_is_writable():
@@ -115,7 +115,7 @@ def _publish(folder: Folder, trained: PretrainedRun, dataset: Dataset, callbacks
 
 
 def _calibrate(runs: Sequence[Run], dataset: Dataset, callbacks: Callbacks) -> None:
-    """Keep in each run what scores are calibrated by; what is trained is not lost where that cannot be made."""
+    """Store the calibration of scores in each run; if that fails, the trained layers are not lost."""
     callbacks.busy("calibrating scores")
     try:
         stacks = (run.load_stack() for run in runs)

@@ -1,4 +1,4 @@
-"""What a pretraining is about to do, and what it did: its summary, its plan, and figures of its layers."""
+"""Summaries of a pretraining: what it is about to do, its plan, and the metrics of its layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stackae.training.choice import shown_layer_steps
 
 
 def summary(configs: Sequence[PretrainConfig], dataset: Dataset) -> list[str]:
-    """The rows, the step that is taken, with its reason, and what a person should know of the data."""
+    """Describe the rows, the training step, with its reason, and what the user should know of the data."""
     config = configs[0]
     together = [f"seeds    {config.seed} to {configs[-1].seed}, trained together"] if len(configs) > 1 else []
     return [
@@ -28,7 +28,7 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset) -> list[str]:
 
 
 class LayerPlan(NamedTuple):
-    """What a layer is to be: ``settings`` in the words of the options, bytes of its input, steps of its training."""
+    """The plan of one layer: ``settings`` as option values, bytes of its input, and number of training steps."""
 
     layer: int
     sizes: str
@@ -43,7 +43,7 @@ class LayerPlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Sizes are those of one stack, but for the input: the data are shared, codes are each stack's own."""
+    """Sizes are those of one stack. Only the input is counted once: stacks share the data, each has its own codes."""
 
     data: str
     seeds: list[int]
@@ -71,7 +71,7 @@ def plan_of(configs: Sequence[PretrainConfig], dataset: Dataset) -> Plan:
 
 
 def _requested(layer: LayerConfig) -> list[str]:
-    """What a layer is trained for: what is not as ever, and its noise."""
+    """Return the layer's settings that differ from the defaults, and its corruption."""
     given, fields = layer.model_dump(), type(layer).model_fields
     alone = [given[name] for name in ("corruption", "sparsity", "loss") if given[name] not in ("none", "mse")]
     untied = ["untied"] if "tied" in layer.row.settings and not layer.tied else []
@@ -81,7 +81,7 @@ def _requested(layer: LayerConfig) -> list[str]:
 
 
 class LayerReport(NamedTuple):
-    """A trained layer: its sizes, its epochs, and what was recorded of the best one, whose weights it has."""
+    """A trained layer: its sizes, its epochs, and the record of the best one, whose weights it has."""
 
     layer: int
     n_visible: int
@@ -96,7 +96,7 @@ class LayerReport(NamedTuple):
 
 
 def layer_reports(result: PretrainResult) -> list[LayerReport]:
-    """One per layer, bottom first."""
+    """Return one report per layer, bottom first."""
     reports, config = [], result.config
     for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
         records = [record for record in result.history if record.stage == f"layer{number}"]
@@ -108,10 +108,10 @@ def layer_reports(result: PretrainResult) -> list[LayerReport]:
 
 
 class LayerOverSeeds(NamedTuple):
-    """A layer of several stacks: losses of their best epochs, and the seconds of all, which passed together.
+    """A layer over several stacks: losses of their best epochs, and the seconds of all, which ran concurrently.
 
-    ``measure`` is validation_loss, or loss where nothing is held out. ``sd`` is None of one stack, ``corrupted_mean``
-    unless they are trained under noise.
+    ``measure`` is validation_loss, or loss without validation rows. ``sd`` is None for one stack; ``corrupted_mean`` is
+    None unless they are trained under noise.
     """
 
     layer: int
@@ -128,7 +128,7 @@ class LayerOverSeeds(NamedTuple):
 
 
 def over_seeds(reports: Sequence[LayerReport]) -> LayerOverSeeds:
-    """Of the reports of one layer in each stack."""
+    """Aggregate the reports of one layer in each stack."""
     measure = "loss" if reports[0].validation_loss is None else "validation_loss"
     losses = [getattr(report, measure) for report in reports]
     corrupted = [each for report in reports if (each := report.corrupted_validation_loss) is not None]

@@ -1,4 +1,4 @@
-"""Reconstruction error against the width of the code."""
+"""Sweep the width of the code, and measure the reconstruction error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SCATTERS = ("auto", "pca", "tsne")
 
 
 class SweepResult(NamedTuple):
-    """The folder that a sweep wrote, what sweep.json in it says, its files, and the stacks with their errors."""
+    """The folder of a sweep, the content of its sweep.json, its files, and the stacks with their errors."""
 
     path: Path
     document: dict[str, Any]
@@ -55,17 +55,17 @@ class SweepResult(NamedTuple):
 
     @property
     def points(self) -> int:
-        """Percentage points of explained variance that the width which is enough may lack."""
+        """Return the percentage points of explained variance that a sufficient width may lack."""
         return POINTS
 
     @property
     def is_held_back(self) -> bool:
-        """Whether noise on the input, or a code that saturates, holds the autoencoder back from what PCA reaches."""
+        """Return whether corruption, or saturating units, keeps the autoencoder from what PCA reaches."""
         top = self.document["settings"]["pretrain"]["layers"][-1]
         return (top["corruption"], top["activation"]) != ("none", "linear")
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document of `stackae sweep`."""
         return {"sweep": str(self.path), **self.document}
 
 
@@ -79,23 +79,22 @@ def sweep(
     out: Path | str | None = None,
     callbacks: Callbacks | None = None,
 ) -> SweepResult:
-    """Train the same autoencoder with codes of several widths, and compare how well rows come back from them.
+    """Train the same autoencoder with several widths of the code, and compare their reconstruction errors.
 
-    The error is that of the validation rows, through the whole stack, beside PCA's with as many components. Unless
-    ``options`` or ``config`` say what layers are, the code is linear, read without noise, and begins at PCA.
+    The error is that of the validation rows, through the whole stack, beside PCA with as many components. Unless
+    ``options`` or ``config`` say otherwise, the code is linear, trained without corruption, and initialized by PCA.
 
     Args:
         options: settings of the data and of layers by name, as ``stackae.workflows.run_settings`` takes them.
-        widths: the widths to try; ``below``: those of layers below the code, which are trained once.
+        widths: the widths to try; ``below``: those of the layers below the code, which are trained once.
         config: a TOML file to start from.
-        scatter: how codes are drawn: pca or tsne, of the widest code; auto is the code of width 2 as it is where there
-            is one, else pca.
-        out: a new folder; None is runs/<time>-<data>-sweep. It is written when all is done, whole or not at all.
-        callbacks: hear what is noted, and each training.
+        scatter: how codes are drawn: pca or tsne, of the widest code; auto draws a code of width 2 as it is, else pca.
+        out: a new folder; None is runs/<time>-<data>-sweep. It is written at the end, atomically.
+        callbacks: receive notes, and each training.
 
     Raises:
-        ConfigError: a setting that cannot work. DataError: data that cannot be read. DivergedError: no width stayed
-            finite. DiskError: the folder could not be written.
+        ConfigError: an invalid setting. DataError: data that cannot be read. DivergedError: no width stayed finite.
+        DiskError: the folder could not be written.
     """
     told, params = Logged(callbacks or Callbacks()), dict(options or {})
     path = None if out is None else Path(out)
@@ -151,7 +150,7 @@ def _check(sizes: list[int], scatter: str, out: Path | None) -> None:
 def _configs(
     params: Mapping[str, Any], tables: Tables, dataset: Dataset, lower: list[int], widths: list[int]
 ) -> list[PretrainConfig]:
-    """One per width, settled; whatever cannot work is refused here, before anything is trained."""
+    """Return one configuration per width; reject whatever cannot work before anything is trained."""
     sizes = [dataset.train.x.shape[1], *lower]
     params = {**params, **usual_layers(params, tables, sizes, max(widths))}
     configs: list[PretrainConfig] = []
@@ -167,7 +166,7 @@ def _configs(
 
 
 def usual_layers(params: Mapping[str, Any], tables: Tables, sizes: list[int], widest: int) -> dict[str, str]:
-    """What the layers are where nothing is said of them: below as ever, on top what narrow codes learn best with."""
+    """Return default settings of layers: below, those of pretraining; on top, those that train narrow codes best."""
     of_training = {"learning_rate", "batch_size", "patience"}
     said = {name for name in {*LayerConfig.model_fields, "weights"} - of_training if params.get(name) is not None}
     if said or "pretrain" in tables:
@@ -179,7 +178,7 @@ def usual_layers(params: Mapping[str, Any], tables: Tables, sizes: list[int], wi
 
 
 def _has_room(width: int) -> bool:
-    """Whether the memory holds what a start in closed form takes of so many inputs."""
+    """Return whether the memory suffices for a closed-form initialization with so many inputs."""
     try:
         check_room(width, torch.device("cpu"))
     except DataError:
@@ -188,7 +187,7 @@ def _has_room(width: int) -> bool:
 
 
 def _train(dataset: Dataset, configs: list[PretrainConfig], callbacks: Callbacks) -> Measured:
-    """Raises DivergedError where no width stays finite."""
+    """Train all widths. Raises DivergedError if none stays finite."""
     callbacks.note(*summary(configs[:1], dataset))
     held_out = len(dataset.validation.x) > 0
     part, rows = ("validation", dataset.validation) if held_out else ("train", dataset.train)
@@ -208,7 +207,7 @@ def _train(dataset: Dataset, configs: list[PretrainConfig], callbacks: Callbacks
 def files_of(
     dataset: Dataset, measured: Measured, document: dict[str, Any], scatter: str, callbacks: Callbacks
 ) -> dict[str, bytes]:
-    """sweep.json, sweep.png, codes.png, and config.toml of the width that is enough."""
+    """Make sweep.json, sweep.png, codes.png, and config.toml of the sufficient width."""
     errors = {each.width: each.report.squared_error for each in measured.swept if each.report is not None}
     title = f"{len(measured.rows.x):,} {measured.part} rows of {Path(dataset.name).name}"
     above = f", above {'-'.join(map(str, document['below']))}" if document["below"] else ""
@@ -229,10 +228,10 @@ def files_of(
 def _plane(
     measured: Measured, scatter: str, callbacks: Callbacks
 ) -> tuple[Tensor, Tensor | None, str, tuple[str, str]]:
-    """Where codes are drawn, their labels, a title, and the names of the axes."""
+    """Return codes as points of a plane, their labels, a title, and the names of the axes."""
     flat = [each for each in measured.finite if each.width == 2] if scatter == "auto" else []
     chosen = (flat or measured.finite)[-1]
-    assert not isinstance(chosen.result, DivergedError)  # those of ``finite`` have a report
+    assert not isinstance(chosen.result, DivergedError)  # ``finite`` has only widths that did not diverge
     rows, labels = measured.rows
     if scatter == "tsne" and len(rows) > MOST_EMBEDDED:
         some = torch.arange(MOST_EMBEDDED)
