@@ -1,4 +1,4 @@
-"""What every kind of autoencoder is to the layers above it, to its training and to its file."""
+"""Base classes: the interface of every autoencoder to the layers above it, to training and to files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from stackae.ops.engine import Engine
 
 
 class Encoder(nn.Module):
-    """x (batch, n_in) -> code (batch, n_out): a layer of a classifier."""
+    """x (batch, n_in) -> code (batch, n_out): one layer below a head."""
 
     @property
     def trained(self) -> list[Tensor]:
-        """Parameters layer by layer: its weight and its bias."""
+        """The trained parameters, layer by layer: weight, then bias."""
         raise NotImplementedError
 
     @property
@@ -29,7 +29,7 @@ class Decoder(Encoder):
     """code (batch, n_in) -> reconstruction (batch, n_out)."""
 
     def logits(self, h: Tensor) -> Tensor:
-        """The same before its last activation."""
+        """The reconstruction before the last activation, (batch, n_out)."""
         raise NotImplementedError
 
 
@@ -40,26 +40,26 @@ class LayerAutoencoder(nn.Module):
 
     @classmethod
     def of(cls, n_visible: int, layer: LayerConfig, *, seed: int, number: int, engine: str) -> Self:
-        """Untrained, as the settings of a layer describe it."""
+        """Build the untrained autoencoder that the settings of layer ``number`` describe."""
         raise NotImplementedError
 
     @classmethod
     def numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
-        """How many numbers the file of such a layer holds."""
+        """Count the numbers in the file of such a layer."""
         raise NotImplementedError
 
     @classmethod
     def unrolled_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
-        """How many numbers its encoder and its decoder hold when nothing is tied."""
+        """Count the numbers that its encoder and its decoder hold when nothing is tied."""
         return cls.numbers_of(n_visible, layer.model_copy(update={"tied": False}))
 
     @classmethod
     def row_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
-        """How many numbers a row becomes on its way through the layer and back."""
+        """Count the numbers computed per row on its way through the layer and back."""
         return n_visible + layer.n_hidden
 
     def not_dense(self, decoding: bool) -> str:
-        """What the encoder (with ``decoding``, or the decoder) is instead of one dense layer; "" where it is one."""
+        """Say what the encoder (with ``decoding``, or the decoder) is if not one dense layer; "" where it is one."""
         raise NotImplementedError
 
     @property
@@ -72,7 +72,7 @@ class LayerAutoencoder(nn.Module):
 
     @property
     def activation(self) -> str:
-        """Of the code."""
+        """The name of the code's activation."""
         raise NotImplementedError
 
     @property
@@ -81,7 +81,7 @@ class LayerAutoencoder(nn.Module):
 
     @property
     def trained(self) -> list[Tensor]:
-        """Parameters layer by layer: its weight, unless tied, and its bias."""
+        """The trained parameters, layer by layer: weight, unless tied, then bias."""
         raise NotImplementedError
 
     @property
@@ -90,19 +90,19 @@ class LayerAutoencoder(nn.Module):
 
     @property
     def filters(self) -> tuple[Tensor, tuple[int, int, int] | None]:
-        """A row of weights for each unit that reads the input, and the image that it is, if not that of the input."""
+        """One row of weights per unit that reads the input, and its image shape if that differs from the input's."""
         raise NotImplementedError
 
     def code(self, x: Tensor) -> Tensor:
-        """The code before any of its units are set to 0."""
+        """The code of x before top-k selection, (batch, n_hidden)."""
         raise NotImplementedError
 
     def kept(self, h: Tensor, training: bool = False) -> Tensor:
-        """The code with those units alone that are kept: here, all of them."""
+        """The sparse code: h with the inactive units set to 0. Here, all units are active."""
         return h
 
     def calibrate(self, x: Tensor) -> None:
-        """Settles by rows like x (batch, n_visible) what ``kept`` keeps where there is no batch: here, nothing."""
+        """Fit what ``kept`` needs at inference time, without a batch, on rows x (batch, n_visible). Here, nothing."""
 
     def encode(self, x: Tensor) -> Tensor:
         """x (batch, n_visible) -> code h (batch, n_hidden)."""
@@ -123,13 +123,13 @@ class LayerAutoencoder(nn.Module):
     forward = reconstruct
 
     def encoder_alone(self, engine: str = "auto") -> Encoder:
-        """A copy of what makes the code, for a classifier to train further."""
+        """Copy the encoder, for a head to train further."""
         raise NotImplementedError
 
     def decoder_alone(self, engine: str = "auto") -> Decoder:
-        """A copy of what makes the reconstruction of a code, with weights of its own."""
+        """Copy the decoder, with weights of its own where they were tied."""
         raise NotImplementedError
 
     def anew(self, seed: int, layer: int) -> Self:
-        """The same autoencoder untrained, with weights by (seed, layer)."""
+        """Build the same autoencoder untrained, with weights drawn by (seed, layer)."""
         raise NotImplementedError

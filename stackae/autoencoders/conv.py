@@ -1,4 +1,4 @@
-"""The convolutional layer, and the autoencoder made of two."""
+"""The convolutional layer, and the convolutional autoencoder of two such layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Shape = tuple[int, int, int]
 
 
 class Convolution(nn.Module):
-    """y = f(w * x + b), as many pixels out as in: zeros beyond the edge.
+    """y = f(w * x + b), with zero padding, so that y has as many pixels as x.
 
     weight (channels, channels_in, kernel, kernel), bias (channels,).
     """
@@ -37,7 +37,7 @@ class Convolution(nn.Module):
         return ACTIVATIONS[self.activation](self.logits(x))
 
     def logits(self, x: Tensor) -> Tensor:
-        """The same before the activation, w * x + b."""
+        """The pre-activation w * x + b."""
         return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[2] // 2)
 
     def extra_repr(self) -> str:
@@ -94,28 +94,28 @@ class ConvolutionalDecoder(Decoder):
 
 
 class ConvolutionalAutoencoder(LayerAutoencoder):
-    """h = pool(f(w * x + b)), z = g(w' * grow(h) + c): pool takes the largest of each 2x2 pixels, grow repeats them.
+    """h = pool(f(w * x + b)), z = g(w' * grow(h) + c), untied: pool is 2x2 max pooling, grow repeats pixels 2x2.
 
-    Rows are flat, as those of every layer: pixel by pixel, row by row, the channels of a pixel beside each other. So
-    a row of x is an image (height, width, channels_in), and a row of the code is one of ``code_shape``, which the
-    convolutional layer above takes as its ``shape``. Where height or width is odd, the last row or column is pooled
-    without a partner, and what grow makes too much of is cut off.
+    Rows are flat, as for every layer: pixel by pixel, row by row, with the channels of a pixel side by side. A row of x
+    is an image (height, width, channels_in), and a row of the code is one of ``code_shape``, which is the ``shape`` of
+    a convolutional layer above. Where height or width is odd, the last row or column is pooled without a partner, and
+    grow crops its result to the input's size.
 
     Args:
         shape: (height, width, channels_in) of the input x and of the reconstruction z.
         channels: of the code.
         kernel: height and width of both kernels w and w', odd.
-        pool: halve height and width, rounded up; otherwise the code has as many pixels as x.
+        pool: True halves height and width, rounded up; False gives the code as many pixels as x.
         activation: f, by a name of ``stackae.ops.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         seed: the weights are a function of (seed, layer) alone.
-        engine: of corruption and penalties; the products are torch's, channels last: those of flat rows as they lie.
+        engine: of corruption and penalties; torch computes the convolutions, channels last, on flat rows in place.
 
     Raises:
-        ValueError: a shape, channels, kernel or activation that is none.
+        ValueError: an invalid shape, number of channels, kernel or activation.
 
     Masci, Meier, Cireşan & Schmidhuber (2011), Stacked convolutional auto-encoders for hierarchical feature
-    extraction. The weights are not tied.
+    extraction.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
 
     @property
     def trained(self) -> list[Tensor]:
-        """Parameters layer by layer: the weight and the bias."""
+        """The trained parameters, layer by layer: weight, then bias."""
         return [self.encoder.weight, self.encoder.bias, self.decoder.weight, self.decoder.bias]
 
     @property
@@ -237,25 +237,25 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
 
 
 def _image(n_visible: int, layer: LayerConfig) -> Shape:
-    """The image that a layer reads; settings of this kind have one."""
+    """The image shape that a layer reads; settings of this kind have one."""
     return layer.shape or (1, n_visible, 1)
 
 
 def shape_of_code(shape: Shape, channels: int, pool: bool) -> Shape:
-    """(height, width, channels) of the code of images of that shape."""
+    """Return (height, width, channels) of the code of images of that shape."""
     height, width, _ = shape
     return (-(-height // 2), -(-width // 2), channels) if pool else (height, width, channels)
 
 
 def pooled(convolution: Convolution, x: Tensor, shape: Shape, pool: bool) -> Tensor:
-    """x (batch, height · width · channels_in) -> the code of each row, flat."""
+    """Convolve and pool flat rows x (batch, height · width · channels_in) -> their codes, flat."""
     check_width("x", x, math.prod(shape))
     maps: Tensor = convolution(_images(x, shape))
     return _rows(F.max_pool2d(maps, 2, ceil_mode=True) if pool else maps)
 
 
 def grown(h: Tensor, shape: Shape, code_shape: Shape, pool: bool) -> Tensor:
-    """Codes h (batch, n_hidden) -> maps of as many pixels as ``shape`` has."""
+    """Upsample flat codes h (batch, n_hidden) -> maps (batch, channels, height, width) of the size of ``shape``."""
     check_width("h", h, math.prod(code_shape))
     maps = _images(h, code_shape)
     if not pool:
@@ -266,9 +266,9 @@ def grown(h: Tensor, shape: Shape, code_shape: Shape, pool: bool) -> Tensor:
 
 
 def glorot_kernels(channels: int, channels_in: int, kernel: int, *, seed: int, layer: int, part: int = 0) -> Tensor:
-    """(channels, channels_in, kernel, kernel) from U(±√(6 / (kernel² (channels_in + channels)))).
+    """Draw (channels, channels_in, kernel, kernel) from U(±√(6 / (kernel² (channels_in + channels)))).
 
-    Glorot & Bengio (2010): every output is a sum over kernel² · channels_in inputs.
+    Glorot & Bengio (2010), with a fan-in of kernel² · channels_in.
     """
     bound = math.sqrt(6.0 / (kernel**2 * (channels_in + channels)))
     shape = (channels, channels_in, kernel, kernel)
@@ -277,7 +277,7 @@ def glorot_kernels(channels: int, channels_in: int, kernel: int, *, seed: int, l
 
 
 def _images(rows: Tensor, shape: Shape) -> Tensor:
-    """(batch, height · width · channels) -> (batch, channels, height, width), channels last in memory: no copy."""
+    """View (batch, height · width · channels) as (batch, channels, height, width), channels last, without a copy."""
     return rows.reshape(len(rows), *shape).permute(0, 3, 1, 2)
 
 

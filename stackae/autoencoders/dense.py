@@ -1,4 +1,4 @@
-"""The dense layer, and the autoencoder made of one."""
+"""The dense layer, and the autoencoder with one dense layer each way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Dense(Decoder):
     def initialised(
         cls, n_in: int, n_out: int, activation: str, *, seed: int, layer: int, part: int = 0, engine: str = "auto"
     ) -> Dense:
-        """Weights as ``glorot_uniform`` draws them, biases 0."""
+        """Initialize weights by ``glorot_uniform`` and biases to 0."""
         weight = glorot_uniform(n_out, n_in, seed=seed, layer=layer, part=part)
         return cls(weight, torch.zeros(n_out), activation, engine)
 
@@ -58,7 +58,7 @@ class Dense(Decoder):
 
 
 class FewUnits(Dense):
-    """``Dense``, of whose units few are kept: see ``few_of``."""
+    """``Dense`` with a sparse code: ``few_of`` sets all but the active units to 0."""
 
     def __init__(
         self, weight: Tensor, bias: Tensor, activation: str, engine: str, keeps: int, threshold: Tensor | None
@@ -74,17 +74,17 @@ class FewUnits(Dense):
 
 
 class Autoencoder(LayerAutoencoder):
-    """h = f(W x + b), z = g(W' h + c): trained to reconstruct x from its code h.
+    """h = f(W x + b), z = g(W' h + c), trained to reconstruct x from its code h.
 
     Args:
         n_visible: width of the input x and of the reconstruction z.
         n_hidden: width of the code h.
         activation: f, by a name of ``stackae.ops.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
-        tied: W' = Wᵀ, one matrix for both; otherwise W' has weights of its own.
-        keeps: how many units of the code are kept, the largest; the others are 0. 0 keeps all.
-        over_batch: a training batch keeps ``keeps`` units a row on average, not each row as many; the code of a row is
-            then what lies above the buffer ``threshold``, which ``calibrate`` sets.
+        tied: True ties W' = Wᵀ; False gives W' weights of its own.
+        keeps: k of top-k: the k largest units of the code stay active, and the others are set to 0; 0 disables it.
+        over_batch: batch top-k: a training batch has k active units per row on average, not exactly k in each row. At
+            inference time, the units above the buffer ``threshold``, which ``calibrate`` sets, are active.
         seed: the weights are a function of (seed, layer) alone.
         engine: auto, fused or eager.
 
@@ -159,7 +159,7 @@ class Autoencoder(LayerAutoencoder):
 
     @property
     def trained(self) -> list[Tensor]:
-        """Layer by layer: its weight, unless tied, and its bias."""
+        """The trained parameters, layer by layer: weight, unless tied, then bias."""
         decoder_weight = [] if self.decoder_weight is None else [self.decoder_weight]
         return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
 
@@ -183,7 +183,7 @@ class Autoencoder(LayerAutoencoder):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
-        """Sets the threshold above which rows like x (batch, n_visible) have ``keeps`` units on average."""
+        """Fit the inference-time threshold (batch top-k) on x (batch, n_visible)."""
         if self.threshold is not None:
             self.threshold.copy_(threshold_of(self.encoder(x), self.keeps))
 
@@ -233,7 +233,7 @@ class Autoencoder(LayerAutoencoder):
 
 
 def glorot_uniform(n_out: int, n_in: int, *, seed: int, layer: int, part: int = 0) -> Tensor:
-    """(n_out, n_in) from U(±√(6 / (n_in + n_out))).
+    """Draw (n_out, n_in) from U(±√(6 / (n_in + n_out))).
 
     Glorot & Bengio (2010), Understanding the difficulty of training deep feedforward neural networks.
     """
@@ -243,6 +243,6 @@ def glorot_uniform(n_out: int, n_in: int, *, seed: int, layer: int, part: int = 
 
 
 def check_width(name: str, x: Tensor, width: int) -> None:
-    """Raises ValueError unless x is (batch, width)."""
+    """Raise ValueError unless x is (batch, width)."""
     if x.dim() != 2 or x.shape[1] != width:
         raise ValueError(f"{name}: expected shape (batch, {width}), got {tuple(x.shape)}")

@@ -1,4 +1,4 @@
-"""The marginalised denoising autoencoder: trained on infinitely many corruptions of every row, in closed form."""
+"""The marginalized denoising autoencoder: solved in closed form for infinitely many corruptions of every row."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from stackae.errors import ConfigError
 RIDGE = 1e-5
 WIDEST = 1 - 2.0**-24
 ACTIVATIONS = ("linear", "tanh")
-ROUNDINGS = 100  # of d ε: what is smaller, relative to the largest, may be rounding alone
+ROUNDINGS = 100  # times d ε: an eigenvalue that is smaller, relative to the largest, may be rounding error
 
 
 class Inverting(Dense):
-    """z = W' artanh(h) + c: the decoder of a marginalised autoencoder whose code is a tanh, within ±bound."""
+    """z = W' artanh(h) + c, h clamped to ±bound: the decoder of a marginalized autoencoder with a tanh code."""
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str, engine: str, bound: Tensor) -> None:
         super().__init__(weight, bias, activation, engine)
@@ -47,9 +47,9 @@ class MarginalizedAutoencoder(Autoencoder):
         activation: f; linear or tanh.
         engine: auto, fused or eager.
 
-    Its weights are random until ``solved`` makes one, or until they are loaded. f⁻¹ of tanh takes codes within
-    ±``bound``, which is 1 but for one unit in the last place until ``calibrate`` has seen rows: a code that a layer
-    above makes a little too large is then read as the largest there was, and not as ten times that.
+    The constructor draws random weights; ``solved`` computes them, and a file replaces them. For tanh, f⁻¹ clamps codes
+    to ±``bound``, which is just below 1 until ``calibrate`` sets it to the largest code of its rows. Without it, a code
+    that a layer above reconstructs a little too large would be read as a pre-activation many times too large.
 
     Raises:
         ConfigError: more units than inputs, or an f that is neither linear nor tanh.
@@ -92,21 +92,22 @@ class MarginalizedAutoencoder(Autoencoder):
     ) -> MarginalizedAutoencoder:
         """min E‖x − A x̃ − b‖² + λ‖A‖², A of rank at most n_hidden, over rows with these moments and their corruptions.
 
-        With P = Cov(x, x̃) and Q = Cov(x̃), A = P (Q + λ)⁻¹ and b = μ − A μ̃ for n_hidden = n_visible: W = A, as Chen et
-        al. have it, W' = 1 and c = 0. For fewer units A = U Uᵀ P (Q + λ)⁻¹, U the first eigenvectors of
-        P (Q + λ)⁻¹ P: W = R Uᵀ P (Q + λ)⁻¹, W' = U R⁻¹ and c = μ, where R = 1 for f linear, and for tanh brings each
-        unit's pre-activation on clean rows to a standard deviation of 1, or less where it is below the inputs' mean
-        one. Without noise and ridge that is PCA.
+        Let P = Cov(x, x̃) and Q = Cov(x̃). For n_hidden = n_visible, A = P (Q + λ)⁻¹ and b = μ − A μ̃, with W = A (as in
+        Chen et al.), W' = 1 and c = 0. For fewer units, A = U Uᵀ P (Q + λ)⁻¹, with U the first eigenvectors of
+        P (Q + λ)⁻¹ P: W = R Uᵀ P (Q + λ)⁻¹, W' = U R⁻¹ and c = μ. R = 1 for linear f; for tanh it scales each unit's
+        pre-activation on clean rows to a standard deviation of 1, or less where that is below the inputs' mean one.
+        Without noise and ridge the solution is PCA.
 
         Args:
-            ridge: λ over the mean variance of the corrupted inputs, tr(Q)/d; the bias has none, and no noise. Where
-                Q + λ has no inverse, as with ridge 0 and constant features, its pseudo-inverse takes the place.
+            ridge: λ relative to the mean variance of the corrupted inputs, tr(Q)/d; the bias is neither regularized
+                nor corrupted. Where Q + λ is singular, as with ridge 0 and constant features, its pseudo-inverse is
+                used.
 
         Returns:
-            float32, on the device of the moments.
+            The autoencoder in float32, on the device of the moments.
 
         Raises:
-            ConfigError: as the class, or a ridge that is no finite number of at least 0, or unknown noise.
+            ConfigError: as for the class; a ridge that is not a finite number of at least 0; or unknown noise.
 
         Izenman (1975), Reduced-rank regression for the multivariate linear model; Mukherjee & Zhu (2011).
         """
@@ -150,14 +151,14 @@ class MarginalizedAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
-        """Lets the bound be the largest code of rows x (batch, n_visible), or what it is where that is larger."""
+        """Raise the bound to the largest code of rows x (batch, n_visible); the first call sets it."""
         if self.activation == "tanh":
             seen = torch.zeros_like(self.bound) if self.bound >= WIDEST else self.bound
             self.bound.copy_(torch.maximum(seen, self.encoder(x).abs().max()).clamp(max=WIDEST))
 
 
 def inverted(h: Tensor, bound: Tensor) -> Tensor:
-    """artanh(h), finite: what is beyond ±bound is taken as that."""
+    """artanh of h clamped to ±bound, so that the result is finite."""
     widest = float(bound) if bound < WIDEST else 1 - torch.finfo(h.dtype).eps / 2
     return h.clamp(-widest, widest).atanh()
 
@@ -165,17 +166,17 @@ def inverted(h: Tensor, bound: Tensor) -> Tensor:
 def initialise_marginalized(
     autoencoder: Autoencoder, moments: Moments, corruption: Corruption, *, ridge: float = RIDGE
 ) -> None:
-    """W = Uᵀ P (Q + λ)⁻¹, b = −W μ̃, W' = U, c = μ: where training on that corruption ends, f and g linear.
+    """W = Uᵀ P (Q + λ)⁻¹, b = −W μ̃, W' = U, c = μ: the optimum of training with that corruption for linear f and g.
 
-    With f and g linear and untied, no other weights have a smaller expected squared error plus ridge. Tied, row j is
-    s_j u_j with the best s_j: for gaussian noise no other tied weights are better, for other noise they may be. For
-    other f and g, see ``stackae.autoencoders.start.start``.
+    With f and g linear and W' untied, no other weights have a smaller expected squared error plus ridge. Where tied,
+    row j of W is s_j u_j with the best s_j: optimal among tied weights for gaussian noise, not always for other noise.
+    For other f and g, see ``stackae.autoencoders.start.start``.
 
     Args:
-        corruption, ridge: as ``MarginalizedAutoencoder.solved`` has them.
+        corruption, ridge: as for ``MarginalizedAutoencoder.solved``.
 
     Raises:
-        ConfigError: as ``initialise_pca``, or a ridge that is no finite number of at least 0, or unknown noise.
+        ConfigError: as for ``initialise_pca``; a ridge that is not a finite number of at least 0; or unknown noise.
     """
     check_n_hidden(autoencoder.n_hidden, autoencoder.n_visible)
     noise = CorruptedMoments.of(moments, corruption)
@@ -185,10 +186,10 @@ def initialise_marginalized(
 
 
 def denoising_map(noise: CorruptedMoments, ridge: float = RIDGE) -> Tensor:
-    """P (Q + λ)⁻¹ (d, d) float64, λ = ridge · tr(Q)/d: the ridge regression of x on x̃, both centred.
+    """P (Q + λ)⁻¹ (d, d) float64, λ = ridge · tr(Q)/d: the ridge regression of x on x̃, both centered.
 
     Raises:
-        ConfigError: a ridge that is no finite number of at least 0.
+        ConfigError: a ridge that is not a finite number of at least 0.
     """
     if not math.isfinite(ridge) or ridge < 0:
         raise ConfigError(f"ridge: expected a finite number of at least 0, got {ridge:g}; use 0 for none")
@@ -198,7 +199,7 @@ def denoising_map(noise: CorruptedMoments, ridge: float = RIDGE) -> Tensor:
 
 
 def _solved(q: Tensor, right: Tensor) -> Tensor:
-    """Q⁻¹ B by Cholesky, or Q⁺ B where Q is singular to working precision; Q symmetric, not negative."""
+    """Q⁻¹ B by Cholesky, or Q⁺ B where Q is singular to working precision; Q is symmetric, positive semidefinite."""
     rounding = ROUNDINGS * len(q) * torch.finfo(q.dtype).eps
     factor, failed = torch.linalg.cholesky_ex(q)
     if not int(failed):
@@ -213,7 +214,7 @@ def _solved(q: Tensor, right: Tensor) -> Tensor:
 
 
 def _directions(noise: CorruptedMoments, weight: Tensor, count: int) -> Tensor:
-    """U (d, count): the first eigenvectors of A Pᵀ = P (Q + λ)⁻¹ Pᵀ, the largest eigenvalue first."""
+    """U (d, count): the first eigenvectors of A Pᵀ = P (Q + λ)⁻¹ Pᵀ, by decreasing eigenvalue."""
     explained = weight @ noise.cross.t()
     _, vectors = torch.linalg.eigh((explained + explained.t()) / 2)
     return with_signs(vectors.flip(1).t()[:count]).t()

@@ -1,4 +1,4 @@
-"""Filling a network's parameters from elsewhere, only where every one of them fits."""
+"""Fill a network's parameters with given tensors, only where every one of them fits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copies tensors into the parameters of the same names.
+    """Copy tensors into the parameters of the same names.
 
     Raises:
-        ValueError: a name, a shape or a type differs; then nothing was copied.
+        ValueError: a name, a shape or a type differs; nothing is copied then.
     """
     wanted, found = forms(module.state_dict()), forms(tensors)
     if wanted != found:
@@ -20,5 +20,5 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def forms(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The type and the shape of each."""
+    """Map each name to the type and the shape of its tensor."""
     return {name: (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)) for name, tensor in tensors.items()}

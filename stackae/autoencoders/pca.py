@@ -1,4 +1,4 @@
-"""Principal components: the linear autoencoder in closed form, a start for others, and the error that they start at."""
+"""Principal components: the closed-form solution of the linear autoencoder, and an initialization for others."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 
-NEAR = 1e-6  # entries that are as good as the largest of their component
-ROUNDINGS = 100  # of ε: an eigenvalue of a Gram matrix that is smaller, relative to the largest, is rounding alone
-CELLS_AT_ONCE = 1 << 22  # of centred rows in float64
+NEAR = 1e-6  # entries of a component this near to its largest magnitude count as equally large
+ROUNDINGS = 100  # times ε: an eigenvalue of a Gram matrix that is smaller, relative to the largest, is rounding error
+CELLS_AT_ONCE = 1 << 22  # numbers of the centered rows that are held in float64 at a time
 
 
 class PrincipalComponents(NamedTuple):
-    """μ (d,), orthonormal rows v_j (r, d) and the variances (d,), the largest first; float64.
+    """Mean μ (d,), orthonormal components v_j (r, d) and variances (d,), the largest first; all float64.
 
-    r is d, or less where no variance is left beyond.
+    r is d, or less where all further variances are 0.
     """
 
     mean: Tensor
@@ -33,10 +33,10 @@ class PrincipalComponents(NamedTuple):
 
     @property
     def errors(self) -> Tensor:
-        """(d + 1,) E‖x − z‖² of the best m components for m = 0 to d: the sum of the variances that are left out.
+        """(d + 1,) E‖x − z‖² with the first m components, for m = 0 to d: the sum of the remaining variances.
 
-        The first is the error of always answering the mean. In the units of ``squared_error``: summed over features,
-        averaged over rows.
+        The first entry is the error of reconstructing every row by the mean. Units are those of ``squared_error``:
+        summed over features, averaged over rows.
         """
         tails = self.variances.flip(0).cumsum(0).flip(0)
         return torch.cat([tails, tails.new_zeros(1)])
@@ -44,10 +44,10 @@ class PrincipalComponents(NamedTuple):
 
 @apart
 def principal_components(moments: Moments) -> PrincipalComponents:
-    """C = Σ_j λ_j v_j v_jᵀ. The entry of v_j with the largest magnitude, the first of those, is positive. No errors.
+    """C = Σ_j λ_j v_j v_jᵀ, the eigendecomposition of the covariance.
 
-    Constant features, fewer rows than features and equal rows give variances of 0; the components are then any
-    orthonormal ones.
+    The (first) entry of the largest magnitude of each v_j is positive. Constant features, fewer rows than features and
+    equal rows give variances of 0, whose components are arbitrary orthonormal ones.
 
     Hotelling (1933), Analysis of a complex of statistical variables into principal components.
     """
@@ -58,14 +58,14 @@ def principal_components(moments: Moments) -> PrincipalComponents:
 
 @apart
 def principal_components_of(x: Rows) -> PrincipalComponents:
-    """The principal components of the rows x (n, d): of their covariance (d, d), or where n < d by their Gram matrix.
+    """Compute the principal components of rows x (n, d), by the covariance (d, d), or the Gram matrix where n < d.
 
-    Y = the centred rows; Y Yᵀ (n, n) has eigenvectors u_j and eigenvalues n λ_j, and v_j = Yᵀ u_j / √(n λ_j). Those
-    whose λ_j is rounding alone are left out, so that r <= n − 1.
+    With Y the centered rows, Y Yᵀ (n, n) has eigenvectors u_j and eigenvalues n λ_j, and v_j = Yᵀ u_j / √(n λ_j).
+    Components whose λ_j is rounding error are left out, so that r <= n − 1.
 
     Raises:
         DataError: no rows or columns, NaN or Inf, or so many rows and columns that the smaller matrix does not fit in
-            the memory.
+            memory.
 
     Turk & Pentland (1991), Eigenfaces for recognition.
     """
@@ -74,7 +74,7 @@ def principal_components_of(x: Rows) -> PrincipalComponents:
         return principal_components(Moments.of(x))
     check_memory(f"principal components of {count:,} rows", 8 * (4 * count**2 + count * width), "give fewer rows")
     strips = list(in_order(width, max(1, CELLS_AT_ONCE // count)))
-    rows = x[:]  # as they lie, where they are no bytes
+    rows = x[:]  # a view, unless the rows are bytes
     mean = torch.empty(width, dtype=torch.float64, device=x.device)
     squares = torch.empty_like(mean)
     gram = mean.new_zeros(count, count)
@@ -97,14 +97,14 @@ def principal_components_of(x: Rows) -> PrincipalComponents:
 
 
 def initialise_pca(autoencoder: Autoencoder, moments: Moments) -> None:
-    """W = V, b = −V μ, c = μ, and W' = Vᵀ where untied, V the first n_hidden principal components of x.
+    """W = V, b = −V μ, c = μ, and W' = Vᵀ where untied, with V the first n_hidden principal components of x.
 
-    With f and g linear it reconstructs as PCA does, exactly, and no other weights have a smaller squared error. For
+    With f and g linear it reconstructs exactly as PCA does, and no other weights have a smaller squared error. For
     other f and g, see ``stackae.autoencoders.start.start``.
 
     Raises:
-        ConfigError: more units than inputs, moments of rows of another width, or a g that is none of linear, sigmoid
-            and tanh.
+        ConfigError: more units than inputs, moments of rows of another width, or a g other than linear, sigmoid and
+            tanh.
 
     Bourlard & Kamp (1988), Auto-association by multilayer perceptrons; Baldi & Hornik (1989).
     """
@@ -115,17 +115,18 @@ def initialise_pca(autoencoder: Autoencoder, moments: Moments) -> None:
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
-    """θ_i, cos θ_i the singular values of A Bᵀ for orthonormal bases A and B of the row spaces: 0 to 90 degrees.
+    """θ_i = arccos σ_i(A Bᵀ), for orthonormal bases A and B of the two row spaces: 0 to 90 degrees.
 
     Args:
-        a: (k, d) rows that span the one space; they need not be orthogonal, nor independent.
-        b: (l, d) those of the other.
+        a: (k, d) rows that span the first space; they need not be orthogonal or independent.
+        b: (l, d) rows that span the second space.
 
     Returns:
-        (r,) float64, the smallest first, r the smaller rank of both. Precise near 0 too, where arc cosines are not.
+        (r,) float64, the smallest first, with r the smaller rank of the two. Sines are used besides cosines, so that
+        angles near 0 are precise too.
 
     Raises:
-        ValueError: an a or b that is no matrix, or rows of different widths.
+        ValueError: an a or b that is not a matrix, or rows of different widths.
 
     Björck & Golub (1973), Numerical methods for computing angles between linear subspaces.
     """
@@ -141,7 +142,7 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
 
 
 def with_signs(components: Tensor) -> Tensor:
-    """Rows (m, d) whose entry of the largest magnitude, or the first of several such, is positive."""
+    """Flip the signs of rows (m, d) so that each one's (first) entry of the largest magnitude is positive."""
     magnitudes = components.abs()
     large = magnitudes >= (1 - NEAR) * magnitudes.amax(dim=1, keepdim=True)
     decisive = components.gather(1, large.int().argmax(dim=1, keepdim=True))
@@ -149,7 +150,7 @@ def with_signs(components: Tensor) -> Tensor:
 
 
 def _basis(rows: Tensor) -> Tensor:
-    """(rank, d) float64 orthonormal rows of the same span."""
+    """Return orthonormal rows (rank, d) float64 of the same span."""
     _, values, basis = torch.linalg.svd(rows.detach().double(), full_matrices=False)
     tolerance = max(rows.shape) * torch.finfo(rows.dtype).eps * values[:1].sum()
     kept: Tensor = basis[values > tolerance]

@@ -1,4 +1,4 @@
-"""Codes of which a given number of units is kept, and the others are set to 0."""
+"""Sparse codes: top-k selection per row, over a batch, and by a threshold; inactive units are set to 0."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def top_k(h: Tensor, count: int) -> Tensor:
-    """The ``count`` largest units of each row. h (batch, n_hidden) -> (batch, n_hidden).
+    """Keep the ``count`` largest units of each row active: h (batch, n_hidden) -> (batch, n_hidden).
 
     Makhzani & Frey (2014), k-Sparse autoencoders.
     """
@@ -16,7 +16,7 @@ def top_k(h: Tensor, count: int) -> Tensor:
 
 
 def batch_top_k(h: Tensor, count: int) -> Tensor:
-    """The ``count`` · batch largest units of the whole batch, so that rows may have more or fewer of them.
+    """Keep the ``count`` · batch largest units of the whole batch active; rows may have more or fewer of them.
 
     h (batch, n_hidden) -> (batch, n_hidden). Bussmann, Leask & Nanda (2024), BatchTopK sparse autoencoders.
     """
@@ -25,9 +25,9 @@ def batch_top_k(h: Tensor, count: int) -> Tensor:
 
 
 def threshold_of(h: Tensor, count: int) -> Tensor:
-    """The value above which ``count`` units a row are found, on average over the rows, in h (batch, n_hidden); scalar.
+    """Find the value (scalar) above which ``count`` units per row lie in h (batch, n_hidden), on average.
 
-    With it, what is kept of a row depends on no other row: ``batch_top_k`` where there is no batch.
+    It replaces ``batch_top_k`` at inference time, so that a row's active units do not depend on other rows.
     """
     values = h.flatten()
     below = len(values) - count * len(h)
@@ -35,7 +35,7 @@ def threshold_of(h: Tensor, count: int) -> Tensor:
 
 
 def few_of(h: Tensor, count: int, threshold: Tensor | None) -> Tensor:
-    """Row by row: the ``count`` largest units, or those above a threshold where there is one; 0 keeps all."""
+    """Keep, per row, the units above ``threshold``, or without one the ``count`` largest; a count of 0 keeps all."""
     if not count:
         return h
     return top_k(h, count) if threshold is None else torch.where(h > threshold, h, 0.0)

@@ -1,4 +1,4 @@
-"""A closed-form solution as the weights that gradient training of a dense autoencoder starts from."""
+"""Initialize a dense autoencoder with a closed-form solution, from which gradient training starts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stackae.errors import ConfigError
 from stackae.ops.reference import ACTIVATIONS
 
 OUTPUTS = ("linear", "sigmoid", "tanh")
-FURTHEST, POINTS = 8.0, 401  # standard deviations and places at which a Gaussian is looked at
+FURTHEST, POINTS = 8.0, 401  # range, in standard deviations, and number of points of the Gaussian quadrature
 SCALES = torch.logspace(-1, 3, 161, dtype=torch.float64)
-LEAST = 1e-3  # of a deviation: a unit below it is as good as linear there
-EDGE = 0.01  # how near to its bounds an output starts
+LEAST = 1e-3  # standard deviation of a pre-activation below which f is as good as linear
+EDGE = 0.01  # smallest distance of an initial output from the bounds of g
 
 
 def check_n_hidden(n_hidden: int, n_visible: int) -> None:
-    """ConfigError unless 1 <= n_hidden <= n_visible."""
+    """Raise ConfigError unless 1 <= n_hidden <= n_visible."""
     if not 1 <= n_hidden <= n_visible:
         raise ConfigError(
             f"n_hidden: expected 1 to {n_visible} units, as a closed form has no more directions than inputs, "
@@ -34,18 +34,18 @@ def start(autoencoder: Autoencoder, encoder: Tensor, directions: Tensor, noise: 
         autoencoder: n_visible -> m, linear or not, tied or not; its weights are overwritten.
         encoder: E (m, n_visible) float64.
         directions: U (n_visible, m) float64, orthonormal columns.
-        noise: the moments of the rows that it is to be trained on; their noise is looked at as if it were Gaussian.
+        noise: the moments of the training rows and their corruption; x̃ is treated as Gaussian.
 
-    f linear, untied: R = G = 1, and with g linear too this is the affine map itself. Other f: R brings each
-    pre-activation to a standard deviation of 1, or less where its variance is below the inputs' mean one; a ≈ G (f(a) −
-    f̄) is the best linear reading of a from f(a).
-    Tied: E is left out. Row j is s_j u_j; for f linear s_j² = γ u_jᵀPu_j / u_jᵀQu_j, with which no other scales
-    along the same directions have a smaller expected error; for other f the s_j in a fine grid that is best so.
-    g linear: γ = 1. g sigmoid: γ = 4, the inverse of its tangent at ½; tanh: γ = 1; then μ is first brought within the
-    bounds of g by 0.01.
+    Linear f, untied: R = G = 1, and with linear g too, this is the affine map itself. Other f: R scales each
+    pre-activation to a standard deviation of 1, or less where its variance is below the inputs' mean one, and
+    a ≈ G (f(a) − f̄) is the best linear estimate of a from f(a).
+    Tied: E is not used; row j of W is s_j u_j. For linear f, s_j² = γ u_jᵀPu_j / u_jᵀQu_j has the smallest expected
+    error of all scales along these directions; for other f, s_j is the best of a fine grid.
+    γ = 1 for linear g and tanh; γ = 4 for sigmoid, the inverse of its slope at 0. For sigmoid and tanh, μ is first
+    clamped to 0.01 within the bounds of g.
 
     Raises:
-        ConfigError: g is none of linear, sigmoid and tanh, or the moments are those of rows of another width.
+        ConfigError: g is none of linear, sigmoid and tanh, or the moments are of rows of another width.
     """
     _check(autoencoder, noise)
     activation = autoencoder.encoder.activation
@@ -65,12 +65,12 @@ def start(autoencoder: Autoencoder, encoder: Tensor, directions: Tensor, noise: 
 
 
 def deviations(rows: Tensor, covariance: Tensor) -> Tensor:
-    """(m,) standard deviations of rows (m, d) times inputs of that covariance (d, d)."""
+    """Standard deviations (m,) of rows (m, d) times inputs of that covariance (d, d)."""
     return ((rows @ covariance) * rows).sum(dim=1).clamp(min=0).sqrt()
 
 
 def unit_scales(deviation: Tensor, covariance: Tensor) -> Tensor:
-    """(m,) what brings deviations (m,) to 1, or to less where they are below that of the mean input."""
+    """Factors (m,) that scale deviations (m,) to 1, or to less where they are below that of the mean input."""
     least = (covariance.trace() / len(covariance)).clamp(min=0).sqrt()
     largest = torch.maximum(deviation, least)
     return torch.where(largest > 0, 1 / largest, 1.0)
@@ -134,7 +134,7 @@ def _tied_scales(activation: str, directions: Tensor, noise: CorruptedMoments, g
 
 
 def _gaussian(like: Tensor) -> tuple[Tensor, Tensor]:
-    """Places (k,) of a standard normal number and their chances (k,)."""
+    """Quadrature points (k,) of the standard normal distribution and their weights (k,), which sum to 1."""
     places = torch.linspace(-FURTHEST, FURTHEST, POINTS).to(like)
     chances = torch.exp(-0.5 * places.square())
     return places, chances / chances.sum()

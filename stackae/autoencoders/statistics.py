@@ -1,4 +1,4 @@
-"""Means and covariances of rows, of codes and of corrupted rows: all that a closed form needs of the data."""
+"""Feature statistics: means and covariances of rows, codes and corrupted rows, which the closed forms need."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from stackae.data.rows import ByteRows, Rows
 from stackae.errors import ConfigError, DataError, nearest
 
 ROWS_AT_ONCE = 4096
-EXACT_ROWS = 1024  # products of b − 128 are at most 2^14: the sum of so many is an integer that float32 holds
-STRIP = 256  # columns of a symmetric product that are computed at once, from the diagonal down
-MATRICES = 12  # d x d float64 at once, those of a solution included
+EXACT_ROWS = 1024  # |(b − 128)²| <= 2^14: a sum over this many rows is an integer that float32 holds exactly
+STRIP = 256  # columns of a symmetric matmul that are computed at once, from the diagonal down
+MATRICES = 12  # (d, d) float64 matrices in memory at once, those of the solver included
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +36,15 @@ class Moments:
     def of(
         cls, x: Rows, encode: Callable[[Tensor], Tensor] | None = None, device: torch.device | None = None
     ) -> Moments:
-        """The moments of x (n, d), or of the codes encode(x) (n, m), in one pass on ``device``, or where x lies.
+        """Compute the moments of x (n, d), or of the codes encode(x) (n, m), in one pass on ``device`` or that of x.
 
-        Each piece of 4,096 rows is centred by its own mean in float64, and the pieces are merged: no precision is lost
-        to a large mean, and no more is held than a piece and a few matrices d x d. Bytes are summed as integers,
-        exactly: their moments are those of the numbers before they are rounded to float32, and the same bits for any
-        number of threads.
+        Each chunk of 4,096 rows is centered by its own mean in float64, and the chunks are merged: a large mean costs
+        no precision, and only a chunk and a few (d, d) matrices are in memory. Bytes are summed as integers, exactly:
+        their moments are those of the scaled numbers before rounding to float32, bit-identical for any number of
+        threads.
 
         Raises:
-            DataError: no rows, no columns, NaN or Inf, or a d so large that the matrices do not fit in the memory.
+            DataError: no rows, no columns, NaN or Inf, or a d so large that the matrices do not fit in memory.
 
         Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance.
         """
@@ -65,11 +65,11 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
-        """(d, d) E[(x − μ)(x − μ)ᵀ], over n and not n − 1."""
+        """E[(x − μ)(x − μ)ᵀ] (d, d), divided by n, not n − 1."""
         return self.scatter / self.count
 
     def merged(self, other: Moments) -> Moments:
-        """The moments of the rows of both; ValueError when their widths differ."""
+        """Merge the moments of two sets of rows. Raises ValueError when their widths differ."""
         if self.width != other.width:
             raise ValueError(f"moments: expected those of rows of {self.width} numbers, got {other.width}")
         count = self.count + other.count
@@ -78,7 +78,7 @@ class Moments:
         return Moments(count, self.mean + difference * (other.count / count), self.scatter + other.scatter + between)
 
     def to(self, device: torch.device | str) -> Moments:
-        """The same moments with their tensors on a device."""
+        """Return the same moments with their tensors on a device."""
         return Moments(self.count, self.mean.to(device), self.scatter.to(device))
 
 
@@ -90,7 +90,7 @@ def _of_piece(piece: Tensor) -> Moments:
 
 
 def _of_bytes(x: ByteRows, device: torch.device) -> Moments:
-    """By integers: Σ b and Σ b bᵀ of b = raw − 128, and offset and scale afterwards."""
+    """Sum Σ b and Σ b bᵀ of the integers b = raw − 128; apply offset and scale afterwards."""
     count, width = x.shape
     check_room(width, device)
     total = torch.zeros(width, dtype=torch.float64, device=device)
@@ -105,7 +105,7 @@ def _of_bytes(x: ByteRows, device: torch.device) -> Moments:
 
 
 def _gram(rows: Tensor) -> Tensor:
-    """(d, d) rowsᵀ rows, symmetric to the bit, at little more than half the products of a full one."""
+    """rowsᵀ rows (d, d), exactly symmetric, for little more than half the arithmetic of the full matmul."""
     width = rows.shape[1]
     lower = rows.new_zeros(width, width)
     for start in range(0, width, STRIP):
@@ -115,7 +115,7 @@ def _gram(rows: Tensor) -> Tensor:
 
 
 def check_room(width: int, device: torch.device, remedy: str = "give fewer columns") -> None:
-    """DataError where the memory does not hold the moments of rows of this width and what is solved with them."""
+    """Raise DataError where the moments of rows of this width, and the solver's matrices, do not fit in memory."""
     if device.type == "cpu":
         check_memory(f"moments of {width:,} columns", MATRICES * 8 * width**2, remedy)
 
@@ -126,7 +126,7 @@ def _checked(moments: Moments) -> Moments:
 
 
 def check_finite(mean: Tensor, squares: Tensor) -> None:
-    """DataError unless the means and the sums of squares (d,) of all columns are finite; it names the first other."""
+    """Raise DataError, naming the first bad column, unless all means and sums of squares (d,) are finite."""
     finite = mean.isfinite() & squares.isfinite()
     if not bool(finite.all()):
         column = int(finite.int().argmin())
@@ -140,11 +140,11 @@ def check_finite(mean: Tensor, squares: Tensor) -> None:
 class CorruptedMoments:
     """x and its corruption x̃: the means μ and μ̃ (d,), C = Cov(x), P = Cov(x, x̃) and Q = Cov(x̃) (d, d), float64.
 
-    With probability p an entry is struck and becomes r, of mean m and variance δ², and gaussian noise of variance s²
-    is added: μ̃ = (1−p) μ + p m, P = (1−p) C, Q = (1−p)² C + diag v, v_i = p (1−p) (C_ii + (μ_i − m)²) + p δ² + s².
-    Masking has m = δ = s = 0; salt-and-pepper m = (high + low)/2, δ = (high − low)/2, s = 0; gaussian noise p = 0.
+    With probability p an entry is replaced by r, of mean m and variance δ², and gaussian noise of variance s² is added:
+    μ̃ = (1−p) μ + p m, P = (1−p) C, Q = (1−p)² C + diag v, v_i = p (1−p) (C_ii + (μ_i − m)²) + p δ² + s². Masking has
+    m = δ = s = 0; salt-and-pepper m = (high + low)/2, δ = (high − low)/2, s = 0; gaussian noise p = 0.
 
-    Chen, Xu, Weinberger & Sha (2012), Marginalized denoising autoencoders for domain adaptation, have masking.
+    Chen, Xu, Weinberger & Sha (2012), Marginalized denoising autoencoders for domain adaptation, derive masking.
     """
 
     mean: Tensor
@@ -155,7 +155,7 @@ class CorruptedMoments:
 
     @classmethod
     def of(cls, moments: Moments, corruption: Corruption) -> CorruptedMoments:
-        """Those of the rows that the moments are of, each corrupted without end; ConfigError for unknown noise."""
+        """Derive the expectation over infinitely many corruptions of the rows. Raises ConfigError for unknown noise."""
         _check_corruption(corruption)
         struck = 0.0 if corruption.kind in ("none", "gaussian") else corruption.level
         salted = corruption.kind == "salt-and-pepper"

@@ -1,4 +1,4 @@
-"""The variational autoencoder: a code that is a distribution, and a prior to draw new codes from."""
+"""The variational autoencoder: its code is a distribution, and new codes are drawn from a prior."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stackae.ops.engine import Engine
 from stackae.random import Purpose, normal_rows
 
 LOGVAR_BEND = 20.0
-PRIOR_COUNTER = 1 << 63  # training counts its steps from 0
+PRIOR_COUNTER = 1 << 63  # beyond every training step, which are counted from 0
 
 
 class DenseChain(Decoder):
-    """Dense layers one after the other: what makes μ(x), or what makes z of a code."""
+    """Dense layers in sequence: the encoder x -> μ(x), or the decoder h -> z."""
 
     def __init__(self, layers: Iterable[Dense]) -> None:
         super().__init__()
@@ -52,13 +52,13 @@ class DenseChain(Decoder):
 class VariationalAutoencoder(LayerAutoencoder):
     """q(h|x) = N(μ(x), diag e^(logvar(x))), p(h) = N(0, I), z = g(W' d(h) + c): the code of x is μ(x).
 
-    μ and logvar are linear in e(x). e and d are each a dense layer of ``hidden`` units, or nothing: then this is the
-    top layer of a stack, whose lower layers take their place.
+    μ and logvar are linear in e(x). e and d are each a dense layer of ``hidden`` units, or the identity for the top
+    layer of a stack, where the layers below do their work.
 
     Args:
         n_visible: width of the input x and of the reconstruction z.
         n_hidden: width of the code h.
-        hidden: width of e and d; 0 for none. Where it stands alone, 256 or 400 are usual.
+        hidden: width of e and d; 0 for none. 256 or 400 are usual for a variational autoencoder alone.
         activation: of e and d, by a name of ``stackae.ops.reference.ACTIVATIONS``.
         output_activation: g; sigmoid for data in [0, 1], linear for data of any range.
         seed: the weights are a function of (seed, layer) alone.
@@ -121,7 +121,7 @@ class VariationalAutoencoder(LayerAutoencoder):
 
     @classmethod
     def unrolled_numbers_of(cls, n_visible: int, layer: LayerConfig) -> int:
-        """Without the variance: a code is its mean."""
+        """Count without the logvar layer: an unrolled code is its mean."""
         return cls.numbers_of(n_visible, layer) - ((layer.hidden or n_visible) + 1) * layer.n_hidden
 
     @classmethod
@@ -138,7 +138,7 @@ class VariationalAutoencoder(LayerAutoencoder):
 
     @property
     def activation(self) -> str:
-        """The code's: linear."""
+        """The name of the code's activation: linear."""
         return self.mu.activation
 
     @property
@@ -147,7 +147,7 @@ class VariationalAutoencoder(LayerAutoencoder):
 
     @property
     def trained(self) -> list[Tensor]:
-        """Parameters layer by layer: the weight and the bias."""
+        """The trained parameters, layer by layer: weight, then bias."""
         layers = (self.encoder_hidden, self.mu, self.logvar, self.decoder_hidden, self.output)
         return [parameter for layer in layers if layer is not None for parameter in (layer.weight, layer.bias)]
 
@@ -161,7 +161,7 @@ class VariationalAutoencoder(LayerAutoencoder):
         return self.mu(below), self.logvar(below)
 
     def sample(self, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
-        """h = μ + e^(logvar/2) ε, from ε standard normal; all (batch, n_hidden). No draw is made here."""
+        """h = μ + e^(logvar/2) ε, all (batch, n_hidden); the caller draws the standard normal ``noise`` ε."""
         return mu + torch.exp(bent(logvar) / 2) * noise
 
     def code(self, x: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ class VariationalAutoencoder(LayerAutoencoder):
         )
 
     def prior_samples(self, count: int, seed: int = 0) -> Tensor:
-        """(count, n_hidden) codes of the prior N(0, I), a function of the seed alone; decode them for new data."""
+        """Draw (count, n_hidden) codes from the prior N(0, I), by the seed alone; decode them for new data."""
         draw = normal_rows(count, self.n_hidden, seed=seed, purpose=Purpose.LATENT, counter=PRIOR_COUNTER)
         return draw.to(self.mu.weight)
 
@@ -225,8 +225,8 @@ def _copies(layers: Iterable[Dense | None], engine: str) -> DenseChain:
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(μ, diag e^logvar) ‖ N(0, I)) = −½ Σ_j 1 + logvar_j − μ_j² − e^(logvar_j), in nats, mean over rows.
 
-    mu, logvar: (batch, n_hidden) -> scalar. It is that of the distribution ``VariationalAutoencoder.sample`` draws
-    from, for every logvar: see ``bent``.
+    mu, logvar: (batch, n_hidden) -> scalar. The variance is bounded as in ``VariationalAutoencoder.sample``, so that
+    the KL is that of the distribution sampled from: see ``bent``.
 
     Kingma & Welling (2014), appendix B.
     """
@@ -235,20 +235,21 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def bent(logvar: Tensor) -> Tensor:
-    """The logarithm of the variance that a logvar stands for: itself up to 20, 20 + ln(1 + logvar − 20) above.
+    """Bound the growth of logvar: itself up to 20, 20 + ln(1 + logvar − 20) above.
 
-    e^logvar would overflow float32 at 88. So bent, the variance goes on as the tangent of e^logvar at 20, to
-    logvar = 1e29, and has a gradient everywhere that pulls back.
+    e^logvar would overflow float32 at 88. Above 20, e^bent(logvar) continues as the tangent of e^logvar at 20: finite
+    up to logvar = 1e29, with a nonzero gradient everywhere.
     """
     over = (logvar - LOGVAR_BEND).clamp(min=0)
     return torch.where(logvar > LOGVAR_BEND, LOGVAR_BEND + torch.log1p(over), logvar)
 
 
 def prior_grid(side: int) -> Tensor:
-    """(side², 2) codes at the centres of side x side cells of equal probability under N(0, I).
+    """Return (side², 2) codes at the centers of side x side cells of equal probability under N(0, I).
 
-    Row by row from the top: the first unit grows to the right, the second one upwards. What is drawn of them shows
-    each part of the code by its weight in the prior. Kingma & Welling (2014), appendix A.
+    They run row by row from the top: the first unit increases to the right, the second one upwards. A picture of their
+    reconstructions shows each part of the code space in proportion to its probability under the prior. Kingma &
+    Welling (2014), appendix A.
     """
     quantiles = torch.special.ndtri((torch.arange(side, dtype=torch.float64) + 0.5) / side).float()
     return torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)
