@@ -1,1 +1,1 @@
-"""What training makes: the stack of encoders, the heads upon it, and their files."""
+"""The trained models: the stack of autoencoders, the heads on its encoders, and their files."""

@@ -1,4 +1,4 @@
-"""How good a stack is: the reconstruction error of each of its layers."""
+"""Evaluate a stack: the reconstruction error of each of its layers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 
 
 class ReconstructionReport(NamedTuple):
-    """Encoding up to ``layer`` and decoding back to the input, averaged over rows.
+    """Errors of encoding up to ``layer`` and decoding back to the input, averaged over rows.
 
-    squared_error: ‖z − x‖² a row. mean_squared_error: the same a feature. explained: 1 − squared_error / that of
-    always answering the mean row, so 0 is no better than the mean and 1 is perfect.
+    squared_error: ‖z − x‖² per row. mean_squared_error: the same per feature. explained: 1 − squared_error /
+    E‖x − mean row‖², so that 0 is no better than answering the mean row and 1 is perfect.
     """
 
     layer: int
@@ -30,7 +30,7 @@ class ReconstructionReport(NamedTuple):
 
 
 def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows) -> list[ReconstructionReport]:
-    """One report a layer, for x (n, n_visible) with n >= 1."""
+    """Report on each layer, for x (n, n_visible) with n >= 1."""
     spread = spread_of(x)
     return [
         reconstruction_report(layer, stack.layer_sizes[layer], partial(stack.reconstruct, layer=layer), x, spread)
@@ -42,7 +42,7 @@ def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows) -> list[Reconstr
 def reconstruction_report(
     layer: int, n_hidden: int, reconstruct: Callable[[Tensor], Tensor], x: Rows, spread: float
 ) -> ReconstructionReport:
-    """Of reconstruct(x) for rows x (n, n_visible) whose ``spread_of`` is given."""
+    """Report on reconstruct(x), for rows x (n, n_visible) whose ``spread_of`` is given."""
     total = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
         rows = x[part]
@@ -53,7 +53,7 @@ def reconstruction_report(
 
 
 def spread_of(x: Rows) -> float:
-    """‖x − mean row‖², averaged over rows; in float64, so that equal rows give exactly 0."""
+    """E‖x − mean row‖² over the rows of x, in float64, so that equal rows give exactly 0."""
     if len(x) == 0:
         raise DataError("data: expected rows to reconstruct, got none")
     parts = list(in_order(len(x), ROWS_AT_ONCE))

@@ -1,7 +1,6 @@
-"""One trained stage, one file: tensors with a JSON description, in safetensors, the same bytes for the same content.
+"""Read and write one file per trained stage: safetensors with a JSON description, the same bytes for the same content.
 
-Everything that is read is checked before it is used; a file that does not hold what it should is a RunError that
-names it.
+Everything that is read is validated before it is used; a file with unexpected content raises a RunError that names it.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ LARGEST_HEADER = 1 << 20  # bytes: names, shapes, and names of classes
 
 
 def pack(tensors: Mapping[str, Tensor], **description: Any) -> bytes:
-    """The file's content."""
+    """Serialize tensors and description to the content of a file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return save(plain, {DESCRIPTION: json.dumps(description, sort_keys=True)})
 
 
 @contextmanager
 def opened(path: Path, content: bytes) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
-    """The tensors and the description in a file's content; whatever fails in the body, the file is to blame.
+    """Yield the tensors and the description in a file's content; errors of the body are blamed on the file.
 
     Raises:
         RunError: the content is damaged, or not what the body expects.
@@ -61,7 +60,7 @@ def opened(path: Path, content: bytes) -> Iterator[tuple[dict[str, Tensor], dict
 
 
 def _description(content: bytes) -> dict[str, Any]:
-    """What ``pack`` wrote beside the tensors: eight bytes say how long the header is, which is JSON."""
+    """Parse the description that ``pack`` wrote: it lies in the JSON header, whose length is the first eight bytes."""
     length = int.from_bytes(content[:8], "little")
     if not 2 <= length <= min(LARGEST_HEADER, len(content) - 8):
         raise ValueError(f"a header of {length:,} bytes")
@@ -84,19 +83,19 @@ def read_scaling(path: Path, content: bytes, n_visible: int) -> Scaling:
 
 
 def layer_name(number: int) -> str:
-    """Of a layer's training, and of its file."""
+    """Name the stage that trains a layer, and its file."""
     return f"layer{number}"
 
 
 def check_numbers(tensors: Mapping[str, Tensor], wanted: int, fewest: int | None = None) -> None:
-    """Before anything of that size is made. Raises ValueError."""
+    """Check the size of a file's tensors before a model of that size is allocated. Raises ValueError."""
     found = sum(tensor.numel() for tensor in tensors.values())
     if not (wanted if fewest is None else fewest) <= found <= wanted:
         raise ValueError(f"tensors {forms(tensors)}, {found:,} numbers instead of {wanted:,}")
 
 
 def pack_weights(weights: Mapping[str, Tensor], layer: LayerConfig) -> bytes:
-    """A layer's file: the parameters of the autoencoder that ``layer``, with every ``auto`` settled, describes."""
+    """Serialize a layer's file: the parameters of the autoencoder that ``layer``, every ``auto`` settled, describes."""
     return pack(
         weights,
         kind=layer.kind,
@@ -107,7 +106,7 @@ def pack_weights(weights: Mapping[str, Tensor], layer: LayerConfig) -> bytes:
 
 
 def read_layer(path: Path, content: bytes, n_visible: int, layer: LayerConfig, engine: str) -> LayerAutoencoder:
-    """The autoencoder that config.toml describes, with the weights of the file."""
+    """Build the autoencoder that config.toml describes, with the weights of the file."""
     with opened(path, content) as (tensors, description):
         wanted = {
             "kind": layer.kind,

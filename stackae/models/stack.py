@@ -1,4 +1,4 @@
-"""The stack: trained autoencoders, bottom first, each reading the code of the one below."""
+"""The stack: trained autoencoders, bottom first; each reads the code of the one below."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 4096
 
 
 class StackedAutoencoder(nn.Module):
-    """n -> m -> k: encode climbs the encoders, decode descends the decoders.
+    """n -> m -> k: ``encode`` applies the encoders upwards, ``decode`` the decoders downwards.
 
     ``layer`` counts from 1 at the bottom; None means the top.
 
@@ -58,7 +58,7 @@ class StackedAutoencoder(nn.Module):
         return h
 
     def reconstruct(self, x: Tensor, layer: int | None = None) -> Tensor:
-        """Up to the given layer and down again."""
+        """decode(encode(x)) through the given layer, (batch, n_visible)."""
         return self.decode(self.encode(x, layer), layer)
 
     forward = reconstruct
@@ -68,7 +68,7 @@ class StackedAutoencoder(nn.Module):
         return self.autoencoders[0].device
 
     def check_layer(self, layer: int | None) -> None:
-        """ConfigError unless there is such a layer."""
+        """Raise ConfigError unless there is such a layer."""
         count = len(self.autoencoders)
         if layer is not None and not 1 <= layer <= count:
             raise ConfigError(f"layer: expected 1 to {count}, or None for the top, got {layer}")
@@ -85,10 +85,10 @@ def in_batches(
     device: torch.device | None = None,
     keep: torch.device | None = None,
 ) -> Tensor:
-    """function(x) for any number of rows, ROWS_AT_ONCE of them at a time on ``device``, or where x lies.
+    """Compute function(x) for any number of rows, in batches of ROWS_AT_ONCE, on ``device`` or that of x.
 
-    The result lies on ``keep``, or at home (``stackae.data.placement``), and exists once: every part is written into
-    its place.
+    The result is stored on ``keep``, or where ``stackae.data.placement.home`` chooses. Only one copy of it exists:
+    each batch is written into its slice.
     """
     device = device or x.device
     parts = list(in_order(len(x), ROWS_AT_ONCE)) or [slice(0, 0)]

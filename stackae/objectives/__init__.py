@@ -1,1 +1,1 @@
-"""What networks are trained for: losses, penalties, and the objectives that are made of them."""
+"""Training objectives, and the losses and penalties that they sum."""

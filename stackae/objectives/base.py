@@ -1,4 +1,4 @@
-"""What a network is trained for: one record, from the settings of a layer to the kernel."""
+"""The objective of a network: one record, made from the settings of a layer and passed on to the kernel."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from stackae.ops.step import DenseLayer
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of a network on a batch of its rows, with what is done to the rows and asked of codes and weights.
+    """The loss of a network on a batch of its rows, with corruption of the rows and penalties on codes and weights.
 
     Attributes:
-        network: what is trained.
+        network: the network to train.
         x: (n, n_visible) its rows.
         loss: mse, bce or cross_entropy.
         corruption: x̃ ~ q(x̃ | x), drawn by (seed, layer, step).
-        emphasis: how much the errors of corrupted inputs count, and those of the others.
-        dropout: left out of x̃ before the encoder, and of the code h before the decoder.
+        emphasis: weights of the errors of corrupted inputs and of the others.
+        dropout: dropout of x̃ before the encoder, and of the code h before the decoder.
         sparsity: a penalty on the codes of the batch, before dropout.
         contraction: weight of ‖∂h/∂x̃‖²_F, mean over the batch.
         weight_l1: weight of Σ|W| over the encoder's weights, and an untied decoder's.
-        max_norm: the longest that the incoming weights of a unit may be after a step; 0 lets them be.
+        max_norm: maximum L2 norm of each unit's incoming weights after a step; 0 is no limit.
         beta: weight of the KL divergence of a variational code.
-        seed, layer: the stream of everything that is drawn.
+        seed, layer: the stream of all random draws.
     """
 
     network: nn.Module
@@ -54,7 +54,7 @@ class Objective:
     def of(
         cls, network: nn.Module, x: Rows, layer: LayerConfig, corruption: Corruption, *, seed: int, number: int
     ) -> Self:
-        """That of layer ``number``, whose corruption knows the range of x."""
+        """Build the objective of layer ``number``; its ``corruption`` is already fitted to the range of x."""
         counts, dropped = layer.emphasis, layer.dropout
         return cls(
             network,
@@ -73,12 +73,12 @@ class Objective:
         )
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        """The loss of a batch of rows, a scalar: mean over the batch, in the parameters' type."""
+        """Compute the loss of the batch of these row indices: a scalar, its mean, in the parameters' dtype."""
         raise NotImplementedError
 
     @property
     def parameters(self) -> list[Tensor]:
-        """Layer by layer: its weight, unless tied, and its bias."""
+        """The trained parameters, layer by layer: weight, unless tied, then bias."""
         raise NotImplementedError
 
     @property
@@ -88,22 +88,22 @@ class Objective:
 
     @property
     def labels(self) -> Tensor | None:
-        """(n,) int64, where the loss is of classes."""
+        """Classes (n,) int64 for cross_entropy, else None."""
         return None
 
     @property
     def chain(self) -> list[DenseLayer]:
-        """The network as the fused step has it, bottom first; empty where it is no chain of dense layers."""
+        """The dense layers for the fused step, bottom first; empty where the network is not a chain of them."""
         return []
 
     def constrain(self) -> None:
-        """After every update: puts parameters back to where they may be."""
+        """Project the parameters back onto their constraints, after every update."""
         if self.max_norm:
             clip_norms([each for each in self.weights if each.grad is not None], self.max_norm)
 
 
 def links(parts: Sequence[nn.Module], loss: str) -> list[DenseLayer]:
-    """The parts as a chain of dense layers; none where some are of other kinds. bce takes the last one's logits."""
+    """Convert the parts to a chain of dense layers, or to [] where some are of other kinds. bce reads logits."""
     if not all(type(part) is Dense for part in parts):
         return []
     dense = [DenseLayer(part.weight, part.bias, part.activation) for part in parts if isinstance(part, Dense)]

@@ -1,4 +1,4 @@
-"""The kinds of layers: the class of each, and what it is trained for; ``stackae.config.kinds`` is what settings ask."""
+"""The table of kinds of layers: autoencoder class and objective class; ``stackae.config.kinds`` has their settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LayerObjective = ReconstructionObjective | VariationalObjective
 
 
 class KindClasses(NamedTuple):
-    """Of a kind of layer."""
+    """The classes of one kind of layer."""
 
     autoencoder: type[LayerAutoencoder]
     objective: type[LayerObjective] = ReconstructionObjective
@@ -35,10 +35,13 @@ KINDS = {
 def build(
     n_visible: int, layer: LayerConfig, *, seed: int = 0, number: int = 0, engine: str = "auto"
 ) -> LayerAutoencoder:
-    """Untrained, on the CPU, with weights by (seed, number) alone; ``layer`` has its output activation settled."""
+    """Build a layer's untrained autoencoder on the CPU, with weights drawn by (seed, number) alone.
+
+    The output activation of ``layer`` is already settled.
+    """
     return KINDS[layer.kind].autoencoder.of(n_visible, layer, seed=seed, number=number, engine=engine)
 
 
 def numbers_of(n_visible: int, layer: LayerConfig) -> int:
-    """How many numbers the file of a layer holds."""
+    """Count the numbers in the file of a layer."""
     return KINDS[layer.kind].autoencoder.numbers_of(n_visible, layer)

@@ -1,4 +1,4 @@
-"""Reconstruction losses: summed over features, averaged over rows (as the figures of Theano, pylearn2 and Hinton)."""
+"""Reconstruction losses: summed over features, averaged over rows (as reported by Theano, pylearn2 and Hinton)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class Decoder(Protocol):
-    """What a loss needs of an autoencoder."""
+    """The part of an autoencoder that a loss calls."""
 
     def decode(self, h: Tensor) -> Tensor: ...
 
@@ -19,7 +19,7 @@ class Decoder(Protocol):
 def squared_error(decoder: Decoder, h: Tensor, x: Tensor, weight: Tensor | None = None) -> Tensor:
     """(1/B) Σ_i Σ_j w_ij (z_ij − x_ij)², z = decode(h). h (batch, n_hidden), x and w (batch, n_visible) -> scalar.
 
-    Without weights they are 1.
+    Without ``weight``, w is 1.
     """
     z = decoder.decode(h)
     total = F.mse_loss(z, x, reduction="sum") if weight is None else (weight * (z - x).square()).sum()

@@ -1,4 +1,4 @@
-"""Penalties on a layer's code, and a limit to its weights."""
+"""Sparsity penalties on a layer's code, and the max-norm constraint on weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackae.ops.engine import Engine
 
 @dataclass(frozen=True)
 class L1Sparsity:
-    """(λ/B) Σ_i Σ_j |h_ij|: pulls codes towards 0, of any activation.
+    """(λ/B) Σ_i Σ_j |h_ij|: penalizes codes of any activation for their distance from 0.
 
     Olshausen & Field (1996), Emergence of simple-cell receptive field properties by learning a sparse code.
     """
@@ -23,7 +23,7 @@ class L1Sparsity:
 
     @property
     def kernel(self) -> tuple[str, float, float]:
-        """Kind, target and weight, as ``stackae.ops.training`` has them."""
+        """Kind, target and weight, as ``stackae.ops.training`` takes them; l1 has no target."""
         return "l1", 0.5, self.weight
 
     def __call__(self, h: Tensor, activation: str, engine: Engine) -> Tensor:
@@ -33,9 +33,9 @@ class L1Sparsity:
 
 @dataclass(frozen=True)
 class KlSparsity:
-    """β Σ_j KL(ρ ‖ ρ̂_j): pulls each unit's mean activation ρ̂_j over the batch towards the target ρ.
+    """β Σ_j KL(ρ ‖ ρ̂_j): drives each unit's mean activation ρ̂_j over the batch towards the target ρ.
 
-    A sigmoid code is taken as it is; a tanh code is mapped into (0, 1) by (h+1)/2 first.
+    A sigmoid code is used as it is; a tanh code is first mapped into (0, 1) by (h+1)/2.
 
     Ng (2011), CS294A lecture notes: Sparse autoencoder.
     """
@@ -54,7 +54,7 @@ class KlSparsity:
 
 
 def penalty_of(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
-    """What the settings ask of the code by a penalty; None where by nothing, or by keeping few units."""
+    """Build the penalty that the settings describe; None without sparsity, and for top-k, which is no penalty."""
     if sparsity.kind == "kl":
         return KlSparsity(sparsity.target, sparsity.weight)
     return L1Sparsity(sparsity.weight) if sparsity.kind == "l1" else None
@@ -62,7 +62,7 @@ def penalty_of(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:
 
 @torch.no_grad()
 def clip_norms(weights: Iterable[Tensor], longest: float) -> None:
-    """w_j ← w_j · min(1, c / ‖w_j‖) for each row w_j of each weight (n_out, ...): a unit's incoming weights.
+    """w_j ← w_j · min(1, c / ‖w_j‖) in place, for each row w_j of each weight (n_out, ...): a unit's incoming weights.
 
     Srebro & Shraibman (2005); Srivastava et al. (2014), Dropout, section 5.1.
     """

@@ -1,4 +1,4 @@
-"""What an autoencoder is trained for: reconstructing clean inputs, from codes that may have to be sparse or smooth."""
+"""The objective of an autoencoder: reconstruct clean inputs, with penalties on codes and weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stackae.random import EVALUATION_COUNTER
 
 @dataclass(frozen=True)
 class ReconstructionObjective(Objective):
-    """(1/B) Σ_i L(x_i, decode(h_i)), h_i = encode(x̃_i), and what is asked of codes and weights besides."""
+    """(1/B) Σ_i L(x_i, decode(h_i)) with h_i = encode(x̃_i), plus penalties on codes and weights."""
 
     network: LayerAutoencoder
 
@@ -41,7 +41,7 @@ class ReconstructionObjective(Objective):
 
     @property
     def noisy(self) -> bool:
-        """Whether what is reconstructed from is drawn anew every step: corruption or dropout."""
+        """True where the network reads random inputs or codes at every step: with corruption or dropout."""
         return bool(self.corruption) or self.dropout is not None
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
@@ -51,7 +51,7 @@ class ReconstructionObjective(Objective):
         return total
 
     def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Of rows x (batch, n_visible): x̃, the loss of reconstruction, and each penalty by the name of its setting."""
+        """Return x̃, the reconstruction loss, and the penalties by setting name, for rows x (batch, n_visible)."""
         one, penalties = self.network, {}
         seen = self._seen(clean, step)
         code, contracted = self._coded(seen)
@@ -66,7 +66,7 @@ class ReconstructionObjective(Objective):
 
     @torch.no_grad()
     def clean_loss(self, x: Rows) -> float:
-        """The loss per row of reconstructing x (n, n_visible) uncorrupted."""
+        """Compute the reconstruction loss per row of x (n, n_visible), uncorrupted."""
         total, one = 0.0, self.network
         for part in in_order(len(x), ROWS_AT_ONCE):
             rows = x[part].to(one.device)
@@ -75,15 +75,15 @@ class ReconstructionObjective(Objective):
 
     @torch.no_grad()
     def corrupted_loss(self, x: Rows) -> float:
-        """(1/n) Σ_i L(x_i, decode(h_i)) of rows x (n, n_visible), corrupted as in training: what the layer is for.
+        """(1/n) Σ_i L(x_i, decode(h_i)) over rows x (n, n_visible), corrupted as in training.
 
-        It has what the first term of the objective has: corruption, the weights of emphasis, and dropout, since inputs
-        left out are masking noise by another name, and the best epoch must not depend on the name. It has no penalties:
-        they are not errors of rows, and the loss of clean rows, beside which it stands, has none either. Of codes of
-        which few units are kept, those are kept that are kept where there is no batch.
+        This is the first term of the objective, with corruption, emphasis and dropout: input dropout is masking noise
+        by another name, and the best epoch must not depend on the name. Penalties are left out: they are not errors of
+        rows, and the clean loss, which is reported beside this one, has none either. Sparse codes are selected as at
+        inference time, without a batch.
 
-        Noise is drawn by (seed, layer, row), of a stream that no training step has: the same in every epoch, so that
-        epochs differ by their weights alone, and in a training that is resumed.
+        Noise is drawn by (seed, layer, row) from a stream that no training step uses. It is the same in every epoch,
+        so that epochs differ by their weights alone, and the same after a resume.
         """
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
@@ -93,7 +93,7 @@ class ReconstructionObjective(Objective):
         return total / len(x)
 
     def _seen(self, clean: Tensor, step: int) -> Tensor:
-        """What the encoder reads."""
+        """Corrupt and drop out rows: the input of the encoder."""
         one, stream = self.network, self._stream(step)
         seen = self.corruption(clean, one.engine, **stream)
         return seen if self.dropout is None else self.dropout[0](seen, one.engine, **stream)
@@ -108,7 +108,7 @@ class ReconstructionObjective(Objective):
         return {"seed": self.seed, "layer": self.layer, "step": step}
 
     def _coded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The code, and the contraction where that is asked for."""
+        """Compute the code, and the contractive penalty (unweighted) where it is requested, else None."""
         one = self.network
         if not self.contraction:
             return one.code(x), None

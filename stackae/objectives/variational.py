@@ -1,4 +1,4 @@
-"""What a variational autoencoder is trained for, and how much of the data it explains."""
+"""The objective of a variational autoencoder, and the ELBO of data."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from stackae.random import EVALUATION_COUNTER, Purpose, normal_rows
 
 @dataclass(frozen=True)
 class VariationalObjective(Objective):
-    """loss(x, decode(h)) + β KL(q(h|x̃) ‖ N(0, I)), h ~ q(h|x̃) drawn once a row: the mean over rows.
+    """loss(x, decode(h)) + β KL(q(h|x̃) ‖ N(0, I)), h ~ q(h|x̃) drawn once per row: the mean over rows.
 
-    loss ``bce``: of binary x, with β = 1 the negative ELBO in nats; another β weighs the KL (β-VAE). loss ``mse``: the
-    squared error ‖z − x‖², so β/2 is the variance σ² of each feature around z: 1/β of the whole is the negative ELBO
-    of a Gaussian decoder N(z, σ² I), up to the constant (n_visible/2) ln(πβ). At β = 1, σ² is ½; where features err
-    less than that, take β = 2σ².
+    With loss ``bce``, binary x and β = 1, this is the negative ELBO in nats; another β weighs the KL (β-VAE). With loss
+    ``mse``, the squared error ‖z − x‖², β/2 is the variance σ² of each feature around z: 1/β of the objective is the
+    negative ELBO of a Gaussian decoder N(z, σ² I), up to the constant (n_visible/2) ln(πβ). β = 1 means σ² = ½; where
+    the error of features is smaller, choose β = 2σ².
 
-    h is drawn by (seed, layer, step) and the row's place in the batch alone; x̃ is x where nothing is corrupted.
+    h is drawn by (seed, layer, step) and the row's index in the batch alone; x̃ is x where nothing is corrupted.
 
     Kingma & Welling (2014); Higgins et al. (2017), β-VAE; Im, Ahn, Memisevic & Bengio (2017), Denoising criterion for
     variational auto-encoding framework.
@@ -43,14 +43,14 @@ class VariationalObjective(Objective):
 
     @property
     def noisy(self) -> bool:
-        """Whether what is read is corrupted. The draw of h is not meant: the loss on clean rows has it too."""
+        """True where x is corrupted. The draw of h does not count: the loss of clean rows has it too."""
         return bool(self.corruption)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         return self._loss(self.x[rows].to(self.network.device), step)
 
     def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Of rows x (batch, n_visible): x̃, the loss of reconstruction, and β KL."""
+        """Return x̃, the reconstruction loss, and β KL, for rows x (batch, n_visible)."""
         one = self.network
         noisy = self.corruption(clean, one.engine, seed=self.seed, layer=self.layer, step=step)
         mu, logvar = one.posterior(noisy)
@@ -59,16 +59,17 @@ class VariationalObjective(Objective):
         return noisy, LOSSES[self.loss](one, h, clean), {"beta": self.beta * gaussian_kl(mu, logvar)}
 
     def clean_loss(self, x: Rows) -> float:
-        """The objective per row of uncorrupted rows x (n, n_visible), by one draw per row."""
+        """Compute the objective per row of x (n, n_visible), uncorrupted, with one draw of h per row."""
         found = elbo(self.network, x, self.loss, draws=1)
         constant = 0.0 if self.loss == "bce" else x.shape[1] / 2 * math.log(math.pi)
         return self.beta * found.kl - found.log_likelihood - constant
 
     @torch.no_grad()
     def corrupted_loss(self, x: Rows) -> float:
-        """The objective per row of rows x (n, n_visible), as ``ReconstructionObjective.corrupted_loss`` corrupts them.
+        """Compute the objective per row of x (n, n_visible), corrupted as in training.
 
-        The whole of it, the KL term too: that is part of the bound, and ``clean_loss`` has it.
+        Noise is drawn as in ``ReconstructionObjective.corrupted_loss``. The KL term is included: it is part of the
+        bound, and ``clean_loss`` has it too.
         """
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
@@ -82,11 +83,11 @@ class VariationalObjective(Objective):
 
 
 class ElboReport(NamedTuple):
-    """In nats a row, averaged over rows.
+    """Bounds on ln p(x) in nats per row, averaged over rows.
 
-    elbo: E_q ln p(x|h) − KL, at most ln p(x). log_likelihood: E_q ln p(x|h). kl: KL(q(h|x) ‖ p(h)).
-    importance: ln (1/K) Σ_k p(x|h_k) p(h_k) / q(h_k|x) over the K draws; in the mean between elbo and ln p(x), the
-    nearer to the latter the more draws (Burda, Grosse & Salakhutdinov 2016).
+    elbo: E_q ln p(x|h) − KL, at most ln p(x). log_likelihood: E_q ln p(x|h). kl: KL(q(h|x) ‖ p(h)). importance:
+    ln (1/K) Σ_k p(x|h_k) p(h_k) / q(h_k|x) over K draws; its expectation lies between elbo and ln p(x), and approaches
+    ln p(x) with more draws (Burda, Grosse & Salakhutdinov 2016).
     """
 
     elbo: float
@@ -99,9 +100,9 @@ class ElboReport(NamedTuple):
 def elbo(
     autoencoder: VariationalAutoencoder, x: Rows, loss: str, *, variance: float = 0.5, draws: int = 8, seed: int = 0
 ) -> ElboReport:
-    """The evidence lower bound of x (n, n_visible), n >= 1, by ``draws`` codes a row that are a function of the seed.
+    """Estimate the evidence lower bound of x (n, n_visible), n >= 1, by ``draws`` codes per row, drawn by the seed.
 
-    loss ``bce``: p(x|h) is Bernoulli. loss ``mse``: p(x|h) is N(z, variance · I); trained with β, it is β/2.
+    p(x|h) is Bernoulli for loss ``bce``, and N(z, variance · I) for ``mse``; training with β means a variance of β/2.
 
     Raises:
         DataError: no rows.
@@ -133,7 +134,7 @@ def elbo(
 
 
 def _log_likelihood(one: VariationalAutoencoder, h: Tensor, x: Tensor, loss: str, variance: float) -> Tensor:
-    """ln p(x|h) of each row, (batch,) float64."""
+    """ln p(x|h) per row, (batch,) float64."""
     if loss == "bce":
         return -F.binary_cross_entropy_with_logits(one.decode_logits(h), x, reduction="none").double().sum(1)
     constant = x.shape[1] / 2 * math.log(2 * math.pi * variance)
@@ -141,5 +142,5 @@ def _log_likelihood(one: VariationalAutoencoder, h: Tensor, x: Tensor, loss: str
 
 
 def _log_ratio(h: Tensor, noise: Tensor, logvar: Tensor) -> Tensor:
-    """ln p(h) − ln q(h|x) of each row, (batch,) float64; h = μ + e^(logvar/2) · noise."""
+    """ln p(h) − ln q(h|x) per row, (batch,) float64; h = μ + e^(logvar/2) · noise."""
     return 0.5 * (noise.double().square() - h.double().square() + bent(logvar).double()).sum(1)

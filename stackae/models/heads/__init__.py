@@ -1,4 +1,4 @@
-"""The heads: one class a file, and their table; what settings ask of one stands in ``stackae.config.heads``."""
+"""The heads, one class per file, and their table; ``stackae.config.heads`` has their settings."""
 
 from stackae.models.heads.base import Finetuned
 from stackae.models.heads.classifier import Classifier

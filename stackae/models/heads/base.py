@@ -1,4 +1,4 @@
-"""What fine-tuning trains: the encoders of a stack under a head, and what every head says of itself."""
+"""Base classes of fine-tuned models: the encoders of a stack under a head, and the interface of every head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.base import Objective
 from stackae.objectives.kinds import build, numbers_of
 
-HEAD_NUMBER = 1000  # keeps the head's random streams apart from every layer's
+HEAD_NUMBER = 1000  # the head's layer number in random streams: larger than that of any layer
 
 
 class Finetuned(nn.Module):
@@ -30,22 +30,22 @@ class Finetuned(nn.Module):
 
     @classmethod
     def prepared(cls, task: HeadTask) -> Prepared[Self]:
-        """An untrained head on new encoders, with the rows that it learns from. Raises DataError where there are none.
+        """Build an untrained head on copied encoders, and select its training rows. Raises DataError for no such rows.
 
-        The task's part may lack what the head learns; rows without it are skipped.
+        Rows without the targets that the head learns are skipped.
         """
         raise NotImplementedError
 
     @classmethod
     def most_numbers(cls, config: PretrainConfig) -> int:
-        """How many numbers the file of such a head holds on a stack of these settings, at the most."""
+        """Bound the numbers in the file of such a head on a stack of these settings."""
         raise NotImplementedError
 
     @classmethod
     def read(
         cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any], config: PretrainConfig, engine: str
     ) -> tuple[Self, tuple[str, ...]]:
-        """The model that a file holds, on a stack of these settings, and the names of what it answers with.
+        """Read the model in a file, on a stack of these settings, and the names of its classes, targets or labels.
 
         Raises:
             ValueError: the file does not hold such a head on such a stack.
@@ -53,23 +53,23 @@ class Finetuned(nn.Module):
         raise NotImplementedError
 
     def described(self, names: Sequence[str]) -> dict[str, Any]:
-        """What its file says of it besides its sizes; ``names`` are those of what it answers with."""
+        """Describe the head for its file, besides its sizes; ``names`` are its classes, targets or labels."""
         raise NotImplementedError
 
     def report(self, x: Rows, y: Tensor | None) -> Any:
-        """How it does on rows x (n, n_visible) with targets y. Raises DataError where there is nothing to measure."""
+        """Evaluate on rows x (n, n_visible) with targets y. Raises DataError where no row can be evaluated."""
         raise NotImplementedError
 
     def answers(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the ``outputs`` of n rows say: values (n, k), and what is chosen by them, if anything is."""
+        """Interpret the ``outputs`` of n rows: values (n, k), and the decisions by them, or None without decisions."""
         raise NotImplementedError
 
     def outputs(self, x: Tensor) -> Tensor:
-        """x (batch, n_visible) -> what ``answers`` reads."""
+        """x (batch, n_visible) -> the input of ``answers`` (batch, k)."""
         return self.forward(x)
 
     def head_alone(self) -> Self:
-        """The same head, not a copy, on no encoders: what it reads are codes."""
+        """Return a model of the same head (not a copy) without encoders, which reads codes."""
         return type(self)([], self.head)
 
     @property
@@ -87,20 +87,20 @@ class Finetuned(nn.Module):
         return [part for part in (*self.encoders, self.head) if isinstance(part, Encoder)]
 
     def encode(self, x: Tensor, layer: int | None = None) -> Tensor:
-        """x (batch, n_visible) -> the code of a layer, counted from 1; None is the top (batch, n_hidden)."""
+        """x (batch, n_visible) -> code (batch, n_hidden) of a layer, counted from 1; None is the top."""
         for encoder in list(self.encoders)[:layer]:
             x = encoder(x)
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (batch, n_visible) -> what the head makes of its code (batch, n_out)."""
+        """x (batch, n_visible) -> head(encode(x)) (batch, n_out)."""
         out: Tensor = self.head(self.encode(x))
         return out
 
 
 @dataclass(frozen=True)
 class FinetuneObjective(Objective):
-    """What a head on encoders is trained for, of whatever kind it is."""
+    """The objective of a head on encoders: the base class of every head's."""
 
     network: Finetuned
 
@@ -110,9 +110,9 @@ class FinetuneObjective(Objective):
 
 
 class HeadTask(NamedTuple):
-    """What a head is trained on: a stack, rows with their targets, and settings.
+    """The inputs of fine-tuning: a stack, rows with their targets, and settings.
 
-    n_classes is the width of a classifier; loss is that of a reconstruction, mse or bce.
+    n_classes is the width of a classifier; loss, mse or bce, is for a reconstruction.
     """
 
     stack: StackedAutoencoder
@@ -124,7 +124,7 @@ class HeadTask(NamedTuple):
 
     @property
     def start(self) -> StackedAutoencoder:
-        """The stack, or an untrained one like it."""
+        """The stack to start from: the given one, or an untrained one of the same shape."""
         if self.config.init == "pretrained":
             return self.stack
         layers = enumerate(self.stack.autoencoders, start=1)
@@ -132,11 +132,11 @@ class HeadTask(NamedTuple):
 
     @property
     def encoders(self) -> list[Encoder]:
-        """Copies of the stack's, or of untrained ones like them."""
+        """Copies of the encoders of ``start``."""
         return [each.encoder_alone(self.config.engine) for each in self.start.autoencoders]
 
     def dense(self, outputs: int) -> Dense:
-        """A linear layer on the top code, untrained."""
+        """Build an untrained linear layer on the top code."""
         config = self.config
         return Dense.initialised(
             self.stack.layer_sizes[-1], outputs, "linear", seed=config.seed, layer=HEAD_NUMBER, engine=config.engine
@@ -147,15 +147,16 @@ ModelT = TypeVar("ModelT", bound=Finetuned)
 
 
 class Prepared(NamedTuple, Generic[ModelT]):
-    """A head that is about to be trained.
+    """A head that is ready to be trained.
 
     Attributes:
         model: untrained, on the CPU.
-        x: (n, n_visible) the rows that it learns from.
-        held_out: (n_validation, n_visible) those that choose its best epoch.
-        objective: of (network, read, rows): the model, or its head alone; what that reads, rows or their codes; and
-            the rows themselves.
-        validate: of the same for the rows held out, the loss per row, and the share that is wrong.
+        x: (n, n_visible) the training rows.
+        held_out: (n_validation, n_visible) the validation rows, which choose the best epoch.
+        objective: makes the objective from (network, read, rows): the model or its head alone; the input of that, rows
+            or their codes; and the rows themselves.
+        validate: computes, from the same three for the validation rows, the loss per row and the error rate (None
+            where the head has none).
     """
 
     model: ModelT
@@ -166,24 +167,24 @@ class Prepared(NamedTuple, Generic[ModelT]):
 
 
 def dense_numbers(config: PretrainConfig, outputs: int) -> int:
-    """How many numbers the file of a linear layer on such a stack holds, at the most."""
+    """Bound the numbers in the file of a linear layer with ``outputs`` units on such a stack."""
     layers = zip(config.layer_sizes, config.layers, strict=False)
     return sum(numbers_of(n, layer) for n, layer in layers) + (config.layer_sizes[-1] + 1) * outputs
 
 
 def unfilled(config: PretrainConfig, outputs: int, engine: str) -> tuple[list[Encoder], Dense]:
-    """The encoders of such a stack and a linear layer on them, for the numbers of a file."""
+    """Build the encoders of such a stack and a linear layer on them, to be filled from a file."""
     n, layers = config.layer_sizes, map(_settled, config.layers)
     encoders = [build(*each, engine=engine).encoder_alone(engine) for each in zip(n, layers, strict=False)]
     return encoders, Dense.initialised(n[-1], outputs, "linear", seed=0, layer=0, engine=engine)
 
 
 def _settled(layer: LayerConfig) -> LayerConfig:
-    """With an output activation, where only the encoder is of interest."""
+    """Settle an ``auto`` output activation to any value: only the encoder is used."""
     return layer.model_copy(update={"output_activation": "linear"}) if layer.output_activation == "auto" else layer
 
 
 def check_description(description: Mapping[str, Any], kind: str, sizes: tuple[int, ...]) -> None:
-    """Raises ValueError unless it is that of such a head of these layer sizes."""
+    """Raise ValueError unless the description is of a head of this kind and these layer sizes."""
     if description["kind"] != kind or tuple(description["sizes"]) != sizes:
         raise ValueError(f"{description['kind']} of sizes {description['sizes']} instead of {list(sizes)}")

@@ -1,4 +1,4 @@
-"""The classifier: a softmax on the encoders."""
+"""The classifier: a softmax layer on the encoders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Classifier(Finetuned):
 
     @classmethod
     def prepared(cls, task: HeadTask) -> Prepared[Self]:
-        """For y (n,), classes from 0; rows of none (y = -1) are skipped, and labels of one class are a DataError."""
+        """Prepare for classes y (n,) from 0; rows with y = -1 are skipped, and a single class raises DataError."""
         config, n_classes = task.config, task.n_classes
         x, y = labelled_rows(task.train, n_classes)
         held_out, held_y = (None, y) if task.validation is None else labelled_rows(task.validation, n_classes, True)
@@ -68,8 +68,10 @@ class Classifier(Finetuned):
         return {"kind": "classifier", "classes": names}
 
     def report(self, x: Rows, y: Tensor | None) -> ClassifierReport:
-        """For y (n,) int64: rows with y = -1 are skipped, and those of classes beyond its own are told apart
-        (``match_classes``)."""
+        """Report on y (n,) int64: rows with y = -1 are skipped, and classes from n_classes on are reported as unseen.
+
+        ``match_classes`` numbers the classes so.
+        """
         known = y >= 0 if y is not None else torch.zeros(len(x), dtype=torch.bool)
         if y is None or not bool(known.any()):
             raise DataError("labels: expected labelled rows to evaluate a classifier on, got none")
@@ -77,21 +79,21 @@ class Classifier(Finetuned):
         return classifier_report(y[known], predicted, self.layer_sizes[-1])
 
     def answers(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities (n, n_classes), and the class of each row (n,) int64."""
+        """Return probabilities (n, n_classes), and the most probable class of each row (n,) int64."""
         return outputs.softmax(dim=1), outputs.argmax(dim=1)
 
     def predict_proba(self, x: Tensor) -> Tensor:
-        """x (batch, n_visible) -> (batch, n_classes), rows sum to 1."""
+        """x (batch, n_visible) -> probabilities (batch, n_classes); rows sum to 1."""
         return self.forward(x).softmax(dim=1)
 
     def predict(self, x: Tensor) -> Tensor:
-        """(batch,) int64 class indices."""
+        """x (batch, n_visible) -> (batch,) int64 class indices."""
         return self.forward(x).argmax(dim=1)
 
 
 @dataclass(frozen=True)
 class ClassificationObjective(FinetuneObjective):
-    """(1/B) Σ_i w(y_i) ℓ_i, ℓ the softmax cross-entropy in nats; weight w (n_classes,) is 1 without one."""
+    """(1/B) Σ_i w(y_i) ℓ_i, with ℓ the softmax cross-entropy in nats; ``weight`` is w (n_classes,), None means 1."""
 
     y: Tensor
     weight: Tensor | None = field(default=None, kw_only=True)
@@ -114,7 +116,11 @@ class ClassificationObjective(FinetuneObjective):
 
 
 def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:
-    """The rows that have a label, with their labels."""
+    """Select the rows that have a label, with their labels.
+
+    Raises:
+        DataError: targets that are numbers; or fewer than two classes, which ``may_lack`` permits.
+    """
     labels = data.y if data.y is not None else torch.full((len(data.x),), -1)
     if labels.is_floating_point():
         raise DataError(
@@ -148,9 +154,9 @@ def _remedy(unlabelled: int) -> str:
 
 
 def class_weights(y: Tensor, n_classes: int) -> Tensor:
-    """w_c = n / (k n_c), float32 (n_classes,): n rows, n_c of class c, k classes with rows; 1 for a class without.
+    """w_c = n / (k n_c), float32 (n_classes,): n rows, n_c of class c, k classes with rows; w_c = 1 where n_c = 0.
 
-    Their mean over the rows is 1, and every class has the same share of the sum. King & Zeng (2001), Logistic
+    The mean weight over the rows is 1, and every class has the same total weight. King & Zeng (2001), Logistic
     regression in rare events data; scikit-learn's class_weight="balanced".
     """
     counts = y.bincount(minlength=n_classes).double()
@@ -160,7 +166,7 @@ def class_weights(y: Tensor, n_classes: int) -> Tensor:
 
 @torch.no_grad()
 def classification_loss(model: Finetuned, x: Rows, y: Tensor, weight: Tensor | None = None) -> tuple[float, float]:
-    """Cross-entropy per row and share misclassified; x (n, n_visible), y (n,).
+    """Compute the cross-entropy per row and the error rate; x (n, n_visible), y (n,).
 
     With ``weight`` (n_classes,) the loss is (1/n) Σ_i w(y_i) ℓ_i, and the error 1 − balanced accuracy.
     """

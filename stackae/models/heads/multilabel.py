@@ -1,4 +1,4 @@
-"""The multilabel classifier: labels of which a row may have several."""
+"""The multilabel classifier: a row may have several labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ from stackae.models.stack import in_batches
 
 
 class LabelReport(NamedTuple):
-    """Over the ``rows`` whose label is known; auroc and average_precision are None where none, or all, have it."""
+    """Metrics over the ``rows`` whose label is known.
+
+    auroc is None where no row, or every row, has the label; average_precision is None where no row has it.
+    """
 
     rows: int
     positives: int
@@ -39,7 +42,7 @@ class LabelReport(NamedTuple):
 
 
 class MultilabelReport(NamedTuple):
-    """Each label, and over ``rows`` rows the share of those of which no known label is wrong."""
+    """One report per label, and the share of the ``rows`` rows whose known labels are all predicted correctly."""
 
     rows: int
     subset_accuracy: float
@@ -53,7 +56,7 @@ class MultilabelClassifier(Finetuned):
 
     @classmethod
     def prepared(cls, task: HeadTask) -> Prepared[Self]:
-        """For y (n, n_labels) of 0 and 1, NaN where one is missing; rows without any are skipped."""
+        """Prepare for y (n, n_labels) of 0 and 1, NaN where one is missing; rows without any are skipped."""
         x, y = known_rows(task.train, "a multilabel head")
         rows, held_y = held_out_rows(task.validation, "a multilabel head", y.shape[1]) or (None, y)
         check_binary(y)
@@ -84,7 +87,7 @@ class MultilabelClassifier(Finetuned):
         return {"kind": "multilabel", "targets": names}
 
     def report(self, x: Rows, y: Tensor | None) -> MultilabelReport:
-        """For y (n, n_labels) of 0 and 1, NaN for missing."""
+        """Report on y (n, n_labels) of 0 and 1, NaN where one is missing."""
         x, y = rows_with_targets(self, x, y)
         scores, known = in_batches(self, x), ~y.isnan()
         wrong = ((scores > 0) != (y > 0.5)) & known
@@ -98,11 +101,11 @@ class MultilabelClassifier(Finetuned):
         return MultilabelReport(len(y), 1 - float(wrong.any(dim=1).double().mean()), labels)
 
     def answers(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The probability of each label (n, n_labels), and int64, 1 where it is more likely than not."""
+        """Return each label's probability (n, n_labels), and its prediction int64, 1 where the probability is > ½."""
         return outputs.sigmoid(), (outputs > 0).to(torch.int64)
 
     def metrics(self, names: Sequence[str], rows: Part) -> dict[str, Any]:
-        """For programs: ``MultilabelReport``, with a ``LabelReport`` of each label by its name."""
+        """Return ``report`` as JSON data: one ``LabelReport`` per label, with its name."""
         report = self.report(rows.x, rows.y)
         labels = zip(names, report.labels, strict=True)
         return {
@@ -112,19 +115,19 @@ class MultilabelClassifier(Finetuned):
         }
 
     def predict_proba(self, x: Tensor) -> Tensor:
-        """x (batch, n_visible) -> (batch, n_labels), each between 0 and 1."""
+        """x (batch, n_visible) -> probabilities (batch, n_labels)."""
         return self.forward(x).sigmoid()
 
     def predict(self, x: Tensor) -> Tensor:
-        """(batch, n_labels) int64, 1 where a label is more likely than not."""
+        """x (batch, n_visible) -> (batch, n_labels) int64, 1 where the probability is > ½."""
         return (self.forward(x) > 0).to(torch.int64)
 
 
 @dataclass(frozen=True)
 class MultilabelObjective(FinetuneObjective):
-    """−(1/B) Σ_i Σ_j y_ij ln p_ij + (1−y_ij) ln(1−p_ij) over the labels that are known, in nats.
+    """−(1/B) Σ_i Σ_j y_ij ln p_ij + (1−y_ij) ln(1−p_ij) over the known labels, in nats.
 
-    y (n, n_labels) 0, 1, or NaN for unknown.
+    y (n, n_labels) is 0, 1, or NaN where unknown.
     """
 
     y: Tensor
@@ -136,13 +139,13 @@ class MultilabelObjective(FinetuneObjective):
 
 
 def cross_entropy(z: Tensor, y: Tensor) -> Tensor:
-    """Σ −y ln σ(z) − (1−y) ln(1−σ(z)) over what is no NaN in y; both (batch, n) -> scalar."""
+    """Σ −y ln σ(z) − (1−y) ln(1−σ(z)) over the entries where y is not NaN; both (batch, n) -> scalar."""
     each = F.binary_cross_entropy_with_logits(z, y.nan_to_num(), reduction="none")
     return torch.where(y.isnan(), 0.0, each).sum()
 
 
 def check_binary(y: Tensor) -> None:
-    """DataError unless every label that is known is 0 or 1."""
+    """Raise DataError unless every known label is 0 or 1."""
     wrong = y[~(y.isnan() | (y == 0) | (y == 1))]
     if len(wrong):
         raise DataError(

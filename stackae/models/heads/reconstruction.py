@@ -1,4 +1,4 @@
-"""Reconstruction: the decoders of the stack on its encoders, trained as one network."""
+"""The reconstruction head: the stack's decoders on its encoders, unrolled into one network and trained together."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ class Decoders(Decoder):
         return h
 
     def logits(self, h: Tensor) -> Tensor:
-        """The same before the last activation."""
+        """The reconstruction before the last activation, (batch, n_visible)."""
         for layer in self.each[:-1]:
             h = layer(h)
         return self.each[-1].logits(h)
 
 
 class DeepAutoencoder(Finetuned):
-    """z = decode(encode(x)): a stack, unrolled; what was tied is so no more.
+    """z = decode(encode(x)): an unrolled stack, whose encoders and decoders are no longer tied.
 
     Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
     """
 
     head: Decoders
     output_activations: Sequence[str] = ()
-    """Those of the stack's layers, bottom first."""
+    """The output activations of the stack's layers, bottom first."""
 
     @classmethod
     def prepared(cls, task: HeadTask) -> Prepared[Self]:
-        """For any rows; a loss of bce needs a sigmoid output of layer 1, else it is a ConfigError."""
+        """Prepare for any rows. Raises ConfigError for a loss of bce unless the output of layer 1 is sigmoid."""
         output, loss, norm = task.stack.autoencoders[0].output_activation, task.loss, task.config.max_norm
         if loss == "bce" and output != "sigmoid":
             raise ConfigError(f"loss bce: expected a sigmoid output of layer 1, got {output}; use loss mse")
@@ -112,13 +112,13 @@ class DeepAutoencoder(Finetuned):
         return {"kind": "reconstruction", "outputs": self.output_activations}
 
     def report(self, x: Rows, y: Tensor | None = None) -> ReconstructionReport:
-        """Of the whole of it, for n >= 1 rows; there are no targets."""
+        """Report on the reconstruction of n >= 1 rows by the whole network; y is not used."""
         top = len(self.encoders)
         return reconstruction_report(top, self.layer_sizes[top], self.reconstruct, x, spread_of(x))
 
     @classmethod
     def unrolled(cls, stack: StackedAutoencoder, engine: str = "auto") -> Self:
-        """Copies of the stack's encoders and decoders: untrained, it reconstructs as the stack does."""
+        """Unroll copies of the stack's encoders and decoders; before training, it reconstructs as the stack does."""
         below = stack.autoencoders
         decoders = Decoders(each.decoder_alone(engine) for each in reversed(below))
         model = cls([each.encoder_alone(engine) for each in below], decoders)
@@ -126,22 +126,22 @@ class DeepAutoencoder(Finetuned):
         return model
 
     def decode(self, h: Tensor) -> Tensor:
-        """Code of the top (batch, n_hidden) -> reconstruction (batch, n_visible)."""
+        """Top code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
         z: Tensor = self.head(h)
         return z
 
     def decode_logits(self, h: Tensor) -> Tensor:
-        """The reconstruction before its activation."""
+        """The reconstruction before the last activation, (batch, n_visible)."""
         return self.head.logits(h)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """x (batch, n_visible) -> z (batch, n_visible)."""
+        """x (batch, n_visible) -> reconstruction z (batch, n_visible)."""
         return self.forward(x)
 
 
 @dataclass(frozen=True)
 class UnrolledObjective(FinetuneObjective):
-    """(1/B) Σ_i L(t_i, decode(encode(x_i))), where t_i is x_i, or the row of which x_i is the code.
+    """(1/B) Σ_i L(t_i, decode(encode(x_i))), where t_i is x_i itself, or the row whose code x_i is.
 
     Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
     """
@@ -162,7 +162,7 @@ class UnrolledObjective(FinetuneObjective):
 
 @torch.no_grad()
 def reconstruction_loss(model: DeepAutoencoder, x: Rows, target: Rows, loss: str) -> float:
-    """The loss per row of decode(encode(x)); x (n, n_in) are the targets (n, n_visible), or their codes."""
+    """Compute the loss per row of decode(encode(x)); x (n, n_in) is ``target`` (n, n_visible), or its codes."""
     total = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
         code = model.encode(x[part].to(model.device))

@@ -1,4 +1,4 @@
-"""The regressor: numbers in the units of the targets."""
+"""The regressor: it predicts numbers in the units of the targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stackae.models.stack import in_batches
 
 
 class TargetReport(NamedTuple):
-    """Over the ``rows`` whose target is known: √ of the mean squared error, in its units, and R²; None: all alike."""
+    """Metrics over the ``rows`` whose target is known: RMSE in its units, and R² (None where all are equal)."""
 
     rows: int
     rmse: float
@@ -36,10 +36,10 @@ class TargetReport(NamedTuple):
 
 
 class Regressor(Finetuned):
-    """ŷ = offset + scale · head(encoders(x)): ``forward`` gives the targets standardised, ``predict`` as they are.
+    """ŷ = offset + scale · head(encoders(x)): ``forward`` gives standardized targets, ``predict`` ŷ.
 
-    offset and scale (n_targets,) are the mean and the deviation of each target, 0 and 1 unless they are given; where
-    they are float64, so is what is predicted.
+    offset and scale (n_targets,) are the mean and the standard deviation of each target, by default 0 and 1; where they
+    are float64, so are the predictions.
     """
 
     head: Dense
@@ -56,7 +56,7 @@ class Regressor(Finetuned):
 
     @classmethod
     def prepared(cls, task: HeadTask) -> Prepared[Self]:
-        """For y (n, n_targets) or (n,) numbers, NaN where one is missing; rows without any are skipped."""
+        """Prepare for numbers y (n, n_targets) or (n,), NaN where one is missing; rows without any are skipped."""
         train, config = task.train, task.config
         x, y = known_rows(train, "a regressor")
         kept = torch.float64 if train.y is not None and train.y.dtype == torch.float64 else torch.float32
@@ -96,7 +96,7 @@ class Regressor(Finetuned):
         return self.predict(x)
 
     def report(self, x: Rows, y: Tensor | None) -> list[TargetReport | None]:
-        """Of each target, None where it is known of no row; y (n, n_targets) with NaN for missing."""
+        """Report on each target, None where no row has it; y (n, n_targets), NaN where one is missing."""
         x, y = rows_with_targets(self, x, y)
         predicted, reports = in_batches(self.predict, x), list[TargetReport | None]()
         for column in range(y.shape[1]):
@@ -111,7 +111,7 @@ class Regressor(Finetuned):
         return outputs, None
 
     def metrics(self, names: Sequence[str], rows: Part) -> dict[str, Any]:
-        """For programs: ``TargetReport`` of each target, by its name."""
+        """Return ``report`` as JSON data: one ``TargetReport`` per target, with its name."""
         nothing = dict.fromkeys(TargetReport._fields)
         reports = zip(names, self.report(rows.x, rows.y), strict=True)
         each = [{"target": name} | (report._asdict() if report else nothing | {"rows": 0}) for name, report in reports]
@@ -121,7 +121,7 @@ class Regressor(Finetuned):
         return type(self)([], self.head, self.offset, self.scale)
 
     def standardised(self, y: Tensor) -> Tensor:
-        """y (n, n_targets) as ``forward`` is to give it; what is NaN stays so."""
+        """(y − offset) / scale, the target of ``forward``; y (n, n_targets), NaN stays NaN."""
         return (y - self.offset.to(y)) / self.scale.to(y)
 
     def predict(self, x: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class Regressor(Finetuned):
 
 @dataclass(frozen=True)
 class RegressionObjective(FinetuneObjective):
-    """(1/B) Σ_i Σ_j (z_ij − y_ij)² over the targets that are known; y (n, n_targets) standardised, NaN for unknown."""
+    """(1/B) Σ_i Σ_j (z_ij − y_ij)² over the known targets; y (n, n_targets) is standardized, NaN where unknown."""
 
     y: Tensor
 
@@ -141,5 +141,5 @@ class RegressionObjective(FinetuneObjective):
 
 
 def squared_error(z: Tensor, y: Tensor) -> Tensor:
-    """Σ (z − y)² over what is no NaN in y; both (batch, n) -> scalar."""
+    """Σ (z − y)² over the entries where y is not NaN; both (batch, n) -> scalar."""
     return torch.where(y.isnan(), 0.0, z - y.nan_to_num()).square().sum()

@@ -1,4 +1,4 @@
-"""What heads have in common that learn targets: numbers (n, n_targets), NaN where one is missing."""
+"""Rows, files and losses of the heads that learn targets (n, n_targets), NaN where one is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stackae.models.stack import ROWS_AT_ONCE
 
 
 def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Tensor]:
-    """The rows that have a target, with their targets (n, n_targets) float64."""
+    """Select the rows that have a target, with their targets (n, n_targets) float64."""
     y = data.y
     if y is not None and not y.is_floating_point():
         raise DataError(
@@ -40,7 +40,7 @@ def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Ten
 
 
 def held_out_rows(data: Part | None, what: str, targets: int) -> tuple[Rows, Tensor] | None:
-    """Those held out that have a target, with their targets; None where there are none."""
+    """Select the validation rows that have a target, with their targets; None where there are none."""
     if data is None or data.y is None:
         return None
     x, y = known_rows(data, what, may_lack=True)
@@ -50,14 +50,14 @@ def held_out_rows(data: Part | None, what: str, targets: int) -> tuple[Rows, Ten
 
 
 def most_numbers(config: PretrainConfig) -> int:
-    """How many numbers the file of such a head holds, at the most."""
+    """Bound the numbers in the file of such a head."""
     return dense_numbers(config, MOST_TARGETS) + 2 * MOST_TARGETS
 
 
 def targets_of(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any], config: PretrainConfig, kind: str
 ) -> tuple[str, ...]:
-    """The names of the targets of a file. Raises ValueError unless it may hold such a head on such a stack."""
+    """Read the names of a file's targets. Raises ValueError unless it may hold such a head on such a stack."""
     targets = tuple(str(name) for name in description["targets"])
     sizes = (*config.layer_sizes, len(targets))
     check_description(description, kind, sizes)
@@ -68,7 +68,7 @@ def targets_of(
 
 @torch.no_grad()
 def targets_loss(model: Finetuned, x: Rows, y: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
-    """The loss per row, and the share of the known labels that is wrong."""
+    """Compute the loss per row, and the error rate over the known labels."""
     total = wrong = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
         z = model(x[part].to(model.device))
@@ -80,7 +80,7 @@ def targets_loss(model: Finetuned, x: Rows, y: Tensor, loss: Callable[[Tensor, T
 
 
 def rows_with_targets(model: Finetuned, x: Rows, y: Tensor | None) -> tuple[Rows, Tensor]:
-    """The rows that have a target the model answers with. Raises DataError where none have, or others."""
+    """Select the rows that have a target. Raises DataError for no such rows, or another number of targets."""
     y = None if y is None or not y.is_floating_point() else y.reshape(len(y), -1)
     known = torch.zeros(len(x), dtype=torch.bool) if y is None else ~y.isnan().all(dim=1)
     if y is None or not bool(known.any()):
