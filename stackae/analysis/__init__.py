@@ -1,1 +1,1 @@
-"""What a trained stack is asked about data: anomaly scores, and how wide a code should be."""
+"""Analyses of a trained stack on data: anomaly scores, and the error as a function of the code's width."""

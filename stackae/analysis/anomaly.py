@@ -1,6 +1,6 @@
-"""How unusual rows are: reconstruction error, two scores in closed form beside it, thresholds, and how well they tell.
+"""Anomaly scores: reconstruction error, two closed-form baselines, thresholds, and detection performance.
 
-A score is a function of rows x (batch, d) -> (batch,) float64, the larger the stranger.
+A score maps rows x (batch, d) -> (batch,) float64; higher is more anomalous.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
 
 Score = Callable[[Tensor], Tensor]
 METHODS = ("autoencoder", "pca", "mahalanobis")
-SMALLEST_VARIANCE = 1e-6  # of a principal component, as a share of their mean: a smaller one counts as this
+SMALLEST_VARIANCE = 1e-6  # of a principal component, relative to their mean; smaller variances are raised to it
 
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionError:
-    """s(x) = ‖x − z‖², z the reconstruction of x through ``layer``, which counts from 1; None is the top.
+    """s(x) = ‖x − z‖², where z is the reconstruction of x through ``layer``, from 1; None is the top.
 
-    In the units of the scaled data, squared, summed over features. A stack that was trained on rows of one kind
-    reconstructs others worse.
+    Squared units of the scaled data, summed over features. A stack reconstructs rows unlike its training rows worse.
 
     Japkowicz, Myers & Gluck (1995), A novelty detection approach to classification; Sakurada & Yairi (2014).
     """
@@ -40,7 +39,7 @@ class ReconstructionError:
     layer: int | None = None
 
     def errors(self, x: Tensor) -> Tensor:
-        """x (batch, d) -> (batch, d) float64 (x_i − z_i)²: where the error lies. A row of them sums to its score."""
+        """x (batch, d) -> (batch, d) float64 (x_i − z_i)²: the error per feature. Each row sums to its score."""
         return (self.stack.reconstruct(x, self.layer) - x).double().square()
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -51,7 +50,7 @@ class ReconstructionError:
 class QuadraticScore:
     """s(x) = Σ_j w_j (v_j · y)² + w ‖y − Σ_j (v_j · y) v_j‖², y = x − μ.
 
-    Mean μ (d,), orthonormal rows v_j (r, d) and weights w_j >= 0 (r,), float64, and ``rest`` w >= 0.
+    Mean μ (d,), orthonormal rows v_j (r, d) and weights w_j >= 0 (r,), float64; ``rest`` is w >= 0.
     """
 
     mean: Tensor
@@ -69,9 +68,9 @@ class QuadraticScore:
 
 
 def pca_score(principal: PrincipalComponents, n_components: int) -> QuadraticScore:
-    """s(x) = ‖x − μ − Σ_{j<=m} v_j v_jᵀ (x − μ)‖², what m principal components leave; 0 for m >= d. No errors.
+    """s(x) = ‖x − μ − Σ_{j<=m} v_j v_jᵀ (x − μ)‖², the residual of m principal components; 0 for m >= d. No errors.
 
-    Where there are fewer than m components, because no variance is left beyond them, it is what all of them leave.
+    With fewer than m components, because the rest have no variance, it is the residual of all of them.
     """
     taken = principal.components[:n_components]
     return QuadraticScore(principal.mean, taken, taken.new_zeros(len(taken)), float(n_components < len(principal.mean)))
@@ -80,10 +79,10 @@ def pca_score(principal: PrincipalComponents, n_components: int) -> QuadraticSco
 def mahalanobis_score(principal: PrincipalComponents) -> QuadraticScore:
     """s(x) = (x − μ)ᵀ C⁻¹ (x − μ), the squared Mahalanobis distance.
 
-    A variance λ_j below SMALLEST_VARIANCE times the mean variance counts as so much: features that are constant or
-    follow from others (the border of an image) make C singular, and a row that differs there is strange, though not
-    without bound. Where no variance is so small this is the definition, and the same under every invertible affine map
-    of the rows. Without any variance it is ‖x − μ‖². No errors.
+    A variance λ_j below SMALLEST_VARIANCE times the mean variance is raised to that value: features that are constant
+    or linearly dependent (the border of an image) make C singular, and a row that differs there is anomalous, but by a
+    finite amount. If no variance is that small, this is the definition, invariant under invertible affine maps of the
+    rows. Without any variance it is ‖x − μ‖². No errors.
 
     Mahalanobis (1936), On the generalised distance in statistics.
     """
@@ -96,20 +95,20 @@ def mahalanobis_score(principal: PrincipalComponents) -> QuadraticScore:
 
 
 def smallest_variance(principal: PrincipalComponents) -> float:
-    """As what the Mahalanobis score counts all smaller variances."""
+    """Return the variance to which the Mahalanobis score raises all smaller ones."""
     return SMALLEST_VARIANCE * float(principal.variances.mean())
 
 
 def fit_scores(
     stack: StackedAutoencoder, train: Rows, layer: int | None = None, *, baselines: bool = True
 ) -> dict[str, Score]:
-    """The scores of METHODS by name: the stack's, and the baselines, fitted on the training rows (n, d) in closed form.
+    """Return the scores of METHODS by name: the stack's, and the baselines fitted in closed form on training rows (n,
+    d).
 
-    PCA has as many components as the layer has units. Without ``baselines`` the stack's alone.
+    PCA has as many components as the layer has units. Without ``baselines``, only the stack's score.
 
     Raises:
-        DataError: no rows, or so many rows and columns that neither the covariance (d, d) nor the Gram matrix (n, n)
-            fits in the memory.
+        DataError: no rows, or neither the covariance (d, d) nor the Gram matrix (n, n) fits in the memory.
     """
     scores: dict[str, Score] = {"autoencoder": ReconstructionError(stack, layer)}
     if baselines:
@@ -120,18 +119,18 @@ def fit_scores(
 
 
 def score_rows(score: Score, x: Rows) -> Tensor:
-    """(n,) float64 score of each row of x (n, d), ROWS_AT_ONCE of them at a time.
+    """x (n, d) -> (n,) float64 scores, computed for ROWS_AT_ONCE rows at a time.
 
-    Inf where it is beyond the numbers: the row is too far from those that the score was fitted on. No errors.
+    Inf where the score overflows: the row is too far from those that the score was fitted on. No errors.
     """
     return in_batches(score, x).nan_to_num(nan=math.inf, posinf=math.inf)
 
 
 @torch.no_grad()
 def feature_errors(score: ReconstructionError, x: Rows) -> Tensor:
-    """(d,) float64 mean of (x_i − z_i)² over the rows of x (n, d) whose score is finite; they sum to its mean there.
+    """x (n, d) -> (d,) float64 mean of (x_i − z_i)² over the rows with a finite score; their sum is its mean there.
 
-    0 where there is none.
+    0 if no row has a finite score.
     """
     total, count = torch.zeros(x.shape[1], dtype=torch.float64), 0
     for part in in_order(len(x), ROWS_AT_ONCE):
@@ -143,11 +142,11 @@ def feature_errors(score: ReconstructionError, x: Rows) -> Tensor:
 
 
 def calibrated(scores: Tensor, false_alarm_rate: float) -> float:
-    """t, the k-th smallest of n scores, k = ⌈(n + 1)(1 − a)⌉; Inf where k > n, so that nothing is flagged.
+    """t, the k-th smallest of n scores, k = ⌈(n + 1)(1 − a)⌉; Inf if k > n, so that nothing is flagged.
 
-    A row is flagged when its score is above t. A row like those that gave the scores (exchangeable with them) is
-    flagged with probability at most a, for any distribution and any n; with fewer than ``fewest_rows(a)`` of them, no
-    finite threshold promises that.
+    A row is flagged if its score is above t. A row that is exchangeable with those that gave the scores is flagged with
+    probability at most a, for any distribution and any n. With fewer than ``fewest_rows(a)`` scores, no finite
+    threshold guarantees that.
 
     Args:
         scores: (n,) of rows that the score was not fitted on, in any order.
@@ -164,12 +163,12 @@ def calibrated(scores: Tensor, false_alarm_rate: float) -> float:
 
 
 def fewest_rows(false_alarm_rate: float) -> int:
-    """⌈1/a⌉ − 1, the fewest scores with which ``calibrated`` gives a finite threshold; ConfigError as it raises it."""
+    """⌈1/a⌉ − 1, the smallest number of scores with a finite ``calibrated`` threshold. Raises ConfigError likewise."""
     return math.ceil(1 / _checked_rate(false_alarm_rate)) - 1
 
 
 def _checked_rate(rate: float) -> Fraction:
-    """As it is written in decimals: in binary, (n + 1)(1 − a) could pass a whole number by rounding."""
+    """Return the rate as the decimal that was written: in binary, (n + 1)(1 − a) could round past a whole number."""
     if not 0 < rate < 1:
         raise ConfigError(f"false_alarm_rate: expected a number between 0 and 1, such as 0.01, got {rate:g}")
     return Fraction(str(float(rate)))
@@ -184,10 +183,10 @@ class Performance(NamedTuple):
 
 
 def performance(normal: Tensor, anomalous: Tensor, threshold: float) -> Performance:
-    """How well scores tell normal rows (n,) from anomalous ones (m,).
+    """Measure how well scores separate normal rows (n,) from anomalous ones (m,).
 
     Raises:
-        DataError: there are none of one kind.
+        DataError: there are no rows of one kind.
     """
     area = auroc(torch.cat((normal, anomalous)), torch.arange(len(normal) + len(anomalous)) >= len(normal))
     if area is None:

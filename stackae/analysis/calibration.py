@@ -1,6 +1,6 @@
-"""What a run keeps so that rows can be scored where the data that it was trained on are not.
+"""The calibration that a run stores, so that rows can be scored without the data that it was trained on.
 
-Everything here is of the run's own rows: how they score, and the closed forms that are fitted on them.
+It is made of the run's own rows: their scores, and the closed forms that are fitted on them.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from stackae.models.stack import StackedAutoencoder
 
 MOST_ROWS = 1 << 17  # validation rows that are scored
 MOST_SCORES = 1 << 21  # of all layers together
-MOST_DIRECTIONS = 1 << 11  # rows or columns, the fewer of both: solving takes seconds at the most
-MOST_COUNTED = 1 << 53  # rows: beyond, a float64 does not count any more
+MOST_DIRECTIONS = 1 << 11  # the smaller of the numbers of rows and columns: solving takes seconds at most
+MOST_COUNTED = 1 << 53  # rows: beyond it, float64 skips integers
 MOST_NUMBERS = 1 << 23  # of principal components: 32 MiB
 
 
 class CalibratedScore(NamedTuple):
-    """A score, and what it gives the validation rows (n,), ascending: from these thresholds follow."""
+    """A score, and its values on the validation rows (n,), ascending, from which thresholds follow."""
 
     score: Score
     validation: Tensor
 
 
 class Baselines(NamedTuple):
-    """Principal components of the training rows, and sorted scores of n validation rows by what is made of them.
+    """Principal components of the training rows, and the sorted scores of n validation rows by both baselines.
 
-    Of the components those are kept that a score reads. pca (L, n) has a row per layer, for as many components as it
-    has units; mahalanobis (n,).
+    Only components that a score uses are kept. pca (L, n) has one row per layer, with as many components as it has
+    units; mahalanobis is (n,).
     """
 
     principal: PrincipalComponents
@@ -59,10 +59,11 @@ class Baselines(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Sorted scores of n validation rows by reconstruction through each of L layers, (L, n) float64; and more.
+    """Sorted scores of n validation rows by reconstruction through each of L layers, (L, n) float64, and the baselines.
 
-    ``baselines`` is None where they are too large to be kept, and image_shape where rows are no images. ``flattened``
-    are the columns that outliers of the training rows flatten under the run's scaling, so that little is seen there.
+    ``baselines`` is None if they are too large to store; image_shape is None if rows are not images. ``flattened``
+    lists the columns that outliers of the training rows compress under the run's scaling, so that scores hardly see
+    them.
     """
 
     layers: Tensor
@@ -73,7 +74,7 @@ class Calibration:
     def scores(
         self, stack: StackedAutoencoder, layer: int | None = None, *, baselines: bool = True
     ) -> dict[str, CalibratedScore]:
-        """By name: those of ``anomaly.METHODS`` that are kept, or without ``baselines`` the stack's alone.
+        """Return the stored scores of ``anomaly.METHODS`` by name; without ``baselines`` only the stack's.
 
         ``layer`` counts from 1; None is the top.
         """
@@ -88,8 +89,10 @@ class Calibration:
 
 
 def calibrations(stacks: Iterable[StackedAutoencoder], dataset: Dataset) -> Iterator[Calibration]:
-    """That of each of some stacks of the same sizes that were trained on these data. Raises DataError as ``calibrate``
-    does."""
+    """Yield the calibration of each stack; all have the same sizes and were trained on these data.
+
+    Raises DataError as ``calibrate``.
+    """
     train, validation = dataset.train.x, dataset.validation.x
     flattened = () if dataset.scaling.kind == "robust" else dataset.outliers
     baselines = None
@@ -106,10 +109,10 @@ def calibrate(
     image_shape: tuple[int, ...] | None = None,
     flattened: tuple[Outlier, ...] = (),
 ) -> Calibration:
-    """The calibration of a stack by its validation rows (n, d); ``baselines`` as ``fit_baselines`` gives them.
+    """Calibrate a stack by its validation rows (n, d); ``baselines`` as ``fit_baselines`` returns them.
 
-    Of more rows than MOST_ROWS, or than make MOST_SCORES of all layers, some are taken at even distances: a threshold
-    promises the same by fewer rows.
+    More rows than MOST_ROWS, or than give MOST_SCORES over all layers, are subsampled at even distances: a threshold
+    keeps its guarantee with fewer rows.
 
     Raises:
         DataError: a validation row has no finite score.
@@ -121,10 +124,11 @@ def calibrate(
 
 
 def fit_baselines(train: Rows, validation: Rows, layer_sizes: tuple[int, ...]) -> Baselines | None:
-    """PCA and Mahalanobis distance of the training rows (n, d), for a stack of these sizes; None where they are large.
+    """Fit PCA and Mahalanobis distance on training rows (n, d) for a stack of these sizes; None if they are too large.
 
-    That is where both n and d are above MOST_DIRECTIONS, where the components are more than MOST_NUMBERS numbers, or
-    where the memory does not hold what they are made from. Components are kept as float32, as precise as the rows.
+    They are too large if both n and d are above MOST_DIRECTIONS, if the components have more than MOST_NUMBERS
+    elements, or if the memory does not suffice for the fit. Components are stored as float32, the precision of the
+    rows.
 
     Raises:
         DataError: a validation row has no finite score.
@@ -146,7 +150,7 @@ def fit_baselines(train: Rows, validation: Rows, layer_sizes: tuple[int, ...]) -
 def fit_calibrated(
     stack: StackedAutoencoder, train: Rows, validation: Rows, layer: int | None = None
 ) -> dict[str, CalibratedScore]:
-    """PCA and Mahalanobis distance for one layer, however large they are. Raises DataError as ``fit_scores`` does."""
+    """Fit PCA and Mahalanobis distance for one layer, whatever their size. Raises DataError as ``fit_scores``."""
     scores = fit_scores(stack, train, layer)
     del scores["autoencoder"]
     rows = _some(validation, len(stack.autoencoders))
@@ -154,7 +158,7 @@ def fit_calibrated(
 
 
 def calibration_scores(score: Score, validation: Rows) -> Tensor:
-    """(n,) float64 scores of validation rows (n, d), ascending; DataError where one is not finite."""
+    """Return the scores (n,) float64 of validation rows (n, d), ascending; raises DataError if one is not finite."""
     scores = score_rows(score, validation)
     finite = scores.isfinite()
     if not bool(finite.all()):
@@ -172,12 +176,12 @@ def _some(validation: Rows, layers: int) -> Rows:
 
 
 def most_rows(layers: int) -> int:
-    """How many validation rows a stack of so many layers is calibrated by, at the most."""
+    """Return the maximum number of validation rows that calibrate a stack of so many layers."""
     return max(1, min(MOST_ROWS, MOST_SCORES // layers))
 
 
 def most_bytes(layer_sizes: tuple[int, ...]) -> int:
-    """How large the file of a stack of these sizes is, at the most."""
+    """Return the maximum size of the calibration file for a stack of these sizes, in bytes."""
     layers, width = len(layer_sizes) - 1, layer_sizes[0]
     components = 4 * min(MOST_NUMBERS, width**2)
     scores = 8 * (2 * layers + 1) * most_rows(layers)
@@ -185,7 +189,7 @@ def most_bytes(layer_sizes: tuple[int, ...]) -> int:
 
 
 def pack_calibration(calibration: Calibration) -> bytes:
-    """calibration.safetensors."""
+    """Pack calibration.safetensors."""
     outliers = torch.tensor(calibration.flattened, dtype=torch.float64).reshape(-1, len(Outlier._fields))
     tensors = {"layers": calibration.layers, "flattened": outliers}
     if calibration.baselines is not None:
@@ -201,7 +205,7 @@ def pack_calibration(calibration: Calibration) -> bytes:
 
 
 def read_calibration(path: Path, content: bytes, layer_sizes: tuple[int, ...]) -> Calibration:
-    """Those of a stack of these sizes. Raises RunError where the content is damaged, or of another stack."""
+    """Read the calibration of a stack of these sizes. Raises RunError if it is damaged, or of another stack."""
     with opened(path, content) as (tensors, description):
         if description["kind"] != "calibration":
             raise ValueError(f"{description['kind']} instead of a calibration")

@@ -1,4 +1,4 @@
-"""A detector of unusual rows, from what a run folder holds alone."""
+"""An anomaly detector that needs only the files of a run folder."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stackae.errors import ConfigError, nearest
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """Scores rows in the data's own units, and flags those above a threshold; ``Run.load_detector`` makes one.
+    """Score rows in the data's own units, and flag those above a threshold; made by ``Run.load_detector``.
 
-    ``methods`` are scores of scaled rows by name, autoencoder, pca and mahalanobis, or the first alone.
+    ``methods`` maps autoencoder, and pca and mahalanobis if the run stores them, to scores of scaled rows.
     """
 
     scaling: Scaling
@@ -27,26 +27,26 @@ class Detector:
 
     @torch.no_grad()
     def scores(self, x: ArrayLike, method: str = "autoencoder") -> Tensor:
-        """x (n, d), n >= 1 -> (n,) float64: the larger, the stranger; Inf beyond the numbers.
+        """x (n, d), n >= 1 -> (n,) float64; higher is more anomalous, Inf where the score overflows.
 
-        x is in the data's own units, and in the order of the columns that the run was trained on.
+        x is in the data's own units, with columns in the order that the run was trained on.
 
         Raises:
-            DataError: x is not of the width that the run was trained on, or holds NaN or Inf. ConfigError: a method
-                that the detector does not have.
+            DataError: x has another width than the run's data, or holds NaN or Inf. ConfigError: a method that the
+                detector does not have.
         """
         return score_rows(self._of(method).score, scaled("x", x, self.scaling))
 
     def threshold(self, false_alarm_rate: float = 0.01, method: str = "autoencoder") -> float:
-        """Of rows like the validation rows at most that share scores above it, on average (``anomaly.calibrated``).
+        """Return the threshold for which at most ``false_alarm_rate`` of rows like the validation rows score above it.
 
-        Inf where the validation rows are too few for that; then no row is flagged. ConfigError as ``scores``, and for a
-        rate that is not between 0 and 1.
+        The rate holds in expectation (``anomaly.calibrated``). Inf if there are too few validation rows: no row is
+        flagged. Raises ConfigError as ``scores``, and for a rate that is not between 0 and 1.
         """
         return calibrated(self._of(method).validation, false_alarm_rate)
 
     def flagged(self, x: ArrayLike, false_alarm_rate: float = 0.01, method: str = "autoencoder") -> Tensor:
-        """x (n, d) -> (n,) bool: which scores are above the threshold. Errors as both have them."""
+        """x (n, d) -> (n,) bool: whether each score is above the threshold. Errors as ``scores`` and ``threshold``."""
         return self.scores(x, method) > self.threshold(false_alarm_rate, method)
 
     def _of(self, method: str) -> CalibratedScore:

@@ -1,4 +1,4 @@
-"""What a person should know of scores, beside the scores."""
+"""Notes for the user on scores that need care."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stackae.data.outliers import Outlier, outliers
 from stackae.errors import argument
 
 SHOWN = 10  # rows that a note names
-FEWEST_STRANGE = 10  # rows, and validation rows: that most of fewer are above those may be chance
+FEWEST_STRANGE = 10  # rows, and validation rows: with fewer, a majority above them may be chance
 
 
 def notes_of(scored: Scored) -> list[str]:
-    """What a person should know of these scores."""
+    """Return the notes on these scores."""
     found = (
         _why_no_threshold(scored),
         _why_known(scored),
@@ -30,12 +30,12 @@ def notes_of(scored: Scored) -> list[str]:
 
 
 def _why_left_out(scored: Scored) -> str:
-    """Why PCA and Mahalanobis distance are not there; "" where they are, or were not asked for."""
+    """Return why PCA and Mahalanobis distance are left out; "" if they are there, or were not requested."""
     return f"baselines   PCA and Mahalanobis distance are left out: {scored.left_out}" if scored.left_out else ""
 
 
 def _why_beyond(scored: Scored) -> str:
-    """Which rows have no number for a score; "" where all have one."""
+    """Return which rows have a score that overflows; "" if none has."""
     numbers = [scored.rows.number_of(index) for index in scored.beyond.tolist()]
     if not numbers:
         return ""
@@ -48,7 +48,7 @@ def _why_beyond(scored: Scored) -> str:
 
 
 def _why_strange(scored: Scored) -> str:
-    """That the rows as a whole are no such rows as the run was trained on; "" where they may be, or are known."""
+    """Return a note that most rows are unlike the validation rows; "" if they are not, or anomalies are known."""
     calibration, scores = scored.methods["autoencoder"].calibration, scored.scores
     if scored.rows.anomaly is not None or min(len(calibration), len(scores)) < FEWEST_STRANGE:
         return ""
@@ -62,7 +62,7 @@ def _why_strange(scored: Scored) -> str:
 
 
 def _about_flattened(scored: Scored) -> list[str]:
-    """Columns that outliers flatten: in what the run was trained on, and in the rows that are scored."""
+    """List the columns that outliers compress: in the training rows, and in the scored rows."""
     names = scored.rows.column_names
     blind = f"pretrain with {argument('scale', 'robust')}, or without them: else a score hardly sees these columns"
     decides = "where such a value is a mistake, correct it: it decides the score of its row"
@@ -74,14 +74,14 @@ def _about_flattened(scored: Scored) -> list[str]:
 
 
 def _flattened(rows: RowsToScore) -> list[Outlier]:
-    """Of the first group, in the units of the data."""
+    """Find the outliers of the first group, in the units of the data."""
     x = rows.groups[0].x
-    if not isinstance(x, torch.Tensor):  # bytes have none
+    if not isinstance(x, torch.Tensor):  # bytes have no outliers
         return []
 
     def unscaled(column: int, value: float) -> float:
         offset, scale = (float(each[column]) for each in (rows.scaling.offset, rows.scaling.scale))
-        return float(f"{value * scale + offset:.6g}")  # what 32 bits keep of it
+        return float(f"{value * scale + offset:.6g}")  # the precision that float32 keeps
 
     return [
         Outlier(column, rows.number_of(row), *(unscaled(column, each) for each in values))
@@ -90,7 +90,7 @@ def _flattened(rows: RowsToScore) -> list[Outlier]:
 
 
 def _why_known(scored: Scored) -> str:
-    """What to do where the run was trained on rows of the classes that count as anomalies; "" where it was not."""
+    """Return the remedy if the run was trained on rows of the named anomalies' classes; "" if it was not."""
     count = scored.rows.anomalies_trained_on
     if not count:
         return ""
@@ -101,7 +101,7 @@ def _why_known(scored: Scored) -> str:
 
 
 def _why_no_threshold(scored: Scored) -> str:
-    """What to do where the validation rows are too few for a threshold; "" where they are enough."""
+    """Return the remedy if the validation rows are too few for a threshold; "" if they suffice."""
     count, fewest = scored.validation_rows, fewest_rows(scored.rate)
     if count >= fewest:
         return ""

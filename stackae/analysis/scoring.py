@@ -1,4 +1,4 @@
-"""Scores of rows by every method, with their thresholds, and what is to be said of them."""
+"""Scores of rows by every method, with their thresholds, and their JSON document."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackae.data import Dataset, Rows, Scaling
 
 
 class Group(NamedTuple):
-    """Rows of one data set, scaled as the run's were; ``rows`` (n,) are their numbers in its file."""
+    """Rows of one data set, scaled as the run's; ``rows`` (n,) are their numbers in its file."""
 
     name: str
     x: Rows
@@ -27,13 +27,13 @@ class Group(NamedTuple):
 
 
 class RowsToScore(NamedTuple):
-    """Rows in groups, those of --against second, and what they are scored by.
+    """Groups of rows to score (those of --against second), with the calibration to score them by.
 
-    ``own`` are the data that the run was trained on, where they were read: for their test part, for a run that keeps no
-    calibration, or for baselines that are too large to be kept.
-    anomaly (n,) int64 says of all rows which are anomalies: 1, 0, or −1 where that is unknown; None where it is of all.
-    ``column_names`` are those of the features in the run's order, where the rows or the run have any.
-    The run was trained on ``anomalies_trained_on`` rows of the classes that are named as anomalies.
+    ``own`` are the run's own data, if they were read: for their test part, for a run without calibration, or for
+    baselines that are too large to store.
+    anomaly (n,) int64, over all groups, is 1 for anomalies, 0 for normal rows, −1 for unknown ones; None if all are
+    unknown. ``column_names`` are those of the features in the run's order, if the rows or the run have names.
+    ``anomalies_trained_on`` counts the training rows of the classes that are named as anomalies.
     """
 
     groups: list[Group]
@@ -49,12 +49,12 @@ class RowsToScore(NamedTuple):
         return self.column_names[place] if self.column_names else str(place)
 
     def place_of(self, index: int) -> tuple[Group, int]:
-        """The group of one of all rows, and its place there."""
+        """Return the group of a row, and its index in the group, by its index over all groups."""
         first = self.groups[0]
         return (first, index) if index < len(first.x) else (self.groups[1], index - len(first.x))
 
     def number_of(self, index: int) -> int:
-        """Of one of all rows, in its file."""
+        """Return the number of a row in its file, by its index over all groups."""
         group, place = self.place_of(index)
         return int(group.rows[place])
 
@@ -72,9 +72,9 @@ class Method(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Rows with their scores by method, and the mean error of each feature in the first group (d,).
+    """Rows with their scores by method, and the mean error per feature in the first group (d,).
 
-    ``left_out`` says why there are no baselines, where they were requested.
+    ``left_out`` is the reason why there are no baselines, if they were requested.
     """
 
     rows: RowsToScore
@@ -91,23 +91,23 @@ class Scored(NamedTuple):
 
     @property
     def scores(self) -> Tensor:
-        """The autoencoder's."""
+        """Return the autoencoder's scores."""
         return self.methods["autoencoder"].scores
 
     @property
     def validation_rows(self) -> int:
-        """How many the thresholds follow from."""
+        """Return the number of validation rows that set the thresholds."""
         return self.calibration.layers.shape[1]
 
     @property
     def beyond(self) -> Tensor:
-        """Indices of rows whose score is beyond the numbers."""
+        """Return the indices of rows whose score overflows."""
         return self.scores.isinf().nonzero().flatten()
 
     def most_suspicious(self, count: int, kind: int | None = None) -> Tensor:
-        """Indices of rows with the highest finite scores, highest first.
+        """Return the indices of the ``count`` highest finite scores, highest first.
 
-        Of all rows, or of normal ones (0) or anomalies (1).
+        Of all rows; with ``kind``, of normal rows (0) or anomalies (1).
         """
         order = self.scores.argsort(descending=True, stable=True)
         order = order[self.scores[order].isfinite()]
@@ -116,7 +116,7 @@ class Scored(NamedTuple):
         return order[:count]
 
     def performance(self, name: str) -> Performance | None:
-        """How well a method tells anomalies, where they are known."""
+        """Measure how well a method detects the anomalies; None if they are unknown."""
         if self.rows.anomaly is None:
             return None
         method = self.methods[name]
@@ -124,7 +124,7 @@ class Scored(NamedTuple):
         return performance(normal, anomalous, method.threshold)
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the JSON document of `stackae score`."""
         rows = self.rows
         worst = self.errors.argsort(descending=True)[:5].tolist()
 
@@ -168,14 +168,14 @@ class Scored(NamedTuple):
 
 
 def _finite(value: float) -> float | None:
-    """None where it is infinite: JSON has no such number."""
+    """Return None for an infinite value: JSON has none."""
     return value if isfinite(value) else None
 
 
 def score_all(
     scores: Mapping[str, CalibratedScore], groups: Sequence[Rows], rate: float, tell: Callable[[float], None]
 ) -> dict[str, Method]:
-    """Find each score's threshold, and score all rows; ``tell`` is called with the share of rows that is scored."""
+    """Find each score's threshold, and score all rows; ``tell`` is called with the share of rows that is done."""
     done, total = 0, max(1, len(scores) * sum(map(len, groups)))
     methods = {}
     for name, (score, validation) in scores.items():

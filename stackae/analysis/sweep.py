@@ -1,4 +1,4 @@
-"""How wide a code should be: the same autoencoder at several widths, beside PCA, and the plane that codes lie in."""
+"""Sweep the width of a code: the same autoencoder at several widths, beside PCA, and plots of the codes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from stackae.pretraining import PretrainResult, pretrain_together
 from stackae.training.callbacks import Callback
 from stackae.training.checkpointing import NoCheckpoints, StageResult
 
-POINTS = 5  # percentage points of explained variance that the width which is enough may lack
-FEWEST_NEIGHBOURS, MOST_EMBEDDED = 5, 2000  # rows that t-SNE takes: its time grows with the square of their number
+POINTS = 5  # percentage points of explained variance that a sufficient width may lack
+FEWEST_NEIGHBOURS, MOST_EMBEDDED = 5, 2000  # rows for t-SNE: its time grows with their square
 
 
 class Swept(NamedTuple):
-    """One width: its training, or what ended it, and how well the measured rows come back from its code."""
+    """One width: its training or its DivergedError, and the reconstruction error of the measured rows."""
 
     width: int
     result: PretrainResult | DivergedError
@@ -35,7 +35,7 @@ class Swept(NamedTuple):
 
 
 class SharedBelow(NoCheckpoints):
-    """Have the lower ``count`` layers trained once: later stacks take them over, bit-identical."""
+    """Train the lower ``count`` layers once: later stacks reuse them, bit-identical."""
 
     def __init__(self, count: int) -> None:
         self._shared = {f"layer{number}" for number in range(1, count + 1)}
@@ -60,14 +60,14 @@ def sweep_widths(
     validation: Rows | None = None,
     callback: Callback | None = None,
 ) -> Iterator[Swept]:
-    """A stack for each configuration, as ``pretrain_stack`` gives it; the layers below the top are trained once.
+    """Yield a stack per configuration, as from ``pretrain_stack``; the layers below the top are trained once.
 
     Args:
         x: (n, n_visible) training rows.
-        configs: they differ in the width of the top layer alone.
-        validation: rows that choose each layer's best epoch, and are reconstructed through the whole stack to measure
-            it; without them the training rows are measured.
-        callback: told of every batch and epoch.
+        configs: differ only in the width of the top layer.
+        validation: rows that choose each layer's best epoch, and that measure the reconstruction through the whole
+            stack; without them the training rows measure it.
+        callback: receives every batch and epoch.
 
     Raises:
         ConfigError: no configurations, or they differ in more than the width of the top layer.
@@ -97,11 +97,13 @@ def _check_alike(configs: Sequence[PretrainConfig]) -> None:
 
 @apart
 def principal_errors(train: Rows, measured: Rows) -> Tensor:
-    """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by the m principal components of the training rows.
+    """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by the first m principal components of the training
+    rows.
 
-    For m = 0 to d: Σ_{j>m} E(v_j · (x − μ))², from the moments of both, so that no width costs more than another; of
-    fewer rows than columns by the Gram matrix, beyond whose components the error stays, up to m = d. In the units of
-    ``squared_error``. Raises DataError when there are no rows, or too many of rows and columns for the memory.
+    For m = 0 to d: Σ_{j>m} E(v_j · (x − μ))², from the feature statistics of both, so that all widths together cost as
+    much as one. With fewer rows than columns it uses the Gram matrix, beyond whose components the error stays constant
+    up to m = d. In the units of ``squared_error``. Raises DataError if there are no rows, or the matrices exceed the
+    memory.
     """
     if len(train) < train.shape[1]:
         return _errors_along(principal_components_of(train), measured)
@@ -113,7 +115,7 @@ def principal_errors(train: Rows, measured: Rows) -> Tensor:
 
 
 def _errors_along(principal: PrincipalComponents, measured: Rows) -> Tensor:
-    """``principal_errors`` by projecting each measured row."""
+    """Compute ``principal_errors`` by projecting each measured row."""
     axes = principal.components
     spread, rest = axes.new_zeros(len(axes)), axes.new_zeros(())
     for part in in_order(len(measured), ROWS_AT_ONCE):
@@ -127,9 +129,9 @@ def _errors_along(principal: PrincipalComponents, measured: Rows) -> Tensor:
 
 
 def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
-    """codes (n, m) -> (n, 2) to be drawn: their first two principal components, or where t-SNE places them.
+    """codes (n, m) -> (n, 2) to plot: their first two principal components, or their t-SNE embedding.
 
-    ``method`` is pca or tsne. One unit has 0 for a second coordinate. t-SNE takes at most MOST_EMBEDDED rows.
+    ``method`` is pca or tsne. With one unit, the second coordinate is 0. t-SNE takes at most MOST_EMBEDDED rows.
 
     Raises:
         ConfigError: another method, or fewer than FEWEST_NEIGHBOURS rows for t-SNE.
@@ -147,7 +149,7 @@ def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
 
 
 def check_neighbours(count: int) -> None:
-    """ConfigError unless t-SNE can place so many rows."""
+    """Raise ConfigError if there are too few rows for t-SNE."""
     if count < FEWEST_NEIGHBOURS:
         raise ConfigError(
             f"scatter: expected at least {FEWEST_NEIGHBOURS} rows for tsne, got {count}; use pca, or hold out more"
@@ -161,13 +163,13 @@ def _embedded(codes: Tensor, seed: int) -> Tensor:
     if len(codes) > MOST_EMBEDDED:
         raise ValueError(f"codes: expected at most {MOST_EMBEDDED:,} rows for tsne, got {len(codes):,}; choose some")
     perplexity = min(30.0, (len(codes) - 1) / 3)
-    start = "pca" if float(codes.double().var(dim=0).sum()) > 0 else "random"  # equal rows have no components
+    start = "pca" if float(codes.double().var(dim=0).sum()) > 0 else "random"  # equal rows have no principal components
     model = TSNE(2, perplexity=perplexity, init=start, learning_rate="auto", random_state=seed % 2**32)
     return torch.from_numpy(model.fit_transform(codes.detach().cpu().double().numpy()))
 
 
 class Measured(NamedTuple):
-    """A sweep's widths, the errors of PCA by width (d + 1,), and the rows that all were measured on."""
+    """A sweep's widths, the errors of PCA by width (d + 1,), and the rows that measured all of them."""
 
     swept: list[Swept]
     principal: list[float]
@@ -179,16 +181,16 @@ class Measured(NamedTuple):
         return [each for each in self.swept if each.report is not None]
 
     def principal_error(self, width: int) -> float:
-        """A code as wide as the rows leaves nothing."""
+        """Return the error of PCA at a width; 0 at or beyond the width of the rows."""
         return self.principal[min(width, len(self.principal) - 1)]
 
     def share(self, error: float) -> float:
-        """Of the variance that is explained, as ``evaluate`` counts it: beside always answering the training mean."""
+        """Return the share of explained variance, as ``evaluate`` does: relative to predicting the training mean."""
         return 1 - error / self.principal[0] if self.principal[0] > 0 else float(error == 0)
 
 
 def document_of(dataset: Dataset, configs: list[PretrainConfig], measured: Measured) -> dict[str, Any]:
-    """sweep.json."""
+    """Make sweep.json."""
     points: list[dict[str, Any]] = []
     for each in measured.swept:
         error = measured.principal_error(each.width)
@@ -214,6 +216,6 @@ def document_of(dataset: Dataset, configs: list[PretrainConfig], measured: Measu
 
 
 def _enough(points: list[dict[str, Any]]) -> int:
-    """The narrowest width that explains at most POINTS percentage points less of the variance than the best one."""
+    """Return the narrowest width that explains at most POINTS percentage points less of the variance than the best."""
     shares: dict[int, float] = {point["width"]: point["explained"] for point in points if "explained" in point}
     return min(width for width, share in shares.items() if share >= max(shares.values()) - POINTS / 100)

@@ -1,1 +1,1 @@
-"""Pictures, as PNG bytes. matplotlib is imported when the first one is drawn."""
+"""Plots as PNG bytes. matplotlib is imported when the first one is drawn."""

@@ -1,4 +1,4 @@
-"""Pictures of what a code of few units holds, as PNG bytes: samples, the plane of two units, and where classes lie."""
+"""Plots of low-dimensional codes as PNG bytes: samples, the plane of two units, and codes by class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHERS, UNKNOWN, INK = "#8a8a8a", "#c9c9c9", "#222222"
 
 
 def samples(images: Tensor, image_shape: tuple[int, ...] | None, title: str = "samples from the prior") -> bytes:
-    """images (n, n_visible), n >= 1, in a square, all on one scale; without an image shape, curves over features."""
+    """Draw images (n, n_visible), n >= 1, as a square grid on one scale; without an image shape, as curves."""
     columns = math.ceil(math.sqrt(len(images)))
     shape = drawable(image_shape)
     slope = shape[0] / shape[1] if shape else 1.0
@@ -34,12 +34,12 @@ def samples(images: Tensor, image_shape: tuple[int, ...] | None, title: str = "s
 
 
 def latent_grid(images: Tensor, image_shape: tuple[int, ...] | None) -> bytes:
-    """images (side², n_visible), decoded from ``stackae.autoencoders.variational.prior_grid``: the plane of two units.
+    """Draw images (side², n_visible), decoded from ``stackae.autoencoders.variational.prior_grid``.
 
-    Cells are equally probable under the prior; the axes say which values of the units they stand for.
+    They cover the plane of two units in cells of equal probability under the prior; the axes give the units' values.
 
     Raises:
-        ValueError: a number of images that is no square.
+        ValueError: the number of images is not a square.
     """
     side = math.isqrt(len(images))
     if side == 0 or side**2 != len(images):
@@ -59,9 +59,9 @@ def latent_grid(images: Tensor, image_shape: tuple[int, ...] | None) -> bytes:
 def _draw_cells(
     axes: Axes, images: Tensor, shape: tuple[int, ...] | None, columns: int, margin: bool
 ) -> tuple[int, int, int]:
-    """Row by row, columns of them, white margins between them or a dark line.
+    """Draw images row by row into a grid, with white margins (``margin``) or dark lines of one pixel between them.
 
-    Returns the height and the width of a cell, and how much of each is gap; the first begins at −½, as pixels do.
+    Returns height and width of a cell and the gap in it, in pixels; the first cell begins at −½, as pixels do.
     """
     values = numbers_of(images)
     low, high = float(values.min()), float(values.max())
@@ -84,7 +84,7 @@ def _draw_cells(
 
 
 def _draw_curves(axes: Axes, values: np.ndarray, rows: int, columns: int) -> None:
-    """Each in a cell of one by one with a frame, all of them one collection: far quicker to draw than an axes each."""
+    """Draw each curve in a framed unit cell, all as one collection: much faster than one axes per curve."""
     from matplotlib.collections import LineCollection
 
     if values.shape[1] == 1:
@@ -107,9 +107,9 @@ def latent_scatter(
     title: str = "codes by class",
     axis_names: tuple[str, str] = ("$h_1$", "$h_2$"),
 ) -> bytes:
-    """codes (n, 2) as points, a colour a class; y (n,) int64 indices into classes, −1 for none, or None.
+    """Plot codes (n, 2) as points, one color per class; y (n,) int64 indexes classes, −1 for no class, or is None.
 
-    The names of up to 20 classes stand at their medians too. Beyond 40 classes, those with the fewest rows are grey.
+    Up to 20 classes are also labeled at their medians. Beyond 40 classes, those with the fewest rows are gray.
 
     Raises:
         ValueError: codes of another width.
@@ -140,7 +140,7 @@ def latent_scatter(
 
 
 def _draw_points(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: dict[int, Any]) -> None:
-    """Those without a colour first; the others in no order, so that no class hides another."""
+    """Draw points without a color first, and the others in random order, so that no class hides another."""
     size = float(np.clip(50000 / max(1, len(points)), 2, 26))
     plain = ~np.isin(labels, list(colours))
     for some, colour in ((plain & (labels < 0), UNKNOWN), (plain & (labels >= 0), OTHERS)):
@@ -151,7 +151,7 @@ def _draw_points(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: di
 
 
 def _named_classes(labels: np.ndarray) -> tuple[list[int], int]:
-    """The classes that have a colour, in their order, and how many others there are."""
+    """Return the classes that get a color, in order, and the number of others."""
     found, rows = np.unique(labels[labels >= 0], return_counts=True)
     most = found[np.argsort(-rows, kind="stable")[:MOST_CLASSES]]
     return sorted(most.tolist()), len(found) - len(most)
@@ -170,7 +170,7 @@ def _short(name: str) -> str:
 
 
 def _write(axes: Axes, place: np.ndarray, name: str) -> None:
-    """A name on a white rim, legible over points of any colour."""
+    """Write a name with a white outline, legible over points of any color."""
     from matplotlib.patheffects import withStroke
 
     text = axes.text(place[0], place[1], name, color=INK, ha="center", va="center", weight="bold")
@@ -179,13 +179,13 @@ def _write(axes: Axes, place: np.ndarray, name: str) -> None:
 
 
 def _legend_width(entries: list[tuple[str, Any]]) -> float:
-    """In inches, about."""
+    """Estimate the width of the legend in inches."""
     longest = max((len(name) for name, _ in entries), default=0)
     return math.ceil(len(entries) / LEGEND_ROWS) * (0.45 + 0.085 * longest)
 
 
 def _draw_legend(axes: Axes, entries: list[tuple[str, Any]]) -> None:
-    """Beside the points, where it hides none. Names are set afterwards: a legend would pass over "_a", and read "$"."""
+    """Draw a legend beside the points. Names are set afterwards: a legend would skip "_a", and parse "$"."""
     from matplotlib.lines import Line2D
 
     if not entries:

@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG bytes. matplotlib is imported when the first one is drawn."""
+"""Plots of a run as PNG bytes. matplotlib is imported when the first one is drawn."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def png_of(figure: Figure) -> bytes:
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in a script that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in a script that the font lacks
         figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
 
 
 def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """(h, w) or (h, w, 3 or 4), as matplotlib can draw it, or None."""
+    """Return (h, w) or (h, w, 3 or 4) if matplotlib can draw that shape, else None."""
     if image_shape is None or len(image_shape) == 2:
         return image_shape
     if image_shape[2] == 1:
@@ -51,11 +51,11 @@ def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
 
 
 def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
-    """One panel a stage: training and validation loss by epoch, the kept epoch marked.
+    """Plot training and validation loss by epoch, one panel per stage, with the best epoch marked.
 
-    Where training corrupts its rows, the validation loss on rows corrupted alike too: by it the epoch was chosen.
+    If training corrupts its rows, also plot the validation loss on corrupted rows, by which the best epoch was chosen.
 
-    epochs: records of metrics.jsonl that describe an epoch.
+    epochs: the epoch records of metrics.jsonl.
     """
     staged = _by_stage(epochs)
     figure, panels = _panels(staged)
@@ -69,7 +69,7 @@ def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
 
 
 def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
-    """``loss_curves`` of several runs over one another, with a dot at each one's kept epoch."""
+    """Plot ``loss_curves`` of several runs in the same panels, with a dot at each run's best epoch."""
     staged = [_by_stage(epochs) for epochs in runs]
     figure, panels = _panels(stage for each in staged for stage in each)
     for axes, stage in panels:
@@ -84,7 +84,7 @@ def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
 
 
 def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
-    """``loss_curves`` of runs by name, a colour each: training dashed, validation solid, a dot at the kept epoch."""
+    """Plot losses of runs by name, one color per run: training dashed, validation solid, a dot at the best epoch."""
     staged = {name: _by_stage(epochs) for name, epochs in runs.items()}
     figure, panels = _panels(stage for each in staged.values() for stage in each)
     for axes, stage in panels:
@@ -105,7 +105,7 @@ def _by_stage(epochs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _panels(stages: Iterable[str]) -> tuple[Figure, list[tuple[Axes, str]]]:
-    """A panel for each stage, the first MOST_PANELS of them, in rows of at most PANELS_A_ROW."""
+    """Make one panel per stage, for the first MOST_PANELS stages, in rows of at most PANELS_A_ROW."""
     every = list(dict.fromkeys(stages))
     shown = every[:MOST_PANELS]
     columns = max(1, min(len(shown), PANELS_A_ROW))
@@ -122,7 +122,7 @@ def _panels(stages: Iterable[str]) -> tuple[Figure, list[tuple[Axes, str]]]:
 def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, colour: str) -> None:
     x = [record["epoch"] for record in records]
     validated = records[0]["validation_loss"] is not None
-    measure = "validation_loss" if validated else "loss"  # on clean rows: runs may differ in their noise
+    measure = "validation_loss" if validated else "loss"  # on clean rows: the runs' corruption may differ
     axes.plot(x, [record[measure] for record in records], color=colour, label=written(name, 60))
     if validated:
         axes.plot(x, [record["loss"] for record in records], color=colour, linestyle="--", linewidth=0.8)
@@ -144,7 +144,7 @@ def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> Non
 
 
 def _measure(record: dict[str, Any]) -> str:
-    """The loss by which the best epoch was chosen; records of older versions have none under noise."""
+    """Return the name of the loss that chose the best epoch; older records have no corrupted validation loss."""
     found = [name for name in (CORRUPTED, "validation_loss") if record.get(name) is not None]
     return found[0] if found else "loss"
 
@@ -154,7 +154,7 @@ def _kept(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _with_legend(figure: Figure) -> Figure:
-    """Below all panels, where it hides no curve; each label once."""
+    """Add one legend below all panels, where it hides no curve; each label once."""
     named = [zip(*reversed(axes.get_legend_handles_labels()), strict=True) for axes in figure.axes]
     once = {label: handle for pairs in named for label, handle in pairs}
     as_written(figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once)))
@@ -162,9 +162,9 @@ def _with_legend(figure: Figure) -> Figure:
 
 
 def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100) -> bytes:
-    """The first layer's weights (n_hidden, n_visible), each unit an image; red positive, blue negative.
+    """Draw the first layer's weights (n_hidden, n_visible), one image per unit; red is positive, blue negative.
 
-    Without an image shape, the weights themselves as one map: units down, features across.
+    Without an image shape, draw the weights as one heat map: units down, features across.
     """
     w = weight.detach().cpu().numpy()
     figure = new_figure(8, 8)
@@ -184,7 +184,7 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
 
 
 def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...] | None) -> bytes:
-    """Rows of pictures under one another, each with a name: originals over their reconstructions.
+    """Draw named rows of images under one another: originals over their reconstructions.
 
     Each entry is (name, (n, n_visible)). Without an image shape, the rows are drawn as curves over the features.
     """
@@ -212,7 +212,7 @@ def _draw_rows_as_curves(figure: Figure, rows: list[tuple[str, np.ndarray]], low
 def _draw_rows_as_images(
     figure: Figure, rows: list[tuple[str, np.ndarray]], shape: tuple[int, ...], low: float, high: float
 ) -> None:
-    """All of them in one array on white, as in ``_image_grid``."""
+    """Draw all images as one array on white, as in ``_image_grid``."""
     margin = max(1, shape[0] // 14)
     height, width = shape[0] + margin, shape[1] + margin
     sheet = np.ones((len(rows) * height, len(rows[0][1]) * width, *shape[2:]))
@@ -231,9 +231,9 @@ def _draw_rows_as_images(
 def confusion_matrix(
     confusion: Tensor, classes: Sequence[str], title: str, unseen: Tensor | None = None, others: Sequence[str] = ()
 ) -> bytes:
-    """confusion (n_classes, n_classes): rows true, columns predicted; counts written in the cells up to 20 classes.
+    """Draw confusion (n_classes, n_classes), rows true, columns predicted, with counts in the cells up to 20 classes.
 
-    Below it, the rows of classes that the classifier does not know: unseen (m, n_classes), with the names ``others``.
+    Below it, rows of classes that the classifier does not know: unseen (m, n_classes), named by ``others``.
     """
     known, counts = [legible(name, LONGEST_NAME) for name in classes], confusion.numpy()
     names = [*known, *(f"{legible(name, LONGEST_NAME)} (not trained)" for name in others)]
@@ -259,7 +259,7 @@ def confusion_matrix(
 
 
 def _image_grid(figure: Figure, images: np.ndarray, shape: tuple[int, ...], columns: int) -> None:
-    """All images in one array with a margin between them: far quicker to draw than an axes each."""
+    """Draw all images as one array with margins: much faster than one axes per image."""
     rows = math.ceil(len(images) / columns)
     height, width = shape[0] + 1, shape[1] + 1
     sheet = np.full((rows * height, columns * width), np.nan)
@@ -272,7 +272,7 @@ def _image_grid(figure: Figure, images: np.ndarray, shape: tuple[int, ...], colu
 
 
 def pick_examples(x: Sized, y: Tensor | None, count: int = 10) -> Tensor:
-    """(count,) indices of rows to show: one of each class in turn where labels are known, else the first ones."""
+    """Return (count,) indices of example rows: one per class in turn if labels are known, else the first ones."""
     if y is None or y.dim() != 1 or not bool((y >= 0).any()):
         return torch.arange(min(count, len(x)))
     classes = torch.unique(y[y >= 0]).tolist()

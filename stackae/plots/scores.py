@@ -1,4 +1,4 @@
-"""The picture of anomaly scores, as PNG bytes: how normal and anomalous rows are spread, and where suspects err."""
+"""Plots of anomaly scores as PNG bytes: histograms of normal and anomalous rows, and errors of the suspects."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 FEWEST_BINS, MOST_BINS = 12, 60
-WIDE = 30.0  # scores that spread over more than this factor are drawn on a logarithmic axis
+WIDE = 30.0  # scores that span a larger factor are drawn on a logarithmic axis
 COLOURS = ("#3b74a8", "#d9622b")  # normal, anomalous
 CALIBRATION, INK, ERROR_MAP = "#9a9a9a", "#222222", "magma"
 MOST_NAMES, LONGEST_NAME = 40, 16
 
 
 class Panel(NamedTuple):
-    """One score: what it says of rows (n,), those known to be strange (m,) and those that gave the threshold (k,).
+    """One method's scores: of the rows (n,), of known anomalies (m,), and of calibration rows (k,).
 
-    ``anomalous`` is None where none are known; a threshold that is Inf is not drawn.
+    ``anomalous`` is None if none are known; an infinite threshold is not drawn.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Panel(NamedTuple):
 
 
 class Suspects(NamedTuple):
-    """Rows to look at: their names, the rows and their reconstructions (k, d), and the squared errors (k, d)."""
+    """Suspicious rows: their names, the rows and their reconstructions (k, d), and the squared errors (k, d)."""
 
     title: str
     names: Sequence[str]
@@ -54,10 +54,10 @@ def anomaly_scores(
     image_shape: tuple[int, ...] | None,
     feature_names: Sequence[str] = (),
 ) -> bytes:
-    """Histograms of every score, above the most suspicious rows: as images over their reconstructions and errors.
+    """Draw histograms of every score above the most suspicious rows, as images with reconstructions and errors.
 
-    Without an image shape, a map of the errors: suspects down, features across. ``labels`` name the calibration rows,
-    the rows, and the anomalous rows.
+    Without an image shape, draw a heat map of the errors: suspects down, features across. ``labels`` name the
+    calibration rows, the rows, and the anomalous rows.
     """
     shape = drawable(image_shape)
     blocks = [block for block in suspects if len(block.rows)]
@@ -106,7 +106,7 @@ def _shares(scores: Tensor) -> np.ndarray:
 
 
 def _edges(scores: np.ndarray, threshold: float, bins: int) -> tuple[np.ndarray, bool]:
-    """Of the bins, which cover all scores and the threshold, and whether they grow by factors."""
+    """Return edges of bins that cover all scores and the threshold, and whether they are spaced logarithmically."""
     low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
     if math.isfinite(threshold):
         low, high = min(low, threshold), max(high, threshold)
@@ -119,7 +119,7 @@ def _edges(scores: np.ndarray, threshold: float, bins: int) -> tuple[np.ndarray,
 def _draw_images(
     figure: Figure | SubFigure, block: Suspects, shape: tuple[int, ...], feature_names: Sequence[str]
 ) -> None:
-    """Three lines of images on white: the rows, their reconstructions, and how far apart the two are."""
+    """Draw three rows of images on white: the suspects, their reconstructions, and the differences."""
     import matplotlib as mpl
 
     rows, made, errors = (numbers_of(values) for values in (block.rows, block.reconstructions, block.errors))
@@ -153,7 +153,7 @@ def _place(sheet: np.ndarray, top: int, left: int, image: np.ndarray) -> None:
 def _draw_maps(
     figure: Figure | SubFigure, block: Suspects, shape: tuple[int, ...], feature_names: Sequence[str]
 ) -> None:
-    """The share of each feature in each suspect's error."""
+    """Draw each feature's share of each suspect's error."""
     errors = numbers_of(block.errors)
     shares = 100 * errors / np.maximum(errors.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     axes = figure.subplots()

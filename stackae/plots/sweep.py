@@ -1,4 +1,4 @@
-"""The picture of a sweep, as PNG bytes: reconstruction error against the width of the code."""
+"""The plot of a sweep as PNG bytes: reconstruction error against the width of the code."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NETWORK, PRINCIPAL, INK = "#3b74a8", "#d9622b", "#222222"
 
 
 def error_by_width(widths: Sequence[int], errors: Sequence[float], principal: Sequence[float], title: str) -> bytes:
-    """Both curves over a logarithmic axis of widths; on the right, the share of the variance that is explained.
+    """Plot both curves over a logarithmic axis of widths; the right axis is the share of explained variance.
 
     Args:
         widths: of the codes, ascending.
-        errors: squared error a row at each of them.
-        principal: that of m principal components for m = 0 to d; the first is the error of always answering the mean.
-        title: of the picture.
+        errors: squared error per row at each width.
+        principal: that of m principal components for m = 0 to d; the first is the error of predicting the mean.
+        title: of the plot.
     """
     figure = new_figure(7.2, 4.6)
     axes = figure.subplots()
