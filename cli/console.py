@@ -1,7 +1,7 @@
-"""What a person sees: lines and tables. Notes go to stderr (progress too, in progress.py), results to stdout.
+"""Output to the console: results go to stdout, notes to stderr (progress too, see progress.py).
 
-All text takes this door, and none of it is markup: whatever is in it that is not seen, newlines too, becomes an escape.
-Names of files, columns and classes may so be given as they are.
+All text is printed by this module and never parsed as markup: newlines and other invisible characters are escaped, so
+that names of files, columns and classes can be printed as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from stackae.errors import StackaeError
 
-WIDEST = 10_000  # columns that no terminal has
+WIDEST = 10_000  # columns, wider than any terminal
 
 stdout = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -36,7 +36,7 @@ _documents = [0]
 
 
 def emit_json(document: dict[str, Any]) -> None:
-    """In ASCII; what is no finite number is null."""
+    """Print a JSON document in ASCII; numbers that are not finite become null."""
     from stackae.documents import to_json
 
     _documents[0] += 1
@@ -44,7 +44,7 @@ def emit_json(document: dict[str, Any]) -> None:
 
 
 def emit_error(error: StackaeError) -> None:
-    """The error as a document, where the command has not given one already: there is one on stdout, never two."""
+    """Print the error as a document unless the command has printed one: stdout never holds two."""
     if _documents[0]:
         return
     found: dict[str, Any] = {"code": error.code, "exit_code": error.exit_code, "message": str(error)}
@@ -52,42 +52,42 @@ def emit_error(error: StackaeError) -> None:
 
 
 def forget_documents() -> None:
-    """A command begins."""
+    """Reset the count of printed documents for a new command."""
     _documents[0] = 0
 
 
 def say(*lines: str, style: str = "") -> None:
-    """Lines of a result; "" is an empty one."""
+    """Print lines of a result to stdout; "" is an empty line."""
     for line in lines:
         stdout.print(Text(legible(line, WHOLE), style))
 
 
 def tell(*lines: str, style: str = "") -> None:
-    """Lines about what is going on."""
+    """Print lines about the work in progress to stderr."""
     for line in lines:
         stderr.print(Text(legible(line, WHOLE), style))
 
 
 def note(*lines: str) -> None:
-    """Lines about what is going on, for the log of the run that is being written too."""
+    """Print lines about the work in progress to stderr, and write them into the open log of the run, if any."""
     for line in lines:
         tell(line)
         log(legible(line, WHOLE))
 
 
 def progress_note(text: str) -> None:
-    """What takes a moment now, where somebody watches."""
+    """Print the name of a step that takes a moment, if stderr is a terminal."""
     if stderr.is_terminal:
         tell(text, style="dim")
 
 
 def width() -> int:
-    """Columns of the terminal that results go to."""
+    """Return the width of the terminal for results, in columns."""
     return stdout.width
 
 
 def in_columns(cells: Sequence[tuple[str, int, JustifyMethod, str]]) -> None:
-    """One line of a table that is shown as it grows: each cell's text, width, side and style."""
+    """Print one line of a table that grows while it is shown: text, width, alignment and style of each cell."""
     row = Table.grid(padding=(0, 2, 0, 0))
     for _, wide, side, _ in cells:
         row.add_column(width=wide, justify=side, overflow="fold")
@@ -100,7 +100,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def listing(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table where it fits; else two lines a row, so that what names it can be read, and copied, whole."""
+    """Print a table if it fits; else two lines per row, so that its name can be read, and copied, whole."""
     built = _built(title, columns, rows)
     if stdout.measure(built, options=stdout.options.update(width=WIDEST)).maximum <= stdout.width:
         stdout.print(built)
@@ -122,13 +122,13 @@ def _built(title: str, columns: list[str], rows: list[list[str]]) -> Table:
 
 
 def closing(folder: Path, files: list[str], next_command: str) -> None:
-    """Names the files that were made and the command to go on with."""
+    """Print the names of the files that were made, and the next command."""
     folder = shown(folder)
     say(f"run folder  {folder}", *(f"            {folder / name}" for name in files), f"next        {next_command}")
 
 
 def aligned(values: dict[str, Any]) -> None:
-    """A line of the result per value, by its name."""
+    """Print one line per value, each after its name, in aligned columns."""
     wide = max(map(len, values))
     for name, value in values.items():
         say(f"{name.replace('_', ' '):{wide}}  {value}")
@@ -139,17 +139,17 @@ def percent(share: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """With four significant digits."""
+    """Format a number with four significant digits."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def cell(value: str | float) -> str:
-    """A name, a count or a measurement, as a table shows it."""
+    """Format a name, a count or a measurement as a cell of a table."""
     return legible(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def run_option(run: Path) -> str:
-    """What to add to a command line so that it means this run."""
+    """Return what to append to a command so that it selects this run; "" for the newest."""
     from stackae.runs import LATEST
 
     return "" if LATEST.resolve() == run.resolve() else f" --run {shlex.quote(str(shown(run)))}"

@@ -1,4 +1,4 @@
-"""stackae data check: whether pretraining would take the data, and what to know of them before."""
+"""stackae data check: check whether pretraining would accept the data, and what to know of them before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stackae doctor: what this installation is made of, and whether it works."""
+"""stackae doctor: examine this installation, and check that it works."""
 
 from __future__ import annotations
 

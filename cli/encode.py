@@ -1,4 +1,4 @@
-"""stackae encode: the codes of any layer, as a table."""
+"""stackae encode: write the codes of a layer as a table."""
 
 from __future__ import annotations
 

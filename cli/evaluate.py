@@ -1,4 +1,4 @@
-"""stackae evaluate: how each head does that was trained, and the reconstruction error of every layer."""
+"""stackae evaluate: measure each trained head, and the reconstruction error of every layer."""
 
 from __future__ import annotations
 

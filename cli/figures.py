@@ -1,4 +1,4 @@
-"""Tables of what heads do on rows."""
+"""Tables of the metrics of heads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ SHARES = ("recall", "precision")
 
 
 def show_classes(figures: dict[str, Any], part: str, balanced: bool) -> None:
-    """A table with a row per class, the worst where there are many; and a sentence on what is not predicted, with a
-    remedy where training was not ``balanced``."""
+    """Print one row per class, the worst where there are many, and a note on classes that are never predicted.
+
+    The note gives a remedy if training was not ``balanced``.
+    """
     each = [one for one in figures["per_class"] if one["rows"] or one["predicted"]]
     shown, title = each, f"Classes of {part} rows"
     if len(each) > SHOWN:
@@ -36,7 +38,7 @@ def show_classes(figures: dict[str, Any], part: str, balanced: bool) -> None:
 
 
 def _show_unseen(figures: dict[str, Any], part: str) -> None:
-    """Classes that the classifier was not trained on, and where their rows went."""
+    """Print the classes that the classifier was not trained on, and which classes their rows were predicted as."""
     strangers = figures["unseen_classes"]
     if not strangers:
         return
@@ -55,7 +57,7 @@ def _show_unseen(figures: dict[str, Any], part: str) -> None:
 
 
 def show_targets(figures: dict[str, Any], part: str) -> None:
-    """A table with a row a target."""
+    """Print one row per target."""
 
     def shown(value: float | None) -> str:
         return "-" if value is None else f"{value:.4g}"

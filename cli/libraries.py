@@ -1,4 +1,4 @@
-"""What libraries say on their own: warnings and logs become notes, so that their text takes the console's door."""
+"""Turn warnings and log records of libraries into notes, so that the console prints their text too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Noted(logging.Handler):
 
 @contextmanager
 def _logs_noted() -> Iterator[None]:
-    """What libraries log, where nobody else asked for it."""
+    """Note log records of libraries that no other handler receives."""
     before, logging.lastResort = logging.lastResort, _Noted(logging.WARNING)
     try:
         yield
@@ -27,7 +27,7 @@ def _logs_noted() -> Iterator[None]:
 
 @contextmanager
 def warnings_noted() -> Iterator[None]:
-    """Warnings of libraries are notes; where training steps eagerly is said by the summary of a training."""
+    """Note warnings of libraries; the one on a missing compiled extension is in the summary of a training already."""
     with _logs_noted(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "stackae's compiled extension", RuntimeWarning)
         warnings.showwarning = lambda message, *more, **named: note(f"warning     {' '.join(str(message).split())}")

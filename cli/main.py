@@ -1,4 +1,4 @@
-"""The stackae command: the subcommands, and how their errors end."""
+"""The stackae command: its subcommands, and the exit codes of their errors."""
 
 from __future__ import annotations
 
@@ -83,13 +83,16 @@ def common(
 
 
 def main() -> None:
-    """Runs one command. Exit codes: 0 done, 1 a bug or a check that failed, 2 usage or settings, 3 data, 4 run folder,
-    5 diverged, 6 environment, 7 disk, 130, 143, 129 interrupted."""
+    """Run one command.
+
+    Exit codes: 0 done, 1 a bug or a failed check, 2 usage or settings, 3 data, 4 run folder, 5 diverged, 6 environment,
+    7 disk, 130, 143, 129 interrupted.
+    """
     signals.install()
     console.forget_documents()
-    os.environ["MPLBACKEND"] = "agg"  # pictures are files here, whatever the environment shows them on
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever backend the environment names
     if len(os.environ.get("COLUMNS", "")) > 4:
-        del os.environ["COLUMNS"]  # help is padded to the width that is said: a terminal's, no more
+        del os.environ["COLUMNS"]  # help is padded to this width, which may exceed the terminal's
     with screen.lasting() as results, libraries.warnings_noted(), naming_options():
         code = _ended_with()
         if code == 0 and (failure := screen.was_lost(results)) is not None:
@@ -102,7 +105,7 @@ def main() -> None:
 
 
 def _ended_with() -> int:
-    """Runs the command; its exit code."""
+    """Run the command and return its exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         return int(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
@@ -111,13 +114,13 @@ def _ended_with() -> int:
     except Exception as error:
         if "--debug" in sys.argv:
             console.note(*traceback.format_exc().splitlines())
-        if (number := signals.received()) is not None:  # what became of Ended on its way through libraries
+        if (number := signals.received()) is not None:  # libraries may have replaced the Ended exception by their own
             return _told(StoppedError(number))
         return _told(_understood(error))
 
 
 def _understood(error: Exception) -> StackaeError:
-    """The error as one of ours, with its sentence, its code and its exit code."""
+    """Translate an exception into a StackaeError with message, code and exit code."""
     if isinstance(error, StackaeError):
         return error
     from stackae.workflows.faults import explained
@@ -138,7 +141,7 @@ def _understood(error: Exception) -> StackaeError:
 
 
 def _told(error: StackaeError) -> int:
-    """One sentence for people; with --json a document too. Its exit code."""
+    """Print the error for people, with --json as a document too. Return its exit code."""
     first, *more = error.lines
     console.note(f"error: {first}", *more)
     if "--json" in sys.argv:

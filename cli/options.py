@@ -1,6 +1,6 @@
-"""Options that several subcommands share, each spelled once; those of settings say what the docstrings of these say.
+"""Options that several subcommands share, each defined once; help of settings is the docstring of the setting.
 
-Every option's default is None, which means "not given": what is not given is filled from --config, then from the
+The default of every option is None, which means "not given": the value then comes from --config, or else from the
 defaults of stackae.config. STACKAE_<NAME> in the environment stands for --<name>.
 """
 
@@ -26,7 +26,7 @@ RENAMED = {"max_epochs": "epochs", "tied": "weights"}
 
 
 def option(name: str, help_text: str, panel: str, default: str | None = None, **more: Any) -> Any:
-    """A typer option whose environment variable follows from its name."""
+    """Make a typer option whose environment variable follows from its name."""
     return typer.Option(
         name,
         *more.pop("short", ()),
@@ -40,7 +40,7 @@ def option(name: str, help_text: str, panel: str, default: str | None = None, **
 
 
 def setting(model: str, panel: str, name: str, default: str = "", **more: Any) -> Any:
-    """The option of a setting, with its text, its default unless another is given, and the name of its values."""
+    """Make the option of a setting, with the setting's help, default (unless ``default`` is given) and metavar."""
     own = settings_of(model)[name]
     flag = "--" + RENAMED.get(name, name).replace("_", "-")
     text, metavar = more.pop("text", own.help), more.pop("metavar", own.metavar)
@@ -48,8 +48,10 @@ def setting(model: str, panel: str, name: str, default: str = "", **more: Any) -
 
 
 def of_the_rest(name: str) -> Any:
-    """An option of layers for a training that is resumed. The environment does not speak of it: it may be meant for
-    another run."""
+    """Make an option of layers for the rest of a training that is resumed.
+
+    It has no environment variable, which may be meant for another run.
+    """
     own = settings_of("LayerConfig")[name]
     flag, text = "--" + name.replace("_", "-"), f"{own.help} [dim]\\[default: the run's own][/dim]"
     return typer.Option(flag, help=text, rich_help_panel=REST, show_default=False, metavar=own.metavar)

@@ -1,4 +1,4 @@
-"""stackae predict: what a fine-tuned head says of rows."""
+"""stackae predict: predict classes, values or labels of rows by a fine-tuned head."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def command(
     each = document[what]
     columns = list(each[0])
     if what == "classes":
-        each = [one for one in each if one["rows"]]  # those that are predicted, the most frequent first
+        each = [one for one in each if one["rows"]]  # classes that are predicted, the most frequent first
         each.sort(key=lambda one: -int(one["rows"]))
     more = f", {SHOWN} of {len(each):,} {what}" if len(each) > SHOWN else ""
     lines = [[cell(value) for value in one.values()] for one in each[:SHOWN]]

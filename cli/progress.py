@@ -1,4 +1,4 @@
-"""What a person sees while a command works: notes, meters of long steps, and trainings epoch by epoch, on stderr."""
+"""Progress on stderr while a command works: notes, bars for long steps, and trainings epoch by epoch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS_BETWEEN_LINES = 2.0
 
 
 class Shown(Callbacks):
-    """Shows what a workflow tells; workflows log it themselves."""
+    """Display the callbacks of a workflow; workflows write the log themselves."""
 
     def note(self, *lines: str) -> None:
         tell(*lines)
@@ -42,7 +42,7 @@ class Shown(Callbacks):
 
 
 class Meter:
-    """How far a reading has come: nothing for two seconds, then a bar on a terminal, a line now and then elsewhere."""
+    """Progress of a long step: nothing for two seconds, then a bar on a terminal, or a line now and then elsewhere."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -59,7 +59,7 @@ class Meter:
             self._progress.stop()
 
     def update(self, share: float) -> None:
-        """Of the whole, from 0 to 1."""
+        """Show the share that is done, 0 to 1."""
         if self._progress:
             self._progress.update(self._task, completed=100 * share, left=self._left(share))
         elif time.monotonic() - self._noted > SECONDS_BETWEEN_LINES:
@@ -70,7 +70,7 @@ class Meter:
                 note(f"{self._title}  {100 * share:.0f} %  {self._left(share)}")
 
     def _left(self, share: float) -> str:
-        """How long the rest takes, where it goes on as it went so far."""
+        """Estimate the remaining time from the speed so far."""
         seconds = (time.monotonic() - self._started) * (1 - share) / max(share, 1e-9)
         return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:,.0f} min left"
 
@@ -86,7 +86,7 @@ class Meter:
 
 
 class Display:
-    """A callback that shows a live bar on a terminal, and a line now and then elsewhere."""
+    """A callback that shows a live bar on a terminal, or a line now and then elsewhere."""
 
     def __init__(self) -> None:
         self._progress: Bar | None = None

@@ -1,4 +1,4 @@
-"""stackae reconstruct: originals over their reconstructions as a picture, or all reconstructions as a table."""
+"""stackae reconstruct: draw originals over their reconstructions, or write all reconstructions as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that train say: the plan beforehand, and what became of it, for a stack, several, or a head."""
+"""Reports of the commands that train: the plan before, and the result after, for a stack, several, or a head."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from stackae.workflows.stacks import PretrainedRun
     from stackae.workflows.summary import LayerReport, Plan
 
-MANY_DEAD = 0.1  # share of units that is worth a word
+MANY_DEAD = 0.1  # share of units from which on a warning is printed
 SETTINGS = ("head", "init", "train", "layer_decay", "max_norm", "class_weight")
 
 
 class Reported(Shown):
-    """Shows a training while it goes on, and reports what came of it."""
+    """Show the progress of a training, and report its result."""
 
     def __init__(self, as_json: bool) -> None:
         self.command = f"stackae {shlex.join(sys.argv[1:])}"
@@ -46,7 +46,7 @@ class Reported(Shown):
 
 
 def report_complete(outcome: Resumed, as_json: bool) -> None:
-    """Says so where nothing was left to do."""
+    """Report that nothing was left to do, if so."""
     if outcome.pretrained is not None or outcome.finetuned is not None:
         return
     if as_json:
@@ -104,7 +104,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
 
 
 def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
-    """Each layer's loss over the seeds that stayed finite: of validation, or of training where nothing is held out."""
+    """Print the loss of each layer over the seeds that stayed finite: of validation rows or, without them, training."""
     layers, names = trained.over_seeds, [run.path.name for run in trained.runs]
     if as_json:
         outcomes = zip(trained.configs, trained.runs, trained.outcomes, trained.reports, strict=True)
@@ -140,7 +140,7 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
 
 
 def _say_dead(layer: LayerReport, config: LayerConfig) -> None:
-    """What could be done about units that say the same of every row."""
+    """Suggest a remedy for dead units, whose output is the same for every row."""
     remedy = "a lower --learning-rate or fewer units" if config.revive == "resample" else "--revive resample"
     share = f"{100 * (layer.dead or 0):.1f} % of its units say the same of every row"
     say(f"dead        layer {layer.layer}: {share}; try {remedy}")

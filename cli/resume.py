@@ -1,4 +1,4 @@
-"""stackae resume: go on with a run that was stopped, to the same bits as if it had not been."""
+"""stackae resume: resume a stopped run, bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stackae runs: the runs that there are, what they reached, whether their files are whole, and how they differ."""
+"""stackae runs: list, show, verify and compare runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stackae sample: new rows, decoded from codes that are drawn from the prior of a variational layer."""
+"""stackae sample: decode new rows from the prior of a variational layer."""
 
 from __future__ import annotations
 

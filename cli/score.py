@@ -1,4 +1,4 @@
-"""stackae score: how unusual rows are to a trained run."""
+"""stackae score: score how anomalous rows are to a trained run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two streams that people and programs read, made to outlast their readers: work never ends because one is gone."""
+"""Wrap stdout and stderr so that the work goes on when their reader is gone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # of a reader that has read enough, or a terminal that was closed
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # the reader has ended, or the terminal is closed
 
 
 class Silent(io.TextIOBase):
@@ -19,9 +19,9 @@ class Silent(io.TextIOBase):
 
 
 class Lasting:
-    """A stream that is silent from the first write on that fails; ``failure`` is what the system said of it.
+    """A stream that drops all output after its first failed write; ``failure`` is the system's error.
 
-    What a stream's encoding does not have is written as an escape. One that was closed from the start is silent too.
+    Characters that its encoding lacks are written as escapes. A stream that was closed from the start drops all output.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -50,9 +50,9 @@ class Lasting:
         return getattr(self._stream, name)
 
     def _give_up(self, error: Exception) -> None:
-        """ValueError is what a stream says that was closed in this process."""
+        """Drop all further output. A ValueError means that the stream was closed in this process."""
         self.failure = self.failure or (error if isinstance(error, OSError) else OSError(errno.EBADF, str(error)))
-        with suppress(OSError, ValueError):  # so that what waits in buffers, here and in libraries, fails no more
+        with suppress(OSError, ValueError):  # so that what is left in buffers, here and in libraries, can be flushed
             nothing = os.open(os.devnull, os.O_WRONLY)
             try:
                 os.dup2(nothing, self._stream.fileno())
@@ -62,23 +62,23 @@ class Lasting:
 
 
 def open_closed() -> None:
-    """Nothing takes the place of a standard stream that was closed: else the next file would be written by `print`."""
+    """Reopen closed standard streams on /dev/null, else `print` would write into the next file that is opened."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
 
 
 def flush() -> None:
-    """What waits in either stream is written."""
+    """Flush both streams."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
 
 
 @contextmanager
 def lasting() -> Iterator[Lasting]:
-    """Both streams last meanwhile; gives that of results."""
+    """Make both streams outlast their readers meanwhile; yield the one of results."""
     open_closed()
     streams = sys.stdout, sys.stderr
     results = Lasting(sys.stdout)
@@ -91,6 +91,6 @@ def lasting() -> Iterator[Lasting]:
 
 
 def was_lost(results: Lasting) -> OSError | None:
-    """Why results were not written, where a reader would miss them: a full disk, not one who has read enough."""
+    """Return why results were lost if a reader would miss them: a full disk, but not a reader that stopped reading."""
     results.flush()
     return None if results.failure is None or results.failure.errno in GONE else results.failure

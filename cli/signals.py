@@ -1,8 +1,8 @@
-"""What signals do: the first lets a training finish its step and save, the second ends the program at once.
+"""Signal handlers: the first signal lets a training finish its step and save, the second ends the program at once.
 
-SIGINT, SIGTERM and SIGHUP end it, SIGUSR1 makes it save and go on. Where nothing is being trained, the first ends the
-program. A terminal that closes may send SIGHUP more than once, by way of its shell: only the first counts, and
-none where it was ignored from the start, as by `nohup`.
+SIGINT, SIGTERM and SIGHUP end a training, SIGUSR1 makes it save and continue. With no training, the first signal ends
+the program. A closing terminal may send SIGHUP more than once, through its shell: only the first counts, and none if it
+was ignored from the start, as by `nohup`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _last_words: list[Callable[[], str]] = []
 
 
 class Ended(BaseException):
-    """The program is to end now; no handler of errors on the way takes it for one."""
+    """Raised to end the program now; a BaseException, so that no handler of errors catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -36,7 +36,7 @@ class Ended(BaseException):
 
 
 def install() -> None:
-    """From here on signals are heard."""
+    """Install the signal handlers."""
     _listening.clear()
     _received.clear()
     _last_words.clear()
@@ -47,7 +47,7 @@ def install() -> None:
 
 
 def requests() -> Requests:
-    """New ones, which are told of signals from now on."""
+    """Return new requests, which record the signals from now on."""
     from stackae.runs import Requests
 
     _listening[:] = [Requests()]
@@ -68,13 +68,13 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def received() -> int | None:
-    """The signal that is to end the program, whatever libraries have made of the exception since."""
+    """Return the signal that ends the program, even if a library has replaced the exception."""
     return _received[-1] if _received else None
 
 
 @contextmanager
 def last_words(sentence: Callable[[], str]) -> Iterator[None]:
-    """What is to be said first where a signal ends the program at once meanwhile; "" is nothing."""
+    """Register a sentence to print first if a signal ends the program at once meanwhile; "" prints nothing."""
     _last_words.append(sentence)
     try:
         yield
@@ -83,9 +83,9 @@ def last_words(sentence: Callable[[], str]) -> Iterator[None]:
 
 
 def end_at_once(number: int) -> NoReturn:
-    """Says so and ends. Files are whole at every moment; nothing of what waits to be done is missed."""
+    """Print that the program was interrupted, and end it without cleanup: files are whole at every moment."""
     said = ""
-    with suppress(Exception):  # streams, or what is asked, may be in the middle of something
+    with suppress(Exception):  # the signal may interrupt a write to a stream, or what a sentence reads
         said = "".join(f"{line}\n" for sentence in _last_words if (line := sentence()))
         screen.flush()
     code = 128 + number
@@ -97,14 +97,14 @@ def end_at_once(number: int) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends while a thread is in the middle of a call that nobody waits for: to end in order would wait, or crash it."""
+    """End although a thread is in a call that nobody waits for: an orderly exit would wait for it, or crash."""
     with suppress(Exception):
         screen.flush()
     os._exit(code)
 
 
 def _loads(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: an exception in the middle of one becomes an ImportError, or is lost."""
+    """Return whether a module is being imported: an exception there would become an ImportError, or be lost."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

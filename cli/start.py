@@ -1,4 +1,4 @@
-"""Where the `stackae` command begins: signals are heard before anything else is loaded."""
+"""Entry point of `stackae`: install the signal handlers before anything else is loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import signals
 
 
 def main() -> None:
-    """Loads the command line and runs it; see ``stackae.cli.main.main``."""
+    """Load the command line and run it; see ``stackae.cli.main.main``."""
     signals.install()
     sys.unraisablehook = _unraised
     try:
@@ -18,13 +18,13 @@ def main() -> None:
 
         command()
     finally:
-        for number in signals.ENDING:  # all is done; what is left is to take down what was loaded
+        for number in signals.ENDING:  # all is done but the interpreter's shutdown, which a signal may cut short
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
 
 
 def _unraised(unraisable: Any) -> None:
-    """A signal that was heard where no exception gets out, as where an object is deleted, ends the program too."""
+    """End the program too for a signal that arrived where no exception can propagate, as in a destructor."""
     if isinstance(unraisable.exc_value, signals.Ended):
         signals.end_at_once(unraisable.exc_value.number)
     sys.__unraisablehook__(unraisable)

@@ -1,4 +1,4 @@
-"""stackae sweep: reconstruction error against the width of the code."""
+"""stackae sweep: measure reconstruction error against the width of the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stackae verify: whether this build computes on this machine what it is said to compute."""
+"""stackae verify: check that this build computes correct results on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = ("check", "what is expected; what is measured", "cases", "measured", "bound", "result", "s")
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
 NARROWEST, WIDEST = 80, 140
-BESIDE = 120  # columns from which on the text stands beside its figures; else below them
+BESIDE = 120  # columns of the terminal from which on the text stands beside the measurements, else below
 EXAMPLES = """[bold]Examples[/bold]
 
 stackae verify
@@ -77,7 +77,7 @@ def _show_end(checks: InstallationChecks) -> None:
 
 
 class _Table:
-    """Rows that are printed as they come, as wide as the terminal is, within limits."""
+    """Print rows as they come, as wide as the terminal within limits."""
 
     def __init__(self) -> None:
         whole = min(WIDEST, max(NARROWEST, width()))

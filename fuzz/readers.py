@@ -1,7 +1,7 @@
-"""Coverage-guided fuzzing of everything that reads a file: python fuzz/readers.py READER [options of libFuzzer].
+"""Coverage-guided fuzzing of every file reader: python fuzz/readers.py READER [options of libFuzzer].
 
-A reader may answer any bytes with data or with an error of its own kind; any other exception, a run of more than five
-seconds, and more than CAP bytes beside what was there at the start are findings. `make fuzz` runs them all.
+A reader may return data or raise a StackaeError for any bytes. Any other exception, a call of more than five seconds,
+and more than CAP bytes beyond the memory at the start are findings. `make fuzz` runs all readers.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ FILE = FOLDER / "file"
 
 
 class Reader(NamedTuple):
-    """What is done with the bytes, valid files to start from, words that such files hold, and the longest file."""
+    """The function that reads the bytes, valid seed files, dictionary words, and the maximum file size."""
 
     read: Callable[[bytes], object]
     seeds: Callable[[], list[bytes]]
@@ -81,7 +81,7 @@ def from_file(load: Callable[[Path], object], suffix: str = "") -> Callable[[byt
 
 
 def whole(source: Source) -> None:
-    """A source is taken on as training takes it on, and is then what its docstring says."""
+    """Check a source as training does, and assert what its docstring promises."""
     rows = checked(source)
     assert rows.x.ndim == 2 and rows.x.size and rows.x.dtype in (np.uint8, np.float32, np.float64)
     assert np.isfinite(rows.x).all()
@@ -89,7 +89,7 @@ def whole(source: Source) -> None:
 
 
 def read_for_run(path: Path) -> None:
-    """A table for a run that was trained on the columns "b c" and "a" of such a one: the rows that can be read."""
+    """Read a table for a run that was trained on columns "b c" and "a" of such a table: its readable rows."""
     config = DataConfig(data=str(path), target="y")
     known = Known("run", 2, KnownData(config, columns=("b c", "a")))
     source, numbers, bad, count = load_text_by_name(path, lambda header: choose(path, header, config, known, False))
@@ -99,13 +99,13 @@ def read_for_run(path: Path) -> None:
 
 
 def read_packed_idx(path: Path) -> None:
-    """The fuzzer's bytes, packed: it does not get past a checksum by itself."""
+    """Compress the fuzzer's bytes first: it cannot guess the checksum of a gzip file."""
     path.write_bytes(gzip.compress(path.read_bytes(), 1))
     read_idx(path)
 
 
 def repaired(path: Path) -> None:
-    """An archive whose members have the checksums that they declare to have."""
+    """Set the checksums of an archive's uncompressed members to the right values, then load it."""
     content = bytearray(path.read_bytes())
     with contextlib.suppress(Exception), zipfile.ZipFile(io.BytesIO(content)) as archive:
         for info in archive.infolist():
@@ -127,7 +127,7 @@ def _repair(content: bytearray, info: zipfile.ZipInfo) -> None:
 
 
 def read_labels(content: bytes) -> None:
-    """Labels as the cells of a column, and as arrays of each kind."""
+    """Read labels as the cells of a column, and as arrays of each type."""
     classes_of_texts("labels", content.decode("utf-8", "replace").split(","))
     for dtype in ("i1", "u8", "S3", "U1", "?"):
         size = len(content) // np.dtype(dtype).itemsize
@@ -136,7 +136,7 @@ def read_labels(content: bytes) -> None:
 
 
 def read_config(path: Path) -> None:
-    """A configuration as --config takes it, and as a run folder holds it."""
+    """Read a configuration as --config does, and as a run folder does."""
     validated(RunConfig, dict(read_tables(path)))
 
 
@@ -239,7 +239,7 @@ READERS = {
 
 
 def prepare(name: str, reader: Reader) -> tuple[Path, Path]:
-    """The folder of seeds, kept between runs, and the file of words."""
+    """Write the seed files, which are kept between runs, and the dictionary; return both paths."""
     corpus, words = BUILD / "corpus" / name, BUILD / f"{name}.dict"
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(reader.seeds()):
@@ -261,7 +261,7 @@ def main() -> None:
         with contextlib.suppress(StackaeError):
             reader.read(content)
 
-    for seed in reader.seeds():  # everything that is loaded on first use is loaded before memory is capped
+    for seed in reader.seeds():  # first-use imports happen before memory is capped
         one_input(seed)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     cap = pages * resource.getpagesize() + CAP
@@ -272,7 +272,7 @@ def main() -> None:
     try:
         atheris.Fuzz()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)  # libFuzzer's, which watches over no input any more
+        signal.setitimer(signal.ITIMER_REAL, 0)  # libFuzzer's timer, which has no input to watch now
         shutil.rmtree(FOLDER, ignore_errors=True)
 
 

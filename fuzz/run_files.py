@@ -1,4 +1,4 @@
-"""The files of run folders for the fuzzer: how each is read, and valid ones to start from."""
+"""Readers and valid seeds of run-folder files, for the fuzzer."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ OTHERS = [
 
 
 def read_manifest(content: bytes) -> None:
-    """What is read as a manifest is written as the same bytes."""
+    """Assert that a manifest that can be read is written as the same bytes."""
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
         assert Manifest.unpack(content).pack() == content
 
 
 def read_repaired_manifest(content: bytes) -> None:
-    """With the digest and the spelling that are right for what it says: the fuzzer does not find them by itself."""
+    """Give the document its canonical form and right digest first: the fuzzer cannot guess them."""
     with contextlib.suppress(ValueError, RecursionError):
         document = json.loads(content)
         if isinstance(document, dict):
@@ -66,7 +66,7 @@ def read_repaired_manifest(content: bytes) -> None:
 
 
 def read_state(content: bytes) -> None:
-    """What is read as a state is one that can be shown, and written again."""
+    """Assert that a state that can be read can be written again, and summarized."""
     with contextlib.suppress(ValueError):
         state = State.unpack(content)
         assert State.unpack(state.pack()) == state
@@ -74,7 +74,7 @@ def read_state(content: bytes) -> None:
 
 
 def read_metrics(content: bytes) -> None:
-    """What is read as records are those of stages that can be shown, and what is kept of others is read."""
+    """Assert that readable records can be summarized, and that what is recovered of damaged ones is readable."""
     read_records(b"\n".join(mended(content, []).lines))
     with contextlib.suppress(ValueError):
         stage_summaries(last_trainings([each for each in read_records(content) if each["event"] == "epoch"]))
@@ -86,7 +86,7 @@ def read_layer_file(content: bytes) -> None:
 
 
 def read_record(content: bytes) -> None:
-    """What is read as a record of data is one that can be written again."""
+    """Assert that a record of data that can be read can be written again."""
     with contextlib.suppress(ValueError):
         record = DataRecord.unpack(content)
         assert DataRecord.unpack(record.pack()) == record
@@ -102,7 +102,7 @@ def read_scaling_file(content: bytes) -> None:
 
 
 def read_calibration_file(content: bytes) -> None:
-    """What is read scores rows, by thresholds that are numbers."""
+    """Assert that a calibration that can be read scores rows, with thresholds that are numbers."""
     kept = read_calibration(HERE, content, (3, 2))
     stack = StackedAutoencoder([Autoencoder(3, 2, engine="eager")])
     for score, validation in kept.scores(stack).values():
@@ -116,7 +116,7 @@ def read_classifier_file(content: bytes) -> None:
 
 
 def read_other_layer_file(content: bytes) -> None:
-    """As a layer of every other kind: of most of them it is none."""
+    """Read the bytes as a layer of every other kind; most of them refuse it."""
     for layer in OTHERS:
         with contextlib.suppress(RunError):
             autoencoder = read_layer(HERE, content, 3, layer, "eager")
@@ -124,7 +124,7 @@ def read_other_layer_file(content: bytes) -> None:
 
 
 def read_head_file(content: bytes) -> None:
-    """As a file of every head: of most of them it is none."""
+    """Read the bytes as the file of every head; most of them refuse it."""
     for head in HEADS:
         with contextlib.suppress(RunError):
             model, _ = read_head(HERE, content, head, STACK, "eager")
