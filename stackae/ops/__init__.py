@@ -1,6 +1,6 @@
-"""The public ops, loaded with the compiled extension on first use: ``stackae.ops.dense_act`` and the others.
+"""The public ops: ``stackae.ops.dense_act`` and the others. First use loads the compiled extension.
 
-Each has a twin of the same name, signature and meaning in ``stackae.ops.reference``, in plain torch.
+The differentiable ops have twins of the same name, signature and meaning in ``stackae.ops.reference``, in plain torch.
 """
 
 from __future__ import annotations

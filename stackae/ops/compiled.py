@@ -1,7 +1,7 @@
-"""The compiled ops, typed, with their shapes for torch.compile and torch.export.
+"""The compiled ops, with types, and with the shape functions that torch.compile and torch.export need.
 
-Importing this module loads the extension. Each op has a twin of the same name, signature and meaning in
-``stackae.ops.reference``, written in plain torch.
+Importing this module loads the extension. The differentiable ops have twins of the same name, signature and meaning in
+``stackae.ops.reference``, in plain torch.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ __all__ = [
     "training",
 ]
 
-Training = Any  # what ``training`` makes
+Training = Any  # the result of ``training``, an object of the extension
 
 
 def build_info() -> dict[str, str]:
-    """How the extension was built: compiler, flags, CPU levels, CUDA version and architectures, git revision."""
+    """Report how the extension was built: compiler, flags, CPU levels, CUDA version and architectures, git revision."""
     info: dict[str, str] = _C.build_info()
     return info
 
 
 def products(device: str = "cpu", precision: str = "fp32") -> str | None:
-    """What computes the fused step's products on a kind of device at a precision, None where nothing does."""
+    """Name the library that computes the fused step's matmuls on a device type at a precision; None without one."""
     name: str | None = _C.products(device, precision)
     return name
 
 
 def bare_product(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """out = a b by oneDNN brgemm and nothing else: what benchmarks call the floor of a step.
+    """out = a b by oneDNN brgemm alone: the lower bound of a step's time in benchmarks.
 
     Args:
-        a: (m, k), float32 or bfloat16, contiguous, as b and out are.
+        a: (m, k), float32 or bfloat16; all three are contiguous.
         b: (k, n), or (k / 2, n, 2) for bfloat16: row 2i beside row 2i + 1.
         out: (m, n) float32.
 
     Raises:
-        ValueError: shapes or types that do not fit, or that brgemm does not serve on this processor.
+        ValueError: shapes or types that do not fit, or that brgemm does not support on this processor.
     """
     _C.bare_product(a, b, out)
 
 
 def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "linear") -> Tensor:
-    """y = f(x Wᵀ + b), the product, the bias and the activation in one differentiable op.
+    """y = f(x Wᵀ + b): matmul, bias and activation in one differentiable op.
 
     Args:
         x: (batch, n_in), float32, float64 or bfloat16.
@@ -74,11 +74,11 @@ def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation:
     Returns:
         y: (batch, n_out), contiguous.
 
-    Backward takes f' from the output y (from the pre-activation where f is not monotone) and sums the bias
-    gradient in the same pass. A gradient asked for with ``create_graph=True`` can be differentiated again.
+    Backward computes f' from the output y (from the pre-activation where f is not monotone) and sums the bias gradient
+    in the same pass. A gradient computed with ``create_graph=True`` can be differentiated again.
 
     Raises:
-        ValueError: a shape, device or activation that does not fit; the message names it and what was expected.
+        ValueError: a shape, device or activation that does not fit; the message names it and says what was expected.
         TypeError: a dtype that does not fit.
     """
     y: Tensor = torch.ops.stackae.dense_act(x, weight, bias, activation)
@@ -88,21 +88,21 @@ def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation:
 def corrupt(
     x: Tensor, kind: str, level: float, low: float, high: float, seed: int, layer: int = 0, step: int = 0
 ) -> Tensor:
-    """x̃ ~ q(x̃ | x): noise on an input, drawn by (seed, layer, step) and the entry's place in the batch alone.
+    """x̃ ~ q(x̃ | x): noise on an input, drawn by (seed, layer, step) and the entry's position in the batch alone.
 
     Args:
         x: (batch, n_visible), float32, float64 or bfloat16.
-        kind: ``none``: x̃ = x. ``gaussian``: x̃ = x + level · ε, ε standard normal. ``masking``: an entry is 0 with
-            probability level, else left as it is, not rescaled. ``salt-and-pepper``: with probability level an entry
-            becomes ``low`` or ``high``, with equal chance.
+        kind: ``none``: x̃ = x. ``gaussian``: x̃ = x + level · ε, ε standard normal. ``masking``: an entry becomes 0
+            with probability level; the others are not rescaled. ``salt-and-pepper``: an entry becomes ``low`` or
+            ``high`` with probability level / 2 each.
         level: a standard deviation for gaussian noise, else a probability.
 
     Returns:
-        x̃: a new tensor of the shape and dtype of x. Its gradient with respect to x is 1 where an entry was not
-        replaced, else 0.
+        x̃: a new tensor of the shape and dtype of x. Its gradient with respect to x is 0 where an entry was replaced,
+        else 1.
 
     Raises:
-        ValueError: an x that is no matrix, an unknown kind, a level that is no probability.
+        ValueError: an x that is not a matrix, an unknown kind, a level that is not a probability.
 
     Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), Stacked denoising autoencoders, JMLR 11.
     """
@@ -114,14 +114,14 @@ def sparsity_kl(h: Tensor, rho: float) -> Tensor:
     """Σ_j KL(ρ ‖ ρ̂_j) = Σ_j ρ ln(ρ/ρ̂_j) + (1−ρ) ln((1−ρ)/(1−ρ̂_j)), with ρ̂_j the batch mean of code unit j.
 
     Args:
-        h: (batch, n_hidden) code, meant to lie in (0, 1); at least one row.
+        h: (batch, n_hidden) code in (0, 1), with at least one row.
         rho: target mean activation, in (0, 1).
 
     Returns:
         The penalty in nats, a scalar: float64 for a float64 code, else float32.
 
-    ρ̂ and 1−ρ̂ are accumulated apart and floored at 1e-30, with the gradient of the unfloored mean: the penalty and
-    its gradient are finite for every finite code, and a dead unit is pulled back rather than left at gradient 0.
+    ρ̂ and 1−ρ̂ are accumulated separately and floored at 1e-30, with the gradient of the unfloored mean: the penalty and
+    its gradient are finite for every finite code, and a dead unit keeps a gradient that revives it.
 
     Raises:
         ValueError: an empty batch, a code that is not a matrix, or rho outside (0, 1).
@@ -148,25 +148,26 @@ def training(
     weight_decay: float = 0.0,
     momentum: float = 0.9,
 ) -> Training:
-    """One chain of dense layers and what it is trained for, as the kernels have it.
+    """Make the kernels' record of a chain of dense layers and its objective.
 
     Args:
-        layers: bottom first, contiguous float32 or float64 parameters on one device, which are moved in place.
-        x: (n, n_visible) rows: float32, the layers' type, or uint8, which is read as (x − offset) / scale. On the
-            device of the layers; or on the CPU, and then batches are sent over while the ones before are trained on.
-        loss: ``mse``: (1/B) Σ ‖z − x‖². ``bce``: binary cross-entropy of a sigmoid output, from its pre-activation.
-            ``cross_entropy``: of softmax(z) for ``labels``, mean over rows. All in nats, with targets uncorrupted.
+        layers: bottom first, contiguous float32 or float64 parameters on one device, which are updated in place.
+        x: (n, n_visible) rows: float32, the layers' type, or uint8, which is read as (x − offset) / scale. They lie on
+            the device of the layers, or on the CPU; then batches are copied while earlier ones are trained on.
+        loss: ``mse``: (1/B) Σ ‖z − x‖². ``bce``: binary cross-entropy in nats of a sigmoid output, from its
+            pre-activation. ``cross_entropy``: of softmax(z) for ``labels`` in nats, mean over rows. Targets are not
+            corrupted.
         scaling: offset and scale, (n_visible,) float32, for uint8.
         labels: (n,) int64.
         corruption: kind, level, low, high of ``corrupt``, drawn by (seed, layer, step).
-        sparsity: kind, ρ and weight of a penalty on the first layer's code h. ``kl``: weight · Σ_j KL(ρ ‖ ρ̂_j), tanh
-            codes mapped by (h + 1) / 2. ``l1``: (weight/B) Σ |h|.
+        sparsity: kind, ρ and weight of a penalty on the first layer's code h. ``kl``: weight · Σ_j KL(ρ ‖ ρ̂_j), with
+            tanh codes mapped by (h + 1) / 2. ``l1``: (weight/B) Σ |h|.
         contraction: λ of (λ/B) Σ_i ‖∂h_i/∂x_i‖²_F of the first layer's code, in closed form.
-        optimizer: sgd, adam or adamw, as torch.optim has them; ``weight_decay`` is for weights alone, not for biases.
-        momentum: that of sgd; of adam and adamw β₁, whose β₂ is 0.999.
+        optimizer: sgd, adam or adamw, as in torch.optim; ``weight_decay`` applies to weights, not to biases.
+        momentum: momentum of sgd; β₁ of adam and adamw, whose β₂ is 0.999.
 
     Raises:
-        ValueError: an unknown word, or a corruption that is none.
+        ValueError: an unknown loss, penalty or optimizer, or an invalid corruption.
     """
     return _C.Training(
         layers=layers,
@@ -186,23 +187,23 @@ def training(
 
 
 class FusedReplicas:
-    """The compiled step of several networks: made by ``train_together``."""
+    """The compiled step of several networks; ``train_together`` makes it."""
 
     def __init__(self, trainings: Sequence[Training], precision: str) -> None:
         self._step = _C.train_step(trainings, precision)
 
     def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
-        """``FusedStep.advance`` for each network on its own batches; one without rows stands still."""
+        """Advance each network on its own batches, as ``FusedStep.advance``; one without rows is not changed."""
         return [StepResult(*each) for each in self._step.advance(batches, batch_size, step)]
 
     def optimizer_state(self) -> list[list[Tensor]]:
-        """``FusedStep.optimizer_state`` of each network."""
+        """Return ``FusedStep.optimizer_state`` of each network."""
         memory: list[list[Tensor]] = self._step.moments()
         return memory
 
 
 class FusedStep:
-    """The compiled step of one network: made by ``train_step``."""
+    """The compiled step of one network; ``train_step`` makes it."""
 
     def __init__(self, training: Training, precision: str) -> None:
         self._one = FusedReplicas([training], precision)
@@ -210,34 +211,37 @@ class FusedStep:
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
     ) -> StepResult:
-        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows; see ``StepResult``."""
+        """Take one step per learning rate: step number step + i on the i-th batch of the rows; see ``StepResult``."""
         return self._one.advance([Batches(rows, learning_rates, total)], batch_size, step)[0]
 
     def optimizer_state(self) -> list[Tensor]:
-        """The optimizer state, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+        """Return the optimizer state, layer by layer: two tensors for its weight, unless tied, and two for its bias.
 
-        Adam's two; for SGD its velocity, and zeros. They are the memory itself. To go on where another step stopped,
-        bit for bit: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
+        They are Adam's first and second moments, or SGD's velocity and zeros. The tensors are the step's own memory. To
+        resume bit-identically, load the same parameters, copy the state in, and give ``advance`` the number of the
+        next step.
         """
         return self._one.optimizer_state()[0]
 
 
 def train_step(training: Training, precision: str = "fp32") -> FusedStep:
-    """The training step of a chain of dense layers, by hand-written gradients over preallocated buffers.
+    """Make the training step of a chain of dense layers, with hand-written gradients and preallocated buffers.
 
-    Equivalent to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl`` followed by torch.optim, in the
-    same arithmetic up to rounding. Nothing is allocated after the first batch of a size. What is not finite never gets
-    into parameters or moments: a batch whose loss is not finite moves nothing; where a parameter or one of its moments
-    would not be finite, all three keep what they have. Either ends a call of ``advance``, and its step is not counted.
-    The interpreter's lock is released meanwhile.
+    The step is equivalent, up to rounding, to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl``
+    followed by torch.optim. It allocates nothing after the first batch of a size. Parameters and optimizer state stay
+    finite: a batch whose loss is not finite updates nothing; where an update would make a parameter or its optimizer
+    state infinite or NaN, that parameter and its state keep their values. Either ends the call of ``advance``, and the
+    step is not counted. The GIL is released during a call.
 
     Args:
-        training: the layers, their rows and their objective; it runs where the layers lie.
-        precision: of products alone; all else is the layers' type. ``fp32``: that type, in IEEE arithmetic. ``tf32``:
-            operands rounded to 10 bits, on CUDA. ``bf16``: operands rounded to 7 bits. Sums are float32 in both.
+        training: the layers, their rows and their objective; the step runs on the device of the layers.
+        precision: precision of the matmuls; all else is computed in the layers' type. ``fp32``: the layers' type, in
+            IEEE arithmetic. ``tf32``: operands rounded to 10 bits, CUDA only. ``bf16``: operands rounded to 7 bits.
+            tf32 and bf16 sum in float32.
 
     Raises:
-        ValueError, TypeError: parts that do not fit each other. RuntimeError: a device without such products.
+        ValueError, TypeError: parts that do not fit each other.
+        RuntimeError: a device without matmuls of this precision.
 
     Bourlard & Kamp (1988); Vincent et al. (2010); Ng (2011); Kingma & Ba (2015), Adam.
     """
@@ -245,10 +249,10 @@ def train_step(training: Training, precision: str = "fp32") -> FusedStep:
 
 
 def train_together(trainings: Sequence[Training], precision: str = "fp32") -> FusedReplicas:
-    """``train_step`` for networks of one shape that train together: in one launch on CUDA, a thread each on the CPU.
+    """Make the step of networks of one shape that train together: in one launch on CUDA, one thread each on the CPU.
 
-    They may differ in their parameters, rows, seeds, learning rates, noise and penalties, but not in shape,
-    activations, loss, optimiser, or type of rows.
+    They may differ in parameters, rows, seeds, learning rates, noise and penalties, but not in shape, activations,
+    loss, optimizer, or type of rows.
     """
     return FusedReplicas(trainings, precision)
 

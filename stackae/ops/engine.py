@@ -1,4 +1,4 @@
-"""Which implementation of the ops runs, and on which device: both are asked for by name and settled here, once."""
+"""Choose, by the requested names, the implementation of the ops, the training step and the device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackae.ops import reference
 
 
 class Engine(NamedTuple):
-    """The ops a model calls, and why it is these."""
+    """The ops that a model calls, and the reason for the choice."""
 
     name: str
     reason: str
@@ -26,7 +26,7 @@ class Engine(NamedTuple):
 
 
 class Extension(NamedTuple):
-    """The compiled ops where they load; else whether the extension is absent or broken, and the sentence about it."""
+    """The state of the compiled extension, with its ops where it loads, else with the error's sentence and cause."""
 
     state: Literal["loaded", "absent", "broken"]
     ops: ModuleType | None = None
@@ -35,13 +35,13 @@ class Extension(NamedTuple):
 
     @property
     def short(self) -> str:
-        """What there is of it, in a few words and the loader's own."""
+        """The state in a few words, with the loader's cause."""
         words = {"loaded": "is built", "absent": "is not built", "broken": "is there, but does not load"}
         return f"the extension {words[self.state]}" + (f": {self.cause}" if self.cause else "")
 
 
 def find_extension() -> Extension:
-    """Whether the compiled extension loads, is absent, or is there and does not load: built for another torch, say."""
+    """Try to load the compiled extension; report it as loaded, absent, or broken (built for another torch, say)."""
     try:
         return Extension("loaded", importlib.import_module("stackae.ops.compiled"))
     except BrokenExtensionError as error:
@@ -51,12 +51,12 @@ def find_extension() -> Extension:
 
 
 def choose_engine(wish: str = "auto") -> Engine:
-    """``fused`` is the compiled extension, ``eager`` plain torch, ``auto`` fused where the extension is built.
+    """Choose an engine: ``fused`` is the compiled extension, ``eager`` plain torch, ``auto`` fused where it is built.
 
-    Where the extension is there and does not load, ``auto`` is eager too, with a RuntimeWarning that says why.
+    Where the extension exists but does not load, ``auto`` is eager too, with a RuntimeWarning that says why.
 
     Raises:
-        SetupError: ``fused`` was asked for and the extension is not built, or does not load.
+        SetupError: ``fused`` was requested and the extension is not built, or does not load.
         ConfigError: any other word.
     """
     if wish not in ("auto", "fused", "eager"):
@@ -80,8 +80,8 @@ def _engine(name: str, reason: str, ops: ModuleType) -> Engine:
 class StepChoice(NamedTuple):
     """Whether a training step is the fused one, and why.
 
-    reason: through which products, or why the extension has no step. lacks: what the fused step does not have of what
-    is trained, where that alone is why.
+    reason: the library of its matmuls, or why the extension has no step. lacks: the part of the objective that the
+    fused step does not support, where that is the only reason against it.
     """
 
     fused: bool
@@ -90,15 +90,15 @@ class StepChoice(NamedTuple):
 
 
 def choose_step(engine: str, device: torch.device, precision: str = "fp32", lacks: str = "") -> StepChoice:
-    """The fused step where the extension has one for the device and the precision, and it lacks nothing.
+    """Choose the fused step where the extension has one for the device and the precision, and ``lacks`` is empty.
 
-    Elsewhere the eager one, in fp32.
+    Otherwise choose the eager step, in fp32.
 
     Args:
-        lacks: the first part of what is trained that the fused step does not have, in words; "" where it has all.
+        lacks: the first part of the network or objective that the fused step does not support, in words; "" for none.
 
     Raises:
-        SetupError: products of another precision were asked for and there are none.
+        SetupError: matmuls of another precision were requested and there are none.
     """
     chosen = choose_engine(engine)
     if chosen.name == "fused":
@@ -134,10 +134,10 @@ def _no_such_products(chosen: Engine, device: torch.device, precision: str) -> s
 
 
 def choose_device(wish: str = "auto") -> torch.device:
-    """``auto`` is CUDA where a GPU is at hand, else the CPU.
+    """Choose a device: ``auto`` is CUDA where a GPU is available, else the CPU.
 
     Raises:
-        SetupError: a CUDA device was asked for that is not there.
+        SetupError: the requested CUDA device does not exist.
     """
     if wish == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

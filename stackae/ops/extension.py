@@ -1,4 +1,4 @@
-"""Loads the compiled extension, or says why it cannot be: absent, or there and not to be loaded, and for what cause."""
+"""Load the compiled extension, or raise an error that says whether it is absent or broken, and why."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import torch
 from stackae.errors import BrokenExtensionError, legible
 
 BUILD = "by `pip install --no-build-isolation -e .` in stackae's source folder, or use engine eager"
-LONGEST_CAUSE = 400  # characters of what the loader says
+LONGEST_CAUSE = 400  # characters that are shown of the loader's message
 
 
 def load(folder: Path) -> ModuleType:
-    """The extension that lies in the package's folder.
+    """Load the extension in the package's folder.
 
     Raises:
-        ImportError: there is none. BrokenExtensionError: there is one, and it does not load or is another version's.
+        ImportError: there is none.
+        BrokenExtensionError: there is one, but it does not load, or was built from another version.
     """
     try:
         for path in (folder / f"_C{suffix}" for suffix in EXTENSION_SUFFIXES):
@@ -47,7 +48,7 @@ def load(folder: Path) -> ModuleType:
 
 
 def release(version: str) -> list[str]:
-    """Within one, torch keeps what extensions call."""
+    """Return major and minor version: torch keeps its binary interface for extensions within such a release."""
     return version.partition("+")[0].split(".")[:2]
 
 
@@ -56,15 +57,15 @@ def broken(cause: str) -> BrokenExtensionError:
 
 
 def check_whole(path: Path) -> None:
-    """Raises ImportError for a file that is cut short: loading one can end the process by a signal (SIGBUS)."""
+    """Raise ImportError for a truncated file: loading one can end the process by a signal (SIGBUS)."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(64)
     except OSError:
-        return  # not there, or for the loader to say
+        return  # the file is absent, or the loader reports the error
     if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
-        return  # no ELF file of 64 bits: the loader says so
+        return  # not a 64-bit ELF file: the loader reports that
     sections, size_of_one, count = *struct.unpack_from("<Q", head, 40), *struct.unpack_from("<HH", head, 58)
     if sections + size_of_one * count > size:
         raise ImportError(f"{path}: file is cut short, {sections + size_of_one * count:,} bytes expected, got {size:,}")

@@ -1,4 +1,4 @@
-"""Every op of ``stackae.ops`` again in plain torch: the definition, the test oracle and the eager engine."""
+"""The ops of ``stackae.ops`` in plain torch: they are the definition, the test oracle and the eager engine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": lambda a: torch.sigmoid(a) * (1 + a * torch.sigmoid(-a)),
     "linear": torch.ones_like,
 }
-"""f′(a) of each activation f, as a function of what goes into it."""
+"""f′(a) of each activation f, as a function of the pre-activation a."""
 
 _KL_FLOOR = 1e-30
 
@@ -80,5 +80,5 @@ def sparsity_kl(h: Tensor, rho: float) -> Tensor:
 
 
 def _floored(p: Tensor) -> Tensor:
-    """max(p, 1e-30) with gradient 1 everywhere: clamp's gradient of 0 would leave a dead unit dead."""
+    """max(p, 1e-30), with gradient 1 everywhere: clamp's gradient of 0 would leave a dead unit dead."""
     return torch.where(p < _KL_FLOOR, p - p.detach() + _KL_FLOOR, p)

@@ -1,4 +1,4 @@
-"""What a training step takes and gives: the layers of a chain, the batches of a call, and how far the call came."""
+"""The arguments and the result of a training step: layers, the batches of a call, and the call's progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class DenseLayer(NamedTuple):
-    """f(y Wᵀ + b), a link of a chain; weight (n_out, n_in), or None where W is layer ``tied_to``'s, transposed."""
+    """f(y Wᵀ + b), a layer of a chain; weight W (n_out, n_in), or None where W is layer ``tied_to``'s, transposed."""
 
     weight: Tensor | None
     bias: Tensor
@@ -18,12 +18,12 @@ class DenseLayer(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """What a call trains one network on.
+    """The batches of one network in a call.
 
     Args:
-        rows: (k,) int64, on the CPU, cut into batches in their order.
-        learning_rates: one for each batch.
-        total: the loss of the batches before, in a pass that takes several calls; the call adds to it.
+        rows: (k,) int64 row indices, on the CPU, cut into batches in their order.
+        learning_rates: one per batch.
+        total: the loss of the earlier batches, in a pass that takes several calls; the call adds to it.
     """
 
     rows: Tensor
@@ -32,14 +32,14 @@ class Batches(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """How far a call came with one network.
+    """The progress of one network in a call.
 
     Args:
-        total: the total that the call was given, to which the loss of each batch, times its rows, was added: float64,
-            one after another, so that it does not depend on how a pass is cut into calls. The loss is the one before
-            the batch's step; that of a batch which was refused is added too.
-        steps: how many steps were taken. Fewer than the call had batches: step number ``step + steps`` was refused,
-            and nothing after it was done.
+        total: the total given to the call plus the loss of each batch times its rows, summed in float64 one after the
+            other, so that it does not depend on how a pass is cut into calls. The loss is that before the batch's
+            step; the loss of a refused batch is added too.
+        steps: the number of steps taken. If the call had more batches, step number ``step + steps`` was refused, and
+            no later one was taken.
     """
 
     total: float

@@ -1,8 +1,8 @@
-"""What `stackae verify` checks: that this build, on this machine, computes what it is said to compute.
+"""The checks of `stackae verify`: this build, on this machine, computes what the documentation says.
 
-Every check runs the code that training runs, on small layers, and compares it with what is computed in another way:
-differences, autograd's Jacobian, the SVD, draws, plain torch. Nothing of it is left to chance: draws are the same ones
-each time.
+Every check runs the code that training runs, on small layers, and compares its results with those of another method:
+finite differences, autograd's Jacobian, the SVD, random draws, plain torch. The checks are deterministic: draws are
+the same each time.
 """
 
 from stackae.verification import engines, gradients, laws, noise, resuming, sampling
@@ -32,4 +32,4 @@ _ALL = [
     *resuming.CHECKS,
 ]
 CHECKS: tuple[Check, ...] = tuple(sorted(_ALL, key=lambda check: GROUPS.index(check.group)))
-"""In the order of ``GROUPS``, which are the names that ``--only`` takes."""
+"""All checks, in the order of ``GROUPS``, whose names ``--only`` takes."""

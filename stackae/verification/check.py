@@ -1,4 +1,4 @@
-"""Checks of what this installation computes, and what becomes of them: figures, each with a bound that it must keep."""
+"""Run checks of this installation: each measures cases, compares them with their bounds, and has an outcome."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from stackae.errors import ConfigError, argument, nearest
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 SIGMAS = 5.0
-"""Standard errors that a mean of draws may be off. The draws are the same ones each time: none of this is left to luck.
-"""
+"""Standard errors that a mean of draws may be off. The draws are the same each time, so no check fails at random."""
 
 
 class Case(NamedTuple):
-    """One comparison: it holds where ``measured`` is at most ``bound``; NaN never is. ``shown`` says more of it."""
+    """One comparison, which holds where ``measured`` <= ``bound`` (never for NaN); ``shown`` has details to print."""
 
     name: str
     measured: float
@@ -33,29 +32,29 @@ class Case(NamedTuple):
 
     @property
     def strain(self) -> float:
-        """How far it is to its bound: above 1 it fails."""
+        """measured / bound: the case fails above 1."""
         if not self.holds:
             return math.inf if math.isnan(self.measured) or self.bound == 0 else self.measured / self.bound
         return self.measured / self.bound if self.bound else 0.0
 
 
 class NotHereError(Exception):
-    """What a check is of does not exist on this machine, or in this build: the reason."""
+    """This machine, or this build, does not have what the check needs; the message is the reason for skipping."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One row of what `stackae verify` prints.
+    """One row of the output of `stackae verify`.
 
     Attributes:
-        group: what ``--only`` calls it, with others of its kind.
-        name: what is checked.
-        compared: what is compared with what.
-        figure: what ``measured`` is: a relative error, standard errors, how many.
-        measure: its cases, at least one. Raises NotHereError where there is nothing to check.
-        remedy: what to do where it fails, beside reporting it.
-        threads: whether it runs on as many threads as are set; others run on one, as their networks are so small that
-            threads would wait for each other longer than they work, and on a busy machine far longer.
+        group: the name by which ``--only`` selects it, with others of its kind.
+        name: the thing that is checked.
+        compared: the expectation: what is compared with what.
+        figure: the kind of number that ``measured`` is: a relative error, standard errors, a count.
+        measure: yields its cases, at least one. Raises NotHereError where there is nothing to check.
+        remedy: what to do where it fails, besides reporting it.
+        threads: True to run on as many threads as are set. Other checks run on one thread, as their networks are so
+            small that threads would spend more time waiting for each other than working.
     """
 
     group: str
@@ -69,13 +68,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a check: its case that came nearest to its bound, or went furthest beyond.
+    """The outcome of a check, with its worst case: the one nearest to its bound, or furthest beyond.
 
     Attributes:
         state: passed, failed or skipped.
         reason: why it was skipped, or in one sentence what failed and what to do; "" where it passed.
-        worst, shown: the name of that case, and what it says of itself.
-        measured, bound: None where nothing was measured.
+        worst, shown: the name and the details of the worst case.
+        measured, bound: those of the worst case; None where nothing was measured.
     """
 
     check: Check
@@ -90,9 +89,9 @@ class Outcome:
 
 
 def run(check: Check) -> Outcome:
-    """Measures all cases of a check. An error inside is an outcome too: a check that failed.
+    """Measure all cases of a check. An exception inside becomes the outcome of a failed check.
 
-    Threads, default type and the global random state are afterwards as they were.
+    The number of threads, the default dtype and the global random state are restored afterwards.
     """
     started = time.perf_counter()
     try:
@@ -116,15 +115,15 @@ def run(check: Check) -> Outcome:
 
 
 def run_all(checks: Sequence[Check]) -> Iterator[Outcome]:
-    """Each outcome as soon as it is there."""
+    """Run the checks; yield each outcome as soon as it is known."""
     return map(run, checks)
 
 
 def chosen(checks: Sequence[Check], groups: str | None) -> list[Check]:
-    """The checks of the groups that a comma list names; all of them without one.
+    """Select the checks of the groups in a comma-separated list; all of them for None.
 
     Raises:
-        ConfigError: a name that no group has.
+        ConfigError: a name that is not a group.
     """
     known = list(dict.fromkeys(check.group for check in checks))
     wanted = known if groups is None else [word.strip() for word in groups.split(",")]

@@ -1,4 +1,4 @@
-"""Fused against eager: every compiled op against its twin, and the whole step against autograd and torch.optim."""
+"""Fused against eager: compare every compiled op with its twin, and the whole step with autograd and torch.optim."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from stackae.verification.subjects import (
 
 CUDA = torch.device("cuda")
 ROUNDING = {torch.float64: 1e-13, torch.float32: 4e-6, torch.bfloat16: 2e-2}
-"""Of ops: the relative distance to float64 that a type's rounding allows."""
+"""The relative distance of an op's result to float64 that a type's rounding allows."""
 SHAPES = ((40, 17, 9), (33, 70, 65))
 STEPS, BATCH, RATE = 8, 16, 0.01
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -47,14 +47,14 @@ NOISES = ("none", "masking:0.3", "gaussian:0.3", "salt-and-pepper:0.3")
 
 
 def dense_cases(device: torch.device) -> Iterator[Case]:
-    """y and the gradients of x, weight and bias, against the twin in float64, for inputs that the type holds."""
+    """Compare y and the gradients of x, weight and bias with the twin in float64, on inputs exact in the type."""
     ops = _ops(device)
     for dtype, activation, (batch, n_in, n_out) in itertools.product(ROUNDING, ACTIVATIONS, SHAPES):
         x, weight, bias = normal(batch, n_in, seed=1), normal(n_out, n_in, seed=2) / n_in**0.5, normal(n_out, seed=3)
         given = [each.to(device, dtype).requires_grad_() for each in (x, weight, bias)]
         exact = [each.detach().double().requires_grad_() for each in given]
         found, wanted = ops.dense_act(*given, activation), reference.dense_act(exact[0], exact[1], exact[2], activation)
-        clear = torch.nn.functional.linear(*exact).abs() > 1e-2  # at a kink rounding may choose the other slope
+        clear = torch.nn.functional.linear(*exact).abs() > 1e-2  # at a kink, rounding may choose the other slope
         slope = (normal(batch, n_out, seed=4).to(device) * clear).to(dtype)
         pairs = zip(
             (found, *torch.autograd.grad(found, given, slope)),
@@ -66,7 +66,7 @@ def dense_cases(device: torch.device) -> Iterator[Case]:
 
 
 def corrupt_cases(device: torch.device) -> Iterator[Case]:
-    """Noise that strikes is the same to the bit; Gaussian noise to rounding."""
+    """Compare noise with the twin's: masking and salt-and-pepper bit-identical, Gaussian noise up to rounding."""
     ops = _ops(device)
     for dtype, kind, shape in itertools.product(ROUNDING, CORRUPTIONS, ((37, 130), (64, 64))):
         x = normal(*shape).to(device, dtype)
@@ -77,7 +77,7 @@ def corrupt_cases(device: torch.device) -> Iterator[Case]:
 
 
 def sparsity_cases(device: torch.device) -> Iterator[Case]:
-    """The penalty and its gradient, against the twin in float64."""
+    """Compare the penalty and its gradient with the twin in float64."""
     ops = _ops(device)
     for dtype, shape in itertools.product(ROUNDING, SHAPES):
         h = torch.sigmoid(normal(shape[0], shape[2]) * 3).to(device, dtype).requires_grad_()
@@ -103,19 +103,19 @@ def _name(dtype: torch.dtype) -> str:
 
 
 class Trained(NamedTuple):
-    """What a training came to: the loss of each batch, and the parameters."""
+    """The results of a short training: the loss of each batch, and the final parameters."""
 
     losses: Tensor
     parameters: list[Tensor]
 
     def off(self, wanted: Trained) -> float:
-        """The larger of both distances to another one."""
+        """The larger of the relative distances of losses and of parameters to another training's."""
         own, other = ([each.detach().double().cpu() for each in one.parameters] for one in (self, wanted))
         return max(distance(self.losses, wanted.losses), furthest(own, other))
 
 
 def settings(loss: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every activation, tied and not, with optimisers, penalties and noise in turn, so that each meets each."""
+    """Yield settings: every activation, tied and untied, with optimizers, penalties and noise rotated through."""
     outputs = tuple(ACTIVATIONS)
     for number, (f, tied) in enumerate(itertools.product(ACTIVATIONS, (True, False))):
         for turn, optimizer in enumerate(OPTIMIZERS):
@@ -144,16 +144,16 @@ def settings(loss: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def step_cases(loss: str, device: torch.device) -> Iterator[Case]:
-    """In float64, the same losses and weights after some steps, a smaller batch among them.
+    """Compare losses and weights after some float64 steps, one of them with a smaller batch.
 
-    Gaussian noise is drawn by the compiled op for both: the twin's is the same to float32's rounding alone.
+    The compiled op draws Gaussian noise for both: the twin's agrees only up to float32 rounding.
     """
     need_step(device)
     for number, (name, options) in enumerate(settings(loss)):
         rows, n, m = SHAPES[number % 2]
         noise = options["corruption"]
         if noise.startswith("gaussian") and device.type == "cuda":
-            continue  # drawn there to rounding alone, which Adam makes much of
+            continue  # on CUDA it agrees only up to rounding, which Adam amplifies
         x = rows_of(rows, n)
         found = _trained(f"{n},{m}", x, device, torch.float64, engine="fused", **options)
         ops = "fused" if noise.startswith("gaussian") else "eager"
@@ -161,7 +161,7 @@ def step_cases(loss: str, device: torch.device) -> Iterator[Case]:
 
 
 def precision_cases(precision: str, bound: float, device: torch.device) -> Iterator[Case]:
-    """Losses and weights of the types that users train in, against float64 and autograd, by plain gradient descent."""
+    """Compare losses and weights at the precisions that users train in with float64 autograd, by plain SGD."""
     need_step(device, precision)
     plain: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "corruption": "masking:0.3", "sparsity": "kl:0.1:0.3"}
     plain["contraction"] = 0.1
@@ -174,7 +174,7 @@ def precision_cases(precision: str, bound: float, device: torch.device) -> Itera
 
 
 def head_cases(device: torch.device) -> Iterator[Case]:
-    """Fine-tuning by every head that the fused step has."""
+    """Compare fused with eager fine-tuning for every head that the fused step supports."""
     need_step(device)
     for kind, optimizer in itertools.product(("classifier", *(k for k in HEADS if k.startswith("deep"))), OPTIMIZERS):
         pair = []
@@ -188,7 +188,7 @@ def head_cases(device: torch.device) -> Iterator[Case]:
 
 
 def together_cases() -> Iterator[Case]:
-    """Networks that train together, each against itself alone."""
+    """Compare each of several networks that train together with the same network trained alone."""
     need_step(CPU)
     x = rows_of(40, 17)
     each: list[dict[str, Any]] = [
@@ -203,7 +203,7 @@ def together_cases() -> Iterator[Case]:
 
 
 def thread_cases() -> Iterator[Case]:
-    """The step's bits, by one thread and by several."""
+    """Count the losses and weights that differ between one thread and several."""
     need_step(CPU)
     products = importlib.import_module("stackae.ops.compiled").products("cpu", "fp32")
     if "brgemm" not in products:
@@ -229,7 +229,7 @@ def _trained(layers: str, x: Tensor, device: torch.device, dtype: torch.dtype, *
 
 
 def _by_autograd(layers: str, x: Tensor, **options: Any) -> Trained:
-    """In float64, on the CPU."""
+    """Train by autograd in float64 on the CPU."""
     replica = replica_of(layers, x, **options)
     decay = replica.layer.weight_decay
     optimizer = make_optimizer(replica.network, replica.config, replica.layer.learning_rate, decay)
@@ -237,7 +237,7 @@ def _by_autograd(layers: str, x: Tensor, **options: Any) -> Trained:
 
 
 def _advanced(step: ReplicasStep, parameters: list[Tensor], count: int) -> Trained:
-    """Some epochs of one batch a call, so that each loss is told."""
+    """Take some steps, one batch per call, so that each batch's loss is reported."""
     losses: list[float] = []
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).repeat(STEPS * BATCH)
     for number in range(STEPS):

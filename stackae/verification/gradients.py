@@ -1,4 +1,4 @@
-"""Gradients: what a training step subtracts, against central differences of the loss that it is to descend."""
+"""Gradients: compare the update of a training step with central differences of its loss."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from stackae.verification.check import Case, Check
 from stackae.verification.heads import HEADS, step_of, with_rows_that_lack_all_targets
 from stackae.verification.subjects import CPU, EAGER_REMEDY, furthest, need_step, replica_of, rows_of
 
-WIDTH = 1e-5  # of half a difference: truncation and rounding are each near 1e-10 of the loss there
+WIDTH = 1e-5  # ε of a central difference: truncation and rounding errors are each near 1e-10 of the loss
 BOUND = 1e-6
-STEP = 3  # its noise is held: differences and gradient see the same draw
+STEP = 3  # the noise of this step is used throughout: differences and gradient see the same draw
 PLAIN_SGD = {"optimizer": "sgd", "momentum": 0.0, "schedule": "constant"}
 COMPARED, FIGURE = "the gradient of a step to be central differences of its loss", "relative error"
 
@@ -31,7 +31,7 @@ Options = dict[str, Any]
 
 
 def differences(loss: Callable[[], Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
-    """∂L/∂w ≈ (L(w + ε) − L(w − ε)) / 2ε of every number w of the parameters, which are left as they were."""
+    """∂L/∂w ≈ (L(w + ε) − L(w − ε)) / 2ε for every number w of the parameters, which are restored."""
     found = []
     with torch.no_grad():
         for parameter in parameters:
@@ -49,7 +49,7 @@ def differences(loss: Callable[[], Tensor], parameters: Sequence[Tensor]) -> lis
 
 
 def taken(step: ReplicasStep, parameters: Sequence[Tensor], rows: Tensor) -> list[Tensor]:
-    """The gradient that a step of plain gradient descent takes, at rate 1; the parameters are left as they were."""
+    """Measure the gradient that a step of plain SGD subtracts at learning rate 1; the parameters are restored."""
     before = [each.detach().clone() for each in parameters]
     (progress,) = step.advance([Batches(rows, [1.0])], len(rows), STEP)
     after = [each.detach().clone() for each in parameters]
@@ -62,7 +62,7 @@ def taken(step: ReplicasStep, parameters: Sequence[Tensor], rows: Tensor) -> lis
 
 
 def error_of(objective: Objective, step: ReplicasStep, rows: Tensor, weight_decay: float = 0.0) -> float:
-    """How far the gradient of a step is from differences of the objective plus (λ/2) Σ w² over its matrices."""
+    """Compare the gradient of a step with differences of the objective plus (λ/2) Σ w² over its weights."""
     parameters = objective.parameters
 
     def loss() -> Tensor:
@@ -73,7 +73,7 @@ def error_of(objective: Objective, step: ReplicasStep, rows: Tensor, weight_deca
 
 
 def layer_cases(engine: str, families: Iterable[Mapping[str, Options]]) -> Iterator[Case]:
-    """A case for each layer that the options describe, trained by that engine."""
+    """Yield one case per layer that the options describe, trained by that engine."""
     if engine == "fused":
         need_step(CPU)
     for name, options in itertools.chain.from_iterable(each.items() for each in families):
@@ -94,7 +94,7 @@ def head_cases(engine: str, kinds: Iterable[str]) -> Iterator[Case]:
 
 
 def missing_cases() -> Iterator[Case]:
-    """Rows of which no target is known: the gradient does not see them."""
+    """Check that rows without any known target do not change the gradient."""
     for name, pair in with_rows_that_lack_all_targets().items():
         found = [taken(_head_step(one, "eager"), one.parameters, torch.arange(12)) for one in pair]
         differ = sum(int((a != b).sum()) for a, b in zip(*found, strict=True))

@@ -1,4 +1,4 @@
-"""Small networks under every head, as fine-tuning trains them, for the checks of their gradients and of their step."""
+"""Build small networks with every head, as fine-tuning trains them, for the checks of gradients and of the step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ModelT = TypeVar("ModelT", bound=Finetuned)
 
 
 def step_of(objective: FinetuneObjective, config: FinetuneConfig) -> StepChoice:
-    """As ``head_step`` has it of a stack: fused where the network is a chain of dense layers."""
+    """Choose the step as ``head_step`` does for a stack: fused where the network is a chain of dense layers."""
     return choose_step(config.engine, objective.network.device, lacks="" if objective.chain else "other layers")
 
 
@@ -37,7 +37,7 @@ def classifier(engine: str) -> FinetuneObjective:
 
 
 def deep(loss: str, engine: str) -> FinetuneObjective:
-    """The unrolled 6-5-3: trained for a loss of all of it."""
+    """Build the objective of an unrolled 6-5-3 stack, whose loss is that of the whole reconstruction."""
     stack = StackedAutoencoder(
         Autoencoder(n, m, activation="tanh", output_activation=g, tied=True, seed=SEED, layer=m, engine=engine)
         for n, m, g in ((6, 5, "sigmoid"), (5, 3, "linear"))
@@ -57,14 +57,14 @@ def multilabel(engine: str) -> FinetuneObjective:
 
 
 def targets() -> Tensor:
-    """(12, 3) numbers of which every fifth is missing."""
+    """Draw (12, 3) targets, of which every fifth is missing."""
     y = normal(ROWS, WIDTHS[-1], seed=7)
     y.view(-1)[::5] = torch.nan
     return y
 
 
 def with_rows_that_lack_all_targets() -> dict[str, tuple[FinetuneObjective, FinetuneObjective]]:
-    """Of each head whose targets may be missing, two that differ in rows without any target alone."""
+    """Build, per head whose targets may be missing, two objectives that differ only in rows without any target."""
     unknown = torch.arange(ROWS) % 3 == 1
     found: dict[str, tuple[FinetuneObjective, FinetuneObjective]] = {}
     for name, make in (("regressor", regressor), ("several labels", multilabel)):

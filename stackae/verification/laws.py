@@ -1,4 +1,4 @@
-"""Laws of what is trained: contraction, principal components, weights that are tied."""
+"""Laws of trained layers: the contractive penalty, principal components, tied weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ jacobian: Callable[..., Tensor] = autograd.jacobian
 
 
 def contraction_of(replica: LayerReplica) -> float:
-    """The term that contraction at weight 1 adds to the loss that is trained."""
+    """Compute the term that a contraction of weight 1 adds to the training loss."""
     rows = torch.arange(len(replica.reads.x))
     objective = replica.objective
     without = type(objective)(**{**vars(objective), "contraction": 0.0})
@@ -40,7 +40,7 @@ def contraction_of(replica: LayerReplica) -> float:
 
 
 def jacobian_cases() -> Iterator[Case]:
-    """Every activation: ‖∂h/∂x‖²_F of each row by autograd, mean over rows."""
+    """Compare the penalty with the mean of ‖∂h/∂x‖²_F over rows by autograd, for every activation."""
     x = 3 * normal(6, 7)
     for activation in ACTIVATIONS:
         replica = replica_of("7,5", x, activation=activation, contraction=1.0, output_activation="linear")
@@ -51,7 +51,7 @@ def jacobian_cases() -> Iterator[Case]:
 
 
 def wide_cases() -> Iterator[Case]:
-    """784-300, whose Jacobian is never made: a backward pass for each unit gives a row of it for all inputs at once."""
+    """Compare the penalty of a 784-300 layer with its Jacobian, computed row by row: one backward pass per unit."""
     x = rows_of(8, 784)
     for activation in ("sigmoid", "tanh", "softplus"):
         replica = replica_of("784,300", x, activation=activation, contraction=1.0)
@@ -67,14 +67,14 @@ def wide_cases() -> Iterator[Case]:
 
 
 def spread_rows() -> Tensor:
-    """(256, 12) float64 whose first four principal variances lie apart, of another mean."""
+    """Draw (256, 12) float64 rows of mean 0.5 whose first four principal variances are well separated."""
     basis: Tensor = torch.linalg.qr(normal(12, 12, seed=1)).Q
     deviations = torch.tensor([2.0, 1.7, 1.4, 1.1] + [0.5] * 8, dtype=torch.float64)
     return (normal(256, 12, seed=2) * deviations) @ basis.t() + 0.5
 
 
 def components_of(x: Tensor, count: int) -> Tensor:
-    """(count, d) right singular vectors of the centred rows: not by the covariance, as the library has them."""
+    """Compute (count, d) principal components by the SVD of the centered rows; the library uses the covariance."""
     components: Tensor = torch.linalg.svd(x - x.mean(dim=0), full_matrices=False).Vh
     return components[:count]
 
@@ -108,7 +108,7 @@ def solved_cases() -> Iterator[Case]:
 
 
 def left_out_cases() -> Iterator[Case]:
-    """E‖x − z‖² of the closed form, and the sum of the squared singular values that it leaves out."""
+    """Compare E‖x − z‖² of the closed form with the sum of the remaining squared singular values."""
     x = spread_rows()
     values = torch.linalg.svdvals(x - x.mean(dim=0)).square() / len(x)
     for width in (1, 4, 11):
@@ -129,7 +129,7 @@ def _spans(autoencoder: Autoencoder) -> Iterator[tuple[str, Tensor]]:
 
 
 def tied_cases(engine: str) -> Iterator[Case]:
-    """After every step: the reconstruction, and the loss that the next step reports, are those of W' = Wᵀ."""
+    """Check after every step that the reconstruction, and the loss of the next step, are those of W' = Wᵀ."""
     if engine == "fused":
         need_step(CPU)
     x = rows_of(48, 9)
@@ -139,7 +139,7 @@ def tied_cases(engine: str) -> Iterator[Case]:
 
 
 def untied_by(replica: LayerReplica, step: object) -> float:
-    """The largest relative difference to W' = Wᵀ over some steps."""
+    """Measure the largest relative difference to W' = Wᵀ over some steps."""
     one, x = replica.network, replica.reads.x[:]
     objective: Any = replica.objective
     assert isinstance(one, Autoencoder) and isinstance(objective, ReconstructionObjective) and hasattr(step, "advance")

@@ -1,4 +1,4 @@
-"""Noise: the rates and moments that it is asked for, and words that depend on their key and their place alone."""
+"""Noise: it has the requested rates and moments, and its words depend only on key and position."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ KNOWN_WORDS = (
         (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
     ),
 )
-"""Counter, key and words of Random123, the implementation by the authors of Philox (Salmon et al. 2011)."""
+"""Counter, key and words of Random123, the implementation by Philox's authors (Salmon et al. 2011)."""
 
 
 def inputs() -> Tensor:
-    """(2000, 512) float32, nowhere 0, and never a value that noise puts there."""
+    """Make (2000, 512) float32 inputs, none of which equals a value that noise writes."""
     return torch.linspace(0.25, 0.75, DRAWS).view(SHAPE)
 
 
 def share(name: str, happened: Tensor, chance: float) -> Case:
-    """How often something happened, against its chance p; the standard error is √(p (1 − p) / n)."""
+    """Compare the frequency of an event with its probability p; the standard error is √(p (1 − p) / n)."""
     error = math.sqrt(chance * (1 - chance) / happened.numel())
     return against_draws(name, happened.double().mean(), chance, error)
 
@@ -69,7 +69,7 @@ def salt_cases(levels: Iterable[float] = LEVELS) -> Iterator[Case]:
 
 
 def gaussian_cases() -> Iterator[Case]:
-    """Mean, standard deviation and fourth moment; of a normal number these have variances 1, ½ and 96, over n."""
+    """Compare mean, deviation and fourth moment, whose variances over n normal numbers are 1/n, ½/n and 96/n."""
     x = torch.zeros(SHAPE, dtype=torch.float64)
     for level in LEVELS:
         noise = Corruption("gaussian", level)(x, choose_engine(), **WHERE)
@@ -100,7 +100,7 @@ def word_cases() -> Iterator[Case]:
 
 
 def thread_cases() -> Iterator[Case]:
-    """The very bits of one thread, by two, by three and by as many as were set."""
+    """Check that noise is bit-identical for one, two and three threads, and for as many as were set."""
     x, engine, given = inputs(), choose_engine(), torch.get_num_threads()
     for kind in CORRUPTIONS[1:]:
         found = []

@@ -1,4 +1,4 @@
-"""A training that is stopped and resumed, through the checkpointer that the commands use, ends in the same bytes."""
+"""Resuming: a training that is stopped and resumed by the commands' checkpointer ends bit-identical."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from stackae.training.checkpointing import Snapshot, StageResult
 from stackae.verification.check import Case, Check
 from stackae.verification.subjects import CPU, EAGER_REMEDY, need_step, rows_of
 
-MOST_STOPS = 100  # then it comes no further
+MOST_STOPS = 100  # after this many stops, training makes no progress
 
 
 class Stopping:
-    """A checkpointer that asks the one on disk to stop at the n-th pause; 0 for never."""
+    """A checkpointer that wraps the one on disk and requests a stop at its n-th pause; 0 for never."""
 
     def __init__(self, checkpointer: DiskCheckpointer, requests: Requests, pauses: int) -> None:
         self._checkpointer, self._requests, self._left = checkpointer, requests, pauses
@@ -44,7 +44,7 @@ class Stopping:
 
 
 def cases(engine: str) -> Iterator[Case]:
-    """Stopped at every second pause, and at every fifth: weights and records that are not the same."""
+    """Stop at every second pause, and at every fifth; count the weights and records that differ."""
     if engine == "fused":
         need_step(CPU)
     x = rows_of(96, 12).float()

@@ -1,6 +1,6 @@
-"""Closed forms against draws: the marginalised layer's moments and error, and the variational layer's divergence.
+"""Closed forms against draws: the marginalized layer's moments and error, and the variational layer's KL divergence.
 
-Every distance is told in standard errors of the mean of the draws, which the draws themselves give.
+Distances are in standard errors of the mean, estimated from the same draws.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ VARIANCE = 0.3
 NEARBY = 20 * len(SIZES) * 2 * len(NOISES)
 
 
-# ---- the marginalised layer
+# ---- the marginalized layer
 
 
 def clean_rows() -> Tensor:
-    """(24, 16) float64, correlated, of different means."""
+    """Draw (24, 16) float64 rows with correlated features of different means."""
     return normal(ROWS, WIDTH, seed=1) @ normal(WIDTH, WIDTH, seed=2) / 4 + torch.linspace(-1, 1, WIDTH)
 
 
 def corrupted(x: Tensor, noise: Corruption) -> Tensor:
-    """(rows, copies, width): every row corrupted as often as COPIES, by the draws that training uses."""
+    """Corrupt every row COPIES times, by the draws that training uses -> (rows, copies, width)."""
     drawn = noise(x.repeat(COPIES, 1), choose_engine(), seed=3, layer=1, step=0)
     return drawn.view(COPIES, *x.shape).transpose(0, 1)
 
 
 def moment_cases(noises: Iterable[Corruption] = NOISES) -> Iterator[Case]:
-    """The mean, P and Q entry by entry; errors by the spread among the copies of a row, as rows are not drawn."""
+    """Compare mean, P and Q entry by entry. Errors come from the spread among a row's copies: rows are not random."""
     x = clean_rows()
     for noise in noises:
         exact, drawn = CorruptedMoments.of(Moments.of(x), noise), corrupted(x, noise)
@@ -66,7 +66,7 @@ def moment_cases(noises: Iterable[Corruption] = NOISES) -> Iterator[Case]:
 
 
 def _mean_product(left: Tensor, right: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean of a bᵀ over rows and copies, what it should be, and its standard error."""
+    """Return the mean of a bᵀ over rows and copies, the expected one, and its standard error."""
     mean = left.mT @ right / COPIES
     variance = left.square().mT @ right.square() / COPIES - mean.square()
     return mean.mean(dim=0), wanted, (variance.clamp(min=0).mean(dim=0) / (len(left) * COPIES)).sqrt()
@@ -77,7 +77,7 @@ def _text(noise: Corruption) -> str:
 
 
 def solved(noise: Corruption, width: int) -> tuple[LayerReplica, Tensor, Tensor]:
-    """The layer as training solves it, with the affine map A x̃ + b that it is, in float64."""
+    """Solve the layer as training does; return it with A and b of its affine map A x̃ + b, in float64."""
     options: dict[str, Any] = {"kind": "marginalized", "activation": "linear", "ridge": 0.0, "corruption": _text(noise)}
     replica = replica_of(f"{WIDTH},{width}", clean_rows(), CPU, torch.float32, **options)
     replica = replace(replica, reads=replica.reads._replace(low=noise.low, high=noise.high))
@@ -93,7 +93,7 @@ def solved(noise: Corruption, width: int) -> tuple[LayerReplica, Tensor, Tensor]
 
 
 def error_cases(noises: Iterable[Corruption] = NOISES) -> Iterator[Case]:
-    """The expected error of the solution, and of any map, in closed form and as the mean over the copies."""
+    """Compare the closed-form expected error with the mean over the copies, for the solution and for any map."""
     x = clean_rows()
     for noise in noises:
         exact, noisy = CorruptedMoments.of(Moments.of(x), noise), corrupted(x, noise)
@@ -110,7 +110,7 @@ def error_cases(noises: Iterable[Corruption] = NOISES) -> Iterator[Case]:
 
 
 def best_cases() -> Iterator[Case]:
-    """Weights nearby, in random directions and down the error's own slope: how many have a lower expected error."""
+    """Count nearby weights, in random directions and along the error's gradient, with a lower expected error."""
     x = clean_rows()
     for noise in NOISES:
         exact = CorruptedMoments.of(Moments.of(x), noise)
@@ -132,7 +132,7 @@ def best_cases() -> Iterator[Case]:
 
 
 def _best_error(exact: CorruptedMoments, encoder: Tensor, decoder: Tensor) -> Tensor:
-    """The expected error of a linear layer with the best of biases."""
+    """The expected error of a linear layer with the optimal bias."""
     weight = decoder @ encoder
     return exact.error(weight, exact.mean - weight @ exact.noisy_mean)
 
@@ -141,7 +141,7 @@ def _best_error(exact: CorruptedMoments, encoder: Tensor, decoder: Tensor) -> Te
 
 
 def posterior_of(scale: float) -> tuple[VariationalObjective, Tensor, Tensor]:
-    """The objective of a layer that is trained, and μ and logvar of its eight rows."""
+    """Build the objective of a layer as training does; return it with μ and logvar of its eight rows."""
     x = normal(8, 6, seed=4)
     options: dict[str, Any] = {"kind": "variational", "output_activation": "linear"}
     replica = replica_of("6,4", x, **options)
@@ -153,7 +153,7 @@ def posterior_of(scale: float) -> tuple[VariationalObjective, Tensor, Tensor]:
 
 
 def divergence_cases() -> Iterator[Case]:
-    """What β = 1 adds to the loss, and the mean of ln q(h|x) − ln p(h) over draws of h."""
+    """Compare the term that β = 1 adds to the loss with the mean of ln q(h|x) − ln p(h) over draws of h."""
     for scale in (0.0, 1.0, 3.0):
         objective, mu, logvar = posterior_of(scale)
         rows = torch.arange(len(mu))
@@ -167,7 +167,7 @@ def divergence_cases() -> Iterator[Case]:
 
 
 def drawn_cases() -> Iterator[Case]:
-    """Codes have the mean μ and the variance e^logvar that the divergence is of."""
+    """Check that sampled codes have the mean μ and the variance e^logvar that the KL divergence assumes."""
     objective, mu, logvar = posterior_of(1.0)
     count = DRAWS // len(mu)
     h = objective.network.sample(mu, logvar, normal(count, *mu.shape, seed=7)).detach()
@@ -177,7 +177,7 @@ def drawn_cases() -> Iterator[Case]:
 
 
 def known_cases() -> Iterator[Case]:
-    """KL(N(μ, s²) ‖ N(0, 1)) where it is known: 0 at the prior, μ²/2 beside it, and by quadrature."""
+    """Compare KL(N(μ, s²) ‖ N(0, 1)) with 0 at the prior, and with quadrature elsewhere."""
     none = torch.zeros(1, 1, dtype=torch.float64)
     yield Case("at the prior", float(gaussian_kl(none, none).abs()), 1e-15)
     places = torch.linspace(-30, 30, 60_001, dtype=torch.float64)
@@ -190,8 +190,11 @@ def known_cases() -> Iterator[Case]:
 
 
 def bound_cases(shifts: Iterable[float] = (0.5,)) -> Iterator[Case]:
-    """x = W h + c + noise with orthogonal columns: p(x) and p(h|x) are known, and with that posterior each draw gives
-    p(x); with one that is shifted the bound is below it, and more draws bring it up."""
+    """Compare the ELBO with the known likelihood of x = W h + c + noise, where W has orthogonal columns.
+
+    p(x) and p(h|x) are known there. With that posterior every draw gives p(x); with a shifted one the ELBO is lower by
+    a known divergence, and the importance bound approaches p(x) with many draws.
+    """
     one = VariationalAutoencoder(6, 3, output_activation="linear").double()
     columns = torch.linalg.qr(normal(6, 3, seed=4)).Q * torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     spread, centre = columns @ columns.t() + VARIANCE * torch.eye(6, dtype=torch.float64), normal(6, seed=5)

@@ -1,4 +1,4 @@
-"""What checks are made on: small layers and heads, built as the commands build them, and what they are compared by."""
+"""Subjects of the checks, small layers built as the commands build them, and the distances that compare results."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ EAGER_REMEDY = "train with `--engine eager` meanwhile, which does without the ex
 
 
 def rows_of(count: int, width: int, seed: int = 9) -> Tensor:
-    """(count, width) float64, uniform in [0, 1)."""
+    """Draw (count, width) float64 rows, uniform in [0, 1)."""
     return uniform((count, width), seed=seed, purpose=Purpose.SPLIT).double()
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
-    """float64, standard normal, by torch's own generator: draws that owe nothing to the library's."""
+    """Draw standard normal float64 by torch's own generator, independently of stackae's."""
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def replica_of(
     layers: str, x: Tensor, device: torch.device = CPU, dtype: torch.dtype = torch.float64, **options: Any
 ) -> LayerReplica:
-    """The first layer of a stack about to be trained on x, as `stackae pretrain` makes it; in float64 unless told."""
+    """Build the first layer of a stack, untrained, as `stackae pretrain` does for x, by default in float64."""
     given = {"corruption": "none", "weight_decay": 0.0, "seed": SEED, "device": device.type, **options}
     config = settle(PretrainConfig.from_options(layers, **given), x)
     replica = LayerReplica.new(0, config, 1, Reads.of(x.to(device, dtype), None), device)
@@ -45,7 +45,7 @@ def replica_of(
 
 
 def need_extension() -> None:
-    """Raises NotHereError where the extension is not built, or does not load: `stackae verify` fails for the latter."""
+    """Raise NotHereError where the extension is not built, or does not load: `stackae verify` fails for the latter."""
     extension = find_extension()
     if extension.ops is None:
         what = "is not built" if extension.state == "absent" else "does not load"
@@ -53,7 +53,7 @@ def need_extension() -> None:
 
 
 def need_step(device: torch.device, precision: str = "fp32") -> None:
-    """Raises NotHereError where there is no fused step of that precision on that device."""
+    """Raise NotHereError where there is no fused step of that precision on that device."""
     need_extension()
     if device.type == "cuda" and not torch.cuda.is_available():
         raise NotHereError("no CUDA device")
@@ -72,9 +72,9 @@ def distance(found: Tensor, truth: Tensor) -> float:
 
 
 def furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """max |found − wanted| of each tensor, relative to its largest number, or a thousandth of the largest of all.
+    """max |found − wanted| over all tensors, relative to a tensor's largest number, or to 1e-3 of the largest of all.
 
-    Infinite where they are not as many or of other shapes.
+    The result is infinite where the numbers of tensors or the shapes differ.
     """
     found, wanted = ([each.detach() for each in some] for some in (found, wanted))
     if [each.shape for each in found] != [each.shape for each in wanted]:
@@ -87,9 +87,9 @@ def furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
 
 
 def against_draws(name: str, drawn: Tensor, expected: Tensor | float, error: Tensor | float) -> Case:
-    """|drawn − expected| / error, in standard errors: of the entry where that is largest, which is shown.
+    """max |drawn − expected| / error, in standard errors; ``shown`` describes the entry with the maximum.
 
-    All of one shape, or scalars. An error of 0 stands for rounding alone.
+    The arguments have one shape, or are scalars. An error of 0 allows for rounding only.
     """
     wanted = torch.as_tensor(expected, dtype=torch.float64).expand_as(drawn)
     error = torch.maximum(torch.as_tensor(error, dtype=torch.float64), 1e-12 * (1 + wanted.abs())).expand_as(drawn)
