@@ -18,8 +18,12 @@ from stackae.data.division import Division
 from stackae.data.scaling import Scaling
 from stackae.errors import RunError
 from stackae.models.files import pack_scaling, pack_weights, read_layer, read_scaling
-from stackae.models.heads import HEADS, Classifier, DeepAutoencoder, MultilabelClassifier, Regressor
+from stackae.models.heads import HEADS
+from stackae.models.heads.classifier import Classifier
 from stackae.models.heads.files import pack_head, read_head
+from stackae.models.heads.multilabel import MultilabelClassifier
+from stackae.models.heads.reconstruction import DeepAutoencoder
+from stackae.models.heads.regressor import Regressor
 from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.kinds import build
 from stackae.runs.checkpoints import history_of

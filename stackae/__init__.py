@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from stackae.errors import VerificationError as VerificationError
     from stackae.metrics import ClassifierReport as ClassifierReport
     from stackae.models.evaluation import ReconstructionReport as ReconstructionReport
-    from stackae.models.heads import Classifier as Classifier
-    from stackae.models.heads import DeepAutoencoder as DeepAutoencoder
-    from stackae.models.heads import MultilabelClassifier as MultilabelClassifier
-    from stackae.models.heads import Regressor as Regressor
+    from stackae.models.heads.classifier import Classifier as Classifier
     from stackae.models.heads.multilabel import LabelReport as LabelReport
+    from stackae.models.heads.multilabel import MultilabelClassifier as MultilabelClassifier
     from stackae.models.heads.multilabel import MultilabelReport as MultilabelReport
+    from stackae.models.heads.reconstruction import DeepAutoencoder as DeepAutoencoder
+    from stackae.models.heads.regressor import Regressor as Regressor
     from stackae.models.heads.regressor import TargetReport as TargetReport
     from stackae.models.stack import StackedAutoencoder as StackedAutoencoder
     from stackae.runs import Run as Run

@@ -19,7 +19,8 @@ from stackae.data.classes import of_classes, trained_classes
 from stackae.data.source import Source
 from stackae.errors import ConfigError
 from stackae.finetuning import finetune_stack
-from stackae.models.heads import DeepAutoencoder, Finetuned
+from stackae.models.heads import Finetuned
+from stackae.models.heads.reconstruction import DeepAutoencoder
 from stackae.models.stack import in_batches
 from stackae.runs.run import trained_head_file
 from stackae.training.callbacks import Callback, EpochRecord

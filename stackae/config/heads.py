@@ -1,6 +1,6 @@
-"""The heads as settings know them: one table; ``stackae.models.heads`` holds their classes.
+"""The heads: one table; ``stackae.models.heads`` holds their classes, a module for each.
 
-To add one: its row here, and its class there.
+To add one: its row here, and its module there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ HeadName = Literal["classifier", "reconstruction", "regressor", "multilabel"]
 class HeadRow:
     """What is asked of a head."""
 
+    class_name: str
+    """Its class, in the module of ``stackae.models.heads`` that has the head's name."""
     targets: Literal["classes", "numbers"] | None = None
     """What it learns besides rows, as ``target_kind`` has it; None where rows are all."""
     fused: bool = False
@@ -31,9 +33,9 @@ class HeadRow:
 
 
 HEADS: dict[str, HeadRow] = {
-    "classifier": HeadRow(targets="classes", fused=True, fused_alone=True, has_error=True),
-    "reconstruction": HeadRow(fused=True),
-    "regressor": HeadRow(targets="numbers"),
-    "multilabel": HeadRow(targets="numbers", has_error=True),
+    "classifier": HeadRow("Classifier", targets="classes", fused=True, fused_alone=True, has_error=True),
+    "reconstruction": HeadRow("DeepAutoencoder", fused=True),
+    "regressor": HeadRow("Regressor", targets="numbers"),
+    "multilabel": HeadRow("MultilabelClassifier", targets="numbers", has_error=True),
 }
 """In the order that they are named in."""

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import FinetuneConfig
-from stackae.models.heads import Classifier, DeepAutoencoder, Finetuned, MultilabelClassifier, Regressor
+from stackae.models.heads import Finetuned
 from stackae.models.heads.base import FinetuneObjective
-from stackae.models.heads.classifier import ClassificationObjective
-from stackae.models.heads.multilabel import MultilabelObjective
-from stackae.models.heads.reconstruction import UnrolledObjective
-from stackae.models.heads.regressor import RegressionObjective
+from stackae.models.heads.classifier import ClassificationObjective, Classifier
+from stackae.models.heads.multilabel import MultilabelClassifier, MultilabelObjective
+from stackae.models.heads.reconstruction import DeepAutoencoder, UnrolledObjective
+from stackae.models.heads.regressor import RegressionObjective, Regressor
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_step
 from stackae.verification.subjects import SEED, normal, rows_of

@@ -14,7 +14,7 @@ from stackae.data.run_rows import RowsRead
 from stackae.errors import DataError, argument, legible
 from stackae.metrics import ClassifierReport
 from stackae.models.evaluation import evaluate_reconstruction
-from stackae.models.heads import Classifier
+from stackae.models.heads.classifier import Classifier
 from stackae.plots import runs as pictures
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks

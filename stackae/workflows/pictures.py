@@ -11,7 +11,7 @@ import stackae.plots.latent as latent
 import stackae.plots.runs as plots
 from stackae.autoencoders.corruption import Corruption
 from stackae.data import Dataset, Rows
-from stackae.models.heads import DeepAutoencoder
+from stackae.models.heads.reconstruction import DeepAutoencoder
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.runs import Run
 from stackae.runs.summary import last_trainings

@@ -14,8 +14,7 @@ from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
-from stackae.models.heads import Classifier
-from stackae.models.heads.classifier import ClassificationObjective
+from stackae.models.heads.classifier import ClassificationObjective, Classifier
 from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.ops.compiled import FusedStep, products, train_step
 from stackae.random import Purpose, uniform

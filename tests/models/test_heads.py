@@ -18,8 +18,8 @@ from stackae.data import Part
 from stackae.errors import ConfigError, DataError
 from stackae.finetuning import finetune_stack
 from stackae.models.evaluation import evaluate_reconstruction
-from stackae.models.heads import DeepAutoencoder
 from stackae.models.heads.base import FinetuneObjective
+from stackae.models.heads.reconstruction import DeepAutoencoder
 from stackae.training import fused, head
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins

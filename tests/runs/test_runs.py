@@ -15,7 +15,7 @@ from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import DataConfig, PretrainConfig, RunConfig
 from stackae.data import Scaling
 from stackae.errors import ConfigError, DiskError, RunError
-from stackae.models.heads import Classifier
+from stackae.models.heads.classifier import Classifier
 from stackae.runs import LATEST, Run, check_free, default_path, durable, new_runs, open_run, write_whole
 from stackae.runs.beginning import complete, new_folder
 from stackae.runs.ownership import asides

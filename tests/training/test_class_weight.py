@@ -21,9 +21,8 @@ from stackae.data import Part
 from stackae.errors import ConfigError
 from stackae.finetuning import finetune_stack
 from stackae.metrics import balanced_error
-from stackae.models.heads import Classifier
 from stackae.models.heads.base import HeadTask
-from stackae.models.heads.classifier import ClassificationObjective, class_weights, classification_loss
+from stackae.models.heads.classifier import ClassificationObjective, Classifier, class_weights, classification_loss
 from stackae.models.stack import StackedAutoencoder
 
 X = torch.rand(12, 5, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from stackae.data import Part, epoch_order
 from stackae.errors import ConfigError, DataError, DivergedError
 from stackae.finetuning import finetune_stack
 from stackae.models.evaluation import evaluate_reconstruction
-from stackae.models.heads import Classifier
+from stackae.models.heads.classifier import Classifier
 from stackae.models.stack import StackedAutoencoder
 from stackae.pretraining import pretrain_stack, settle
 from stackae.training.early_stopping import BestWeights

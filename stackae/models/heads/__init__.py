@@ -1,16 +1,12 @@
-"""The heads, one class per file, and their table; ``stackae.config.heads`` has their settings."""
+"""The heads: one class per module, of which ``stackae.config.heads`` is the table."""
 
+from importlib import import_module
+
+from stackae.config import heads as rows
 from stackae.models.heads.base import Finetuned
-from stackae.models.heads.classifier import Classifier
-from stackae.models.heads.multilabel import MultilabelClassifier
-from stackae.models.heads.reconstruction import DeepAutoencoder
-from stackae.models.heads.regressor import Regressor
+
+__all__ = ["HEADS", "Finetuned"]
 
 HEADS: dict[str, type[Finetuned]] = {
-    "classifier": Classifier,
-    "reconstruction": DeepAutoencoder,
-    "regressor": Regressor,
-    "multilabel": MultilabelClassifier,
+    name: getattr(import_module(f"{__name__}.{name}"), row.class_name) for name, row in rows.HEADS.items()
 }
-
-__all__ = ["HEADS", "Classifier", "DeepAutoencoder", "Finetuned", "MultilabelClassifier", "Regressor"]
