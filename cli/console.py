@@ -107,8 +107,8 @@ def listing(title: str, columns: list[str], rows: list[list[str]]) -> None:
         return
     say(title, style="bold")
     for name, *cells in rows:
-        told = [f"{column} {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell != "-"]
-        say(name, f"    {', '.join(told)}")
+        named = [f"{column} {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell != "-"]
+        say(name, f"    {', '.join(named)}")
 
 
 def _built(title: str, columns: list[str], rows: list[list[str]]) -> Table:

@@ -96,7 +96,7 @@ def main() -> None:
     with screen.lasting() as results, libraries.warnings_noted(), naming_options():
         code = _ended_with()
         if code == 0 and (failure := screen.was_lost(results)) is not None:
-            code = _told(
+            code = _reported(
                 DiskError(f"standard output: expected to write results to it, got '{failure.strerror}'; {AGAIN}")
             )
     if signals.received() is not None and (apart := sys.modules.get("stackae.apart")) and apart.goes_on():
@@ -110,13 +110,13 @@ def _ended_with() -> int:
     try:
         return int(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
     except signals.Ended as ended:
-        return _told(StoppedError(ended.number))
+        return _reported(StoppedError(ended.number))
     except Exception as error:
         if "--debug" in sys.argv:
             console.note(*traceback.format_exc().splitlines())
         if (number := signals.received()) is not None:  # libraries may have replaced the Ended exception by their own
-            return _told(StoppedError(number))
-        return _told(_understood(error))
+            return _reported(StoppedError(number))
+        return _reported(_understood(error))
 
 
 def _understood(error: Exception) -> StackaeError:
@@ -140,7 +140,7 @@ def _understood(error: Exception) -> StackaeError:
     )
 
 
-def _told(error: StackaeError) -> int:
+def _reported(error: StackaeError) -> int:
     """Print the error for people, with --json as a document too. Return its exit code."""
     first, *more = error.lines
     console.note(f"error: {first}", *more)

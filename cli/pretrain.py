@@ -106,9 +106,9 @@ def command(
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
     from stackae.workflows import plan_run, pretrain_run, run_settings
 
-    settings, told = run_settings(ctx.params, config), Reported(json)
+    settings, callbacks = run_settings(ctx.params, config), Reported(json)
     if dry_run:
-        show_plan(plan_run(settings, run, seeds=seeds, force=force, resume=resume, callbacks=told), json)
+        show_plan(plan_run(settings, run, seeds=seeds, force=force, resume=resume, callbacks=callbacks), json)
         return
     outcome = pretrain_run(
         settings,
@@ -117,7 +117,7 @@ def command(
         force=force,
         resume=resume,
         checkpoint_every=checkpoint_every,
-        callbacks=told,
+        callbacks=callbacks,
         requests=requests(),
     )
     report_complete(outcome, json)

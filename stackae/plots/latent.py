@@ -119,13 +119,13 @@ def latent_scatter(
     points = numbers_of(codes)
     labels = np.full(len(points), -1) if y is None else y.cpu().numpy()
     named, others = _named_classes(labels)
-    colours = dict(zip(named, _colours(len(named)), strict=True))
-    entries = [(_short(classes[label]), colours[label]) for label in named]
+    colors = dict(zip(named, _colors(len(named)), strict=True))
+    entries = [(_short(classes[label]), colors[label]) for label in named]
     entries += [(f"{others} others", OTHERS)] if others else []
     entries += [("no label", UNKNOWN)] if y is not None and bool((labels < 0).any()) else []
     figure = new_figure(6.8 + _legend_width(entries), 6.6)
     axes = figure.subplots()
-    _draw_points(axes, points, labels, colours)
+    _draw_points(axes, points, labels, colors)
     if len(named) <= MOST_LABELS:
         for label in named:
             _write(axes, np.median(points[labels == label], axis=0), _short(classes[label]))
@@ -139,14 +139,14 @@ def latent_scatter(
     return png_of(figure)
 
 
-def _draw_points(axes: Axes, points: np.ndarray, labels: np.ndarray, colours: dict[int, Any]) -> None:
+def _draw_points(axes: Axes, points: np.ndarray, labels: np.ndarray, colors: dict[int, Any]) -> None:
     """Draw points without a color first, and the others in random order, so that no class hides another."""
     size = float(np.clip(50000 / max(1, len(points)), 2, 26))
-    plain = ~np.isin(labels, list(colours))
-    for some, colour in ((plain & (labels < 0), UNKNOWN), (plain & (labels >= 0), OTHERS)):
-        axes.scatter(points[some, 0], points[some, 1], color=colour, alpha=0.5, s=size, linewidths=0)
+    plain = ~np.isin(labels, list(colors))
+    for some, color in ((plain & (labels < 0), UNKNOWN), (plain & (labels >= 0), OTHERS)):
+        axes.scatter(points[some, 0], points[some, 1], color=color, alpha=0.5, s=size, linewidths=0)
     order = np.random.default_rng(0).permutation(np.flatnonzero(~plain))
-    each = [colours[label] for label in labels[order]]
+    each = [colors[label] for label in labels[order]]
     axes.scatter(points[order, 0], points[order, 1], color=each, alpha=0.75, s=size, linewidths=0)
 
 
@@ -157,7 +157,7 @@ def _named_classes(labels: np.ndarray) -> tuple[list[int], int]:
     return sorted(most.tolist()), len(found) - len(most)
 
 
-def _colours(count: int) -> list[Any]:
+def _colors(count: int) -> list[Any]:
     import matplotlib as mpl
 
     if count <= 20:
@@ -190,7 +190,7 @@ def _draw_legend(axes: Axes, entries: list[tuple[str, Any]]) -> None:
 
     if not entries:
         return
-    handles = [Line2D([], [], linestyle="", marker="o", markersize=6, color=colour) for _, colour in entries]
+    handles = [Line2D([], [], linestyle="", marker="o", markersize=6, color=color) for _, color in entries]
     columns = math.ceil(len(entries) / LEGEND_ROWS)
     legend = axes.figure.legend(
         handles, [" "] * len(entries), loc="outside right upper", ncols=columns, frameon=False, handletextpad=0.2

@@ -62,9 +62,9 @@ def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
     for axes, stage in panels:
         records = staged[stage]
         _draw_losses(axes, records, marker=".")
-        kept = _kept(records)["epoch"]
-        axes.axvline(kept, color="grey", linestyle=":", label="kept")
-        axes.set_title(f"{stage}, epoch {kept} kept")
+        best = _best(records)["epoch"]
+        axes.axvline(best, color="grey", linestyle=":", label="kept")
+        axes.set_title(f"{stage}, epoch {best} kept")
     return png_of(_with_legend(figure))
 
 
@@ -76,10 +76,10 @@ def loss_curves_together(runs: list[list[dict[str, Any]]]) -> bytes:
         trained = [each[stage] for each in staged if stage in each]
         for records in trained:
             _draw_losses(axes, records, linewidth=0.9, alpha=0.6)
-        kept = [_kept(records) for records in trained]
-        losses = [record[_measure(record)] for record in kept]
-        axes.plot([record["epoch"] for record in kept], losses, "k.", markersize=5, label="kept")
-        axes.set_title(f"{stage}, {len(kept)} seed{'s' if len(kept) > 1 else ''}")
+        best = [_best(records) for records in trained]
+        losses = [record[_measure(record)] for record in best]
+        axes.plot([record["epoch"] for record in best], losses, "k.", markersize=5, label="kept")
+        axes.set_title(f"{stage}, {len(best)} seed{'s' if len(best) > 1 else ''}")
     return png_of(_with_legend(figure))
 
 
@@ -119,15 +119,15 @@ def _panels(stages: Iterable[str]) -> tuple[Figure, list[tuple[Axes, str]]]:
     return figure, list(zip(axes, shown, strict=False))
 
 
-def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, colour: str) -> None:
+def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, color: str) -> None:
     x = [record["epoch"] for record in records]
     validated = records[0]["validation_loss"] is not None
     measure = "validation_loss" if validated else "loss"  # on clean rows: the runs' corruption may differ
-    axes.plot(x, [record[measure] for record in records], color=colour, label=written(name, 60))
+    axes.plot(x, [record[measure] for record in records], color=color, label=written(name, 60))
     if validated:
-        axes.plot(x, [record["loss"] for record in records], color=colour, linestyle="--", linewidth=0.8)
-    kept = _kept(records)
-    axes.plot([kept["epoch"]], [kept[measure]], "o", color=colour, markersize=4)
+        axes.plot(x, [record["loss"] for record in records], color=color, linestyle="--", linewidth=0.8)
+    best = _best(records)
+    axes.plot([best["epoch"]], [best[measure]], "o", color=color, markersize=4)
 
 
 def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> None:
@@ -149,7 +149,7 @@ def _measure(record: dict[str, Any]) -> str:
     return found[0] if found else "loss"
 
 
-def _kept(records: list[dict[str, Any]]) -> dict[str, Any]:
+def _best(records: list[dict[str, Any]]) -> dict[str, Any]:
     return [record for record in records if record["best"]][-1]
 
 

@@ -84,9 +84,9 @@ def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     bins = int(np.clip(1.5 * math.sqrt(fewest), FEWEST_BINS, MOST_BINS))
     edges, logarithmic = _edges(everything, panel.threshold, bins)
     named = zip(groups, labels[1:], COLOURS, strict=False)
-    for scores, label, colour in named:
+    for scores, label, color in named:
         heights, _ = np.histogram(scores.numpy(), edges, weights=_shares(scores))
-        axes.stairs(heights, edges, fill=True, color=colour, alpha=0.6, label=written(label, 60))
+        axes.stairs(heights, edges, fill=True, color=color, alpha=0.6, label=written(label, 60))
     if len(panel.calibration):
         heights, _ = np.histogram(panel.calibration.numpy(), edges, weights=_shares(panel.calibration))
         axes.stairs(heights, edges, color=CALIBRATION, linewidth=1.1, label=labels[0])

@@ -60,7 +60,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def latest(folder: Path, command: str | None, passed_over: Callable[[RunError], None]) -> Checkpoint | None:
+def latest(folder: Path, command: str | None, skipped: Callable[[RunError], None]) -> Checkpoint | None:
     """Return the newest checkpoint (of that command, if given) that is whole, including all that it builds on."""
     for _, path in reversed(numbered(folder)):
         try:
@@ -70,7 +70,7 @@ def latest(folder: Path, command: str | None, passed_over: Callable[[RunError], 
                     pass
                 return checkpoint
         except RunError as error:
-            passed_over(error)
+            skipped(error)
     return None
 
 

@@ -69,7 +69,7 @@ class Summary(NamedTuple):
         }
 
 
-def summarise(path: Path) -> Summary:
+def summarize(path: Path) -> Summary:
     """Summarize a run folder, or a folder of seeds by its first run; never raises for a damaged one."""
     seeds = seed_runs(path)
     try:
@@ -100,7 +100,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self._epochs: dict[str, int] = {}
-        self._kept: dict[str, dict[str, Any]] = {}
+        self._best: dict[str, dict[str, Any]] = {}
 
     def add(self, record: dict[str, Any]) -> None:
         if "epoch" not in record or "stage" not in record:
@@ -108,14 +108,14 @@ class _Tally:
         stage = record["stage"]
         self._epochs[stage] = 1 if record["epoch"] == 1 else self._epochs.get(stage, 0) + 1
         if record["best"]:
-            self._kept[stage] = record
+            self._best[stage] = record
 
     def stages(self) -> list[StageSummary]:
         names = ("loss", "validation_loss", "validation_error", "corrupted_validation_loss")
         found = []
-        for stage, kept in self._kept.items():
-            figures: dict[str, Any] = {name: kept.get(name) for name in names}  # older versions wrote fewer fields
-            found.append(StageSummary(stage, self._epochs[stage], kept["epoch"], **figures))
+        for stage, best in self._best.items():
+            figures: dict[str, Any] = {name: best.get(name) for name in names}  # older versions wrote fewer fields
+            found.append(StageSummary(stage, self._epochs[stage], best["epoch"], **figures))
         return found
 
 

@@ -131,8 +131,8 @@ class Logged(Callbacks):
 
     @contextmanager
     def training(self, networks: int) -> Iterator[Callback]:
-        with self._callbacks.training(networks) as told:
-            stages = _Stages(told, networks, self.note)
+        with self._callbacks.training(networks) as callback:
+            stages = _Stages(callback, networks, self.note)
             yield stages
         stages.end()
 
@@ -149,8 +149,8 @@ class Logged(Callbacks):
 class _Stages:
     """A callback that logs every epoch, and notes where a stage is resumed or stopped early."""
 
-    def __init__(self, told: Callback, networks: int, note: Callable[[str], None]) -> None:
-        self._told, self._networks, self._note = told, networks, note
+    def __init__(self, callback: Callback, networks: int, note: Callable[[str], None]) -> None:
+        self._callback, self._networks, self._note = callback, networks, note
         self._title, self._epochs, self._epoch, self._best = "", 0, 0, 0
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
@@ -160,16 +160,16 @@ class _Stages:
         if passed:
             epoch = passed // rows + 1
             self._note(f"{self._title}  goes on in epoch {epoch}/{epochs}, after {passed % rows:,} rows of it")
-        self._told.start_stage(stage, self._title, replicas, rows, epochs, passed)
+        self._callback.start_stage(stage, self._title, replicas, rows, epochs, passed)
 
     def batch(self, rows: int, loss: float) -> None:
-        self._told.batch(rows, loss)
+        self._callback.batch(rows, loss)
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
         self._epoch = next(iter(records.values())).epoch
         self._best = self._epoch if any(record.best for record in records.values()) else self._best
         log(f"{self._title}  epoch {self._epoch}/{self._epochs}  {figures_of(records)}")
-        self._told.epoch(records)
+        self._callback.epoch(records)
 
     def end(self) -> None:
         if 0 < self._epoch < self._epochs:

@@ -31,8 +31,8 @@ def examine_installation() -> tuple[dict[str, Any], str]:
     }
     extension = find_extension()
     if extension.ops is None:
-        told = "not built" if extension.state == "absent" else f"there, but does not load: {extension.cause}"
-        return report | {"extension": told}, extension.problem
+        described = "not built" if extension.state == "absent" else f"there, but does not load: {extension.cause}"
+        return report | {"extension": described}, extension.problem
     return report | {f"extension_{name}": value for name, value in extension.ops.build_info().items()}, ""
 
 

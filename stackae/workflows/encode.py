@@ -46,7 +46,7 @@ def encode_run(
 
     Other arguments, and errors, are those of ``stackae.workflows.score``.
     """
-    told = callbacks or Callbacks()
+    callbacks = callbacks or Callbacks()
     opened = open_run(run)
     count = len(opened.pretrain_config.layers)
     number = whole_number(argument("layer"), layer, count) if layer else count
@@ -54,9 +54,9 @@ def encode_run(
     check_out(path, WRITTEN, must_be_new=out is not None and not force)
     check_weights(weights)
     model = opened.load_stack(engine) if weights == "pretrained" else opened.load_encoders(engine)
-    rows = rows_of(opened, DataRequest.of(data), "all", told, labels=False)
-    codes, numbers = made_of(rows.x, partial(model.encode, layer=number), "encoding", told), rows.numbers.tolist()
+    rows = rows_of(opened, DataRequest.of(data), "all", callbacks, labels=False)
+    codes, numbers = made_of(rows.x, partial(model.encode, layer=number), "encoding", callbacks), rows.numbers.tolist()
     check_finite(f"codes of layer {number}", codes, numbers)
     table = Table([f"h{unit}" for unit in range(1, codes.shape[1] + 1)], codes, [("row", numbers)])
-    write_table(path, table, opened if out is None else None, told, rows.bad_rows)
+    write_table(path, table, opened if out is None else None, callbacks, rows.bad_rows)
     return EncodeResult(opened.path, path, number, codes.shape, rows.which, rows.bad_rows)

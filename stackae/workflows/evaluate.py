@@ -54,10 +54,10 @@ def evaluate_run(
 
     Arguments, and errors, are those of ``stackae.workflows.score``.
     """
-    told = callbacks or Callbacks()
+    callbacks = callbacks or Callbacks()
     opened = open_run(run)
     stack = opened.load_stack(engine)
-    read = rows_of(opened, DataRequest.of(data), part, told)
+    read = rows_of(opened, DataRequest.of(data), part, callbacks)
     rows = read.xy
     layers = evaluate_reconstruction(stack, rows.x)
     metrics: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": read.part, "rows": len(rows.x)}
@@ -69,7 +69,7 @@ def evaluate_run(
         found, pictures = assess_classifier(model, classes, rows, read.part, read.classes, left_out)
         metrics |= found
         if not found["labelled_rows"]:
-            told.note(_strangers(found))
+            callbacks.note(_strangers(found))
     targets = _of_targets(opened, engine, read)
     metrics |= targets
     metrics["reconstruction"] = [layer._asdict() for layer in layers]

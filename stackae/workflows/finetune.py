@@ -143,8 +143,8 @@ def train_head(
         pass
     checkpointer = session.checkpointer(run, work, resumed)
     try:
-        with session.callbacks.training(1) as told:
-            result, file = _train(run, settings, dataset, told, checkpointer)
+        with session.callbacks.training(1) as callback:
+            result, file = _train(run, settings, dataset, callback, checkpointer)
     except BaseException:
         checkpointer.abandon()
         raise
@@ -234,10 +234,10 @@ def _rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
     labelled, classes = 0 if y is None else int((y >= 0).sum()), trained_classes(y, dataset.classes)
     background = set(named(dataset.config.unlabelled or "", dataset.classes)) & set(dataset.classes)
     others = [name for name in dataset.classes if name not in {*classes, *background}]
-    told = f"{labelled:,} labelled training rows, {len(classes)} classes"
+    sentence = f"{labelled:,} labelled training rows, {len(classes)} classes"
     if background:
-        told += f"; unlabelled are those of class {_listed(sorted(background))}"
-    return told + (f"; no training row is of class {_listed(others)}" if others and labelled else "")
+        sentence += f"; unlabelled are those of class {_listed(sorted(background))}"
+    return sentence + (f"; no training row is of class {_listed(others)}" if others and labelled else "")
 
 
 def _listed(names: list[str]) -> str:

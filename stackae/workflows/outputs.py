@@ -39,8 +39,8 @@ def write_table(path: Path, table: Table, run: Run | None, callbacks: Callbacks,
     Add a note if rows of the data are left out and the format keeps no row numbers.
     """
     chosen = WRITTEN[path.suffix.lower()]
-    with callbacks.progress(f"writing {path.name}") as told:
-        content = chosen.pack(table, told)
+    with callbacks.progress(f"writing {path.name}") as report:
+        content = chosen.pack(table, report)
     write_content(path, content, run)
     if left_out and not chosen.named:
         callbacks.note(
@@ -60,12 +60,12 @@ def write_content(path: Path, content: Content, run: Run | None) -> None:
 def made_of(x: Rows, function: Callable[[Tensor], Tensor], step: str, callbacks: Callbacks) -> np.ndarray:
     """Return function(x) of all rows, computed in batches, and report the progress."""
     done = 0
-    with callbacks.progress(step) as told:
+    with callbacks.progress(step) as report:
 
         def counted(rows: Tensor) -> Tensor:
             nonlocal done
             done += len(rows)
-            told(done / max(1, len(x)))
+            report(done / max(1, len(x)))
             return function(rows)
 
         return in_batches(counted, x).cpu().numpy()

@@ -135,17 +135,17 @@ def predict_run(
 
     Other arguments, and errors, are those of ``stackae.workflows.score``.
     """
-    told = callbacks or Callbacks()
+    callbacks = callbacks or Callbacks()
     opened = open_run(run)
     path = opened.path / "predictions.csv" if out is None else Path(out)
     check_out(path, WRITTEN, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine)
-    rows = rows_of(opened, DataRequest.of(data), part, told, labels=False)
-    with told.progress("predicting") as tell:
+    rows = rows_of(opened, DataRequest.of(data), part, callbacks, labels=False)
+    with callbacks.progress("predicting") as tell:
         found = predict_scaled(loaded, rows.x, tell)
     numbers = rows.numbers.tolist()
     check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), numbers)
-    write_table(path, _table(found, numbers), opened if out is None else None, told, rows.bad_rows)
+    write_table(path, _table(found, numbers), opened if out is None else None, callbacks, rows.bad_rows)
     return PredictResult(opened.path, rows.name, rows.part, rows.which, rows.bad_rows, found, path)
 
 

@@ -66,7 +66,7 @@ def reconstruct_run(
 
     Other arguments, and errors, are those of ``stackae.workflows.score``.
     """
-    told = callbacks or Callbacks()
+    callbacks = callbacks or Callbacks()
     opened = open_run(run)
     drawn = whole_number(argument("count"), count, MOST_ROWS)
     layers = len(opened.pretrain_config.layers)
@@ -81,12 +81,12 @@ def reconstruct_run(
         )
     stack = opened.load_stack(engine)
     deep = opened.load_head("reconstruction", engine)[0] if weights == "finetuned" else None
-    rows = rows_of(opened, DataRequest.of(data), part, told, labels=as_picture)
+    rows = rows_of(opened, DataRequest.of(data), part, callbacks, labels=as_picture)
     result = ReconstructResult(opened.path, rows.name, rows.part, rows.which, path)
     if not as_picture:
         reconstruct = partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct
-        table = _restored(rows, reconstruct, opened, told)
-        write_table(path, table, None, told, rows.bad_rows)
+        table = _restored(rows, reconstruct, opened, callbacks)
+        write_table(path, table, None, callbacks, rows.bad_rows)
         return result._replace(shape=table.values.shape)
     named = example_rows(opened, stack, rows.x, rows.y, drawn, number, deep)
     write_content(path, pictures.reconstructions(named, rows.image_shape), opened if out is None else None)

@@ -107,9 +107,9 @@ def resume_folder(path: Path, moved: Moved, session: Session, changes: Mapping[s
     callbacks = session.callbacks
     callbacks.busy(f"comparing {bytes_on_disk(path):,} bytes with their digests")
     remove_unfinished(path)
-    passed_over: list[RunError] = []
-    pretraining, finetuning = (latest(path, command, passed_over.append) for command in ("pretrain", "finetune"))
-    for message in dict.fromkeys(map(str, passed_over)):
+    skipped: list[RunError] = []
+    pretraining, finetuning = (latest(path, command, skipped.append) for command in ("pretrain", "finetune"))
+    for message in dict.fromkeys(map(str, skipped)):
         callbacks.note(f"passed over: {message}")
     damaged = _damaged(path)
     for error in damaged:

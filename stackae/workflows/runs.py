@@ -14,7 +14,7 @@ from stackae.runs.lock import writer
 from stackae.runs.places import all_runs, free_file, named_run
 from stackae.runs.pointer import RUNS
 from stackae.runs.run import Run
-from stackae.runs.summary import Summary, bytes_on_disk, summarise
+from stackae.runs.summary import Summary, bytes_on_disk, summarize
 from stackae.runs.verify import damages
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.outputs import check_out
@@ -62,13 +62,13 @@ class Comparison(NamedTuple):
 
 def list_runs(root: Path | str = RUNS) -> list[Summary]:
     """Summarize the runs in a folder, newest first; a damaged one says so in its status."""
-    return [summarise(path) for path in all_runs(Path(root))]
+    return [summarize(path) for path in all_runs(Path(root))]
 
 
 def show_run(run: Path | str | None = None) -> RunContents:
     """Summarize a run, by default the newest. Raises RunError if there is none, or its records are damaged."""
     path = named_run(run)
-    summary = summarise(path)
+    summary = summarize(path)
     if summary.config is None:
         raise RunError(summary.detail)
     files = sorted(file.name for file in path.iterdir() if file.is_file())
@@ -121,7 +121,7 @@ def compare_runs(
     path = None if out is None else Path(out)
     if path is not None:
         check_out(path, (".png",), must_be_new=not force)
-    both = [summarise(named_run(each)) for each in (first, second)]
+    both = [summarize(named_run(each)) for each in (first, second)]
     for summary in both:
         if summary.config is None or summary.status != "complete" or summary.seeds:
             what = f"a folder of {summary.seeds} runs" if summary.seeds else f"one that is {summary.status}"

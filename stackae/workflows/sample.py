@@ -55,7 +55,7 @@ def sample_run(
     Raises:
         RunError: the top layer is not variational. Other errors and arguments are those of ``stackae.workflows.score``.
     """
-    told = callbacks or Callbacks()
+    callbacks = callbacks or Callbacks()
     opened = open_run(run)
     rows = whole_number(argument("count"), count, MOST_ROWS)
     number = 0 if str(seed) == "0" else whole_number(argument("seed"), seed, 2**31)
@@ -66,14 +66,14 @@ def sample_run(
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))
     check_finite("samples", drawn.numpy(), why="the decoder overflows: pretrain it again with a sigmoid output")
-    dataset = dataset_of(opened, DataRequest.of(data), told)
+    dataset = dataset_of(opened, DataRequest.of(data), callbacks)
     pictures = {"samples.png": samples(drawn[:DRAWN], dataset.image_shape)}
     if top.n_hidden == 2:
         pictures["latent-grid.png"] = latent_grid(_decoded(opened, stack, prior_grid(SIDE)), dataset.image_shape)
     opened.publish(pictures)
     if path is not None:
         names = dataset.column_names or [f"x{column}" for column in range(drawn.shape[1])]
-        write_table(path, Table(names, drawn.numpy()), None, told)
+        write_table(path, Table(names, drawn.numpy()), None, callbacks)
     return SampleResult(opened.path, rows, list(pictures), path)
 
 

@@ -75,7 +75,7 @@ def score(
         ConfigError: an invalid argument. RunError: no such run, or a damaged one. DataError: rows that cannot be read,
             none, or only of one kind. DiskError: the files could not be written.
     """
-    told = callbacks or Callbacks()
+    callbacks = callbacks or Callbacks()
     opened = open_run(run)
     rate = share(argument("false_alarm_rate"), false_alarm_rate)
     shown = whole_number(argument("count"), count, MOST_ROWS)
@@ -83,16 +83,16 @@ def score(
     path = opened.path / "scores.csv" if out is None else Path(out)
     _check(path, must_be_new=out is not None and not force)
     stack = opened.load_stack(engine)
-    rows = read_rows(opened, DataRequest.of(data), part, anomalies, against, baselines, told)
-    calibration = _calibration(stack, rows, told)
-    scored = _scored(stack, rows, calibration, number, rate, baselines, told)
-    files = files_of(path, scored, shown, told)
+    rows = read_rows(opened, DataRequest.of(data), part, anomalies, against, baselines, callbacks)
+    calibration = _calibration(stack, rows, callbacks)
+    scored = _scored(stack, rows, calibration, number, rate, baselines, callbacks)
+    files = files_of(path, scored, shown, callbacks)
     if out is None:
         opened.publish(files | ({} if opened.has_calibration else calibration_file(calibration)))
     else:
         write_files(path.parent, files)
     for each in notes_of(scored):
-        told.note(each)
+        callbacks.note(each)
     written, features, picture = (path.parent / name for name in files)
     return ScoreResult(opened.path, scored, (written, features, picture))
 

@@ -30,8 +30,8 @@ class Session:
         cls, workflow: str, callbacks: Callbacks | None, requests: Requests | None, checkpoint_every: str | float | None
     ) -> Session:
         """Begin a session. Raises ConfigError unless ``checkpoint_every`` is a number of at least 0; None is 30."""
-        told, every = callbacks or Callbacks(), seconds(argument("checkpoint_every"), checkpoint_every)
-        return cls(Logged(told), requests or Requests(), every, told.command or f"{workflow} (Python)")
+        callbacks, every = callbacks or Callbacks(), seconds(argument("checkpoint_every"), checkpoint_every)
+        return cls(Logged(callbacks), requests or Requests(), every, callbacks.command or f"{workflow} (Python)")
 
     def checkpointer(self, folder: Folder, work: Work, resumed: Checkpoint | None) -> DiskCheckpointer:
         return DiskCheckpointer(folder, work, resumed, every=self.every, requests=self.requests)

@@ -82,9 +82,9 @@ def train_stacks(
     for run, settings in zip(runs, work.settings, strict=True):
         run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
     per_layer = []
-    with callbacks.training(len(runs)) as told:
+    with callbacks.training(len(runs)) as callback:
         layers = layers_together(
-            dataset.train.x, configs, validation=dataset.validation.x, callback=told, checkpointer=checkpointer
+            dataset.train.x, configs, validation=dataset.validation.x, callback=callback, checkpointer=checkpointer
         )
         for outcomes in layers:
             per_layer.append(outcomes)

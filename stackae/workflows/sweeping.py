@@ -96,7 +96,7 @@ def sweep(
         ConfigError: an invalid setting. DataError: data that cannot be read. DivergedError: no width stayed finite.
         DiskError: the folder could not be written.
     """
-    told, params = Logged(callbacks or Callbacks()), dict(options or {})
+    callbacks, params = Logged(callbacks or Callbacks()), dict(options or {})
     path = None if out is None else Path(out)
     sizes = _sizes("widths", widths)
     lower = _sizes("below", below) if below is not None else []
@@ -108,10 +108,10 @@ def sweep(
         check_neighbours(len(dataset.validation.x) or len(dataset.train.x))
     configs = _configs(params, tables, dataset, lower, sorted(sizes))
     with reserved(path, timed_path(data_config.data, "sweep")) as folder:
-        measured = _train(dataset, configs, told)
-        told.busy("drawing pictures")
+        measured = _train(dataset, configs, callbacks)
+        callbacks.busy("drawing pictures")
         document = document_of(dataset, configs, measured)
-        files = files_of(dataset, measured, document, scatter, told)
+        files = files_of(dataset, measured, document, scatter, callbacks)
         write_folder(folder, files)
     return SweepResult(folder, document, list(files), measured)
 

@@ -21,7 +21,7 @@ from stackae.runs import Folder
 from stackae.runs.checkpoints import newest_state, numbered, read_listed
 from stackae.runs.lock import writer
 from stackae.runs.pruning import remove_checkpoint
-from stackae.runs.summary import bytes_on_disk, summarise
+from stackae.runs.summary import bytes_on_disk, summarize
 from stackae.runs.verify import damages
 
 Between = Callable[[], None]
@@ -134,7 +134,7 @@ def test_readers_beside_a_writer_without_pause_find_nothing_damaged(trained: She
     try:
         for _ in range(40):
             found += damages(trained.run)
-            assert summarise(trained.run).status in ("complete", "unfinished")
+            assert summarize(trained.run).status in ("complete", "unfinished")
             folder.read("metrics.jsonl")
     finally:
         ended.set()
