@@ -25,12 +25,14 @@ MOST_PANELS, PANELS_A_ROW = 64, 8
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """Make a figure of that size in inches, without pyplot and its global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def png_of(figure: Figure) -> bytes:
+    """Render a figure as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

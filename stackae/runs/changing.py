@@ -60,6 +60,7 @@ def change(folder: Path, checkpoint: Checkpoint, options: Mapping[str, str]) -> 
 
 
 def _with(settings: RunConfig, state: State, options: Mapping[str, str]) -> RunConfig:
+    """Return settings with the options applied to what is not trained yet. Raises ConfigError if they cannot be."""
     if state.work.command == "pretrain":
         config = _with_layers(settings.pretrain, len(state.ended), options)
         return settings.model_copy(update={"pretrain": config})
@@ -76,6 +77,7 @@ def _with(settings: RunConfig, state: State, options: Mapping[str, str]) -> RunC
 
 
 def _with_layers(config: PretrainConfig, trained: int, options: Mapping[str, str]) -> PretrainConfig:
+    """Apply the options to the layers above the first ``trained`` ones, which must stay as they are."""
     layers = [layer.model_dump() for layer in config.layers]
     for name, value in options.items():
         items, one = per_layer(name, value, len(layers)), "," not in value

@@ -85,6 +85,7 @@ class DiskCheckpointer:
             self._write(f"{self._state.work.command}-begin", self._state, {})
 
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
+        """Return the results of a stage that ended, the snapshot of a half-trained one, or None for a new one."""
         if stage in self._state.ended:
             return self._ended(stage, self._state.ended[stage])
         self.open()
@@ -95,10 +96,12 @@ class DiskCheckpointer:
         return read_snapshot(self._resumed, kept, most)
 
     def ready(self) -> None:
+        """Begin to listen to requests, and to count the time between checkpoints."""
         self._requests.heard = True
         self._last = time.monotonic()
 
     def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
+        """Save between two steps if a checkpoint is due or requested; raises StoppedError if a stop is requested."""
         waited = time.monotonic() - self._last
         due = waited >= self._every or (epoch_ended and SHARE * waited >= self._cost)
         if due or self._requests.save or self._requests.stop is not None:
@@ -106,6 +109,7 @@ class DiskCheckpointer:
         self._stop_where_asked()
 
     def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
+        """Save the results of a stage; raises StoppedError if a stop is requested."""
         number = self._number + 1
         contents = {index: self._packed(stage, index, ended) for index, ended in results.items()}
         ended = {index: result_state(number, contents[index], each) for index, each in results.items()}
@@ -128,6 +132,7 @@ class DiskCheckpointer:
             remove_if_empty(self._folder)
 
     def _ended(self, stage: str, results: Mapping[int, StageResultState]) -> dict[int, StageResult]:
+        """Load the results of a stage that ended from its checkpoint."""
         files = {index: content for name, index, content in ended_files(self._folder, self._state) if name == stage}
         return {
             index: StageResult(
@@ -149,6 +154,7 @@ class DiskCheckpointer:
         return pack(ended.weights, kind="stage")
 
     def _save(self, stage: str, snapshot: Snapshot) -> None:
+        """Save a half-trained stage, and measure how long this takes."""
         started = time.monotonic()
         state = self._state.model_copy(update={"stage": snapshot_state(stage, snapshot)})
         tensors = {index: pack_tensors(each) for index, each in snapshot.replicas.items()}

@@ -220,6 +220,7 @@ def read_snapshot(checkpoint: Checkpoint, stage: SnapshotState, most: Mapping[in
 
 
 def _sorted_out(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Group the tensors of a snapshot by kind: weights, best weights, optimizer state."""
     weights, best, moments = (
         {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
         for kind in ("weights.", "best.", "moments.")
@@ -229,6 +230,7 @@ def _sorted_out(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def snapshot_state(name: str, snapshot: Snapshot) -> SnapshotState:
+    """Return the part of a snapshot that is stored as JSON."""
     members = {
         index: ReplicaSnapshotState(**{field: getattr(each, field) for field in ReplicaSnapshotState.model_fields})
         for index, each in snapshot.replicas.items()
@@ -237,6 +239,7 @@ def snapshot_state(name: str, snapshot: Snapshot) -> SnapshotState:
 
 
 def result_state(number: int, content: bytes, ended: StageResult) -> StageResultState:
+    """Return the part of a stage result that is stored as JSON; ``content`` is its packed weights."""
     size, sha256 = Entry.of(content)
     return StageResultState(checkpoint=number, size=size, sha256=sha256, history=ended.history, diverged=ended.diverged)
 

@@ -86,6 +86,7 @@ def known_of(run: Run) -> Known:
 
 
 def _known_data(run: Run, training: str) -> KnownData:
+    """Read data.json (or finetune-data.json) and its division; a run of an older version has neither."""
     name, config = f"{training}data.json", run.config.data
     if not run.holds(name):
         return KnownData(config, recorded=False)
@@ -116,6 +117,7 @@ def pack_division(division: Division) -> bytes:
 
 
 def unpack_division(path: Path, content: bytes, rows: int) -> Division:
+    """Unpack division.safetensors of so many rows. Raises ValueError if its tensors are invalid."""
     with opened(path, content) as (tensors, description):
         forms = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
         if description["kind"] != "division" or forms != {

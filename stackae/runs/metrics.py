@@ -62,6 +62,7 @@ def _content(run: Folder) -> bytes:
 
 
 def _mended(run: Folder, lines: list[bytes], report: Callable[[str], None] | None) -> bytes:
+    """Recover a damaged file with the lines of a complete training, and report each loss."""
     damaged, path, listed = b"", run.path / NAME, tuple[Entry, ...]()
     with suppress(OSError, ValueError):
         damaged = read_file(path, LARGEST)

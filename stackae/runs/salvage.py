@@ -77,6 +77,7 @@ def mended(content: bytes, blocks: Sequence[Block]) -> Mended:
 
 
 def _whole_lines(content: bytes) -> tuple[list[_Found], list[str]]:
+    """Return the lines that can be read, with their records, and one sentence per line that cannot."""
     found, lost = list[_Found](), list[str]()
     for number, line in enumerate(io.BytesIO(content), start=1):
         whole, rest = _sealed_in(line)

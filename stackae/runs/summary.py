@@ -145,6 +145,7 @@ class _Curve:
             self._records = [each for each in own if each["epoch"] % self._step == 0 or each in (own[0], own[-1])]
 
     def points(self) -> list[dict[str, Any]]:
+        """Return the kept epochs in order, the best one among them."""
         best = [] if self._best is None or self._best in self._records else [self._best]
         return sorted(self._records + best, key=lambda record: int(record["epoch"]))
 

@@ -118,6 +118,7 @@ def finetune_run(
 
 
 def finetuning_work(run: Run, settings: FinetuneConfig, dataset: Dataset) -> Work:
+    """Describe a fine-tuning for its checkpoints: settings of the run with the head, and a digest of the data."""
     config = run.config
     other = None if dataset.config == config.data else dataset.config
     whole = config.model_copy(update={"finetune": settings, "finetune_data": other})

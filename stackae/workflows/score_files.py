@@ -66,6 +66,7 @@ def _features_table(scored: Scored, count: int) -> dict[str, list[object]]:
 
 
 def _picture(scored: Scored, count: int) -> bytes:
+    """Draw the histograms of all methods above the ``count`` most suspicious rows of each group."""
     rows = scored.rows
     own, *others = (Path(group.name).name for group in rows.groups)
     if rows.anomaly is None:

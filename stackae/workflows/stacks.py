@@ -43,6 +43,7 @@ class PretrainedRun(NamedTuple):
 
     @property
     def finite(self) -> list[Run]:
+        """Return the runs that did not diverge."""
         pairs = zip(self.runs, self.outcomes, strict=True)
         return [run for run, outcome in pairs if not isinstance(outcome, DivergedError)]
 
@@ -58,6 +59,7 @@ class PretrainedRun(NamedTuple):
 
 
 def pretraining_work(runs: Sequence[str], configs: Sequence[PretrainConfig], dataset: Dataset) -> Work:
+    """Describe a pretraining for its checkpoints: settings of each run, and a digest of the data."""
     settings = tuple(RunConfig(data=dataset.config, pretrain=config) for config in configs)
     return Work(command="pretrain", runs=tuple(runs), settings=settings, data=fingerprint(dataset))
 

@@ -51,6 +51,7 @@ class Plan(NamedTuple):
 
 
 def plan_of(configs: Sequence[PretrainConfig], dataset: Dataset) -> Plan:
+    """Plan the pretraining of these configurations, which differ only in their seeds."""
     config, x = configs[0], dataset.train.x
     layers = [
         LayerPlan(
