@@ -59,12 +59,12 @@ class QuadraticScore:
     rest: float
 
     def __call__(self, x: Tensor) -> Tensor:
-        centred = x.double() - self.mean
-        along = centred @ self.components.t()
+        centered = x.double() - self.mean
+        along = centered @ self.components.t()
         score = along.square() @ self.weights
         if self.rest == 0:
             return score
-        return score + self.rest * (centred - along @ self.components).square().sum(dim=1)
+        return score + self.rest * (centered - along @ self.components).square().sum(dim=1)
 
 
 def pca_score(principal: PrincipalComponents, n_components: int) -> QuadraticScore:

@@ -23,7 +23,7 @@ from stackae.training.callbacks import Callback
 from stackae.training.checkpointing import NoCheckpoints, StageResult
 
 POINTS = 5  # percentage points of explained variance that a sufficient width may lack
-FEWEST_NEIGHBOURS, MOST_EMBEDDED = 5, 2000  # rows for t-SNE: its time grows with their square
+FEWEST_NEIGHBORS, MOST_EMBEDDED = 5, 2000  # rows for t-SNE: its time grows with their square
 
 
 class Swept(NamedTuple):
@@ -119,10 +119,10 @@ def _errors_along(principal: PrincipalComponents, measured: Rows) -> Tensor:
     axes = principal.components
     spread, rest = axes.new_zeros(len(axes)), axes.new_zeros(())
     for part in in_order(len(measured), ROWS_AT_ONCE):
-        centred = measured[part].double() - principal.mean
-        along = centred @ axes.t()
+        centered = measured[part].double() - principal.mean
+        along = centered @ axes.t()
         spread += along.square().sum(dim=0)
-        rest += (centred - along @ axes).square().sum()
+        rest += (centered - along @ axes).square().sum()
     left = spread.flip(0).cumsum(0).flip(0) + rest
     beyond = rest.expand(len(principal.mean) - len(axes))
     return torch.cat([left, beyond, rest.new_zeros(1)]) / len(measured)
@@ -134,7 +134,7 @@ def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
     ``method`` is pca or tsne. With one unit, the second coordinate is 0. t-SNE takes at most MOST_EMBEDDED rows.
 
     Raises:
-        ConfigError: another method, or fewer than FEWEST_NEIGHBOURS rows for t-SNE.
+        ConfigError: another method, or fewer than FEWEST_NEIGHBORS rows for t-SNE.
         ValueError: more than MOST_EMBEDDED rows for t-SNE.
 
     van der Maaten & Hinton (2008), Visualizing data using t-SNE.
@@ -148,18 +148,18 @@ def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
     return torch.nn.functional.pad(plane, (0, 2 - plane.shape[1]))
 
 
-def check_neighbours(count: int) -> None:
+def check_neighbors(count: int) -> None:
     """Raise ConfigError if there are too few rows for t-SNE."""
-    if count < FEWEST_NEIGHBOURS:
+    if count < FEWEST_NEIGHBORS:
         raise ConfigError(
-            f"scatter: expected at least {FEWEST_NEIGHBOURS} rows for tsne, got {count}; use pca, or hold out more"
+            f"scatter: expected at least {FEWEST_NEIGHBORS} rows for tsne, got {count}; use pca, or hold out more"
         )
 
 
 def _embedded(codes: Tensor, seed: int) -> Tensor:
     from sklearn.manifold import TSNE
 
-    check_neighbours(len(codes))
+    check_neighbors(len(codes))
     if len(codes) > MOST_EMBEDDED:
         raise ValueError(f"codes: expected at most {MOST_EMBEDDED:,} rows for tsne, got {len(codes):,}; choose some")
     perplexity = min(30.0, (len(codes) - 1) / 3)

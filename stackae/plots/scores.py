@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FEWEST_BINS, MOST_BINS = 12, 60
 WIDE = 30.0  # scores that span a larger factor are drawn on a logarithmic axis
-COLOURS = ("#3b74a8", "#d9622b")  # normal, anomalous
+COLORS = ("#3b74a8", "#d9622b")  # normal, anomalous
 CALIBRATION, INK, ERROR_MAP = "#9a9a9a", "#222222", "magma"
 MOST_NAMES, LONGEST_NAME = 40, 16
 
@@ -83,7 +83,7 @@ def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     fewest = min((len(scores) for scores in (panel.calibration, *groups) if len(scores)), default=0)
     bins = int(np.clip(1.5 * math.sqrt(fewest), FEWEST_BINS, MOST_BINS))
     edges, logarithmic = _edges(everything, panel.threshold, bins)
-    named = zip(groups, labels[1:], COLOURS, strict=False)
+    named = zip(groups, labels[1:], COLORS, strict=False)
     for scores, label, color in named:
         heights, _ = np.histogram(scores.numpy(), edges, weights=_shares(scores))
         axes.stairs(heights, edges, fill=True, color=color, alpha=0.6, label=written(label, 60))
@@ -130,8 +130,8 @@ def _draw_images(
     distance = np.sqrt(errors.reshape(len(rows), *shape[:2], -1).sum(axis=-1))
     heat = mpl.colormaps[ERROR_MAP](distance / (float(distance.max()) or 1.0))[..., :3]
     for line, values in enumerate((rows, made)):
-        grey = np.clip((values - low) / ((high - low) or 1.0), 0, 1).reshape(len(rows), *shape[:2], -1)
-        for column, image in enumerate(grey):
+        gray = np.clip((values - low) / ((high - low) or 1.0), 0, 1).reshape(len(rows), *shape[:2], -1)
+        for column, image in enumerate(gray):
             _place(sheet, line * height, column * width, image[..., :3])
     for column, image in enumerate(heat):
         _place(sheet, 2 * height, column * width, image)

@@ -17,7 +17,7 @@ from stackae.runs.durable import disk_errors
 from stackae.runs.manifest import open_plain
 
 NAME = "lock"
-PATIENCE = 0.2  # seconds within which a process that only inspects a lock releases it
+PATIENCE = 0.2  # seconds to wait for a process that only inspects the lock
 TURN = 10.0  # maximum seconds to wait for another process
 LONGEST = 200  # bytes of a lock file, at most
 CONTENT = re.compile(rb"(process [0-9]{1,20} on [^\n]{0,150}\n)?")

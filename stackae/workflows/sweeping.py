@@ -13,7 +13,7 @@ from stackae.analysis.sweep import (
     MOST_EMBEDDED,
     POINTS,
     Measured,
-    check_neighbours,
+    check_neighbors,
     document_of,
     plane_of,
     principal_errors,
@@ -105,7 +105,7 @@ def sweep(
     data_config = data_settings(params, tables)
     dataset = load_data(data_config)
     if scatter == "tsne":
-        check_neighbours(len(dataset.validation.x) or len(dataset.train.x))
+        check_neighbors(len(dataset.validation.x) or len(dataset.train.x))
     configs = _configs(params, tables, dataset, lower, sorted(sizes))
     with reserved(path, timed_path(data_config.data, "sweep")) as folder:
         measured = _train(dataset, configs, callbacks)
