@@ -9,12 +9,11 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of one network in one stage. Losses are per row; ``validation_error`` is the share misclassified.
+    """One epoch of one network in one stage. Losses are per row; ``validation_error`` is the error rate.
 
-    ``dead`` is the share of dead units of the code, where these are looked for. ``corrupted_validation_loss`` is
-    the validation loss on rows corrupted as in training, where it corrupts them: by it the best epoch is chosen then.
-
-    ``seconds`` are those that the epoch took, of networks that train together for all of them at once.
+    ``dead`` is the share of dead units of the code, None where they are not counted. ``corrupted_validation_loss`` is
+    the validation loss on rows corrupted as in training, None without corruption; where given, it chooses the best
+    epoch. ``seconds`` is the duration of the epoch, for all networks that train together.
     """
 
     stage: str
@@ -30,23 +29,26 @@ class EpochRecord:
     corrupted_validation_loss: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Its fields by name, for JSON."""
+        """Return the fields by name, for JSON."""
         return asdict(self)
 
 
 class Callback(Protocol):
-    """What a training calls while it runs, in this order: ``start_stage``, then ``batch`` and ``epoch``."""
+    """A callback that training calls while it runs: ``start_stage``, then ``batch`` and ``epoch``."""
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
-        """``replicas`` networks train together, ``epochs`` times on ``rows`` rows; ``passed`` rows they did before."""
+        """A stage starts: ``replicas`` networks train together for ``epochs`` epochs of ``rows`` rows.
+
+        ``passed`` rows were already trained on before a resume.
+        """
         ...
 
     def batch(self, rows: int, loss: float) -> None:
-        """Each network has passed that many more rows; the loss per row so far in the epoch, mean over them."""
+        """Each network trained on ``rows`` more rows; ``loss`` per row so far in the epoch, mean over networks."""
         ...
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        """The epoch of each network that was trained in it, by its index among the caller's."""
+        """An epoch ended: its record for each network that was trained in it, by index."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What a Trainer gives to be saved, and takes to resume from: nothing here touches a disk."""
+"""Snapshots, stage results and the checkpointer's interface; nothing in this module touches a disk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class ReplicaSnapshot(NamedTuple):
     """The training state of one network between two steps.
 
     Args:
-        total: the loss of the epoch's rows so far, summed over them.
-        score: that of the best epoch.
-        waited: how many epochs ended since.
-        history: the record of every epoch.
-        diverged: what ended its training, if its numbers ceased to be finite.
+        total: the summed loss of the epoch's rows so far.
+        score: the score of the best epoch.
+        waited: the number of epochs since the best one.
+        history: one record per epoch.
+        diverged: the error message if its training diverged.
         weights: its parameters.
-        best_weights: those of its best epoch; none before the first one ends.
-        optimizer_state: as ``TrainStep.optimizer_state`` has it.
+        best_weights: the parameters of its best epoch; empty before the first epoch ends.
+        optimizer_state: ``TrainStep.optimizer_state``.
     """
 
     total: float
@@ -35,7 +35,7 @@ class ReplicaSnapshot(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A stage between two steps: ``rows`` rows of epoch ``epoch`` (from 1) are passed; networks are keyed by index."""
+    """A stage between two steps, after ``rows`` rows of epoch ``epoch`` (from 1); networks are keyed by index."""
 
     epoch: int
     rows: int
@@ -43,7 +43,7 @@ class Snapshot(NamedTuple):
 
 
 class StageResult(NamedTuple):
-    """How a network left a stage: its best weights, and the record of every epoch; or what ended it."""
+    """The result of a stage for one network: its best weights and one record per epoch, or why it diverged."""
 
     weights: Mapping[str, Tensor]
     history: tuple[EpochRecord, ...]
@@ -51,25 +51,25 @@ class StageResult(NamedTuple):
 
 
 class Checkpointer(Protocol):
-    """Save what a training must not lose. For each stage: ``begin``, then ``pause`` between steps, at last ``end``."""
+    """Save snapshots and stage results. Per stage: ``begin``, ``ready``, ``pause`` between steps, and ``end``."""
 
     def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
-        """Where an earlier process left this stage, or how it ended there; None where it never began.
+        """Return the snapshot or the results that an earlier process saved of this stage; None where it never began.
 
-        ``networks`` are those that are to be trained, by index.
+        ``networks`` are the networks to train, by index.
         """
         ...
 
     def ready(self) -> None:
-        """Steps are to be taken: from here on ``pause`` heeds requests to stop. Before, there is nothing to lose."""
+        """Announce that steps follow: ``pause`` obeys requests to stop from here on. Before, nothing can be lost."""
         ...
 
     def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
-        """Training may stop here. Raises StoppedError where it was asked to, with all of it saved."""
+        """Let training stop between two steps. Raises StoppedError, after saving, where a stop was requested."""
         ...
 
     def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
-        """The stage is done."""
+        """Save the results of the stage, which is done."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which step trains, the fused or the eager one, and why: decided here once, and shown as it was decided."""
+"""Choose the fused or the eager training step, with the reason; the summary shows this same choice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stackae.ops.engine import StepChoice, choose_device, choose_step
 
 
 def layer_steps(config: PretrainConfig) -> dict[int, StepChoice]:
-    """The step that trains each layer, by its number from 1; layers that are solved in closed form have none."""
+    """Choose the step of each layer, by its number from 1; layers that are solved in closed form have none."""
     device = choose_device(config.device)
     return {
         number: choose_step(config.engine, device, config.precision, layer.steps_eagerly)
@@ -18,7 +18,7 @@ def layer_steps(config: PretrainConfig) -> dict[int, StepChoice]:
 
 
 def head_step(stack: StackedAutoencoder, config: FinetuneConfig) -> StepChoice:
-    """The step that trains a head on the stack: alone, or with all layers, of which the fused one has dense ones."""
+    """Choose the step that trains a head, alone or with the layers of the stack; the fused one needs dense layers."""
     lacks = config.steps_eagerly
     if not lacks and config.train != "head":
         found = (one.not_dense(decoding=not config.row.predicts) for one in stack.autoencoders)
@@ -27,7 +27,7 @@ def head_step(stack: StackedAutoencoder, config: FinetuneConfig) -> StepChoice:
 
 
 def shown_layer_steps(config: PretrainConfig) -> str:
-    """In words: fused, where some layer's is, the device, the reason, and each layer that is an exception."""
+    """Describe the layers' steps: fused if any layer's is, the device, the reason, and the layers that are eager."""
     device, steps = choose_device(config.device), layer_steps(config)
     device_step = choose_step(config.engine, device, config.precision)
     precision = " in fp32" if config.precision != "fp32" else ""
@@ -37,7 +37,7 @@ def shown_layer_steps(config: PretrainConfig) -> str:
 
 
 def shown_head_step(stack: StackedAutoencoder, config: FinetuneConfig) -> str:
-    """In words: the step, the device and the reason."""
+    """Describe the head's step, its device and the reason."""
     step = head_step(stack, config)
     reasons = [step.reason, step.lacks] if step.lacks else [step.reason]
     return f"{'fused' if step.fused else 'eager'} on {choose_device(config.device)} ({'; '.join(reasons)})"

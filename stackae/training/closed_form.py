@@ -1,4 +1,4 @@
-"""Layers that are solved in closed form, and closed forms that training starts from."""
+"""Solve layers in closed form, and initialize trained layers with a closed form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stackae.models.stack import ROWS_AT_ONCE
 
 @apart
 def put_closed_form(autoencoder: LayerAutoencoder, layer: LayerConfig, x: Rows, corruption: Corruption) -> None:
-    """Puts the layer's closed form of rows x (n, n_visible) into the autoencoder; nothing where it has none."""
+    """Fill the autoencoder with the layer's closed form for rows x (n, n_visible); do nothing where it has none."""
     if layer.closed_form and isinstance(autoencoder, Autoencoder):
         forms = SOLUTIONS if layer.row.solved else STARTS
         forms[layer.closed_form](autoencoder, Moments.of(x, device=autoencoder.device), layer, corruption)
@@ -52,4 +52,4 @@ def _marginalized(autoencoder: Autoencoder, moments: Moments, layer: LayerConfig
 Form = Callable[[Autoencoder, Moments, LayerConfig, Corruption], None]
 SOLUTIONS: dict[str, Form] = {"pca": _pca, "marginalized": _marginalized}
 STARTS: dict[str, Form] = {"pca": _pca, "marginalized": _near_marginalized}
-"""Of kinds that are solved, by their names; of layers that are trained, by their ``init``."""
+"""SOLUTIONS are keyed by the kind of a solved layer, STARTS by the ``init`` of a trained one."""

@@ -1,4 +1,4 @@
-"""What is said of a network whose numbers ceased to be finite: where, and why most likely."""
+"""Errors of a network that diverged: where it happened, and the most likely cause."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from stackae.data.rows import Rows
 from stackae.errors import DivergedError, argument
 
 SHOWN_ROWS = 5
-LARGE = 100.0  # inputs beyond it want scaling; noise so many times as large as they are drowns them
-OUTWEIGHS = 1e4  # times the reconstruction: a penalty that leaves nothing of it
-STEEP = 1e3  # weights that no start should have
-OVERFLOWS = 1e15  # a gradient whose square, times some, float32 does not hold
+LARGE = 100.0  # inputs beyond it need scaling; noise this many times larger than the inputs drowns them
+OUTWEIGHS = 1e4  # a penalty this many times the reconstruction loss outweighs it
+STEEP = 1e3  # initial weights should be smaller
+OVERFLOWS = 1e15  # a gradient whose square nearly overflows float32
 
 
 @dataclass(frozen=True)
 class Magnitudes:
-    """How large each part of a layer's step is, on the rows of one batch.
+    """The magnitude of each part of a layer's step, on the rows of one batch.
 
     Attributes:
-        inputs: the largest |x|, and ``seen`` the largest |x̃|.
+        inputs: the largest |x|.
+        seen: the largest |x̃|.
         reconstruction: the loss without penalties.
-        penalties: each of them, weighed, by the name of its option.
-        weight_decay: its factor.
-        layer: whose inputs are the codes of the layer below, unless it is 1.
-        init: what the weights began as.
+        penalties: the weighted penalties, by the names of their options.
+        weight_decay: its coefficient.
+        layer: the layer's number; the inputs of all but layer 1 are codes of the layer below.
+        init: the initialization of the weights.
     """
 
     inputs: float
@@ -40,7 +41,7 @@ class Magnitudes:
 
 
 class Cause(NamedTuple):
-    """A sentence, and the setting that it advises to lower; "" where it is none of the training."""
+    """A cause in words, and the setting to lower; "" where no training setting would help."""
 
     sentence: str
     setting: str
@@ -51,7 +52,7 @@ def _scaled() -> str:
 
 
 class Failure(NamedTuple):
-    """When a network's numbers ceased to be finite: in which stage and epoch, and at what learning rate."""
+    """The stage, epoch and learning rate at which a network diverged."""
 
     stage: str
     title: str
@@ -62,7 +63,7 @@ class Failure(NamedTuple):
 def failed_step(
     failure: Failure, step: int, rows: Sequence[int], found: Magnitudes, largest_weight: float
 ) -> DivergedError:
-    """The error of step ``step`` (from 0) on these rows, which the step's guard refused."""
+    """Make the error of step number ``step`` (from 0) on these rows, which the step refused."""
     shown = ", ".join(map(str, rows[:SHOWN_ROWS])) + (", ..." if len(rows) > SHOWN_ROWS else "")
     cause = cause_of(found, largest_weight, failure.learning_rate, first=step == 0)
     return DivergedError(
@@ -81,7 +82,7 @@ def failed_step(
 
 
 def failed_validation(failure: Failure, loss: float, learning_rate: float, held_out: Rows | None) -> DivergedError:
-    """The error of a validation loss that is not finite; the epoch ended at ``learning_rate``."""
+    """Make the error of a validation loss that is not finite; the epoch ended at ``learning_rate``."""
     largest = 0.0 if held_out is None else max(abs(float(held_out.min())), abs(float(held_out.max())))
     lower = f"lower {argument('learning_rate')}, or {_scaled()}"
     if not largest <= LARGE:
@@ -98,9 +99,10 @@ def failed_validation(failure: Failure, loss: float, learning_rate: float, held_
 
 
 def cause_of(found: Magnitudes, largest_weight: float, learning_rate: float, *, first: bool) -> Cause:
-    """The part that is out of proportion to the others, or else the learning rate; ``first``: of the first step.
+    """Name the part that is out of proportion to the others, or else the learning rate.
 
-    Where several are, it is the one that comes first on the way through a step: noise, penalties, decay, the start.
+    Of several, the first on the way through a step is named: noise, penalties, decay, initialization. ``first`` says
+    that the first step failed: only then is the initialization a cause.
     """
     if not found.seen <= LARGE * max(1.0, found.inputs):
         return Cause(f"noise makes {found.seen:.3g} of them; lower {argument('corruption')}", "corruption")

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class BestWeights:
     """Remember the weights of the best epoch; lower scores are better, compared left to right.
 
-    Without validation data there is no score, and the last weights are the best. ``weights`` are those of the best
-    epoch, ``score`` is what it reached, and ``waited`` counts the epochs since.
+    Without validation data there is no score, and the last epoch is the best. ``weights`` and ``score`` are those of
+    the best epoch, and ``waited`` counts the epochs since.
     """
 
     def __init__(self, module: nn.Module, patience: int) -> None:
@@ -23,7 +23,7 @@ class BestWeights:
         self.waited = 0
 
     def update(self, score: tuple[float, ...] | None) -> bool:
-        """Whether this epoch is the best so far."""
+        """Compare an epoch's score with the best; return True, and copy the weights, where it is the best so far."""
         if score is not None and self.score is not None and score >= self.score:
             self.waited += 1
             return False
@@ -32,12 +32,12 @@ class BestWeights:
         return True
 
     def forget(self) -> None:
-        """Scores so far are of another kind: the next epoch is the best, whatever its score."""
+        """Drop the best score, which is of another kind than those to come: the next epoch becomes the best."""
         self.score = None
 
     @property
     def exhausted(self) -> bool:
-        """Whether ``patience`` epochs have passed without a better one; patience 0 waits for ever."""
+        """True once ``patience`` epochs have passed without a better one; a patience of 0 waits forever."""
         return 0 < self._patience <= self.waited
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
-"""What a training holds in memory at its peak, part by part, before it begins: refused where that cannot be had.
+"""Estimate a training's peak memory, part by part, before it begins; refuse a training that does not fit.
 
-Data are not counted: they are held already when this is asked. Bytes that depend on rows and widths are exact; what a
-step, a checkpoint and a closed form take beside them are multiples that were measured.
+Data are not counted: they are already in memory. Sizes of codes and parameters are exact; the additional memory of a
+step, a checkpoint and a closed form is a measured multiple of them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from stackae.objectives.kinds import KINDS, numbers_of
 from stackae.ops.engine import choose_device, choose_step
 
 NUMBER = 4  # bytes
-FUSED, EAGER = 7, 12  # numbers a parameter: itself, the best, moments, gradients; with autograd what its guard keeps
-SAVED = 6  # numbers a parameter while a checkpoint of it is written
-SOLVED = 3  # numbers a parameter of a closed form, beside its matrices
-TRAINED = 3  # numbers for each one that a row becomes on its way through a layer, with the gradients of all
+FUSED, EAGER = 7, 12  # numbers per parameter: itself, its best, optimizer state, gradients; with autograd, guard copies
+SAVED = 6  # numbers per parameter while a checkpoint of it is written
+SOLVED = 3  # numbers per parameter of a closed form, beside its matrices
+TRAINED = 3  # numbers per number that a row becomes on its way through a layer, gradients included
 
 
 class Part(NamedTuple):
-    """One of the things that are held: what it is, its bytes, and what to lower for fewer."""
+    """One part of the memory: its name, its bytes, and how to lower them."""
 
     what: str
     bytes: int
@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """What is held at once, while something is done."""
+    """The parts that are in memory together during one phase of training."""
 
     when: str
     parts: list[Part]
@@ -47,23 +47,24 @@ class Phase(NamedTuple):
 
 
 def check_pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> None:
-    """Of ``count`` stacks together, on so many rows; ``kept`` more parameters are those of stacks trained before.
+    """Check the memory of training ``count`` stacks together on ``rows`` rows.
 
-    With 0 rows it is what no data, however few, do without.
+    ``kept`` is the number of parameters of stacks that were trained before and stay in memory. 0 rows give the minimum
+    that any data need.
 
     Raises:
-        ConfigError: it is more than the machine, its container or a limit of ours has free; it names the largest part.
+        ConfigError: it exceeds the free memory of the machine, its container or our limit; it names the largest part.
     """
     _check(list(pretraining(config, rows, held_out, count, kept)), config.device)
 
 
 def check_finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int) -> None:
-    """Of a head of so many outputs on the stack. Raises ConfigError as ``check_pretraining``."""
+    """Check the memory of training a head with ``outputs`` outputs. Raises ConfigError as ``check_pretraining``."""
     _check([finetuning(config, stack, rows, held_out, outputs)], config.device)
 
 
 def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> Iterator[Phase]:
-    """Each layer's training, and the step from its inputs to its codes, which are held together for a moment."""
+    """Yield the phases: each layer's training, and its encoding, when inputs and codes are in memory together."""
     fused = choose_step(config.engine, choose_device(config.device), config.precision).fused
     before = (
         [Part("the stacks of other widths", NUMBER * kept, f"name fewer or narrower {argument('widths')}")]
@@ -82,7 +83,7 @@ def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1
 
 
 def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int) -> Phase:
-    """A head's training, with the layers below it, or on their codes alone."""
+    """The phase of a head's training, with the layers below it, or on their codes alone."""
     pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
     top = stack.layer_sizes[-1]
     fused = choose_step(config.engine, choose_device(config.device), lacks=config.steps_eagerly).fused
@@ -109,7 +110,7 @@ def _narrower() -> str:
 
 
 def _codes(number: int, width: int, rows: int, count: int) -> list[Part]:
-    """Of layer ``number``, which each stack has its own of; layer 0 are the data."""
+    """The codes of layer ``number``, one set per stack; layer 0 is the data, which are not counted."""
     if number == 0:
         return []
     seeds = f"train fewer {argument('seeds')} together, " if count > 1 else ""
@@ -138,7 +139,7 @@ def _training(
 
 
 def _passing(number: int, n: int, layer: LayerConfig, rows: int, noisy: bool, fused: bool) -> list[Part]:
-    """Of rows that are read many at once, for validation and for codes."""
+    """The memory of a pass over many rows at once, for validation and for codes."""
     drawn = 0 if not noisy else n if fused else 6 * n
     size = NUMBER * min(rows, ROWS_AT_ONCE) * (_row(n, layer) + drawn)
     remedy = "give it fewer channels" if layer.row.images else f"make layer {number} narrower"
@@ -162,7 +163,7 @@ def _widest_pass(pairs: Sequence[tuple[int, LayerConfig]], rows: int) -> int:
 
 
 def _check(phases: Sequence[Phase], device: str) -> None:
-    """On a GPU, codes may lie in the memory of the host; all else is held on the device."""
+    """Refuse what does not fit. With a GPU, codes may lie in host memory; all else lies on the device."""
     where = choose_device(device)
     there = memory.free_memory()
     peak = max(phases, key=lambda phase: phase.bytes)

@@ -1,4 +1,4 @@
-"""The fused step: objectives on chains of dense layers, handed whole to the extension (``stackae.ops``)."""
+"""The fused step: hand objectives on chains of dense layers to the extension (``stackae.ops``)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def fused_replicas(trainings: Sequence[Training], precision: str) -> FusedReplicas:
-    """Trains the networks in place, together; moments and buffers live as long as the step does."""
+    """Make the step that trains the networks together, in place; it owns optimizer state and buffers."""
     step: FusedReplicas = importlib.import_module("stackae.ops.compiled").train_together(trainings, precision)
     return step
 
 
 def kernel_training(objective: Objective, config: TrainingConfig, weight_decay: float) -> Training:
-    """The objective as the kernels have it.
+    """Convert the objective to the kernels' record.
 
     Raises:
-        TypeError: it is not on a chain of dense layers.
+        TypeError: its network is not a chain of dense layers.
     """
     x, penalty = objective.x, objective.sparsity
     if not objective.chain:

@@ -1,4 +1,4 @@
-"""A torch optimizer whose state is at hand, and that takes back an update after which something is not finite."""
+"""Guard a torch optimizer: its state is accessible, and an update that produces NaN or Inf is undone."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 from stackae.training.rates import LayerRates
 
-ALIGNMENT = 64  # numbers: every moment begins where a vector may
+ALIGNMENT = 64  # numbers: every parameter's state begins at a multiple, for vector loads
 
 
 class GuardedOptimizer:
     """SGD, Adam or AdamW over ``parameters``, which are given layer by layer.
 
     Attributes:
-        moments: of each parameter the first and the second, as the fused step has them: Adam's two; for SGD its
-            velocity, and zeros. They are the optimizer state itself.
-        refused: 1 from the first update of a call that was taken back on, else 0; float32, on the parameters' device.
+        moments: two tensors per parameter, as in the fused step: Adam's first and second moments, or SGD's velocity and
+            zeros. They are the optimizer state itself.
+        refused: float32 scalar on the parameters' device: 1 from the first refused step of a call on, else 0.
 
-    A step that was refused leaves parameters and moments as they were before it, as do all after it. Nothing of this
-    waits for a GPU: whether to put back what was kept is decided there.
+    A refused step, and every later one of the call, leaves parameters and optimizer state as they were. None of this
+    synchronizes with a GPU: the device itself selects the old or the new values.
 
-    ``rates`` says how learning rates differ by layer; the optimizer's groups then have a ``depth`` in them.
+    ``rates`` gives the learning rates per layer; the optimizer's groups then have a ``depth``.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class GuardedOptimizer:
         self._parameters, self._optimizer, self._rates = list(parameters), optimizer, rates
         self._next = 0
         sizes = [-(-each.numel() // ALIGNMENT) * ALIGNMENT for each in parameters]
-        self._memory = parameters[0].new_zeros((2, sum(sizes)))  # one, so that it is kept and put back in one go
+        self._memory = parameters[0].new_zeros((2, sum(sizes)))  # one tensor, to be copied at once
         self._kept_memory = torch.empty_like(self._memory)
         self._kept = [torch.empty_like(each) for each in parameters]
         self._depths = {each: group.get("depth", 0) for group in optimizer.param_groups for each in group["params"]}
-        self._counts: list[tuple[Tensor, int]] = []  # with the step from which each counts
+        self._counts: list[tuple[Tensor, int]] = []  # Adam's step counters, each with the step at which it starts
         self.moments: list[Tensor] = []
         self.refused = torch.zeros((), device=parameters[0].device)
         self._one = torch.ones_like(self.refused)
@@ -48,11 +48,11 @@ class GuardedOptimizer:
 
     @property
     def stands_still(self) -> bool:
-        """Whether a step of this call was refused, where it costs nothing to know: not on a GPU."""
+        """True where a step of this call was refused; False on a GPU, where reading it would synchronize."""
         return self.refused.is_cpu and bool(self.refused)
 
     def begin(self, step: int) -> None:
-        """A new call, whose first step is that number, counted from 0."""
+        """Begin a call whose first step has this number, counted from 0."""
         self.refused.zero_()
         self._next = step
         for count, first in self._counts:
@@ -60,14 +60,14 @@ class GuardedOptimizer:
 
     @property
     def moving(self) -> list[Tensor]:
-        """The parameters that the next step moves: those whose layers have begun."""
+        """The parameters that the next step updates: those of unfrozen layers."""
         if self._rates is None:
             return self._parameters
         return [each for each in self._parameters if self._next >= self._rates.begins[self._depths[each]]]
 
     @torch.no_grad()
     def step(self, loss: Tensor, learning_rate: float) -> None:
-        """Updates the parameters by their gradients, unless the loss or what comes of it is not finite.
+        """Update the parameters by their gradients, unless the loss or the result is not finite.
 
         ``learning_rate`` is that of the head, where layers have their own.
         """
@@ -88,7 +88,7 @@ class GuardedOptimizer:
             torch.where(refused, kept, own, out=own)
 
     def _install(self, parameter: Tensor, first: Tensor, second: Tensor) -> None:
-        """What torch.optim would make at its first step, made here: so it can be read and written before."""
+        """Create the state that torch.optim would create at its first step, so that it can be read and set before."""
         state = self._optimizer.state[parameter]
         if isinstance(self._optimizer, torch.optim.SGD):
             if self._optimizer.defaults["momentum"] != 0:

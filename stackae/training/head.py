@@ -1,4 +1,4 @@
-"""Train a head on encoders, whatever kind of head it is."""
+"""Train a head of any kind on encoders."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from stackae.training.stage import Replica, Stage, Validation, settled_epochs, s
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
-FEWEST_STEPS = 900  # where epochs are auto; measured by benchmarks/pretraining.py
+FEWEST_STEPS = 900  # minimum number of steps for automatic epochs; measured by benchmarks/pretraining.py
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadReplica(Replica):
-    """A head with the encoders below it, or alone: then it reads their codes, which are computed once."""
+    """A head with the encoders below it, or a head alone, which reads their codes, computed once."""
 
     head: Prepared[Any]
 
@@ -60,11 +60,11 @@ class HeadReplica(Replica):
 def fit_head(
     head: Prepared[Any], config: FinetuneConfig, step: StepChoice, callback: Callback, checkpointer: Checkpointer
 ) -> list[EpochRecord]:
-    """Train the model in place, all of it or its head alone. Returns the record of every epoch.
+    """Train the model in place, all of it or its head alone. Returns one record per epoch.
 
     Args:
-        head: its model on the device that trains it, and its rows where they are read from there.
-        step: what ``head_step`` chose.
+        head: its model lies on the training device, and its rows where ``placed`` put them.
+        step: the choice of ``head_step``.
     """
     replica = HeadReplica.new(head, config)
     rows, sizes = len(replica.x), "-".join(map(str, head.model.layer_sizes))
@@ -86,7 +86,7 @@ def fit_head(
 def make_step(
     objective: FinetuneObjective, config: FinetuneConfig, step: StepChoice, epochs: int, steps_per_epoch: int
 ) -> ReplicasStep:
-    """The chosen step, which trains the objective's network in place."""
+    """Make the chosen step, which trains the objective's network in place."""
     model = objective.network
     if step.fused:
         return fused_replicas([kernel_training(objective, config, config.weight_decay)], config.precision)

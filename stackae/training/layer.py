@@ -1,4 +1,4 @@
-"""One layer of a stack, or the same layer of several stacks together: an autoencoder trained on the codes below it."""
+"""Train one layer of a stack, or the same layer of several stacks together, on the codes of the layer below."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from stackae.training.stage import Replica, Stage, Validation, settled_epochs, s
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
-FEWEST_STEPS = 2000  # a layer's, where epochs are auto; measured by benchmarks/pretraining.py
+FEWEST_STEPS = 2000  # minimum number of steps per layer for automatic epochs; measured by benchmarks/pretraining.py
 
 
 class TrainedLayer(NamedTuple):
-    """One trained autoencoder of the stack; ``number`` counts from 1 at the bottom; closed forms have no ``step``."""
+    """One trained layer of a stack; ``number`` counts from 1 at the bottom; a closed form has no ``step``."""
 
     number: int
     autoencoder: LayerAutoencoder
@@ -44,7 +44,7 @@ class TrainedLayer(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """The rows (n, n_in) that a layer learns, those that choose its best epoch, and the range of the former."""
+    """A layer's training rows (n, n_in), its validation rows, and the range of the training rows."""
 
     x: Rows
     held_out: Rows | None
@@ -56,7 +56,7 @@ class Reads(NamedTuple):
         return cls(x, held_out, float(x.min()), float(x.max()))
 
     def through(self, autoencoder: LayerAutoencoder, keep: torch.device) -> Reads:
-        """Their codes, which lie on ``keep``: what the layer above reads."""
+        """Encode both: the input of the layer above, stored on ``keep``."""
         encode, device = autoencoder.encode, autoencoder.device
         held_out = None if self.held_out is None else in_batches(encode, self.held_out, device, keep)
         return Reads.of(in_batches(encode, self.x, device, keep), held_out)
@@ -64,7 +64,7 @@ class Reads(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LayerReplica(Replica):
-    """Layer ``number`` of one stack, about to be trained on what it reads."""
+    """Layer ``number`` of one stack, ready to be trained on its inputs."""
 
     network: LayerAutoencoder
     config: PretrainConfig
@@ -106,7 +106,7 @@ class LayerReplica(Replica):
         return kind.of(self.network, self.x, self.layer, self.corruption, seed=self.seed, number=self.number)
 
     def validate(self) -> Validation | None:
-        """The loss on the held-out rows; where training corrupts its own, on those rows corrupted alike too."""
+        """Compute the loss on the validation rows; where training corrupts its rows, on corrupted ones too."""
         held_out, objective = self.held_out, self.objective
         if held_out is None:
             return None
@@ -114,12 +114,12 @@ class LayerReplica(Replica):
         return Validation(objective.clean_loss(held_out), corrupted_loss=corrupted)
 
     def prepare(self) -> None:
-        """What a closed form begins with, where the layer is to begin there."""
+        """Initialize the network with its closed form, where the settings request one."""
         put_closed_form(self.network, self.layer, self.x, self.corruption)
 
     @property
     def sample(self) -> Tensor:
-        """The rows that tell what the units of the code do."""
+        """The rows on which dead units are counted."""
         return self.x[: min(SAMPLE, len(self.x))].to(self.network.device)
 
     @torch.no_grad()
@@ -138,7 +138,7 @@ class LayerReplica(Replica):
         )
 
     def dead_mask(self) -> Tensor | None:
-        """Which units are dead, where that is to be known; a code that depends on a threshold gets that first."""
+        """Find the dead units, after fitting the threshold; None for codes whose units are always alive."""
         one, layer = self.network, self.layer
         always_alive = layer.sparsity.kind == "none" and ACTIVATIONS[layer.activation].saturates
         if always_alive or not isinstance(one, Autoencoder):
@@ -156,7 +156,7 @@ class LayerReplica(Replica):
 def train_layer(
     replicas: Sequence[LayerReplica], callback: Callback, checkpointer: Checkpointer
 ) -> dict[int, TrainedLayer | DivergedError]:
-    """What becomes of each, by its index."""
+    """Train the layer of each replica, together; return the trained layers, or why they diverged, by index."""
     first = replicas[0]
     config, rows, n, m = first.config, len(first.x), first.network.n_visible, first.network.n_hidden
     epochs = settled_epochs(first.layer.max_epochs, rows, first.layer.batch_size, FEWEST_STEPS)
@@ -180,7 +180,7 @@ def train_layer(
 
 
 def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
-    """The step that trains these layers together, in place: that of ``layer_steps``, which is the same for all."""
+    """Make the step that trains these layers together, in place: the choice of ``layer_steps``, the same for all."""
     if replicas[0].step.fused:
         trainings = [kernel_training(each.objective, each.config, each.weight_decay) for each in replicas]
         return fused_replicas(trainings, replicas[0].config.precision)

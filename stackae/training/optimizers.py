@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, by name."""
+"""Make optimizers, and compute learning-rate schedules, by name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def make_optimizer(
     weight_decay: float,
     layers: Sequence[Sequence[Tensor]] | None = None,
 ) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD over the parameters that are trained; matrices decay, biases do not.
+    """Make Adam, AdamW or SGD over the trained parameters; weights decay, biases do not.
 
-    ``config.momentum`` is that of SGD, and β₁ of Adam and AdamW, whose β₂ is 0.999.
-    ``layers`` are those of the module's parameters, head first, where layers have learning rates of their own: each
-    then has groups of its own, whose ``depth`` is its place.
+    ``config.momentum`` is the momentum of SGD, and β₁ of Adam and AdamW, whose β₂ is 0.999. ``layers`` lists the
+    parameters layer by layer, head first, where layers have learning rates of their own: each layer then has its own
+    groups, whose ``depth`` is its index.
     """
     parts = [list(module.parameters())] if layers is None else layers
     groups = [
@@ -43,7 +43,7 @@ def make_optimizer(
 
 
 def scheduled(schedule: str, learning_rate: float, step: int, steps: int) -> float:
-    """The learning rate of step ``step`` (from 0) of ``steps``: a function of the step alone, so it resumes exactly.
+    """Compute the learning rate of step ``step`` (from 0) of ``steps``: by the step alone, so that it resumes exactly.
 
     ``constant``: η. ``linear``: η (1 − t). ``cosine``: η (1 + cos πt) / 2, with t = step / steps.
     """

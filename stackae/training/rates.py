@@ -1,4 +1,4 @@
-"""Learning rates that differ from layer to layer, and layers that stand still until their time."""
+"""Learning rates per layer, and layers that stay frozen until their first step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LayerRates:
-    """η_d(t) = D^d η(t) from step t_d on, and 0 before: of the layer d below the head, whose own d is 0.
+    """η_d(t) = D^d η(t) from step t_d on, and 0 before, for the layer d below the head (d = 0).
 
     Attributes:
-        decay: D; 1 where all layers learn alike.
-        begins: t_d for each d; steps are counted from 0. A layer that stands still has neither gradients nor moments,
-            and when it begins its optimizer counts from 1.
+        decay: D; 1 gives all layers one learning rate.
+        begins: t_d per depth d; steps are counted from 0. A frozen layer has neither gradients nor optimizer updates,
+            and Adam counts its steps from 1 when it is unfrozen.
 
-    A function of the step alone, so that a resumed training is bit-identical.
+    The rates are a function of the step alone, so that a resumed training is bit-identical.
 
     Howard & Ruder (2018), Universal language model fine-tuning for text classification.
     """
@@ -25,7 +25,7 @@ class LayerRates:
 
     @property
     def all_alike(self) -> bool:
-        """Whether every layer has the learning rate of the head, from the first step on."""
+        """True where every layer has the learning rate of the head, from the first step on."""
         return self.decay == 1 and not any(self.begins)
 
     def scale(self, depth: int, step: int) -> float:
@@ -34,9 +34,9 @@ class LayerRates:
 
 
 def gradual_begins(layers: int, epochs: int, steps_per_epoch: int) -> list[int]:
-    """t_d of ``layers`` layers that are unfrozen from the top, an equal share of the epochs each: the head at once.
+    """Compute t_d of gradual unfreezing: from the top, one more layer after each equal share of the epochs.
 
-    Layer d begins with epoch ⌊d · epochs / layers⌋, counted from 0; where there are fewer epochs than layers, several
-    begin together.
+    Layer d begins with epoch ⌊d · epochs / layers⌋, counted from 0; with fewer epochs than layers, several begin
+    together.
     """
     return [depth * epochs // layers * steps_per_epoch for depth in range(layers)]

@@ -1,4 +1,4 @@
-"""How the training of each network stands: what a Trainer keeps of it between steps."""
+"""The training state of each network, which the Trainer keeps between steps."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
 def alone(outcomes: Sequence[T | DivergedError]) -> T:
-    """The outcome of the only network.
+    """Return the outcome of the only network.
 
     Raises:
-        DivergedError: that is its outcome.
+        DivergedError: the outcome is one.
     """
     (outcome,) = outcomes
     if isinstance(outcome, DivergedError):
@@ -38,9 +38,9 @@ class ReplicaState:
     """The training state of one network: its records, its best weights, and whether it is still trained.
 
     Attributes:
-        total: the loss of the epoch's rows so far, summed over them.
-        dead: (n_hidden,) of bool, the dead-unit mask at the end of the last epoch; None where nobody asks for it.
-        diverged: what ended its training, if its numbers ceased to be finite.
+        total: the summed loss of the epoch's rows so far.
+        dead: (n_hidden,) bool, the dead-unit mask at the end of the last epoch; None where it is not computed.
+        diverged: the error, if its training diverged.
     """
 
     def __init__(self, replica: Replica, stage: Stage) -> None:
@@ -58,7 +58,7 @@ class ReplicaState:
         return self.diverged is None and not self._best.exhausted
 
     def batches(self, order: Mapping[int, Tensor], rows: slice, steps: range) -> Batches:
-        """What the next call of the step trains it on: nothing where it is no longer active."""
+        """Make the batches of the next call of the step; none where the network is no longer active."""
         if not self.active:
             return Batches(NO_ROWS, [])
         rates = [self._stage.learning_rate(self.replica, step) for step in steps]
@@ -66,7 +66,7 @@ class ReplicaState:
 
     @torch.no_grad()
     def stepped(self, result: StepResult, order: Mapping[int, Tensor], epoch: int, steps: range) -> None:
-        """Take in what those steps came to; one that was refused ends the training."""
+        """Record the result of those steps; a refused step ends the training of this network."""
         if not self.active:
             return
         if result.steps == len(steps):
@@ -80,7 +80,7 @@ class ReplicaState:
         self.diverged = failed_step(failure, step, rows.tolist(), self.replica.magnitudes(rows, step), largest_weight)
 
     def end_epoch(self, epoch: int, seconds: float) -> EpochRecord | None:
-        """Validate what the epoch made of the network; None where that loss is not finite, which ends its training."""
+        """Validate and record the epoch; return None where the validation loss is not finite, which ends training."""
         stage, replica = self._stage, self.replica
         self.dead = replica.dead_mask()
         validation = replica.validate()
@@ -92,7 +92,7 @@ class ReplicaState:
             self.diverged = failed_validation(failure, loss, learning_rate, replica.held_out)
             return None
         if validation is not None and validation.corrupted_loss is not None and self._best_of_clean_rows:
-            self._best.forget()  # what an older version went by
+            self._best.forget()  # a score by the clean loss, which an older version compared
         record = EpochRecord(
             stage=stage.name,
             epoch=epoch,
@@ -116,25 +116,25 @@ class ReplicaState:
         return bool(best) and best[0].corrupted_validation_loss is None
 
     def finish(self) -> list[EpochRecord] | DivergedError:
-        """Put the best weights back into the network; return its records, or what ended it."""
+        """Restore the best weights; return the records, or the error if training diverged."""
         if self.diverged is not None:
             return self.diverged
         self._best.restore()
         return self._history
 
     def result(self) -> StageResult:
-        """What ``finish`` left."""
+        """Return the stage result, after ``finish``."""
         return StageResult(self.replica.network.state_dict(), tuple(self._history), _message(self.diverged))
 
     def restore_result(self, result: StageResult) -> list[EpochRecord] | DivergedError:
-        """``finish`` of a stage that ended in an earlier process."""
+        """Restore a stage that ended in an earlier process; return what ``finish`` returned there."""
         if result.diverged is not None:
             return DivergedError(result.diverged)
         fill(self.replica.network, result.weights)
         return list(result.history)
 
     def snapshot(self, optimizer_state: Sequence[Tensor]) -> ReplicaSnapshot:
-        """All that it takes to resume from here: the tensors are those in use, not copies."""
+        """Return the state to resume from; its tensors are the live ones, not copies."""
         best, weights = self._best, self.replica.network.state_dict()
         history, message = tuple(self._history), _message(self.diverged)
         return ReplicaSnapshot(
@@ -143,10 +143,10 @@ class ReplicaState:
 
     @torch.no_grad()
     def restore(self, snapshot: ReplicaSnapshot, optimizer_state: Sequence[Tensor]) -> None:
-        """Resume from what ``snapshot`` gave: parameters and optimizer state are filled in place.
+        """Resume from a snapshot: fill parameters and optimizer state in place.
 
         Raises:
-            ValueError: the tensors are not those of this network.
+            ValueError: the tensors do not fit this network.
         """
         network, best = self.replica.network, self._best
         if _forms(optimizer_state) != _forms(snapshot.optimizer_state):

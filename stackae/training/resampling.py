@@ -1,4 +1,4 @@
-"""Dead units of a code: found, and resampled."""
+"""Find dead units of a code, and resample them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from stackae.autoencoders.dense import Autoencoder
 from stackae.random import Purpose, uniform
 
-SAMPLE = 2048  # rows that are looked at
-STILL = 1e-3  # of the range of the liveliest unit
+SAMPLE = 2048  # rows on which dead units are counted
+STILL = 1e-3  # a unit is dead below this share of the largest range of any unit
 
 
 @torch.no_grad()
 def dead_units(autoencoder: Autoencoder, x: Tensor) -> Tensor:
-    """The dead-unit mask (n_hidden,): units whose code is (nearly) the same for all rows of x (batch, n_visible).
+    """Compute the dead-unit mask (n_hidden,): units that are (nearly) constant over the rows of x (batch, n_visible).
 
-    That code is 0 for units of relu and of sparse codes, a bound for units of sigmoid and tanh.
+    The constant is 0 for relu and sparse codes, and a bound of f for sigmoid and tanh.
     """
     h = autoencoder.encode(x)
     spread = h.amax(dim=0) - h.amin(dim=0)
@@ -29,15 +29,15 @@ def dead_units(autoencoder: Autoencoder, x: Tensor) -> Tensor:
 def resample_units(
     autoencoder: Autoencoder, x: Tensor, dead: Tensor, moments: Sequence[Tensor], *, seed: int, layer: int, epoch: int
 ) -> None:
-    """Turn dead units towards rows that are reconstructed badly; rows are drawn with probability ∝ ‖z − x‖⁴.
+    """Resample dead units: point each at a row that is badly reconstructed, drawn with probability ∝ ‖z − x‖⁴.
 
-    A unit's incoming weights become the row's deviation from the mean row, as long as those of living units on average;
-    its bias 0; its outgoing weights the same direction; its optimizer state 0. Which rows, is a function of
-    (seed, layer, epoch) and the weights.
+    A unit's incoming weights become the row's deviation from the mean row, scaled to the mean norm of living units; its
+    outgoing weights (where untied) get the same direction; its bias and its optimizer state become 0. The rows are
+    drawn by (seed, layer, epoch).
 
     Args:
         x: (batch, n_visible) rows to draw from.
-        dead: (n_hidden,) of bool.
+        dead: (n_hidden,) bool.
         moments: ``TrainStep.optimizer_state``.
 
     Bricken et al. (2023), Towards monosemanticity, appendix: neuron resampling.

@@ -1,4 +1,4 @@
-"""A layer that is solved and not trained: a stage of one epoch, saved and reported like any other."""
+"""Solve a layer in closed form, as a stage of one epoch that is saved and reported like any other."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stackae.training.layer import LayerReplica, TrainedLayer
 def solve_layer(
     replicas: Sequence[LayerReplica], callback: Callback, checkpointer: Checkpointer
 ) -> dict[int, TrainedLayer | DivergedError]:
-    """What ``train_layer`` gives, of layers that have a closed form: one record each, of the loss that was solved for.
+    """Solve the layer of each replica; return as ``train_layer``, with one record per network, of the minimized loss.
 
     Raises:
-        RunError: what the checkpointer has is of other networks.
+        RunError: the checkpointer holds results of other networks.
     """
     first = replicas[0]
     name, rows = f"layer{first.number}", len(first.x)

@@ -1,4 +1,4 @@
-"""What a Trainer trains: a stage (one layer, or a head) of one network, or the same stage of several."""
+"""A stage of training: one layer, or a head, of one network or of several that train together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_PATIENCE, PATIENCE_SHARE = 10, 3
 
 
 def settled_epochs(requested: int | str, rows: int, batch_size: int, fewest_steps: int) -> int:
-    """``auto`` is FEWEST_EPOCHS, and more where rows are few: ``fewest_steps`` steps, in at most MOST_EPOCHS."""
+    """Settle ``auto`` to enough epochs for ``fewest_steps`` steps, from FEWEST_EPOCHS to MOST_EPOCHS."""
     if isinstance(requested, int):
         return requested
     per_epoch = max(1, math.ceil(rows / batch_size))
@@ -27,20 +27,19 @@ def settled_epochs(requested: int | str, rows: int, batch_size: int, fewest_step
 
 
 def settled_patience(requested: int | str, epochs: int) -> int:
-    """``auto`` is a third of the epochs, at least LEAST_PATIENCE.
+    """Settle ``auto`` to a third of the epochs, at least LEAST_PATIENCE.
 
-    Learning rates that fall to 0 bring a late gain, and errors of few validation rows stand still for long: on the
-    embedded digits the best epoch comes up to a quarter of the epochs after the best one before it.
+    Learning rates that fall to 0 bring late gains, and the error of few validation rows is constant for long: on the
+    embedded digits, a new best epoch comes up to a quarter of all epochs after the previous one.
     """
     return requested if isinstance(requested, int) else max(LEAST_PATIENCE, math.ceil(epochs / PATIENCE_SHARE))
 
 
 class Validation(NamedTuple):
-    """Loss per row, and the share misclassified where the stage classifies.
+    """Validation losses per row, and the error rate where the stage classifies.
 
-    ``corrupted_loss`` is that on rows corrupted as in training, where training corrupts them: the epoch that does best
-    what it was trained for is the best. By the loss on clean rows that would be an early one, since noise makes a
-    network worse at copying what it is shown.
+    ``corrupted_loss`` is on rows corrupted as in training, where training corrupts them, and chooses the best epoch
+    then. The clean loss would choose an early one, since training on noise makes a network worse at copying its input.
     """
 
     loss: float
@@ -49,26 +48,27 @@ class Validation(NamedTuple):
 
     @property
     def losses(self) -> list[float]:
-        """The one or two that there are, the one that training lowers last."""
+        """The clean loss and, where given, the corrupted one; training minimizes the last."""
         return [self.loss] if self.corrupted_loss is None else [self.loss, self.corrupted_loss]
 
     @property
     def score(self) -> tuple[float, ...]:
-        """What epochs are compared by; lower is better."""
+        """The score by which epochs are compared; lower is better."""
         return (self.losses[-1],) if self.error is None else (self.error, self.losses[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """One network of a stage: what it learns, and what a Trainer asks of it.
+    """One network of a stage: its rows, its settings, and the methods that the Trainer calls.
 
     Attributes:
-        network: what is trained, in place.
-        x: (n, n_in) the rows that it learns.
-        held_out: the rows that choose its best epoch, if there are any.
-        seed: orders x.
-        learning_rate: what the schedule begins with.
-        index: where it stands among the caller's networks.
+        network: the network, trained in place.
+        x: (n, n_in) the training rows.
+        held_out: the validation rows, which choose the best epoch, if there are any.
+        seed: seed of the order of x.
+        learning_rate: initial learning rate of the schedule.
+        weight_decay: of the weights, not the biases.
+        index: its index among the caller's networks.
     """
 
     network: nn.Module
@@ -80,21 +80,21 @@ class Replica:
     index: int = 0
 
     def prepare(self) -> None:
-        """Put the network where its training begins; not called where that resumes."""
+        """Initialize the network before its first step; not called when training resumes."""
 
     def validate(self) -> Validation | None:
-        """How the network does on the held-out rows, after each epoch."""
+        """Compute the losses on the validation rows, after each epoch; None without such rows."""
         raise NotImplementedError
 
     def dead_mask(self) -> Tensor | None:
-        """(n_hidden,) of bool, the dead units of its code after an epoch; None where they are not looked for."""
+        """Return the dead-unit mask (n_hidden,) bool after an epoch; None where dead units are not counted."""
         return None
 
     def resample(self, dead: Tensor, epoch: int, optimizer_state: Sequence[Tensor]) -> None:
-        """Give those units something to do, after that epoch."""
+        """Resample the dead units after an epoch, where the settings request it."""
 
     def magnitudes(self, rows: Tensor, step: int) -> Magnitudes:
-        """How large the parts of step ``step`` are, on these rows (k,) int64, with the present weights."""
+        """Measure the parts of step ``step`` on these rows (k,) int64, with the current weights."""
         largest = float(self.x[rows.to(self.x.device)].abs().max())
         return Magnitudes(largest, largest, math.nan, weight_decay=self.weight_decay)
 
@@ -118,13 +118,13 @@ class Stage:
 
     @property
     def rows(self) -> int:
-        """How many each replica learns."""
+        """The number of training rows of each replica."""
         return len(self.replicas[0].x)
 
     def first_step(self, epoch: int) -> int:
-        """Steps are counted from 0 through all epochs, which are counted from 1."""
+        """Number of the first step of an epoch: steps are counted from 0 through all epochs, epochs from 1."""
         return (epoch - 1) * math.ceil(self.rows / self.batch_size)
 
     def learning_rate(self, replica: Replica, step: int) -> float:
-        """That of step ``step``, by the schedule."""
+        """The learning rate of step ``step``, by the schedule."""
         return scheduled(self.schedule, replica.learning_rate, step, self.first_step(self.max_epochs + 1))

@@ -1,4 +1,4 @@
-"""Steps of training: rows in, loss out, parameters moved. EagerStep serves any objective, by autograd over the ops."""
+"""Training steps: the interfaces, and the eager step, which trains any objective by autograd over the ops."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ __all__ = [
 
 
 class TrainStep(Protocol):
-    """What trains a network: ``EagerStep`` and the fused step (``stackae.ops.train_step``)."""
+    """A training step of one network: ``EagerStep``, or the fused step (``stackae.ops.train_step``)."""
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
     ) -> StepResult:
-        """One step for each learning rate: step + i on the i-th ``batch_size`` of the rows (k,) int64, on the CPU.
+        """Take one step per learning rate: step number step + i on the i-th batch of the rows (k,) int64, on the CPU.
 
-        Moves the parameters in place. What is not finite never gets into parameters or moments: the first step that
-        would bring it there is refused, and ends the call. Where the loss is not finite, it moves nothing; where the
-        update is not, at least what would not be finite stays as it is.
+        Parameters are updated in place and stay finite, as does the optimizer state: the first step that would change
+        that is refused, and ends the call. If its loss is not finite, it updates nothing; if its update is not, at
+        least the affected parameters and their state keep their values.
         """
         ...
 
     def optimizer_state(self) -> list[Tensor]:
-        """The optimizer state, layer by layer: first and second moments of its weight, unless tied, and of its bias.
+        """Return the optimizer state, layer by layer: two tensors for its weight, unless tied, and two for its bias.
 
-        Adam's two; for SGD its velocity, and zeros. They are the state itself. To resume where another step stopped,
-        bit-identical: the same parameters, the moments copied in, and the number of the next step given to ``advance``.
+        They are Adam's first and second moments, or SGD's velocity and zeros: the state itself, not a copy. To resume
+        bit-identically, load the same parameters, copy the state in, and give ``advance`` the number of the next step.
         """
         ...
 
 
 class ReplicasStep(Protocol):
-    """What trains several networks together; ``OneByOne``, and the fused one (``stackae.ops.train_together``)."""
+    """A step of several networks together: ``OneByOne``, or the fused one (``stackae.ops.train_together``)."""
 
     def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
-        """``TrainStep.advance`` for each network on its own batches; one without rows stands still, at its total."""
+        """Advance each network on its own batches, as ``TrainStep.advance``; one without rows keeps its total."""
         ...
 
     def optimizer_state(self) -> list[list[Tensor]]:
-        """``TrainStep.optimizer_state`` of each network."""
+        """Return ``TrainStep.optimizer_state`` of each network."""
         ...
 
 
 class OneByOne:
-    """A ``ReplicasStep`` of any steps, one after the other."""
+    """A ``ReplicasStep`` that runs one step per network, one after the other."""
 
     def __init__(self, steps: Sequence[TrainStep]) -> None:
         self._steps = steps
@@ -76,9 +76,9 @@ class OneByOne:
 
 
 class EagerStep:
-    """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is SGD, Adam or AdamW, and new.
+    """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is a new SGD, Adam or AdamW.
 
-    With ``rates`` the learning rates are those of the head, and layers have their own.
+    With ``rates``, the given learning rates are the head's, and the layers' are derived from them.
     """
 
     def __init__(self, objective: Objective, optimizer: torch.optim.Optimizer, rates: LayerRates | None = None) -> None:

@@ -16,20 +16,20 @@ from stackae.training.checkpointing import Checkpointer, Snapshot
 from stackae.training.replicas import ReplicaState
 from stackae.training.stage import Stage
 
-REPORTED_EVERY = 0.1  # seconds, about: a step that takes microseconds is not to wait for the callback each time
+REPORTED_EVERY = 0.1  # seconds, about: a step of microseconds should not wait for the callback each time
 
 
 class Pace:
-    """How many batches a call of the step takes: as many as fill about REPORTED_EVERY seconds.
+    """The number of batches per call of the step, adapted so that a call takes about REPORTED_EVERY seconds.
 
-    It changes not a bit of weights or losses.
+    Weights and losses are bit-identical whatever it is.
     """
 
     def __init__(self) -> None:
         self.batches = 1
 
     def learn(self, batches: int, seconds: float) -> None:
-        """That many took so long; what an epoch's end left over is too few to go faster for."""
+        """Adapt to the duration of a call. Fewer batches than the pace, at an epoch's end, never raise it."""
         if seconds > REPORTED_EVERY:
             self.batches = max(1, self.batches // 2)
         elif seconds < REPORTED_EVERY / 2 and batches >= self.batches:
@@ -40,10 +40,10 @@ class Trainer:
     """Train the networks of a stage, in place.
 
     Attributes:
-        epoch: the one in progress, from 1 on.
-        rows: how many of that epoch's rows have been trained on.
-        replicas: the state of each network. One whose patience is at an end, or that diverged, is no longer active,
-            while the others go on.
+        epoch: the number of the current epoch, from 1.
+        rows: the number of that epoch's rows that have been trained on.
+        replicas: the state of each network. One that stopped early, or diverged, is no longer active; the others
+            train on.
     """
 
     def __init__(self, stage: Stage, callback: Callback, checkpointer: Checkpointer) -> None:
@@ -53,17 +53,16 @@ class Trainer:
         self._pace = Pace()
 
     def fit(self) -> list[list[EpochRecord] | DivergedError]:
-        """Train epoch by epoch, and leave every network's best weights in place.
+        """Train epoch by epoch, then restore every network's best weights.
 
-        Where the checkpointer has the stage from an earlier process, training resumes from there, bit-identical to one
-        that never stopped.
+        Where the checkpointer holds a snapshot of the stage, training resumes from it, bit-identical to a training that
+        never stopped.
 
         Returns:
-            For each network the record of every epoch, or a DivergedError that says when its numbers ceased to be
-            finite.
+            Per network, one record per epoch, or a DivergedError that says when it diverged.
 
         Raises:
-            RunError: what the checkpointer has is of other networks.
+            RunError: the checkpointer holds snapshots or results of other networks.
         """
         stage = self._stage
         kept = self._checkpointer.begin(stage.name, {each.index: each.network for each in stage.replicas})
@@ -78,7 +77,7 @@ class Trainer:
                 replica.prepare()
         self._run_epochs()
         outcomes = [each.finish() for each in self.replicas]
-        if not self._all_diverged:  # else what was saved last is the last that was finite
+        if not self._all_diverged:  # otherwise, the last snapshot stays: it is finite
             self._checkpointer.end(stage.name, {each.replica.index: each.result() for each in self.replicas})
         return outcomes
 
@@ -111,11 +110,11 @@ class Trainer:
         ended = {each.replica.index: each.end_epoch(self.epoch, seconds) for each in self.active}
         if records := {index: record for index, record in ended.items() if record is not None}:
             self._callback.epoch(records)
-        if 2 * self.epoch <= stage.max_epochs:  # what is resampled has as long again to become useful
+        if 2 * self.epoch <= stage.max_epochs:  # resampled units need the second half to become useful
             self._resample()
 
     def step(self, order: Mapping[int, Tensor]) -> None:
-        """Train on the next batches, as many at once as the pace has it; a refused step ends its network's training."""
+        """Train on the next batches, as many as the pace says; a refused step ends its network's training."""
         stage, size, active = self._stage, self._stage.batch_size, self.active
         end = min(stage.rows, self.rows + self._pace.batches * size)
         first = stage.first_step(self.epoch)
@@ -131,7 +130,7 @@ class Trainer:
 
     @property
     def active(self) -> list[ReplicaState]:
-        """Those that are still trained."""
+        """The networks that are still trained."""
         return [each for each in self.replicas if each.active]
 
     @property
@@ -139,12 +138,12 @@ class Trainer:
         return all(each.diverged for each in self.replicas)
 
     def snapshot(self) -> Snapshot:
-        """The state of the training, between two steps; tensors are those in use, not copies."""
+        """Return the training state between two steps; its tensors are the live ones, not copies."""
         states = zip(self.replicas, self._stage.step.optimizer_state(), strict=True)
         return Snapshot(self.epoch, self.rows, {each.replica.index: each.snapshot(own) for each, own in states})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Resume from what ``snapshot`` gave. Raises ValueError where that is of other networks, or of other rows."""
+        """Resume from a snapshot. Raises ValueError where it is of other networks, or of other rows."""
         stage, (self.epoch, self.rows, replicas) = self._stage, snapshot
         if self.epoch > stage.max_epochs + 1 or self.rows >= stage.rows:
             raise ValueError(
@@ -163,7 +162,7 @@ class Trainer:
 
     @contextmanager
     def _of_these_networks(self) -> Iterator[None]:
-        """What a checkpointer has may be anyone's: RunError where it does not fit."""
+        """Raise RunError where the checkpointer's content does not fit the networks of this stage."""
         try:
             yield
         except ValueError as error:
