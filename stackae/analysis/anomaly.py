@@ -102,8 +102,7 @@ def smallest_variance(principal: PrincipalComponents) -> float:
 def fit_scores(
     stack: StackedAutoencoder, train: Rows, layer: int | None = None, *, baselines: bool = True
 ) -> dict[str, Score]:
-    """Return the scores of METHODS by name: the stack's, and the baselines fitted in closed form on training rows (n,
-    d).
+    """Return the scores of METHODS by name: the stack's, and the closed-form baselines of training rows (n, d).
 
     PCA has as many components as the layer has units. Without ``baselines``, only the stack's score.
 

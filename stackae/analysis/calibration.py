@@ -62,8 +62,7 @@ class Calibration:
     """Sorted scores of n validation rows by reconstruction through each of L layers, (L, n) float64, and the baselines.
 
     ``baselines`` is None if they are too large to store; image_shape is None if rows are not images. ``flattened``
-    lists the columns that outliers of the training rows compress under the run's scaling, so that scores hardly see
-    them.
+    lists the columns that outliers of the training rows compress under the run's scaling: scores hardly see them.
     """
 
     layers: Tensor
@@ -127,8 +126,7 @@ def fit_baselines(train: Rows, validation: Rows, layer_sizes: tuple[int, ...]) -
     """Fit PCA and Mahalanobis distance on training rows (n, d) for a stack of these sizes; None if they are too large.
 
     They are too large if both n and d are above MOST_DIRECTIONS, if the components have more than MOST_NUMBERS
-    elements, or if the memory does not suffice for the fit. Components are stored as float32, the precision of the
-    rows.
+    elements, or if the memory does not suffice for the fit. Components are stored as float32, as precise as the rows.
 
     Raises:
         DataError: a validation row has no finite score.

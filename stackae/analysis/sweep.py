@@ -97,13 +97,11 @@ def _check_alike(configs: Sequence[PretrainConfig]) -> None:
 
 @apart
 def principal_errors(train: Rows, measured: Rows) -> Tensor:
-    """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by the first m principal components of the training
-    rows.
+    """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by m principal components of the training rows.
 
     For m = 0 to d: Σ_{j>m} E(v_j · (x − μ))², from the feature statistics of both, so that all widths together cost as
     much as one. With fewer rows than columns it uses the Gram matrix, beyond whose components the error stays constant
-    up to m = d. In the units of ``squared_error``. Raises DataError if there are no rows, or the matrices exceed the
-    memory.
+    up to m = d. In the units of ``squared_error``. Raises DataError if there are no rows, or the memory is too small.
     """
     if len(train) < train.shape[1]:
         return _errors_along(principal_components_of(train), measured)

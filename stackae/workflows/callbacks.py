@@ -1,8 +1,7 @@
 """Callbacks of workflows, and the log.txt of a run folder.
 
 The command line displays what it receives; other callers override the methods that they need. The log records what was
-done when, with which versions, and how it ended; it is written, never read. Nothing here loads torch before a log
-opens.
+done when, with which versions, and how it ended; it is written, never read. Nothing loads torch before a log opens.
 """
 
 from __future__ import annotations

@@ -122,8 +122,7 @@ def assess_classifier(
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the metrics of a classifier on rows, and confusion-PART.png unless there are too many classes.
 
-    ``labels`` are the names that the rows' y index; ``left_out`` are classes of the classifier that it was not trained
-    on.
+    ``labels`` are the names that the rows' y index; ``left_out`` are its classes without training rows.
     """
     matched = match_classes(rows.y, labels, classes, left_out)
     report = model.cpu().report(rows.x, matched.y)

@@ -64,8 +64,7 @@ def resume_run(
 ) -> Resumed:
     """Train the rest of a run from its checkpoints, and restore files that were damaged since.
 
-    On the same machine, device, engine and number of threads, every file is bit-identical to that of an uninterrupted
-    training.
+    On the same machine, device, engine and number of threads, every file is bit-identical to an uninterrupted one.
 
     Args:
         run: the run folder, or that of runs that train together; None is the newest unfinished one.
