@@ -15,7 +15,7 @@
 
 namespace stackae {
 
-// What the derivatives of an activation are taken from.
+// The value from which the derivatives of an activation are computed.
 struct OfOutput {
   static constexpr bool keeps_preactivation = false;
 };
@@ -106,7 +106,7 @@ struct Linear : OfOutput {
   static STACKAE_HOST_DEVICE STACKAE_INLINE T second_derivative(T) { return T(0); }
 };
 
-// name, struct, and what it is in ATen, where a graph is wanted of the pre-activation a.
+// name, struct, and its ATen expression of the pre-activation a, for a graph that can be differentiated again.
 #define STACKAE_ACTIVATIONS(ROW)                           \
   ROW(sigmoid, Sigmoid, at::sigmoid(a))                    \
   ROW(tanh, Tanh, at::tanh(a))                             \

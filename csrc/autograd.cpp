@@ -204,7 +204,7 @@ Tensor corrupt_autograd(const Tensor& x, std::string_view kind, double level, do
   return Corrupt::apply(x, std::string(kind), level, low, high, seed, layer, step);
 }
 
-// The public ops: the first result of the op that also returns what backward keeps.
+// The public ops: the first result of the op that also returns the tensor saved for backward.
 Tensor dense_act(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                  std::string_view activation) {
   return std::get<0>(call_dense_forward(x, weight, bias, activation));

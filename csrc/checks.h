@@ -1,4 +1,4 @@
-// What the ops ask of their arguments, said once. Messages read "argument: expected X, got Y".
+// The checks of the ops' arguments, made once. Messages read "argument: expected X, got Y".
 #pragma once
 
 #include <optional>

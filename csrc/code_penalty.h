@@ -1,11 +1,11 @@
-// Penalties on a code h = f(a), a = x W^T + b, shared by host and device: what entries add up over a batch of `rows`
-// rows (accumulate), what the sums of a unit come to (value), and what they add to gradients (slope, term).
+// Penalties on a code h = f(a), a = x W^T + b, shared by host and device: the sums of entries over a batch of `rows`
+// rows (accumulate), the penalty of a unit by its sums (value), and the gradient terms (slope, term).
 //
 //   kl           weight sum_j KL(target || mean of unit j); tanh codes are mapped from (-1, 1) to (0, 1) first
 //   l1           (weight / rows) sum |h|
 //   contraction  (contraction / rows) sum f'(a_j)^2 |W_j|^2
 //
-// A unit's mean and its complement are accumulated apart, since 1 - mean would cancel to 0 for a unit that is nearly
+// A unit's mean and its complement are accumulated separately: 1 - mean would cancel to 0 for a unit that is nearly
 // always on. Both are floored, never clamped with a zero gradient, so a dead unit keeps the full slope towards the
 // target and every finite code gives a finite value and slope.
 #pragma once
@@ -32,7 +32,7 @@ struct CodePenalty {
   STACKAE_HOST_DEVICE bool contracts() const { return contraction > 0; }
 };
 
-// What entries are penalised by one by one: weight times the sum of their values.
+// Elementwise penalties: weight times the sum of the entries' values.
 template <typename T>
 struct EntryPenalty {
   T weight = 0;
@@ -53,7 +53,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE void accumulate_mean(T h, bool centred, T sha
   complement += (T(1) - unit) * share;
 }
 
-// `kept` is what f' is taken of.
+// f' is computed from `kept`.
 template <typename F, typename T>
 STACKAE_HOST_DEVICE STACKAE_INLINE void accumulate_steepness(T kept, T share, T& steepness) {
   steepness += F::derivative(kept) * F::derivative(kept) * share;
@@ -72,7 +72,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE double kl_value(double target, double mean, d
   return target * std::log(target / bounded(mean)) + (1.0 - target) * std::log((1.0 - target) / bounded(complement));
 }
 
-// ---- slope: what every row adds to the gradient of h
+// ---- slope: the gradient term of h, in every row
 
 STACKAE_HOST_DEVICE STACKAE_INLINE double kl_derivative(double target, double mean, double complement) {
   return (1.0 - target) / bounded(complement) - target / bounded(mean);
@@ -98,7 +98,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE T code_gradient(T g, T h, T kept, T slope, co
   return (g + slope + entry.slope(h)) * F::derivative(kept);
 }
 
-// ---- term: what a contraction adds to the gradients of a (contraction_term by unit, with it each entry) and of W_j
+// ---- term: the gradient terms of a contraction, of a (contraction_term by unit, with it each entry) and of W_j
 
 template <typename T>
 STACKAE_HOST_DEVICE STACKAE_INLINE T contraction_term(const CodePenalty& penalty, T squared_norm, double rows) {

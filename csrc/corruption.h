@@ -1,4 +1,4 @@
-// Corruption of an input: what it is, and what it makes of one entry; shared by host and device.
+// Corruption of an input: its settings, and its effect on one entry; shared by host and device.
 #pragma once
 
 #include <array>

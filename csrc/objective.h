@@ -1,4 +1,4 @@
-// What the objective makes of one entry, shared by host and device: its share of the loss, and its gradient.
+// The objective of one entry, shared by host and device: its share of the loss, and its gradient.
 #pragma once
 
 #include "activation.h"

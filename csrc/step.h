@@ -1,4 +1,4 @@
-// What a training step is told: the networks, their objectives, how they are updated, and the rows they read.
+// The arguments and results of a training step: networks, objectives, updates, and the rows that are read.
 #pragma once
 
 #include <memory>
@@ -23,16 +23,16 @@ struct DenseLayer {
 
 enum class Loss { squared_error, binary_cross_entropy, cross_entropy };
 enum class Rule { sgd, adam, adamw };
-// fp32 is the arithmetic of the parameters' own type, float64 included; tf32 and bf16 round the operands of products
-// and nothing else: sums, weights, moments and every other pass are float32.
+// fp32 is the arithmetic of the parameters' own type, float64 included; tf32 and bf16 round the operands of matmuls
+// and nothing else: sums, weights, optimizer state and every other pass are float32.
 enum class Precision { fp32, tf32, bf16 };
 
 constexpr std::array<std::string_view, 3> loss_names = {"mse", "bce", "cross_entropy"};
 constexpr std::array<std::string_view, 3> rule_names = {"sgd", "adam", "adamw"};
 constexpr std::array<std::string_view, 3> precision_names = {"fp32", "tf32", "bf16"};
 
-// What a network is trained for: the loss of its last layer's output, from inputs corrupted by (seed, layer, step), and
-// penalties on its first layer's code. The kernels of a device are given it as it is.
+// The objective of a network: the loss of its last layer's output, from inputs corrupted by (seed, layer, step), and
+// penalties on its first layer's code. Kernels take this struct as it is.
 struct Objective {
   Loss loss = Loss::squared_error;
   Corruption corruption;
@@ -51,7 +51,7 @@ struct Rows {
   at::Tensor x, offset, scale, labels;
 };
 
-// One network, and what it is trained for.
+// One network and its objective.
 struct Training {
   std::vector<DenseLayer> layers;
   Objective objective;
@@ -59,16 +59,16 @@ struct Training {
   Rows rows;
 };
 
-// What a call trains one network on: rows (int64), cut into batches, with one learning rate for each of them. `total`
-// is the sum of the losses of the batches before.
+// The batches of one network in a call: rows (int64), cut into batches, with one learning rate per batch. `total` is
+// the sum of the losses of the earlier batches.
 struct Batches {
   at::Tensor rows;
   std::vector<double> learning_rates;
   double total = 0;
 };
 
-// How far a call came. `total`: the sum that it was given, to which the loss of each batch times its rows was added,
-// one after another in their order. `steps`: how many were taken.
+// The progress of a call. `total`: the given sum plus the loss of each batch times its rows, added one after another in
+// their order. `steps`: the number of steps taken.
 struct Progress {
   double total = 0;
   int64_t steps = 0;
@@ -79,18 +79,18 @@ class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  // One step for each learning rate: step + i on the i-th batch_size of a network's rows. Losses are those before each
-  // step. What is not finite never gets into parameters or moments. A batch whose loss is not finite moves nothing; one
-  // whose update would make some of them not finite leaves these as they are, and moves the others. Either ends the
-  // call for its network; its loss is added, and it is no step taken. A network without rows stands still.
+  // Takes one step per learning rate: step + i on the i-th batch of a network's rows. Losses are those before each
+  // step. Parameters and optimizer state stay finite: a batch whose loss is not finite updates nothing; one whose
+  // update would make some of them infinite or NaN leaves these as they are, and updates the others. Either ends the
+  // call for its network; its loss is added, but the step is not counted. A network without rows is not changed.
   virtual std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) = 0;
 
   // The optimizer state, network by network and layer by layer: the first and second moments of its weight, where it
-  // has one of its own, and of its bias. What is copied into them is what the next step goes on from.
+  // has one of its own, and of its bias. The next step continues from what is copied into them.
   virtual std::vector<std::vector<at::Tensor>> moments() const = 0;
 };
 
-// How a kind of device trains: a step for trainings that fit each other, and the library of its products, if it has any
+// How a kind of device trains: a step for trainings that fit each other, and the library of its matmuls, if it has any
 // of that precision.
 struct StepMaker {
   std::unique_ptr<TrainStep> (*make)(std::vector<Training> trainings, Precision precision);

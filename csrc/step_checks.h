@@ -1,4 +1,4 @@
-// What a training step asks of its parts, said once. Messages read "argument: expected X, got Y".
+// The checks of a training step's arguments, made once. Messages read "argument: expected X, got Y".
 #pragma once
 
 #include <ATen/ops/max.h>
@@ -32,7 +32,7 @@ inline int64_t width_in(const std::vector<DenseLayer>& layers, size_t i) {
   return layers[tied ? layers[i].tied_to : i].weight.size(tied ? 0 : 1);
 }
 
-// Rows lie where the parameters do, or in memory: then they are sent over batch by batch.
+// Rows lie on the device of the parameters, or in host memory: then they are copied batch by batch.
 inline void check_rows(const Rows& rows, int64_t n_visible, at::ScalarType type, at::Device device) {
   TORCH_CHECK_VALUE(rows.x.dim() == 2 && rows.x.size(1) == n_visible, "x: expected shape (n, ", n_visible, "), got ",
                     rows.x.sizes());
@@ -94,7 +94,7 @@ inline void check_training(const Training& training) {
   check_labels(rows, n_out);
 }
 
-// Networks that train together have one shape; what they differ in is seeds, rates, noise, penalties and rows.
+// Networks that train together have one shape; they may differ in seeds, rates, noise, penalties and rows.
 inline void check_trainings(const std::vector<Training>& trainings) {
   TORCH_CHECK_VALUE(!trainings.empty(), "trainings: expected at least one, got none");
   const auto& first = trainings[0];

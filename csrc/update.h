@@ -1,7 +1,7 @@
-// How one parameter moves, shared by host and device: stochastic gradient descent with momentum, Adam (Kingma & Ba
+// The update of one parameter, shared by host and device: stochastic gradient descent with momentum, Adam (Kingma & Ba
 // 2015) and AdamW (Loshchilov & Hutter 2019), in the arithmetic of torch.optim.
 //
-// What is not finite never gets into a parameter or a moment: where one of them would not be, all keep what they have.
+// Parameters and moments stay finite: where an update would make one of them infinite or NaN, all keep their values.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,7 @@
 
 namespace stackae {
 
-// The scalars of one step, for parameters that decay or do not.
+// The optimizer scalars of one step, for parameters with or without weight decay.
 template <typename T>
 struct OptimizerScalars {
   T rate, decay, decay_factor, momentum, first, beta2, second, size, root, epsilon;
@@ -31,8 +31,8 @@ struct OptimizerScalars {
         epsilon(static_cast<T>(update.epsilon)) {}
 };
 
-// Moves p by its gradient g; false where it was kept. Without momentum the velocity is left alone, with it a velocity
-// that is not finite makes a parameter that is not.
+// Updates p by its gradient g; false where it was kept. Without momentum the velocity is not used; with it, a velocity
+// that is not finite makes a parameter that is not, so that one check suffices.
 template <bool has_momentum, typename T>
 STACKAE_HOST_DEVICE STACKAE_INLINE bool sgd(T& p, T g, T& velocity, const OptimizerScalars<T>& scalars) {
   T slope = g + scalars.decay * p;

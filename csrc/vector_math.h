@@ -27,7 +27,7 @@ STACKAE_HOST_DEVICE STACKAE_INLINE double quotient(double a, double b) { return 
 
 namespace detail {
 
-// What exp needs to know of a floating-point type.
+// The constants of a floating-point type that exp needs.
 template <typename T>
 struct Format;
 

@@ -1,4 +1,5 @@
-// Whether parameters were changed by anyone but the step that trains them; autograd is told of what the step changes.
+// Tracks changes of parameters other than by the step that trains them; the step's own changes are reported to
+// autograd.
 #pragma once
 
 #include <vector>

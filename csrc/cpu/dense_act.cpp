@@ -1,9 +1,9 @@
-// dense_act on the CPU: the matrix product tile by tile (product.h), bias and activation while the tile is in cache.
+// dense_act on the CPU: the matmul tile by tile (product.h), bias and activation while the tile is in cache.
 //
-// Fused: product + bias + activation forward; activation derivative + bias gradient backward. Never materialised:
+// Fused: matmul + bias + activation forward; activation derivative + bias gradient backward. Never materialized:
 // the pre-activation (but where f' is of it), the derivative.
-// Contract: empty batches and empty layers work; the passes and tiled products give the same bits for any thread
-// count, a product that ATen computes gives what its library gives.
+// Contract: empty batches and empty layers work; the passes and tiled matmuls give the same bits for any thread
+// count; those of a matmul that ATen computes depend on its library.
 #include <type_traits>
 #include <vector>
 

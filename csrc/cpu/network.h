@@ -1,4 +1,4 @@
-// The buffers of a training step: what each layer keeps, in the forms that the products read (operand.h).
+// The buffers of a training step: each layer's tensors, in the forms that the matmuls read (operand.h).
 #pragma once
 
 #include <type_traits>
@@ -28,14 +28,14 @@ class Arena {
 };
 
 // A batch of codes or of their gradients: in row-major order, as columns (the left factor of a weight gradient), and as
-// the right factor of one. Forms that no product reads are null; a float right factor is the rows themselves.
+// the right factor of one. Forms that no matmul reads are null; a float right factor is the rows themselves.
 template <typename O>
 struct Form {
   O *rows = nullptr, *columns = nullptr, *panel = nullptr;
   int64_t ld = 0, columns_ld = 0;
 };
 
-// a b for a (m, k), b (k, n), each with its row stride; only ATen's products have transposed factors.
+// a b for a (m, k), b (k, n), each with its row stride; only ATen's matmuls have transposed factors.
 template <typename O>
 struct Product {
   int64_t m, n, k;
@@ -47,7 +47,7 @@ struct Product {
   bool b_transposed;
 };
 
-// A layer's parameters, and its weight as right factor of a product with W (panel) and with W^T (transposed).
+// A layer's parameters, and its weight as right factor of a matmul with W (panel) and with W^T (transposed).
 template <typename T, typename O>
 struct LayerState {
   Activation activation;
@@ -114,7 +114,7 @@ struct Network {
     add_code(penalty, blocks);
   }
 
-  // What is accumulated of the output of layer l in a batch of so many rows: of the first one's alone, the code's.
+  // The penalty sums of the output of layer l in a batch of so many rows; only the first layer's code has penalties.
   CodeTerms<T> code_terms(int64_t l, const CodePenalty& penalty, int64_t rows) const {
     CodeTerms<T> terms;
     terms.slopes = no_slopes;

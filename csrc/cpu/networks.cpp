@@ -1,7 +1,7 @@
 // The training step on the CPU: one network on all threads, or several side by side, each on a thread of its own.
 //
 // A small layer is too little work for two threads, so networks that train together share the threads out instead; each
-// one's bits are those that it gets alone wherever its own step does not depend on the number of threads.
+// result is bit-identical to training alone, wherever the network's step does not depend on the number of threads.
 #include "../step_checks.h"
 #include "parallel.h"
 #include "product.h"

@@ -1,4 +1,4 @@
-// One row of an input, corrupted in place; vectorises inside a multiversioned function.
+// One row of an input, corrupted in place; vectorizes inside a multiversioned function.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // The forms in which a matrix is kept for brgemm, written from a tile that is still in cache.
 //
 // brgemm computes A B for A in row-major order and B in row-major order (float32) or with its rows in pairs, each
-// pair interleaved, (k / 2, n, 2) (bfloat16). A product with a transposed factor therefore reads a transposed copy.
+// pair interleaved, (k / 2, n, 2) (bfloat16). A matmul with a transposed factor therefore reads a transposed copy.
 // Both bfloat16 forms are made of 32-bit pairs, so one 16 x 16 transposition serves all of them.
 #pragma once
 

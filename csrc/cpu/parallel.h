@@ -45,7 +45,7 @@ inline int64_t stripes_of(int64_t rows, int64_t columns) {
   return stripes > 1 ? stripes + stripes % 2 : stripes;
 }
 
-// Where stripe s begins. Many rows make tiles enough: then the widths are what products are fastest with, the last one
+// Where stripe s begins. Many rows make tiles enough: then the widths are what matmuls are fastest with, the last one
 // what is left. Few rows: even widths.
 inline int64_t stripe_begin(int64_t rows, int64_t columns, int64_t s) {
   constexpr int64_t vector = 16, block = 2 * vector;

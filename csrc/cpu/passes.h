@@ -1,6 +1,6 @@
 // The passes of a training step over one tile, each compiled for several CPU levels (passes_*.cpp).
 //
-// T is the type of the arithmetic, O that of the products' operands: T itself, or bfloat16 where T is float32.
+// T is the type of the arithmetic, O that of the matmul operands: T itself, or bfloat16 where T is float32.
 // A tile of results lies in `c` with row stride `ld`, which is the operand's own place (`rows`) where T is O, and
 // scratch elsewhere; c, the bias and every row of an operand may be read and written up to the next multiple of 16
 // columns.
@@ -16,14 +16,14 @@
 
 namespace stackae::cpu {
 
-// One batch: which rows of the source it is made of, and how many.
+// One batch: its rows of the source, and their number.
 struct Batch {
   const int64_t* rows;
   int64_t size;
 };
 
-// Of a code and its penalties (code_penalty.h), unit by unit: what is accumulated, by row blocks, and what that adds to
-// gradients. Null: no such penalty; but without slopes they are zeros.
+// A code's penalties (code_penalty.h), unit by unit: accumulated sums, by row blocks, and gradient terms. Null: no such
+// penalty; but without slopes they are zeros.
 template <typename T>
 struct CodeTerms {
   T *means = nullptr, *complements = nullptr, *steepness = nullptr;
@@ -59,21 +59,21 @@ STACKAE_DECLARE_PASSES(double, double)
   /* The tile as columns, and as a right factor, each where it is wanted. */                                           \
   void store_pass(const float* c, int64_t ld, O* columns, int64_t columns_ld, O* panel, int64_t panel_ld,              \
                   uint32_t* pairs, const Tile& tile);                                                                  \
-  /* The tile of a weight as right factor of products with the weight and with its transpose. */                       \
+  /* The tile of a weight as right factor of matmuls with the weight and with its transpose. */                        \
   void store_weight_pass(const float* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, int64_t transposed_ld, \
                          uint32_t* pairs, const Tile& tile);
 STACKAE_DECLARE_FORMS(float)
 STACKAE_DECLARE_FORMS(c10::BFloat16)
 #undef STACKAE_DECLARE_FORMS
 
-// Moves a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
-// with the strides of p. False where some of them would not be finite: those keep what they have (update.h).
+// Updates a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
+// with the strides of p. False where some of them would not be finite: those keep their values (update.h).
 bool update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second, int64_t rows,
                  int64_t columns, Rule rule, const OptimizerScalars<float>& scalars);
 bool update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second, int64_t rows,
                  int64_t columns, Rule rule, const OptimizerScalars<double>& scalars);
 
-// The sum of what the entries of a tile of codes are penalised by, without its weight.
+// The sum of the elementwise penalty over a tile of codes, without its weight.
 double entry_pass(const float* c, int64_t ld, EntryPenalty<float> entry, const Tile& tile);
 double entry_pass(const double* c, int64_t ld, EntryPenalty<double> entry, const Tile& tile);
 

@@ -1,4 +1,4 @@
-// See passes.h: what follows the product of a layer, forward and backward, and the forms that later products read.
+// See passes.h: the passes after the matmul of a layer, forward and backward, and the forms that later matmuls read.
 #include <cmath>
 
 #include "../code_penalty.h"
@@ -28,7 +28,7 @@ STACKAE_INLINE void add_mean_row(const T* __restrict h, T* __restrict means, T* 
   for (int64_t j = 0; j < width; ++j) accumulate_mean(h[j], centred, share, means[j], complements[j]);
 }
 
-// From h, or from pre where that is what f' is taken of.
+// From h, or from pre where f' is computed from that.
 template <typename F, typename T>
 STACKAE_INLINE void add_steepness_row(const T* __restrict h, const T* __restrict pre, T* __restrict steepness, T share,
                                       int64_t width) {
@@ -114,7 +114,7 @@ STACKAE_INLINE void pair_rows(const float* c, int64_t ld, uint32_t* __restrict p
   }
 }
 
-// pairs (rows, columns / 2) of neighbours in a row; columns from `width` on count as zeros.
+// pairs (rows, columns / 2) of neighbors in a row; columns from `width` on count as zeros.
 STACKAE_INLINE void pair_neighbours(const float* c, int64_t ld, uint32_t* __restrict pairs, int64_t pairs_ld,
                                     int64_t rows, int64_t width) {
   for (int64_t i = 0; i < rows; ++i) {
@@ -150,7 +150,7 @@ STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, float*, int64
   store_forms(c, ld, transposed, transposed_ld, static_cast<float*>(nullptr), 0, pairs, tile);
 }
 
-// The transposed weight in pairs of its rows, which are pairs of neighbours in a row of the weight.
+// The transposed weight in pairs of its rows, which are pairs of neighbors in a row of the weight.
 STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, c10::BFloat16* panel, int64_t panel_ld,
                                        c10::BFloat16* transposed, int64_t transposed_ld, uint32_t* pairs,
                                        const Tile& tile) {

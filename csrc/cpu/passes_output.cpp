@@ -1,4 +1,4 @@
-// See passes.h: the loss of the output layer and its gradient, in the tile of the product that is still in cache.
+// See passes.h: the loss of the output layer and its gradient, in the tile of the matmul that is still in cache.
 #include <cmath>
 #include <limits>
 

@@ -9,7 +9,7 @@
 namespace stackae::cpu {
 namespace {
 
-// Whether all of them moved; added up in numbers as wide as T, which vectors hold as many of.
+// Whether all of them were updated; counted in numbers as wide as T, so that vectors hold equally many.
 template <typename T, typename Rule>
 STACKAE_INLINE bool move_each(T* __restrict p, T* __restrict g, T* __restrict first, T* __restrict second,
                               int64_t count, Rule rule) {

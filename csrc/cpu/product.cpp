@@ -1,4 +1,4 @@
-// See product.h. Not an op, but what the ops of this folder are made of.
+// See product.h. Not an op itself: the ops of this folder call it.
 #include "product.h"
 
 #include <array>

@@ -1,6 +1,6 @@
-// Matrix products on the CPU, cut into the tiles of parallel.h so that an epilogue finds its tile in cache.
+// Matmuls on the CPU, cut into the tiles of parallel.h so that an epilogue finds its tile in cache.
 //
-// Two libraries are at hand: MKL, through ATen, and oneDNN's brgemm. MKL leaves AMD's AVX-512 units unused: on Zen 5
+// There are two libraries: MKL, through ATen, and oneDNN's brgemm. MKL leaves AMD's AVX-512 units unused: on Zen 5
 // brgemm is 2.2 times as fast (benchmarks/ops.py). The choice follows from the processor alone, never from a clock,
 // so that a restarted run gives the same bits. STACKAE_PRODUCTS=aten in the environment refuses brgemm.
 #pragma once
@@ -11,14 +11,14 @@
 
 namespace stackae::cpu {
 
-// Whether brgemm computes products of this type on this processor.
+// Whether brgemm computes matmuls of this type on this processor.
 bool brgemm_serves(at::ScalarType type);
 
-// Whether brgemm is to compute a b for a (m, k), b (k, n): it wants b in row-major order, and a copy of a transposed b
-// costs what about twenty rows of a save.
+// Whether brgemm is to compute a b for a (m, k), b (k, n): it reads b in row-major order, and copying a transposed b
+// costs as much time as about twenty rows of a save.
 bool brgemm_pays(const at::Tensor& a, const at::Tensor& b);
 
-// c (m, n) = a b, or += where asked; a (m, k), b (k, n), each with its row stride. For bfloat16, k is even and b in
+// c (m, n) = a b, or += with `add`; a (m, k), b (k, n), each with its row stride. For bfloat16, k is even and b in
 // pairs of rows (operand.h), its stride counted in pairs' columns. Nothing is allocated.
 void brgemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
                   int64_t ldc, bool add);
@@ -38,7 +38,7 @@ void brgemm_tile(const float* a, const float* b, float* out, int64_t k, int64_t 
 // block by block on all threads, where ATen copies it on one.
 at::Tensor row_major(const at::Tensor& t);
 
-// out = a b and nothing else, in tiles by brgemm: the floor of a step's time. a (m, k), b (k, n) or, for bfloat16,
+// out = a b and nothing else, in tiles by brgemm: a lower bound of a step's time. a (m, k), b (k, n) or, for bfloat16,
 // (k / 2, n, 2), out (m, n) float32; all contiguous.
 void bare_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out);
 

@@ -1,4 +1,4 @@
-// Reading a stretch of one row of the source as numbers of type T; vectorises inside a multiversioned function.
+// Reading a stretch of one row of the source as numbers of type T; vectorizes inside a multiversioned function.
 #pragma once
 
 #include "passes.h"
@@ -9,7 +9,7 @@ STACKAE_INLINE int64_t element_bytes(const Source& source) {
   return source.type == Source::Type::bytes ? 1 : source.type == Source::Type::single_precision ? 4 : 8;
 }
 
-// A row picked at random is asked into cache before it is read: nothing else would fetch it in time.
+// A random row is prefetched into cache before it is read: the hardware prefetcher cannot predict it.
 STACKAE_INLINE void prefetch_row(const Source& source, int64_t index) {
   constexpr int64_t line = 64;
   const int64_t bytes = source.width * element_bytes(source);

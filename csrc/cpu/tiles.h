@@ -1,4 +1,4 @@
-// A product cut into tiles, each handed on while it is in cache, with scratch for every thread.
+// A matmul cut into tiles, each handed on while it is in cache, with scratch for every thread.
 #pragma once
 
 #include <type_traits>
@@ -23,7 +23,7 @@ template <typename T, typename O>
 class Tiles {
  public:
   bool brgemm = false;
-  T* whole = nullptr;        // a product that is computed at once
+  T* whole = nullptr;        // a matmul that is computed at once
   double* losses = nullptr;  // of each tile
 
   // Room for batches of up to `size` rows, on as many threads as given.
@@ -42,7 +42,7 @@ class Tiles {
     scratch_ = arena.make<char>(threads * stride_);
   }
 
-  // Calls body(c, ld, tile, pairs) for every tile of the sum of the products, which is computed in the rows
+  // Calls body(c, ld, tile, pairs) for every tile of the sum of the matmuls, which is computed in the rows
   // of the form where it has some of the right type, and in scratch elsewhere.
   template <typename Body>
   void for_each(c10::ArrayRef<Product<O>> products, const Form<O>& form, Body body) {
@@ -68,7 +68,7 @@ class Tiles {
     return otherwise;
   }
 
-  // The sum of the losses of the tiles of the last product, in order.
+  // The sum of the losses of the tiles of the last matmul, in order.
   double sum_of_losses() const {
     double total = 0;
     for (int64_t i = 0; i < used_; ++i) total += losses[i];

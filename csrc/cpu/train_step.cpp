@@ -1,11 +1,11 @@
-// See train_step.h. One step, by passes over memory: gather and corrupt; each layer's product with bias, activation and
+// See train_step.h. One step, by passes over memory: gather and corrupt; each layer's matmul with bias, activation and
 // code sums in the tile; the last one's with the loss and its gradient; each gradient with penalty, derivative and bias
 // gradient; each weight gradient with the update of its weight.
 //
-// Never materialised: the reconstruction, a target, noise, pre-activations (but where f' is of them), weight gradients.
-// Contract: nothing is allocated after the first batch of a size; through brgemm the same bits for any thread count,
-// through ATen what its library gives; a batch whose loss is not finite moves nothing, and a parameter that would not
-// be finite, or whose moments would not, stays.
+// Never materialized: the reconstruction, a target, noise, pre-activations (but where f' is of them), weight gradients.
+// Contract: nothing is allocated after the first batch of a size; brgemm's results are bit-identical for any thread
+// count, ATen's are those of its library; a batch whose loss is not finite updates nothing, and a parameter that would
+// not be finite, or whose moments would not, keeps its value.
 #include "train_step.h"
 
 #include <atomic>
@@ -97,7 +97,7 @@ class Step final : public CpuStep {
     return (weight > 0 ? tiles_.sum_of_losses() : 0) + (l == 0 ? settle(code, batch.size) : 0);
   }
 
-  // What the sums of a code are worth; they leave its slopes and terms.
+  // The penalties of a code by its sums; leaves its slopes and terms.
   double settle(const CodeTerms<T>& code, int64_t size) {
     const auto& layer = network_.layers[0];
     const auto& penalty = objective_.penalty;

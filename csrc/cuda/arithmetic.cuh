@@ -1,7 +1,7 @@
-// In which numbers a step computes: those of parameters and passes, those of the products' operands, and how a warp
-// multiplies them.
+// The arithmetic of a step: the type of parameters and passes, the type of matmul operands, and how a warp multiplies
+// them.
 //
-// A warp computes 32 x 32 entries of a product from two tiles in shared memory, k in steps of `depth` entries. An
+// A warp computes 32 x 32 entries of a matmul from two tiles in shared memory, k in steps of `depth` entries. An
 // operand is `outer` where its rows lie along k (element (i, k) at k * stride + i), else its rows are as written.
 #pragma once
 
@@ -35,7 +35,7 @@ struct Plain {
   __device__ static operand round(T x) { return x; }
   __device__ static T read(operand x) { return x; }
 
-  // Lane (r, c) of 4 x 8 has 8 x 4 entries: four of k are read at once, or where factors are outer, neighbours in rows
+  // Lane (r, c) of 4 x 8 has 8 x 4 entries: four of k are read at once, or where factors are outer, neighbors in rows
   // and columns.
   struct Sums {
     T sum[8][4] = {};
@@ -87,7 +87,7 @@ struct Plain {
   };
 };
 
-// Tensor cores: products of 16 x 32 bytes of k by 8 x 32 bytes, as Word reads and multiplies them.
+// Tensor cores: matmuls of 16 x 32 bytes of k by 8 x 32 bytes, as Word reads and multiplies them.
 template <typename Word>
 struct TensorSums {
   using operand = typename Word::operand;

@@ -1,8 +1,8 @@
-// dense_act on CUDA: cuBLAS's matrix product, then one kernel for bias and activation.
+// dense_act on CUDA: cuBLAS's matmul, then one kernel for bias and activation.
 //
 // Fused: bias + activation forward (in place); activation derivative + bias gradient backward.
-// Never materialised: the pre-activation (but where f' is of it), the derivative. Deterministic: partial sums are
-// added in a fixed order. The product follows torch's own precision setting (tf32 or IEEE).
+// Never materialized: the pre-activation (but where f' is of it), the derivative. Deterministic: partial sums are
+// added in a fixed order. The matmul follows torch's own precision setting (tf32 or IEEE).
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <torch/library.h>

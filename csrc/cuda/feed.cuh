@@ -11,7 +11,7 @@
 
 namespace stackae::cuda {
 
-// What one network reads in one part of a call: rows of the source, by number.
+// The rows of the source, by number, that one network reads in one part of a call.
 struct Feed {
   Source source;
   const int64_t* labels;

@@ -1,4 +1,4 @@
-// What every launcher needs: the device, the dtype switch, a plain grid.
+// Shared by every launcher: the device, the dtype switch, a plain grid.
 #pragma once
 
 #include <ATen/OpMathType.h>

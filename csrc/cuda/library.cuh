@@ -1,4 +1,4 @@
-// The products of a training step by the library, for layers that are wide enough: each one's result lies in memory,
+// The matmuls of a training step by the library, for layers that are wide enough: each one's result lies in memory,
 // where the pass that follows finds it.
 #pragma once
 

@@ -51,7 +51,7 @@ class Table {
   at::Tensor memory_;
 };
 
-// The layers of one network: parameters, moments, and everything that a batch of `rows` rows needs.
+// The layers of one network: parameters, optimizer state, and everything that a batch of `rows` rows needs.
 template <typename A>
 class LayerMemory {
  public:
@@ -73,7 +73,7 @@ class LayerMemory {
   void add_batch(int64_t rows) {
     batch_.clear();
     const int64_t height = padded(rows), blocks = row_blocks<SmallTile>(rows);
-    x_turn = library_ ? 0 : height * padded(layers[0].n_in);  // products of the library know one place alone
+    x_turn = library_ ? 0 : height * padded(layers[0].n_in);  // the library's matmuls read one buffer only
     x = batch_.make<operand>(height * padded(layers[0].n_in) + x_turn);
     for (size_t l = 0; l < layers.size(); ++l) {
       auto& layer = layers[l];

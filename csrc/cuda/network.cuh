@@ -1,4 +1,4 @@
-// What the kernels of a training step are told of networks and their progress; all of it lies on the device.
+// The data of networks and of their progress that the kernels of a training step read; all of it lies on the device.
 #pragma once
 
 #include "../source.h"
@@ -12,7 +12,7 @@ namespace stackae::cuda {
 constexpr int64_t padding = 128;
 STACKAE_HOST_DEVICE inline int64_t padded(int64_t n) { return (n + padding - 1) / padding * padding; }
 
-// One weight's gradient is a sum of this many products at the most: its own layer's, and those of layers tied to it.
+// One weight's gradient is a sum of this many matmuls at the most: its own layer's, and those of layers tied to it.
 constexpr int most_uses = 4;
 
 // A layer of one network. `forward` and `backward` are its weight as right factor, with k along its rows.
@@ -71,11 +71,11 @@ struct NetworkData {
   double *losses, *code_losses;
   CallState* state;
 
-  // Whether the first code adds to the loss of each tile: what is not finite there shows before anything moves.
+  // Whether the first code adds to the loss of each tile: a NaN or Inf there shows before any parameter is updated.
   __device__ bool has_code_losses() const { return objective.penalty.has_entries() || objective.penalty.contracts(); }
 };
 
-// What every kernel of a step is given.
+// The argument of every kernel of a step.
 template <typename A>
 struct Networks {
   const NetworkData<A>* data;

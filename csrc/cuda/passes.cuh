@@ -1,4 +1,4 @@
-// What the passes over a tile of results share: where it lies, which thread has which entries, and sums in fixed order.
+// Shared by the passes over a tile of results: its position, the entries of each thread, and sums in fixed order.
 #pragma once
 
 #include "../objective.h"
@@ -73,7 +73,7 @@ inline __device__ double sum_of_block(double own) {
   return sum;
 }
 
-// A tile of a product a b: multiplied here, or by the library before, whose result `product` is. `early`: b may be read
+// A tile of a matmul a b: multiplied here, or before by the library, into `product`. `early`: b may be read
 // before the launch before has ended. Calls before(), waits for that launch, and calls meanwhile() while copies are on
 // their way.
 template <typename A, typename Shape, bool library, typename Before, typename Meanwhile>

@@ -1,6 +1,6 @@
 // The kernel of a step from the gradient of the output on: gradients of codes.
 //
-// Fused: product, KL slope, L1 sign, derivative, contraction, bias gradient. Never materialised: the slopes of the
+// Fused: matmul, KL slope, L1 sign, derivative, contraction, bias gradient. Never materialized: the slopes of the
 // penalty.
 #pragma once
 

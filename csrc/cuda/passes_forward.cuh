@@ -1,7 +1,7 @@
 // The kernels of a step up to the loss and its gradient: forward, output; logits and softmax.
 //
-// Fused: product, bias, activation, code sums; product, bias, activation, loss, gradient, bias
-// gradient. Never materialised: the reconstruction, a target, noise, pre-activations (but where f' is of them).
+// Fused: matmul, bias, activation, code sums; matmul, bias, activation, loss, gradient, bias
+// gradient. Never materialized: the reconstruction, a target, noise, pre-activations (but where f' is of them).
 #pragma once
 
 #include "passes.cuh"
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
   if (inside)
     with_activation<T>(layer.activation, [&](auto f) {
       using F = decltype(f);
-      T kept[each];  // what the derivative is known from
+      T kept[each];  // h or pre, whichever f' is computed from
 #pragma unroll
       for (int i = 0; i < each; ++i) {
         const int row = Lanes<Shape>::row(i);
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(tile_threads) forward_kernel(Networks<A> netwo
   }
 }
 
-// What the last kernel before the gradients leaves behind; `loss` is that of this block's rows and columns.
+// The results of the last kernel before the gradients; `loss` is that of this block's rows and columns.
 template <typename A>
 __device__ void note_loss(const NetworkData<A>& network, const Span& span, double loss) {
   network.losses[blockIdx.x] = loss;
@@ -165,7 +165,7 @@ __global__ void __launch_bounds__(tile_threads) output_kernel(Networks<A> networ
   if (threadIdx.x == 0) note_loss(network, span, total);
 }
 
-// The product of the last layer of a classifier alone: softmax needs whole rows.
+// The matmul of the last layer of a classifier alone: softmax needs whole rows.
 template <typename A, typename Shape, bool library>
 __global__ void __launch_bounds__(tile_threads) logits_kernel(Networks<A> networks, int l, int turn) {
   const LayerData<A> layer = networks.layer(l);
@@ -208,7 +208,7 @@ __device__ T softmax_row(T* row, const T* bias, int64_t classes, int64_t label, 
   return static_cast<T>(::log(static_cast<double>(sum)) - static_cast<double>(own));
 }
 
-// A block has the rows of one row block: a warp a row, then a thread a column for the sums.
+// A block has the rows of one row block: one warp per row, then one thread per column for the sums.
 template <typename A, typename Shape>
 __global__ void __launch_bounds__(tile_threads) softmax_kernel(Networks<A> networks, int l) {
   using T = typename A::number;

@@ -1,4 +1,4 @@
-// What a step begins with: rows, scaling, noise; and of a contraction, the lengths of the code's weights.
+// The input passes of a step: gather rows, scale and corrupt them; for a contraction, the norms of the code's weights.
 #pragma once
 
 #include "passes.cuh"
@@ -51,8 +51,7 @@ __global__ void __launch_bounds__(tile_threads) gather_kernel(Networks<A> networ
          static_cast<int>(gridDim.x) * tile_threads);
 }
 
-// |W_j|^2 for each unit of the first code, before anything moves: what its contraction is weighed with. One block a
-// unit.
+// |W_j|^2 for each unit of the first code, before the update: the factor of its contraction. One block per unit.
 template <typename A>
 __global__ void __launch_bounds__(tile_threads) norms_kernel(Networks<A> networks) {
   wait_for_launch_before();

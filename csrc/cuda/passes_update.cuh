@@ -1,7 +1,8 @@
-// The update of every parameter, by its gradient; and what belongs to no other pass: the loss, the next step's rows.
+// The update of every parameter by its gradient; besides, the sum of the loss and the gathering of the next step's
+// rows.
 //
-// Fused: product, contraction, optimiser, the weight's forms as operand.
-// Never materialised: weight gradients.
+// Fused: matmul, contraction, optimizer, the weight's forms as operand.
+// Never materialized: weight gradients.
 #pragma once
 
 #include "passes_backward.cuh"
@@ -9,8 +10,8 @@
 
 namespace stackae::cuda {
 
-// Calls body(rule), where rule(p, g, first, second, scalars) moves p and its moments and tells whether it did: one
-// switch, outside every loop.
+// Calls body(rule), where rule(p, g, first, second, scalars) updates p and its optimizer state and returns whether it
+// did: one switch, outside every loop.
 template <typename A, typename Body>
 __device__ void with_rule(const Networks<A>& networks, Body body) {
   using T = typename A::number;
@@ -25,7 +26,7 @@ __device__ void with_rule(const Networks<A>& networks, Body body) {
     body([](T& p, T g, T& first, T&, M scalars) { return sgd<false>(p, g, first, scalars); });
 }
 
-// What a contraction adds to the gradient of a row of the code's weight, times that row.
+// The gradient term of a contraction for a row of the code's weight, as a factor of that row.
 template <typename A>
 __device__ typename A::number term_of_row(const NetworkData<A>& network, const LayerData<A>& code, int64_t unit) {
   using T = typename A::number;
@@ -36,7 +37,7 @@ __device__ typename A::number term_of_row(const NetworkData<A>& network, const L
   return weight_term<T>(network.objective.penalty, static_cast<double>(steepness));
 }
 
-// Moves one tile of layer l's weight by its gradient, and writes it as operand. The gradient of the last layer is
+// Updates one tile of layer l's weight by its gradient, and writes it as operand. The gradient of the last layer is
 // there before the launch before has ended; what that reads may be written after.
 template <typename A, typename Shape, bool library>
 __device__ void move_weight(const Networks<A>& networks, const NetworkData<A>& network, int l, const Span& span,
@@ -69,7 +70,7 @@ __device__ void move_weight(const Networks<A>& networks, const NetworkData<A>& n
       second[i] = seconds[place];
     }
   };
-  constexpr int beforehand = each < 8 ? each : 8;  // as many as there are registers for beside a product
+  constexpr int beforehand = each < 8 ? each : 8;  // as many as there are registers for beside a matmul
   if (!early) {
     load(0, beforehand);
     wait_for_launch_before();
@@ -169,7 +170,7 @@ __device__ void add_loss(const Networks<A>& networks, const NetworkData<A>& netw
   if (threadIdx.x != 0) return;
   network.state->next = span.index + 1;
   network.state->total += sum * static_cast<double>(span.size);
-  if (!is_finite(sum)) network.state->kept = 1;  // by a penalty, which nobody looked at before
+  if (!is_finite(sum)) network.state->kept = 1;  // by a penalty, which was not checked before
 }
 
 // Two blocks of a multiprocessor may have 128 registers a thread; plain sums of large tiles want more.

@@ -34,7 +34,7 @@ struct Plan {
   }
 };
 
-// Calls body with the tile of that size; those of float64 and of passes over the library's products are small.
+// Calls body with the tile of that size; those of float64 and of passes over the library's matmuls are small.
 template <typename number, bool library = false, typename Body>
 void with_tile(TileSize size, Body body) {
   if constexpr (sizeof(number) <= 4 && !library) {

@@ -1,7 +1,7 @@
 // Column sums of a (rows, columns) matrix in a fixed order, without float atomics.
 //
 // A first kernel gives each block a strip of rows and columns; threads that share a column are added in order
-// through shared memory and leave one partial sum a strip. Whoever needs the total adds the strips in order.
+// through shared memory and leave one partial sum per strip. Whoever needs the total adds the strips in order.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // sparsity_kl on CUDA: sum over units of KL(rho || rho_hat_j), rho_hat_j the batch mean of code column j.
 //
 // Fused: the sums of h and of 1 - h in one pass over the code, then one block that turns them into the penalty;
-// backward is one kernel over units, no host synchronisation. Deterministic: every sum has a fixed order.
+// backward is one kernel over units, no host synchronization. Deterministic: every sum has a fixed order.
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 

@@ -1,4 +1,4 @@
-// A tile of a matrix product by one block, left in shared memory for the pass that follows it.
+// A tile of a matmul by one block, left in shared memory for the pass that follows it.
 //
 // Operands are padded with zeros to whole tiles (network.cuh), so nothing is compared with a bound on the way. Copies
 // of the next chunks of k are in flight while one is multiplied. The bits do not depend on how many blocks there are.
@@ -162,7 +162,7 @@ class TileProduct {
     }
   }
 
-  // The results, once all are in shared memory; `outer` is that of the last product.
+  // The results, once all are in shared memory; `outer` is that of the last matmul.
   template <bool outer>
   __device__ Entries<number, Shape::slices> entries() {
     auto* const c = dynamic_shared<number>();

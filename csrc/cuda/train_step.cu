@@ -1,4 +1,4 @@
-// Which step trains on the device: one for each arithmetic (arithmetic.cuh), by tiles or by the library.
+// Chooses the step on the device: one for each arithmetic (arithmetic.cuh), by tiles or by the library.
 #include <cstdlib>
 #include <string_view>
 
@@ -11,7 +11,7 @@
 namespace stackae::cuda {
 namespace {
 
-constexpr int64_t library_width = 1024;  // from here on the library's products are taken
+constexpr int64_t library_width = 1024;  // from this width on, the library computes the matmuls
 
 // By width, or as STACKAE_CUDA_PRODUCTS says: benchmarks compare the two.
 bool takes_library(const std::vector<DenseLayer>& layers) {

@@ -1,5 +1,5 @@
 // The training step of networks of one shape on the device: the passes of a step recorded once as a graph, and replayed
-// for as many steps as a call has, without a word from the host.
+// for as many steps as a call has, without synchronizing with the host.
 //
 // Contract: the bits of a network do not depend on the others, nor on how calls are cut; every sum has a fixed order; a
 // batch whose loss is not finite moves nothing, and a parameter that would not be finite, or whose moments would not,
@@ -250,7 +250,7 @@ class DeviceStep final : public TrainStep {
     launch<true>(gather_kernel<A>, each_network(gathering_blocks()), tile_threads, {}, networks_);
   }
 
-  // Two blocks of the generator a thread.
+  // Two blocks of the generator per thread.
   int64_t gathering_blocks() const {
     const int64_t chunks = (memory_[0].layers[0].n_in + chunk_words - 1) / chunk_words;
     const int64_t draws = padded(networks_.batch_size) * chunks * chunk_blocks;
@@ -270,7 +270,7 @@ class DeviceStep final : public TrainStep {
     static constexpr auto kernel = output_kernel<A, Shape, library>;
   };
 
-  // A pass over the product of layer l, (rows, n_out).
+  // A pass over the matmul of layer l, (rows, n_out).
   template <bool library, typename Pass>
   void launch_forward(int l, int turn) {
     if constexpr (library)
@@ -283,7 +283,7 @@ class DeviceStep final : public TrainStep {
     });
   }
 
-  // A pass over the product of the gradient of layer l, (rows, n_in).
+  // A pass over the matmul of the gradient of layer l, (rows, n_in).
   template <bool library>
   void launch_backward(int l) {
     if constexpr (library)

@@ -5,7 +5,7 @@
 
 namespace stackae::cuda {
 
-// Products in the type of the parameters, or by tensor cores for float32 ones.
+// Matmuls in the type of the parameters, or by tensor cores for float32 ones.
 std::unique_ptr<TrainStep> make_float_step(std::vector<Training> trainings, bool library);
 std::unique_ptr<TrainStep> make_double_step(std::vector<Training> trainings, bool library);
 std::unique_ptr<TrainStep> make_tf32_step(std::vector<Training> trainings, bool library);

@@ -1,4 +1,4 @@
-// Steps in float32 whose products' operands are bfloat16.
+// Steps in float32 whose matmul operands are bfloat16.
 #include "train_step.cuh"
 #include "train_step.h"
 

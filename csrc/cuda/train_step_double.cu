@@ -1,4 +1,4 @@
-// Steps in float64, products included.
+// Steps in float64, matmuls included.
 #include "train_step.cuh"
 #include "train_step.h"
 

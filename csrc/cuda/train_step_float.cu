@@ -1,4 +1,4 @@
-// Steps in float32, products included.
+// Steps in float32, matmuls included.
 #include "train_step.cuh"
 #include "train_step.h"
 

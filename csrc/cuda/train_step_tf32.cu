@@ -1,4 +1,4 @@
-// Steps in float32 whose products' operands are rounded to tf32.
+// Steps in float32 whose matmul operands are rounded to tf32.
 #include "train_step.cuh"
 #include "train_step.h"
 

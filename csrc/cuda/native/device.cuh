@@ -107,7 +107,7 @@ __device__ __forceinline__ T from_lane_xor(T value, int bits) {
 
 // ---- on the host
 
-// What a block of a kernel asks for in shared memory: as the kernel was compiled, for devices that are roomy or not.
+// The shared memory that a block of a kernel requests: as the kernel was compiled, for devices that are roomy or not.
 struct SharedBytes {
   size_t plain = 0, roomy = 0;
 };
@@ -116,7 +116,7 @@ struct SharedBytes {
 // for it itself.
 template <bool overlaps = false, typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, SharedBytes shared, Arguments... arguments) {
-  constexpr size_t granted = 32 << 10;  // 48 KiB are, static memory included; more must be asked for
+  constexpr size_t granted = 32 << 10;  // 48 KiB are, static memory included; more must be requested
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
@@ -198,7 +198,7 @@ class Lane {
   c10::cuda::CUDAStream stream_;
 };
 
-// Launches recorded once and replayed at the cost of one. Only launches and library products may be recorded.
+// Launches recorded once and replayed at the cost of one. Only launches and library matmuls may be recorded.
 class Graph {
  public:
   Graph() = default;
@@ -251,7 +251,7 @@ class Blas {
   Blas(const Blas&) = delete;
   Blas& operator=(const Blas&) = delete;
 
-  // Before the first product; makes what may not be made while a graph is recorded.
+  // Before the first matmul; makes what may not be made while a graph is recorded.
   void prepare() {
     if (handle_ != nullptr) return;
     check(cublasCreate(&handle_));
@@ -261,7 +261,7 @@ class Blas {
   }
 
   // out = a b, or += a b, on the stream of `prepare`, for matrices with rows or columns that are contiguous; `rounded`:
-  // float32 factors are rounded to tf32. bfloat16 factors have a float32 product.
+  // float32 factors are rounded to tf32. bfloat16 factors have a float32 result.
   void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add, bool rounded) const {
     const bool is_double = out.scalar_type() == at::kDouble;
     const auto compute = is_double ? CUBLAS_COMPUTE_64F : rounded ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -277,7 +277,7 @@ class Blas {
   }
 
  private:
-  static constexpr int64_t workspace_bytes = 32 << 20;  // what cuBLAS asks for on devices of 9.0
+  static constexpr int64_t workspace_bytes = 32 << 20;  // cuBLAS requests as much on devices of 9.0
 
   static void check(cublasStatus_t status) {
     TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS, "cuBLAS: ", cublasGetStatusString(status));
