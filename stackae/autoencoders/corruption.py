@@ -34,7 +34,7 @@ class Corruption:
             return x
         return engine.corrupt(x, self.kind, self.level, self.low, self.high, seed, layer, step)
 
-    def struck(self, x: Tensor, engine: Engine, *, seed: int, layer: int, step: int) -> Tensor:
+    def mask(self, x: Tensor, engine: Engine, *, seed: int, layer: int, step: int) -> Tensor:
         """Return which inputs ``__call__`` corrupts by masking or salt-and-pepper noise, (batch, n_visible) bool.
 
         Salt-and-pepper noise corrupts the entries that masking noise of the same level and stream sets to 0.
@@ -54,8 +54,8 @@ class Emphasis:
         self, x: Tensor, corruption: Corruption, engine: Engine, *, seed: int, layer: int, step: int
     ) -> Tensor:
         """x: (batch, n_visible) -> w of the same shape."""
-        struck = corruption.struck(x, engine, seed=seed, layer=layer, step=step)
-        return torch.where(struck, torch.full_like(x, self.corrupted), self.others)
+        mask = corruption.mask(x, engine, seed=seed, layer=layer, step=step)
+        return torch.where(mask, torch.full_like(x, self.corrupted), self.others)
 
 
 @dataclass(frozen=True)

@@ -157,20 +157,20 @@ class CorruptedMoments:
     def of(cls, moments: Moments, corruption: Corruption) -> CorruptedMoments:
         """Derive the expectation over infinitely many corruptions of the rows. Raises ConfigError for unknown noise."""
         _check_corruption(corruption)
-        struck = 0.0 if corruption.kind in ("none", "gaussian") else corruption.level
+        replaced = 0.0 if corruption.kind in ("none", "gaussian") else corruption.level
         salted = corruption.kind == "salt-and-pepper"
         middle = (corruption.high + corruption.low) / 2 if salted else 0.0
         reach = (corruption.high - corruption.low) / 2 if salted else 0.0
         added = corruption.level if corruption.kind == "gaussian" else 0.0
         mean, covariance = moments.mean, moments.covariance
         spread = covariance.diagonal() + (mean - middle).square()
-        noise = struck * (1 - struck) * spread + struck * reach**2 + added**2
+        noise = replaced * (1 - replaced) * spread + replaced * reach**2 + added**2
         return cls(
             mean,
-            (1 - struck) * mean + struck * middle,
+            (1 - replaced) * mean + replaced * middle,
             covariance,
-            (1 - struck) * covariance,
-            (1 - struck) ** 2 * covariance + noise.diag(),
+            (1 - replaced) * covariance,
+            (1 - replaced) ** 2 * covariance + noise.diag(),
         )
 
     def error(self, weight: Tensor, bias: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def find_extension() -> Extension:
         return Extension("absent", None, str(error))
 
 
-def choose_engine(wish: str = "auto") -> Engine:
+def choose_engine(requested: str = "auto") -> Engine:
     """Choose an engine: ``fused`` is the compiled extension, ``eager`` plain torch, ``auto`` fused where it is built.
 
     Where the extension exists but does not load, ``auto`` is eager too, with a RuntimeWarning that says why.
@@ -59,14 +59,14 @@ def choose_engine(wish: str = "auto") -> Engine:
         SetupError: ``fused`` was requested and the extension is not built, or does not load.
         ConfigError: any other word.
     """
-    if wish not in ("auto", "fused", "eager"):
-        raise ConfigError(f"engine: expected auto, fused or eager, got '{wish}'")
-    if wish == "eager":
+    if requested not in ("auto", "fused", "eager"):
+        raise ConfigError(f"engine: expected auto, fused or eager, got '{requested}'")
+    if requested == "eager":
         return _engine("eager", "asked for", reference)
     extension = find_extension()
     if extension.ops is not None:
-        return _engine("fused", "asked for" if wish == "fused" else extension.short, extension.ops)
-    if wish == "fused":
+        return _engine("fused", "asked for" if requested == "fused" else extension.short, extension.ops)
+    if requested == "fused":
         raise SetupError(extension.problem)
     if extension.state == "broken":
         warnings.warn(f"{extension.problem}; until then training steps eagerly, which is slower", RuntimeWarning, 2)
@@ -133,18 +133,18 @@ def _no_such_products(chosen: Engine, device: torch.device, precision: str) -> s
     )
 
 
-def choose_device(wish: str = "auto") -> torch.device:
+def choose_device(requested: str = "auto") -> torch.device:
     """Choose a device: ``auto`` is CUDA where a GPU is available, else the CPU.
 
     Raises:
         SetupError: the requested CUDA device does not exist.
     """
-    if wish == "auto":
+    if requested == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(wish)
+    device = torch.device(requested)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SetupError(
             f"device: expected one of the {torch.cuda.device_count()} CUDA devices that torch {torch.__version__} "
-            f"sees, got {wish}; use {argument('device', 'cpu')}, or check the driver with `stackae doctor`"
+            f"sees, got {requested}; use {argument('device', 'cpu')}, or check the driver with `stackae doctor`"
         )
     return device

@@ -61,10 +61,10 @@ def corrupt(
         return x + level * noise.to(x)
     words = row_words(rows, width, seed=seed, purpose=Purpose.CORRUPTION, layer=layer, counter=step)
     draw = torch.from_numpy(to_unit(words)[:, :width]).to(x.device)
-    struck = draw < torch.tensor(level, dtype=torch.float32)
+    corrupted = draw < torch.tensor(level, dtype=torch.float32)
     if kind == "masking":
-        return torch.where(struck, 0.0, x)
-    return torch.where(struck, torch.where(draw < torch.tensor(level / 2, dtype=torch.float32), high, low).to(x), x)
+        return torch.where(corrupted, 0.0, x)
+    return torch.where(corrupted, torch.where(draw < torch.tensor(level / 2, dtype=torch.float32), high, low).to(x), x)
 
 
 def sparsity_kl(h: Tensor, rho: float) -> Tensor:

@@ -48,13 +48,13 @@ def masking_cases(levels: Iterable[float] = LEVELS) -> Iterator[Case]:
     for level in levels:
         noise = Corruption("masking", level)
         noisy = noise(x, engine, **WHERE)
-        struck = noisy == 0
-        yield share(f"share, masking:{level:g}", struck, level)
-        halves = struck[:, : SHAPE[1] // 2] & struck[:, SHAPE[1] // 2 :]
+        replaced = noisy == 0
+        yield share(f"share, masking:{level:g}", replaced, level)
+        halves = replaced[:, : SHAPE[1] // 2] & replaced[:, SHAPE[1] // 2 :]
         yield share(f"share of pairs, masking:{level:g}", halves, level**2)
-        yield Case(f"what is left, masking:{level:g}", float((noisy != x)[~struck].sum()), 0)
+        yield Case(f"what is left, masking:{level:g}", float((noisy != x)[~replaced].sum()), 0)
         weight = Emphasis(2.0, 0.5)(x, noise, engine, **WHERE)
-        astray = (weight != torch.where(struck, 2.0, 0.5)).sum()
+        astray = (weight != torch.where(replaced, 2.0, 0.5)).sum()
         yield Case(f"emphasis on what was struck, masking:{level:g}", float(astray), 0)
 
 
@@ -63,8 +63,8 @@ def salt_cases(levels: Iterable[float] = LEVELS) -> Iterator[Case]:
     for level in levels:
         noisy = Corruption("salt-and-pepper", level, low=-1.0, high=2.0)(x, choose_engine(), **WHERE)
         low, high = noisy == -1.0, noisy == 2.0
-        for name, struck, chance in (("low", low, level / 2), ("high", high, level / 2), ("both", low | high, level)):
-            yield share(f"{name}, salt-and-pepper:{level:g}", struck, chance)
+        for name, replaced, chance in (("low", low, level / 2), ("high", high, level / 2), ("both", low | high, level)):
+            yield share(f"{name}, salt-and-pepper:{level:g}", replaced, chance)
         yield Case(f"what is left, salt-and-pepper:{level:g}", float((noisy != x)[~(low | high)].sum()), 0)
 
 

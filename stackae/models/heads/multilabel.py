@@ -95,9 +95,9 @@ class MultilabelClassifier(Finetuned):
         for column in range(y.shape[1]):
             rows = known[:, column]
             mine, true = scores[rows, column], y[rows, column] > 0.5
-            figures = len(true), int(true.sum()), 1 - float(wrong[rows, column].double().mean())
+            counts = len(true), int(true.sum()), 1 - float(wrong[rows, column].double().mean())
             scored = auroc(mine, true), average_precision(mine, true)
-            labels.append(LabelReport(*figures, *scored) if len(true) else None)
+            labels.append(LabelReport(*counts, *scored) if len(true) else None)
         return MultilabelReport(len(y), 1 - float(wrong.any(dim=1).double().mean()), labels)
 
     def answers(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
