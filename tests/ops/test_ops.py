@@ -359,7 +359,7 @@ def test_without_the_extension_one_sentence_names_the_build_and_eager_still_work
         "import sys; sys.modules['stackae._C'] = None\n"
         "import torch, stackae\n"
         "print(stackae.Autoencoder(6, 3, engine='eager').encode(torch.rand(2, 6)).shape)\n"
-        "import stackae.ops"
+        "import stackae.ops; stackae.ops.dense_act"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "torch.Size([2, 3])" in done.stdout
@@ -371,7 +371,7 @@ def test_without_the_extension_one_sentence_names_the_build_and_eager_still_work
 @pytest.mark.skipif(ops.products("cpu", "tf32") is not None, reason="this build has CUDA's kernels in the CPU's place")
 def test_products_by_aten_compute_the_same(device):
     code = (
-        "import torch\nfrom stackae import ops, reference\n"
+        "import torch\nfrom stackae import ops\nfrom stackae.ops import reference\n"
         "assert ops.products() == 'ATen' and ops.products('cpu', 'bf16') is None\n"
         "x, w, b = (torch.rand(*s).requires_grad_() for s in [(70, 50), (30, 50), (30,)])\n"
         "for act in reference.ACTIVATIONS:\n"
