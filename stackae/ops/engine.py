@@ -78,7 +78,7 @@ def _engine(name: str, reason: str, ops: ModuleType) -> Engine:
 
 
 class StepChoice(NamedTuple):
-    """Whether a training step is the fused one, and why.
+    """The choice between the fused and the eager training step, with its reason.
 
     reason: the library of its matmuls, or why the extension has no step. lacks: the part of the objective that the
     fused step does not support, where that is the only reason against it.
