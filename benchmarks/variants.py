@@ -3,9 +3,9 @@
     python -m benchmarks.variants --data-root DIR [--seeds 2] [--threads N] [--only TEXT] [--data digits] [--epochs N]
 
 - KL: mean |rho_hat_j - rho| over the units of 784-300, on the training rows.
-- denoising: squared error a row of test rows restored from Gaussian noise of 0.4, plain / denoising layer.
-- convolution: squared error a row of the test rows from a code of 32 units, of one dense layer, of a deep dense stack,
-  of convolutions below a dense layer; each fine-tuned as a whole.
+- denoising: squared error per row of test rows restored from Gaussian noise of 0.4, plain / denoising layer.
+- convolution: squared error per test row from a code of 32 units, of one dense layer, of a deep dense stack, of
+  convolutions below a dense layer; each fine-tuned as a whole.
 - linear: the largest principal angle between a trained linear autoencoder's subspace and PCA's, in degrees.
 - other data: AUROC of the reconstruction error, MNIST's test rows against Fashion-MNIST's, PCA of the same width and
   Mahalanobis distance beside it.
@@ -117,8 +117,8 @@ def _error(z: Tensor, x: Tensor) -> float:
 
 CLAIMS = (
     Claim("KL", "mean |rho_hat - rho|", kl),
-    Claim("denoising", "squared error a row, of noisy test rows", denoising),
-    Claim("convolution", "squared error a row", convolution),
+    Claim("denoising", "squared error per row, of noisy test rows", denoising),
+    Claim("convolution", "squared error per row", convolution),
     Claim("linear", "largest angle to PCA, degrees", linear),
     Claim("other data", "AUROC", other_data),
 )

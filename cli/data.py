@@ -70,7 +70,7 @@ def _show(found: DataCheck) -> None:
         classes = list(zip(report.classes, *(counts for _, counts in counted), strict=True))
         rows = [[legible(name), *(f"{count:,}" for count in counts)] for name, *counts in classes[:SHOWN]]
         more = f" (the first {SHOWN} of {len(classes):,})" if len(classes) > SHOWN else ""
-        table(f"Rows a class{more}", ["", *(name for name, _ in counted)], rows)
+        table(f"Rows per class{more}", ["", *(name for name, _ in counted)], rows)
     for warning in found.warnings:
         say(f"note        {warning}")
     say(f"verdict     pretraining {'refuses' if report.refusal else 'takes'} the data")

@@ -60,7 +60,7 @@ def command(
         for one in each
     ]
     title = f"Reconstruction of {metrics['which']}"
-    table(title, ["up to", "squared error a row", "a feature", "variance explained"], rows)
+    table(title, ["up to", "squared error per row", "per feature", "variance explained"], rows)
     following = "stackae encode" if "accuracy" in metrics or result.targets else "stackae finetune --head classifier"
     closing(result.run, result.files, following + run_option(result.run))
 

@@ -94,7 +94,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
         for layer in layers
     ]
     under_noise = ["under noise"] if noisy else []
-    table("Pretrained", ["", "kept epoch", "loss", "validation loss", *under_noise, "seconds"], rows)
+    table("Pretrained", ["", "best epoch", "loss", "validation loss", *under_noise, "seconds"], rows)
     for layer, config in zip(layers, trained.configs[0].layers, strict=True):
         if (layer.dead or 0) >= MANY_DEAD:
             _say_dead(layer, config)
@@ -128,12 +128,12 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
         for layer in layers
     ]
     title = f"Pretrained, {len(trained.finite)} of {len(names)} seeds: {layers[0].measure.replace('_', ' ')}"
-    table(title, ["", "mean", "sd", "lowest", "highest", "kept epochs", "seconds"], rows)
+    table(title, ["", "mean", "sd", "lowest", "highest", "best epochs", "seconds"], rows)
     means = [
         f"layer {layer.layer} {number(layer.corrupted_mean)}" for layer in layers if layer.corrupted_mean is not None
     ]
     if means:
-        say(f"under noise {', '.join(means)} (means of the kept epochs' validation loss)")
+        say(f"under noise {', '.join(means)} (means of the best epochs' validation loss)")
     say(f"latest      runs/latest is {trained.finite[0].path.name}")
     shown = names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
     closing(trained.path, ["curves.png", *shown], "stackae finetune --head classifier")
@@ -164,7 +164,7 @@ def _report_head(trained: FinetunedRun) -> None:
     settings, best, figures = trained.settings, trained.kept, trained.tested.figures
     head, balanced = HEADS[settings.head], settings.class_weight == "balanced"
     row = {"weights": f"{settings.init}, {settings.train}"}
-    row["kept epoch"] = f"{best.epoch} of {len(trained.result.history)}"
+    row["best epoch"] = f"{best.epoch} of {len(trained.result.history)}"
     if head.has_error:
         right = None if best.validation_error is None else 1 - best.validation_error
         row[f"validation {'balanced ' if balanced else ''}accuracy"] = percent(right)

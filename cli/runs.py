@@ -124,7 +124,7 @@ def _show_list(found: list[Summary]) -> None:
 def _show_contents(found: RunContents) -> None:
     (path, status, detail, config, stages, *_), files, checkpoints = found
     say(f"run         {shown(path)}: {status}{f' ({detail})' if detail else ''}")
-    columns = ["", "kept epoch", "loss", "validation loss", "under noise", "validation error"]
+    columns = ["", "best epoch", "loss", "validation loss", "under noise", "validation error"]
     rows = [
         [
             each.stage,
@@ -161,7 +161,7 @@ def _show_comparison(found: Comparison) -> None:
         if any(loss is not None for loss in corrupted):
             rows.append([f"{name}, validation loss under noise", *map(number, corrupted)])
     rows.append(["accuracy, last evaluation", *(percent(summary.accuracy) for summary in found.runs)])
-    table("Figures of the kept epochs", ["", *names], rows)
+    table("Metrics of the best epochs", ["", *names], rows)
     _say_more(len(stages), "stages")
     say(f"picture     {shown(found.picture.resolve())}")
     say(f"next        {suggested('runs', 'show', names[1])}")

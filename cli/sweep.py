@@ -125,8 +125,8 @@ def _show(result: SweepResult) -> None:
         principal = (number(point["pca_error"]), f"{100 * point['pca_explained']:.1f} %")
         lines.append([str(point["width"]), error, explained, *principal, kept])
     below = f" above {'-'.join(map(str, document['below']))}" if document["below"] else ""
-    title = f"Squared error a row{below}, {document['rows']:,} {document['measured_on']} rows of {document['data']}"
-    table(title, ["width", "autoencoder", "explained", "PCA", "explained", "kept epoch"], lines)
+    title = f"Squared error per row{below}, {document['rows']:,} {document['measured_on']} rows of {document['data']}"
+    table(title, ["width", "autoencoder", "explained", "PCA", "explained", "best epoch"], lines)
     say(f"enough      {document['enough']} units: within {result.points} points of the best explained variance")
     worse = [str(each["width"]) for each in document["widths"] if each.get("squared_error", 0) > each["pca_error"]]
     if worse:

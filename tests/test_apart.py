@@ -124,7 +124,7 @@ def test_the_first_signal_ends_a_command_in_the_middle_of_one(
     assert done.returncode == 128 + number and "error: interrupted" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     if kept is not None:
-        assert "go on with it by:  stackae resume runs/one" in done.stderr
+        assert "resume it by:  stackae resume runs/one" in done.stderr
         assert any(path.name.endswith(kept) for path in (tmp_path / "runs/one/checkpoints").iterdir())
 
 
@@ -161,4 +161,4 @@ def test_a_terminal_that_closes_saves_the_training_like_sigterm(
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stderr
     names = [path.name for path in (tmp_path / "runs/one/checkpoints").iterdir()]
-    assert ("go on with it by" in done.stderr) == (code != 0) == any("layer1-epoch" in name for name in names)
+    assert ("resume it by" in done.stderr) == (code != 0) == any("layer1-epoch" in name for name in names)

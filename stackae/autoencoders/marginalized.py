@@ -61,7 +61,7 @@ class MarginalizedAutoencoder(Autoencoder):
         check_n_hidden(n_hidden, n_visible)
         if activation not in ACTIVATIONS:
             raise ConfigError(
-                f"activation: expected linear or tanh, which a marginalised autoencoder can invert, got {activation}; "
+                f"activation: expected linear or tanh, which a marginalized autoencoder can invert, got {activation}; "
                 "use one of them"
             )
         super().__init__(

@@ -208,6 +208,6 @@ def per_layer(name: str, value: Any, count: int) -> list[Any]:
         items = list(value) if isinstance(value, (list, tuple)) else [value]
     if len(items) not in (1, count):
         raise ConfigError(
-            f"{argument(name)}: expected one value, or {count} (one a layer), got {len(items)} in '{value}'"
+            f"{argument(name)}: expected one value, or {count} (one per layer), got {len(items)} in '{value}'"
         )
     return items * count if len(items) == 1 else items

@@ -25,7 +25,7 @@ def classes_of_arrays(name: str, parts: Sequence[np.ndarray]) -> tuple[tuple[str
         if part.dtype.kind not in "biuUS" or part.ndim != 1:
             raise DataError(
                 f"{name}: expected labels y of shape (n,), integers or strings, got shape {part.shape} of "
-                f"{part.dtype}; save class numbers or names, one a row"
+                f"{part.dtype}; save class numbers or names, one per row"
             )
     if len(kinds) > 1 or len({part.dtype.kind for part in parts if part.dtype.kind in "US"}) > 1:
         dtypes = " and ".join(str(part.dtype) for part in parts)

@@ -143,7 +143,7 @@ def checked_labels(name: str, labels: np.ndarray, rows: int, classes: int) -> np
     """(rows,) int64; DataError for another shape, and for what is neither -1 nor the index of a class."""
     if labels.shape != (rows,):
         raise DataError(
-            f"{name}: expected one label a row, {rows} in all, got labels of shape {labels.shape}; "
+            f"{name}: expected one label per row, {rows} in all, got labels of shape {labels.shape}; "
             "give as many labels as rows"
         )
     outside = labels[(labels < -1) | (labels >= classes)]

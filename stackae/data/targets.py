@@ -48,7 +48,7 @@ def checked_targets(name: str, y: np.ndarray, rows: int, targets: int) -> np.nda
     """(rows, targets) float32 or float64; DataError for another shape, and for what is infinite or none in 32 bits."""
     if y.shape != (rows, targets):
         raise DataError(
-            f"{name}: expected {targets} targets a row, {rows} rows in all, got shape {y.shape}; "
+            f"{name}: expected {targets} targets per row, {rows} rows in all, got shape {y.shape}; "
             "give as many targets as rows"
         )
     with np.errstate(over="ignore"):

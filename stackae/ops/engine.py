@@ -62,10 +62,10 @@ def choose_engine(requested: str = "auto") -> Engine:
     if requested not in ("auto", "fused", "eager"):
         raise ConfigError(f"engine: expected auto, fused or eager, got '{requested}'")
     if requested == "eager":
-        return _engine("eager", "asked for", reference)
+        return _engine("eager", "requested", reference)
     extension = find_extension()
     if extension.ops is not None:
-        return _engine("fused", "asked for" if requested == "fused" else extension.short, extension.ops)
+        return _engine("fused", "requested" if requested == "fused" else extension.short, extension.ops)
     if requested == "fused":
         raise SetupError(extension.problem)
     if extension.state == "broken":

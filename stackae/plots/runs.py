@@ -93,7 +93,7 @@ def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
         for number, (name, each) in enumerate(staged.items()):
             if stage in each:
                 _draw_compared(axes, each[stage], name, f"C{number}")
-        axes.set(title=stage, xlabel="epoch", ylabel="loss a row (dashed: training)")
+        axes.set(title=stage, xlabel="epoch", ylabel="loss per row (dashed: training)")
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
     return png_of(_with_legend(figure))
@@ -140,7 +140,7 @@ def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> Non
     if CORRUPTED in map(_measure, records):
         corrupted = [math.nan if each.get(CORRUPTED) is None else each[CORRUPTED] for each in records]
         axes.plot(x, corrupted, color="C2", label="validation, under noise", **style)
-    axes.set(xlabel="epoch", ylabel="loss a row")
+    axes.set(xlabel="epoch", ylabel="loss per row")
     axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
 

@@ -39,7 +39,7 @@ def error_by_width(widths: Sequence[int], errors: Sequence[float], principal: Se
     if len(widths) == 1:
         axes.set_xlim(widths[0] / 2, widths[0] * 2)
     axes.set_ylim(0, 1.08 * max(mean, *errors) or 1.0)
-    axes.set(xlabel="width of the code (units)", ylabel="squared error a row")
+    axes.set(xlabel="width of the code (units)", ylabel="squared error per row")
     axes.set_title(written(title), parse_math=False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)

@@ -81,7 +81,7 @@ def _occupied(path: Path, force: bool) -> str:
         found = f"a {MANIFEST} or checkpoints that are not stackae's, or damaged" if is_run(path) else "something else"
         return f"{path}: expected a new folder or an earlier run, got {found}; choose another {argument('run')}"
     if not force:
-        remedy = f"go on with it by `{suggested('resume', path)}`, " if unfinished(path) else ""
+        remedy = f"resume it by `{suggested('resume', path)}`, " if unfinished(path) else ""
         return (
             f"{path}: expected a new folder, got an existing run; {remedy}choose another {argument('run')}, "
             f"or add {argument('force')}"

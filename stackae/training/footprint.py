@@ -92,7 +92,11 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     alone = config.train == "head" and config.row.predicts
     moving = (top + 1) * outputs if alone else numbers
     parts = [
-        Part("the network, with its best epoch, moments and gradients", _held(numbers, moving, fused), _narrower()),
+        Part(
+            "the network, with its best epoch, optimizer state and gradients",
+            _held(numbers, moving, fused),
+            _narrower(),
+        ),
         Part(
             f"a step of {config.batch_size:,} rows",
             _batch(pairs, config.batch_size, rows),
@@ -129,7 +133,9 @@ def _training(
     times = SOLVED if layer.row.solved else (FUSED if fused and not eager else EAGER) + SAVED
     narrower = f"{seeds}make layer {number} narrower"
     yield Part(
-        f"the parameters of layer {number}, their moments and copies", NUMBER * times * numbers * count, narrower
+        f"the parameters of layer {number}, their optimizer state and copies",
+        NUMBER * times * numbers * count,
+        narrower,
     )
     if not layer.row.solved:
         batch = min(layer.batch_size, max(rows, 1))

@@ -55,7 +55,7 @@ def masking_cases(levels: Iterable[float] = LEVELS) -> Iterator[Case]:
         yield Case(f"what is left, masking:{level:g}", float((noisy != x)[~replaced].sum()), 0)
         weight = Emphasis(2.0, 0.5)(x, noise, engine, **WHERE)
         astray = (weight != torch.where(replaced, 2.0, 0.5)).sum()
-        yield Case(f"emphasis on what was struck, masking:{level:g}", float(astray), 0)
+        yield Case(f"emphasis on what was corrupted, masking:{level:g}", float(astray), 0)
 
 
 def salt_cases(levels: Iterable[float] = LEVELS) -> Iterator[Case]:
@@ -112,7 +112,7 @@ def thread_cases() -> Iterator[Case]:
 
 _RATES, _FIGURE = f"to be that asked for, over {DRAWS:,} draws", "standard errors"
 CHECKS = (
-    Check("noise", "masking", f"the share that is struck {_RATES}", _FIGURE, masking_cases),
+    Check("noise", "masking", f"the share that is corrupted {_RATES}", _FIGURE, masking_cases),
     Check("noise", "salt-and-pepper", f"the shares that become low and high {_RATES}", _FIGURE, salt_cases),
     Check("noise", "gaussian", f"mean, deviation and fourth moment {_RATES}", _FIGURE, gaussian_cases),
     Check("noise", "dropout", f"share and mean {_RATES}", _FIGURE, dropout_cases),

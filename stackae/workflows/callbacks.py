@@ -158,7 +158,7 @@ class _Stages:
         self._epochs = epochs
         if passed:
             epoch = passed // rows + 1
-            self._note(f"{self._title}  goes on in epoch {epoch}/{epochs}, after {passed % rows:,} rows of it")
+            self._note(f"{self._title}  resumes in epoch {epoch}/{epochs}, after {passed % rows:,} rows of it")
         self._callback.start_stage(stage, self._title, replicas, rows, epochs, passed)
 
     def batch(self, rows: int, loss: float) -> None:

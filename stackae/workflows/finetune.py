@@ -106,9 +106,9 @@ def finetune_run(
         note = session.callbacks.note
         resumed = None
         if unfinished(opened.path):
-            resumed = latest(opened.path, "finetune", lambda error: note(f"passed over: {error}"))
+            resumed = latest(opened.path, "finetune", lambda error: note(f"skipped: {error}"))
         if resumed is not None and resumed.state.work == work:
-            note(f"goes on from {shown(resumed.path)}")
+            note(f"resumes from {shown(resumed.path)}")
         else:
             resumed = None
         note(*head_summary(opened, dataset, settings))

@@ -109,7 +109,7 @@ def resume_folder(path: Path, moved: Moved, session: Session, changes: Mapping[s
     skipped: list[RunError] = []
     pretraining, finetuning = (latest(path, command, skipped.append) for command in ("pretrain", "finetune"))
     for message in dict.fromkeys(map(str, skipped)):
-        callbacks.note(f"passed over: {message}")
+        callbacks.note(f"skipped: {message}")
     damaged = _damaged(path)
     for error in damaged:
         callbacks.note(f"to be made again: {error}")
@@ -130,12 +130,12 @@ def resume_folder(path: Path, moved: Moved, session: Session, changes: Mapping[s
     if not open_ended and not mends:
         return done
     if pretraining is not None and (mends or finetuning is None):
-        callbacks.note(f"goes on from {shown(pretraining.path)}")
+        callbacks.note(f"resumes from {shown(pretraining.path)}")
         pretrained = _pretraining(path, pretraining, moved, session)
         callbacks.pretrained(pretrained, last=finetuning is None)
         done = done._replace(pretrained=pretrained)
     if finetuning is not None:
-        callbacks.note(f"goes on from {shown(finetuning.path)}")
+        callbacks.note(f"resumes from {shown(finetuning.path)}")
         finetuned = _finetuning(path, finetuning, moved, session)
         callbacks.finetuned(finetuned)
         done = done._replace(finetuned=finetuned)

@@ -61,7 +61,7 @@ def _kept(path: Path, error: BaseException | None = None) -> str:
     if isinstance(error, DivergedError):
         line = suggested("resume", here, *_remedy(error))
         return f"kept        {here}; it would diverge again: go on with other settings, as by:  {line}"
-    return f"kept        {here}; go on with it by:  {suggested('resume', here)}"
+    return f"kept        {here}; resume it by:  {suggested('resume', here)}"
 
 
 def _remedy(error: DivergedError) -> list[str]:

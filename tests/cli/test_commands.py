@@ -239,7 +239,7 @@ def test_values_of_each_layer_arrive_in_the_configuration(fresh: Shell) -> None:
     ("options", "line"),
     [
         ((), "step     fused on cpu (fp32, products by "),
-        (("--engine", "eager"), "step     eager on cpu (engine eager, asked for)"),
+        (("--engine", "eager"), "step     eager on cpu (engine eager, requested)"),
     ],
 )
 def test_the_summary_names_the_step_and_why(fresh: Shell, options: tuple[str, ...], line: str) -> None:

@@ -30,7 +30,7 @@ def test_data_that_pretraining_takes(fresh: Shell, data: str) -> None:
     name, *target = data.split()
     assert lines[-1] == f"next        stackae pretrain --layers {width} --data {' '.join([name, *target])}"
     assert fresh.does(*lines[-1].split()[2:], "--dry-run")
-    assert "rows x columns" in "\n".join(lines) and ("Rows a class" in "\n".join(lines)) == (data != "unlabelled.npy")
+    assert "rows x columns" in "\n".join(lines) and ("Rows per class" in "\n".join(lines)) == (data != "unlabelled.npy")
 
 
 @pytest.mark.parametrize("data", ["nan.npy", "word.csv", "absent.npy", "digts"])

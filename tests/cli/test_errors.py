@@ -72,7 +72,7 @@ def test_an_unknown_word_of_finetuning(trained: Shell, option: str, word: str, m
     [
         (("--device", "gpu"), ("device: expected auto, cpu, cuda or cuda:N", "got 'gpu'")),
         (("--activation", "tanh,tanh,tanh"), ("--activation: expected one value, or 2", "got 3 in 'tanh,tanh,tanh'")),
-        (("--learning-rate", "1,1,1"), ("--learning-rate: expected one value, or 2 (one a layer), got 3",)),
+        (("--learning-rate", "1,1,1"), ("--learning-rate: expected one value, or 2 (one per layer), got 3",)),
         (("--sparsity", "kl:0.05"), ("kl:RHO:WEIGHT, such as kl:0.05:0.1", "got 'kl:0.05'")),
         (("--sparsity", "kl:0.05:x"), ("kl:RHO:WEIGHT, such as kl:0.05:0.1", "got 'kl:0.05:x'")),
         (("--sparsity", "kl:2:0.1"), ("sparsity.target: expected a number less than 1", "got 2.0")),

@@ -22,7 +22,7 @@ def test_resume_takes_the_newest_unfinished_run(fresh: Shell) -> None:
     stop(fresh, *LONG)
     said = fresh("resume", "--json")
     assert said.code == 0 and json.loads(said.out)["run"] == str(fresh.folder / "runs" / "long")
-    says(said.err, "goes on from runs/long/checkpoints/", "layer 1/2 8-6-8  goes on in epoch 2/6, after 0 rows of it")
+    says(said.err, "resumes from runs/long/checkpoints/", "layer 1/2 8-6-8  resumes in epoch 2/6, after 0 rows of it")
     assert fresh.run.name == "long"
 
 
@@ -73,8 +73,8 @@ def test_other_rows_in_the_same_file_are_other_data(fresh: Shell) -> None:
 
 def test_a_stopped_run_says_how_it_goes_on_wherever_it_is_asked(fresh: Shell) -> None:
     said = stop(fresh, *LONG)
-    says(said, "kept        runs/long; go on with it by:  stackae resume runs/long", "error: interrupted")
-    says(fresh.refuses(2, *LONG), "got an existing run; go on with it by `stackae resume runs/long`")
+    says(said, "kept        runs/long; resume it by:  stackae resume runs/long", "error: interrupted")
+    says(fresh.refuses(2, *LONG), "got an existing run; resume it by `stackae resume runs/long`")
     for command in ("finetune", "encode", "evaluate"):
         sentence = fresh.refuses(4, command, "--run", "runs/long")
         says(
@@ -94,10 +94,10 @@ def test_a_replaced_run_comes_back_or_goes_when_the_new_one_is_done(fresh: Shell
 
 def test_finetuning_goes_on_with_the_same_settings_and_begins_with_others(trained: Shell) -> None:
     stop(trained, "finetune", "--epochs", "8", at=4)
-    says(trained("finetune", "--epochs", "8").err, "goes on from", "classifier 8-6-4-3  goes on in epoch 5/8")
+    says(trained("finetune", "--epochs", "8").err, "resumes from", "classifier 8-6-4-3  resumes in epoch 5/8")
     stop(trained, "finetune", "--epochs", "9", at=4)
     again = trained("finetune", "--epochs", "7")
-    assert again.code == 0 and "goes on" not in again.err
+    assert again.code == 0 and "resumes" not in again.err
     says(trained.does("resume", "runs/first"), "nothing is left to do")
 
 

@@ -156,7 +156,7 @@ def test_bfloat16_products_need_the_fused_step(trained: Shell) -> None:
     pretrain = ("pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--run", "runs/new")
     for command in (pretrain, ("finetune",)):
         message = trained.refuses(6, *command, "--precision", "bf16", "--engine", "eager")
-        says(message, "precision bf16: expected the fused step, got --engine eager (asked for)")
+        says(message, "precision bf16: expected the fused step, got --engine eager (requested)")
         says(
             trained.refuses(2, *command, "--precision", "fp16"),
             "precision: expected one of fp32, tf32, bf16, got 'fp16'",
@@ -283,6 +283,6 @@ def test_a_signal_ends_a_long_run(fresh: Shell, number: int, code: int) -> None:
         finally:
             process.kill()
     assert process.returncode == code and "Traceback" not in err
-    assert "go on with it by:  stackae resume runs/long" in err and "error: interrupted" in err
+    assert "resume it by:  stackae resume runs/long" in err and "error: interrupted" in err
     assert not (fresh.folder / "runs" / "latest").exists()
     assert "unfinished" in fresh.does("runs", "list")

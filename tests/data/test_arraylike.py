@@ -169,14 +169,14 @@ def test_two_classes_of_bool_and_labels_that_lack(stack: stackae.PretrainedStack
 @pytest.mark.parametrize(
     ("y", "head", "parts"),
     [
-        (Y[:39], "classifier", ("y: expected one label a row, 40 in all, got labels of shape (39,)", "give as many")),
+        (Y[:39], "classifier", ("y: expected one label per row, 40 in all, got labels of shape (39,)", "give as many")),
         (Y + 0.5, "classifier", ("y: expected labels y of shape (n,), integers or strings", "float64", "save class")),
         (Y[:, None], "classifier", ("y: expected labels y of shape (n,)", "got shape (40, 1)")),
         (Y * 0, "classifier", ("labels: expected at least two classes, got one", "another class")),
         (None, "classifier", ("labels: expected labels to train a classifier, got none", "use data that has them")),
         (None, "regressor", ("targets: expected numbers to train a regressor, got none", "use data")),
         (NAMES[Y], "regressor", ("y: expected real numbers, got <U3",)),
-        (X[:39, :2], "regressor", ("y: expected 2 targets a row, 40 rows in all, got shape (39, 2)", "give as many")),
+        (X[:39, :2], "regressor", ("y: expected 2 targets per row, 40 rows in all, got shape (39, 2)", "give as many")),
         (Y, "multilabel", ("targets: expected labels that are 0 or 1, or missing, got 2", "head='regressor'")),
         (Y, "reconstruction", ("y: expected none", "leave it out")),
     ],

@@ -206,7 +206,7 @@ def test_npz_sentences(tmp_path: Path) -> None:
 
     assert "expected an array named x, got X, y; save it by numpy.savez" in of(X=x, y=[1, 2, 3])
     assert "expected an array named x, got no arrays" in of()
-    assert "a.npz: expected one label a row, 3 in all, got labels of shape (2,)" in of(x=x, y=[1, 2])
+    assert "a.npz: expected one label per row, 3 in all, got labels of shape (2,)" in of(x=x, y=[1, 2])
     assert "y: expected an array of integers or strings, got float64" in of(x=x, y=[1.0, 2.0, 3.0])
     assert "expected labels y of shape (n,), integers or strings, got shape (3, 1)" in of(x=x, y=[[1], [2], [3]])
     assert "expected y and y_test of one kind, got <U1 and int64" in of(x=x, x_test=x, y=["a"] * 3, y_test=[1] * 3)

@@ -208,7 +208,7 @@ def test_npz_and_named_sets(tmp_path: Path) -> None:
     assert "1 class is in the test part alone: '2'" in warnings_of(report)
     np.savez(path, x=x, y=[1, 2])
     wrong = check_data(DataConfig(data=str(path)))
-    assert "expected one label a row, 10 in all" in wrong.refusal and wrong.training is not None
+    assert "expected one label per row, 10 in all" in wrong.refusal and wrong.training is not None
     raw = write_idx_folder(tmp_path)
     config = DataConfig(data="mnist", data_root=str(tmp_path))
     assert check_data(config).refusal == "" and check_data(config).image_shape == (2, 3)

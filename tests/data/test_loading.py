@@ -66,14 +66,14 @@ def test_checked_names_the_first_bad_cell(value: float) -> None:
 def test_checked_refuses_what_does_not_fit() -> None:
     x, y = np.zeros((3, 2)), np.zeros(3, np.int64)
     assert "expected real numbers, got complex128" in message(checked, Source("s", x.astype(complex)))
-    assert "one label a row, 3 in all, got labels of shape (2,)" in message(checked, Source("s", x, y[:2], ("a",)))
+    assert "one label per row, 3 in all, got labels of shape (2,)" in message(checked, Source("s", x, y[:2], ("a",)))
     assert "expected labels from 0 to 0, or -1 for none, got 4" in message(checked, Source("s", x, y + 4, ("a",)))
     assert "or -1 for none, got -2" in message(checked, Source("s", x, y - 2, ("a",)))
     assert "expected rows of 2 numbers as in the training part, got 5" in message(
         checked, Source("s", x, x_test=np.zeros((3, 5)))
     )
     short = Source("s", x, y, ("a",), np.zeros((4, 2)), y)
-    assert "s (test part): expected one label a row, 4 in all" in message(checked, short)
+    assert "s (test part): expected one label per row, 4 in all" in message(checked, short)
 
 
 # ---- scaling

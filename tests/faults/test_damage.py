@@ -185,7 +185,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(runs: Runs, tmp_path: Path, 
             resumed = shell("resume", "runs/work")
         assert resumed.code == 0, resumed.err
         where = Path("runs", "work", "checkpoints", newest.path.name, path.name)
-        assert f"passed over: {where}" in resumed.err.replace(f"{shell.folder.resolve()}/", "")
+        assert f"skipped: {where}" in resumed.err.replace(f"{shell.folder.resolve()}/", "")
         assert result(work) == expected and not damages(work), (path, kind)
         figures["damaged checkpoints passed over"] += 1
 

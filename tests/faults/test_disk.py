@@ -55,7 +55,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(small_disk: Shell) -> None:
         ended = small_disk(*PRETRAIN)
     run = small_disk.folder / "runs" / "it"
     assert ended.code == 7 and SENTENCE.search(ended.err)[1] == "No space left on device", ended.err
-    assert "free some space" in ended.err and "go on with it by:  stackae resume runs/it" in ended.err
+    assert "free some space" in ended.err and "resume it by:  stackae resume runs/it" in ended.err
     assert damages(run) == [] and unfinished(run) and not list(run.rglob(".*.tmp"))
     filler.unlink()
     small_disk.does("resume", "runs/it", "--checkpoint-every", "0")

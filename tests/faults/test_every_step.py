@@ -78,7 +78,7 @@ def test_stopped_at_any_step_of_pretraining(undisturbed: Undisturbed, figures: C
     for stop in stops(undisturbed.pretraining):
         with a_step_a_call(), stopped_at(stop, interrupt):
             stopped = shell(*PRETRAIN)
-        assert stopped.code == 130 and "go on with it by:  stackae resume runs/it" in stopped.err, stopped.err
+        assert stopped.code == 130 and "resume it by:  stackae resume runs/it" in stopped.err, stopped.err
         with a_step_a_call():
             shell.does(*RESUME)
         assert result(undisturbed.run) == undisturbed.pretrained, f"stopped at {stop}"

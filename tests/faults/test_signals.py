@@ -47,7 +47,7 @@ def test_a_signal_at_any_stage(fresh: Shell, stage: str, number: signal.Signals,
     assert code == EXIT[number] and "Traceback" not in err, err
     assert "error: interrupted" in err and seconds < PROMPTLY
     if stage != "drawing" or unfinished(run):  # else it came too late to stop anything
-        assert "go on with it by:  stackae resume runs/it" in err and unfinished(run)
+        assert "resume it by:  stackae resume runs/it" in err and unfinished(run)
     assert damages(run) == []
 
 
@@ -68,7 +68,7 @@ def test_what_is_kept_is_said_where_a_signal_meets_a_module_that_loads(
         signals.end_at_once(signal.SIGINT)
     last = capfd.readouterr().err
     assert ended.value.code == 130
-    assert last.startswith("kept\nkept        runs/it; go on with it by:  stackae resume runs/it\nerror: interrupted\n")
+    assert last.startswith("kept\nkept        runs/it; resume it by:  stackae resume runs/it\nerror: interrupted\n")
 
 
 def test_a_signal_while_the_program_starts(fresh: Shell) -> None:

@@ -180,10 +180,10 @@ def test_targets_of_another_head_are_refused():
     for y in (None, TRAIN.y, torch.full((90, 2), torch.nan)):
         with pytest.raises(DataError, match="expected rows with targets to evaluate on, got none"):
             model.report(TRAIN.x, y)
-    with pytest.raises(DataError, match="expected 2 a row, as it was trained on, got 3"):
+    with pytest.raises(DataError, match="expected 2 per row, as it was trained on, got 3"):
         model.report(TRAIN.x, torch.zeros(90, 3))
     held_out = Part(HELD_OUT.x, torch.zeros(30, 3))
-    with pytest.raises(DataError, match="expected 2 a row for validation as for training, got 3"):
+    with pytest.raises(DataError, match="expected 2 per row for validation as for training, got 3"):
         tune(numbers_of(TRAIN), validation=held_out)
 
 
@@ -284,7 +284,7 @@ def test_arrays_are_targets_of_one_column_or_of_several(tmp_path):
         ({"y": np.array(["a", "b", "c"])}, "expected an array of real numbers"),
         ({"y": np.array([1.0, np.inf, 2.0])}, "or NaN where one is missing, got inf for row 1, target 0"),
         ({"y": np.array([1.0, 1e39, 2.0])}, "or NaN where one is missing, got 1e+39 for row 1, target 0"),
-        ({"y": np.zeros(2)}, "expected 1 targets a row, 3 rows in all, got shape (2, 1)"),
+        ({"y": np.zeros(2)}, "expected 1 targets per row, 3 rows in all, got shape (2, 1)"),
         ({"y": np.zeros((3, 2)), "x_test": np.zeros((1, 2)), "y_test": np.zeros(1)}, "in y_test as in y, got 1 and 2"),
     ],
 )

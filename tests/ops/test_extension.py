@@ -63,7 +63,7 @@ def test_from_python_too_nothing_is_eager_without_a_word(broken: None) -> None:
         assert engine.choose_engine().name == "eager"
     with pytest.raises(SetupError, match="undefined symbol"):
         engine.choose_engine("fused")
-    assert engine.choose_engine("eager").reason == "asked for"
+    assert engine.choose_engine("eager").reason == "requested"
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])

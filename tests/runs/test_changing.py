@@ -60,7 +60,7 @@ def test_from_the_middle_of_a_layer_it_goes_on_at_the_new_rate_to_the_same_bits(
         changed = ("resume", f"runs/{name}", "--learning-rate", "0.001", "--checkpoint-every", "0")
         if again:
             said = stop(fresh, *changed, at=4)
-            says(said, "layer2.learning_rate: 0.001 instead of 0.01", "layer 2/2 6-4-6  goes on in epoch")
+            says(said, "layer2.learning_rate: 0.001 instead of 0.01", "layer 2/2 6-4-6  resumes in epoch")
             fresh.does("resume", f"runs/{name}")
         else:
             fresh.does(*changed)
@@ -93,7 +93,7 @@ def test_a_layer_that_is_to_learn_something_else_begins_anew(fresh: Shell) -> No
     ("options", "sentences"),
     [
         (("--learning-rate", "0.5,0.01"), ("expected 0.01 for layer 1, which is trained, got 0.5", "give one value")),
-        (("--learning-rate", "1,2,3"), ("--learning-rate: expected one value, or 2 (one a layer), got 3",)),
+        (("--learning-rate", "1,2,3"), ("--learning-rate: expected one value, or 2 (one per layer), got 3",)),
         (("--learning-rate", "-1"), ("layer 2: learning_rate: expected a number greater than 0, got -1",)),
         (("--sparsity", "top-k:2"), ("expected a code of layer 2 that keeps as many units as before, got top-k:2",)),
         (("--beta", "3"), ("beta 3.0: expected a layer of kind variational, got kind dense",)),

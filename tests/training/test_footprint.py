@@ -94,13 +94,13 @@ def test_parameters_are_those_of_the_file_times_what_is_held_of_each():
         (phase,) = pretraining(given, 100, 10, 2)
         named = {part.what: part.bytes for part in phase.parts}
         assert held == numbers_of(20, given.layers[0])
-        assert named["the parameters of layer 1, their moments and copies"] == 4 * held * (times + SAVED) * 2
+        assert named["the parameters of layer 1, their optimizer state and copies"] == 4 * held * (times + SAVED) * 2
 
 
 @pytest.mark.parametrize(
     ("given", "rows", "count", "largest"),
     [
-        (of("20000,20000,10"), 100, 1, "the parameters of layer 1, their moments and copies"),
+        (of("20000,20000,10"), 100, 1, "the parameters of layer 1, their optimizer state and copies"),
         (
             of("20000,10", kind="pca"),
             100,
@@ -128,7 +128,7 @@ def test_what_needs_little_is_never_refused(monkeypatch):
 def test_a_fine_tuning_is_judged_too(monkeypatch):
     stack, classifier = of("5000,5000,10"), FinetuneConfig(device="cpu", batch_size=100)
     parts = {part.what: part.bytes for part in finetuning(classifier, stack, 1000, 100, 3).parts}
-    assert parts["the network, with its best epoch, moments and gradients"] > 4 * (FUSED + SAVED) * 5000**2
+    assert parts["the network, with its best epoch, optimizer state and gradients"] > 4 * (FUSED + SAVED) * 5000**2
     free(monkeypatch, GB // 2)
     with pytest.raises(ConfigError, match=r"while the classifier is trained .* largest part is the network"):
         check_finetuning(classifier, stack, 1000, 100, 3)

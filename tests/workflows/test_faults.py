@@ -167,7 +167,7 @@ main()
         check=False,
     )
     assert done.returncode == 6, done.stderr
-    assert "kept        runs/it; go on with it by:  stackae resume runs/it" in done.stderr
+    assert "kept        runs/it; resume it by:  stackae resume runs/it" in done.stderr
     says(done.stderr.splitlines()[-1], "error: memory: expected ", "; lower --batch-size, make the widest of --layers")
     write_data(tmp_path)
     assert Shell(tmp_path)("resume", "runs/it").code == 0

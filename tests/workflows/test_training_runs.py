@@ -127,7 +127,7 @@ def test_several_seeds_are_planned_and_trained_together(here: Shell) -> None:
 def test_what_was_stopped_is_resumed_to_the_same_bytes(here: Shell, stop_at: int) -> None:
     pretrain("runs/whole")
     told = stopped(pretrain, stop_at, run="runs/it")
-    assert told.notes[-1].endswith("go on with it by:  stackae resume runs/it") and told.outcomes == []
+    assert told.notes[-1].endswith("resume it by:  stackae resume runs/it") and told.outcomes == []
     resumed = workflows.resume_run("runs/it", callbacks=(told := Recorded()))
     assert resumed.pretrained is not None and resumed.finetuned is None and told.outcomes == ["pretrained, last"]
     whole, own = written("runs/whole"), written("runs/it")

@@ -45,7 +45,7 @@ def held_out_rows(data: Part | None, what: str, targets: int) -> tuple[Rows, Ten
         return None
     x, y = known_rows(data, what, may_lack=True)
     if y.shape[1] != targets:
-        raise DataError(f"targets: expected {targets} a row for validation as for training, got {y.shape[1]}")
+        raise DataError(f"targets: expected {targets} per row for validation as for training, got {y.shape[1]}")
     return (x, y) if len(x) else None
 
 
@@ -87,6 +87,6 @@ def rows_with_targets(model: Finetuned, x: Rows, y: Tensor | None) -> tuple[Rows
         raise DataError("targets: expected rows with targets to evaluate on, got none")
     if y.shape[1] != model.layer_sizes[-1]:
         raise DataError(
-            f"targets: expected {model.layer_sizes[-1]} a row, as it was trained on, got {y.shape[1]}; name those"
+            f"targets: expected {model.layer_sizes[-1]} per row, as it was trained on, got {y.shape[1]}; name those"
         )
     return subset(x, known), y[known]
