@@ -160,8 +160,9 @@ def test_a_few_steps_lower_the_loss(loss, optimizer):
     shape = (8, 8, 1)
     x = (rows(shape, 24).view(24, 8, 8).cumsum(1) / 8).flatten(1).clamp(0, 1)
     one = ConvolutionalAutoencoder(shape, 4, activation="sigmoid", seed=1)
-    asked = ReconstructionObjective(one, x, loss, Corruption("masking", 0.1), KlSparsity(0.3, 0.01), seed=0, layer=1)
-    step = EagerStep(asked, optimizer(one.parameters(), lr=0.01))
+    noise, penalty = Corruption("masking", 0.1), KlSparsity(0.3, 0.01)
+    objective = ReconstructionObjective(one, x, loss=loss, corruption=noise, sparsity=penalty, seed=0, layer=1)
+    step = EagerStep(objective, optimizer(one.parameters(), lr=0.01))
     losses = [step.advance(torch.arange(24), 8, 3 * number, [0.01] * 3).total for number in range(60)]
     floor = 0.0 if loss == "mse" else 24 * F.binary_cross_entropy(x, x).item() * 64
     assert losses[-1] - floor < 0.9 * (losses[0] - floor)
