@@ -21,6 +21,7 @@ ENDLESS = """
 import os, signal, sys, threading, torch
 import stackae.cli.signals
 number, name, after = int(sys.argv.pop(1)), sys.argv.pop(1), int(sys.argv.pop(1))
+signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)  # the tests may run under nohup
 whole, calls = getattr(torch.linalg, name), []
 
 def endless(*arguments, **named):
@@ -131,8 +132,7 @@ def test_the_first_signal_ends_a_command_in_the_middle_of_one(
 HANGUP = """
 import os, signal, sys
 twice, ignored = sys.argv.pop(1) == "twice", sys.argv.pop(1) == "ignored"
-if ignored:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)  # the tests may run under nohup
 from stackae.cli import signals
 from stackae.runs import DiskCheckpointer
 pause, seen = DiskCheckpointer.pause, []
