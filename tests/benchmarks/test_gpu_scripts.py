@@ -51,22 +51,18 @@ def test_a_stage_out_of_time_is_killed_with_all_that_it_started(tmp_path, monkey
     assert not is_alive(child)
 
 
+STUCK = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
+def waiting():
+    time.sleep(60)
+waiting()
+"""
+
+
 def test_a_stage_out_of_time_is_first_asked_where_it_was(tmp_path):
     one = runner(tmp_path)
-    one.run(
-        [
-            [
-                Stage(
-                    "stuck",
-                    1,
-                    [sys.executable, "-c", "import time\ndef waiting():\n time.sleep(60)\nwaiting()"],
-                    {},
-                    None,
-                )
-            ]
-        ],
-        60,
-    )
+    one.run([[Stage("stuck", 1, [sys.executable, "-c", STUCK], {}, None)]], 60)
     assert one.outcomes["stuck"].verdict == FAILED
     assert "in waiting" in one.outcomes["stuck"].errors and "KeyboardInterrupt" in one.outcomes["stuck"].errors
 

@@ -104,7 +104,7 @@ def test_every_argument_is_told(function: Any) -> None:
     ("settings", "sentence"),
     [
         ({"activation": "sigmod"}, "layer 1: activation: expected one of .*mean 'sigmoid'"),
-        ({"loss": ("mse",) * 3}, "loss: expected one value, or 2 .one a layer., got 3 in"),
+        ({"loss": ("mse",) * 3}, "loss: expected one value, or 2 .one per layer., got 3 in"),
         ({"layers": ()}, "layers: expected the input width and at least one code width"),
         ({"layers": None}, "layers: expected whole numbers such as .*, got 'None'"),
         ({"layers": (6, 0)}, "layers: expected widths of at least 1, got 0"),

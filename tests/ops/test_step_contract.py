@@ -231,7 +231,7 @@ def test_the_fused_step_is_taken_where_there_is_one_and_the_reason_is_given_wher
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert choose_step("auto", cpu) == (True, f"fp32, products by {products()}", "")
     assert choose_step("fused", cpu).fused
-    assert choose_step("eager", cpu) == (False, "engine eager, asked for", "")
+    assert choose_step("eager", cpu) == (False, "engine eager, requested", "")
     monkeypatch.setattr("stackae.ops.compiled.products", lambda device, precision: {"cuda": "tiles"}.get(device))
     assert choose_step("auto", cuda, "tf32") == (True, "tf32, products by tiles", "")
     monkeypatch.setattr("stackae.ops.compiled.products", lambda device, precision: None)
@@ -245,7 +245,7 @@ def test_the_fused_step_is_taken_where_there_is_one_and_the_reason_is_given_wher
 @pytest.mark.parametrize(
     ("engine", "device", "precision", "message"),
     [
-        ("eager", "cpu", "bf16", r"precision bf16: expected the fused step, got engine='eager' \(asked for\)"),
+        ("eager", "cpu", "bf16", r"precision bf16: expected the fused step, got engine='eager' \(requested\)"),
         (
             "auto",
             "cpu",
