@@ -10,12 +10,11 @@ from stackae.config.values import validated
 from stackae.data.scaling import Scaling
 from stackae.models.stack import StackedAutoencoder
 from stackae.runs import Run, new_runs
+from stackae.runs.kept_data import FROM_ARRAY
 from stackae.runs.ownership import asides, remove_own, strangers
 from stackae.runs.records import epoch_of
 from stackae.runs.run import config_file, scaling_file, trained_layer_file
 from stackae.training.callbacks import EpochRecord
-
-DATA = "an array"  # what stands for the data in a folder that no file was read for
 
 
 def stack_files(
@@ -23,7 +22,7 @@ def stack_files(
 ) -> dict[str, bytes]:
     """config.toml, scaling.safetensors, and a file per layer."""
     whole = RunConfig(
-        data=validated(DataConfig, {"data": DATA, "scale": scaling.kind}), pretrain=config, finetune=finetune
+        data=validated(DataConfig, {"data": FROM_ARRAY, "scale": scaling.kind}), pretrain=config, finetune=finetune
     )
     files = config_file(whole) | scaling_file(scaling)
     for number, (autoencoder, layer) in enumerate(zip(network.autoencoders, config.layers, strict=True), start=1):

@@ -21,6 +21,7 @@ from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.runs.records import read_json
 from stackae.runs.run import Run
 
+FROM_ARRAY = "an array"  # stands for the data in a folder that was saved from Python, without rows
 LARGEST_RECORD = 1 << 26  # bytes; for data with longer names, no record is stored
 MOST_ROWS = 1 << 27  # rows whose part is stored, at nine bytes per row
 Names = tuple[str, ...]

@@ -15,7 +15,7 @@ from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.runs import Run
 from stackae.runs.checkpointer import EVERY
-from stackae.runs.kept_data import known_of
+from stackae.runs.kept_data import FROM_ARRAY, known_of
 from stackae.workflows.callbacks import Callbacks
 
 Tables = dict[str, dict[str, Any]]
@@ -117,8 +117,18 @@ def absolute(config: DataConfig) -> DataConfig:
 
 
 def data_of(run: Run, request: DataRequest) -> DataConfig:
-    """Return the requested data or, by default, those of the run's last training, with the run's own target."""
-    return requested(run.config.finetune_data or run.config.data, request)
+    """Return the requested data or, by default, those of the run's last training, with the run's own target.
+
+    Raises:
+        DataError: the run was saved from Python, without its rows, and no others are named.
+    """
+    own = run.config.finetune_data or run.config.data
+    if own.data == FROM_ARRAY and request.data is None:
+        raise DataError(
+            f"{argument('data')}: expected rows to read, got none, and the run keeps none of its own; "
+            "name a file or a set"
+        )
+    return requested(own, request)
 
 
 def requested(own: DataConfig, request: DataRequest) -> DataConfig:

@@ -79,6 +79,9 @@ def test_what_was_saved_is_loaded_whole(stack: stackae.PretrainedStack, tmp_path
 def test_a_saved_stack_is_a_run_for_the_command_line(stack: stackae.PretrainedStack, fresh: Shell) -> None:
     np.save(fresh.folder / "x.npy", X)
     stack.save(fresh.folder / "saved")
+    assert fresh.refuses(3, "encode", "--run", "saved") == (
+        "error: --data: expected rows to read, got none, and the run keeps none of its own; name a file or a set"
+    )
     fresh.does("encode", "--run", "saved", "--data", "x.npy", "--out", "codes.npy")
     assert np.array_equal(np.load(fresh.folder / "codes.npy"), stack.encode(X).numpy())
 
