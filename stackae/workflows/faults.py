@@ -84,7 +84,7 @@ def _needed(text: str) -> str:
     found = re.search(rf"allocate {AMOUNT}", text)
     if found is None:
         return "more than is left"
-    number, unit = re.fullmatch(r"([\d,.]+?)\.? ?(\D+)", found[1]).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"([\d,.]+?)\.? ?(\D+)", found[1]).groups()  # type: ignore[union-attr]  # AMOUNT is of this form
     return f"{int(number):,} {unit} more" if number.isdigit() else f"{number} {unit} more"
 
 

@@ -28,7 +28,7 @@ def told(show: Callable[[], object], *, terminal: bool = False) -> str:
     """Everything that both streams get."""
     both = io.StringIO()
     if terminal:
-        both.isatty = lambda: True  # type: ignore[method-assign]
+        both.isatty = lambda: True
     with redirect_stdout(both), redirect_stderr(both):
         show()
     return both.getvalue()

@@ -25,7 +25,7 @@ from stackae.config import (
 from stackae.config.documented import page, settings_of
 from stackae.workflows.sweeping import usual_layers
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands
 OF_RUN = {"data", "data_root", "target", "target_kind", "scale", "validation_fraction", "test_fraction"}
 RENAMED = {"epochs": "max_epochs"}
 

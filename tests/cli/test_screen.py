@@ -114,7 +114,7 @@ def test_the_streams_are_put_back(fresh: Shell) -> None:
 def test_after_a_failure_nothing_waits_in_the_stream_beneath(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w") as beneath:  # noqa: PTH123
+    with open(writer, "w") as beneath:  # noqa: PTH123 - a descriptor, no path
         stream = screen.Lasting(beneath)
         stream.write("x")
         stream.flush()

@@ -44,8 +44,8 @@ NUMPY = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 
 NUMPY += ("float16", "float32", "float64", "longdouble")
 TORCH = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 FORMS: dict[str, Callable[[np.ndarray], Any]] = {
-    **{f"numpy {name}": lambda x, name=name: x.astype(name) for name in NUMPY},  # type: ignore[misc]
-    **{f"torch {name}": lambda x, name=name: torch.tensor(x).to(getattr(torch, name)) for name in TORCH},  # type: ignore[misc]
+    **{f"numpy {name}": lambda x, name=name: x.astype(name) for name in NUMPY},
+    **{f"torch {name}": lambda x, name=name: torch.tensor(x).to(getattr(torch, name)) for name in TORCH},
     "columns first": np.asfortranarray,
     "strided": strided,
     "read-only": read_only,
@@ -159,7 +159,7 @@ def test_labels_in_any_holder_are_the_same_classes(
 
 def test_two_classes_of_bool_and_labels_that_lack(stack: stackae.PretrainedStack) -> None:
     model = stackae.finetune(stack, X, Y > 0, **QUICK)
-    assert model.names == ("0", "1") and stackae.evaluate(model, X, Y > 0).rows == 40  # type: ignore[union-attr]
+    assert model.names == ("0", "1") and stackae.evaluate(model, X, Y > 0).rows == 40
     some = [None if n % 4 == 0 else float("nan") if n % 4 == 1 else name for n, name in enumerate(NAMES[Y])]
     lacking = stackae.finetune(stack, X, np.array(some, dtype=object), **QUICK)
     written = stackae.finetune(stack, X, np.where(np.arange(40) % 4 < 2, "", NAMES[Y]), **QUICK)

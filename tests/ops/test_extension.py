@@ -1,4 +1,4 @@
-"""Laws of a compiled extension that is there and does not load: told from one that is absent, with the true cause."""
+"""The compiled extension: how it was built; where it is absent, or does not load, the true cause is told."""
 
 from __future__ import annotations
 
@@ -160,3 +160,34 @@ def test_a_process_with_a_damaged_file_trains_eagerly_and_says_so(tmp_path: Path
     done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("eager engine eager, slower than fused: the extension is there, but does not load")
     assert str(package / OWN.name) in done.stdout and "RuntimeWarning: stackae's compiled extension" in done.stderr
+
+
+def test_without_the_extension_one_sentence_names_the_build_and_eager_still_works() -> None:
+    code = (
+        "import sys; sys.modules['stackae._C'] = None\n"
+        "import torch, stackae\n"
+        "print(stackae.Autoencoder(6, 3, engine='eager').encode(torch.rand(2, 6)).shape)\n"
+        "import stackae.ops; stackae.ops.dense_act"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "torch.Size([2, 3])" in done.stdout
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: stackae._C: expected the compiled extension")
+    assert "pip install --no-build-isolation -e ." in last
+
+
+def test_build_info_tells_how_the_extension_was_built() -> None:
+    info = ops.build_info()
+    assert {
+        "compiler",
+        "flags",
+        "cpu_levels",
+        "cpu_level_in_use",
+        "cpu_products",
+        "cuda_products",
+        "cuda",
+        "cuda_architectures",
+        "git_revision",
+    } <= set(info)
+    assert "-fopenmp" in info["flags"]
+    assert info["cpu_level_in_use"] in info["cpu_levels"]

@@ -62,7 +62,7 @@ def test_memory_that_ran_out_says_what_was_needed_what_there_was_and_what_to_low
     error: object, needed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stackae.data.memory.free_memory", lambda: 12345)
-    found = explained(error())  # type: ignore[operator]
+    found = explained(error())
     assert isinstance(found, SetupError) and found.exit_code == 6
     assert str(found) == f"memory: expected {needed}, got 12,345 bytes available; {LESS}, {LIMIT}"
 
