@@ -33,6 +33,8 @@ class Purpose(IntEnum):
     SPLIT = 4
     LATENT = 5
     REVIVAL = 6
+    LABELS = 7
+    BOOTSTRAP = 8
 
 
 def philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
