@@ -38,7 +38,7 @@ def command(
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
     target: o.TargetOfRun = None,
-    unlabelled: o.Unlabelled = None,
+    background: o.Background = None,
     epochs: Annotated[o.Text, o.head("max_epochs")] = None,
     learning_rate: Annotated[o.Text, o.head("learning_rate")] = None,
     weight_decay: Annotated[o.Text, o.head("weight_decay")] = None,
@@ -66,7 +66,7 @@ def command(
     finetune_run(
         run,
         finetune_settings(ctx.params, config),
-        data=DataRequest(data, data_root, target, unlabelled=unlabelled),
+        data=DataRequest(data, data_root, target, background=background),
         checkpoint_every=checkpoint_every,
         callbacks=Reported(json),
         requests=requests(),

@@ -15,6 +15,7 @@ from shell import Shell
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from stackae.config import DataConfig
+from stackae.config.values import validated
 from stackae.data import Part
 from stackae.data.classes import match_classes, of_classes, trained_classes
 from stackae.metrics import MOST_CONFUSED, classifier_report
@@ -194,9 +195,9 @@ def test_labels_of_outliers_are_told(fresh: Shell) -> None:
 
 def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,6,4", "--data", "labelled.csv", "--target", "kind")
-    result = fresh("finetune", *WELL, "--unlabelled", "a")
+    result = fresh("finetune", *WELL, "--background", "a")
     says(result.err, "28 labelled training rows, 2 classes; unlabelled are those of class a")
-    assert settings(fresh.run)["finetune_data"]["unlabelled"] == "a"
+    assert settings(fresh.run)["finetune_data"]["background"] == "a"
     model, classes = Run.open(fresh.run).load_head("classifier")
     assert classes == ("b", "c")
     document = json.loads(fresh.does("evaluate", "--json"))
@@ -208,16 +209,22 @@ def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
     plain = dict(model.state_dict())
     gone = [line if line[-1] != "a" else line[:-1] for line in lines]  # the same rows without their labels
     (fresh.folder / "labelled.csv").write_text("\n".join(gone) + "\n")
-    fresh.does("finetune", *WELL, "--unlabelled", "")
+    fresh.does("finetune", *WELL, "--background", "")
     again = Run.open(fresh.run).load_head("classifier")[0].state_dict()
     assert all(torch.equal(plain[name], again[name]) for name in plain)
-    sentence = fresh.refuses(2, "finetune", "--unlabelled", "bb")
-    says(sentence, "--unlabelled: expected classes of", "(b, c), got 'bb'; did you mean 'b'?")
+    sentence = fresh.refuses(2, "finetune", "--background", "bb")
+    says(sentence, "--background: expected classes of", "(b, c), got 'bb'; did you mean 'b'?")
 
 
 def test_background_is_of_the_runs_own_target() -> None:
-    own = DataConfig(data="/a.csv", target="kind", unlabelled="a", leave_out="b")
-    assert requested(own, DataRequest()).unlabelled == requested(own, DataRequest(data="/b.csv")).unlabelled == "a"
+    own = DataConfig(data="/a.csv", target="kind", background="a", leave_out="b")
+    assert requested(own, DataRequest()).background == requested(own, DataRequest(data="/b.csv")).background == "a"
     assert requested(own, DataRequest(data="/b.csv")).leave_out is None
-    assert requested(own, DataRequest(target="other")).unlabelled is None
-    assert requested(own, DataRequest(target="other", unlabelled="x")).unlabelled == "x"
+    assert requested(own, DataRequest(target="other")).background is None
+    assert requested(own, DataRequest(target="other", background="x")).background == "x"
+
+
+def test_background_is_read_by_its_former_name() -> None:
+    own = validated(DataConfig, {"target": "kind", "unlabelled": "a"})
+    assert own.background == "a" and "unlabelled" not in own.model_dump()
+    assert validated(DataConfig, own.model_dump()) == own

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
+from pydantic import model_validator
 
 from stackae.config.stack import PretrainConfig
 from stackae.config.training import FinetuneConfig
@@ -26,7 +27,7 @@ class DataConfig(Model):
     """Kind of targets: classes, or numbers (for a regressor or several labels)."""
     leave_out: str | None = None
     """Classes, as A,B, whose rows are neither trained nor validated on, but stay in the test part."""
-    unlabelled: str | None = None
+    background: str | None = None
     """Background classes, as A,B, whose rows are pretrained on but count as unlabelled for a head."""
     ignore: str | None = None
     """Columns of a table, as A,B, that are not features, such as an index."""
@@ -36,6 +37,14 @@ class DataConfig(Model):
     """Share of the training rows to hold out; they choose the best epoch."""
     test_fraction: Fraction = 0.2
     """Share of the rows to hold out for testing, where the data have no test part of their own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, values: Any) -> Any:
+        """Read ``background`` by the name that it has in older files, ``unlabelled``."""
+        if not isinstance(values, dict) or "unlabelled" not in values or "background" in values:
+            return values
+        return {"background" if name == "unlabelled" else name: value for name, value in values.items()}
 
 
 class RunConfig(Model):

@@ -203,10 +203,10 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
 
 
 def without_background(source: Source, config: DataConfig) -> Source:
-    """The source in which rows of the classes that ``config.unlabelled`` names have no label. No errors."""
-    if config.unlabelled is None or not source.classes:
+    """The source in which rows of the classes that ``config.background`` names have no label. No errors."""
+    if config.background is None or not source.classes:
         return source
-    names = set(named(config.unlabelled, source.classes))
+    names = set(named(config.background, source.classes))
     places = [place for place, name in enumerate(source.classes) if name in names]
     y, y_test = (
         None if each is None else np.where(np.isin(each, places), -1, each) for each in (source.y, source.y_test)

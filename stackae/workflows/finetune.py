@@ -98,8 +98,8 @@ def finetune_run(
     opened.load_stack(settings.engine)
     request = DataRequest.of(data)._replace(target_kind=kind_of_targets(settings))
     dataset = dataset_of(opened, request, session.callbacks)
-    if request.unlabelled:
-        classes_named(argument("unlabelled"), request.unlabelled, dataset.classes, dataset.name)
+    if request.background:
+        classes_named(argument("background"), request.background, dataset.classes, dataset.name)
     check_memory(opened, dataset, settings)
     work = finetuning_work(opened, settings, dataset)
     with opened.writing(), session.writing(opened.path):
@@ -233,7 +233,7 @@ def _rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
         known = 0 if y is None else int((~y.isnan()).any(dim=1).sum())
         return f"{known:,} training rows with targets {_listed(list(dataset.targets))}"
     labelled, classes = 0 if y is None else int((y >= 0).sum()), trained_classes(y, dataset.classes)
-    background = set(named(dataset.config.unlabelled or "", dataset.classes)) & set(dataset.classes)
+    background = set(named(dataset.config.background or "", dataset.classes)) & set(dataset.classes)
     others = [name for name in dataset.classes if name not in {*classes, *background}]
     sentence = f"{labelled:,} labelled training rows, {len(classes)} classes"
     if background:

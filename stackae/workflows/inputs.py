@@ -78,7 +78,7 @@ class DataRequest(NamedTuple):
     data_root: str | None = None
     target: str | None = None
     target_kind: str | None = None
-    unlabelled: str | None = None
+    background: str | None = None
 
     @classmethod
     def of(cls, data: DataRequest | str | None) -> DataRequest:
@@ -140,7 +140,7 @@ def requested(own: DataConfig, request: DataRequest) -> DataConfig:
         return own
     config = absolute(validated(DataConfig, own.model_dump() | request.given, "data"))
     if (config.target, config.target_kind) != (own.target, own.target_kind):
-        return config.model_copy(update={"leave_out": None, "unlabelled": request.unlabelled})
+        return config.model_copy(update={"leave_out": None, "background": request.background})
     return config if config.data == own.data else config.model_copy(update={"leave_out": None})
 
 

@@ -145,11 +145,11 @@ def test_most_of_a_rare_class_is_found(fresh: Shell) -> None:
 
 def test_a_weighted_finetuning_with_background_resumes_to_the_same_bytes(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.npz")
-    command = ("finetune", "--class-weight", "balanced", "--unlabelled", "1", "--epochs", 6, "--batch-size", 8)
+    command = ("finetune", "--class-weight", "balanced", "--background", "1", "--epochs", 6, "--batch-size", 8)
     fresh.does(*command)
     whole = (fresh.run / "classifier.safetensors").read_bytes()
     stop(fresh, *command, at=8)
     fresh.does("resume")
     assert (fresh.run / "classifier.safetensors").read_bytes() == whole
     assert settings(fresh.run)["finetune"]["class_weight"] == "balanced"
-    assert settings(fresh.run)["finetune_data"]["unlabelled"] == "1"
+    assert settings(fresh.run)["finetune_data"]["background"] == "1"
