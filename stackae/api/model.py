@@ -13,6 +13,7 @@ from stackae.api.saving import save_run, stack_files
 from stackae.api.stack import PretrainedStack
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HEADS, HeadName
+from stackae.config.notation import InitialConfig, RampConfig
 from stackae.config.values import EngineName, Optimizer, Precision, Schedule, validated
 from stackae.data.arraylike import ArrayLike, scaled
 from stackae.data.classes import of_classes, trained_classes
@@ -103,6 +104,7 @@ def finetune(
     train: Literal["head", "all", "gradual"] = "all",
     layer_decay: float = 1.0,
     class_weight: Literal["none", "balanced"] = "none",
+    initial_weights: str | InitialConfig = InitialConfig(),  # noqa: B008 (frozen)
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-5,
     max_norm: float = 0.0,
@@ -111,7 +113,9 @@ def finetune(
     patience: int | Literal["auto"] = "auto",
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
+    momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)
     schedule: Schedule = "cosine",
+    rate_decay: float = 1.0,
     seed: int | None = None,
     engine: EngineName = "auto",
     precision: Precision = "fp32",
@@ -132,8 +136,9 @@ def finetune(
         validation: the share of the rows that chooses the best epoch, or other rows and targets (x, y), of
             reconstruction rows alone; None keeps the last epoch.
         seed: of the new weights and the order of rows; None is the stack's.
-        init, train, layer_decay, class_weight, learning_rate, weight_decay, max_norm, max_epochs, batch_size, patience,
-            optimizer, momentum, schedule, engine, precision, device: see ``FinetuneConfig``, which documents each.
+        init, train, layer_decay, class_weight, initial_weights, learning_rate, weight_decay, max_norm, max_epochs,
+            batch_size, patience, optimizer, momentum, momentum_ramp, schedule, rate_decay, engine, precision, device:
+            see ``FinetuneConfig``, which documents each.
         callback: told of every batch and epoch.
 
     Raises:

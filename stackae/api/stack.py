@@ -15,6 +15,7 @@ from stackae.api.rows import divided_rows, others_of, source_of
 from stackae.api.saving import save_run, stack_files
 from stackae.config import CorruptionConfig, DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
 from stackae.config.kinds import Kind
+from stackae.config.notation import InitialConfig, RampConfig
 from stackae.config.values import Activation, EngineName, Loss, Optimizer, OutputActivation, Precision, Scale, Schedule
 from stackae.data.arraylike import ArrayLike, image_shape, scaled
 from stackae.data.scaling import Scaling
@@ -118,6 +119,7 @@ def pretrain(
     weight_l1: PerLayer[float] | None = None,
     max_norm: PerLayer[float] | None = None,
     init: PerLayer[Literal["random", "pca", "marginalized"]] | None = None,
+    initial_weights: PerLayer[str | InitialConfig] | None = None,
     ridge: PerLayer[float] | None = None,
     hidden: PerLayer[int] | None = None,
     beta: PerLayer[float] | None = None,
@@ -127,7 +129,9 @@ def pretrain(
     patience: PerLayer[int | Literal["auto"]] | None = None,
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
+    momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)
     schedule: Schedule = "cosine",
+    rate_decay: float = 1.0,
     seed: int = 0,
     engine: EngineName = "auto",
     precision: Precision = "fp32",
@@ -147,10 +151,11 @@ def pretrain(
             last epoch.
         scale: how the features are scaled (``DataConfig.scale``), or a fitted ``Scaling``.
         kind, activation, output_activation, tied, loss, corruption, emphasis, dropout, sparsity, revive, contraction,
-            weight_decay, weight_l1, max_norm, init, ridge, hidden, beta, learning_rate, max_epochs, batch_size,
-            patience: settings of a layer, one value for all or a sequence of one per layer; None is the default of
-            ``LayerConfig``, which documents each.
-        optimizer, momentum, schedule, seed, engine, precision, device: settings of all layers (``PretrainConfig``).
+            weight_decay, weight_l1, max_norm, init, initial_weights, ridge, hidden, beta, learning_rate, max_epochs,
+            batch_size, patience: settings of a layer, one value for all or a sequence of one per layer; None is the
+            default of ``LayerConfig``, which documents each.
+        optimizer, momentum, momentum_ramp, schedule, rate_decay, seed, engine, precision, device: settings of all
+            layers (``PretrainConfig``).
         callback: told of every batch and epoch.
 
     Raises:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from stackae.autoencoders.base import Decoder, LayerAutoencoder
+from stackae.autoencoders.initial import GLOROT, initial_weights
 from stackae.autoencoders.selection import batch_top_k, few_of, threshold_of
 from stackae.config import LayerConfig
+from stackae.config.notation import InitialConfig
 from stackae.ops.engine import Engine, choose_engine
-from stackae.random import Purpose, uniform
 
 
 class Dense(Decoder):
@@ -27,10 +27,19 @@ class Dense(Decoder):
 
     @classmethod
     def initialised(
-        cls, n_in: int, n_out: int, activation: str, *, seed: int, layer: int, part: int = 0, engine: str = "auto"
+        cls,
+        n_in: int,
+        n_out: int,
+        activation: str,
+        *,
+        initial: InitialConfig = GLOROT,
+        seed: int,
+        layer: int,
+        part: int = 0,
+        engine: str = "auto",
     ) -> Dense:
-        """Initialize weights by ``glorot_uniform`` and biases to 0."""
-        weight = glorot_uniform(n_out, n_in, seed=seed, layer=layer, part=part)
+        """Initialize weights by ``initial_weights`` and biases to 0."""
+        weight = initial_weights(n_out, n_in, initial, seed=seed, layer=layer, part=part)
         return cls(weight, torch.zeros(n_out), activation, engine)
 
     @property
@@ -85,7 +94,8 @@ class Autoencoder(LayerAutoencoder):
         keeps: k of top-k: the k largest units of the code stay active, and the others are set to 0; 0 disables it.
         over_batch: batch top-k: a training batch has k active units per row on average, not exactly k in each row. At
             inference time, the units above the buffer ``threshold``, which ``calibrate`` sets, are active.
-        seed: the weights are a function of (seed, layer) alone.
+        initial: draw of the weights.
+        seed: the weights are a function of (seed, layer) and ``initial`` alone.
         engine: auto, fused or eager.
 
     Bourlard & Kamp (1988); Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of deep networks.
@@ -101,20 +111,24 @@ class Autoencoder(LayerAutoencoder):
         tied: bool = True,
         keeps: int = 0,
         over_batch: bool = False,
+        initial: InitialConfig = GLOROT,
         seed: int = 0,
         layer: int = 0,
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.encoder = Dense.initialised(n_visible, n_hidden, activation, seed=seed, layer=layer, engine=engine)
+        self.encoder = Dense.initialised(
+            n_visible, n_hidden, activation, initial=initial, seed=seed, layer=layer, engine=engine
+        )
         self.output_activation = output_activation
-        self.keeps = keeps
+        self.keeps, self.initial = keeps, initial
         self.register_buffer("threshold", torch.zeros(()) if over_batch else None)
         self.threshold: Tensor | None
         if tied:
             self.register_parameter("decoder_weight", None)
         else:
-            self.decoder_weight = nn.Parameter(glorot_uniform(n_visible, n_hidden, seed=seed, layer=layer, part=1))
+            decoder_weight = initial_weights(n_visible, n_hidden, initial, seed=seed, layer=layer, part=1)
+            self.decoder_weight = nn.Parameter(decoder_weight)
         self.decoder_bias = nn.Parameter(torch.zeros(n_visible))
 
     @classmethod
@@ -127,6 +141,7 @@ class Autoencoder(LayerAutoencoder):
             tied=layer.tied,
             keeps=layer.sparsity.count,
             over_batch=layer.sparsity.kind == "batch-top-k",
+            initial=layer.initial_weights,
             engine=engine,
             seed=seed,
             layer=number,
@@ -217,6 +232,7 @@ class Autoencoder(LayerAutoencoder):
             tied=self.tied,
             keeps=self.keeps,
             over_batch=self.threshold is not None,
+            initial=self.initial,
             seed=seed,
             layer=layer,
             engine=self.engine.name,
@@ -230,16 +246,6 @@ class Autoencoder(LayerAutoencoder):
     def extra_repr(self) -> str:
         kept = f", keeps={self.keeps}" if self.keeps else ""
         return f"output_activation={self.output_activation}, tied={self.tied}{kept}"
-
-
-def glorot_uniform(n_out: int, n_in: int, *, seed: int, layer: int, part: int = 0) -> Tensor:
-    """Draw (n_out, n_in) from U(±√(6 / (n_in + n_out))).
-
-    Glorot & Bengio (2010), Understanding the difficulty of training deep feedforward neural networks.
-    """
-    bound = math.sqrt(6.0 / (n_in + n_out))
-    draw = uniform((n_out, n_in), seed=seed, purpose=Purpose.INITIALISATION, layer=layer, counter=part)
-    return (2.0 * draw - 1.0) * bound
 
 
 def check_width(name: str, x: Tensor, width: int) -> None:

@@ -17,10 +17,13 @@ METAVARS = {
     **dict.fromkeys(("Epochs", "Patience"), "<int|auto>"),
     "bool": "<bool>",
     "Device": "<device>",
+    "Places": "<place:int>",
     "CorruptionConfig": "<kind:level>",
     "SparsityConfig": "<kind:...>",
     "EmphasisConfig": "<float:float>",
     "DropoutConfig": "<float>",
+    "InitialConfig": "<kind:level>",
+    "RampConfig": "<float:int>",
 }
 """How the values of a type are called."""
 TABLES = {

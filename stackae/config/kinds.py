@@ -38,7 +38,7 @@ KINDS: dict[str, KindRow] = {
     "dense": KindRow(
         settings=(
             *("tied", "loss", "corruption", "emphasis", "dropout", "sparsity", "revive", "contraction", "weight_l1"),
-            *("max_norm", "init", "ridge"),
+            *("max_norm", "init", "initial_weights", "ridge"),
         ),
         fused=True,
     ),

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from stackae.config.activations import ACTIVATIONS
 from stackae.config.kinds import KINDS, Kind, KindRow
-from stackae.config.notation import CorruptionConfig, DropoutConfig, EmphasisConfig, SparsityConfig
+from stackae.config.notation import CorruptionConfig, DropoutConfig, EmphasisConfig, InitialConfig, SparsityConfig
 from stackae.config.values import (
     Activation,
     BatchSize,
@@ -64,6 +64,8 @@ class LayerConfig(Model):
     """Maximum L2 norm of each unit's incoming weights (0 = no limit)."""
     init: Literal["random", "pca", "marginalized"] = "random"
     """Initial weights: random, or the closed-form solution of pca or marginalized."""
+    initial_weights: InitialConfig = InitialConfig(kind="glorot")
+    """Draw of random initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
     ridge: NonNegative = 1e-5
     """Ridge of closed forms, relative to the mean variance of the layer's input."""
     hidden: Annotated[int, Field(ge=0)] = 0

@@ -1,8 +1,8 @@
-"""Settings of a layer that are written as short texts: noise and its emphasis, dropout, sparsity."""
+"""Settings that are written as short texts: noise and its emphasis, dropout, sparsity, initial weights, ramps."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_serializer, model_validator
 
@@ -160,6 +160,62 @@ class SparsityConfig(Model):
     def _to_text(self) -> str:
         forms = {"none": "none", "kl": f"kl:{self.target!r}:{self.weight!r}", "l1": f"l1:{self.weight!r}"}
         return forms.get(self.kind, f"{self.kind}:{self.count}")
+
+
+class InitialConfig(Model):
+    """Draw of initial weights (n_out, n_in): ``glorot``, ``glorot:GAIN``, ``uniform:R`` or ``normal:SD``.
+
+    glorot: U(±GAIN √(6 / (n_in + n_out))), with a gain of 1 unless given. uniform: U(±R). normal: N(0, SD²). Biases
+    are 0.
+
+    Glorot & Bengio (2010), Understanding the difficulty of training deep feedforward neural networks.
+    """
+
+    kind: Literal["glorot", "uniform", "normal"] = "glorot"
+    """Distribution of the weights."""
+    level: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Gain of glorot, half the range of uniform, or standard deviation of normal."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kind, colon, level = value.partition(":")
+        if kind == "glorot" and not colon:
+            return {}
+        return {"kind": kind, "level": _number(level, f"{kind}:NUMBER, such as {kind}:0.01", value)}
+
+    @model_serializer
+    def _to_text(self) -> str:
+        return "glorot" if self == InitialConfig() else f"{self.kind}:{self.level!r}"
+
+
+class RampConfig(Model):
+    """A value that moves evenly from its own to LAST over EPOCHS epochs, and stays: ``none`` or ``LAST:EPOCHS``."""
+
+    last: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The value from epoch EPOCHS on."""
+    epochs: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """The epoch, counted from 1, from which on the value is the last one; 0 is no ramp."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        last, _, epochs = value.partition(":")
+        if last == "none":
+            return _nothing_more(value, epochs)
+        form = "none or LAST:EPOCHS, such as 0.7:250"
+        return {"last": _number(last, form, value), "epochs": _count(epochs, form, value)}
+
+    @model_serializer
+    def _to_text(self) -> str:
+        return f"{self.last!r}:{self.epochs}" if self.epochs else "none"
+
+    def __bool__(self) -> bool:
+        return self.epochs > 0
 
 
 def _nothing_more(whole: str, rest: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from stackae.config.stack import PretrainConfig
 from stackae.config.training import FinetuneConfig
-from stackae.config.values import Fraction, Model, Scale, read_toml
+from stackae.config.values import Fraction, Model, Places, Positive, Scale, read_toml
 from stackae.errors import ConfigError, nearest
 
 
@@ -33,8 +33,12 @@ class DataConfig(Model):
     """Columns of a table, as A,B, that are not features, such as an index."""
     scale: Scale = "auto"
     """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], else minmax."""
+    scale_factor: Positive = 1.0
+    """Factor of the features after their scaling."""
     validation_fraction: Fraction = 0.1
     """Share of the training rows to hold out; they choose the best epoch."""
+    validation_rows: Places = None
+    """Training rows to hold out by their place instead of a share: first:N or last:N."""
     test_fraction: Fraction = 0.2
     """Share of the rows to hold out for testing, where the data have no test part of their own."""
 

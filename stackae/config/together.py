@@ -37,4 +37,7 @@ def _common(config: PretrainConfig) -> Iterator[tuple[str, object]]:
         for name in LayerConfig.model_fields:
             if name not in MAY_DIFFER:
                 yield f"layer {number}: {name}", getattr(layer, name)
-        yield f"layer {number}: the step", "an eager one" if layer.steps_eagerly else "the fused one"
+        yield (
+            f"layer {number}: the step",
+            "an eager one" if layer.steps_eagerly or config.trains_eagerly else "the fused one",
+        )

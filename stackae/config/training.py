@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stackae.config.heads import HEADS, HeadName, HeadRow
+from stackae.config.notation import InitialConfig, RampConfig
 from stackae.config.values import (
     BatchSize,
     Device,
@@ -29,8 +30,12 @@ class TrainingConfig(Model):
     """Optimizer of the weights."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of sgd; beta 1 of adam and adamw."""
+    momentum_ramp: RampConfig = RampConfig()
+    """Momentum of sgd that moves from momentum to LAST over EPOCHS epochs, as LAST:EPOCHS; or none."""
     schedule: Schedule = "cosine"
     """Schedule of the learning rate: constant, or a linear or cosine decay to 0."""
+    rate_decay: Annotated[float, Field(ge=1, le=10)] = 1.0
+    """Divisor of the learning rate at every step, on top of its schedule (1 = none)."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the initial weights, the order of the rows and the noise."""
     engine: EngineName = "auto"
@@ -39,6 +44,20 @@ class TrainingConfig(Model):
     """Precision of the matmuls: fp32, tf32 (CUDA) or bf16. Weights stay fp32."""
     device: Device = "auto"
     """Device to train on: cpu, cuda, cuda:N, or auto (a GPU if there is one)."""
+
+    @property
+    def trains_eagerly(self) -> str:
+        """The first setting of these that the fused step does not have; "" where it has all of them."""
+        return f"momentum_ramp {self.momentum_ramp.model_dump()}" if self.momentum_ramp else ""
+
+    @model_validator(mode="after")
+    def _ramp_fits(self) -> Self:
+        if self.momentum_ramp and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum_ramp {self.momentum_ramp.model_dump()}: expected optimizer sgd, got {self.optimizer}; use "
+                "optimizer sgd, or leave it out"
+            )
+        return self
 
 
 class FinetuneConfig(TrainingConfig):
@@ -59,6 +78,8 @@ class FinetuneConfig(TrainingConfig):
     """Learning rate of a layer relative to the layer above it (1 = the same)."""
     class_weight: Literal["none", "balanced"] = "none"
     """Weight of the classes in the loss: none, or balanced (each class counts the same, however rare)."""
+    initial_weights: InitialConfig = InitialConfig(kind="glorot")
+    """Draw of the head's initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
     learning_rate: Positive = 3e-3
     """Initial learning rate."""
     weight_decay: NonNegative = 1e-5
@@ -88,7 +109,7 @@ class FinetuneConfig(TrainingConfig):
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"class_weight {self.class_weight}": self.class_weight != "none",
         }
-        return next((name for name, given in asked.items() if given), "")
+        return next((name for name, given in asked.items() if given), self.trains_eagerly)
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:

@@ -67,6 +67,13 @@ def _is_number(value: object) -> bool:
     return _is_digits(value) and len(str(value)) < 1000
 
 
+def _places(value: object) -> object:
+    kind, _, count = str(value).partition(":")
+    if value is not None and (kind not in ("first", "last") or not re.fullmatch(r"[1-9][0-9]{0,11}", count)):
+        raise ValueError(f"expected first:N or last:N, such as last:10000, got '{legible(str(value))}'")
+    return value
+
+
 _DASHED = BeforeValidator(lambda value: next((name for name in ACTIVATIONS if name.replace("_", "-") == value), value))
 Activation = Annotated[ActivationName, _DASHED]
 OutputActivation = Annotated[Literal["auto", ActivationName], _DASHED]
@@ -82,6 +89,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 BatchSize = Annotated[int, Field(ge=1, le=10**12)]
+Places = Annotated[str | None, BeforeValidator(_places)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -72,17 +72,36 @@ def hold_out(
 def divided(source: Source, config: DataConfig) -> np.ndarray:
     """(n,) uint8, the part of every row, the source's own test part last.
 
-    Which rows are held out is a function of (labels, fractions) alone. Raises what ``without_classes`` raises.
+    Which rows are held out is a function of (labels, fractions) alone, or of their places by ``validation_rows``.
+    Raises what ``without_classes`` and ``placed_rows`` raise.
     """
     count = len(source.x)
     kept, held = np.arange(count), np.arange(0)
     if source.x_test is None:
         kept, held = hold_out(groups_of(source.y), count, config.test_fraction, SPLIT_SEED, TEST - 1)
-    groups = groups_of(None if source.y is None else source.y[kept])
-    _, outer = hold_out(groups, len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION - 1)
+    if config.validation_rows is not None:
+        outer = placed_rows(config.validation_rows, len(kept))
+    else:
+        groups = groups_of(None if source.y is None else source.y[kept])
+        _, outer = hold_out(groups, len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION - 1)
     parts = np.full(count + (0 if source.x_test is None else len(source.x_test)), TRAIN, dtype=np.uint8)
     parts[held], parts[kept[outer]], parts[count:] = TEST, VALIDATION, TEST
     return without_classes(source, config, parts)
+
+
+def placed_rows(places: str, count: int) -> np.ndarray:
+    """Ascending int64 indices of the rows that first:N or last:N names, of ``count`` rows.
+
+    Raises ConfigError when no other row would be left.
+    """
+    which, _, number = places.partition(":")
+    held = int(number)
+    if held >= count:
+        raise ConfigError(
+            f"{argument('validation_rows')}: expected fewer than the {count:,} rows that are not test rows, got "
+            f"{places}; hold out fewer"
+        )
+    return np.arange(held) if which == "first" else np.arange(count - held, count)
 
 
 def without_classes(source: Source, config: DataConfig, parts: np.ndarray) -> np.ndarray:
@@ -149,7 +168,9 @@ def parts_by_content(
     if len(new):
         new = new[np.argsort(sums[new], kind="stable")]
         alone = source._replace(x=source.x[new], y=None if source.y is None else source.y[new], x_test=None)
-        fractions = {"leave_out": None} | ({} if source.x_test is None else {"test_fraction": 0.0})
+        fractions = {"leave_out": None, "validation_rows": None} | (
+            {} if source.x_test is None else {"test_fraction": 0.0}
+        )
         parts[new] = divided(alone, config.model_copy(update=fractions))
     parts[own_test] = TEST
     new_test = int((parts[new] == TEST).sum()) + len(own_test)

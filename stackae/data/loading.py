@@ -175,7 +175,7 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
             check_memory(source.name, rows.nbytes if rows.dtype != np.uint8 or as_bytes else 4 * rows.size)
     train, validation, held = (division.rows_of(part, 0, len(x)) for part in (TRAIN, VALIDATION, TEST))
     if scaling is None:
-        scaling = Scaling.fit(config.scale, x if len(train) == len(x) else x[train])
+        scaling = Scaling.fit(config.scale, x if len(train) == len(x) else x[train]).times(config.scale_factor)
     if source.x_test is None:
         test = part_of_rows(x, y, held, scaling)
     else:

@@ -81,6 +81,21 @@ class Scaling:
         self.check_width(x.shape)
         return x.to(self.offset.dtype) * self.scale.to(x.device) + self.offset.to(x.device)
 
+    def times(self, factor: float) -> Self:
+        """The same scaling, after which features are multiplied by ``factor``, above 0; what is clipped, is before.
+
+        Raises ConfigError when no number of its precision is that much larger or smaller.
+        """
+        if factor == 1:
+            return self
+        scale = self.scale / factor
+        if not bool((scale.isfinite() & (scale > 0)).all()):
+            raise ConfigError(
+                f"scale_factor: expected a factor that {8 * scale.itemsize}-bit scales can hold, got {factor:g}; use "
+                "one nearer to 1"
+            )
+        return replace(self, scale=scale, clip=None if self.clip is None else self.clip * factor)
+
     @property
     def of_bytes(self) -> bool:
         """Whether kernels can apply it to bytes as they read them: 32 bits, and nothing clipped."""

@@ -11,7 +11,7 @@ def layer_steps(config: PretrainConfig) -> dict[int, StepChoice]:
     """Choose the step of each layer, by its number from 1; layers that are solved in closed form have none."""
     device = choose_device(config.device)
     return {
-        number: choose_step(config.engine, device, config.precision, layer.steps_eagerly)
+        number: choose_step(config.engine, device, config.precision, layer.steps_eagerly or config.trains_eagerly)
         for number, layer in enumerate(config.layers, start=1)
         if not layer.row.solved
     }

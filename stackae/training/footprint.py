@@ -65,7 +65,7 @@ def check_finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, h
 
 def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> Iterator[Phase]:
     """Yield the phases: each layer's training, and its encoding, when inputs and codes are in memory together."""
-    fused = choose_step(config.engine, choose_device(config.device), config.precision).fused
+    fused = choose_step(config.engine, choose_device(config.device), config.precision, config.trains_eagerly).fused
     before = (
         [Part("the stacks of other widths", NUMBER * kept, f"name fewer or narrower {argument('widths')}")]
         if kept

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stackae.training.rates import LayerRates
+from stackae.training.rates import LayerRates, MomentumRamp
 
+LEAST_MOMENTUM = 1e-30  # at 0, torch.optim would leave the velocity as it was, instead of making it the gradient
 ALIGNMENT = 64  # numbers: every parameter's state begins at a multiple, for vector loads
 
 
@@ -24,13 +25,18 @@ class GuardedOptimizer:
     A refused step, and every later one of the call, leaves parameters and optimizer state as they were. None of this
     synchronizes with a GPU: the device itself selects the old or the new values.
 
-    ``rates`` gives the learning rates per layer; the optimizer's groups then have a ``depth``.
+    ``rates`` gives the learning rates per layer; the optimizer's groups then have a ``depth``. ``ramp`` gives the
+    momentum of SGD per step.
     """
 
     def __init__(
-        self, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, rates: LayerRates | None = None
+        self,
+        parameters: Sequence[Tensor],
+        optimizer: torch.optim.Optimizer,
+        rates: LayerRates | None = None,
+        ramp: MomentumRamp | None = None,
     ) -> None:
-        self._parameters, self._optimizer, self._rates = list(parameters), optimizer, rates
+        self._parameters, self._optimizer, self._rates, self._ramp = list(parameters), optimizer, rates, ramp
         self._next = 0
         sizes = [-(-each.numel() // ALIGNMENT) * ALIGNMENT for each in parameters]
         self._memory = parameters[0].new_zeros((2, sum(sizes)))  # one tensor, to be copied at once
@@ -74,6 +80,8 @@ class GuardedOptimizer:
         for group in self._optimizer.param_groups:
             scale = 1.0 if self._rates is None else self._rates.scale(group.get("depth", 0), self._next)
             group["lr"] = scale * learning_rate
+            if self._ramp is not None:
+                group["momentum"] = max(self._ramp.at(self._next), LEAST_MOMENTUM)
         self._next += 1
         torch._foreach_copy_(self._kept, self._parameters)
         self._kept_memory.copy_(self._memory)
@@ -91,7 +99,7 @@ class GuardedOptimizer:
         """Create the state that torch.optim would create at its first step, so that it can be read and set before."""
         state = self._optimizer.state[parameter]
         if isinstance(self._optimizer, torch.optim.SGD):
-            if self._optimizer.defaults["momentum"] != 0:
+            if self._ramp is not None or self._optimizer.defaults["momentum"] != 0:
                 state["momentum_buffer"] = first
             return
         state["step"] = torch.zeros((), device=parameter.device)

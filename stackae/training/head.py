@@ -15,7 +15,7 @@ from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.optimizers import make_optimizer
-from stackae.training.rates import LayerRates, gradual_begins
+from stackae.training.rates import LayerRates, gradual_begins, ramp_of
 from stackae.training.replicas import alone
 from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
@@ -79,6 +79,7 @@ def fit_head(
         batch_size=config.batch_size,
         patience=settled_patience(config.patience, epochs),
         schedule=config.schedule,
+        rate_decay=config.rate_decay,
     )
     return alone(Trainer(stage, callback, checkpointer).fit())
 
@@ -97,9 +98,9 @@ def make_step(
         )
     layers = [part.trained for part in reversed(model.parts)]
     begins = gradual_begins(len(layers), epochs, steps_per_epoch) if config.train == "gradual" else [0] * len(layers)
-    rates = LayerRates(config.layer_decay, begins)
+    rates, ramp = LayerRates(config.layer_decay, begins), ramp_of(config, len(objective.x), config.batch_size)
     if rates.all_alike:
         optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay)
-        return OneByOne([EagerStep(objective, optimizer)])
+        return OneByOne([EagerStep(objective, optimizer, ramp=ramp)])
     optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay, layers)
-    return OneByOne([EagerStep(objective, optimizer, rates)])
+    return OneByOne([EagerStep(objective, optimizer, rates, ramp)])

@@ -26,6 +26,7 @@ from stackae.training.closed_form import put_closed_form
 from stackae.training.divergence import Magnitudes
 from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.optimizers import make_optimizer
+from stackae.training.rates import ramp_of
 from stackae.training.resampling import SAMPLE, dead_units, resample_units
 from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
@@ -170,6 +171,7 @@ def train_layer(
         batch_size=first.layer.batch_size,
         patience=settled_patience(first.layer.patience, epochs),
         schedule=config.schedule,
+        rate_decay=config.rate_decay,
     )
     return {
         each.index: outcome
@@ -186,4 +188,5 @@ def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
         return fused_replicas(trainings, replicas[0].config.precision)
     optimizers = [make_optimizer(each.network, each.config, each.learning_rate, each.weight_decay) for each in replicas]
     objectives = [each.objective for each in replicas]
-    return OneByOne([EagerStep(*pair) for pair in zip(objectives, optimizers, strict=True)])
+    ramp = ramp_of(replicas[0].config, len(replicas[0].x), replicas[0].layer.batch_size)
+    return OneByOne([EagerStep(*pair, ramp=ramp) for pair in zip(objectives, optimizers, strict=True)])

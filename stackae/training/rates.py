@@ -1,9 +1,12 @@
-"""Learning rates per layer, and layers that stay frozen until their first step."""
+"""Learning rates per layer, layers that stay frozen until their first step, and momentum that changes by epoch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from stackae.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,36 @@ class LayerRates:
     def scale(self, depth: int, step: int) -> float:
         """η_d(t) / η(t)."""
         return self.decay**depth if step >= self.begins[depth] else 0.0
+
+
+@dataclass(frozen=True)
+class MomentumRamp:
+    """μ(e) = μ_1 + (μ_E − μ_1) min(1, (e − 1) / (E − 1)) in epoch e, counted from 1; E = 1 gives μ_E at once.
+
+    Attributes:
+        first, last, epochs: μ_1, μ_E and E.
+        steps_per_epoch: the epoch is a function of the step alone, so that a resumed training is bit-identical.
+
+    Sutskever, Martens, Dahl & Hinton (2013), On the importance of initialization and momentum in deep learning.
+    """
+
+    first: float
+    last: float
+    epochs: int
+    steps_per_epoch: int
+
+    def at(self, step: int) -> float:
+        """The momentum of step ``step``, counted from 0."""
+        share = min(1.0, step // self.steps_per_epoch / (self.epochs - 1)) if self.epochs > 1 else 1.0
+        return self.first + (self.last - self.first) * share
+
+
+def ramp_of(config: TrainingConfig, rows: int, batch_size: int) -> MomentumRamp | None:
+    """The ramp that the settings request, for epochs of ``rows`` rows; None where momentum is constant."""
+    ramp = config.momentum_ramp
+    if not ramp:
+        return None
+    return MomentumRamp(config.momentum, ramp.last, ramp.epochs, max(1, math.ceil(rows / batch_size)))
 
 
 def gradual_begins(layers: int, epochs: int, steps_per_epoch: int) -> list[int]:

@@ -115,6 +115,7 @@ class Stage:
     batch_size: int
     patience: int
     schedule: str
+    rate_decay: float = 1.0
 
     @property
     def rows(self) -> int:
@@ -126,5 +127,6 @@ class Stage:
         return (epoch - 1) * math.ceil(self.rows / self.batch_size)
 
     def learning_rate(self, replica: Replica, step: int) -> float:
-        """The learning rate of step ``step``, by the schedule."""
-        return scheduled(self.schedule, replica.learning_rate, step, self.first_step(self.max_epochs + 1))
+        """The learning rate of step ``step``: by the schedule, over ``rate_decay`` to the power of the step."""
+        steps = self.first_step(self.max_epochs + 1)
+        return scheduled(self.schedule, replica.learning_rate, step, steps) * self.rate_decay**-step

@@ -12,7 +12,7 @@ from stackae.data.minibatches import in_order
 from stackae.objectives.base import Objective
 from stackae.ops.step import Batches, StepResult
 from stackae.training.guard import GuardedOptimizer
-from stackae.training.rates import LayerRates
+from stackae.training.rates import LayerRates, MomentumRamp
 
 __all__ = [
     "Batches",
@@ -78,12 +78,19 @@ class OneByOne:
 class EagerStep:
     """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is a new SGD, Adam or AdamW.
 
-    With ``rates``, the given learning rates are the head's, and the layers' are derived from them.
+    With ``rates``, the given learning rates are the head's, and the layers' are derived from them; with ``ramp``, the
+    momentum of SGD changes by epoch.
     """
 
-    def __init__(self, objective: Objective, optimizer: torch.optim.Optimizer, rates: LayerRates | None = None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        rates: LayerRates | None = None,
+        ramp: MomentumRamp | None = None,
+    ) -> None:
         self._objective = objective
-        self._optimizer = GuardedOptimizer(objective.parameters, optimizer, rates)
+        self._optimizer = GuardedOptimizer(objective.parameters, optimizer, rates, ramp)
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0

@@ -76,8 +76,9 @@ def _requested(layer: LayerConfig) -> list[str]:
     given, fields = layer.model_dump(), type(layer).model_fields
     alone = [given[name] for name in ("corruption", "sparsity", "loss") if given[name] not in ("none", "mse")]
     untied = ["untied"] if "tied" in layer.row.settings and not layer.tied else []
-    options = ("emphasis", "dropout", "revive", "contraction", "weight_decay", "weight_l1", "max_norm", "init", "ridge")
-    others = [name for name in (*options, "hidden", "beta", "kernel") if getattr(layer, name) != fields[name].default]
+    options = ("emphasis", "dropout", "revive", "contraction", "weight_decay", "weight_l1", "max_norm", "init")
+    rest = ("initial_weights", "ridge", "hidden", "beta", "kernel")
+    others = [name for name in (*options, *rest) if getattr(layer, name) != fields[name].default]
     return alone + untied + [f"{name.replace('_', ' ')} {given[name]}" for name in others]
 
 

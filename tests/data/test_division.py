@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 from data_files import laws
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stackae.config import DataConfig
 from stackae.data import Source
-from stackae.data.division import LEFT_OUT, TRAIN, Division, divided, known_parts, parts_by_content, row_sums
+from stackae.data.division import (
+    LEFT_OUT,
+    TRAIN,
+    VALIDATION,
+    Division,
+    divided,
+    known_parts,
+    parts_by_content,
+    row_sums,
+)
+from stackae.errors import ConfigError
 
 X = np.random.default_rng(0).standard_normal((300, 3)).round(4)
 
@@ -53,3 +64,24 @@ def test_new_rows_are_divided_alike_in_any_order() -> None:
         assert (change.new, change.new_test, Counter(parts[:100].tolist())[TRAIN]) == (100, 20, 72)
         found.append(parts[:100][np.argsort(order)])
     assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize(("places", "held"), [("last:3", [7, 8, 9]), ("first:2", [0, 1])])
+def test_rows_are_held_out_by_their_place(places: str, held: list[int]) -> None:
+    x = np.arange(10.0).reshape(10, 1)
+    source = Source("rows", x, np.arange(10) % 2, ("a", "b"), x_test=x[:4] + 50)
+    parts = divided(source, DataConfig(validation_rows=places, validation_fraction=0.5))
+    assert np.flatnonzero(parts == VALIDATION).tolist() == held
+    assert (parts[10:] == 2).all()
+    kept = [Division(row_sums(x), parts[:10])]
+    again, _ = parts_by_content(source, DataConfig(validation_rows=places), row_sums(np.vstack([x, x[:4] + 50])), kept)
+    assert again.tolist() == parts.tolist()
+
+
+def test_places_that_leave_no_row_or_are_none_are_refused() -> None:
+    source = Source("rows", np.arange(10.0).reshape(10, 1), x_test=np.ones((1, 1)))
+    with pytest.raises(ConfigError, match=r"validation_rows: expected fewer than the 10 rows .* got last:10"):
+        divided(source, DataConfig(validation_rows="last:10"))
+    for text in ("last", "middle:3", "last:0", "last:-1"):
+        with pytest.raises(ConfigError, match=f"validation_rows: expected first:N or last:N, .* got '{text}'"):
+            DataConfig(validation_rows=text)

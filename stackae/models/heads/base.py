@@ -139,7 +139,13 @@ class HeadTask(NamedTuple):
         """Build an untrained linear layer on the top code."""
         config = self.config
         return Dense.initialised(
-            self.stack.layer_sizes[-1], outputs, "linear", seed=config.seed, layer=HEAD_NUMBER, engine=config.engine
+            self.stack.layer_sizes[-1],
+            outputs,
+            "linear",
+            initial=config.initial_weights,
+            seed=config.seed,
+            layer=HEAD_NUMBER,
+            engine=config.engine,
         )
 
 
