@@ -66,11 +66,13 @@ def command(
 
 
 def _show_accuracy(metrics: dict[str, Any], balanced: bool) -> None:
+    from stackae.metrics import accuracy_text
+
     strangers = sum(one["rows"] for one in metrics["unseen_classes"])
     apart = f"; {strangers:,} of classes that were not trained stand apart" if strangers else ""
+    right = accuracy_text(metrics["accuracy"], metrics["labelled_rows"], " labelled rows")
     say(
-        f"accuracy    {percent(metrics['accuracy'])} of {metrics['labelled_rows']:,} labelled rows: "
-        f"{metrics['which']}{apart}",
+        f"accuracy    {right}: {metrics['which']}{apart}",
         f"balanced    {percent(metrics['balanced_accuracy'])}, the mean recall of its classes; mean precision "
         f"{percent(metrics['macro_precision'])}",
     )

@@ -58,6 +58,7 @@ def _show_unseen(figures: dict[str, Any], part: str) -> None:
 
 def show_targets(figures: dict[str, Any], part: str) -> None:
     """Print one row per target."""
+    from stackae.metrics import accuracy_text
 
     def shown(value: float | None) -> str:
         return "-" if value is None else f"{value:.4g}"
@@ -69,10 +70,15 @@ def show_targets(figures: dict[str, Any], part: str) -> None:
         ]
         table(f"Regression of {part} rows", ["target", "rows", "RMSE", "R2"], rows)
         return
-    names = ("accuracy", "auroc", "average_precision")
     rows = [
-        [legible(one["label"]), f"{one['rows']:,}", f"{one.get('positives', 0):,}", *(shown(one.get(n)) for n in names)]
+        [
+            legible(one["label"]),
+            f"{one.get('positives', 0):,}",
+            accuracy_text(one.get("accuracy"), one["rows"]),
+            *(shown(one.get(name)) for name in ("auroc", "average_precision")),
+        ]
         for one in figures["labels"]
     ]
-    title = f"Labels of {figures['labelled_rows']:,} {part} rows, all right in {100 * figures['subset_accuracy']:.2f} %"
-    table(title, ["label", "rows", "with it", "accuracy", "AUROC", "average precision"], rows)
+    right = accuracy_text(figures["subset_accuracy"], figures["labelled_rows"])
+    title = f"Labels of {part} rows: all are right in {right}"
+    table(title, ["label", "rows with it", "accuracy", "AUROC", "average precision"], rows)

@@ -155,29 +155,33 @@ def _emit_head(trained: FinetunedRun) -> None:
         "kept_epoch": best.epoch,
         "validation_loss": best.validation_loss,
         "validation_error": best.validation_error,
+        "validation_rows": trained.result.validation_rows,
         "seconds": trained.seconds,
     }
     emit_json(document | trained.tested.figures)
 
 
 def _report_head(trained: FinetunedRun) -> None:
+    from stackae.metrics import accuracy_text
+
     settings, best, figures = trained.settings, trained.kept, trained.tested.figures
     head, balanced = HEADS[settings.head], settings.class_weight == "balanced"
     row = {"weights": f"{settings.init}, {settings.train}"}
     row["best epoch"] = f"{best.epoch} of {len(trained.result.history)}"
     if head.has_error:
         right = None if best.validation_error is None else 1 - best.validation_error
-        row[f"validation {'balanced ' if balanced else ''}accuracy"] = percent(right)
+        rows = None if balanced else trained.result.validation_rows
+        row[f"validation {'balanced ' if balanced else ''}accuracy"] = accuracy_text(right, rows)
     else:
         row["validation loss"] = number(best.validation_loss)
     if head.targets is None:
         row["test error, pretrained"] = number(figures.get("pretrained_squared_error"))
         row["fine-tuned"] = number(figures.get("squared_error"))
     elif head.targets == "classes":
-        row["test accuracy"] = percent(figures.get("accuracy"))
+        row["test accuracy"] = accuracy_text(figures.get("accuracy"), figures.get("test_rows"))
         row |= {"balanced": percent(figures["balanced_accuracy"])} if figures else {}
     elif "subset_accuracy" in figures:
-        row["test, all labels right"] = percent(figures["subset_accuracy"])
+        row["test, all labels right"] = accuracy_text(figures["subset_accuracy"], figures["labelled_rows"])
     else:
         found = [target["r2"] for target in figures.get("targets", []) if target["r2"] is not None]
         row["test R2, mean" if figures else "test"] = f"{sum(found) / len(found):.4f}" if found else "-"

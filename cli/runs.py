@@ -102,6 +102,8 @@ def compare(
 
 
 def _show_list(found: list[Summary]) -> None:
+    from stackae.metrics import accuracy_text
+
     columns, rows = ["", "status", "layers", "validation loss", "accuracy", "size"], []
     for each in found:
         sizes = "-" if each.config is None else "-".join(map(str, each.config.pretrain.layer_sizes))
@@ -111,7 +113,7 @@ def _show_list(found: list[Summary]) -> None:
                 f"unfinished: {each.detail}" if each.status == "unfinished" else each.status,
                 sizes + (f" x {each.seeds} seeds" if each.seeds else ""),
                 number(each.validation_loss),
-                percent(each.accuracy),
+                accuracy_text(each.accuracy, each.accuracy_rows),
                 f"{each.n_bytes / 2**20:,.1f} MiB",
             ]
         )
@@ -147,6 +149,8 @@ def _show_contents(found: RunContents) -> None:
 
 
 def _show_comparison(found: Comparison) -> None:
+    from stackae.metrics import accuracy_text
+
     names = [str(shown(summary.path)) for summary in found.runs]
     settings = [[each.name, *each.values] for each in found.settings]
     table("Settings that differ", ["", *names], settings or [["none", "", ""]])
@@ -160,7 +164,7 @@ def _show_comparison(found: Comparison) -> None:
         corrupted = [stage and stage.corrupted_validation_loss for stage in each]
         if any(loss is not None for loss in corrupted):
             rows.append([f"{name}, validation loss under noise", *map(number, corrupted)])
-    rows.append(["accuracy, last evaluation", *(percent(summary.accuracy) for summary in found.runs)])
+    rows.append(["accuracy, last evaluation", *(accuracy_text(one.accuracy, one.accuracy_rows) for one in found.runs)])
     table("Metrics of the best epochs", ["", *names], rows)
     _say_more(len(stages), "stages")
     say(f"picture     {shown(found.picture.resolve())}")

@@ -18,11 +18,15 @@ from stackae.training.head import fit_head
 
 
 class FinetuneResult(NamedTuple):
-    """The trained model (an instance of the head's class), one record per epoch, and the step that trained it."""
+    """The trained model (an instance of the head's class), one record per epoch, and the step that trained it.
+
+    ``validation_rows`` counts the rows that chose the best epoch.
+    """
 
     model: Any
     history: list[EpochRecord]
     step: StepChoice
+    validation_rows: int = 0
 
 
 def finetune_stack(
@@ -66,4 +70,4 @@ def finetune_stack(
     held_out = None if head.held_out is None or not len(head.held_out) else placed(head.held_out, device)
     head = head._replace(model=head.model.to(device), x=placed(head.x, device), held_out=held_out)
     history = fit_head(head, config, step, callback or NoCallback(), checkpointer or NoCheckpoints())
-    return FinetuneResult(head.model, history, step)
+    return FinetuneResult(head.model, history, step, 0 if held_out is None else len(held_out))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 MOST_CONFUSED = 1000  # classes up to which a confusion matrix is kept
+NORMAL_95 = 1.959963984540054  # of the standard normal distribution, 95 % lies within this many deviations
 
 
 class ClassReport(NamedTuple):
@@ -46,6 +48,43 @@ class ClassifierReport(NamedTuple):
     confusion: Tensor | None
     unseen: Tensor | None
     unseen_rows: list[int]
+
+
+class Interval(NamedTuple):
+    """A 95 % confidence interval of a share."""
+
+    low: float
+    high: float
+
+
+def wilson(share: float | None, rows: int) -> Interval | None:
+    """The 95 % interval of the share of all rows, where ``share`` is that of ``rows`` of them; None without rows.
+
+    (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n). Wilson (1927), Probable inference, the law of succession, and
+    statistical inference, JASA 22.
+    """
+    if share is None or not rows:
+        return None
+    square = NORMAL_95**2 / rows
+    half = NORMAL_95 * math.sqrt(share * (1 - share) / rows + square / (4 * rows))
+    low, high = (share + square / 2 - half) / (1 + square), (share + square / 2 + half) / (1 + square)
+    return Interval(max(0.0, min(share, low)), min(1.0, max(share, high)))  # rounding aside
+
+
+def with_interval(name: str, share: float | None, rows: int) -> dict[str, float | None]:
+    """The share as JSON data under that name, with its interval as NAME_low and NAME_high."""
+    found = wilson(share, rows)
+    low, high = (None, None) if found is None else found
+    return {name: share, f"{name}_low": low, f"{name}_high": high}
+
+
+def accuracy_text(share: float | None, rows: int | None, what: str = "") -> str:
+    """Write a share with its rows (``what`` they are), where their number is known, and its interval."""
+    text, of = "-" if share is None else f"{100 * share:.2f} %", "" if rows is None else f" of {rows:,}{what}"
+    found = wilson(share, rows or 0)
+    if found is None:
+        return text + of * bool(what)
+    return f"{text}{of} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def classifier_report(y: Tensor, predicted: Tensor, n_classes: int) -> ClassifierReport:

@@ -11,6 +11,7 @@ import torch
 from cli_cases import PNG, replaced, says, settings
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from shell import Shell
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
@@ -18,13 +19,27 @@ from stackae.config import DataConfig
 from stackae.config.values import validated
 from stackae.data import Part
 from stackae.data.classes import match_classes, of_classes, trained_classes
-from stackae.metrics import MOST_CONFUSED, classifier_report
+from stackae.metrics import MOST_CONFUSED, accuracy_text, classifier_report, wilson, with_interval
 from stackae.models.files import opened, pack
 from stackae.plots import runs as pictures
 from stackae.runs import Run
 from stackae.workflows.inputs import DataRequest, requested
 
 WELL = ("--epochs", "60", "--learning-rate", "0.05", "--batch-size", "8")
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_intervals_are_those_of_scipy(rows: int, data: st.DataObject) -> None:
+    right = data.draw(st.integers(0, rows))
+    found, wanted = wilson(right / rows, rows), binomtest(right, rows).proportion_ci(0.95, "wilson")
+    assert found is not None and (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+    assert 0 <= found.low <= right / rows <= found.high <= 1
+
+
+def test_a_share_is_printed_with_its_rows_and_interval() -> None:
+    assert accuracy_text(1.0, 5) == "100.00 % of 5 (56.6 to 100.0)"
+    assert (accuracy_text(None, 5), accuracy_text(0.5, None)) == ("-", "50.00 %")
+    assert with_interval("accuracy", None, 0) == {"accuracy": None, "accuracy_low": None, "accuracy_high": None}
 
 
 @given(st.data(), st.integers(2, 6), st.integers(1, 40))
@@ -111,7 +126,7 @@ def test_rows_of_classes_left_out_are_not_wrong(fresh: Shell) -> None:
     assert np.sum(evaluated["unseen_confusion"]) == 4 and evaluated["rows"] == 12
     says(
         fresh.does("evaluate"),
-        "of 8 labelled rows: 12 test rows of",
+        "100.00 % of 8 labelled rows (67.6 to 100.0): 12 test rows of",
         "4 of classes that were not trained stand apart",
         "predicted as",
     )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from stackae.config import RunConfig
 from stackae.config.heads import HEADS
 from stackae.errors import RunError
+from stackae.metrics import with_interval
 from stackae.runs.checkpoints import history_of, newest_state
 from stackae.runs.places import seed_runs, unfinished
 from stackae.runs.run import Run
@@ -41,6 +42,7 @@ class Summary(NamedTuple):
     config: RunConfig | None
     stages: Sequence[StageSummary]
     accuracy: float | None
+    accuracy_rows: int | None
     seeds: int
 
     @property
@@ -65,7 +67,8 @@ class Summary(NamedTuple):
             "layer_sizes": list(config.pretrain.layer_sizes) if config else None,
             "seeds": self.seeds,
             "stages": list(self.stages),
-            "accuracy": self.accuracy,
+            **with_interval("accuracy", self.accuracy, self.accuracy_rows or 0),
+            "accuracy_rows": self.accuracy_rows,
         }
 
 
@@ -76,13 +79,14 @@ def summarize(path: Path) -> Summary:
         if unfinished(path):
             return _of_state(path, newest_state(path), len(seeds))
         run = Run(seeds[0] if seeds else path)
-        tally, accuracy = _Tally(), None
+        tally, measured = _Tally(), dict[str, Any]()
         for record in run.each_metric():
             tally.add(record)
-            accuracy = record.get("accuracy", accuracy)
-        return Summary(path, "complete", "", run.config, tally.stages(), accuracy, len(seeds))
+            measured = record if "accuracy" in record else measured
+        accuracy = measured.get("accuracy"), measured.get("labelled_rows")
+        return Summary(path, "complete", "", run.config, tally.stages(), *accuracy, len(seeds))
     except RunError as error:
-        return Summary(path, "damaged", str(error), None, [], None, len(seeds))
+        return Summary(path, "damaged", str(error), None, [], None, None, len(seeds))
 
 
 def _of_state(path: Path, state: State, seeds: int) -> Summary:
@@ -92,7 +96,7 @@ def _of_state(path: Path, state: State, seeds: int) -> Summary:
         where = f"{state.stage.name}, epoch {state.stage.epoch}"
     elif state.ended:
         where = f"after {list(state.ended)[-1]}"
-    return Summary(path, "unfinished", where, config, stage_summaries(records), None, seeds)
+    return Summary(path, "unfinished", where, config, stage_summaries(records), None, None, seeds)
 
 
 class _Tally:

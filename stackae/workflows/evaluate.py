@@ -12,7 +12,7 @@ from stackae.data.classes import match_classes
 from stackae.data.labels import named
 from stackae.data.run_rows import RowsRead
 from stackae.errors import DataError, argument, legible
-from stackae.metrics import ClassifierReport
+from stackae.metrics import ClassifierReport, accuracy_text, with_interval
 from stackae.models.evaluation import evaluate_reconstruction
 from stackae.models.heads.classifier import Classifier
 from stackae.plots import runs as pictures
@@ -129,8 +129,7 @@ def assess_classifier(
     figures = class_figures(report, classes, matched.unseen)
     if report.confusion is None or report.unseen is None:
         return figures, {}
-    right = "-" if report.accuracy is None else f"{100 * report.accuracy:.2f} %"
-    title = f"{part}: {right} of {report.rows:,} right"
+    title = f"{part}: {accuracy_text(report.accuracy, report.rows)}"
     picture = pictures.confusion_matrix(report.confusion, classes, title, report.unseen, matched.unseen)
     return figures, {f"confusion-{part}.png": picture}
 
@@ -140,7 +139,7 @@ def class_figures(report: ClassifierReport, classes: Sequence[str], unseen: Sequ
     each = list(zip(classes, report.classes, strict=True))
     strangers = [{"class": name, "rows": rows} for name, rows in zip(unseen, report.unseen_rows, strict=True)]
     return {
-        "accuracy": report.accuracy,
+        **with_interval("accuracy", report.accuracy, report.rows),
         "labelled_rows": report.rows,
         "balanced_accuracy": report.balanced_accuracy,
         "macro_precision": report.macro_precision,

@@ -15,7 +15,7 @@ from stackae.autoencoders.parameters import fill
 from stackae.config import PretrainConfig
 from stackae.data import Part, Rows
 from stackae.errors import DataError, argument
-from stackae.metrics import auroc, average_precision
+from stackae.metrics import auroc, average_precision, with_interval
 from stackae.models.heads.base import Finetuned, FinetuneObjective, HeadTask, Prepared, unfilled
 from stackae.models.heads.targets import (
     held_out_rows,
@@ -39,6 +39,11 @@ class LabelReport(NamedTuple):
     accuracy: float
     auroc: float | None
     average_precision: float | None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Return the metrics as JSON data, the accuracy with its interval."""
+        return self._asdict() | with_interval("accuracy", self.accuracy, self.rows)
 
 
 class MultilabelReport(NamedTuple):
@@ -110,8 +115,8 @@ class MultilabelClassifier(Finetuned):
         labels = zip(names, report.labels, strict=True)
         return {
             "labelled_rows": report.rows,
-            "subset_accuracy": report.subset_accuracy,
-            "labels": [{"label": name} | (one._asdict() if one else {"rows": 0}) for name, one in labels],
+            **with_interval("subset_accuracy", report.subset_accuracy, report.rows),
+            "labels": [{"label": name} | (one.figures if one else {"rows": 0}) for name, one in labels],
         }
 
     def predict_proba(self, x: Tensor) -> Tensor:
