@@ -110,7 +110,7 @@ def finetune(
     max_norm: float = 0.0,
     max_epochs: int | Literal["auto"] = "auto",
     batch_size: int = 128,
-    patience: int | Literal["auto"] = "auto",
+    patience: int | str = "auto",
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
     momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)

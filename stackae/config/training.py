@@ -91,7 +91,9 @@ class FinetuneConfig(TrainingConfig):
     batch_size: BatchSize = 128
     """Rows per step."""
     patience: Patience = "auto"
-    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
+    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10.
+    EPOCHS:INCREASE:THRESHOLD stops after EPOCHS, or INCREASE times the last epoch that lowered the best score below
+    THRESHOLD times it."""
 
     @property
     def row(self) -> HeadRow:
