@@ -16,7 +16,6 @@ from .progress import Shown
 from .signals import requests
 
 if TYPE_CHECKING:
-    from stackae.config.recipe import RecipeConfig
     from stackae.workflows.recipes import RecipeResult
 
 app = typer.Typer(help="List, show and run published results.", no_args_is_help=True, rich_markup_mode="rich")
@@ -31,7 +30,7 @@ def list_recipes(json: o.Json = False) -> None:
 
     found = recipes()
     if json:
-        emit_json({"recipes": [{"name": name, **_document(each)} for name, each in found.items()]})
+        emit_json({"recipes": [{"name": name, **each.to_dict()} for name, each in found.items()]})
         return
     rows = [[name, each.title, each.data.data, f"{each.minutes:g}"] for name, each in found.items()]
     table("Recipes", ["", "trains", "data", "minutes"], rows)
@@ -45,7 +44,7 @@ def show(name: NameArgument, json: o.Json = False) -> None:
 
     recipe = read_recipe(name)
     if json:
-        emit_json({"name": name, **_document(recipe)})
+        emit_json({"name": name, **recipe.to_dict()})
         return
     say(f"{name}: {recipe.title}", f"source      {recipe.paper}", *recipe.notes.strip().splitlines(), "")
     rows = [[each.name, number(each.published), number(each.measured), each.band] for each in recipe.checks]
@@ -106,10 +105,6 @@ def run_one(
     result.raise_outside()
     if not json:
         say("next        stackae recipes list")
-
-
-def _document(recipe: RecipeConfig) -> dict[str, object]:
-    return recipe.model_dump(exclude_none=True)
 
 
 def _show_result(result: RecipeResult) -> None:

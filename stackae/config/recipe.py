@@ -88,6 +88,10 @@ class RecipeConfig(Model):
     checks: Annotated[tuple[CheckConfig, ...], Field(min_length=1)]
     """What it must show."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON data."""
+        return self.model_dump(exclude_none=True)
+
     def of_the_layers(self, name: str) -> Self:
         """The recipe without fine-tuning. Raises ConfigError where nothing would be left to compare."""
         checks = tuple(check for check in self.checks if check.after == 0)

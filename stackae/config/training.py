@@ -78,6 +78,8 @@ class FinetuneConfig(TrainingConfig):
     """Learning rate of a layer relative to the layer above it (1 = the same)."""
     class_weight: Literal["none", "balanced"] = "none"
     """Weight of the classes in the loss: none, or balanced (each class counts the same, however rare)."""
+    outputs: Literal["softmax", "sigmoid"] = "softmax"
+    """Outputs of a classifier: softmax (cross-entropy), or sigmoid (half the squared error of one output per class)."""
     initial_weights: InitialConfig = InitialConfig(kind="glorot")
     """Draw of the head's initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
     learning_rate: Positive = 3e-3
@@ -110,6 +112,7 @@ class FinetuneConfig(TrainingConfig):
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"class_weight {self.class_weight}": self.class_weight != "none",
+            f"outputs {self.outputs}": self.outputs != "softmax",
         }
         return next((name for name, given in asked.items() if given), self.trains_eagerly)
 
@@ -124,6 +127,10 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 f"class_weight {self.class_weight}: expected head classifier, got {self.head}, which has no classes; "
                 "leave it out"
+            )
+        if self.outputs != "softmax" and self.row.targets != "classes":
+            raise ValueError(
+                f"outputs {self.outputs}: expected head classifier, got {self.head}, which has no classes; leave it out"
             )
         if self.precision != "fp32" and self.steps_eagerly:
             raise ValueError(

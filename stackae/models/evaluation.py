@@ -21,7 +21,8 @@ class ReconstructionReport(NamedTuple):
 
     squared_error: ‖z − x‖² per row. mean_squared_error: the same per feature. explained: 1 − squared_error /
     E‖x − mean row‖², so that 0 is no better than answering the mean row and 1 is perfect. cross_entropy:
-    −Σ_j x_j ln z_j + (1−x_j) ln(1−z_j) per row in nats, where that is what was trained; None elsewhere.
+    −Σ_j x_j ln z_j + (1−x_j) ln(1−z_j) per row in nats, where that is what was trained, and None elsewhere;
+    mean_cross_entropy: the same per feature.
     """
 
     layer: int
@@ -30,6 +31,7 @@ class ReconstructionReport(NamedTuple):
     mean_squared_error: float
     explained: float
     cross_entropy: float | None = None
+    mean_cross_entropy: float | None = None
 
 
 def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows, loss: str = "mse") -> list[ReconstructionReport]:
@@ -66,8 +68,10 @@ def reconstruction_report(
             nats += F.binary_cross_entropy_with_logits(logits(rows).double(), rows.double(), reduction="sum").item()
     error = total / len(x)
     explained = 1 - error / spread if spread > 0 else float(error == 0)
-    nats_per_row = None if logits is None else nats / len(x)
-    return ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained, nats_per_row)
+    report = ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained)
+    if logits is None:
+        return report
+    return report._replace(cross_entropy=nats / len(x), mean_cross_entropy=nats / len(x) / x.shape[1])
 
 
 def spread_of(x: Rows) -> float:

@@ -72,7 +72,7 @@ def _reconstruction(check: CheckConfig, trained: Trained) -> float:
     x, config = _rows(check, trained).x, trained.run.pretrain_config
     if check.layer == 0 and trained.head == "reconstruction":
         model = trained.run.load_head("reconstruction")[0]
-        rebuilt, logits = model.reconstruct, lambda rows: model.decode_logits(model.encode(rows))
+        rebuilt, logits = model.reconstruct, model.logits
     else:
         stack, layer = trained.run.load_stack(), check.layer or None
         rebuilt, logits = partial(stack.reconstruct, layer=layer), partial(stack.logits, layer=layer)

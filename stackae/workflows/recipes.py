@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Sequence
@@ -92,11 +93,15 @@ class RecipeResult:
             },
         }
 
+    def _got(self, each: Compared) -> str:
+        if math.isnan(each.mean):
+            return f"nan, as an earlier call trained a part; name another folder by {argument('run')}"
+        return f"{each.mean:.4g}" + (f", the mean of {len(each.figures)} seeds" if len(each.figures) > 1 else "")
+
     def raise_outside(self) -> None:
         """Raise RecipeError, with a sentence per figure, if any lies outside its band."""
         outside = [
-            f"{self.name}: {each.check.name}: expected {each.check.band}, got {each.mean:.4g}"
-            f"{f', the mean of {len(each.figures)} seeds' if len(each.figures) > 1 else ''}"
+            f"{self.name}: {each.check.name}: expected {each.check.band}, got {self._got(each)}"
             for each in self.compared
             if not each.within
         ]
