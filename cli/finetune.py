@@ -43,7 +43,6 @@ def command(
     learning_rate: Annotated[o.Text, o.head("learning_rate")] = None,
     weight_decay: Annotated[o.Text, o.head("weight_decay")] = None,
     max_norm: Annotated[o.Text, o.head("max_norm")] = None,
-    outputs: Annotated[o.Text, o.head("outputs")] = None,
     initial_weights: Annotated[o.Text, o.head("initial_weights")] = None,
     batch_size: o.BatchSize = None,
     optimizer: o.Optimizer = None,

@@ -14,6 +14,7 @@ from stackae import __version__
 from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError, naming_options
 
 from . import (
+    compare,
     console,
     data,
     doctor,
@@ -23,7 +24,6 @@ from . import (
     libraries,
     predict,
     pretrain,
-    recipes,
     reconstruct,
     resume,
     runs,
@@ -57,12 +57,12 @@ for module in (
     sample,
     score,
     sweep,
+    compare,
     doctor,
     verify,
 ):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(runs.app, name="runs")
-app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 
 

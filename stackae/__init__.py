@@ -14,7 +14,9 @@ from stackae.lazy import lazily
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from stackae.analysis.comparison.verdict import Comparison as Comparison
     from stackae.analysis.detector import Detector as Detector
+    from stackae.api.comparing import compare as compare
     from stackae.api.evaluation import Report as Report
     from stackae.api.evaluation import evaluate as evaluate
     from stackae.api.loading import load as load

@@ -126,7 +126,7 @@ def pretrain(
     learning_rate: PerLayer[float] | None = None,
     max_epochs: PerLayer[int | Literal["auto"]] | None = None,
     batch_size: PerLayer[int] | None = None,
-    patience: PerLayer[int | str] | None = None,
+    patience: PerLayer[int | Literal["auto"]] | None = None,
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
     momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)
@@ -166,14 +166,14 @@ def pretrain(
     """
     given = {name: value for name, value in locals().items() if name in SETTINGS}
     source = source_of(x, None, None)
-    config = PretrainConfig.from_options(_widths(x, layers, source.x.shape[1]), **given)
+    config = PretrainConfig.from_options(widths_of(x, layers, source.x.shape[1]), **given)
     parts = divided_rows(source, others_of(validation, None), scale)
     check_pretraining(config, len(parts.train.x), len(parts.validation.x))
     result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
     return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history))
 
 
-def _widths(x: ArrayLike, layers: Sequence[int | str] | int | str, n_visible: int) -> str:
+def widths_of(x: ArrayLike, layers: Sequence[int | str] | int | str, n_visible: int) -> str:
     """Widths with that of the input, or the shape of its images, in front."""
     if isinstance(layers, Iterable) and not isinstance(layers, str):
         layers = ",".join(map(str, layers))

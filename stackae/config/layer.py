@@ -87,9 +87,7 @@ class LayerConfig(Model):
     batch_size: BatchSize = 64
     """Rows per step."""
     patience: Patience = "auto"
-    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10.
-    EPOCHS:INCREASE:THRESHOLD stops after EPOCHS, or INCREASE times the last epoch that lowered the best score below
-    THRESHOLD times it."""
+    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
 
     @model_validator(mode="before")
     @classmethod

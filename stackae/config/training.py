@@ -78,8 +78,6 @@ class FinetuneConfig(TrainingConfig):
     """Learning rate of a layer relative to the layer above it (1 = the same)."""
     class_weight: Literal["none", "balanced"] = "none"
     """Weight of the classes in the loss: none, or balanced (each class counts the same, however rare)."""
-    outputs: Literal["softmax", "sigmoid"] = "softmax"
-    """Outputs of a classifier: softmax (cross-entropy), or sigmoid (half the squared error of one output per class)."""
     initial_weights: InitialConfig = InitialConfig(kind="glorot")
     """Draw of the head's initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
     learning_rate: Positive = 3e-3
@@ -93,9 +91,7 @@ class FinetuneConfig(TrainingConfig):
     batch_size: BatchSize = 128
     """Rows per step."""
     patience: Patience = "auto"
-    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10.
-    EPOCHS:INCREASE:THRESHOLD stops after EPOCHS, or INCREASE times the last epoch that lowered the best score below
-    THRESHOLD times it."""
+    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
 
     @property
     def row(self) -> HeadRow:
@@ -112,7 +108,6 @@ class FinetuneConfig(TrainingConfig):
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"class_weight {self.class_weight}": self.class_weight != "none",
-            f"outputs {self.outputs}": self.outputs != "softmax",
         }
         return next((name for name, given in asked.items() if given), self.trains_eagerly)
 
@@ -127,10 +122,6 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 f"class_weight {self.class_weight}: expected head classifier, got {self.head}, which has no classes; "
                 "leave it out"
-            )
-        if self.outputs != "softmax" and self.row.targets != "classes":
-            raise ValueError(
-                f"outputs {self.outputs}: expected head classifier, got {self.head}, which has no classes; leave it out"
             )
         if self.precision != "fp32" and self.steps_eagerly:
             raise ValueError(

@@ -55,12 +55,7 @@ def _epochs(value: object) -> object:
 def _patience(value: object) -> object:
     if value == "auto" or _is_number(value):
         return value if value == "auto" else int(str(value))
-    if re.fullmatch(r"[1-9][0-9]{0,8}:[1-9][0-9]{0,2}(\.[0-9]{1,9})?:(0\.[0-9]{1,9}|1(\.0)?)", str(value)):
-        return value
-    raise ValueError(
-        "expected a whole number of at least 0, EPOCHS:INCREASE:THRESHOLD such as 10:2:0.995, or auto, got "
-        f"'{legible(str(value))}'"
-    )
+    raise ValueError(f"expected a whole number of at least 0, or auto, got '{legible(str(value))}'")
 
 
 def _is_digits(value: object) -> bool:
@@ -89,7 +84,7 @@ EngineName = Literal["auto", "fused", "eager"]
 Precision = Literal["fp32", "tf32", "bf16"]
 Device = Annotated[str, BeforeValidator(_device)]
 Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
-Patience = Annotated[int | str, BeforeValidator(_patience)]
+Patience = Annotated[int | Literal["auto"], BeforeValidator(_patience)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

@@ -13,12 +13,11 @@ from stackae.models.stack import in_batches
 from stackae.ops.engine import StepChoice
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
-from stackae.training.early_stopping import Patience
 from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins, ramp_of
 from stackae.training.replicas import alone
-from stackae.training.stage import Replica, Stage, Validation, settled_epochs
+from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
@@ -78,7 +77,7 @@ def fit_head(
         step=make_step(replica.objective, config, step, epochs, math.ceil(rows / config.batch_size)),
         max_epochs=epochs,
         batch_size=config.batch_size,
-        patience=Patience.of(config.patience, epochs),
+        patience=settled_patience(config.patience, epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
     )

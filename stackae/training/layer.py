@@ -24,12 +24,11 @@ from stackae.training.checkpointing import Checkpointer
 from stackae.training.choice import layer_steps
 from stackae.training.closed_form import put_closed_form
 from stackae.training.divergence import Magnitudes
-from stackae.training.early_stopping import Patience
 from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import ramp_of
 from stackae.training.resampling import SAMPLE, dead_units, resample_units
-from stackae.training.stage import Replica, Stage, Validation, settled_epochs
+from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
@@ -170,7 +169,7 @@ def train_layer(
         step=make_step(replicas),
         max_epochs=epochs,
         batch_size=first.layer.batch_size,
-        patience=Patience.of(first.layer.patience, epochs),
+        patience=settled_patience(first.layer.patience, epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
     )

@@ -9,6 +9,8 @@ from stackae.lazy import lazily
 if TYPE_CHECKING:
     from stackae.workflows.callbacks import Callbacks as Callbacks
     from stackae.workflows.checks import check_data as check_data
+    from stackae.workflows.comparing import CompareResult as CompareResult
+    from stackae.workflows.comparing import compare as compare
     from stackae.workflows.doctor import examine_installation as examine_installation
     from stackae.workflows.doctor import verify_installation as verify_installation
     from stackae.workflows.encode import EncodeResult as EncodeResult
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from stackae.workflows.predict import predict_run as predict_run
     from stackae.workflows.pretrain import plan_run as plan_run
     from stackae.workflows.pretrain import pretrain_run as pretrain_run
-    from stackae.workflows.recipes import RecipeResult as RecipeResult
-    from stackae.workflows.recipes import recipes as recipes
-    from stackae.workflows.recipes import run_recipe as run_recipe
     from stackae.workflows.reconstruct import ReconstructResult as ReconstructResult
     from stackae.workflows.reconstruct import reconstruct_run as reconstruct_run
     from stackae.workflows.resume import Moved as Moved

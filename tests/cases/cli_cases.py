@@ -24,6 +24,7 @@ COMMANDS = (
     "reconstruct",
     "score",
     "sweep",
+    "compare",
     "doctor",
     "verify",
 )
@@ -36,12 +37,24 @@ NEXT = {
     "reconstruct": "encode",
     "score": "reconstruct",
     "sweep": "pretrain",
+    "compare": "pretrain",
     "doctor": "pretrain",
     "verify": "pretrain",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
 SWEEP = ("sweep", "--widths", "2,4", "--data", "labelled.npz")
+COMPARE = (
+    "compare",
+    "--layers",
+    LAYERS,
+    "--data",
+    "labelled.npz",
+    "--contenders",
+    "pretrained,random,logistic",
+    "--seeds",
+    "1",
+)
 READERS = ("finetune", "evaluate", "encode", "reconstruct", "score")
 DIVERGING = ("--optimizer", "sgd", "--learning-rate", "1e30", "--schedule", "constant", "--batch-size", "10")
 VERIFY = ("verify", "--only", "contraction")
@@ -53,7 +66,7 @@ def says(sentence: str, *parts: str) -> None:
 
 
 def arguments_of(command: str) -> tuple[str, ...]:
-    return {"pretrain": PRETRAIN, "sweep": SWEEP, "verify": VERIFY}.get(command, (command,))
+    return {"pretrain": PRETRAIN, "sweep": SWEEP, "compare": COMPARE, "verify": VERIFY}.get(command, (command,))
 
 
 def settings(run: Path) -> dict[str, Any]:

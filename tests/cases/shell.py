@@ -30,6 +30,7 @@ PICTURES = (
     "plots.latent.samples",
     "plots.scores.anomaly_scores",
     "plots.sweep.error_by_width",
+    "plots.compare.error_by_labels",
 )
 QUICK = {"STACKAE_EPOCHS": "2", "STACKAE_DEVICE": "cpu", "COLUMNS": "120"}
 

@@ -67,12 +67,12 @@ def test_the_next_command_names_a_run_that_is_not_the_newest(trained: Shell) -> 
 
 
 @pytest.mark.parametrize(
-    "command", ["pretrain", "finetune", "evaluate", "encode", "score", "sweep", "doctor", "verify"]
+    "command", ["pretrain", "finetune", "evaluate", "encode", "score", "sweep", "compare", "doctor", "verify"]
 )
 def test_json_is_one_document_on_stdout(trained: Shell, command: str) -> None:
     document = json.loads(trained.does(*arguments_of(command), "--json"))
     assert isinstance(document, dict)
-    if command not in ("sweep", "doctor", "verify"):
+    if command not in ("sweep", "compare", "doctor", "verify"):
         assert (trained.folder / document["run"]).resolve() == trained.run
 
 

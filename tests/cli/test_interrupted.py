@@ -47,6 +47,7 @@ COMMANDS = {
     "score": ["score"],
     "predict": ["predict"],
     "sweep": ["sweep"],
+    "compare": ["compare"],
     "doctor": ["doctor"],
     "verify": ["verify"],
     "runs list": ["runs", "list"],

@@ -36,7 +36,6 @@ FLOORS = (
 
 OUTSIDE = {
     "config.layer": {"pydantic"},
-    "config.recipe": {"pydantic"},
     "config.run": {"pydantic", "tomli_w"},
     "config.stack": {"pydantic"},
     "config.notation": {"pydantic"},

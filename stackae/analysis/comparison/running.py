@@ -1,0 +1,137 @@
+"""Fit the cells of a comparison one after another; what several cells share is computed once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from stackae.analysis.comparison.classical import Found, fitted
+from stackae.analysis.comparison.contenders import PRETRAINED, Contender
+from stackae.analysis.comparison.neighbors import Graph, neighbors_mean
+from stackae.analysis.comparison.networks import Starts, codes_of, finetuned
+from stackae.analysis.comparison.task import Cell, Fit, Task
+from stackae.autoencoders.pca import principal_components_of
+from stackae.models.stack import in_batches
+from stackae.training.callbacks import Callback
+
+WIDTHS = (10, 20, 50)  # principal components to choose from; neighbors are found among the most
+
+
+def cells_of(
+    contenders: Mapping[str, Contender], counts: Sequence[int], seeds: Sequence[int], total: int
+) -> list[Cell]:
+    """List the fits of a comparison, fewest labels first; with all labels, what no seed changes is fitted once."""
+    return [
+        Cell(name, count, seed)
+        for count in counts
+        for seed in seeds
+        for name, contender in contenders.items()
+        if contender.drawn or count < total or seed == seeds[0]
+    ]
+
+
+class Runner:
+    """Fits cells; keeps the stacks of each seed, principal components and graphs of neighbors for the next ones."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._starts = Starts(task)
+        self._graphs: dict[int, Graph] = {}
+
+    def pretrain(self, seeds: Sequence[int], callback: Callback) -> None:
+        """Pretrain the stacks of these seeds; see ``Starts.pretrain``."""
+        self._starts.pretrain(seeds, callback)
+
+    def fit(self, cell: Cell, known: Mapping[Cell, Fit]) -> Fit:
+        """Fit one cell. ``known`` holds the pretrained network's of the same labels and seed, where seconds are equal.
+
+        Raises:
+            DivergedError: a network left the finite numbers.
+        """
+        starts = self._starts
+        if starts.makes(cell.contender):
+            start = starts.of(cell.contender, cell.seed)
+            epochs = self._epochs(cell, start.seconds, known) if self._task.budget == "seconds" else None
+            return finetuned(self._task, cell, start, epochs)
+        begun = time.perf_counter()
+        predicted = self._models[cell.contender](cell)
+        return Fit(self._task.errors(predicted), time.perf_counter() - begun)
+
+    def _epochs(self, cell: Cell, before: float, known: Mapping[Cell, Fit]) -> int | None:
+        """The epochs that a network can be fine-tuned for in the seconds that the pretrained one took in all."""
+        if cell.contender == PRETRAINED:
+            return None
+        own = known[cell._replace(contender=PRETRAINED)]
+        per_epoch = own.seconds / own.epochs
+        return max(own.epochs, int((own.before + own.seconds - before) / per_epoch))
+
+    @cached_property
+    def _models(self) -> dict[str, Callable[[Cell], np.ndarray]]:
+        classes = bool(self._task.classes)
+        return {
+            "logistic": lambda cell: self._plain("logistic", cell),
+            "ridge": lambda cell: self._plain("ridge", cell),
+            "svm": lambda cell: self._plain("svc" if classes else "svr", cell),
+            "boosting": lambda cell: self._plain("boosting" if classes else "boosting-numbers", cell),
+            "pca-logistic": lambda cell: self._on_components("logistic", cell),
+            "pca-ridge": lambda cell: self._on_components("ridge", cell),
+            "spread-pca": lambda cell: self._spread(cell, PCA),
+            "spread-codes": lambda cell: self._spread(cell, cell.seed),
+            "neighbors-pca": lambda cell: neighbors_mean(*self._rows(cell, self._components)),
+            "neighbors-codes": lambda cell: neighbors_mean(*self._rows(cell, self._codes(cell.seed))),
+        }
+
+    def _plain(self, name: str, cell: Cell) -> np.ndarray:
+        x, y = self._task.few(cell)
+        return _predicted(fitted(name, x, y, cell.seed), self._task.test_x)
+
+    def _on_components(self, name: str, cell: Cell) -> np.ndarray:
+        """Fit on as many principal components of all training rows as cross-validation chooses, the most at a tie."""
+        x, y, test = self._rows(cell, self._components)
+        widths = sorted({min(width, x.shape[1]) for width in WIDTHS}, reverse=True)
+        found = [(width, fitted(name, x[:, :width], y, cell.seed)) for width in widths]
+        width, best = max(found, key=lambda each: each[1][0])
+        return _predicted(best, test[:, :width])
+
+    def _spread(self, cell: Cell, which: int) -> np.ndarray:
+        if which not in self._graphs:
+            self._graphs[which] = Graph(*(self._components if which == PCA else self._codes(which)))
+        rows = self._task.rows_of(cell)
+        return self._graphs[which].spread(rows, self._task.y[rows], cell.seed)
+
+    def _rows(self, cell: Cell, features: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The labelled rows' features, their labels, and the test rows' features."""
+        rows = self._task.rows_of(cell)
+        return features[0][rows], self._task.y[rows], features[1]
+
+    @cached_property
+    def _components(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first principal components (n, m) of all training rows, and of the test rows."""
+        found = principal_components_of(self._task.train.x)
+        axes = found.components[: max(WIDTHS)].t()
+        parts = (self._task.train.x, self._task.test.x)
+        train, test = (in_batches(lambda x: (x.double() - found.mean) @ axes, x).numpy() for x in parts)
+        return train, test
+
+    def _codes(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        stack = self._starts.of(PRETRAINED, seed).stack
+        return codes_of(stack, self._task.train.x), codes_of(stack, self._task.test.x)
+
+
+PCA = -1  # among the graphs, which are numbered by the seed of their codes
+
+
+def _predicted(found: Found, x: np.ndarray) -> np.ndarray:
+    return np.asarray(found[1].predict(x))
+
+
+def run_cells(runner: Runner, cells: Sequence[Cell], known: Mapping[Cell, Fit]) -> Iterator[tuple[Cell, Fit]]:
+    """Fit the cells that are not known, in order."""
+    fits = dict(known)
+    for cell in cells:
+        if cell not in fits:
+            fits[cell] = runner.fit(cell, fits)
+            yield cell, fits[cell]
