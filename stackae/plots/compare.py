@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NETWORKS = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"), ("#56b4e9", "P"))
-OTHERS = (("#111111", "x"), ("#555555", "+"), ("#888888", "1"), ("#111111", "2"), ("#555555", "*"), ("#888888", "."))
+OTHERS = (("#111111", "x"), ("#555555", "+"), ("#888888", "1"), ("#111111", "*"), ("#555555", "h"), ("#888888", "."))
 """Colors of Okabe & Ito (2008), which the color-blind tell apart, and markers, of networks; grays of the others."""
+DASHES = {"x": "--", "+": ":", "1": "-.", "*": ":", "h": "--", ".": "-."}
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0)
+RANGE = 4.0  # of errors, from which their axis is logarithmic
 
 
 class Row(Protocol):
@@ -55,7 +58,7 @@ def error_by_labels(rows: Sequence[Row], networks: Sequence[str], total: int, me
     axes.set_xticks(counts, [f"all\n({total:,})" if count == total else f"{count:,}" for count in counts])
     if len(counts) == 1:
         axes.set_xlim(counts[0] / 2, counts[0] * 2)
-    axes.set_ylim(bottom=0)
+    _scale(axes, [row.error for row in rows])
     axes.set(xlabel="labels", ylabel=measure)
     axes.set_title(written(title), parse_math=False)
     axes.grid(alpha=0.25)
@@ -68,8 +71,22 @@ def error_by_labels(rows: Sequence[Row], networks: Sequence[str], total: int, me
 def _draw(axes: Axes, name: str, rows: Sequence[Row], style: tuple[str, str], band: bool) -> None:
     color, marker = style
     counts, means = [row.labels for row in rows], np.array([row.error for row in rows])
-    line, width = ("-", 1.8) if band else ("--", 1.0)
-    axes.plot(counts, means, line, color=color, marker=marker, linewidth=width, markersize=6, label=written(name))
+    line, width = ("-", 1.8) if band else (DASHES[marker], 1.0)
+    axes.plot(counts, means, color=color, marker=marker, ls=line, linewidth=width, markersize=6, label=written(name))
     if band:
         spread = np.array([np.std(row.errors, ddof=1) if len(row.errors) > 1 else 0.0 for row in rows])
         axes.fill_between(counts, means - spread, means + spread, color=color, alpha=0.15, linewidth=0)
+
+
+def _scale(axes: Axes, errors: Sequence[float]) -> None:
+    """Scale the vertical axis: in percent, logarithmic where errors differ by much and none is 0."""
+    low, high = min(errors), max(errors)
+    if low > 0 and high > RANGE * low:
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.set_ylim(0.8 * low, 1.2 * high)
+        ticks = [tick for tick in TICKS if 0.8 * low <= tick <= 1.2 * high]
+        axes.set_yticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+    else:
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")

@@ -16,6 +16,7 @@ FOLDS = 3
 MOST_SEARCHED = 2000  # labelled rows that choose settings; more rows choose the same ones and take far longer
 COSTS = (0.01, 0.1, 1.0, 10.0, 100.0)
 RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+ROUNDS, RATE = 50, 0.2  # of boosting: twice the rate and half the rounds of scikit-learn's defaults, in half the time
 LEAF, LEAVES = 20, 20  # rows of a leaf of boosted trees: at most LEAF, and a LEAVES-th of the labels
 
 Found = tuple[float, Any]
@@ -28,7 +29,8 @@ def grids_of(name: str, labels: int, seed: int) -> tuple[Any, Mapping[str, Seque
     from sklearn.svm import SVC, SVR
 
     leaf = max(1, min(LEAF, labels // LEAVES))
-    trees = {"min_samples_leaf": leaf, "early_stopping": False, "random_state": seed % 2**32}
+    trees = {"max_iter": ROUNDS, "learning_rate": RATE, "min_samples_leaf": leaf, "early_stopping": False}
+    trees["random_state"] = seed % 2**32
     models: dict[str, tuple[Any, Mapping[str, Sequence[Any]]]] = {
         "logistic": (LogisticRegression(max_iter=500), {"C": COSTS}),
         "ridge": (Ridge(), {"alpha": RIDGES}),

@@ -1,0 +1,37 @@
+"""The picture of a comparison has a line per contender, and an axis that shows small and large errors alike."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import pytest
+from cli_cases import PNG
+
+from stackae.plots import compare
+
+
+class Row(NamedTuple):
+    contender: str
+    labels: int
+    error: float
+    errors: tuple[float, ...]
+
+
+@pytest.mark.parametrize("errors", [(0.4, 0.02), (0.4, 0.0), (0.3, 0.2)])
+def test_a_line_per_contender_and_a_band_per_network(errors: tuple[float, float]) -> None:
+    counts = zip((10, 99), errors, strict=True)
+    rows = [Row(name, n, mean, (mean, 1.1 * mean)) for n, mean in counts for name in ("_first", "$b$", "svm")]
+    figures: list[Any] = []
+    real = compare.new_figure
+    with patch.object(compare, "new_figure", lambda *size: figures.append(real(*size)) or figures[-1]):
+        assert compare.error_by_labels(rows, ["_first", "$b$"], 99, "error rate", "a\nb").startswith(PNG)
+    (axes,) = figures[0].axes
+    assert len(axes.lines) == 3 and len(axes.collections) == 2
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "all\n(99)"]
+    assert axes.get_yscale() == ("log" if errors[1] == 0.02 else "linear")
+    assert [line.get_xdata().tolist() for line in axes.lines] == [[10, 99]] * 3
+
+
+def test_one_number_of_labels() -> None:
+    assert compare.error_by_labels([Row("svm", 5, 0.0, (0.0,))], [], 7, "error rate", "a").startswith(PNG)
