@@ -1,5 +1,5 @@
 # make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make emulate
-# make faults · make fuzz · make gpu-library · make gpu-check · make gpu-measure · make wheels
+# make faults · make recipes · make fuzz · make gpu-library · make gpu-check · make gpu-measure · make wheels
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ OUT ?= build/gpu
 DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
-.PHONY: demo test lint sanitize emulate faults fuzz gpu-library gpu-check gpu-measure wheels setup clean
+.PHONY: demo test lint sanitize emulate faults recipes fuzz gpu-library gpu-check gpu-measure wheels setup clean
 
 setup: $(VENV)/built
 
@@ -87,6 +87,14 @@ emulate: $(VENV)/locked
 # kills by the hundred; a quarter of an hour. The tests of every day try a sample of them.
 faults: setup
 	STACKAE_FAULTS=all $(BIN)/python -m pytest tests/faults --durations=10
+
+# Published results that take minutes (docs/recipes.md), on MNIST in RECIPE_DATA: those that are marked quick, and the
+# layers of pylearn2's. Figures outside their bands end it with an error; what was stopped goes on.
+RECIPE_DATA ?= $(DATA_ROOT)
+QUICK_RECIPES = $(basename $(notdir $(shell grep -l '^quick = true' stackae/recipes/*.toml)))
+recipes: setup
+	for name in $(QUICK_RECIPES); do $(BIN)/stackae recipes run $$name --data-root $(RECIPE_DATA) || exit 1; done
+	$(BIN)/stackae recipes run pylearn2-dae --pretrain-only --data-root $(RECIPE_DATA)
 
 # Coverage-guided fuzzing of everything that reads a file (docs/data.md): FUZZ_RUNS executions of each of FUZZ_READERS, one
 # after the other, half an hour or so in all. A finding ends it, with the input in build/fuzz; inputs that reach new

@@ -49,18 +49,22 @@ def command(
     if "accuracy" in metrics:
         _show_accuracy(metrics, result.balanced)
     tuned = [metrics["finetuned_reconstruction"]] if "finetuned_reconstruction" in metrics else []
+    nats = "cross_entropy" in metrics["reconstruction"][0]
     rows = [
         [
             f"{what} {one['layer']} ({one['n_hidden']})",
             number(one["squared_error"]),
             number(one["mean_squared_error"]),
+            *([number(one["cross_entropy"]), number(one["mean_cross_entropy"])] if nats else []),
             f"{100 * one['explained']:.1f} %",
         ]
         for what, each in (("layer", metrics["reconstruction"]), ("fine-tuned", tuned))
         for one in each
     ]
     title = f"Reconstruction of {metrics['which']}"
-    table(title, ["up to", "squared error per row", "per feature", "variance explained"], rows)
+    columns = ["up to", "squared error per row", "per feature"]
+    columns += ["cross-entropy per row, nats", "per feature"] if nats else []
+    table(title, [*columns, "variance explained"], rows)
     following = "stackae encode" if "accuracy" in metrics or result.targets else "stackae finetune --head classifier"
     closing(result.run, result.files, following + run_option(result.run))
 

@@ -24,6 +24,7 @@ from . import (
     libraries,
     predict,
     pretrain,
+    recipes,
     reconstruct,
     resume,
     runs,
@@ -63,6 +64,7 @@ for module in (
 ):
     app.command(module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(runs.app, name="runs")
+app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 
 

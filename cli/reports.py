@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stackae.workflows.summary import LayerReport, Plan
 
 MANY_DEAD = 0.1  # share of units from which on a warning is printed
-SETTINGS = ("head", "init", "train", "layer_decay", "max_norm", "class_weight")
+SETTINGS = ("head", "init", "train", "layer_decay", "max_norm", "class_weight", "outputs")
 
 
 class Reported(Shown):

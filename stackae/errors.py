@@ -42,6 +42,12 @@ class VerificationError(StackaeError):
     code = "verification"
 
 
+class RecipeError(StackaeError):
+    """A recipe did not reproduce what was published; the message has one sentence per figure."""
+
+    code = "recipe"
+
+
 class ConfigError(StackaeError, ValueError):
     """A setting, or a combination of settings, cannot work."""
 

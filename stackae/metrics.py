@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -172,3 +173,15 @@ def r_squared(predicted: Tensor, y: Tensor) -> float | None:
     y, predicted = y.double(), predicted.double()
     spread = float((y - y.mean()).square().sum())
     return 1 - float((predicted - y).square().sum()) / spread if spread > 0 else None
+
+
+def cluster_accuracy(classes: np.ndarray, clusters: np.ndarray) -> float:
+    """max over one-to-one maps m of the share of rows whose class is m(cluster); both (n,) integers from 0.
+
+    Yang, Xu, Nie, Yan & Zhuang (2010), Image clustering using local discriminant models and global integration.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    size = int(max(classes.max(), clusters.max())) + 1
+    counts = np.bincount(classes * size + clusters, minlength=size * size).reshape(size, size)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(classes))

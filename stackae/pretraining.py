@@ -19,10 +19,11 @@ from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
+from stackae.training.early_stopping import Patience
 from stackae.training.layer import FEWEST_STEPS, LayerReplica, Reads, TrainedLayer, train_layer
 from stackae.training.replicas import alone
 from stackae.training.solving import solve_layer
-from stackae.training.stage import settled_epochs, settled_patience
+from stackae.training.stage import settled_epochs
 
 
 class PretrainResult(NamedTuple):
@@ -64,7 +65,7 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> 
         _check_closed_form(config, number)
         settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
         epochs = 1 if layer.row.solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
-        patience = settled_patience(layer.patience, epochs)
+        patience = Patience.of("auto", epochs).epochs if layer.patience == "auto" else layer.patience
         layers.append(settled.model_copy(update={"max_epochs": epochs, "patience": patience}))
         in_unit = ACTIVATIONS[layer.activation].in_unit and layer.row.activated
     return config.model_copy(update={"layers": tuple(layers)})

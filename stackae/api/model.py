@@ -104,13 +104,15 @@ def finetune(
     train: Literal["head", "all", "gradual"] = "all",
     layer_decay: float = 1.0,
     class_weight: Literal["none", "balanced"] = "none",
+    outputs: Literal["softmax", "sigmoid"] = "softmax",
     initial_weights: str | InitialConfig = InitialConfig(),  # noqa: B008 (frozen)
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-5,
+    decaying: Literal["all", "head"] = "all",
     max_norm: float = 0.0,
     max_epochs: int | Literal["auto"] = "auto",
     batch_size: int = 128,
-    patience: int | Literal["auto"] = "auto",
+    patience: int | str = "auto",
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
     momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)
@@ -136,9 +138,9 @@ def finetune(
         validation: the share of the rows that chooses the best epoch, or other rows and targets (x, y), of
             reconstruction rows alone; None keeps the last epoch.
         seed: of the new weights and the order of rows; None is the stack's.
-        init, train, layer_decay, class_weight, initial_weights, learning_rate, weight_decay, max_norm, max_epochs,
-            batch_size, patience, optimizer, momentum, momentum_ramp, schedule, rate_decay, engine, precision, device:
-            see ``FinetuneConfig``, which documents each.
+        init, train, layer_decay, class_weight, outputs, initial_weights, learning_rate, weight_decay, decaying,
+            max_norm, max_epochs, batch_size, patience, optimizer, momentum, momentum_ramp, schedule, rate_decay,
+            engine, precision, device: see ``FinetuneConfig``, which documents each.
         callback: told of every batch and epoch.
 
     Raises:

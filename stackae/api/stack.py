@@ -126,7 +126,7 @@ def pretrain(
     learning_rate: PerLayer[float] | None = None,
     max_epochs: PerLayer[int | Literal["auto"]] | None = None,
     batch_size: PerLayer[int] | None = None,
-    patience: PerLayer[int | Literal["auto"]] | None = None,
+    patience: PerLayer[int | str] | None = None,
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
     momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)

@@ -87,7 +87,9 @@ class LayerConfig(Model):
     batch_size: BatchSize = 64
     """Rows per step."""
     patience: Patience = "auto"
-    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
+    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10.
+    EPOCHS:INCREASE:THRESHOLD stops after EPOCHS, or INCREASE times the last epoch that lowered the best score below
+    THRESHOLD times it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -116,6 +118,18 @@ class LayerConfig(Model):
             f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few,
             f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0,
+            f"max_norm {self.max_norm:g}": self.max_norm > 0,
+            f"revive {self.revive}": self.revive != "none",
+        }
+        return next((name for name, given in asked.items() if given), "")
+
+    @property
+    def changes_its_objective(self) -> str:
+        """The first setting by which steps minimize other objectives, such as noise; "" where there is none."""
+        asked = {
+            f"kind {self.kind}": self.kind == "variational",
+            f"corruption {self.corruption.model_dump()}": self.corruption.level > 0 and not self.row.solved,
+            f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"revive {self.revive}": self.revive != "none",
         }

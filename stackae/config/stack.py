@@ -42,6 +42,16 @@ class PretrainConfig(TrainingConfig):
         return self
 
     @model_validator(mode="after")
+    def _the_optimizer_fits(self) -> Self:
+        for number, layer in enumerate(self.layers, start=1):
+            if self.optimizer == "lbfgs" and (found := layer.changes_its_objective):
+                raise ValueError(
+                    f"optimizer lbfgs: expected an objective that is the same in every step, got {found} in layer "
+                    f"{number}; use optimizer adam, or leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _codes_fit_the_loss(self) -> Self:
         for below, layer in zip(self.layers, self.layers[1:], strict=False):
             if layer.loss == "bce" and not ACTIVATIONS[below.activation].in_unit:

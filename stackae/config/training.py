@@ -27,7 +27,7 @@ class TrainingConfig(Model):
     """How all stages are trained."""
 
     optimizer: Optimizer = "adam"
-    """Optimizer of the weights."""
+    """Optimizer of the weights; lbfgs takes one step an epoch, on all rows, of a length that it finds itself."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of sgd; beta 1 of adam and adamw."""
     momentum_ramp: RampConfig = RampConfig()
@@ -48,6 +48,8 @@ class TrainingConfig(Model):
     @property
     def trains_eagerly(self) -> str:
         """The first setting of these that the fused step does not have; "" where it has all of them."""
+        if self.optimizer == "lbfgs":
+            return "optimizer lbfgs"
         return f"momentum_ramp {self.momentum_ramp.model_dump()}" if self.momentum_ramp else ""
 
     @model_validator(mode="after")
@@ -78,12 +80,16 @@ class FinetuneConfig(TrainingConfig):
     """Learning rate of a layer relative to the layer above it (1 = the same)."""
     class_weight: Literal["none", "balanced"] = "none"
     """Weight of the classes in the loss: none, or balanced (each class counts the same, however rare)."""
+    outputs: Literal["softmax", "sigmoid"] = "softmax"
+    """Outputs of a classifier: softmax (cross-entropy), or sigmoid (half the squared error of one output per class)."""
     initial_weights: InitialConfig = InitialConfig(kind="glorot")
     """Draw of the head's initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
     learning_rate: Positive = 3e-3
     """Initial learning rate."""
     weight_decay: NonNegative = 1e-5
     """L2 penalty of the weights."""
+    decaying: Literal["all", "head"] = "all"
+    """Layers whose weights decay: all that are trained, or the head alone."""
     max_norm: NonNegative = 0.0
     """Maximum L2 norm of each unit's incoming weights (0 = no limit)."""
     max_epochs: Epochs = "auto"
@@ -91,7 +97,9 @@ class FinetuneConfig(TrainingConfig):
     batch_size: BatchSize = 128
     """Rows per step."""
     patience: Patience = "auto"
-    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10."""
+    """Epochs without an improvement after which to stop (0 = never), or auto: a third of the epochs, at least 10.
+    EPOCHS:INCREASE:THRESHOLD stops after EPOCHS, or INCREASE times the last epoch that lowered the best score below
+    THRESHOLD times it."""
 
     @property
     def row(self) -> HeadRow:
@@ -108,6 +116,8 @@ class FinetuneConfig(TrainingConfig):
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"class_weight {self.class_weight}": self.class_weight != "none",
+            f"outputs {self.outputs}": self.outputs != "softmax",
+            f"decaying {self.decaying}": self.decaying != "all" and self.train != "head",
         }
         return next((name for name, given in asked.items() if given), self.trains_eagerly)
 
@@ -121,6 +131,18 @@ class FinetuneConfig(TrainingConfig):
         if self.class_weight != "none" and self.row.targets != "classes":
             raise ValueError(
                 f"class_weight {self.class_weight}: expected head classifier, got {self.head}, which has no classes; "
+                "leave it out"
+            )
+        if self.outputs != "softmax" and self.row.targets != "classes":
+            raise ValueError(
+                f"outputs {self.outputs}: expected head classifier, got {self.head}, which has no classes; leave it out"
+            )
+        several = [f"train {self.train}"] if self.train == "gradual" else []
+        several += [f"layer_decay {self.layer_decay:g}"] if self.layer_decay != 1 else []
+        several += [f"max_norm {self.max_norm:g}"] if self.max_norm else []
+        if self.optimizer == "lbfgs" and several:
+            raise ValueError(
+                f"optimizer lbfgs: expected one objective of all weights, got {several[0]}; use optimizer adam, or "
                 "leave it out"
             )
         if self.precision != "fp32" and self.steps_eagerly:

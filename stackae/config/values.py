@@ -55,7 +55,12 @@ def _epochs(value: object) -> object:
 def _patience(value: object) -> object:
     if value == "auto" or _is_number(value):
         return value if value == "auto" else int(str(value))
-    raise ValueError(f"expected a whole number of at least 0, or auto, got '{legible(str(value))}'")
+    if re.fullmatch(r"[1-9][0-9]{0,8}:[1-9][0-9]{0,2}(\.[0-9]{1,9})?:(0\.[0-9]{1,9}|1(\.0)?)", str(value)):
+        return value
+    raise ValueError(
+        "expected a whole number of at least 0, EPOCHS:INCREASE:THRESHOLD such as 10:2:0.995, or auto, got "
+        f"'{legible(str(value))}'"
+    )
 
 
 def _is_digits(value: object) -> bool:
@@ -78,13 +83,13 @@ _DASHED = BeforeValidator(lambda value: next((name for name in ACTIVATIONS if na
 Activation = Annotated[ActivationName, _DASHED]
 OutputActivation = Annotated[Literal["auto", ActivationName], _DASHED]
 Loss = Literal["mse", "bce"]
-Optimizer = Literal["adam", "adamw", "sgd"]
+Optimizer = Literal["adam", "adamw", "sgd", "lbfgs"]
 Schedule = Literal["constant", "linear", "cosine"]
 EngineName = Literal["auto", "fused", "eager"]
 Precision = Literal["fp32", "tf32", "bf16"]
 Device = Annotated[str, BeforeValidator(_device)]
 Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
-Patience = Annotated[int | Literal["auto"], BeforeValidator(_patience)]
+Patience = Annotated[int | str, BeforeValidator(_patience)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

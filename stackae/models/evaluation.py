@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
@@ -19,7 +20,9 @@ class ReconstructionReport(NamedTuple):
     """Errors of encoding up to ``layer`` and decoding back to the input, averaged over rows.
 
     squared_error: ‖z − x‖² per row. mean_squared_error: the same per feature. explained: 1 − squared_error /
-    E‖x − mean row‖², so that 0 is no better than answering the mean row and 1 is perfect.
+    E‖x − mean row‖², so that 0 is no better than answering the mean row and 1 is perfect. cross_entropy:
+    −Σ_j x_j ln z_j + (1−x_j) ln(1−z_j) per row in nats, where that is what was trained, and None elsewhere;
+    mean_cross_entropy: the same per feature.
     """
 
     layer: int
@@ -27,29 +30,48 @@ class ReconstructionReport(NamedTuple):
     squared_error: float
     mean_squared_error: float
     explained: float
+    cross_entropy: float | None = None
+    mean_cross_entropy: float | None = None
 
 
-def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows) -> list[ReconstructionReport]:
-    """Report on each layer, for x (n, n_visible) with n >= 1."""
+def evaluate_reconstruction(stack: StackedAutoencoder, x: Rows, loss: str = "mse") -> list[ReconstructionReport]:
+    """Report on each layer, for x (n, n_visible) with n >= 1; with ``loss`` bce, on the cross-entropy too."""
     spread = spread_of(x)
     return [
-        reconstruction_report(layer, stack.layer_sizes[layer], partial(stack.reconstruct, layer=layer), x, spread)
+        reconstruction_report(
+            layer,
+            stack.layer_sizes[layer],
+            partial(stack.reconstruct, layer=layer),
+            x,
+            spread,
+            partial(stack.logits, layer=layer) if loss == "bce" else None,
+        )
         for layer in range(1, len(stack.layer_sizes))
     ]
 
 
 @torch.no_grad()
 def reconstruction_report(
-    layer: int, n_hidden: int, reconstruct: Callable[[Tensor], Tensor], x: Rows, spread: float
+    layer: int,
+    n_hidden: int,
+    reconstruct: Callable[[Tensor], Tensor],
+    x: Rows,
+    spread: float,
+    logits: Callable[[Tensor], Tensor] | None = None,
 ) -> ReconstructionReport:
-    """Report on reconstruct(x), for rows x (n, n_visible) whose ``spread_of`` is given."""
-    total = 0.0
+    """Report on reconstruct(x), for rows x (n, n_visible) of this spread; with logits(x), on cross-entropy too."""
+    total, nats = 0.0, 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
         rows = x[part]
         total += (reconstruct(rows) - rows).double().square().sum().item()
+        if logits is not None:
+            nats += F.binary_cross_entropy_with_logits(logits(rows).double(), rows.double(), reduction="sum").item()
     error = total / len(x)
     explained = 1 - error / spread if spread > 0 else float(error == 0)
-    return ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained)
+    report = ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained)
+    if logits is None:
+        return report
+    return report._replace(cross_entropy=nats / len(x), mean_cross_entropy=nats / len(x) / x.shape[1])
 
 
 def spread_of(x: Rows) -> float:

@@ -57,6 +57,13 @@ class StackedAutoencoder(nn.Module):
             h = autoencoder.decode(h)
         return h
 
+    def logits(self, x: Tensor, layer: int | None = None) -> Tensor:
+        """``reconstruct`` before the last activation, (batch, n_visible)."""
+        h = self.encode(x, layer)
+        for autoencoder in reversed(self._up_to(layer)[1:]):
+            h = autoencoder.decode(h)
+        return self.autoencoders[0].decode_logits(h)
+
     def reconstruct(self, x: Tensor, layer: int | None = None) -> Tensor:
         """decode(encode(x)) through the given layer, (batch, n_visible)."""
         return self.decode(self.encode(x, layer), layer)

@@ -15,7 +15,7 @@ from stackae.config import FinetuneConfig, LayerConfig, RunConfig
 from stackae.models.files import layer_name
 from stackae.runs.records import Name, check_epochs, read_json
 from stackae.training.callbacks import EpochRecord
-from stackae.training.stage import LEAST_PATIENCE
+from stackae.training.early_stopping import Patience
 
 Number = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -125,9 +125,9 @@ class State(Strict):
         settings = self.work.settings_of(stage.name)
         if stage.rows % settings.batch_size:
             raise ValueError(f"{stage.rows} rows passed in batches of {settings.batch_size}")
-        patience = LEAST_PATIENCE if settings.patience == "auto" else settings.patience
+        patience = Patience.of(settings.patience, 0)
         for each in stage.members.values():
-            stands = each.diverged is not None or 0 < patience <= each.waited
+            stands = each.diverged is not None or patience.is_over(each.waited, each.history)
             _check_history(stage.name, each.history, None if stands else stage.epoch - 1)
             if len(each.history) >= stage.epoch:
                 raise ValueError(f"{len(each.history)} epochs before epoch {stage.epoch}")

@@ -13,11 +13,13 @@ from stackae.models.stack import in_batches
 from stackae.ops.engine import StepChoice
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
+from stackae.training.early_stopping import Patience
 from stackae.training.fused import fused_replicas, kernel_training
+from stackae.training.lbfgs import LbfgsStep
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import LayerRates, gradual_begins, ramp_of
 from stackae.training.replicas import alone
-from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
+from stackae.training.stage import Replica, Stage, Validation, settled_epochs
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
@@ -76,8 +78,8 @@ def fit_head(
         replicas=[replica],
         step=make_step(replica.objective, config, step, epochs, math.ceil(rows / config.batch_size)),
         max_epochs=epochs,
-        batch_size=config.batch_size,
-        patience=settled_patience(config.patience, epochs),
+        batch_size=rows if config.optimizer == "lbfgs" else config.batch_size,
+        patience=Patience.of(config.patience, epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
     )
@@ -97,10 +99,13 @@ def make_step(
             "them, which are trained by an eager step; use precision fp32"
         )
     layers = [part.trained for part in reversed(model.parts)]
+    if config.optimizer == "lbfgs":
+        decays = objective.weights if config.decaying == "all" else [each for each in layers[0] if each.dim() > 1]
+        return OneByOne([LbfgsStep(objective, decays, config.weight_decay)])
     begins = gradual_begins(len(layers), epochs, steps_per_epoch) if config.train == "gradual" else [0] * len(layers)
     rates, ramp = LayerRates(config.layer_decay, begins), ramp_of(config, len(objective.x), config.batch_size)
-    if rates.all_alike:
+    if rates.all_alike and config.decaying == "all":
         optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay)
         return OneByOne([EagerStep(objective, optimizer, ramp=ramp)])
-    optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay, layers)
+    optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay, layers, config.decaying)
     return OneByOne([EagerStep(objective, optimizer, rates, ramp)])

@@ -24,11 +24,13 @@ from stackae.training.checkpointing import Checkpointer
 from stackae.training.choice import layer_steps
 from stackae.training.closed_form import put_closed_form
 from stackae.training.divergence import Magnitudes
+from stackae.training.early_stopping import Patience
 from stackae.training.fused import fused_replicas, kernel_training
+from stackae.training.lbfgs import LbfgsStep
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import ramp_of
 from stackae.training.resampling import SAMPLE, dead_units, resample_units
-from stackae.training.stage import Replica, Stage, Validation, settled_epochs, settled_patience
+from stackae.training.stage import Replica, Stage, Validation, settled_epochs
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
 
@@ -168,8 +170,8 @@ def train_layer(
         replicas=replicas,
         step=make_step(replicas),
         max_epochs=epochs,
-        batch_size=first.layer.batch_size,
-        patience=settled_patience(first.layer.patience, epochs),
+        batch_size=rows if config.optimizer == "lbfgs" else first.layer.batch_size,
+        patience=Patience.of(first.layer.patience, epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
     )
@@ -186,6 +188,8 @@ def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
     if replicas[0].step.fused:
         trainings = [kernel_training(each.objective, each.config, each.weight_decay) for each in replicas]
         return fused_replicas(trainings, replicas[0].config.precision)
+    if replicas[0].config.optimizer == "lbfgs":
+        return OneByOne([LbfgsStep(each.objective, each.objective.weights, each.weight_decay) for each in replicas])
     optimizers = [make_optimizer(each.network, each.config, each.learning_rate, each.weight_decay) for each in replicas]
     objectives = [each.objective for each in replicas]
     ramp = ramp_of(replicas[0].config, len(replicas[0].x), replicas[0].layer.batch_size)

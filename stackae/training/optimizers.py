@@ -19,18 +19,19 @@ def make_optimizer(
     learning_rate: float,
     weight_decay: float,
     layers: Sequence[Sequence[Tensor]] | None = None,
+    decaying: str = "all",
 ) -> torch.optim.Optimizer:
     """Make Adam, AdamW or SGD over the trained parameters; weights decay, biases do not.
 
     ``config.momentum`` is the momentum of SGD, and β₁ of Adam and AdamW, whose β₂ is 0.999. ``layers`` lists the
     parameters layer by layer, head first, where layers have learning rates of their own: each layer then has its own
-    groups, whose ``depth`` is its index.
+    groups, whose ``depth`` is its index. ``decaying`` head lets the first of them decay alone.
     """
     parts = [list(module.parameters())] if layers is None else layers
     groups = [
         {
             "params": [p for p in part if p.requires_grad and (p.dim() > 1) == matrices],
-            "weight_decay": decay,
+            "weight_decay": decay if d == 0 or decaying == "all" else 0.0,
             "depth": d,
         }
         for d, part in enumerate(parts)

@@ -49,13 +49,13 @@ class ReplicaState:
         self.dead: Tensor | None = None
         self.diverged: DivergedError | None = None
         self._stage = stage
-        self._best = BestWeights(replica.network, stage.patience)
+        self._best = BestWeights(replica.network)
         self._history: list[EpochRecord] = []
 
     @property
     def active(self) -> bool:
-        """False once it has diverged, or has waited ``patience`` epochs for a better one."""
-        return self.diverged is None and not self._best.exhausted
+        """False once it has diverged, or has waited for a better epoch as long as the stage's patience says."""
+        return self.diverged is None and not self._stage.patience.is_over(self._best.waited, self._history)
 
     def batches(self, order: Mapping[int, Tensor], rows: slice, steps: range) -> Batches:
         """Make the batches of the next call of the step; none where the network is no longer active."""

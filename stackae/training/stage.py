@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from stackae.data.rows import Rows
 from stackae.training.divergence import Magnitudes
+from stackae.training.early_stopping import Patience
 from stackae.training.optimizers import scheduled
 from stackae.training.step import ReplicasStep
 
 FEWEST_EPOCHS, MOST_EPOCHS = 16, 300
-LEAST_PATIENCE, PATIENCE_SHARE = 10, 3
 
 
 def settled_epochs(requested: int | str, rows: int, batch_size: int, fewest_steps: int) -> int:
@@ -24,15 +24,6 @@ def settled_epochs(requested: int | str, rows: int, batch_size: int, fewest_step
         return requested
     per_epoch = max(1, math.ceil(rows / batch_size))
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(fewest_steps / per_epoch)))
-
-
-def settled_patience(requested: int | str, epochs: int) -> int:
-    """Settle ``auto`` to a third of the epochs, at least LEAST_PATIENCE.
-
-    Learning rates that fall to 0 bring late gains, and the error of few validation rows is constant for long: on the
-    embedded digits, a new best epoch comes up to a quarter of all epochs after the previous one.
-    """
-    return requested if isinstance(requested, int) else max(LEAST_PATIENCE, math.ceil(epochs / PATIENCE_SHARE))
 
 
 class Validation(NamedTuple):
@@ -113,7 +104,7 @@ class Stage:
     step: ReplicasStep
     max_epochs: int
     batch_size: int
-    patience: int
+    patience: Patience
     schedule: str
     rate_decay: float = 1.0
 

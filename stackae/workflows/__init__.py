@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from stackae.workflows.predict import predict_run as predict_run
     from stackae.workflows.pretrain import plan_run as plan_run
     from stackae.workflows.pretrain import pretrain_run as pretrain_run
+    from stackae.workflows.recipes import RecipeResult as RecipeResult
+    from stackae.workflows.recipes import recipes as recipes
+    from stackae.workflows.recipes import run_recipe as run_recipe
     from stackae.workflows.reconstruct import ReconstructResult as ReconstructResult
     from stackae.workflows.reconstruct import reconstruct_run as reconstruct_run
     from stackae.workflows.resume import Moved as Moved

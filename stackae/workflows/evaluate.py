@@ -13,7 +13,7 @@ from stackae.data.labels import named
 from stackae.data.run_rows import RowsRead
 from stackae.errors import DataError, argument, legible
 from stackae.metrics import ClassifierReport, accuracy_text, with_interval
-from stackae.models.evaluation import evaluate_reconstruction
+from stackae.models.evaluation import ReconstructionReport, evaluate_reconstruction
 from stackae.models.heads.classifier import Classifier
 from stackae.plots import runs as pictures
 from stackae.runs import Run, open_run
@@ -59,7 +59,8 @@ def evaluate_run(
     stack = opened.load_stack(engine)
     read = rows_of(opened, DataRequest.of(data), part, callbacks)
     rows = read.xy
-    layers = evaluate_reconstruction(stack, rows.x)
+    loss = opened.pretrain_config.layers[0].loss
+    layers = evaluate_reconstruction(stack, rows.x, loss)
     metrics: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": read.part, "rows": len(rows.x)}
     metrics |= {"which": read.which, "left_out_rows": read.bad_rows}
     pictures: dict[str, bytes] = {}
@@ -72,14 +73,19 @@ def evaluate_run(
             callbacks.note(_strangers(found))
     targets = _of_targets(opened, engine, read)
     metrics |= targets
-    metrics["reconstruction"] = [layer._asdict() for layer in layers]
+    metrics["reconstruction"] = [_figures_of(layer) for layer in layers]
     if opened.has_head("reconstruction"):
-        deep = opened.load_head("reconstruction", engine)[0].report(rows.x)
-        metrics["finetuned_reconstruction"] = deep._asdict()
+        deep = opened.load_head("reconstruction", engine)[0].report(rows.x, loss=loss)
+        metrics["finetuned_reconstruction"] = _figures_of(deep)
     opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **metrics}])} | pictures)
     settings = opened.config.finetune
     balanced = settings is not None and settings.class_weight == "balanced"
     return EvaluateResult(metrics, targets, [*pictures, "metrics.jsonl"], balanced)
+
+
+def _figures_of(report: ReconstructionReport) -> dict[str, Any]:
+    """Return the report as JSON, without the cross-entropy where that is not what was trained."""
+    return {name: figure for name, figure in report._asdict().items() if figure is not None}
 
 
 def _strangers(found: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ FLOORS = (
 
 OUTSIDE = {
     "config.layer": {"pydantic"},
+    "config.recipe": {"pydantic"},
     "config.run": {"pydantic", "tomli_w"},
     "config.stack": {"pydantic"},
     "config.notation": {"pydantic"},

@@ -19,9 +19,9 @@ from stackae.models.evaluation import evaluate_reconstruction
 from stackae.models.heads.classifier import Classifier
 from stackae.models.stack import StackedAutoencoder
 from stackae.pretraining import pretrain_stack, settle
-from stackae.training.early_stopping import BestWeights
+from stackae.training.early_stopping import BestWeights, Patience
 from stackae.training.optimizers import make_optimizer, scheduled
-from stackae.training.stage import MOST_EPOCHS, settled_epochs, settled_patience
+from stackae.training.stage import MOST_EPOCHS, settled_epochs
 
 
 def config(layers: str = "12,8,5", **options) -> PretrainConfig:
@@ -112,8 +112,8 @@ def test_patience_stops_a_stage_that_no_longer_improves():
 
 @pytest.mark.parametrize(("epochs", "patience"), [(1, 10), (30, 10), (31, 11), (82, 28), (300, 100)])
 def test_patience_is_a_third_of_the_epochs_and_at_least_ten(epochs, patience):
-    assert settled_patience("auto", epochs) == patience
-    assert [settled_patience(wish, epochs) for wish in (0, 3)] == [0, 3]
+    assert Patience.of("auto", epochs) == Patience(patience)
+    assert [Patience.of(wish, epochs) for wish in (0, 3)] == [Patience(0), Patience(3)]
     assert settle(config(max_epochs=epochs), TRAIN.x).layers[0].patience == patience
 
 
@@ -143,14 +143,14 @@ def test_a_fine_tuning_stops_likewise():
 
 def test_best_weights_compare_scores_left_to_right_and_keep_the_last_without_any():
     module = torch.nn.Linear(1, 1, bias=False)
-    best = BestWeights(module, patience=2)
+    best = BestWeights(module)
     for value, score in [(1.0, (0.1, 5.0)), (2.0, (0.1, 4.0)), (3.0, (0.2, 1.0)), (4.0, (0.1, 4.0))]:
         module.weight.data.fill_(value)
         best.update(score)
-    assert best.exhausted
+    assert best.waited == 2
     best.restore()
     assert module.weight.item() == 2.0
-    last = BestWeights(module, patience=2)
+    last = BestWeights(module)
     for value in (1.0, 2.0):
         module.weight.data.fill_(value)
         assert last.update(None)

@@ -27,6 +27,7 @@ from stackae.runs.state import State
 from stackae.runs.summary import stage_summaries
 from stackae.training.callbacks import EpochRecord
 from stackae.training.checkpointing import ReplicaSnapshot
+from stackae.training.early_stopping import Patience
 from stackae.training.head import HeadReplica
 from stackae.training.layer import LayerReplica, Reads
 from stackae.training.replicas import ReplicaState
@@ -175,7 +176,7 @@ def test_an_epoch_that_an_older_version_chose_by_the_clean_loss_gives_way():
     given = {"x": ROWS, "held_out": ROWS, "seed": 0, "learning_rate": 0.1, "weight_decay": 0.0}
     head = Prepared(module, ROWS, ROWS, None, lambda *given: Validation(1.0, corrupted_loss=5.0))
     replica = HeadReplica(network=module, **given, head=head)
-    stage = Stage("layer1", "layer 1", 1, [replica], OneByOne([]), 3, 10, 2, "constant")
+    stage = Stage("layer1", "layer 1", 1, [replica], OneByOne([]), 3, 10, Patience(2), "constant")
     state = ReplicaState(replica, stage)
     old = EpochRecord("layer1", 1, 1.0, 0.5, None, 0.1, 1.0, 1.0, True)
     weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -42,9 +42,9 @@ class Classifier(Finetuned):
             x,
             held_out,
             lambda one, read, _: ClassificationObjective(
-                one, read, y.to(read.device), weight=weight, max_norm=config.max_norm
+                one, read, y.to(read.device), weight=weight, outputs=config.outputs, max_norm=config.max_norm
             ),
-            lambda one, read, _: classification_loss(one, read, held_y, weight),
+            lambda one, read, _: classification_loss(one, read, held_y, weight, config.outputs),
         )
 
     @classmethod
@@ -93,10 +93,11 @@ class Classifier(Finetuned):
 
 @dataclass(frozen=True)
 class ClassificationObjective(FinetuneObjective):
-    """(1/B) Σ_i w(y_i) ℓ_i, with ℓ the softmax cross-entropy in nats; ``weight`` is w (n_classes,), None means 1."""
+    """(1/B) Σ_i w(y_i) ℓ_i, with ℓ of ``row_losses``; ``weight`` is w (n_classes,), None means 1."""
 
     y: Tensor
     weight: Tensor | None = field(default=None, kw_only=True)
+    outputs: str = field(default="softmax", kw_only=True)
     loss: str = field(default="cross_entropy", kw_only=True)
 
     @property
@@ -105,14 +106,25 @@ class ClassificationObjective(FinetuneObjective):
 
     @property
     def chain(self) -> list[DenseLayer]:
-        return links(self.network.parts, self.loss) if self.weight is None else []
+        fused = self.weight is None and self.outputs == "softmax"
+        return links(self.network.parts, self.loss) if fused else []
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         logits, y = self.network(self.x[rows].to(self.network.device)), self.y[rows].to(self.network.device)
-        if self.weight is None:
+        if self.weight is None and self.outputs == "softmax":
             return F.cross_entropy(logits, y)
-        weight = self.weight.to(logits)[y]
-        return (weight * F.cross_entropy(logits, y, reduction="none")).sum() / max(1, len(rows))
+        losses = row_losses(logits, y, self.outputs)
+        return (losses if self.weight is None else self.weight.to(logits)[y] * losses).sum() / max(1, len(rows))
+
+
+def row_losses(logits: Tensor, y: Tensor, outputs: str) -> Tensor:
+    """ℓ (batch,) of logits (batch, n_classes) and classes y (batch,).
+
+    softmax: −ln p_y, in nats. sigmoid: ½ Σ_c (σ(z_c) − [c = y])², one output per class against all others.
+    """
+    if outputs == "softmax":
+        return F.cross_entropy(logits, y, reduction="none")
+    return (logits.sigmoid() - F.one_hot(y, logits.shape[1]).to(logits)).square().sum(dim=1) / 2
 
 
 def labelled_rows(data: Part, n_classes: int, may_lack: bool = False) -> tuple[Rows, Tensor]:
@@ -165,18 +177,18 @@ def class_weights(y: Tensor, n_classes: int) -> Tensor:
 
 
 @torch.no_grad()
-def classification_loss(model: Finetuned, x: Rows, y: Tensor, weight: Tensor | None = None) -> tuple[float, float]:
-    """Compute the cross-entropy per row and the error rate; x (n, n_visible), y (n,).
+def classification_loss(
+    model: Finetuned, x: Rows, y: Tensor, weight: Tensor | None = None, outputs: str = "softmax"
+) -> tuple[float, float]:
+    """Compute the loss per row, by ``row_losses``, and the error rate; x (n, n_visible), y (n,).
 
     With ``weight`` (n_classes,) the loss is (1/n) Σ_i w(y_i) ℓ_i, and the error 1 − balanced accuracy.
     """
     loss, wrong = 0.0, torch.empty(len(y), dtype=torch.bool)
     for part in in_order(len(x), ROWS_AT_ONCE):
         logits, labels = model(x[part].to(model.device)), y[part].to(model.device)
-        if weight is None:
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
-        else:
-            loss += float((weight.to(logits)[labels] * F.cross_entropy(logits, labels, reduction="none")).sum())
+        losses = row_losses(logits, labels, outputs)
+        loss += float((losses if weight is None else weight.to(logits)[labels] * losses).sum())
         wrong[part] = (logits.argmax(dim=1) != labels).cpu()
     error = float(wrong.sum()) / len(x) if weight is None else balanced_error(y.cpu(), wrong)
     return loss / len(x), error

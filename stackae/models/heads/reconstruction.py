@@ -111,10 +111,13 @@ class DeepAutoencoder(Finetuned):
     def described(self, names: Sequence[str]) -> dict[str, Any]:
         return {"kind": "reconstruction", "outputs": self.output_activations}
 
-    def report(self, x: Rows, y: Tensor | None = None) -> ReconstructionReport:
-        """Report on the reconstruction of n >= 1 rows by the whole network; y is not used."""
-        top = len(self.encoders)
-        return reconstruction_report(top, self.layer_sizes[top], self.reconstruct, x, spread_of(x))
+    def report(self, x: Rows, y: Tensor | None = None, loss: str = "mse") -> ReconstructionReport:
+        """Report on the reconstruction of n >= 1 rows by the whole network; y is not used.
+
+        With ``loss`` bce, it is on the cross-entropy too.
+        """
+        top, logits = len(self.encoders), self.logits if loss == "bce" else None
+        return reconstruction_report(top, self.layer_sizes[top], self.reconstruct, x, spread_of(x), logits)
 
     @classmethod
     def unrolled(cls, stack: StackedAutoencoder, engine: str = "auto") -> Self:
@@ -133,6 +136,10 @@ class DeepAutoencoder(Finetuned):
     def decode_logits(self, h: Tensor) -> Tensor:
         """The reconstruction before the last activation, (batch, n_visible)."""
         return self.head.logits(h)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """``reconstruct`` before the last activation, (batch, n_visible)."""
+        return self.decode_logits(self.encode(x))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """x (batch, n_visible) -> reconstruction z (batch, n_visible)."""
