@@ -73,7 +73,7 @@ class Graph:
 
 def _matrix(neighbors: np.ndarray, width: int) -> object:
     """Return the sparse adjacency (n, width) of neighbors (n, k), where each row is a neighbor of its neighbors too."""
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+    from scipy.sparse import csr_matrix
 
     n, k = neighbors.shape
     ends = np.arange(0, n * k + 1, k)
