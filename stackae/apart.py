@@ -7,15 +7,18 @@ itself cannot be stopped; it runs until it is done or the process ends, and its 
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import torch
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Key = TypeVar("Key")
+Item = TypeVar("Item")
 SLICE = 0.1  # seconds between two looks of the main thread, for signals that were delivered to another thread
 
 _left: list[threading.Event] = []  # one per abandoned computation, set when it is done
@@ -61,6 +64,71 @@ def apart(function: Callable[P, T]) -> Callable[P, T]:
         return results[0]
 
     return waited_for
+
+
+class Once(Generic[Key, T]):
+    """Values by key, each made once, by the first thread that asks for it; others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock, self._locks, self._values = threading.Lock(), dict[Key, threading.Lock](), dict[Key, T]()
+
+    def get(self, key: Key, make: Callable[[], T]) -> T:
+        """Return the value of the key, which ``make`` makes where there is none."""
+        with self._lock:
+            own = self._locks.setdefault(key, threading.Lock())
+        with own:
+            if key not in self._values:
+                self._values[key] = make()
+            return self._values[key]
+
+
+def side_by_side(work: Callable[[Item], T], items: Sequence[Item], threads: int) -> Iterator[tuple[Item, T]]:
+    """Yield each item with work(item), as they are done; so many threads take the items in their order.
+
+    Each thread computes with one torch thread. An exception of ``work`` is raised here, and no further item is begun.
+    """
+    todo, done = iter(items), queue.SimpleQueue[tuple[Item, T | None, BaseException | None]]()
+    taking, ended = threading.Lock(), threading.Event()
+
+    def compute(own: threading.Event) -> None:
+        torch.set_num_threads(1)
+        try:
+            while not ended.is_set():
+                with taking:
+                    item = next(todo)
+                try:
+                    done.put((item, work(item), None))
+                except BaseException as error:
+                    done.put((item, None, error))
+        except StopIteration:  # no item is left
+            pass
+        finally:
+            own.set()
+
+    before, ends = torch.get_num_threads(), [threading.Event() for _ in range(threads)]
+    try:
+        for own in ends:
+            threading.Thread(target=compute, args=(own,), name="side by side", daemon=True).start()
+        for _ in items:
+            item, result, error = _next(done)
+            if error is not None:
+                raise error
+            yield item, result  # type: ignore[misc]  # there is no error, so that it is what work returned
+        for own in ends:
+            own.wait()
+    finally:
+        ended.set()
+        _left.extend(own for own in ends if not own.is_set())
+        torch.set_num_threads(before)
+
+
+def _next(done: queue.SimpleQueue[T]) -> T:
+    """Wait for the next result, and for signals meanwhile."""
+    while True:
+        try:
+            return done.get(timeout=SLICE)
+        except queue.Empty:
+            pass
 
 
 def goes_on() -> bool:

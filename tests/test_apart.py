@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from stackae.apart import apart, goes_on
+from stackae.apart import Once, apart, goes_on, side_by_side
 from stackae.autoencoders.pca import principal_components
 from stackae.autoencoders.statistics import Moments
 
@@ -162,3 +162,47 @@ def test_a_terminal_that_closes_saves_the_training_like_sigterm(
     assert done.returncode == code, done.stderr
     names = [path.name for path in (tmp_path / "runs/one/checkpoints").iterdir()]
     assert ("resume it by" in done.stderr) == (code != 0) == any("layer1-epoch" in name for name in names)
+
+
+# ---- side by side
+
+
+def test_side_by_side_every_item_is_computed_once_and_the_threads_of_torch_are_as_before() -> None:
+    before, seen, once = torch.get_num_threads(), list[tuple[int, int]](), Once[int, int]()
+
+    def work(item: int) -> int:
+        seen.append((item, torch.get_num_threads()))
+        return once.get(item % 2, lambda: 10 + item % 2) + item
+
+    found = dict(side_by_side(work, range(20), 3))
+    assert found == {item: 10 + item % 2 + item for item in range(20)}
+    assert sorted(seen) == [(item, 1) for item in range(20)] and torch.get_num_threads() == before
+
+
+def test_what_one_raises_ends_all_and_is_raised() -> None:
+    begun = list[int]()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 2:
+            raise ArithmeticError("two")
+
+    with pytest.raises(ArithmeticError, match="two"):
+        list(side_by_side(work, range(10**6), 2))
+    assert len(begun) < 10**6
+
+
+def test_a_signal_ends_the_waiting_for_all_of_them(alarm: None) -> None:
+    released, ended = threading.Event(), threading.Event()
+
+    def work(item: int) -> None:
+        if item:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            released.wait()
+            ended.set()
+
+    with pytest.raises(Told):
+        list(side_by_side(work, [0, 1, 2], 2))
+    assert not ended.is_set() and goes_on()
+    released.set()
+    assert ended.wait(60)

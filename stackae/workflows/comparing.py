@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from stackae.analysis.comparison.cells import NAME as CELLS
 from stackae.analysis.comparison.cells import Cells
@@ -23,6 +24,7 @@ from stackae.data.formats import FORMATS
 from stackae.data.inspect.advice import notes_of
 from stackae.documents import to_json
 from stackae.errors import ConfigError, argument, legible, nearest
+from stackae.ops.engine import choose_device
 from stackae.plots import compare as pictures
 from stackae.pretraining import settle
 from stackae.runs.durable import make_folder, write_files
@@ -187,11 +189,13 @@ def fitted(
     missing = [cell for cell in wanted if cell not in known]
     seeds = sorted({cell.seed for cell in missing if plan.contenders[cell.contender].trains == "greedy"})
     runner, fits = Runner(task), dict(known)
+    one = task.budget == "seconds" or choose_device(task.pretrain.device).type != "cpu"
+    threads = 1 if one else min(torch.get_num_threads(), max(1, len(missing)))
     if seeds:
         with callbacks.training(len(seeds)) as callback:
             runner.pretrain(seeds, callback)
     with callbacks.progress("comparing") as progress:
-        for done, (cell, fit) in enumerate(run_cells(runner, missing, known), start=1):
+        for done, (cell, fit) in enumerate(run_cells(runner, missing, known, threads), start=1):
             fits[cell] = fit
             if keep is not None:
                 keep(cell, fit)

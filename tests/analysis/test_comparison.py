@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from cli_cases import says
 
 import stackae
@@ -116,6 +117,21 @@ def test_unsupervised_parts_are_trained_once_for_all_labels(monkeypatch: pytest.
     x, cluster = manifold()
     compared(x, cluster, (3,), labels=(8, 16, "all"), contenders=("pretrained", "spread-codes"))
     assert calls == [[0, 1]]
+
+
+def test_threads_change_nothing() -> None:
+    """But for the order in which fits are done."""
+    x, cluster = manifold()
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            names = ("pretrained", "joint", "logistic", "spread-codes")
+            found.append(compared(x, cluster, (3,), labels=(16,), contenders=names))
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found[0].rows, found[1].rows, strict=True):
+        assert (one.contender, one.errors) == (other.contender, other.errors)
 
 
 def test_with_all_labels_what_no_seed_changes_is_fitted_once() -> None:

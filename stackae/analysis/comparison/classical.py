@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,10 +56,8 @@ def fitted(name: str, x: np.ndarray, y: np.ndarray, seed: int) -> Found:
     model, grid = grids_of(name, len(x), seed)
     if y.ndim == 2 and name != "ridge":
         model, grid = MultiOutputRegressor(model), {f"estimator__{key}": values for key, values in grid.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of searches that did not converge: their score says so
-        score, settings = _searched(model, grid, x, y, seed)
-        return score, model.set_params(**settings).fit(x, y)
+    score, settings = _searched(model, grid, x, y, seed)
+    return score, model.set_params(**settings).fit(x, y)
 
 
 def _searched(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from stackae.analysis.comparison.classical import folds_of
@@ -63,9 +61,7 @@ class Graph:
 
         own = _matrix(self._own[:, :count], len(self._own))
         model = LabelSpreading(kernel=lambda x, y: own, alpha=ALPHA)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rows that no label reaches, and of iterations
-            model.fit(self._rows, labels)
+        model.fit(self._rows, labels)
         said = np.nan_to_num(model.label_distributions_)[asked[:, :count]].sum(axis=1)
         classes: np.ndarray = model.classes_[said.argmax(axis=1)]
         return classes

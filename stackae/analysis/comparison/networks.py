@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from stackae.analysis.comparison.contenders import PRETRAINED, RANDOM
 from stackae.analysis.comparison.task import Cell, Fit, Task
+from stackae.apart import Once
 from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.parameters import fill
@@ -56,7 +58,7 @@ class Starts:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._found: dict[tuple[str, int], Start] = {}
+        self._found = Once[tuple[str, int], Start]()
         self._makers = {RANDOM: untrained, "pca-start": principal, "joint": self._joint}
 
     def pretrain(self, seeds: Sequence[int], callback: Callback) -> None:
@@ -73,7 +75,7 @@ class Starts:
         for seed, result in zip(seeds, results, strict=True):
             if isinstance(result, DivergedError):
                 raise result
-            self._found[PRETRAINED, seed] = Start(result.stack, each)
+            self._found.get((PRETRAINED, seed), partial(Start, result.stack, each))
 
     def makes(self, contender: str) -> bool:
         """Return whether the contender is a network."""
@@ -85,11 +87,13 @@ class Starts:
         Raises:
             DivergedError: its training left the finite numbers.
         """
-        if (contender, seed) not in self._found:
+
+        def make() -> Start:
             begun = time.perf_counter()
             stack = self._makers[contender](self._config(seed), self._task.parts[0])
-            self._found[contender, seed] = Start(stack, time.perf_counter() - begun)
-        return self._found[contender, seed]
+            return Start(stack, time.perf_counter() - begun)
+
+        return self._found.get((contender, seed), make)
 
     def _config(self, seed: int) -> PretrainConfig:
         return self._task.pretrain.model_copy(update={"seed": seed})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -13,11 +14,13 @@ from stackae.analysis.comparison.contenders import PRETRAINED, Contender
 from stackae.analysis.comparison.neighbors import Graph, neighbors_mean
 from stackae.analysis.comparison.networks import Starts, codes_of, finetuned
 from stackae.analysis.comparison.task import Cell, Fit, Task
+from stackae.apart import Once, side_by_side
 from stackae.autoencoders.pca import principal_components_of
 from stackae.models.stack import in_batches
 from stackae.training.callbacks import Callback
 
 WIDTHS = (10, 20, 50)  # principal components to choose from; neighbors are found among the most
+PCA = -1  # among features, which are numbered by the seed of their codes
 
 
 def cells_of(
@@ -39,7 +42,7 @@ class Runner:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._starts = Starts(task)
-        self._graphs: dict[int, Graph] = {}
+        self._graphs, self._components = Once[int, Graph](), Once[int, tuple[np.ndarray, np.ndarray]]()
 
     def pretrain(self, seeds: Sequence[int], callback: Callback) -> None:
         """Pretrain the stacks of these seeds; see ``Starts.pretrain``."""
@@ -80,8 +83,8 @@ class Runner:
             "pca-ridge": lambda cell: self._on_components("ridge", cell),
             "spread-pca": lambda cell: self._spread(cell, PCA),
             "spread-codes": lambda cell: self._spread(cell, cell.seed),
-            "neighbors-pca": lambda cell: neighbors_mean(*self._rows(cell, self._components)),
-            "neighbors-codes": lambda cell: neighbors_mean(*self._rows(cell, self._codes(cell.seed))),
+            "neighbors-pca": lambda cell: neighbors_mean(*self._rows(cell, PCA)),
+            "neighbors-codes": lambda cell: neighbors_mean(*self._rows(cell, cell.seed)),
         }
 
     def _plain(self, name: str, cell: Cell) -> np.ndarray:
@@ -90,25 +93,30 @@ class Runner:
 
     def _on_components(self, name: str, cell: Cell) -> np.ndarray:
         """Fit on as many principal components of all training rows as cross-validation chooses, the most at a tie."""
-        x, y, test = self._rows(cell, self._components)
+        x, y, test = self._rows(cell, PCA)
         widths = sorted({min(width, x.shape[1]) for width in WIDTHS}, reverse=True)
         found = [(width, fitted(name, x[:, :width], y, cell.seed)) for width in widths]
         width, best = max(found, key=lambda each: each[1][0])
         return _predicted(best, test[:, :width])
 
     def _spread(self, cell: Cell, which: int) -> np.ndarray:
-        if which not in self._graphs:
-            self._graphs[which] = Graph(*(self._components if which == PCA else self._codes(which)))
+        graph = self._graphs.get(which, lambda: Graph(*self._features(which)))
         rows = self._task.rows_of(cell)
-        return self._graphs[which].spread(rows, self._task.y[rows], cell.seed)
+        return graph.spread(rows, self._task.y[rows], cell.seed)
 
-    def _rows(self, cell: Cell, features: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _rows(self, cell: Cell, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The labelled rows' features, their labels, and the test rows' features."""
-        rows = self._task.rows_of(cell)
-        return features[0][rows], self._task.y[rows], features[1]
+        (train, test), rows = self._features(which), self._task.rows_of(cell)
+        return train[rows], self._task.y[rows], test
 
-    @cached_property
-    def _components(self) -> tuple[np.ndarray, np.ndarray]:
+    def _features(self, which: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features of the training and the test rows: their principal components for PCA, or the codes of a seed."""
+        if which == PCA:
+            return self._components.get(which, self._principal)
+        stack = self._starts.of(PRETRAINED, which).stack
+        return codes_of(stack, self._task.train.x), codes_of(stack, self._task.test.x)
+
+    def _principal(self) -> tuple[np.ndarray, np.ndarray]:
         """The first principal components (n, m) of all training rows, and of the test rows."""
         found = principal_components_of(self._task.train.x)
         axes = found.components[: max(WIDTHS)].t()
@@ -116,22 +124,27 @@ class Runner:
         train, test = (in_batches(lambda x: (x.double() - found.mean) @ axes, x).numpy() for x in parts)
         return train, test
 
-    def _codes(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        stack = self._starts.of(PRETRAINED, seed).stack
-        return codes_of(stack, self._task.train.x), codes_of(stack, self._task.test.x)
-
-
-PCA = -1  # among the graphs, which are numbered by the seed of their codes
-
 
 def _predicted(found: Found, x: np.ndarray) -> np.ndarray:
     return np.asarray(found[1].predict(x))
 
 
-def run_cells(runner: Runner, cells: Sequence[Cell], known: Mapping[Cell, Fit]) -> Iterator[tuple[Cell, Fit]]:
-    """Fit the cells that are not known, in order."""
-    fits = dict(known)
-    for cell in cells:
-        if cell not in fits:
+def run_cells(
+    runner: Runner, cells: Sequence[Cell], known: Mapping[Cell, Fit], threads: int
+) -> Iterator[tuple[Cell, Fit]]:
+    """Fit the cells; with several threads, side by side, in no order, and ``known`` is not read."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    def alone(cell: Cell) -> Fit:
+        with threadpool_limits(1):  # OpenMP counts by thread
+            return runner.fit(cell, {})
+
+    with warnings.catch_warnings(), threadpool_limits(1 if threads > 1 else None):
+        warnings.simplefilter("ignore")  # of scikit-learn: searches that did not converge, rows that no label reaches
+        if threads > 1:
+            yield from side_by_side(alone, cells, threads)
+            return
+        fits = dict(known)
+        for cell in cells:
             fits[cell] = runner.fit(cell, fits)
             yield cell, fits[cell]
