@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from stackae.errors import DataError as DataError
     from stackae.errors import DiskError as DiskError
     from stackae.errors import DivergedError as DivergedError
+    from stackae.errors import RecipeError as RecipeError
     from stackae.errors import RunError as RunError
     from stackae.errors import SetupError as SetupError
     from stackae.errors import StackaeError as StackaeError

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stackae.autoencoders.base import Decoder, LayerAutoencoder
 from stackae.autoencoders.initial import GLOROT, initial_weights
-from stackae.autoencoders.selection import batch_top_k, few_of, threshold_of
+from stackae.autoencoders.selection import batch_top_k, few_of, lifetime, threshold_of
 from stackae.config import LayerConfig
 from stackae.config.notation import InitialConfig
 from stackae.ops.engine import Engine, choose_engine
@@ -94,6 +94,7 @@ class Autoencoder(LayerAutoencoder):
         keeps: k of top-k: the k largest units of the code stay active, and the others are set to 0; 0 disables it.
         over_batch: batch top-k: a training batch has k active units per row on average, not exactly k in each row. At
             inference time, the units above the buffer ``threshold``, which ``calibrate`` sets, are active.
+        share: share of the batch's rows in which a unit keeps its value in training (lifetime sparsity); 0 disables it.
         initial: draw of the weights.
         seed: the weights are a function of (seed, layer) and ``initial`` alone.
         engine: auto, fused or eager.
@@ -111,6 +112,7 @@ class Autoencoder(LayerAutoencoder):
         tied: bool = True,
         keeps: int = 0,
         over_batch: bool = False,
+        share: float = 0.0,
         initial: InitialConfig = GLOROT,
         seed: int = 0,
         layer: int = 0,
@@ -121,7 +123,7 @@ class Autoencoder(LayerAutoencoder):
             n_visible, n_hidden, activation, initial=initial, seed=seed, layer=layer, engine=engine
         )
         self.output_activation = output_activation
-        self.keeps, self.initial = keeps, initial
+        self.keeps, self.share, self.initial = keeps, share, initial
         self.register_buffer("threshold", torch.zeros(()) if over_batch else None)
         self.threshold: Tensor | None
         if tied:
@@ -141,6 +143,7 @@ class Autoencoder(LayerAutoencoder):
             tied=layer.tied,
             keeps=layer.sparsity.count,
             over_batch=layer.sparsity.kind == "batch-top-k",
+            share=layer.sparsity.target if layer.sparsity.kind == "lifetime" else 0.0,
             initial=layer.initial_weights,
             engine=engine,
             seed=seed,
@@ -194,6 +197,8 @@ class Autoencoder(LayerAutoencoder):
     def kept(self, h: Tensor, training: bool = False) -> Tensor:
         if training and self.threshold is not None:
             return batch_top_k(h, self.keeps)
+        if training and self.share:
+            return lifetime(h, self.share)
         return few_of(h, self.keeps, self.threshold)
 
     @torch.no_grad()
@@ -232,6 +237,7 @@ class Autoencoder(LayerAutoencoder):
             tied=self.tied,
             keeps=self.keeps,
             over_batch=self.threshold is not None,
+            share=self.share,
             initial=self.initial,
             seed=seed,
             layer=layer,

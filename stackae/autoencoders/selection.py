@@ -1,4 +1,4 @@
-"""Sparse codes: top-k selection per row, over a batch, and by a threshold; inactive units are set to 0."""
+"""Sparse codes: top-k selection per row, per unit, over a batch, and by a threshold; the rest is set to 0."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def batch_top_k(h: Tensor, count: int) -> Tensor:
     """
     kept = h.flatten().topk(count * len(h), sorted=False).indices
     return torch.zeros_like(h).flatten().scatter(0, kept, h.flatten()[kept]).view_as(h)
+
+
+def lifetime(h: Tensor, share: float) -> Tensor:
+    """Keep each unit's round(share · batch) largest values over the batch, at least one: h (batch, n_hidden) -> same.
+
+    Makhzani & Frey (2015), Winner-take-all autoencoders.
+    """
+    kept = h.topk(max(1, round(share * len(h))), dim=0, sorted=False).indices
+    return torch.zeros_like(h).scatter(0, kept, h.gather(0, kept))
 
 
 def threshold_of(h: Tensor, count: int) -> Tensor:

@@ -51,7 +51,7 @@ class LayerConfig(Model):
     dropout: DropoutConfig = DropoutConfig(encoder=0.0, decoder=0.0)
     """Share of inputs and of code units to drop, as P (both) or P:Q."""
     sparsity: SparsityConfig = SparsityConfig()
-    """Sparsity of the code: none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K or batch-top-k:K."""
+    """Sparsity of the code: none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K, batch-top-k:K or lifetime:SHARE."""
     revive: Literal["none", "resample"] = "none"
     """Resampling of dead units: none, or resample."""
     contraction: NonNegative = 0.0

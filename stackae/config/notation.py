@@ -112,16 +112,18 @@ class DropoutConfig(Model):
 
 
 class SparsityConfig(Model):
-    """Sparsity of a layer's code: ``none``, ``kl:RHO:WEIGHT``, ``l1:WEIGHT``, ``top-k:K`` or ``batch-top-k:K``.
+    """Sparsity of a layer's code: ``none``, ``kl:RHO:WEIGHT``, ``l1:WEIGHT``, ``top-k:K``, ``batch-top-k:K`` or
+    ``lifetime:SHARE``.
 
     kl adds WEIGHT Σ_j KL(ρ ‖ ρ̂_j), with ρ̂_j the mean activation of unit j over the batch; l1 adds WEIGHT Σ_j |h_ij|,
-    averaged over rows; top-k keeps the K largest units of each row, batch-top-k K per row on average over the batch.
+    averaged over rows; top-k keeps the K largest units of each row, batch-top-k K per row on average over the batch;
+    lifetime lets each unit keep its largest values in a SHARE of the batch's rows, in training alone.
     """
 
     kind: SparsityName = "none"
     """Penalty, or how active units are selected."""
     target: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Target of kl for each unit's mean activation, ρ."""
+    """Target of kl for each unit's mean activation, ρ; of lifetime, the share of rows in which a unit is active."""
     weight: NonNegative = 0.0
     """Weight of the kl or l1 penalty, β."""
     count: Annotated[int, Field(ge=0)] = 0
@@ -139,6 +141,8 @@ class SparsityConfig(Model):
             return {"kind": kind, "weight": _number(rest, "l1:WEIGHT, such as l1:0.001", value)}
         if kind in ("top-k", "batch-top-k"):
             return {"kind": kind, "count": _count(rest, f"{kind}:K, such as {kind}:32", value)}
+        if kind == "lifetime":
+            return {"kind": kind, "target": _number(rest, "lifetime:SHARE, such as lifetime:0.05", value)}
         if kind != "kl":
             return {"kind": kind}
         target, _, weight = rest.partition(":")
@@ -147,18 +151,19 @@ class SparsityConfig(Model):
 
     @property
     def keeps_few(self) -> bool:
-        """Whether it leaves a given number of units and sets the others to 0."""
-        return self.kind in ("top-k", "batch-top-k")
+        """Whether it leaves a given number of units, or of a unit's values, and sets the others to 0."""
+        return self.kind in ("top-k", "batch-top-k", "lifetime")
 
     @model_validator(mode="after")
     def _some_are_kept(self) -> Self:
-        if self.keeps_few and self.count < 1:
+        if self.kind in ("top-k", "batch-top-k") and self.count < 1:
             raise ValueError(f"expected at least 1 unit to be kept, got {self.kind}:{self.count}")
         return self
 
     @model_serializer
     def _to_text(self) -> str:
         forms = {"none": "none", "kl": f"kl:{self.target!r}:{self.weight!r}", "l1": f"l1:{self.weight!r}"}
+        forms["lifetime"] = f"lifetime:{self.target!r}"
         return forms.get(self.kind, f"{self.kind}:{self.count}")
 
 

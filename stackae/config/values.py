@@ -26,7 +26,7 @@ from stackae.config.documented import settings_of
 from stackae.errors import ConfigError, legible, nearest
 
 CorruptionName = Literal["none", "gaussian", "masking", "salt-and-pepper"]
-SparsityName = Literal["none", "kl", "l1", "top-k", "batch-top-k"]
+SparsityName = Literal["none", "kl", "l1", "top-k", "batch-top-k", "lifetime"]
 Scale = Literal["auto", "none", "unit", "minmax", "standard", "robust"]
 CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
 SCALES: tuple[Scale, ...] = get_args(Scale)

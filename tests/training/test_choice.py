@@ -28,7 +28,7 @@ CHOICES: dict[str, list[Any]] = {
     "tied": [True, False],
     "loss": ["mse", "bce"],
     "corruption": ["none", "masking:0.3"],
-    "sparsity": ["none", "kl:0.1:0.1", "l1:0.1", "top-k:2", "batch-top-k:2"],
+    "sparsity": ["none", "kl:0.1:0.1", "l1:0.1", "top-k:2", "batch-top-k:2", "lifetime:0.1"],
     "contraction": [0.0, 0.1],
     "emphasis": ["none", "1:0.5"],
     "dropout": [0.0, 0.2],

@@ -174,6 +174,8 @@ def test_figures_are_those_of_the_run(planted: Shell) -> None:
         assert figures["error"][seed] == pytest.approx(100 * (1 - evaluated["accuracy"]))
         assert figures["cross-entropy"][seed] == pytest.approx(evaluated["reconstruction"][0]["mean_cross_entropy"])
         assert figures["unrolled"][seed] == pytest.approx(evaluated["finetuned_reconstruction"]["cross_entropy"])
+        printed = planted.does("evaluate", "--run", run.path)
+        assert "cross-entropy per row, nats" in printed and f"{figures['cross-entropy'][seed]:.4g}" in printed
         first = next(line for line in run.each_metric() if line.get("stage") == "classifier")
         assert figures["first error"][seed] == pytest.approx(100 * first["validation_error"])
         with np.load(planted.folder / "labelled.npz") as file:
