@@ -40,7 +40,7 @@ def command(
             "--layers",
             "Input width, then the width of each code.",
             o.LAYERS,
-            "two codes of 4 times the columns, 32 to 256 units",
+            "two codes as wide as the rows, 16 to 256 units",
             metavar="<n,m,k>",
         ),
     ] = None,
@@ -165,7 +165,8 @@ def _show(result: CompareResult) -> None:
         own = [outcome.row(name, count) for count in counts]
         cells = [f"{percent(each.error)} ± {100 * each.spread:.1f}" for each in own]
         lines.append([name, *cells, f"{sum(each.seconds for each in own) / len(own) + own[0].before:.1f}"])
-    title = f"Mean {document['measure']} and its deviation over {len(document['seeds'])} draws"
+    draws = len(document["seeds"])
+    title = f"Mean {document['measure']} and its deviation over {draws} draw{'s' * (draws > 1)}"
     heads = [f"all {count:,} labels" if count == total else f"{count:,} labels" for count in counts]
     table(f"{title}, {document['test_rows']:,} test rows of {document['data']}", ["", *heads, "seconds"], lines)
     for number, sentence in enumerate(outcome.verdicts):

@@ -45,7 +45,7 @@ def compare(
         x: (n, n_visible) rows, as ``pretrain`` takes them.
         y: labels (n,) of a classifier, or numbers (n,) or (n, targets) of a regressor, as ``finetune`` takes them; rows
             without any serve unsupervised training alone.
-        layers: widths of the codes, as ``pretrain`` takes them; None is two codes of four times the width of the rows.
+        layers: widths of the codes, as ``pretrain`` takes them; None is two codes as wide as the rows, 16 to 256.
         head: classifier, whose error is the share of wrong classes, or regressor, whose error is 1 − R².
         test: the share of the rows that measure, or other rows and their labels.
         validation: the share of the training rows that choose the best epoch of unsupervised training.

@@ -35,7 +35,7 @@ from stackae.workflows.inputs import data_settings, pretrain_settings
 
 BUDGETS = ("epochs", "seconds")
 OF_FILES = (*FORMATS, ".json", ".png", ".toml")
-USUAL_WIDTHS = (4, 32, 256)  # times the columns of the data, at least, and at most: of each of the usual two layers
+USUAL_WIDTHS = (16, 256)  # of the usual two layers, at least and at most
 
 
 class CompareResult(NamedTuple):
@@ -52,12 +52,18 @@ class CompareResult(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a comparison fits: contenders by name, numbers of labels, and seeds."""
+    """What a comparison fits: contenders by name, numbers of labels, and seeds; and whom the layers leave out, why."""
 
     contenders: dict[str, Contender]
     counts: list[int]
     seeds: list[int]
     total: int
+    unable: dict[str, str]
+
+    @property
+    def draws(self) -> str:
+        """The number of draws, for a person."""
+        return f"{len(self.seeds)} draw{'s' * (len(self.seeds) > 1)}"
 
 
 def compare(
@@ -112,7 +118,7 @@ def compare(
         outcome = comparison_of(plan.contenders, plan.total, bool(task.classes), fits)
         callbacks.busy("drawing the picture")
         document = _document(settings, dataset, task, plan, outcome)
-        title = f"{len(task.test.x):,} test rows of {Path(dataset.name).name}, {len(plan.seeds)} draws of labels"
+        title = f"{len(task.test.x):,} test rows of {Path(dataset.name).name}, {plan.draws} of labels"
         networks = [name for name, each in plan.contenders.items() if each.network]
         measure = "error rate" if task.classes else "1 - R²"
         files = {
@@ -145,9 +151,9 @@ def task_of(
 
 
 def usual_layers(width: int) -> str:
-    """The layers where none are given: two codes of four times the width of the rows, 32 to 256 units."""
-    times, least, most = USUAL_WIDTHS
-    units = min(most, max(least, times * width))
+    """The layers where none are given: two codes as wide as the rows, of 16 to 256 units."""
+    least, most = USUAL_WIDTHS
+    units = min(most, max(least, width))
     return f"{width},{units},{units}"
 
 
@@ -174,7 +180,7 @@ def plan_of(
     total, fewest = len(known), len(np.unique(known.numpy())) if task.classes else 1
     count = seed_count(seeds)
     first = task.pretrain.seed
-    return Plan(chosen, label_counts(labels, total, fewest), list(range(first, first + count)), total)
+    return Plan(chosen, label_counts(labels, total, fewest), list(range(first, first + count)), total, reasons)
 
 
 def fitted(
@@ -229,7 +235,8 @@ def _summary(task: Task, dataset: Dataset, plan: Plan, cells: Cells) -> list[str
         f"{len(task.test.x):,} test rows, scaled by {dataset.scaling.kind}",
         f"network  {'-'.join(map(str, task.pretrain.layer_sizes))}, fine-tuned for equal {task.budget}",
         f"fits     {len(wanted)}: {len(plan.contenders)} contenders, {', '.join(map(str, plan.counts))} labels, "
-        f"{len(plan.seeds)} draws" + (f"; {there} are there already" if there else ""),
+        f"{plan.draws}" + (f"; {there} are there already" if there else ""),
+        *(f"note     {name} is left out: {reason}" for name, reason in plan.unable.items()),
         *(f"note     {sentence}" for sentence in notes_of(dataset)),
     ]
 

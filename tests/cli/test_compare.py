@@ -74,7 +74,7 @@ def test_a_comparison_that_was_stopped_goes_on(fresh: Shell, monkeypatch: pytest
         patch.setattr(networks, "finetune_stack", stopping)
         assert fresh(*LABELS, "--out", "stopped").code == 130
     result = fresh(*LABELS, "--json", "--out", "stopped")
-    says(result.err, "fits     6: 3 contenders, 6, 48 labels, 1 draws; ", " already")
+    says(result.err, "fits     6: 3 contenders, 6, 48 labels, 1 draw; ", " already")
     assert without_times({**json.loads(result.out), "compare": "whole"}) == without_times(whole)
 
 
@@ -122,5 +122,5 @@ def test_the_usual_layers_and_folder(fresh: Shell) -> None:
     command = ("compare", "--data", "labelled.csv", "--target", "kind", "--seeds", "1", "--contenders", "random,svm")
     document = json.loads(fresh.does(*command, "--labels", "6", "--json"))
     assert document["settings"]["pretrain"]["n_visible"] == 8
-    assert [layer["n_hidden"] for layer in document["settings"]["pretrain"]["layers"]] == [32, 32]
+    assert [layer["n_hidden"] for layer in document["settings"]["pretrain"]["layers"]] == [16, 16]
     assert Path(document["compare"]) == Path("compare/labelled.csv")
