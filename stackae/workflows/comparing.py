@@ -113,8 +113,7 @@ def compare(
     with writing(folder):
         cells = Cells(folder, settings, budget, fingerprint(dataset))
         callbacks.note(*_summary(task, dataset, plan, cells))
-        with cells:
-            fits = fitted(task, plan, cells.fits, callbacks, cells.keep)
+        fits = _resumably(task, plan, cells, callbacks)
         outcome = comparison_of(plan.contenders, plan.total, bool(task.classes), fits)
         callbacks.busy("drawing the picture")
         document = _document(settings, dataset, task, plan, outcome)
@@ -207,6 +206,18 @@ def fitted(
                 keep(cell, fit)
             progress(done / len(missing))
     return {cell: fits[cell] for cell in wanted}
+
+
+def _resumably(task: Task, plan: Plan, cells: Cells, callbacks: Callbacks) -> dict[Cell, Fit]:
+    """Fit what is not in the file yet; whatever ends this, the file has what is done, and a note says so."""
+    try:
+        return fitted(task, plan, cells.fits, callbacks, cells.keep)
+    except BaseException:
+        if cells.fits:
+            callbacks.note(f"kept     {len(cells.fits)} finished fits; the same command goes on from them")
+        raise
+    finally:
+        cells.write()
 
 
 def _folder(out: Path | str | None, data: str) -> Path:

@@ -72,7 +72,9 @@ def test_a_comparison_that_was_stopped_goes_on(fresh: Shell, monkeypatch: pytest
 
     with monkeypatch.context() as patch:
         patch.setattr(networks, "finetune_stack", stopping)
-        assert fresh(*LABELS, "--out", "stopped").code == 130
+        stopped = fresh(*LABELS, "--out", "stopped")
+        assert stopped.code == 130
+        says(stopped.err, "kept     ", " finished fits; the same command goes on from them")
     result = fresh(*LABELS, "--json", "--out", "stopped")
     says(result.err, "fits     6: 3 contenders, 6, 48 labels, 1 draw; ", " already")
     assert without_times({**json.loads(result.out), "compare": "whole"}) == without_times(whole)

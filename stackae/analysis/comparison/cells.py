@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -22,10 +21,7 @@ BETWEEN = 2.0  # seconds between two writes of the file
 
 
 class Cells:
-    """The finished fits in a folder, of one configuration and digest of the rows.
-
-    Entering it writes what is not written yet when it is left, whatever ends it.
-    """
+    """The finished fits in a folder, of one configuration and digest of the rows."""
 
     def __init__(self, folder: Path, config: RunConfig, budget: str, rows: str) -> None:
         """Read the file, where there is one.
@@ -36,12 +32,6 @@ class Cells:
         self._path, self._config, self._about = folder / NAME, config, {"budget": budget, "rows": rows}
         self.fits = self._read() if self._path.exists() else {}
         self._written, self._at = len(self.fits), time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.write()
 
     def keep(self, cell: Cell, fit: Fit) -> None:
         """Add a fit; it is on disk after BETWEEN seconds or at the end."""
