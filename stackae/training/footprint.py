@@ -19,9 +19,11 @@ from stackae.errors import ConfigError, argument
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.kinds import KINDS, numbers_of
 from stackae.ops.engine import choose_device, choose_step
+from stackae.training.lbfgs import HISTORY
 
 NUMBER = 4  # bytes
 FUSED, EAGER = 7, 12  # numbers per parameter: itself, its best, optimizer state, gradients; with autograd, guard copies
+LBFGS = 4 * HISTORY + 8  # the same with its pairs, here and in torch
 SAVED = 6  # numbers per parameter while a checkpoint of it is written
 SOLVED = 3  # numbers per parameter of a closed form, beside its matrices
 TRAINED = 3  # numbers per number that a row becomes on its way through a layer, gradients included
@@ -72,10 +74,12 @@ def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1
         else []
     )
     for number, layer in enumerate(config.layers, start=1):
-        n = config.layer_sizes[number - 1]
+        n, whole = config.layer_sizes[number - 1], config.optimizer == "lbfgs"
+        layer = layer.model_copy(update={"batch_size": max(rows, 1)}) if whole else layer
         inputs = _codes(number - 1, n, rows + held_out, count)
         held = [*before, *inputs]
-        yield Phase(f"layer {number} is trained", [*held, *_training(number, n, layer, rows, held_out, count, fused)])
+        training = _training(number, n, layer, rows, held_out, count, LBFGS if whole else FUSED if fused else EAGER)
+        yield Phase(f"layer {number} is trained", [*held, *training])
         if number < len(config.layers):
             codes = _codes(number, layer.n_hidden, rows + held_out, count)
             passing = _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, fused)
@@ -87,6 +91,8 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
     top = stack.layer_sizes[-1]
     fused = choose_step(config.engine, choose_device(config.device), lacks=config.steps_eagerly).fused
+    whole = config.optimizer == "lbfgs"
+    times, batch = LBFGS if whole else FUSED if fused else EAGER, rows if whole else config.batch_size
     numbers = sum(KINDS[layer.kind].autoencoder.unrolled_numbers_of(n, layer) for n, layer in pairs)
     numbers = numbers if not config.row.predicts else numbers // 2 + (top + 1) * outputs
     alone = config.train == "head" and config.row.predicts
@@ -94,12 +100,12 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
     parts = [
         Part(
             "the network, with its best epoch, optimizer state and gradients",
-            _held(numbers, moving, fused),
+            _held(numbers, moving, times),
             _narrower(),
         ),
         Part(
-            f"a step of {config.batch_size:,} rows",
-            _batch(pairs, config.batch_size, rows),
+            f"a step of {batch:,} rows",
+            _batch(pairs, batch, rows),
             f"lower {argument('batch_size')}",
         ),
         Part(f"a pass over {ROWS_AT_ONCE:,} rows", _widest_pass(pairs, max(rows, held_out)), _narrower()),
@@ -123,14 +129,14 @@ def _codes(number: int, width: int, rows: int, count: int) -> list[Part]:
 
 
 def _training(
-    number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, fused: bool
+    number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, held: int
 ) -> Iterator[Part]:
-    numbers, eager = numbers_of(n, layer), layer.steps_eagerly
+    numbers, fused = numbers_of(n, layer), held == FUSED
     seeds = f"train fewer {argument('seeds')} together, or " if count > 1 else ""
     if layer.closed_form:
         other = argument("kind", "dense") if layer.row.solved else argument("init", "random")
         yield Part(f"moments of {n:,} x {n:,}", MATRICES * 8 * n**2, f"use {other}, or give fewer columns")
-    times = SOLVED if layer.row.solved else (FUSED if fused and not eager else EAGER) + SAVED
+    times = SOLVED if layer.row.solved else (max(held, EAGER) if layer.steps_eagerly else held) + SAVED
     narrower = f"{seeds}make layer {number} narrower"
     yield Part(
         f"the parameters of layer {number}, their optimizer state and copies",
@@ -156,8 +162,8 @@ def _row(n: int, layer: LayerConfig) -> int:
     return KINDS[layer.kind].autoencoder.row_numbers_of(n, layer)
 
 
-def _held(numbers: int, moving: int, fused: bool) -> int:
-    return NUMBER * (2 * numbers + ((FUSED if fused else EAGER) + SAVED - 2) * moving)
+def _held(numbers: int, moving: int, times: int) -> int:
+    return NUMBER * (2 * numbers + (times + SAVED - 2) * moving)
 
 
 def _batch(pairs: Sequence[tuple[int, LayerConfig]], size: int, rows: int) -> int:

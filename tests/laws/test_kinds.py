@@ -27,6 +27,12 @@ KINDS = {
     "principal components": ("8,5,2", "--kind", "pca"),
     "starts in closed form": ("8,6,3", "--init", "pca,marginalized", "--weights", "tied,untied"),
     "kept units": ("8,12,6", "--activation", "relu", "--sparsity", "top-k:4,batch-top-k:2", "--revive", "resample"),
+    "whole batches": ("8,6,4", "--optimizer", "lbfgs", "--corruption", "none", "--patience", "2:2:0.9"),
+    "a ramp, drawn in a range": (
+        "8,6,4", "--optimizer", "sgd", "--momentum", "0", "--momentum-ramp", "0.9:2", "--rate-decay", "1.1",
+        "--initial-weights", "uniform:0.2,normal:0.1", "--learning-rate", "0.1,0.05",
+    ),
+    "winners": ("8,12,4", "--activation", "relu", "--sparsity", "lifetime:0.2,none", "--corruption", "none"),
     "contraction": ("8,6", "--contraction", "0.1", "--weight-l1", "0.001"),
     "emphasis": ("8,6", "--emphasis", "1:0.5", "--corruption", "salt-and-pepper:0.3"),
     "of each something": (

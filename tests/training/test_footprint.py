@@ -20,7 +20,16 @@ from stackae.errors import ConfigError
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import pretrain_stack, pretrain_together, settle
 from stackae.training.callbacks import NoCallback
-from stackae.training.footprint import EAGER, FUSED, SAVED, check_finetuning, check_pretraining, finetuning, pretraining
+from stackae.training.footprint import (
+    EAGER,
+    FUSED,
+    LBFGS,
+    SAVED,
+    check_finetuning,
+    check_pretraining,
+    finetuning,
+    pretraining,
+)
 from stackae.training.layer import Reads
 
 GB = 10**9
@@ -176,3 +185,17 @@ def test_on_a_gpu_codes_may_lie_in_the_memory_of_the_host(monkeypatch):
     assert "fits into the memory of the GPU" in refused(of("512,1000000,16"), rows=100)
     free(monkeypatch, GB)
     assert "the largest part is the codes of layer 1" in refused(of("512,7250,16"), rows=1_800_000, held_out=200_000)
+
+
+def test_lbfgs_holds_its_pairs_and_steps_over_all_rows() -> None:
+    plain, whole = (
+        next(pretraining(of("512,64", optimizer=name, corruption="none"), 10_000, 0)) for name in ("adam", "lbfgs")
+    )
+    steps = [next(part for part in each.parts if part.what.startswith("a step of")) for each in (plain, whole)]
+    assert [part.what for part in steps] == ["a step of 64 rows", "a step of 10,000 rows"]
+    held = [
+        next(part for part in each.parts if part.what.startswith("the parameters")).bytes for each in (plain, whole)
+    ]
+    assert held[1] - held[0] == 4 * (LBFGS - FUSED) * numbers_of(512, of("512,64").layers[0])
+    head = FinetuneConfig(optimizer="lbfgs", device="cpu")
+    assert any(part.what == "a step of 10,000 rows" for part in finetuning(head, of("512,64"), 10_000, 0, 3).parts)
