@@ -11,6 +11,7 @@ from cli_cases import says
 
 import stackae
 from stackae.analysis.comparison import networks
+from stackae.analysis.comparison.classical import folds_of
 from stackae.analysis.comparison.contenders import contenders_for, label_counts
 from stackae.analysis.comparison.intervals import Bootstrap
 from stackae.analysis.comparison.task import Cell, Fit
@@ -146,6 +147,18 @@ def test_equal_seconds_give_more_epochs_to_what_is_not_pretrained() -> None:
     found = compared(x, cluster, (3,), labels=(16,), contenders=names, budget="seconds", seeds=1)
     first, second = found.rows
     assert second.epochs >= first.epochs == 60 and first.before > second.before
+
+
+def test_a_class_that_is_too_rare_for_a_fold_hinders_none() -> None:
+    assert [folds_of(np.repeat(np.arange(4), each)) for each in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert folds_of(np.repeat(np.arange(3), [1, 30, 30])) == 3
+    assert folds_of(np.repeat(np.arange(3), [1, 1, 2])) == 1
+    assert [folds_of(np.ones(rows)) for rows in (1, 3, 4, 9)] == [1, 1, 2, 3]
+    x, cluster = manifold()
+    y = np.where(cluster < 4, 0, 1)
+    y[:2] = 2  # one of them is a test row
+    found = compared(x, y, (3,), labels=(30, "all"), seeds=1, contenders=every(True))
+    assert all(row.error < 0.5 for row in found.rows)
 
 
 # ---- intervals

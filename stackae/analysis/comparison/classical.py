@@ -11,7 +11,7 @@ from stackae.apart import apart
 from stackae.data.kept_labels import kept_labels
 from stackae.random import Purpose, permutation
 
-FOLDS = 3
+FOLDS, MOST = 3, 0.8
 MOST_SEARCHED = 2000  # labelled rows that choose settings; more rows choose the same ones and take far longer
 COSTS = (0.01, 0.1, 1.0, 10.0, 100.0)
 RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -76,6 +76,11 @@ def _searched(
 
 
 def folds_of(y: np.ndarray) -> int:
-    """Return the number of folds that labels (n,) or targets allow: each class in each fold; 1 where there are none."""
-    fewest = int(np.unique(y, return_counts=True)[1].min()) if y.dtype.kind == "i" else len(y) // 2
-    return max(1, min(FOLDS, fewest))
+    """Return the number of folds, up to FOLDS, that labels (n,) or targets allow; 1 where there can be none.
+
+    MOST of the rows are of classes that every fold has; a class that is too rare for that hinders none.
+    """
+    if y.dtype.kind != "i":
+        return max(1, min(FOLDS, len(y) // 2))
+    counts = np.unique(y, return_counts=True)[1]
+    return next((folds for folds in range(FOLDS, 1, -1) if counts[counts >= folds].sum() >= MOST * len(y)), 1)
