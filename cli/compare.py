@@ -169,6 +169,7 @@ def _show(result: CompareResult) -> None:
     title = f"Mean {document['measure']} and its deviation over {draws} draw{'s' * (draws > 1)}"
     heads = [f"all {count:,} labels" if count == total else f"{count:,} labels" for count in counts]
     table(f"{title}, {document['test_rows']:,} test rows of {document['data']}", ["", *heads, "seconds"], lines)
+    say(f"chance      {percent(document['chance'])}: always the most frequent class, or the mean of the targets")
     for number, sentence in enumerate(outcome.verdicts):
         say(f"{'verdict' if number == 0 else '':10}  {sentence}")
     folder = shown(result.path.resolve())

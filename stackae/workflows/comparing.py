@@ -260,6 +260,7 @@ def _document(settings: RunConfig, dataset: Dataset, task: Task, plan: Plan, out
         "test_rows": len(task.test.x),
         "training_rows": len(task.train.x),
         "labels": plan.total,
+        "chance": task.chance,
         "seeds": plan.seeds,
         "budget": task.budget,
         "verdicts": list(outcome.verdicts),

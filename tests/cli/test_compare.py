@@ -33,6 +33,7 @@ def test_a_comparison_tells_and_keeps_what_it_found(fresh: Shell) -> None:
     assert [row["labels"] for row in document["contenders"]] == [6] * 3 + [48] * 3
     for row in document["contenders"]:
         assert f"{100 * row['error']:.2f} % ±" in printed
+    assert document["chance"] == pytest.approx(2 / 3) and "chance      66.67 %" in printed
     for sentence in document["verdicts"]:
         assert sentence in printed
     assert document["verdicts"][0].startswith("with 6 labels") and document["verdicts"][1].startswith("with all labels")

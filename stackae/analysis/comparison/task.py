@@ -84,6 +84,14 @@ class Task:
     def test_x(self) -> np.ndarray:
         return self.test.x[:].numpy().astype(np.float64)
 
+    @property
+    def chance(self) -> float:
+        """The error of always answering the most frequent class of the training rows, or the mean of their targets."""
+        known = labelled(self.train).y
+        assert known is not None and self.test.y is not None
+        answer = known.mode().values if self.classes else known.double().mean(dim=0)
+        return float(self.errors(answer.expand(self.test.y.shape)).mean(dtype=np.float64))
+
     def errors(self, predicted: np.ndarray | Tensor) -> np.ndarray:
         """The error of each test row: 1 where the class is wrong; for targets (ŷ − y)² / variance, mean over targets.
 
