@@ -18,6 +18,8 @@ stackae finetune --head classifier --train head --epochs 50
 
 stackae finetune --head classifier --train gradual --layer-decay 0.5
 
+stackae finetune --head classifier --unlabelled adversarial
+
 stackae finetune --head classifier --class-weight balanced
 
 stackae finetune --head reconstruction --epochs 100
@@ -33,6 +35,7 @@ def command(
     head: Annotated[o.Text, o.head("head")] = None,
     init: Annotated[o.Text, o.head("init")] = None,
     train: Annotated[o.Text, o.head("train")] = None,
+    unlabelled: Annotated[o.Text, o.head("unlabelled")] = None,
     layer_decay: Annotated[o.Text, o.head("layer_decay")] = None,
     class_weight: Annotated[o.Text, o.head("class_weight")] = None,
     data: o.DataOfRun = None,

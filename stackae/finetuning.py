@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 from stackae.config import FinetuneConfig
 from stackae.data import Part
 from stackae.data.placement import placed
@@ -11,6 +14,7 @@ from stackae.models.heads import HEADS
 from stackae.models.heads.base import HeadTask
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
+from stackae.semisupervised.training import fit_unlabelled, settled_method
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.choice import head_step
@@ -65,9 +69,26 @@ def finetune_stack(
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
         StoppedError: a signal requested that the checkpointer end training.
     """
+    known = rows_with_labels(train)
+    method = settled_method(config, stack, int(known.sum()), len(known))
+    config = config.model_copy(update={"unlabelled": method.name})
     device, step = choose_device(config.device), head_step(stack, config)
-    head = HEADS[config.head].prepared(HeadTask(stack, train, validation, config, n_classes, loss))
+    task = HeadTask(stack, train, validation, config, n_classes, loss)
+    head = HEADS[config.head].prepared(task)
     held_out = None if head.held_out is None or not len(head.held_out) else placed(head.held_out, device)
     head = head._replace(model=head.model.to(device), x=placed(head.x, device), held_out=held_out)
-    history = fit_head(head, config, step, callback or NoCallback(), checkpointer or NoCheckpoints())
+    callback, checkpointer = callback or NoCallback(), checkpointer or NoCheckpoints()
+    if config.learns_unlabelled:
+        history = fit_unlabelled(head, task.start, placed(train.x, device), known, config, callback, checkpointer)
+    else:
+        history = fit_head(head, config, step, callback, checkpointer)
     return FinetuneResult(head.model, history, step, 0 if held_out is None else len(held_out))
+
+
+def rows_with_labels(train: Part) -> Tensor:
+    """Return which rows have a label, or at least one target: (n,) bool."""
+    if train.y is None:
+        return torch.zeros(len(train.x), dtype=torch.bool)
+    if train.y.is_floating_point():
+        return ~train.y.reshape(len(train.y), -1).isnan().all(dim=1)
+    return train.y >= 0

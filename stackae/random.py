@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     REVIVAL = 6
     LABELS = 7
     BOOTSTRAP = 8
+    LABELLED_BATCH = 9
 
 
 def philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:

@@ -102,6 +102,7 @@ def finetune(
     validation: tuple[ArrayLike, ArrayLike] | ArrayLike | float | None = 0.1,
     init: Literal["pretrained", "random"] = "pretrained",
     train: Literal["head", "all", "gradual"] = "all",
+    unlabelled: Literal["auto", "none", "pseudo-label", "adversarial", "ladder"] = "auto",
     layer_decay: float = 1.0,
     class_weight: Literal["none", "balanced"] = "none",
     outputs: Literal["softmax", "sigmoid"] = "softmax",
@@ -138,9 +139,9 @@ def finetune(
         validation: the share of the rows that chooses the best epoch, or other rows and targets (x, y), of
             reconstruction rows alone; None keeps the last epoch.
         seed: of the new weights and the order of rows; None is the stack's.
-        init, train, layer_decay, class_weight, outputs, initial_weights, learning_rate, weight_decay, decaying,
-            max_norm, max_epochs, batch_size, patience, optimizer, momentum, momentum_ramp, schedule, rate_decay,
-            engine, precision, device: see ``FinetuneConfig``, which documents each.
+        init, train, unlabelled, layer_decay, class_weight, outputs, initial_weights, learning_rate, weight_decay,
+            decaying, max_norm, max_epochs, batch_size, patience, optimizer, momentum, momentum_ramp, schedule,
+            rate_decay, engine, precision, device: see ``FinetuneConfig``, which documents each.
         callback: told of every batch and epoch.
 
     Raises:

@@ -76,6 +76,9 @@ class FinetuneConfig(TrainingConfig):
     """Initial weights of the encoders: pretrained, or random to measure what pretraining is worth."""
     train: Literal["head", "all", "gradual"] = "all"
     """Layers to train: head (few labels), all (many), or gradual (one more from the top at a time)."""
+    unlabelled: Literal["auto", "none", "pseudo-label", "adversarial", "ladder"] = "auto"
+    """Learning from rows without labels: none, pseudo-label, adversarial, ladder, or auto (adversarial where most rows
+    of a classifier on dense layers have no label, else none)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rate of a layer relative to the layer above it (1 = the same)."""
     class_weight: Literal["none", "balanced"] = "none"
@@ -107,6 +110,24 @@ class FinetuneConfig(TrainingConfig):
         return HEADS[self.head]
 
     @property
+    def learns_unlabelled(self) -> bool:
+        """Whether a method of learning from rows without labels is named."""
+        return self.unlabelled not in ("auto", "none")
+
+    @property
+    def needs_labels(self) -> str:
+        """The first setting that a training on rows without labels does not have; "" where it has all of them."""
+        asked = {
+            f"head {self.head}": self.head not in ("classifier", "regressor"),
+            f"train {self.train}": self.train in ("head", "gradual"),
+            f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
+            f"outputs {self.outputs}": self.outputs != "softmax",
+            f"decaying {self.decaying}": self.decaying != "all",
+            f"optimizer {self.optimizer}": self.optimizer == "lbfgs",
+        }
+        return next((name for name, given in asked.items() if given), "")
+
+    @property
     def steps_eagerly(self) -> str:
         """The first setting that the fused step does not have; "" where it has all of them."""
         asked = {
@@ -118,6 +139,7 @@ class FinetuneConfig(TrainingConfig):
             f"class_weight {self.class_weight}": self.class_weight != "none",
             f"outputs {self.outputs}": self.outputs != "softmax",
             f"decaying {self.decaying}": self.decaying != "all" and self.train != "head",
+            f"unlabelled {self.unlabelled}": self.learns_unlabelled,
         }
         return next((name for name, given in asked.items() if given), self.trains_eagerly)
 
@@ -127,6 +149,11 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 f"layer_decay {self.layer_decay:g}: expected layers below the head that are trained, got train head; "
                 "use train all or gradual, or leave it out"
+            )
+        if self.learns_unlabelled and self.needs_labels:
+            raise ValueError(
+                f"unlabelled {self.unlabelled}: expected all layers of a classifier or regressor to be trained alike, "
+                f"got {self.needs_labels}; leave one of them out"
             )
         if self.class_weight != "none" and self.row.targets != "classes":
             raise ValueError(

@@ -11,7 +11,7 @@ from stackae.data.classes import of_classes, trained_classes
 from stackae.data.fingerprint import fingerprint
 from stackae.data.labels import classes_named, named
 from stackae.errors import argument, legible, shown
-from stackae.finetuning import FinetuneResult, finetune_stack
+from stackae.finetuning import FinetuneResult, finetune_stack, rows_with_labels
 from stackae.models.evaluation import evaluate_reconstruction
 from stackae.ops.engine import choose_device, choose_step
 from stackae.runs import Checkpoint, Requests, Run, Work, latest, open_run
@@ -19,6 +19,7 @@ from stackae.runs.kept_data import data_files
 from stackae.runs.places import unfinished
 from stackae.runs.records import epoch_of
 from stackae.runs.run import config_file, head_file, trained_head_file
+from stackae.semisupervised.training import settled_method
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.choice import shown_head_step
@@ -218,10 +219,15 @@ def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[s
     decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
     norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
     norm += ", class weight balanced" if settings.class_weight == "balanced" else ""
+    stack, known = run.load_stack(settings.engine), rows_with_labels(dataset.train)
+    method = settled_method(settings, stack, int(known.sum()), len(known))
+    settled = settings.model_copy(update={"unlabelled": method.name})
+    unlabelled = [f"no label {method.name} ({method.reason})"] if settled.learns_unlabelled else []
     return [
         f"data     {dataset.name}: {_rows_to_learn_from(dataset, settings)}",
         f"head     {settings.head}, {settings.init} weights, train {settings.train}{decay}{norm}",
-        f"step     {shown_head_step(run.load_stack(settings.engine), settings)}",
+        *unlabelled,
+        f"step     {shown_head_step(stack, settled)}",
     ]
 
 

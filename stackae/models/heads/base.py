@@ -163,6 +163,9 @@ class Prepared(NamedTuple, Generic[ModelT]):
             or their codes; and the rows themselves.
         validate: computes, from the same three for the validation rows, the loss per row and the error rate (None
             where the head has none).
+        y: the targets of x as the head learns them: classes (n,), or standardized numbers (n, k), NaN where one is
+            missing; None for a head that has none.
+        weight: (n_classes,) weights of the classes in the loss; None means 1.
     """
 
     model: ModelT
@@ -170,6 +173,8 @@ class Prepared(NamedTuple, Generic[ModelT]):
     held_out: Rows | None
     objective: Callable[[ModelT, Rows, Rows], FinetuneObjective]
     validate: Callable[[ModelT, Rows, Rows], tuple[float, float | None]]
+    y: Tensor | None = None
+    weight: Tensor | None = None
 
 
 def dense_numbers(config: PretrainConfig, outputs: int) -> int:

@@ -45,6 +45,8 @@ class Classifier(Finetuned):
                 one, read, y.to(read.device), weight=weight, outputs=config.outputs, max_norm=config.max_norm
             ),
             lambda one, read, _: classification_loss(one, read, held_y, weight, config.outputs),
+            y,
+            weight,
         )
 
     @classmethod

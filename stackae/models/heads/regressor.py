@@ -72,6 +72,7 @@ class Regressor(Finetuned):
             rows,
             lambda one, read, _: RegressionObjective(one, read, known.to(read.device), max_norm=config.max_norm),
             lambda one, read, _: (targets_loss(one, read, held_out, squared_error)[0], None),
+            known,
         )
 
     @classmethod

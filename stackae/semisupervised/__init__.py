@@ -1,0 +1,1 @@
+"""Fine-tuning that learns from rows without labels too."""

@@ -1,0 +1,198 @@
+"""Fine-tune a model on labelled and unlabelled rows together, by the method that the settings name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from stackae.autoencoders.dense import Dense
+from stackae.config import FinetuneConfig
+from stackae.data.rows import Rows, subset
+from stackae.errors import ConfigError, argument
+from stackae.models.heads.base import HEAD_NUMBER, Prepared
+from stackae.models.heads.classifier import Classifier
+from stackae.models.stack import StackedAutoencoder
+from stackae.random import Purpose, permutation
+from stackae.semisupervised.answers import Answers, Classes, Numbers
+from stackae.semisupervised.graph import Neighbours, Spread, graph_rows, nearest, on_graph
+from stackae.semisupervised.ladder import LadderNetwork, LadderObjective
+from stackae.semisupervised.network import NormalizedNetwork
+from stackae.semisupervised.objective import AdversarialObjective, PseudoLabelObjective, UnlabelledTask
+from stackae.training.callbacks import Callback, EpochRecord
+from stackae.training.checkpointing import Checkpointer
+from stackae.training.early_stopping import Patience
+from stackae.training.optimizers import make_optimizer
+from stackae.training.rates import ramp_of
+from stackae.training.replicas import alone
+from stackae.training.stage import Replica, Stage, Validation, settled_epochs
+from stackae.training.step import EagerStep, OneByOne
+from stackae.training.trainer import Trainer
+
+FEWEST_STEPS = 4000  # for automatic epochs
+SAMPLE = 16_384  # rows whose statistics replace those of the batch in the final network
+RADIUS = 0.35  # of the adversarial perturbation, in typical distances to the nearest row
+FEWEST_UNLABELLED = 100
+
+
+METHODS: dict[str, type[PseudoLabelObjective]] = {
+    "pseudo-label": PseudoLabelObjective,
+    "adversarial": AdversarialObjective,
+    "ladder": LadderObjective,
+}
+
+
+class Method(NamedTuple):
+    """The method of learning from rows without labels, and the reason for it."""
+
+    name: str
+    reason: str
+
+
+def settled_method(config: FinetuneConfig, stack: StackedAutoencoder, labelled: int, rows: int) -> Method:
+    """Settle ``auto``: adversarial for a classifier on dense layers where most of many rows have no label.
+
+    Raises:
+        ConfigError: a method was requested for a stack with other than dense layers.
+    """
+    kinds = (each.not_dense(decoding=False) for each in stack.autoencoders)
+    other = next((f"layer {number} of {kind}" for number, kind in enumerate(kinds, start=1) if kind), "")
+    if config.learns_unlabelled and other:
+        raise ConfigError(
+            f"unlabelled {config.unlabelled}: expected dense layers that keep all units, got {other}; use "
+            f"{argument('unlabelled', 'none')}"
+        )
+    if config.unlabelled != "auto":
+        return Method(config.unlabelled, "requested")
+    sentence = f"{labelled:,} of {rows:,} training rows are labelled"
+    few = config.head == "classifier" and rows - labelled >= max(labelled, FEWEST_UNLABELLED)
+    against = config.needs_labels or other or ("" if few else sentence)
+    return Method("none", against) if against else Method("adversarial", sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnlabelledReplica(Replica):
+    """A normalized copy of a model; ``validate`` folds it back into the model first."""
+
+    network: NormalizedNetwork
+    head: Prepared[Any]
+    sample: Rows
+
+    def fold(self) -> None:
+        """Give the model the weights of the network, by the statistics of the sample."""
+        self.network.fold(dense_parts(self.head), self.sample)
+
+    def validate(self) -> Validation | None:
+        head = self.head
+        if head.held_out is None:
+            return None
+        self.fold()
+        return Validation(*head.validate(head.model, head.held_out, head.held_out))
+
+
+def fit_unlabelled(
+    head: Prepared[Any],
+    start: StackedAutoencoder,
+    x: Rows,
+    known: Tensor,
+    config: FinetuneConfig,
+    callback: Callback,
+    checkpointer: Checkpointer,
+) -> list[EpochRecord]:
+    """Train the whole model in place, by ``config.unlabelled``. Returns one record per epoch.
+
+    Args:
+        head: its model, of dense layers alone, and its labelled rows.
+        start: the stack whose encoders the model has.
+        x: (n, n_visible) all training rows.
+        known: (n,) bool, which of them have labels: the rows of ``head``, in their order.
+    """
+    order = permutation(len(x), seed=config.seed, purpose=Purpose.LABELLED_BATCH, counter=1 << 62)
+    sample = subset(x, order[:SAMPLE].sort().values)
+    epochs = settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
+    network = make_network(head, start, config, sample)
+    objective = make_objective(
+        network, head, x, known, config, epochs * math.ceil(len(x) / config.batch_size), callback
+    )
+    replica = UnlabelledReplica(
+        network=network,
+        x=x,
+        held_out=head.held_out,
+        seed=config.seed,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        head=head,
+        sample=sample,
+    )
+    optimizer = make_optimizer(network, config, config.learning_rate, config.weight_decay)
+    stage = Stage(
+        name=config.head,
+        title=f"{config.head} {'-'.join(map(str, head.model.layer_sizes))}",
+        number=HEAD_NUMBER,
+        replicas=[replica],
+        step=OneByOne([EagerStep(objective, optimizer, ramp=ramp_of(config, len(x), config.batch_size))]),
+        max_epochs=epochs,
+        batch_size=config.batch_size,
+        patience=Patience.of(0 if config.patience == "auto" else config.patience, epochs),  # the last epochs gain most
+        schedule=config.schedule,
+        rate_decay=config.rate_decay,
+    )
+    history = alone(Trainer(stage, callback, checkpointer).fit())
+    replica.fold()
+    return history
+
+
+def make_network(
+    head: Prepared[Any], start: StackedAutoencoder, config: FinetuneConfig, sample: Rows
+) -> NormalizedNetwork:
+    """Make the network of the method; a ladder has the decoders of the stack."""
+    if config.unlabelled == "ladder":
+        decoders = [each.decoder_alone(config.engine) for each in start.autoencoders]
+        return LadderNetwork(dense_parts(head), [each for each in decoders if isinstance(each, Dense)], sample)
+    return NormalizedNetwork(dense_parts(head), sample)
+
+
+def make_objective(
+    network: NormalizedNetwork,
+    head: Prepared[Any],
+    x: Rows,
+    known: Tensor,
+    config: FinetuneConfig,
+    steps: int,
+    callback: Callback,
+) -> PseudoLabelObjective:
+    """Make the objective of the method: search the neighbours, spread the labels, and set the radius by them."""
+    rows = graph_rows(known, config.seed)
+    neighbours = nearest(on_graph(x, rows), callback)
+    answers = answers_of(head)
+    found = None if bool(known.all()) else _spread(answers, neighbours, rows, known)
+    radius = RADIUS * float(neighbours.distances[:, 0].median())
+    task = UnlabelledTask(head.x, answers, found, radius, steps)
+    return METHODS[config.unlabelled](network, x, task=task, seed=config.seed, max_norm=config.max_norm)
+
+
+def answers_of(head: Prepared[Any]) -> Answers:
+    """Return the losses of the head; the expected shares of the classes are those of the labels, plus one row each."""
+    assert head.y is not None  # both kinds of heads below learn targets
+    if not isinstance(head.model, Classifier):
+        return Numbers(head.y)
+    rows = head.y.bincount(minlength=head.model.layer_sizes[-1]).float() + 1
+    return Classes(head.y, head.weight, rows / rows.sum())
+
+
+def _spread(answers: Answers, neighbours: Neighbours, rows: Tensor, known: Tensor) -> Spread:
+    """Spread the labels over the graph; rows beside it have a confidence of 0."""
+    found = answers.spread(neighbours, known[rows])
+    if len(rows) == len(known):
+        return found
+    values = found.values.new_zeros(len(known), found.values.shape[1])
+    confidence = found.confidence.new_zeros(len(known))
+    values[rows], confidence[rows] = found
+    return Spread(values, confidence)
+
+
+def dense_parts(head: Prepared[Any]) -> list[Dense]:
+    """Return the layers of the model, which are dense."""
+    return [part for part in head.model.parts if isinstance(part, Dense)]
