@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from stackae.workflows.comparing import CompareResult
 
 COMPARED = "What is compared"
-NAMES = "pretrained, random, pca-start, joint; logistic, svm, boosting, pca-logistic, spread-pca, spread-codes"
+NAMES = (
+    "pretrained, random, pca-start, joint; unlabelled, logistic, svm, boosting, pca-logistic, spread-pca, spread-codes"
+)
 OF_NUMBERS = "ridge, svm, boosting, pca-ridge, neighbors-pca, neighbors-codes"
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -48,10 +50,10 @@ def command(
         o.Text,
         option(
             "--contenders",
-            f"Which to compare: {NAMES}; for numbers {OF_NUMBERS} in the place of the last six.",
+            f"Which to compare: {NAMES}; for numbers {OF_NUMBERS} in the place of the last seven.",
             COMPARED,
-            "all",
-            metavar="<a,b>",
+            "all but unlabelled, which takes minutes",
+            metavar="<a,b|all>",
         ),
     ] = None,
     labels: Annotated[

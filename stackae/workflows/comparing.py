@@ -11,7 +11,14 @@ import torch
 
 from stackae.analysis.comparison.cells import NAME as CELLS
 from stackae.analysis.comparison.cells import Cells
-from stackae.analysis.comparison.contenders import PRETRAINED, Contender, chosen_contenders, label_counts, seed_count
+from stackae.analysis.comparison.contenders import (
+    ALL,
+    PRETRAINED,
+    Contender,
+    chosen_contenders,
+    label_counts,
+    seed_count,
+)
 from stackae.analysis.comparison.networks import unable
 from stackae.analysis.comparison.running import Runner, cells_of, run_cells
 from stackae.analysis.comparison.task import Cell, Fit, Task, check_labels, complete, labelled
@@ -81,7 +88,7 @@ def compare(
 
     Args:
         options: settings of the data and of layers by name, as ``stackae.workflows.run_settings`` takes them.
-        contenders: names, as ``stackae.analysis.comparison.contenders`` has them; None is all.
+        contenders: names, as ``stackae.analysis.comparison.contenders`` has them, or "all"; None is all but unlabelled.
         labels: numbers of labels, in all, and "all"; None is 10, 100, 1000 and all, as far as the data have them.
         seeds: how many draws of the labels, each with weights of its own.
         budget: epochs or seconds; see ``Task``.
@@ -170,7 +177,7 @@ def plan_of(
             f"others get, got {', '.join(chosen)}; add it, or use {argument('budget', 'epochs')}"
         )
     reasons = {name: reason for name in chosen if (reason := unable(name, task.pretrain))}
-    if reasons and contenders is not None:
+    if reasons and contenders not in (None, ALL):
         name, reason = next(iter(reasons.items()))
         raise ConfigError(f"{argument('contenders')} {name}: {reason}; leave it out")
     chosen = {name: each for name, each in chosen.items() if name not in reasons}

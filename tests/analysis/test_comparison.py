@@ -12,7 +12,7 @@ from cli_cases import says
 import stackae
 from stackae.analysis.comparison import networks
 from stackae.analysis.comparison.classical import folds_of
-from stackae.analysis.comparison.contenders import contenders_for, label_counts
+from stackae.analysis.comparison.contenders import chosen_contenders, contenders_for, label_counts
 from stackae.analysis.comparison.intervals import Bootstrap
 from stackae.analysis.comparison.task import Cell, Fit
 from stackae.analysis.comparison.verdict import comparison_of
@@ -90,16 +90,12 @@ def test_numbers_are_measured_by_their_unexplained_variance() -> None:
 # ---- what every comparison owes
 
 
-def every(classes: bool) -> tuple[str, ...]:
-    return tuple(contenders_for(classes))
-
-
 def test_test_rows_choose_nothing() -> None:
     """With the two classes of the test rows exchanged, each right answer is wrong and each wrong one right."""
     x, cluster = manifold()
     y = cluster % 2
     train, test = slice(0, 160), slice(160, None)
-    named: dict[str, Any] = {"labels": (40, "all"), "seeds": 1, "contenders": every(True)}
+    named: dict[str, Any] = {"labels": (40, "all"), "seeds": 1}
     first = compared(x[train], y[train], (3,), test=(x[test], y[test]), **named)
     second = compared(x[train], y[train], (3,), test=(x[test], 1 - y[test]), **named)
     for one, other in zip(first.rows, second.rows, strict=True):
@@ -118,6 +114,20 @@ def test_unsupervised_parts_are_trained_once_for_all_labels(monkeypatch: pytest.
     x, cluster = manifold()
     compared(x, cluster, (3,), labels=(8, 16, "all"), contenders=("pretrained", "spread-codes"))
     assert calls == [[0, 1]]
+
+
+def test_one_contender_alone_learns_from_unlabelled_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int, int]] = []
+    real = networks.finetune_stack
+
+    def noted(stack: Any, train: Any, config: Any, **named: Any) -> Any:
+        seen.append((config.unlabelled, len(train.x), int((train.y >= 0).sum())))
+        return real(stack, train, config.model_copy(update={"unlabelled": "none"}), **named)
+
+    monkeypatch.setattr(networks, "finetune_stack", noted)
+    x, cluster = manifold()
+    compared(x, cluster, (3,), labels=(16,), seeds=1, contenders=("pretrained", "random", "unlabelled"))
+    assert sorted(seen) == [("auto", 192, 16), ("none", 16, 16), ("none", 16, 16)]
 
 
 def test_threads_change_nothing() -> None:
@@ -157,7 +167,7 @@ def test_a_class_that_is_too_rare_for_a_fold_hinders_none() -> None:
     x, cluster = manifold()
     y = np.where(cluster < 4, 0, 1)
     y[:2] = 2  # one of them is a test row
-    found = compared(x, y, (3,), labels=(30, "all"), seeds=1, contenders=every(True))
+    found = compared(x, y, (3,), labels=(30, "all"), seeds=1)
     assert all(row.error < 0.5 for row in found.rows)
 
 
@@ -257,6 +267,12 @@ def test_test_rows_of_other_classes() -> None:
         DataError, match=r"test\[1\]: expected the classes or targets of y, got others \(2 instead of 8"
     ):
         compared(x, cluster, (3,), test=(x, cluster % 2))
+
+
+def test_the_usual_contenders_are_all_but_the_slowest() -> None:
+    assert list(chosen_contenders("all", True)) == list(contenders_for(True))
+    assert contenders_for(True).keys() - chosen_contenders(None, True).keys() == {"unlabelled"}
+    assert list(chosen_contenders(("svm", "random"), True)) == ["random", "svm"]
 
 
 def test_label_counts_out_of_reach_are_left_out_of_the_usual_ones() -> None:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from stackae.errors import ConfigError, argument, nearest
 
-PRETRAINED, RANDOM = "pretrained", "random"
+PRETRAINED, RANDOM, UNLABELLED = "pretrained", "random", "unlabelled"
 DEFAULT_LABELS, ALL = (10, 100, 1000, "all"), "all"
 MOST_SEEDS = 100
 
@@ -41,6 +41,7 @@ NETWORKS = {
     "joint": Contender("a joint autoencoder", network=True, trains="joint"),
 }
 OF_CLASSES = {
+    UNLABELLED: Contender("fine-tuning with unlabelled rows", network=True, trains="greedy"),
     "logistic": Contender("logistic regression"),
     "svm": Contender("an SVM"),
     "boosting": Contender("gradient boosting"),
@@ -64,14 +65,16 @@ def contenders_for(classes: bool) -> dict[str, Contender]:
 
 
 def chosen_contenders(given: str | Sequence[str] | None, classes: bool) -> dict[str, Contender]:
-    """Select contenders by name, as "pretrained,random,svm"; None selects all.
+    """Select contenders by name, as "pretrained,random,svm", or "all".
+
+    None selects all but ``unlabelled``, which takes longer than all others together.
 
     Raises:
         ConfigError: an unknown name, one given twice, or fewer than two.
     """
     known = contenders_for(classes)
-    if given is None:
-        return known
+    if given is None or given == ALL:
+        return {name: each for name, each in known.items() if given == ALL or name != UNLABELLED}
     names = [name.strip() for name in (given.split(",") if isinstance(given, str) else given)]
     for name in names:
         if name not in known:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from stackae.analysis.comparison.contenders import PRETRAINED, RANDOM
+from stackae.analysis.comparison.contenders import PRETRAINED, RANDOM, UNLABELLED
 from stackae.analysis.comparison.task import Cell, Fit, Task
 from stackae.apart import Once
 from stackae.autoencoders.corruption import Corruption
@@ -79,14 +79,16 @@ class Starts:
 
     def makes(self, contender: str) -> bool:
         """Return whether the contender is a network."""
-        return contender == PRETRAINED or contender in self._makers
+        return contender in (PRETRAINED, UNLABELLED) or contender in self._makers
 
     def of(self, contender: str, seed: int) -> Start:
-        """Return the stack of a contender; ``pretrain`` made the pretrained ones.
+        """Return the stack of a contender; ``pretrain`` made the pretrained ones, which ``unlabelled`` begins from too.
 
         Raises:
             DivergedError: its training left the finite numbers.
         """
+
+        contender = PRETRAINED if contender == UNLABELLED else contender
 
         def make() -> Start:
             begun = time.perf_counter()
@@ -144,10 +146,10 @@ def finetuned(task: Task, cell: Cell, start: Start, epochs: int | None) -> Fit:
     ``epochs`` overrides the setting.
     """
     begun = time.perf_counter()
-    settings = task.finetune.model_copy(
-        update={"init": "random" if cell.contender == RANDOM else "pretrained", "seed": cell.seed}
-        | ({} if epochs is None else {"max_epochs": epochs})
-    )
+    update: dict[str, Any] = {"init": "random" if cell.contender == RANDOM else "pretrained", "seed": cell.seed}
+    update |= {} if cell.contender == UNLABELLED else {"unlabelled": "none"}
+    update |= {} if epochs is None else {"max_epochs": epochs}
+    settings = task.finetune.model_copy(update=update)
     train, validation = _parts(task, cell)
     result = finetune_stack(start.stack, train, settings, n_classes=task.classes, validation=validation)
     seconds = time.perf_counter() - begun
@@ -161,10 +163,15 @@ def _parts(task: Task, cell: Cell) -> tuple[Part, Part | None]:
     rows = task.rows_of(cell)
     assert task.train.y is not None
     groups = task.y[rows] if task.classes else np.zeros(len(rows), dtype=np.int64)
-    if np.unique(groups, return_counts=True)[1].min() < ENOUGH:
-        return _part(task, rows), None
-    kept, held = hold_out(groups, len(rows), task.held_out, cell.seed, VALIDATION - 1)
-    return _part(task, rows[kept]), _part(task, rows[held])
+    validation = None
+    if np.unique(groups, return_counts=True)[1].min() >= ENOUGH:
+        kept, held = hold_out(groups, len(rows), task.held_out, cell.seed, VALIDATION - 1)
+        rows, validation = rows[kept], _part(task, rows[held])
+    if cell.contender != UNLABELLED:
+        return _part(task, rows), validation
+    y = torch.full_like(task.train.y, -1)
+    y[rows] = task.train.y[rows]
+    return Part(task.train.x, y), validation
 
 
 def _part(task: Task, rows: np.ndarray) -> Part:
