@@ -79,7 +79,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
 def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     run, layers = trained.runs[0], trained.reports[0]
     if as_json:
-        emit_json({"run": str(run.path), "layers": layers})
+        emit_json({"run": str(run.path), "layers": layers, "below_pca": trained.below_pca or None})
         return
     noisy = any(layer.corrupted_validation_loss is not None for layer in layers)
     rows = [
@@ -89,12 +89,17 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
             number(layer.loss),
             number(layer.validation_loss),
             *([number(layer.corrupted_validation_loss)] if noisy else []),
+            percent(layer.explained),
+            percent(layer.pca_explained),
             f"{layer.seconds:.1f}",
         ]
         for layer in layers
     ]
     under_noise = ["under noise"] if noisy else []
-    table("Pretrained", ["", "best epoch", "loss", "validation loss", *under_noise, "seconds"], rows)
+    columns = ["", "best epoch", "loss", "validation loss", *under_noise, "explains", "PCA", "seconds"]
+    table("Pretrained", columns, rows)
+    if trained.below_pca:
+        say(f"below PCA   {trained.below_pca}")
     for layer, config in zip(layers, trained.configs[0].layers, strict=True):
         if (layer.dead or 0) >= MANY_DEAD:
             _say_dead(layer, config)

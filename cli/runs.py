@@ -126,7 +126,7 @@ def _show_list(found: list[Summary]) -> None:
 def _show_contents(found: RunContents) -> None:
     (path, status, detail, config, stages, *_), files, checkpoints = found
     say(f"run         {shown(path)}: {status}{f' ({detail})' if detail else ''}")
-    columns = ["", "best epoch", "loss", "validation loss", "under noise", "validation error"]
+    columns = ["", "best epoch", "loss", "validation loss", "under noise", "validation error", "explains", "PCA"]
     rows = [
         [
             each.stage,
@@ -135,6 +135,8 @@ def _show_contents(found: RunContents) -> None:
             number(each.validation_loss),
             number(each.corrupted_validation_loss),
             percent(each.validation_error),
+            percent(each.explained),
+            percent(each.pca_explained),
         ]
         for each in stages[:MOST_SHOWN]
     ]

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stackae.autoencoders.statistics import check_room
-from stackae.config import LayerConfig, PretrainConfig
-from stackae.config.activations import ACTIVATIONS
+from stackae.config import PretrainConfig
 from stackae.config.together import check_together
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
@@ -19,11 +18,10 @@ from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
-from stackae.training.early_stopping import Patience
-from stackae.training.layer import FEWEST_STEPS, LayerReplica, Reads, TrainedLayer, train_layer
+from stackae.training.layer import LayerReplica, Reads, TrainedLayer, train_layer
 from stackae.training.replicas import alone
+from stackae.training.settling import SettledLayer, described, settled_layers
 from stackae.training.solving import solve_layer
-from stackae.training.stage import settled_epochs
 
 
 class PretrainResult(NamedTuple):
@@ -41,14 +39,32 @@ class PretrainResult(NamedTuple):
 def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> PretrainConfig:
     """Settle every ``auto`` of the configuration by the training rows x (n, n_visible), and return the result.
 
-    An output activation becomes sigmoid where its targets lie in [0, 1], and linear elsewhere. ``row_shape`` is the
-    shape of a row in the array that x was flattened from; errors name it.
+    ``stackae.training.settling`` says how, ``reasons`` why. ``row_shape`` is the shape of a row in the array that x was
+    flattened from; errors name it.
 
     Raises:
         ConfigError: the first width is not that of x, or a decoder cannot reach its targets.
-        DataError: a layer that is solved in closed form, or starts from a closed form, has so many inputs that their
-            covariance does not fit in memory.
+        DataError: no rows, or a layer that is solved in closed form, or starts from a closed form, has so many inputs
+            that their covariance does not fit in memory.
     """
+    _check_width(config, x, row_shape)
+    for number in range(1, len(config.layers) + 1):
+        _check_closed_form(config, number)
+    found = settled_layers(config, x)
+    for each in found:
+        _check_output(each)
+    return config.model_copy(update={"layers": tuple(each.layer for each in found)})
+
+
+def reasons(config: PretrainConfig, x: Rows) -> list[str]:
+    """Say in a line per layer how ``settle`` settles it, and by what of the rows x (n, n_visible)."""
+    lines = []
+    for number, (n, each) in enumerate(zip(config.layer_sizes, settled_layers(config, x), strict=False), start=1):
+        lines.append(f"layer {number}  {n}-{each.layer.n_hidden}  {described(each.layer)}: {each.reads}")
+    return lines
+
+
+def _check_width(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...]) -> None:
     if len(x.shape) != 2 or x.shape[1] != config.n_visible:
         found = x.shape[-1]
         sizes = ",".join(str(size) for size in (found, *config.layer_sizes[1:]))
@@ -59,16 +75,8 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> 
             f"{config.n_visible}; "
             f"use {argument('layers', sizes)}{other}"
         )
-    in_unit = len(x) > 0 and float(x.min()) >= 0.0 and float(x.max()) <= 1.0
-    layers = []
-    for number, layer in enumerate(config.layers, start=1):
-        _check_closed_form(config, number)
-        settled = _settle_layer(layer, in_unit, "the data" if number == 1 else f"the codes of layer {number - 1}")
-        epochs = 1 if layer.row.solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
-        patience = Patience.of("auto", epochs).epochs if layer.patience == "auto" else layer.patience
-        layers.append(settled.model_copy(update={"max_epochs": epochs, "patience": patience}))
-        in_unit = ACTIVATIONS[layer.activation].in_unit and layer.row.activated
-    return config.model_copy(update={"layers": tuple(layers)})
+    if len(x) == 0:
+        raise DataError("data: expected at least one training row, got none")
 
 
 def _check_closed_form(config: PretrainConfig, number: int) -> None:
@@ -80,17 +88,15 @@ def _check_closed_form(config: PretrainConfig, number: int) -> None:
     check_room(width, choose_device(config.device), remedy)
 
 
-def _settle_layer(layer: LayerConfig, in_unit: bool, targets: str) -> LayerConfig:
-    output = layer.output_activation
-    if output == "auto":
-        output = "sigmoid" if in_unit or layer.loss == "bce" else "linear"
-    if output == "sigmoid" and not in_unit:
+def _check_output(settled: SettledLayer) -> None:
+    """Raise ConfigError where the decoder cannot reach its targets."""
+    layer, reads = settled
+    if layer.output_activation == "sigmoid" and not reads.in_unit:
         raise ConfigError(
             f"output_activation sigmoid{' (loss bce)' if layer.loss == 'bce' else ''}: expected targets in [0, 1], got "
-            f"values beyond in {targets}; use {argument('output_activation', 'linear')} with "
+            f"values beyond in {reads.targets}; use {argument('output_activation', 'linear')} with "
             f"{argument('loss', 'mse')}, or {argument('scale', 'minmax')}"
         )
-    return layer.model_copy(update={"output_activation": output})
 
 
 def pretrain_stack(
@@ -175,8 +181,6 @@ def layers_together(
     list follows. Stage results that the checkpointer holds from an earlier process are not trained again.
     """
     check_together(configs)
-    if len(x) == 0:
-        raise DataError("data: expected at least one training row, got none")
     device = choose_device(configs[0].device)
     held_out = placed(validation, device) if validation is not None and len(validation) else None
     reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))  # by index of the configuration

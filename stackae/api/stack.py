@@ -16,11 +16,11 @@ from stackae.api.saving import save_run, stack_files
 from stackae.config import CorruptionConfig, DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
 from stackae.config.kinds import Kind
 from stackae.config.notation import InitialConfig, RampConfig
-from stackae.config.values import Activation, EngineName, Loss, Optimizer, OutputActivation, Precision, Scale, Schedule
+from stackae.config.values import Activation, EngineName, Init, Loss, Optimizer, Precision, Scale, Schedule
 from stackae.data.arraylike import ArrayLike, image_shape, scaled
 from stackae.data.scaling import Scaling
 from stackae.models.stack import StackedAutoencoder, in_batches
-from stackae.pretraining import pretrain_stack
+from stackae.pretraining import pretrain_stack, settle
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.footprint import check_pretraining
 
@@ -106,8 +106,8 @@ def pretrain(
     scale: Scale | Scaling = "auto",
     kind: PerLayer[Kind] | None = None,
     activation: PerLayer[Activation] | None = None,
-    output_activation: PerLayer[OutputActivation] | None = None,
-    tied: PerLayer[bool] | None = None,
+    output_activation: PerLayer[Activation] | None = None,
+    tied: PerLayer[bool | Literal["auto"]] | None = None,
     loss: PerLayer[Loss] | None = None,
     corruption: PerLayer[str | CorruptionConfig] | None = None,
     emphasis: PerLayer[str | EmphasisConfig] | None = None,
@@ -118,12 +118,12 @@ def pretrain(
     weight_decay: PerLayer[float] | None = None,
     weight_l1: PerLayer[float] | None = None,
     max_norm: PerLayer[float] | None = None,
-    init: PerLayer[Literal["random", "pca", "marginalized"]] | None = None,
+    init: PerLayer[Init] | None = None,
     initial_weights: PerLayer[str | InitialConfig] | None = None,
     ridge: PerLayer[float] | None = None,
     hidden: PerLayer[int] | None = None,
     beta: PerLayer[float] | None = None,
-    learning_rate: PerLayer[float] | None = None,
+    learning_rate: PerLayer[float | Literal["auto"]] | None = None,
     max_epochs: PerLayer[int | Literal["auto"]] | None = None,
     batch_size: PerLayer[int] | None = None,
     patience: PerLayer[int | str] | None = None,
@@ -168,7 +168,7 @@ def pretrain(
     source = source_of(x, None, None)
     config = PretrainConfig.from_options(widths_of(x, layers, source.x.shape[1]), **given)
     parts = divided_rows(source, others_of(validation, None), scale)
-    check_pretraining(config, len(parts.train.x), len(parts.validation.x))
+    check_pretraining(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x))
     result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
     return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history))
 

@@ -140,7 +140,7 @@ class Autoencoder(LayerAutoencoder):
             layer.n_hidden,
             activation=layer.activation,
             output_activation=layer.output_activation,
-            tied=layer.tied,
+            tied=bool(layer.tied),
             keeps=layer.sparsity.count,
             over_batch=layer.sparsity.kind == "batch-top-k",
             share=layer.sparsity.target if layer.sparsity.kind == "lifetime" else 0.0,

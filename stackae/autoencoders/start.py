@@ -7,12 +7,14 @@ from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.statistics import CorruptedMoments
+from stackae.config.activations import ACTIVATIONS as ROWS
 from stackae.errors import ConfigError
 from stackae.ops.reference import ACTIVATIONS
 
 OUTPUTS = ("linear", "sigmoid", "tanh")
 FURTHEST, POINTS = 8.0, 401  # range, in standard deviations, and number of points of the Gaussian quadrature
 SCALES = torch.logspace(-1, 3, 161, dtype=torch.float64)
+GENTLE = 0.2  # standard deviation of the largest pre-activation of units that are near linear around 0
 LEAST = 1e-3  # standard deviation of a pre-activation below which f is as good as linear
 EDGE = 0.01  # smallest distance of an initial output from the bounds of g
 
@@ -36,8 +38,10 @@ def start(autoencoder: Autoencoder, encoder: Tensor, directions: Tensor, noise: 
         directions: U (n_visible, m) float64, orthonormal columns.
         noise: the moments of the training rows and their corruption; x̃ is treated as Gaussian.
 
-    Linear f, untied: R = G = 1, and with linear g too, this is the affine map itself. Other f: R scales each
-    pre-activation to a standard deviation of 1, or less where its variance is below the inputs' mean one, and
+    Linear f, untied: R = G = 1, and with linear g too, this is the affine map itself. tanh, untied: R is one number,
+    which scales the largest pre-activation to a standard deviation of 0.2, where tanh loses 0.1 % of the variance, and
+    leaves codes in proportion, so that the layer above finds the same principal components. Other f: R scales each
+    pre-activation to a standard deviation of 1, or less where its variance is below the inputs' mean one. For all,
     a ≈ G (f(a) − f̄) is the best linear estimate of a from f(a).
     Tied: E is not used; row j of W is s_j u_j. For linear f, s_j² = γ u_jᵀPu_j / u_jᵀQu_j has the smallest expected
     error of all scales along these directions; for other f, s_j is the best of a fine grid.
@@ -102,6 +106,9 @@ def _untied_scales(activation: str, encoder: Tensor, noise: CorruptedMoments) ->
         return one, one, torch.zeros_like(one)
     deviation = deviations(encoder, noise.noisy_covariance)
     scale = unit_scales(deviation, noise.noisy_covariance)
+    if ROWS[activation].near_linear:
+        largest = deviation.max()
+        scale = torch.full_like(deviation, GENTLE / float(largest) if largest > 0 else 1.0)
     places, chances = _gaussian(encoder)
     a = (scale * deviation).clamp(min=LEAST).unsqueeze(1) * places
     h = ACTIVATIONS[activation](a)

@@ -19,16 +19,18 @@ class ActivationRow:
     """Its values are bounded on both sides, and its units always have a gradient."""
     in_unit: bool = False
     """Its values lie in [0, 1]."""
+    near_linear: bool = False
+    """Around 0 its values are its input's, so that small weights make it linear."""
 
 
 ACTIVATIONS: dict[str, ActivationRow] = {
     "sigmoid": ActivationRow(saturates=True, in_unit=True),
-    "tanh": ActivationRow(saturates=True),
+    "tanh": ActivationRow(saturates=True, near_linear=True),
     "relu": ActivationRow(),
     "leaky_relu": ActivationRow(),
     "elu": ActivationRow(),
     "softplus": ActivationRow(),
     "gelu": ActivationRow(),
     "silu": ActivationRow(),
-    "linear": ActivationRow(),
+    "linear": ActivationRow(near_linear=True),
 }

@@ -15,6 +15,8 @@ METAVARS = {
     **dict.fromkeys(("Positive", "NonNegative", "Fraction", "float"), "<float>"),
     **dict.fromkeys(("Count", "BatchSize", "int"), "<int>"),
     **dict.fromkeys(("Epochs", "Patience"), "<int|auto>"),
+    "Rate": "<float|auto>",
+    "Tied": "<bool|auto>",
     "bool": "<bool>",
     "Device": "<device>",
     "Places": "<place:int>",

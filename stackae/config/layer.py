@@ -14,12 +14,13 @@ from stackae.config.values import (
     BatchSize,
     Count,
     Epochs,
+    Init,
     Loss,
     Model,
     NonNegative,
-    OutputActivation,
     Patience,
-    Positive,
+    Rate,
+    Tied,
 )
 
 
@@ -36,16 +37,17 @@ class LayerConfig(Model):
     """Kind of autoencoder; words such as conv16 among the widths make a layer convolutional."""
     n_hidden: Count
     """Width of the code, in units."""
-    activation: Activation = "sigmoid"
-    """Activation of the code units."""
-    output_activation: OutputActivation = "auto"
-    """Activation of the decoder, or auto: sigmoid where the layer's input lies in [0, 1], else linear."""
-    tied: bool = True
-    """Whether the decoder's weights are the encoder's, transposed."""
-    loss: Loss = "mse"
-    """Reconstruction loss, summed over features and averaged over rows: mse (squared error) or bce (cross-entropy)."""
-    corruption: CorruptionConfig = CorruptionConfig(kind="masking", level=0.3)
-    """Noise on the layer's input: none, gaussian:SD, masking:P or salt-and-pepper:P."""
+    activation: Activation = "auto"
+    """Activation of the code units, or auto: by the data."""
+    output_activation: Activation = "auto"
+    """Activation of the decoder, or auto: sigmoid for loss bce or sigmoid codes of inputs in [0, 1], else linear."""
+    tied: Tied = "auto"
+    """Whether the decoder's weights are the encoder's, transposed, or auto: for linear and sigmoid codes."""
+    loss: Loss = "auto"
+    """Reconstruction loss, summed over features and averaged over rows: mse (squared error), bce (cross-entropy), or
+    auto: bce where the output is sigmoid, else mse."""
+    corruption: CorruptionConfig = CorruptionConfig(kind="auto")
+    """Noise on the layer's input: none, gaussian:SD, masking:P, salt-and-pepper:P, or auto: by the data."""
     emphasis: EmphasisConfig = EmphasisConfig()
     """Weights of the errors of corrupted inputs and of the others, as ALPHA:BETA, or none (1:1)."""
     dropout: DropoutConfig = DropoutConfig(encoder=0.0, decoder=0.0)
@@ -62,8 +64,9 @@ class LayerConfig(Model):
     """L1 penalty of the weights."""
     max_norm: NonNegative = 0.0
     """Maximum L2 norm of each unit's incoming weights (0 = no limit)."""
-    init: Literal["random", "pca", "marginalized"] = "random"
-    """Initial weights: random, or the closed-form solution of pca or marginalized."""
+    init: Init = "auto"
+    """Initial weights: random, the closed-form solution of pca or marginalized, or auto: pca where the code is no wider
+    than its input and near linear."""
     initial_weights: InitialConfig = InitialConfig(kind="glorot")
     """Draw of random initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
     ridge: NonNegative = 1e-5
@@ -80,8 +83,8 @@ class LayerConfig(Model):
     """Height and width of the kernels of a convolutional layer, in pixels; odd."""
     pool: bool = False
     """Whether the largest of each 2x2 pixels is taken after the convolution."""
-    learning_rate: Positive = 3e-3
-    """Initial learning rate."""
+    learning_rate: Rate = "auto"
+    """Initial learning rate, or auto: 0.001 from closed-form weights, else 0.003."""
     max_epochs: Epochs = "auto"
     """Maximum number of epochs per layer, or auto: 16, and more for few rows."""
     batch_size: BatchSize = 64
@@ -107,7 +110,7 @@ class LayerConfig(Model):
     @property
     def closed_form(self) -> str:
         """The closed form that it is, or that it starts at: pca or marginalized; "" where there is none."""
-        return self.kind if self.row.solved else self.init if self.init != "random" else ""
+        return self.kind if self.row.solved else self.init if self.init not in ("auto", "random") else ""
 
     @property
     def steps_eagerly(self) -> str:
@@ -150,7 +153,7 @@ class LayerConfig(Model):
     @model_validator(mode="after")
     def _closed_forms_fit(self) -> Self:
         allowed = self.row.activations
-        if allowed and self.activation not in allowed:
+        if allowed and self.activation not in ("auto", *allowed):
             raise ValueError(
                 f"activation {self.activation}: expected {' or '.join(allowed)} for kind {self.kind}, which is "
                 f"solved in closed form; use kind dense with init {self.kind}"
@@ -160,7 +163,7 @@ class LayerConfig(Model):
                 f"output_activation {self.output_activation}: expected linear for kind {self.kind}, which is solved in "
                 "closed form; leave it out"
             )
-        if self.init != "random" and self.sparsity.keeps_few:
+        if self.init not in ("auto", "random") and self.sparsity.keeps_few:
             raise ValueError(
                 f"init {self.init}: expected a code of which all units are kept, got sparsity "
                 f"{self.sparsity.model_dump()}; use init random"
@@ -192,12 +195,13 @@ class LayerConfig(Model):
 
     @model_validator(mode="after")
     def _activations_fit(self) -> Self:
-        if self.sparsity.kind == "kl" and not ACTIVATIONS[self.activation].saturates:
+        activation = None if self.activation == "auto" else ACTIVATIONS[self.activation]
+        if activation and self.sparsity.kind == "kl" and not activation.saturates:
             raise ValueError(
                 f"sparsity {self.sparsity.model_dump()}: expected a code in (0, 1), got activation {self.activation}; "
                 "use activation sigmoid, or tanh (mapped by (h+1)/2)"
             )
-        if self.sparsity.keeps_few and ACTIVATIONS[self.activation].saturates:
+        if activation and self.sparsity.keeps_few and activation.saturates:
             raise ValueError(
                 f"sparsity {self.sparsity.model_dump()}: expected a code in which 0 says that a unit is silent, got "
                 f"activation {self.activation}; use activation relu or linear, or sparsity kl:RHO:WEIGHT"
@@ -220,7 +224,8 @@ class LayerConfig(Model):
 
     @model_validator(mode="after")
     def _noise_fits(self) -> Self:
-        if self.emphasis != EmphasisConfig() and not self.corruption.strikes_single_inputs:
+        strikes = self.corruption.kind == "auto" or self.corruption.strikes_single_inputs
+        if self.emphasis != EmphasisConfig() and not strikes:
             raise ValueError(
                 f"emphasis {self.emphasis.model_dump()}: expected noise that strikes some inputs and leaves others, "
                 f"got corruption {self.corruption.model_dump()}; use corruption masking:P or salt-and-pepper:P"
@@ -231,7 +236,7 @@ class LayerConfig(Model):
                 f"contraction {self.contraction:g}: expected a code that follows its input smoothly, got {other}, "
                 "which switches units off; leave out one of the two"
             )
-        if self.revive != "none" and ACTIVATIONS[self.activation].saturates:
+        if self.revive != "none" and self.activation != "auto" and ACTIVATIONS[self.activation].saturates:
             raise ValueError(
                 f"revive {self.revive}: expected units that can fall silent for good, got activation "
                 f"{self.activation}, whose units always have a gradient; use revive none, or activation relu"

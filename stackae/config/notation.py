@@ -14,13 +14,15 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class CorruptionConfig(Model):
     """x̃ ~ q(x̃ | x), noise on a layer's input: ``none``, ``gaussian:SD``, ``masking:P`` or ``salt-and-pepper:P``.
 
+    ``auto`` is settled when the data are known.
+
     gaussian: x̃ = x + SD ε with ε ~ N(0, 1). masking: each input is 0 with probability P. salt-and-pepper: each is the
     lowest or the highest value, as often the one as the other, with probability P.
 
     Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), Stacked denoising autoencoders.
     """
 
-    kind: CorruptionName = "none"
+    kind: Literal["auto", CorruptionName] = "none"
     """Distribution of the noise."""
     level: NonNegative = 0.0
     """Standard deviation of gaussian noise; else the share of inputs that are corrupted, 0 to 1."""
@@ -31,8 +33,8 @@ class CorruptionConfig(Model):
         if not isinstance(value, str):
             return value
         kind, _, level = value.partition(":")
-        if kind == "none":
-            return _nothing_more(value, level)
+        if kind in ("none", "auto"):
+            return {"kind": kind} | _nothing_more(value, level)
         return {"kind": kind, "level": _number(level, f"{kind}:LEVEL, such as {kind}:0.2", value)}
 
     @model_validator(mode="after")
@@ -48,7 +50,7 @@ class CorruptionConfig(Model):
 
     @model_serializer
     def _to_text(self) -> str:
-        return "none" if self.kind == "none" else f"{self.kind}:{self.level!r}"
+        return self.kind if self.kind in ("none", "auto") else f"{self.kind}:{self.level!r}"
 
 
 class EmphasisConfig(Model):
@@ -225,7 +227,7 @@ class RampConfig(Model):
 
 def _nothing_more(whole: str, rest: str) -> dict[str, Any]:
     if rest:
-        raise ValueError(f"expected none alone, got '{whole}'")
+        raise ValueError(f"expected {whole.partition(':')[0]} alone, got '{whole}'")
     return {}
 
 

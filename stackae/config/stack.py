@@ -54,7 +54,7 @@ class PretrainConfig(TrainingConfig):
     @model_validator(mode="after")
     def _codes_fit_the_loss(self) -> Self:
         for below, layer in zip(self.layers, self.layers[1:], strict=False):
-            if layer.loss == "bce" and not ACTIVATIONS[below.activation].in_unit:
+            if layer.loss == "bce" and below.activation != "auto" and not ACTIVATIONS[below.activation].in_unit:
                 raise ValueError(
                     f"loss bce on a layer above activation {below.activation}: expected codes in [0, 1] below it; "
                     "use loss mse there, or activation sigmoid below"

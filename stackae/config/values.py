@@ -63,6 +63,25 @@ def _patience(value: object) -> object:
     )
 
 
+def _rate(value: object) -> object:
+    if value == "auto":
+        return value
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if 0 < number < float("inf"):
+        return number
+    raise ValueError(f"expected a number greater than 0, or auto, got {legible(str(value))}")
+
+
+def _tied(value: object) -> object:
+    known = {"auto": "auto", "true": True, "false": False}
+    if str(value).lower() in known:
+        return known[str(value).lower()]
+    raise ValueError(f"expected true, false or auto, got '{legible(str(value))}'")
+
+
 def _is_digits(value: object) -> bool:
     return str(value).isascii() and str(value).isdigit()
 
@@ -80,9 +99,10 @@ def _places(value: object) -> object:
 
 
 _DASHED = BeforeValidator(lambda value: next((name for name in ACTIVATIONS if name.replace("_", "-") == value), value))
-Activation = Annotated[ActivationName, _DASHED]
-OutputActivation = Annotated[Literal["auto", ActivationName], _DASHED]
-Loss = Literal["mse", "bce"]
+Activation = Annotated[Literal["auto", ActivationName], _DASHED]
+Loss = Literal["auto", "mse", "bce"]
+Init = Literal["auto", "random", "pca", "marginalized"]
+Tied = Annotated[bool | Literal["auto"], BeforeValidator(_tied)]
 Optimizer = Literal["adam", "adamw", "sgd", "lbfgs"]
 Schedule = Literal["constant", "linear", "cosine"]
 EngineName = Literal["auto", "fused", "eager"]
@@ -90,6 +110,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Device = Annotated[str, BeforeValidator(_device)]
 Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
 Patience = Annotated[int | str, BeforeValidator(_patience)]
+Rate = Annotated[float | Literal["auto"], BeforeValidator(_rate)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

@@ -48,6 +48,9 @@ def change(folder: Path, checkpoint: Checkpoint, options: Mapping[str, str]) -> 
             f"{names}: expected a training that has not ended, got one whose {_stages(state)} are trained; train a new "
             "run, or fine-tune it again with `stackae finetune`"
         )
+    for name, value in options.items():
+        if "auto" in [word.strip() for word in value.split(",")]:
+            raise ConfigError(f"{argument(name)}: expected a value, got auto, which was settled when the run began")
     settings = tuple(_with(each, state, options) for each in state.work.settings)
     found = [each for pair in zip(state.work.settings, settings, strict=True) for each in differences(*pair)]
     if not found:

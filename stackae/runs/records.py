@@ -53,6 +53,23 @@ LINE: TypeAdapter[EpochLine | EvaluationLine] = TypeAdapter(
 )
 
 
+class LayerExplained(Line):
+    """What explained.json says of a layer: the share of the variance that it explains, and PCA's, if measured."""
+
+    layer: Annotated[int, Field(ge=1)]
+    n_hidden: Annotated[int, Field(ge=1)]
+    explained: float
+    pca_explained: float | None
+
+
+class ExplainedFile(Line):
+    """explained.json: what each layer explains of the rows of a part."""
+
+    measured_on: Literal["validation", "train"]
+    rows: Annotated[int, Field(ge=1)]
+    layers: Annotated[list[LayerExplained], Field(max_length=MOST_STAGES)]
+
+
 SEAL = re.compile(rb', "digest": "([0-9a-f]{16})"\}$')
 
 

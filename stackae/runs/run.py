@@ -7,6 +7,7 @@
     data.json                  names of columns, targets and classes of the pretraining data; finetune-data.json
     division.safetensors       hash and part of each of their rows; finetune-division.safetensors
     layer1.safetensors ...     one file per trained layer
+    explained.json             the share of the variance that each layer explains, beside PCA
     calibration.safetensors    what `stackae score` needs of the run's own rows (stackae.analysis.calibration)
     classifier.safetensors     the fine-tuned classifier
     reconstruction.safetensors the stack, unrolled and fine-tuned
@@ -20,7 +21,7 @@ Nothing is ever pickled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from stackae.autoencoders.base import LayerAutoencoder
 from stackae.config import LayerConfig, PretrainConfig, RunConfig
 from stackae.config.values import parse_toml, validated
 from stackae.data.scaling import Scaling
+from stackae.documents import to_json
 from stackae.errors import ConfigError, RunError, argument, suggested
 from stackae.models.files import (
     LARGEST_HEADER,
@@ -47,9 +49,11 @@ from stackae.ops.engine import choose_engine
 from stackae.runs.folder import Folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.metrics import each_metric, metrics_with, read_metrics
+from stackae.runs.records import ExplainedFile, LayerExplained
 
 LARGEST_CONFIG = 1 << 24
 CALIBRATION = "calibration.safetensors"
+EXPLAINED = "explained.json"
 HEAD = "# Written by stackae. `stackae pretrain --config THIS_FILE` trains the same stack again.\n\n"
 
 
@@ -101,6 +105,19 @@ class Run(Folder):
     ) -> bytes:
         """Return the content of metrics.jsonl with these records appended (see stackae.runs.metrics)."""
         return metrics_with(self, records, new, report)
+
+    def explained(self) -> list[LayerExplained]:
+        """Read what each layer explains of the variance; nothing for runs that did not measure it."""
+        path = self.path / EXPLAINED
+        if not self.holds(EXPLAINED):
+            return []
+        try:
+            return ExplainedFile.model_validate_json(self.read(EXPLAINED, LARGEST_CONFIG)).layers
+        except ValueError:
+            raise RunError(
+                f"{path}: expected what each layer explains, got something else; `{suggested('resume', self.path)}` "
+                "makes it again"
+            ) from None
 
     def load_scaling(self) -> Scaling:
         """Load the scaling that was fitted on the training rows. Raises RunError if its file is missing or damaged."""
@@ -199,6 +216,12 @@ def scaling_file(scaling: Scaling) -> dict[str, bytes]:
 def calibration_file(calibration: Calibration) -> dict[str, bytes]:
     """Make calibration.safetensors."""
     return {CALIBRATION: pack_calibration(calibration)}
+
+
+def explained_file(part: str, rows: int, layers: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Make explained.json."""
+    document = {"measured_on": part, "rows": rows, "layers": list(layers)}
+    return {EXPLAINED: to_json(document, indent=2).encode() + b"\n"}
 
 
 def layer_file(number: int) -> str:

@@ -13,6 +13,7 @@ from stackae.config import RunConfig
 from stackae.config.heads import HEADS
 from stackae.errors import RunError
 from stackae.metrics import with_interval
+from stackae.models.files import layer_name
 from stackae.runs.checkpoints import history_of, newest_state
 from stackae.runs.places import seed_runs, unfinished
 from stackae.runs.run import Run
@@ -31,6 +32,8 @@ class StageSummary(NamedTuple):
     validation_loss: float | None
     validation_error: float | None
     corrupted_validation_loss: float | None
+    explained: float | None = None
+    pca_explained: float | None = None
 
 
 class Summary(NamedTuple):
@@ -84,9 +87,19 @@ def summarize(path: Path) -> Summary:
             tally.add(record)
             measured = record if "accuracy" in record else measured
         accuracy = measured.get("accuracy"), measured.get("labelled_rows")
-        return Summary(path, "complete", "", run.config, tally.stages(), *accuracy, len(seeds))
+        return Summary(path, "complete", "", run.config, _with_shares(tally.stages(), run), *accuracy, len(seeds))
     except RunError as error:
         return Summary(path, "damaged", str(error), None, [], None, None, len(seeds))
+
+
+def _with_shares(stages: list[StageSummary], run: Run) -> list[StageSummary]:
+    shares = {layer_name(each.layer): each for each in run.explained()}
+    return [
+        each._replace(explained=shares[each.stage].explained, pca_explained=shares[each.stage].pca_explained)
+        if each.stage in shares
+        else each
+        for each in stages
+    ]
 
 
 def _of_state(path: Path, state: State, seeds: int) -> Summary:

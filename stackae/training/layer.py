@@ -30,11 +30,10 @@ from stackae.training.lbfgs import LbfgsStep
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import ramp_of
 from stackae.training.resampling import SAMPLE, dead_units, resample_units
+from stackae.training.settling import FEWEST_STEPS
 from stackae.training.stage import Replica, Stage, Validation, settled_epochs
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
 from stackae.training.trainer import Trainer
-
-FEWEST_STEPS = 2000  # minimum number of steps per layer for automatic epochs; measured by benchmarks/pretraining.py
 
 
 class TrainedLayer(NamedTuple):
@@ -82,7 +81,7 @@ class LayerReplica(Replica):
             x=reads.x,
             held_out=reads.held_out,
             seed=config.seed,
-            learning_rate=layer.learning_rate,
+            learning_rate=float(layer.learning_rate),
             weight_decay=layer.weight_decay,
             index=index,
             config=config,

@@ -232,7 +232,7 @@ def _by_autograd(layers: str, x: Tensor, **options: Any) -> Trained:
     """Train by autograd in float64 on the CPU."""
     replica = replica_of(layers, x, **options)
     decay = replica.layer.weight_decay
-    optimizer = make_optimizer(replica.network, replica.config, replica.layer.learning_rate, decay)
+    optimizer = make_optimizer(replica.network, replica.config, replica.learning_rate, decay)
     return _advanced(OneByOne([EagerStep(replica.objective, optimizer)]), replica.network.trained, len(x))
 
 

@@ -9,7 +9,7 @@ from stackae.config.values import validated
 from stackae.data import Dataset, load_data
 from stackae.errors import ConfigError, argument
 from stackae.ops.engine import choose_device, choose_step
-from stackae.pretraining import settle
+from stackae.pretraining import reasons, settle
 from stackae.runs import Folder, Requests, Work, check_free, default_path, latest, new_runs
 from stackae.runs.differences import mathematical, of_work
 from stackae.runs.ownership import is_proven, never_began
@@ -24,8 +24,8 @@ from stackae.workflows.summary import Plan, plan_of, summary
 MOST_SEEDS = 1000
 
 
-Prepared = tuple[Path | None, bool, list[str], list[PretrainConfig], Dataset]
-"""The folder, whether it is to be resumed, the names of runs in it, their settled configurations, the data."""
+Prepared = tuple[Path | None, bool, list[str], list[PretrainConfig], list[str], Dataset]
+"""The folder, whether it is to be resumed, the names of runs in it, their settled configurations and why, the data."""
 
 
 def pretrain_run(
@@ -62,10 +62,10 @@ def pretrain_run(
         DivergedError: training left the finite numbers. StoppedError: it was requested to stop.
     """
     session = Session.new("pretrain_run", callbacks, requests, checkpoint_every)
-    place, begun, names, configs, dataset = _prepared(settings, run, seeds, force, resume)
+    place, begun, names, configs, why, dataset = _prepared(settings, run, seeds, force, resume)
     if place is not None and begun:
         return _resumed(place, settings, pretraining_work(names, configs, dataset), session)
-    session.callbacks.note(*summary(configs, dataset))
+    session.callbacks.note(*summary(configs, dataset, why))
     default = default_path(settings.data.data, settings.pretrain.layer_sizes, len(names) if seeds is not None else None)
     with new_runs(place, force, names, default) as (folder, runs), session.writing(folder.path):
         work = pretraining_work(names, configs, dataset)
@@ -84,8 +84,8 @@ def plan_run(
     callbacks: Callbacks | None = None,
 ) -> Plan:
     """Return the plan of ``pretrain_run`` without writing anything. Arguments and errors are the same."""
-    *_, configs, dataset = _prepared(settings, run, seeds, force, resume)
-    (callbacks or Callbacks()).note(*summary(configs, dataset))
+    *_, configs, why, dataset = _prepared(settings, run, seeds, force, resume)
+    (callbacks or Callbacks()).note(*summary(configs, dataset, why))
     return plan_of(configs, dataset)
 
 
@@ -106,10 +106,11 @@ def _prepared(
     choose_step(first.engine, choose_device(first.device), first.precision)
     check_pretraining(first, 0, 0, len(configs))
     dataset = load_data(settings.data)
-    configs = [settle(each, dataset.train.x, dataset.row_shape) for each in configs]
+    settled = [settle(each, dataset.train.x, dataset.row_shape) for each in configs]
+    why, configs = reasons(configs[0], dataset.train.x), settled
     check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
-    return place, begun, names, configs, dataset
+    return place, begun, names, configs, why, dataset
 
 
 def _resumed(path: Path, settings: RunConfig, work: Work, session: Session) -> Resumed:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.analysis.calibration import calibrations
+from stackae.analysis.explained import Explained, explained_by, principal_errors_of
 from stackae.config import PretrainConfig, RunConfig
 from stackae.data import Dataset
 from stackae.data.fingerprint import fingerprint
+from stackae.data.rows import Rows
 from stackae.errors import DataError, DivergedError, argument, shown
 from stackae.pretraining import PretrainResult, layers_together, results_together
 from stackae.runs import Checkpoint, Folder, Run, Work
@@ -18,24 +20,26 @@ from stackae.runs.beginning import complete
 from stackae.runs.kept_data import data_files
 from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
 from stackae.runs.records import epoch_of
-from stackae.runs.run import calibration_file, config_file, scaling_file, trained_layer_file
+from stackae.runs.run import calibration_file, config_file, explained_file, scaling_file, trained_layer_file
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.faults import explained
 from stackae.workflows.pictures import curves_together, pretraining_pictures
 from stackae.workflows.session import Session
-from stackae.workflows.summary import LayerOverSeeds, LayerReport, layer_reports, over_seeds
+from stackae.workflows.summary import LayerOverSeeds, LayerReport, below_pca, layer_reports, over_seeds
 
 
 class PretrainedRun(NamedTuple):
     """One run per configuration, and its result: a DivergedError if it left the finite numbers.
 
     ``path`` is the run's folder; for several stacks trained together (``together``), the folder of their runs.
+    ``explained`` has what each stack's layers explain beside PCA; nothing for one that diverged.
     """
 
     path: Path
     runs: Sequence[Run]
     configs: Sequence[PretrainConfig]
     outcomes: Sequence[PretrainResult | DivergedError]
+    explained: Sequence[Sequence[Explained]]
 
     @property
     def together(self) -> bool:
@@ -50,7 +54,14 @@ class PretrainedRun(NamedTuple):
     @property
     def reports(self) -> list[list[LayerReport]]:
         """Return the layer reports of each stack; empty for one that diverged."""
-        return [[] if isinstance(each, DivergedError) else layer_reports(each) for each in self.outcomes]
+        pairs = zip(self.outcomes, self.explained, strict=True)
+        return [[] if isinstance(each, DivergedError) else layer_reports(each, shares) for each, shares in pairs]
+
+    @property
+    def below_pca(self) -> str:
+        """Say what to do where layers of the first finite stack explain less than PCA of their width; "" elsewhere."""
+        first = next(shares for shares in self.explained if shares)
+        return below_pca(self.configs[0], first)
 
     @property
     def over_seeds(self) -> list[LayerOverSeeds]:
@@ -94,9 +105,10 @@ def train_stacks(
                 if not isinstance(outcome, DivergedError):
                     layer = config.layers[outcome.number - 1]
                     run.publish(trained_layer_file(outcome.number, outcome.autoencoder, layer))
-    trained = PretrainedRun(folder.path, runs, configs, results_together(configs, per_layer))
-    if not trained.finite and isinstance(diverged := trained.outcomes[0], DivergedError):
-        raise diverged
+    results = results_together(configs, per_layer)
+    if all(isinstance(each, DivergedError) for each in results) and isinstance(results[0], DivergedError):
+        raise results[0]
+    trained = PretrainedRun(folder.path, runs, configs, results, _explained(runs, results, dataset, callbacks))
     _publish(folder, trained, dataset, callbacks, new=resumed is None)
     _calibrate(trained.finite, dataset, callbacks)
     for kept in complete(folder.path, runs):
@@ -106,11 +118,32 @@ def train_stacks(
     return trained
 
 
+def _explained(
+    runs: Sequence[Run], outcomes: Sequence[PretrainResult | DivergedError], dataset: Dataset, callbacks: Callbacks
+) -> list[list[Explained]]:
+    """Measure the layers beside PCA."""
+    callbacks.busy("measuring layers beside PCA")
+    _, measured = _measured(dataset)
+    principal = principal_errors_of(dataset.train.x, measured)
+    return [
+        [] if isinstance(outcome, DivergedError) else explained_by(run.load_stack(), measured, principal)
+        for run, outcome in zip(runs, outcomes, strict=True)
+    ]
+
+
+def _measured(dataset: Dataset) -> tuple[str, Rows]:
+    """Return the rows that layers are measured on: those of validation or, without them, of training."""
+    held_out = len(dataset.validation.x) > 0
+    return ("validation", dataset.validation.x) if held_out else ("train", dataset.train.x)
+
+
 def _publish(folder: Folder, trained: PretrainedRun, dataset: Dataset, callbacks: Callbacks, new: bool) -> None:
     callbacks.busy("drawing pictures")
-    for run, outcome in zip(trained.runs, trained.outcomes, strict=True):
+    part, measured = _measured(dataset)
+    for run, outcome, shares in zip(trained.runs, trained.outcomes, trained.explained, strict=True):
         if not isinstance(outcome, DivergedError):
             run.publish({"metrics.jsonl": run.metrics_with(map(epoch_of, outcome.history), new, callbacks.note)})
+            run.publish(explained_file(part, len(measured), [each._asdict() for each in shares]))
             run.publish(pretraining_pictures(run, dataset))
     if trained.together:
         folder.publish(curves_together(trained.finite))

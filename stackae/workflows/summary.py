@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from stackae.analysis.explained import Explained
 from stackae.config import LayerConfig, PretrainConfig
+from stackae.config.activations import ACTIVATIONS
 from stackae.data import Dataset
 from stackae.data.inspect.advice import notes_of
+from stackae.errors import argument
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import PretrainResult
 from stackae.training.choice import shown_layer_steps
 
 
-def summary(configs: Sequence[PretrainConfig], dataset: Dataset) -> list[str]:
-    """Describe the rows, the training step, with its reason, and what the user should know of the data."""
+def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[str] = ()) -> list[str]:
+    """Describe the rows, the training step, with its reason, and what the user should know of the data.
+
+    ``why`` are the lines of ``stackae.pretraining.reasons``, where the layers are to be trained from now on.
+    """
     config = configs[0]
     together = [f"seeds    {config.seed} to {configs[-1].seed}, trained together"] if len(configs) > 1 else []
     return [
@@ -23,6 +29,7 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset) -> list[str]:
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
         f"step     {shown_layer_steps(config)}",
         *together,
+        *why,
         *(f"note     {sentence}" for sentence in notes_of(dataset)),
     ]
 
@@ -95,18 +102,41 @@ class LayerReport(NamedTuple):
     corrupted_validation_loss: float | None
     dead: float | None
     seconds: float
+    explained: float
+    pca_explained: float | None
 
 
-def layer_reports(result: PretrainResult) -> list[LayerReport]:
+def layer_reports(result: PretrainResult, explained: Sequence[Explained]) -> list[LayerReport]:
     """Return one report per layer, bottom first."""
     reports, config = [], result.config
-    for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1):
+    for n, layer, share in zip(config.layer_sizes, config.layers, explained, strict=False):
+        number = share.layer
         records = [record for record in result.history if record.stage == f"layer{number}"]
         kept = [record for record in records if record.best][-1]
         losses = (kept.loss, kept.validation_loss, kept.corrupted_validation_loss)
         seconds = sum(record.seconds for record in records)
-        reports.append(LayerReport(number, n, layer.n_hidden, len(records), kept.epoch, *losses, kept.dead, seconds))
+        sizes = (number, n, layer.n_hidden, len(records), kept.epoch)
+        reports.append(LayerReport(*sizes, *losses, kept.dead, seconds, share.explained, share.pca_explained))
     return reports
+
+
+def below_pca(config: PretrainConfig, explained: Sequence[Explained]) -> str:
+    """Say which layers explain less than PCA of their width, and what to do; "" where none does."""
+    low = [each for each in explained if each.below]
+    if not low:
+        return ""
+    first, layer = low[0], config.layers[low[0].layer - 1]
+    others = f" (and {len(low) - 1} more such)" if len(low) > 1 else ""
+    shares = (f"{100 * (share or 0):.1f} %" for share in (first.explained, first.pca_explained))
+    found = "layer {} explains {} of the variance, PCA of its width {}{}".format(first.layer, *shares, others)
+    noisy = layer.corruption.kind != "none"
+    options = [argument("corruption", "none")] if noisy else []
+    if not ACTIVATIONS[layer.activation].near_linear:
+        options.append(argument("activation", "tanh"))
+    if not options:
+        return f"{found}; use more {argument('epochs')}, or {argument('activation', 'linear')}"
+    serves = ", while noise serves a head with few labels" if noisy else ""
+    return f"{found}; for reconstruction and scores use {' '.join(options)}{serves}"
 
 
 class LayerOverSeeds(NamedTuple):

@@ -42,7 +42,8 @@ NEXT = {
     "verify": "pretrain",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
+NOISY = ("--activation", "sigmoid", "--loss", "mse", "--corruption", "masking:0.3")
+PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz", *NOISY)
 SWEEP = ("sweep", "--widths", "2,4", "--data", "labelled.npz")
 COMPARE = (
     "compare",

@@ -25,6 +25,7 @@ OTHERS = {
     "data.json",
     "finetune-data.json",
     "config.toml",
+    "explained.json",
     "metrics.jsonl",
     "manifest.json",
     "checkpoints",

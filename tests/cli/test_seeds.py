@@ -35,7 +35,7 @@ def test_there_is_a_complete_run_for_each_seed_and_a_picture_of_all(fresh: Shell
     pictures = {"curves.png", "filters.png", "reconstructions.png"}
     for seed, name in enumerate(NAMES, start=2):
         run = folder / name
-        assert files_of(run) == stages | pictures | {"config.toml", "data.json", "metrics.jsonl"}
+        assert files_of(run) == stages | pictures | {"config.toml", "data.json", "explained.json", "metrics.jsonl"}
         assert settings(run)["pretrain"]["seed"] == seed
     assert fresh.run == (folder / "seed-2").resolve()
 

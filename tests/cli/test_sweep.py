@@ -69,7 +69,7 @@ def test_where_nothing_is_said_of_layers_the_code_is_linear_and_begins_at_pca(fr
     """So it is no worse than PCA of its width, as far as two epochs lead away from it."""
     wide = json.loads(fresh.does(*SWEEP, "--below", "6", "--json", "--epochs", "1"))
     below, top = wide["settings"]["pretrain"]["layers"]
-    assert [below[name] for name in ("activation", "corruption", "init")] == ["sigmoid", "masking:0.3", "random"]
+    assert [below[name] for name in ("activation", "corruption", "init")] == ["tanh", "none", "pca"]
     assert [top[name] for name in ("activation", "corruption", "init")] == ["linear", "none", "pca"]
     plain = {"--output-activation": "linear", "--activation": "linear", "--corruption": "none", "--init": "pca"}
     said = [word for pair in plain.items() for word in pair]

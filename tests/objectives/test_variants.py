@@ -207,7 +207,10 @@ def test_a_saturated_unit_is_dead_and_a_lively_one_is_not() -> None:
     ("settings", "sentence"),
     [
         ({"sparsity": "kl:0.1:1", "activation": "relu"}, "expected a code in (0, 1), got activation relu"),
-        ({"sparsity": "top-k:3"}, "expected a code in which 0 says that a unit is silent, got activation sigmoid"),
+        (
+            {"sparsity": "top-k:3", "activation": "sigmoid"},
+            "expected a code in which 0 says that a unit is silent, got activation sigmoid",
+        ),
         ({"sparsity": "top-k:9", "activation": "relu"}, "expected at most the 8 units of the code to be kept, got 9"),
         ({"sparsity": "top-k:0", "activation": "relu"}, "expected at least 1 unit to be kept, got top-k:0"),
         ({"sparsity": "top-k:x"}, "expected top-k:K, such as top-k:32, got 'top-k:x'"),
@@ -221,7 +224,10 @@ def test_a_saturated_unit_is_dead_and_a_lively_one_is_not() -> None:
             "expected a code that follows its input smoothly, got dropout 0.5:0.5",
         ),
         ({"contraction": 0.1, "sparsity": "top-k:3", "activation": "relu"}, "smoothly, got sparsity top-k:3"),
-        ({"revive": "resample"}, "expected units that can fall silent for good, got activation sigmoid"),
+        (
+            {"revive": "resample", "activation": "sigmoid"},
+            "expected units that can fall silent for good, got activation sigmoid",
+        ),
         ({"revive": "maybe"}, "expected one of none, resample, got 'maybe'"),
     ],
 )

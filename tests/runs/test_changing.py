@@ -94,7 +94,7 @@ def test_a_layer_that_is_to_learn_something_else_begins_anew(fresh: Shell) -> No
     [
         (("--learning-rate", "0.5,0.01"), ("expected 0.01 for layer 1, which is trained, got 0.5", "give one value")),
         (("--learning-rate", "1,2,3"), ("--learning-rate: expected one value, or 2 (one per layer), got 3",)),
-        (("--learning-rate", "-1"), ("layer 2: learning_rate: expected a number greater than 0, got -1",)),
+        (("--learning-rate", "-1"), ("layer 2: learning_rate: expected a number greater than 0, or auto, got -1",)),
         (("--sparsity", "top-k:2"), ("expected a code of layer 2 that keeps as many units as before, got top-k:2",)),
         (("--beta", "3"), ("beta 3.0: expected a layer of kind variational, got kind dense",)),
     ],

@@ -28,6 +28,7 @@ from stackae.objectives.kinds import build
 from stackae.pretraining import pretrain_together
 from stackae.training.callbacks import Callback
 from stackae.training.closed_form import put_closed_form
+from stackae.training.settling import RATE
 
 ENOUGH = 50  # labels of each class from which a share of them chooses the best epoch
 
@@ -106,7 +107,7 @@ class Starts:
         settings = FinetuneConfig(
             head="reconstruction",
             init="random",
-            learning_rate=layer.learning_rate,
+            learning_rate=float(layer.learning_rate) if layer.init == "random" else RATE,
             weight_decay=layer.weight_decay,
             max_epochs=layer.max_epochs,
             batch_size=layer.batch_size,

@@ -1,0 +1,64 @@
+"""What rows are, as far as the settings of a layer that reads them depend on it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from stackae.data.rows import Rows
+
+MOST_ROWS, MOST_CELLS = 4096, 1 << 22  # evenly spaced rows that are looked at
+IMAGE = 64  # columns from which on rows within [0, 1] count as pixels
+FAR = 20.0  # standard deviations, all cells alike, beyond which a value is far
+
+
+class RowsKind(NamedTuple):
+    """What the rows (n, d) are: their range, and of evenly spaced ones the share of zeros and the farthest value.
+
+    ``farthest`` is max |x - μ_j| / s, with s the root mean variance of the columns j; 0 where all rows are equal.
+    """
+
+    width: int
+    in_unit: bool
+    binary: bool
+    zeros: float
+    farthest: float
+
+    @property
+    def pixels(self) -> bool:
+        """Whether they are like pixels: many columns within [0, 1]."""
+        return self.in_unit and self.width >= IMAGE
+
+    @property
+    def far(self) -> bool:
+        """Whether some values are so far from the others that units which saturate would cut them off."""
+        return self.farthest > FAR
+
+    def __str__(self) -> str:
+        if self.binary:
+            return f"zeros and ones, {self.zeros:.0%} zeros"
+        if self.pixels:
+            return f"pixels in [0, 1], {self.zeros:.0%} zeros"
+        if self.far:
+            return f"columns of numbers, the farthest {self.farthest:.0f} standard deviations away"
+        return "columns in [0, 1]" if self.in_unit else "columns of numbers"
+
+
+@torch.no_grad()
+def kind_of(x: Rows) -> RowsKind:
+    """Look at rows x (n, d), n >= 1: at all of them for their range, else at no more than 4,096."""
+    count, width = x.shape
+    most = max(1, min(MOST_ROWS, MOST_CELLS // width))
+    rows = x[torch.arange(0, count, -(-count // most))]
+    low, high = float(x.min()), float(x.max())
+    scale = float(rows.var(dim=0, correction=0).mean().sqrt())
+    farthest = float((rows - rows.mean(dim=0)).abs().max()) / scale if scale > 0 else 0.0
+    zeros = rows == 0
+    return RowsKind(
+        width,
+        in_unit=low >= 0 and high <= 1,
+        binary=low == 0 and high == 1 and bool((zeros | (rows == 1)).all()),
+        zeros=float(zeros.float().mean()),
+        farthest=farthest,
+    )
