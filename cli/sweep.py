@@ -53,7 +53,7 @@ def command(
     weight_decay: o.WeightDecay = None,
     weight_l1: o.WeightL1 = None,
     max_norm: o.MaxNorm = None,
-    init: Annotated[o.Text, o.layer("init", f"pca; random {BESIDE}")] = None,
+    init: Annotated[o.Text, o.layer("init", f"pca; auto {BESIDE}")] = None,
     initial_weights: o.InitialWeights = None,
     ridge: o.Ridge = None,
     hidden: o.Hidden = None,

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import LAYERS, PICTURES, Shell, undrawn_picture, write_data
+from cli_cases import PRETRAIN
+from shell import PICTURES, Shell, undrawn_picture, write_data
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks; last, so that a build elsewhere stays first
 
@@ -40,7 +41,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A folder whose runs/first was pretrained and fine-tuned on labelled.npz; not to be changed."""
     shell = Shell(tmp_path_factory.mktemp("first"))
     write_data(shell.folder)
-    shell.does("pretrain", "--layers", LAYERS, "--data", "labelled.npz", "--run", "runs/first")
+    shell.does(*PRETRAIN, "--run", "runs/first")
     shell.does("finetune")
     return shell
 

@@ -22,7 +22,7 @@ class CorruptionConfig(Model):
     Vincent, Larochelle, Lajoie, Bengio & Manzagol (2010), Stacked denoising autoencoders.
     """
 
-    kind: Literal["auto", CorruptionName] = "none"
+    kind: Literal[CorruptionName, "auto"] = "none"
     """Distribution of the noise."""
     level: NonNegative = 0.0
     """Standard deviation of gaussian noise; else the share of inputs that are corrupted, 0 to 1."""

@@ -72,7 +72,8 @@ def _rate(value: object) -> object:
         number = -1.0
     if 0 < number < float("inf"):
         return number
-    raise ValueError(f"expected a number greater than 0, or auto, got {legible(str(value))}")
+    given = str(value) if re.fullmatch(r"[-+.0-9e]+", str(value)) else f"'{legible(str(value))}'"
+    raise ValueError(f"expected a number greater than 0, or auto, got {given}")
 
 
 def _tied(value: object) -> object:

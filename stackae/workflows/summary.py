@@ -85,7 +85,8 @@ def _requested(layer: LayerConfig) -> list[str]:
     untied = ["untied"] if "tied" in layer.row.settings and not layer.tied else []
     options = ("emphasis", "dropout", "revive", "contraction", "weight_decay", "weight_l1", "max_norm", "init")
     rest = ("initial_weights", "ridge", "hidden", "beta", "kernel")
-    others = [name for name in (*options, *rest) if getattr(layer, name) != fields[name].default]
+    usual = {name: fields[name].default for name in (*options, *rest)} | {"init": "random"}
+    others = [name for name, value in usual.items() if getattr(layer, name) != value]
     return alone + untied + [f"{name.replace('_', ' ')} {given[name]}" for name in others]
 
 

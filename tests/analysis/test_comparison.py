@@ -20,7 +20,7 @@ from stackae.errors import ConfigError, DataError
 
 CLUSTERS, ROWS = 8, 240
 QUICK = {"max_epochs": 40, "learning_rate": 0.01, "batch_size": 32, "device": "cpu"}
-NARROW = {"activation": "tanh", "corruption": "none", "output_activation": "linear", "init": "pca"}
+NARROW = {"activation": "tanh", "corruption": "none", "output_activation": "linear", "init": "pca", "tied": True}
 
 
 def manifold(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -150,7 +150,7 @@ def test_a_configuration_file_that_cannot_be(fresh: Shell, content: str | None, 
         ("[pretrain]\nn_visible = 8\nlayers = 3\n", ("layers", "got 3")),
         (
             "[pretrain]\nlayers = [{tied = 'no way'}, {tied = true}]\n",
-            ("layer 1: tied: expected true or false, got 'no way'",),
+            ("layer 1: tied: expected true, false or auto, got 'no way'",),
         ),
     ],
 )

@@ -75,9 +75,10 @@ def test_where_nothing_is_said_of_layers_the_code_is_linear_and_begins_at_pca(fr
     said = [word for pair in plain.items() for word in pair]
     for point in json.loads(fresh.does(*SWEEP, *said, "--learning-rate", "1e-9", "--json"))["widths"]:
         assert point["squared_error"] == pytest.approx(point["pca_error"], rel=1e-3)
-    for words in (("--widths", "2,9"), ("--activation", "tanh"), ("--sparsity", "l1:0.1")):
-        document = json.loads(fresh.does(*SWEEP, *words, "--json"))
-        assert document["settings"]["pretrain"]["layers"][-1]["init"] == "random", words
+    said_of = {("--widths", "2,9"): "linear", ("--init", "random"): "tanh", ("--activation", "relu"): "relu"}
+    for words, activation in said_of.items():
+        top = json.loads(fresh.does(*SWEEP, *words, "--json"))["settings"]["pretrain"]["layers"][-1]
+        assert (top["init"], top["activation"]) == ("random", activation), words
 
 
 def test_the_next_command_trains_the_width_that_is_enough(fresh: Shell) -> None:

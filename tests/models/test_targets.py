@@ -96,7 +96,7 @@ def test_targets_that_32_bits_do_not_hold(tmp_path):
     assert model.predict(x).dtype == torch.float64
     report = model.report(x, y)[0]
     assert report.rmse < 10 and report.r2 > 0.5
-    path, settings = tmp_path / "regressor.safetensors", PretrainConfig.from_options("12,8,5")
+    path, settings = tmp_path / "regressor.safetensors", PretrainConfig.from_options("12,8,5", activation="sigmoid")
     again, names = read_head(path, pack_head(model, ("t",)), "regressor", settings, "eager")
     assert names == ("t",) and torch.equal(again.offset, model.offset) and again.offset.dtype == torch.float64
     narrow = tune(Part(x, 60 * x[:, :1])).model

@@ -11,7 +11,7 @@ from cli_cases import PRETRAIN, layer_bytes, records, says, settings, stop
 from shell import Shell
 
 LINEAR = ("--scale", "none", "--activation", "linear", "--output-activation", "linear", "--corruption", "none")
-STACK = (*PRETRAIN, *LINEAR, "--optimizer", "sgd", "--schedule", "constant", "--batch-size", "16")
+STACK = (*PRETRAIN, *LINEAR, "--optimizer", "sgd", "--schedule", "constant", "--batch-size", "16", "--init", "random")
 LONG = (*STACK, "--epochs", "6", "--run", "runs/long")
 RATE = ("--learning-rate", "0.01,0.01")
 
@@ -95,6 +95,8 @@ def test_a_layer_that_is_to_learn_something_else_begins_anew(fresh: Shell) -> No
         (("--learning-rate", "0.5,0.01"), ("expected 0.01 for layer 1, which is trained, got 0.5", "give one value")),
         (("--learning-rate", "1,2,3"), ("--learning-rate: expected one value, or 2 (one per layer), got 3",)),
         (("--learning-rate", "-1"), ("layer 2: learning_rate: expected a number greater than 0, or auto, got -1",)),
+        (("--learning-rate", "auto"), ("--learning-rate: expected a value, got auto, which was settled when the run",)),
+        (("--corruption", "auto"), ("--corruption: expected a value, got auto, which was settled when the run began",)),
         (("--sparsity", "top-k:2"), ("expected a code of layer 2 that keeps as many units as before, got top-k:2",)),
         (("--beta", "3"), ("beta 3.0: expected a layer of kind variational, got kind dense",)),
     ],

@@ -120,7 +120,7 @@ def test_the_reasons_say_what_was_chosen_and_by_what():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"learning_rate": "fast"}, "learning_rate: expected a number greater than 0, or auto, got fast"),
+        ({"learning_rate": "fast"}, "learning_rate: expected a number greater than 0, or auto, got 'fast'"),
         ({"learning_rate": 0}, "learning_rate: expected a number greater than 0, or auto, got 0"),
         ({"tied": "perhaps"}, "tied: expected true, false or auto, got 'perhaps'"),
         ({"corruption": "auto:0.3"}, "expected auto alone, got 'auto:0.3'"),
