@@ -121,7 +121,7 @@ def test_settings_that_cannot_work_are_refused_by_their_names(settings: dict[str
 
 def test_settings_that_are_made_by_name_are_refused_alike() -> None:
     for settings in ({"n_hidden": 3, "loss": "mae"}, {"n_hidden": 0}):
-        with pytest.raises(ConfigError, match=r"loss: expected one of mse, bce, got 'mae'|n_hidden: .* 1, got 0"):
+        with pytest.raises(ConfigError, match=r"loss: expected one of auto, mse, bce, got 'mae'|n_hidden: .* 1, got 0"):
             stackae.LayerConfig(**settings)
 
 
