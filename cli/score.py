@@ -49,7 +49,10 @@ def command(
         ),
     ] = None,
     layer: Annotated[
-        o.Text, option("--layer", "Reconstruct through this layer, from 1.", o.LAYERS, "the top", metavar="<int>")
+        o.Text,
+        option(
+            "--layer", "Score by the reconstruction error through this layer alone, from 1.", o.LAYERS, metavar="<int>"
+        ),
     ] = None,
     false_alarm_rate: Annotated[
         str,
@@ -59,7 +62,7 @@ def command(
         bool,
         typer.Option(
             "--baselines/--no-baselines",
-            help="Score by PCA and Mahalanobis distance too.",
+            help="Score by other detectors too.",
             rich_help_panel=o.SCORES,
             show_default=False,
         ),
@@ -76,15 +79,15 @@ def command(
     force: o.Force = False,
     json: o.Json = False,
 ) -> None:
-    """Score rows by how badly the newest run reconstructs them, and flag those above a threshold.
+    """Score how unlike the training rows of the newest run others are, and flag those above a threshold.
 
-    The score of a row is its squared reconstruction error, summed over its scaled features.
+    The score joins three: how unusual the code is, how badly it is reconstructed, how far its neighbours are.
     The validation rows give the threshold: of rows like them, at most --false-alarm-rate are flagged, on average.
-    Beside it: PCA's error with a code as wide, and the squared Mahalanobis distance, each with its own threshold.
+    Beside it: reconstruction error, PCA's with a code as wide, Mahalanobis distance; each with its own threshold.
     What the run was trained on need not be there to score other rows: the run keeps what sets the thresholds.
-    With --anomalies or --against the methods are compared: AUROC, false alarms, detections.
+    With --anomalies or --against it is compared with IsolationForest and LOF too: AUROC, false alarms, detections.
 
-    FILE has a line a row: row (from 0), score, flagged, the same of the baselines, and anomaly (1 or 0) if known.
+    FILE has a line a row: row (from 0), score, flagged, the same of other methods, and anomaly (1 or 0) if known.
     FILE-features has a line a feature: its mean error, and its error in each of the most suspicious rows.
     FILE.png shows how the scores are spread, and where the most suspicious rows err.
     """
@@ -112,19 +115,21 @@ def command(
 
 
 def _show(result: ScoreResult, data: str | None) -> None:
+    from stackae.analysis.scoring import TITLES
+
     document, scored = result.to_dict(), result.scored
     known = "normal_rows" in document
     what = document["which"]
     columns = ["", "threshold", "median", "flagged"]
     if known:
         what = f"{document['anomalous_rows']:,} anomalous rows among {document['normal_rows']:,} normal ones"
-        columns = ["", "threshold", "normal median", "AUROC", "false alarms", "detected"]
+        columns = ["", "threshold", "median", "AUROC", "false alarms", "detected"]
     lines = []
     for name, method in document["methods"].items():
         cells = [f"{method['flagged']:,}"]
         if known:
             cells = [f"{method['auroc']:.4f}", percent(method["false_alarms"]), percent(method["detections"])]
-        lines.append([name, number(method["threshold"]), number(method["normal_median"]), *cells])
+        lines.append([TITLES[name], number(method["threshold"]), number(method["normal_median"]), *cells])
     table(f"{what}; at most {100 * scored.rate:g} % false alarms", columns, lines)
     worst = "  ".join(f"{each['row']} ({each['score']:.4g})" for each in document["most_suspicious"])
     say(f"suspicious  rows {worst}")

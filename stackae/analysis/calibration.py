@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +24,20 @@ from stackae.analysis.anomaly import (
     score_rows,
     smallest_variance,
 )
+from stackae.analysis.combined import (
+    FEWEST_ROWS,
+    MOST_CELLS,
+    MOST_REFERENCE,
+    MOST_VALIDATION,
+    Combined,
+    CombinedScore,
+    evenly,
+    fit_combined,
+)
 from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
 from stackae.data.loading import Dataset
 from stackae.data.outliers import Outlier
-from stackae.data.rows import Rows, subset
+from stackae.data.rows import Rows
 from stackae.errors import DataError
 from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.models.stack import StackedAutoencoder
@@ -36,6 +47,7 @@ MOST_SCORES = 1 << 21  # of all layers together
 MOST_DIRECTIONS = 1 << 11  # the smaller of the numbers of rows and columns: solving takes seconds at most
 MOST_COUNTED = 1 << 53  # rows: beyond it, float64 skips integers
 MOST_NUMBERS = 1 << 23  # of principal components: 32 MiB
+COMBINED = {"reference": "reference", "validation": "combined"}  # names of its tensors in the file
 
 
 class CalibratedScore(NamedTuple):
@@ -59,26 +71,35 @@ class Baselines(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Sorted scores of n validation rows by reconstruction through each of L layers, (L, n) float64, and the baselines.
+    """Sorted scores of n validation rows by reconstruction through each of L layers, (L, n) float64, and other scores.
 
-    ``baselines`` is None if they are too large to store; image_shape is None if rows are not images. ``flattened``
-    lists the columns that outliers of the training rows compress under the run's scaling: scores hardly see them.
+    ``combined`` is None in an older run, and if rows are too few to fit it. ``baselines`` is None if they are too large
+    to store; image_shape is None if rows are not images. ``flattened`` lists the columns that outliers of the training
+    rows compress under the run's scaling: scores hardly see them.
     """
 
     layers: Tensor
     baselines: Baselines | None = None
     image_shape: tuple[int, ...] | None = None
     flattened: tuple[Outlier, ...] = ()
+    combined: Combined | None = None
 
     def scores(
         self, stack: StackedAutoencoder, layer: int | None = None, *, baselines: bool = True
     ) -> dict[str, CalibratedScore]:
-        """Return the stored scores of ``anomaly.METHODS`` by name; without ``baselines`` only the stack's.
+        """Return the stored scores by name, the default first: combined, and ``anomaly.METHODS``.
 
-        ``layer`` counts from 1; None is the top.
+        Without ``baselines`` only the stack's. ``layer`` counts from 1 and leaves out the combined score, which is of
+        the top; None is the top.
         """
         place = -1 if layer is None else layer - 1
-        found = {"autoencoder": CalibratedScore(ReconstructionError(stack, layer), self.layers[place])}
+        found: dict[str, CalibratedScore] = {}
+        if layer is None and self.combined is not None:
+            with suppress(DataError):  # without the memory to fit it, the other scores are there
+                found["combined"] = CalibratedScore(
+                    CombinedScore.fit(stack, self.combined.reference), self.combined.validation
+                )
+        found["autoencoder"] = CalibratedScore(ReconstructionError(stack, layer), self.layers[place])
         if baselines and self.baselines is not None:
             principal, pca, mahalanobis = self.baselines
             components = pca_score(principal, stack.layer_sizes[1:][place])
@@ -98,7 +119,8 @@ def calibrations(stacks: Iterable[StackedAutoencoder], dataset: Dataset) -> Iter
     for number, stack in enumerate(stacks):
         if number == 0:
             baselines = fit_baselines(train, validation, stack.layer_sizes)
-        yield calibrate(stack, validation, baselines, dataset.image_shape, flattened)
+        found = calibrate(stack, validation, baselines, dataset.image_shape, flattened)
+        yield replace(found, combined=fit_combined(stack, train, validation))
 
 
 def calibrate(
@@ -117,7 +139,7 @@ def calibrate(
         DataError: a validation row has no finite score.
     """
     count = len(stack.autoencoders)
-    rows = _some(validation, count)
+    rows = evenly(validation, most_rows(count))
     scores = [calibration_scores(ReconstructionError(stack, layer), rows) for layer in range(1, count + 1)]
     return Calibration(torch.stack(scores), baselines, image_shape, flattened)
 
@@ -140,7 +162,7 @@ def fit_baselines(train: Rows, validation: Rows, layer_sizes: tuple[int, ...]) -
         return None
     wanted = max(int((principal.variances > smallest_variance(principal)).sum()), *layer_sizes[1:])
     kept = principal._replace(components=principal.components[:wanted].float().double())
-    rows = _some(validation, len(layer_sizes) - 1)
+    rows = evenly(validation, most_rows(len(layer_sizes) - 1))
     pca = [calibration_scores(pca_score(kept, n_hidden), rows) for n_hidden in layer_sizes[1:]]
     return Baselines(kept, torch.stack(pca), calibration_scores(mahalanobis_score(kept), rows))
 
@@ -151,7 +173,7 @@ def fit_calibrated(
     """Fit PCA and Mahalanobis distance for one layer, whatever their size. Raises DataError as ``fit_scores``."""
     scores = fit_scores(stack, train, layer)
     del scores["autoencoder"]
-    rows = _some(validation, len(stack.autoencoders))
+    rows = evenly(validation, most_rows(len(stack.autoencoders)))
     return {name: CalibratedScore(score, calibration_scores(score, rows)) for name, score in scores.items()}
 
 
@@ -168,11 +190,6 @@ def calibration_scores(score: Score, validation: Rows) -> Tensor:
     return scores.sort().values
 
 
-def _some(validation: Rows, layers: int) -> Rows:
-    count, most = len(validation), most_rows(layers)
-    return validation if count <= most else subset(validation, torch.arange(most) * count // most)
-
-
 def most_rows(layers: int) -> int:
     """Return the maximum number of validation rows that calibrate a stack of so many layers."""
     return max(1, min(MOST_ROWS, MOST_SCORES // layers))
@@ -183,7 +200,8 @@ def most_bytes(layer_sizes: tuple[int, ...]) -> int:
     layers, width = len(layer_sizes) - 1, layer_sizes[0]
     components = 4 * min(MOST_NUMBERS, width**2)
     scores = 8 * (2 * layers + 1) * most_rows(layers)
-    return components + scores + 8 * (2 + len(Outlier._fields)) * width + LARGEST_HEADER
+    combined = 4 * min(MOST_CELLS, MOST_REFERENCE * width) + 8 * MOST_VALIDATION
+    return components + scores + combined + 8 * (2 + len(Outlier._fields)) * width + LARGEST_HEADER
 
 
 def pack_calibration(calibration: Calibration) -> bytes:
@@ -199,6 +217,8 @@ def pack_calibration(calibration: Calibration) -> bytes:
             "pca": pca,
             "mahalanobis": mahalanobis,
         }
+    if calibration.combined is not None:
+        tensors |= {COMBINED[name]: each for name, each in calibration.combined._asdict().items()}
     return pack(tensors, kind="calibration", image_shape=calibration.image_shape)
 
 
@@ -213,11 +233,11 @@ def read_calibration(path: Path, content: bytes, layer_sizes: tuple[int, ...]) -
         _check_scores("layers", scores, (layers, rows))
         if rows > most_rows(layers):
             raise ValueError(f"{rows:,} validation rows instead of at most {most_rows(layers):,}")
-        alone = tensors.keys() == {"layers", "flattened"}
-        baselines = None if alone else _baselines(tensors, layers, rows, width)
-        return Calibration(
-            scores, baselines, _image_shape(description["image_shape"], width), _flattened(tensors["flattened"], width)
-        )
+        more = tensors.keys() - {"layers", "flattened"}
+        combined = _combined(tensors, width) if more & set(COMBINED.values()) else None
+        baselines = _baselines(tensors, layers, rows, width) if more - set(COMBINED.values()) else None
+        shape, flattened = _image_shape(description["image_shape"], width), _flattened(tensors["flattened"], width)
+        return Calibration(scores, baselines, shape, flattened, combined)
 
 
 def _baselines(tensors: Mapping[str, Tensor], layers: int, rows: int, width: int) -> Baselines:
@@ -231,6 +251,16 @@ def _baselines(tensors: Mapping[str, Tensor], layers: int, rows: int, width: int
     _check_scores("pca", tensors["pca"], (layers, rows))
     _check_scores("mahalanobis", tensors["mahalanobis"], (rows,))
     return Baselines(PrincipalComponents(mean, components.double(), variances), tensors["pca"], tensors["mahalanobis"])
+
+
+def _combined(tensors: Mapping[str, Tensor], width: int) -> Combined:
+    found = Combined(*(tensors[name] for name in COMBINED.values()))
+    rows = len(found.reference) if found.reference.dim() == 2 else 0
+    _check("reference", found.reference, (rows, width), torch.float32)
+    if not FEWEST_ROWS <= rows <= MOST_REFERENCE:
+        raise ValueError(f"{rows:,} reference rows instead of {FEWEST_ROWS} to {MOST_REFERENCE:,}")
+    _check_scores("combined", found.validation, (found.validation.numel(),))
+    return found
 
 
 def _flattened(found: Tensor, width: int) -> tuple[Outlier, ...]:

@@ -19,14 +19,15 @@ from stackae.errors import ConfigError, nearest
 class Detector:
     """Score rows in the data's own units, and flag those above a threshold; made by ``Run.load_detector``.
 
-    ``methods`` maps autoencoder, and pca and mahalanobis if the run stores them, to scores of scaled rows.
+    ``methods`` maps combined, autoencoder, pca and mahalanobis, as far as the run stores them, to scores of scaled
+    rows; the first is the default, None.
     """
 
     scaling: Scaling
     methods: Mapping[str, CalibratedScore]
 
     @torch.no_grad()
-    def scores(self, x: ArrayLike, method: str = "autoencoder") -> Tensor:
+    def scores(self, x: ArrayLike, method: str | None = None) -> Tensor:
         """x (n, d), n >= 1 -> (n,) float64; higher is more anomalous, Inf where the score overflows.
 
         x is in the data's own units, with columns in the order that the run was trained on.
@@ -37,7 +38,7 @@ class Detector:
         """
         return score_rows(self._of(method).score, scaled("x", x, self.scaling))
 
-    def threshold(self, false_alarm_rate: float = 0.01, method: str = "autoencoder") -> float:
+    def threshold(self, false_alarm_rate: float = 0.01, method: str | None = None) -> float:
         """Return the threshold for which at most ``false_alarm_rate`` of rows like the validation rows score above it.
 
         The rate holds in expectation (``anomaly.calibrated``). Inf if there are too few validation rows: no row is
@@ -45,11 +46,12 @@ class Detector:
         """
         return calibrated(self._of(method).validation, false_alarm_rate)
 
-    def flagged(self, x: ArrayLike, false_alarm_rate: float = 0.01, method: str = "autoencoder") -> Tensor:
+    def flagged(self, x: ArrayLike, false_alarm_rate: float = 0.01, method: str | None = None) -> Tensor:
         """x (n, d) -> (n,) bool: whether each score is above the threshold. Errors as ``scores`` and ``threshold``."""
         return self.scores(x, method) > self.threshold(false_alarm_rate, method)
 
-    def _of(self, method: str) -> CalibratedScore:
+    def _of(self, method: str | None) -> CalibratedScore:
+        method = next(iter(self.methods)) if method is None else method
         if method not in self.methods:
             names = ", ".join(self.methods)
             raise ConfigError(f"method: expected one of {names}, got '{method}'{nearest(method, tuple(self.methods))}")

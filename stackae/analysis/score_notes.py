@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from stackae.analysis.anomaly import fewest_rows
-from stackae.analysis.scoring import RowsToScore, Scored
+from stackae.analysis.scoring import TITLES, RowsToScore, Scored
 from stackae.data.inspect.sentences import about_outliers
 from stackae.data.outliers import Outlier, outliers
 from stackae.errors import argument
@@ -23,6 +23,7 @@ def notes_of(scored: Scored) -> list[str]:
         _why_no_threshold(scored),
         _why_known(scored),
         _why_left_out(scored),
+        _why_error_alone(scored),
         _why_beyond(scored),
         _why_strange(scored),
     )
@@ -30,8 +31,22 @@ def notes_of(scored: Scored) -> list[str]:
 
 
 def _why_left_out(scored: Scored) -> str:
-    """Return why PCA and Mahalanobis distance are left out; "" if they are there, or were not requested."""
-    return f"baselines   PCA and Mahalanobis distance are left out: {scored.left_out}" if scored.left_out else ""
+    """Return which methods are left out and why; "" if all that were requested are there."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in scored.left_out.items():
+        reasons.setdefault(reason, []).append(TITLES[name])
+    found = [f"{' and '.join(names)} are left out: {reason}" for reason, names in reasons.items()]
+    return "baselines   " + "; ".join(found) if found else ""
+
+
+def _why_error_alone(scored: Scored) -> str:
+    """Return why the score is the reconstruction error alone; "" if it is not, or --layer asks for it."""
+    if scored.default != "autoencoder" or scored.score.layer is not None:
+        return ""
+    return (
+        "score       the reconstruction error alone: the run keeps no training rows to compare with, as an older one "
+        "whose data cannot be read, or one of too few rows, or the memory does not suffice"
+    )
 
 
 def _why_beyond(scored: Scored) -> str:
@@ -49,7 +64,7 @@ def _why_beyond(scored: Scored) -> str:
 
 def _why_strange(scored: Scored) -> str:
     """Return a note that most rows are unlike the validation rows; "" if they are not, or anomalies are known."""
-    calibration, scores = scored.methods["autoencoder"].calibration, scored.scores
+    calibration, scores = scored.methods[scored.default].calibration, scored.scores
     if scored.rows.anomaly is not None or min(len(calibration), len(scores)) < FEWEST_STRANGE:
         return ""
     above = int((scores > calibration[-1]).sum())

@@ -14,6 +14,16 @@ from stackae.analysis.anomaly import Performance, ReconstructionError, calibrate
 from stackae.analysis.calibration import CalibratedScore, Calibration
 from stackae.data import Dataset, Rows, Scaling
 
+TITLES = {
+    "combined": "combined",
+    "autoencoder": "reconstruction",
+    "pca": "PCA",
+    "mahalanobis": "Mahalanobis",
+    "isolation_forest": "IsolationForest",
+    "lof": "LOF",
+}
+"""Methods as a person reads them."""
+
 
 class Group(NamedTuple):
     """Rows of one data set, scaled as the run's; ``rows`` (n,) are their numbers in its file."""
@@ -29,8 +39,8 @@ class Group(NamedTuple):
 class RowsToScore(NamedTuple):
     """Groups of rows to score (those of --against second), with the calibration to score them by.
 
-    ``own`` are the run's own data, if they were read: for their test part, for a run without calibration, or for
-    baselines that are too large to store.
+    ``own`` are the run's own data, if they were read: for their test part, for a run without calibration, for baselines
+    that are too large to store, or to fit other detectors where anomalies are known.
     anomaly (n,) int64, over all groups, is 1 for anomalies, 0 for normal rows, −1 for unknown ones; None if all are
     unknown. ``column_names`` are those of the features in the run's order, if the rows or the run have names.
     ``anomalies_trained_on`` counts the training rows of the classes that are named as anomalies.
@@ -72,9 +82,9 @@ class Method(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Rows with their scores by method, and the mean error per feature in the first group (d,).
+    """Rows with their scores by method, the default first, and the mean error per feature in the first group (d,).
 
-    ``left_out`` is the reason why there are no baselines, if they were requested.
+    ``left_out`` maps methods that were requested and are missing to the reason.
     """
 
     rows: RowsToScore
@@ -83,7 +93,7 @@ class Scored(NamedTuple):
     rate: float
     methods: dict[str, Method]
     errors: Tensor
-    left_out: str
+    left_out: dict[str, str]
 
     @property
     def layer(self) -> int:
@@ -91,8 +101,13 @@ class Scored(NamedTuple):
 
     @property
     def scores(self) -> Tensor:
-        """Return the autoencoder's scores."""
-        return self.methods["autoencoder"].scores
+        """Return the scores of the default method."""
+        return self.methods[self.default].scores
+
+    @property
+    def default(self) -> str:
+        """Return the name of the method whose scores and flags count."""
+        return next(iter(self.methods))
 
     @property
     def validation_rows(self) -> int:
@@ -139,7 +154,8 @@ class Scored(NamedTuple):
             "layer": self.layer,
             "false_alarm_rate": self.rate,
             "validation_rows": self.validation_rows,
-            "baselines_left_out": self.left_out or None,
+            "method": self.default,
+            "baselines_left_out": "; ".join(dict.fromkeys(self.left_out.values())) or None,
             "methods": {name: self._method(name) for name in self.methods},
             "worst_features": [
                 {"feature": rows.feature_name(place), "mean_error": float(self.errors[place])} for place in worst

@@ -21,7 +21,7 @@ FEWEST_BINS, MOST_BINS = 12, 60
 WIDE = 30.0  # scores that span a larger factor are drawn on a logarithmic axis
 COLORS = ("#3b74a8", "#d9622b")  # normal, anomalous
 CALIBRATION, INK, ERROR_MAP = "#9a9a9a", "#222222", "magma"
-MOST_NAMES, LONGEST_NAME = 40, 16
+MOST_NAMES, LONGEST_NAME, PANELS_A_ROW = 40, 16, 3
 
 
 class Panel(NamedTuple):
@@ -62,13 +62,19 @@ def anomaly_scores(
     shape = drawable(image_shape)
     blocks = [block for block in suspects if len(block.rows)]
     longest = max((len(block.rows) for block in blocks), default=1)
-    width = max(4.3 * len(panels), 8.6)
+    columns = min(len(panels), PANELS_A_ROW)
+    lines = math.ceil(len(panels) / columns)
+    width = max(4.3 * columns, 8.6)
     across = width / max(1, len(blocks)) / (longest + 1.2)
     below = 3.2 * across * (shape[0] / shape[1]) + 0.75 if shape else 0.27 * longest + 1.9
-    figure = new_figure(width, 3.7 + min(9.0, below))
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.7, min(9.0, below)])[:, 0]
-    for axes, panel in zip(upper.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    above = 3.3 * lines + 0.4
+    figure = new_figure(width, above + min(9.0, below))
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, min(9.0, below)])[:, 0]
+    places = upper.subplots(lines, columns, squeeze=False).ravel()
+    for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, labels)
+    for spare in places[len(panels) :]:
+        spare.set_axis_off()
     handles, names = upper.axes[0].get_legend_handles_labels()
     as_written(upper.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False))
     for place, block in zip(lower.subfigures(1, len(blocks), squeeze=False)[0] if blocks else (), blocks, strict=True):
@@ -78,6 +84,8 @@ def anomaly_scores(
 
 
 def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
+    from matplotlib.ticker import NullFormatter
+
     groups = [panel.rows] if panel.anomalous is None else [panel.rows, panel.anomalous]
     everything = np.concatenate([scores.numpy() for scores in (panel.calibration, *groups)])
     fewest = min((len(scores) for scores in (panel.calibration, *groups) if len(scores)), default=0)
@@ -94,6 +102,7 @@ def _draw_panel(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
         axes.axvline(panel.threshold, color=INK, linestyle="--", linewidth=1.1, label="threshold")
     if logarithmic:
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())  # of one decade, labels would overlap
     axes.set_title(panel.title, parse_math=False, fontsize=10.5)
     axes.set(xlabel="score", ylabel="% of rows", xlim=(edges[0], edges[-1]))
     axes.spines[["top", "right"]].set_visible(False)

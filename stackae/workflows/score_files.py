@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.analysis.scoring import Scored
+from stackae.analysis.scoring import TITLES, Scored
 from stackae.data.formats import WRITTEN
 from stackae.data.formats.writing import Table
 from stackae.plots import scores as score_pictures
@@ -36,11 +36,11 @@ def _table(columns: dict[str, list[object]]) -> Table:
 
 
 def _rows_table(scored: Scored) -> dict[str, list[object]]:
-    """Return row, score, flagged, and the same of the baselines; anomaly if known, data if there are several sets."""
+    """Return row, score, flagged, the same of other methods; anomaly if known, data if there are several sets."""
     rows = scored.rows
     columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in group.rows.tolist()]}
     for name, method in scored.methods.items():
-        titles = ("score", "flagged") if name == "autoencoder" else (name, f"{name}_flagged")
+        titles = ("score", "flagged") if name == scored.default else (name, f"{name}_flagged")
         columns |= dict(zip(titles, [method.scores.tolist(), method.flagged.int().tolist()], strict=True))
     if rows.anomaly is not None:
         columns["anomaly"] = ["" if kind < 0 else kind for kind in rows.anomaly.tolist()]
@@ -90,7 +90,7 @@ def _short(label: str) -> str:
 
 def _panel(scored: Scored, name: str) -> Panel:
     method, anomaly, found = scored.methods[name], scored.rows.anomaly, scored.performance(name)
-    title = {"pca": "PCA", "mahalanobis": "Mahalanobis distance, squared"}.get(name, name)
+    title = TITLES[name]
     if found is None or anomaly is None:
         flagged = int(method.flagged.sum())
         title += f"\n{flagged:,} of {len(method.scores):,} rows flagged"

@@ -42,7 +42,7 @@ def read_rows(
             f"{argument('anomalies')}: expected none beside {argument('against')}, got both; leave out one of them"
         )
     own = requested(run.config.data, DataRequest(data_root=request.data_root))
-    scaling, kept = run.load_scaling(), known_of(run)
+    scaling, kept, known = run.load_scaling(), known_of(run), anomalies is not None or against is not None
     of_tables = [is_named(str(name)) for name in (request.data or own.data, against)]
     # where only --against is a table, the target column is its own
     first = request._replace(target=None) if of_tables == [False, True] else request
@@ -54,7 +54,7 @@ def read_rows(
     if calibration is None:
         with _or("this run keeps no calibration, so score once where they are"):
             dataset = read_dataset(own, kept, scaling)
-    elif (is_own and anomalies is not None) or (baselines and calibration.baselines is None):
+    elif (baselines and (known or calibration.baselines is None)) or (is_own and anomalies) or not calibration.combined:
         with suppress(StackaeError):
             dataset = read_dataset(own, kept, scaling)
     if dataset is not None and not is_own:
@@ -63,9 +63,9 @@ def read_rows(
     if against is not None:
         groups.append(_group(rows_of(run, request._replace(data=against), None, callbacks, own, own_test=True)))
         anomaly = torch.cat([torch.full((len(group.x),), kind) for kind, group in enumerate(groups)])
-    known = 0 if anomalies is None or dataset is None or not is_own else _rows_of_classes(dataset, anomalies)
+    trained_on = 0 if anomalies is None or dataset is None or not is_own else _rows_of_classes(dataset, anomalies)
     names = read.column_names or kept.pretraining.columns
-    return RowsToScore(groups, read.part, anomaly, calibration, dataset, scaling, names, known)
+    return RowsToScore(groups, read.part, anomaly, calibration, dataset, scaling, names, trained_on)
 
 
 @contextmanager

@@ -1,12 +1,15 @@
-"""Score rows by how badly a trained run reconstructs them, with thresholds and two baselines."""
+"""Score how unlike its training rows a trained run finds others, with thresholds, beside other detectors."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.analysis.anomaly import ReconstructionError, feature_errors
 from stackae.analysis.calibration import CalibratedScore, Calibration, calibrations, fit_calibrated
+from stackae.analysis.combined import fit_combined
+from stackae.analysis.peers import fit_peers
 from stackae.analysis.score_notes import notes_of
 from stackae.analysis.scoring import RowsToScore, Scored, score_all
 from stackae.data.formats import WRITTEN_TABLES
@@ -24,6 +27,7 @@ from stackae.workflows.score_rows import read_rows
 
 MOST_ROWS = 100
 FITTING = "fitting PCA and Mahalanobis distance on the training rows"
+UNREADABLE = "the training data cannot be read"
 
 
 class ScoreResult(NamedTuple):
@@ -54,7 +58,7 @@ def score(
     force: bool = False,
     callbacks: Callbacks | None = None,
 ) -> ScoreResult:
-    """Score rows by their reconstruction error, summed over scaled features, and flag those above a threshold.
+    """Score rows by ``stackae.analysis.combined.CombinedScore``, and flag those above a threshold.
 
     Args:
         run: a run folder; None is the newest run.
@@ -63,9 +67,10 @@ def score(
         part: test, validation, train or all.
         anomalies: labels of anomalies, as "broken,worn"; other labels are normal.
         against: other data whose rows are anomalies.
-        layer: reconstruct through this layer, from 1; None is the top.
+        layer: score by the reconstruction error through this layer, from 1, summed over scaled features.
         false_alarm_rate: maximum expected share of normal rows that are flagged.
-        baselines: score by PCA and Mahalanobis distance too.
+        baselines: score by PCA and Mahalanobis distance too; where anomalies are known, also by IsolationForest and
+            LocalOutlierFactor.
         count: number of most suspicious rows that the files detail.
         out: the table to write, in the format of its suffix; None is scores.csv of the run. The other files lie beside
             it. ``force`` replaces existing files.
@@ -85,10 +90,11 @@ def score(
     stack = opened.load_stack(engine)
     rows = read_rows(opened, DataRequest.of(data), part, anomalies, against, baselines, callbacks)
     calibration = _calibration(stack, rows, callbacks)
-    scored = _scored(stack, rows, calibration, number, rate, baselines, callbacks)
+    kept = rows.calibration is not None and rows.calibration.combined is calibration.combined
+    scored = _scored(stack, rows, calibration, number, rate, baselines, opened.pretrain_config.seed, callbacks)
     files = files_of(path, scored, shown, callbacks)
     if out is None:
-        opened.publish(files | ({} if opened.has_calibration else calibration_file(calibration)))
+        opened.publish(files | ({} if kept else calibration_file(calibration)))
     else:
         write_files(path.parent, files)
     for each in notes_of(scored):
@@ -104,12 +110,15 @@ def _check(path: Path, must_be_new: bool) -> None:
 
 
 def _calibration(stack: StackedAutoencoder, rows: RowsToScore, callbacks: Callbacks) -> Calibration:
-    """Return the run's calibration; if the run keeps none, compute it from the data that it was trained on."""
-    if rows.calibration is not None or rows.own is None:
-        assert rows.calibration is not None  # without a kept calibration, the data were read
-        return rows.calibration
+    """Return the run's calibration; what it does not keep of it, compute from the data that it was trained on."""
+    kept, own = rows.calibration, rows.own
+    if own is None:
+        assert kept is not None  # without a kept calibration, the data were read
+        return kept
+    if kept is not None:
+        return kept if kept.combined else replace(kept, combined=fit_combined(stack, own.train.x, own.validation.x))
     callbacks.busy(FITTING)
-    return next(calibrations([stack], rows.own))
+    return next(calibrations([stack], own))
 
 
 def _scored(
@@ -119,13 +128,21 @@ def _scored(
     layer: int | None,
     rate: float,
     baselines: bool,
+    seed: int,
     callbacks: Callbacks,
 ) -> Scored:
     """Find the thresholds, and score all rows."""
-    scores, left_out = calibration.scores(stack, layer, baselines=baselines), ""
+    scores, left_out = calibration.scores(stack, layer, baselines=baselines), dict[str, str]()
     if baselines and calibration.baselines is None:
-        large, left_out = _large_baselines(stack, rows, layer, callbacks)
+        large, reason = _large_baselines(stack, rows, layer, callbacks)
         scores |= large
+        left_out |= dict.fromkeys(("pca", "mahalanobis") if reason else (), reason)
+    if baselines and rows.anomaly is not None:
+        if rows.own is None:
+            left_out |= dict.fromkeys(("isolation_forest", "lof"), UNREADABLE)
+        else:
+            callbacks.busy("fitting IsolationForest and LOF")
+            scores |= fit_peers(rows.own.train.x, rows.own.validation.x, seed)
     groups = [group.x for group in rows.groups]
     with callbacks.progress("scoring") as tell:
         methods = score_all(scores, groups, rate, tell)

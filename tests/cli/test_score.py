@@ -12,11 +12,16 @@ from score_cases import column, held_out, parts, read
 from shell import Shell
 
 from stackae.analysis.anomaly import calibrated, fit_scores, score_rows
+from stackae.analysis.combined import CombinedScore, fit_combined
 from stackae.config import DataConfig
 from stackae.data import load_source, scaled_rows
 from stackae.metrics import auroc
 from stackae.runs import Run
 
+METHODS = (
+    ("combined", "score", "flagged"),
+    *((name, name, f"{name}_flagged") for name in ("autoencoder", "pca", "mahalanobis", "isolation_forest", "lof")),
+)
 FILES = ("scores.csv", "scores-features.csv", "scores.png")
 
 
@@ -28,9 +33,17 @@ def test_scores_and_thresholds_are_those_of_the_library(trained: Shell, layer: i
     stack, data = parts(trained)
     table = read(trained.run / "scores.csv")
     assert [int(row["row"]) for row in table] == held_out(data).tolist()
-    names = {"autoencoder": ("score", "flagged"), "pca": ("pca", "pca_flagged")}
-    for method, score in fit_scores(stack, data.train.x, layer).items():
-        score_name, flag_name = names.get(method, (method, f"{method}_flagged"))
+    default = "autoencoder" if layer else "combined"
+    expected = fit_scores(stack, data.train.x, layer)
+    if layer is None:
+        combined = fit_combined(stack, data.train.x, data.validation.x)
+        assert combined is not None
+        expected["combined"] = CombinedScore.fit(stack, combined.reference)
+    assert document["method"] == default == next(iter(document["methods"]))
+    assert document["methods"].keys() == expected.keys()
+    for method, score in expected.items():
+        names = ("score", "flagged") if method == default else (method, f"{method}_flagged")
+        score_name, flag_name = names
         scores = score_rows(score, data.test.x)
         threshold = calibrated(score_rows(score, data.validation.x), 0.3)
         np.testing.assert_allclose(column(table, score_name), scores.numpy(), rtol=1e-6)
@@ -47,8 +60,8 @@ def test_errors_of_features_are_those_of_the_most_suspicious_rows(trained: Shell
     numbers = [int(rows[place]["row"]) for place in worst]
     assert list(table[0]) == ["feature", "mean_error", *(f"row_{number}" for number in numbers)]
     for place, number in zip(worst, numbers, strict=True):
-        assert column(table, f"row_{number}").sum() == pytest.approx(float(rows[place]["score"]))
-    assert column(table, "mean_error").sum() == pytest.approx(column(rows, "score").mean())
+        assert column(table, f"row_{number}").sum() == pytest.approx(float(rows[place]["autoencoder"]))
+    assert column(table, "mean_error").sum() == pytest.approx(column(rows, "autoencoder").mean())
     assert [each["row"] for each in document["most_suspicious"]][:3] == numbers
     assert document["worst_features"][0]["mean_error"] == pytest.approx(column(table, "mean_error").max())
 
@@ -85,7 +98,7 @@ def test_other_data_are_scored_in_their_order_with_their_own_names(trained: Shel
     rows = scaled_rows(source, Run.open(trained.run).load_scaling()).x
     expected = (stack.reconstruct(rows) - rows).double().square().sum(dim=1).detach()
     table = read(trained.folder / "all.csv")
-    np.testing.assert_allclose(column(table, "score"), expected.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(column(table, "autoencoder"), expected.numpy(), rtol=1e-5)
     assert [row["feature"] for row in read(trained.folder / "all-features.csv")] == [f"f{n}" for n in range(8)]
 
 
@@ -97,8 +110,12 @@ def test_the_part_that_is_asked_for_is_scored(trained: Shell, part: str) -> None
     assert (document["part"], document["rows"]) == (part, counts[part])
 
 
-def test_without_baselines_there_is_one_method(trained: Shell) -> None:
+def test_without_baselines_there_are_the_scores_of_the_stack_alone(trained: Shell) -> None:
     document = json.loads(trained.does("score", "--no-baselines", "--json"))
+    assert list(document["methods"]) == ["combined", "autoencoder"]
+    names = ["row", "score", "flagged", "autoencoder", "autoencoder_flagged"]
+    assert list(read(trained.run / "scores.csv")[0]) == names
+    document = json.loads(trained.does("score", "--no-baselines", "--layer", 1, "--json"))
     assert list(document["methods"]) == ["autoencoder"]
     assert list(read(trained.run / "scores.csv")[0]) == ["row", "score", "flagged"]
 
@@ -113,7 +130,7 @@ def test_labels_that_are_named_count_as_anomalies(trained: Shell) -> None:
     table = read(trained.run / "scores.csv")
     known = column(table, "anomaly") == 1
     np.testing.assert_array_equal(known, np.arange(60) % 3 == 2)
-    for method, name, flag in (("autoencoder", "score", "flagged"), ("pca", "pca", "pca_flagged")):
+    for method, name, flag in METHODS:
         found, scores, flagged = document["methods"][method], column(table, name), column(table, flag)
         expected = auroc(torch.from_numpy(scores), torch.from_numpy(known))
         assert found["auroc"] == pytest.approx(expected)
@@ -122,7 +139,8 @@ def test_labels_that_are_named_count_as_anomalies(trained: Shell) -> None:
         assert found["normal_median"] == pytest.approx(np.sort(scores[~known])[19])
     both = json.loads(trained.does(*arguments, "--anomalies", "b, c", "--json"))
     assert (both["normal_rows"], both["anomalous_rows"]) == (20, 40)
-    says(trained.does(*arguments, "--anomalies", "c"), "AUROC", "false alarms", "detected")
+    printed = trained.does(*arguments, "--anomalies", "c")
+    says(printed, "AUROC", "false alarms", "detected", "combined", "IsolationForest", "LOF")
 
 
 def test_rows_without_a_label_are_scored_and_not_compared(trained: Shell) -> None:

@@ -136,7 +136,7 @@ def test_a_single_row_is_scored_and_drawn(trained: Shell) -> None:
     write_new_rows(trained.folder, 1)
     document, files = scored(trained, "--data", "new.csv")
     assert document["rows"] == 1 and files[".png"].startswith(PNG)
-    assert document["methods"]["autoencoder"]["normal_median"] == document["most_suspicious"][0]["score"]
+    assert document["methods"]["combined"]["normal_median"] == document["most_suspicious"][0]["score"]
 
 
 def test_rows_that_are_all_beyond_the_numbers_are_drawn_without_a_warning(fresh: Shell) -> None:

@@ -27,7 +27,8 @@ def wide(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
 
 def test_large_baselines_are_fitted_where_the_training_data_are_and_else_left_out(wide: Shell) -> None:
     at_home, _ = scored(wide, "--data", "new.csv", "--false-alarm-rate", "0.2")
-    assert list(at_home["methods"]) == ["autoencoder", "pca", "mahalanobis"] and at_home["baselines_left_out"] is None
+    assert list(at_home["methods"]) == ["combined", "autoencoder", "pca", "mahalanobis"]
+    assert at_home["baselines_left_out"] is None
     stack, data = parts(wide)
     for method, score in fit_scores(stack, data.train.x).items():
         expected = calibrated(score_rows(score, data.validation.x), 0.2)
@@ -37,10 +38,10 @@ def test_large_baselines_are_fitted_where_the_training_data_are_and_else_left_ou
     assert result.code == 0
     says(
         " ".join(result.err.split()),
-        "PCA and Mahalanobis distance are left out: they are too large to be kept in the run, and its training data",
+        "PCA and Mahalanobis are left out: they are too large to be kept in the run, and its training data",
     )
     away, _ = scored(wide, "--data", "new.csv", "--false-alarm-rate", "0.2")
-    assert away["methods"] == {"autoencoder": at_home["methods"]["autoencoder"]}
+    assert away["methods"] == {name: at_home["methods"][name] for name in ("combined", "autoencoder")}
     assert "training data cannot be read" in away["baselines_left_out"]
 
 
@@ -52,7 +53,8 @@ def test_baselines_that_the_memory_does_not_hold_are_left_out_with_a_note(
     assert result.code == 0 and "by gradients" not in result.err
     says(
         " ".join(result.err.split()),
-        "baselines PCA and Mahalanobis distance are left out: moments of 8 columns: expected data that fit",
+        "baselines PCA and Mahalanobis are left out: moments of 8 columns: expected data that fit",
+        "score the reconstruction error alone",
     )
     found = json.loads(wide.does("score", "--json"))
     assert list(found["methods"]) == ["autoencoder"] and "moments of 8 columns" in found["baselines_left_out"]
@@ -77,7 +79,8 @@ def test_a_memory_that_runs_out_while_scores_are_calibrated_costs_no_training(
         patched.setattr("stackae.analysis.calibration.MOST_NUMBERS", 10)
         fresh.does(*PRETRAIN)
         found = json.loads(fresh.does("score", "--json"))
-        assert list(found["methods"]) == ["autoencoder"] and "memory: expected" in found["baselines_left_out"]
+        assert list(found["methods"]) == ["combined", "autoencoder"]
+        assert "memory: expected" in found["baselines_left_out"]
 
 
 def test_errors_of_other_kinds_while_scores_are_calibrated_are_not_hidden(

@@ -1,0 +1,178 @@
+"""The default anomaly score: how unusual a row's code is, how badly it is reconstructed, how lonely it lies.
+
+Reconstruction error alone misses rows that a stack reconstructs well although it has seen none like them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stackae.analysis.anomaly import QuadraticScore, score_rows
+from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
+from stackae.data.rows import Rows, subset
+from stackae.errors import DataError
+from stackae.models.stack import StackedAutoencoder
+
+RIDGE = 0.01  # share of the mean variance that replaces as much of each variance
+NEIGHBOURS = 20
+FEWEST_ROWS = 4  # of the reference
+MOST_REFERENCE = 1 << 11  # rows
+MOST_CELLS = 1 << 22  # numbers of the reference rows with their codes
+MOST_VALIDATION = 1 << 13  # rows
+SMALLEST_SPREAD = 1e-3  # standard deviation of a root
+WEIGHTS = (0.25, 0.25, 0.5)  # of code, residual, neighbourhood
+
+
+def ridge_mahalanobis(principal: PrincipalComponents) -> QuadraticScore:
+    """s(x) = (x − μ)ᵀ ((1 − a) C + a v I)⁻¹ (x − μ), v the mean variance and a = RIDGE; ‖x − μ‖² without any variance.
+
+    Unlike ``anomaly.mahalanobis_score`` it bounds what directions without variance weigh, so that it also serves codes
+    and residuals of few rows. No errors.
+
+    Ledoit & Wolf (2004), A well-conditioned estimator for large-dimensional covariance matrices.
+    """
+    mean = float(principal.variances.mean())
+    if mean == 0:
+        return QuadraticScore(principal.mean, principal.components[:0], principal.variances[:0], 1.0)
+    variances = principal.variances[: len(principal.components)]
+    whole = len(variances) == len(principal.mean)
+    return QuadraticScore(
+        principal.mean,
+        principal.components,
+        1 / ((1 - RIDGE) * variances + RIDGE * mean),
+        0.0 if whole else 1 / (RIDGE * mean),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LocalOutlierFactor:
+    """LOF_k(x) = mean of lrd(o) / lrd(x) over the k nearest reference rows o, with lrd the local reachability density.
+
+    1 where x lies as close to its neighbours as they to theirs; larger where it is lonelier. As scikit-learn's of
+    ``novelty=True``.
+
+    Attributes:
+        rows: (m, d) float64, m > k.
+        distances: (m,) of each row to its k-th neighbour.
+        densities: (m,) lrd, the inverse of the mean reachability distance to its k neighbours.
+        own: (m,) LOF of each row among the others.
+
+    Breunig, Kriegel, Ng & Sander (2000), LOF: identifying density-based local outliers.
+    """
+
+    rows: Tensor
+    distances: Tensor
+    densities: Tensor
+    neighbours: int
+    own: Tensor
+
+    @classmethod
+    def fit(cls, rows: Tensor) -> Self:
+        """Fit on rows (m, d), m >= 2, with NEIGHBOURS neighbours, or as many as there are. No errors."""
+        neighbours = min(NEIGHBOURS, len(rows) - 1)
+        between = torch.cdist(rows, rows).fill_diagonal_(math.inf)
+        nearest = between.topk(neighbours, largest=False)
+        reach = torch.maximum(nearest.values, nearest.values[:, -1][nearest.indices])
+        densities = _density(reach)
+        own = densities[nearest.indices].mean(dim=1) / densities
+        return cls(rows, nearest.values[:, -1], densities, neighbours, own)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x (batch, d) float64 -> (batch,)."""
+        nearest = torch.cdist(x, self.rows).topk(self.neighbours, largest=False)
+        reach = torch.maximum(nearest.values, self.distances[nearest.indices])
+        return self.densities[nearest.indices].mean(dim=1) / _density(reach)
+
+
+def _density(reach: Tensor) -> Tensor:
+    return 1 / (reach.mean(dim=1) + 1e-10)  # equal rows lie at distance 0
+
+
+@dataclass(frozen=True, eq=False)
+class CombinedScore:
+    """s(x) = log(1 + exp(Σ_j w_j (t_j(x) − m_j) / σ_j)), t_j = s_j^¼, fitted on reference rows (m, d) of the training.
+
+    s_1 and s_2 are ``ridge_mahalanobis`` of the code h = f(x) and of the residual r = x − z of the stack's top, s_3 is
+    the LOF of [h / a, r / b], a² and b² being the mean squared norms of centred codes and of residuals. m_j and σ_j are
+    mean and standard deviation of t_j over the reference rows: a typical row scores log 2 = 0.69, and far above it s
+    counts standard deviations. w = (¼, ¼, ½): both distances together, which see the whole, count as the LOF, which
+    sees the vicinity; no anomalies are needed to weigh them. The fourth root of a χ² variable is nearly normal.
+
+    Hawkins & Wixley (1986), A note on the transformation of chi-squared variables to normality.
+    """
+
+    stack: StackedAutoencoder
+    code: QuadraticScore
+    residual: QuadraticScore
+    neighbourhood: LocalOutlierFactor
+    norms: tuple[float, float]
+    mean: Tensor
+    spread: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def fit(cls, stack: StackedAutoencoder, reference: Rows) -> Self:
+        """Fit on reference rows (m, d), m >= 2. Raises DataError where memory does not suffice."""
+        h, r = _code_and_residual(stack, reference[:])
+        norms = [math.sqrt(float(each.square().sum(dim=1).mean())) or 1.0 for each in (h - h.mean(dim=0), r)]
+        code, residual = (ridge_mahalanobis(principal_components_of(each)) for each in (h, r))
+        neighbourhood = LocalOutlierFactor.fit(torch.cat((h / norms[0], r / norms[1]), dim=1))
+        own = _roots(code(h), residual(r), neighbourhood.own)
+        spread = own.std(dim=0).clamp(min=SMALLEST_SPREAD)
+        return cls(stack, code, residual, neighbourhood, (norms[0], norms[1]), own.mean(dim=0), spread)
+
+    def parts(self, x: Tensor) -> Tensor:
+        """x (batch, d) -> (batch, 3) float64 standardised roots of the parts; Inf beyond the numbers."""
+        h, r = _code_and_residual(self.stack, x)
+        together = torch.cat((h / self.norms[0], r / self.norms[1]), dim=1)
+        return (_roots(self.code(h), self.residual(r), self.neighbourhood(together)) - self.mean) / self.spread
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.softplus(self.parts(x) @ self.mean.new_tensor(WEIGHTS))
+
+
+def _code_and_residual(stack: StackedAutoencoder, x: Tensor) -> tuple[Tensor, Tensor]:
+    h = stack.encode(x)
+    return h.double(), x.double() - stack.decode(h).double()
+
+
+def _roots(*parts: Tensor) -> Tensor:
+    return torch.stack(parts, dim=1).nan_to_num(nan=math.inf, posinf=math.inf).clamp(min=0).pow(0.25)
+
+
+class Combined(NamedTuple):
+    """What a run keeps of ``CombinedScore``, which is fitted again on the reference rows when it is read.
+
+    reference (m, d) float32 are scaled training rows, validation (n,) float64 the sorted scores of validation rows.
+    """
+
+    reference: Tensor
+    validation: Tensor
+
+
+def fit_combined(stack: StackedAutoencoder, train: Rows, validation: Rows) -> Combined | None:
+    """Fit the score on at most MOST_REFERENCE training rows, and score validation rows, all taken at even distances.
+
+    None if training rows are too few, if a validation row has no finite score, or without the memory. No errors.
+    """
+    most = min(MOST_REFERENCE, MOST_CELLS // (stack.layer_sizes[0] + stack.layer_sizes[-1]))
+    reference = torch.unique(evenly(train, most)[:], dim=0)  # equal rows would have neighbours at distance 0
+    if len(reference) < FEWEST_ROWS:
+        return None
+    try:
+        scores = score_rows(CombinedScore.fit(stack, reference), evenly(validation, MOST_VALIDATION))
+    except DataError:
+        return None
+    return Combined(reference, scores.sort().values) if bool(scores.isfinite().all()) else None
+
+
+def evenly(rows: Rows, most: int) -> Rows:
+    """Return at most ``most`` rows, at even distances. No errors."""
+    count = len(rows)
+    return rows if count <= most else subset(rows, torch.arange(most) * count // most)
