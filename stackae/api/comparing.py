@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from stackae.analysis.comparison.planning import plan_of, task_of, usual_layers
 from stackae.analysis.comparison.verdict import Comparison, comparison_of
 from stackae.api.rows import source_of
 from stackae.api.stack import widths_of
@@ -16,7 +17,7 @@ from stackae.data.loading import dataset_of
 from stackae.data.source import checked
 from stackae.errors import DataError
 from stackae.workflows.callbacks import Callbacks
-from stackae.workflows.comparing import fitted, plan_of, task_of, usual_layers
+from stackae.workflows.comparing import fitted
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,38 +12,27 @@ import torch
 
 from stackae.analysis.comparison.cells import NAME as CELLS
 from stackae.analysis.comparison.cells import Cells
-from stackae.analysis.comparison.contenders import (
-    ALL,
-    PRETRAINED,
-    Contender,
-    chosen_contenders,
-    label_counts,
-    seed_count,
-)
-from stackae.analysis.comparison.networks import unable
+from stackae.analysis.comparison.planning import Plan, plan_of, task_of, usual_layers
 from stackae.analysis.comparison.running import Runner, cells_of, run_cells
-from stackae.analysis.comparison.task import Cell, Fit, Task, check_labels, complete, labelled
+from stackae.analysis.comparison.task import Cell, Fit, Task
 from stackae.analysis.comparison.verdict import Comparison, comparison_of
-from stackae.config import FinetuneConfig, PretrainConfig, RunConfig, read_tables
-from stackae.config.values import validated
+from stackae.config import RunConfig, read_tables
 from stackae.data import Dataset, load_data
 from stackae.data.fingerprint import fingerprint
 from stackae.data.formats import FORMATS
 from stackae.data.inspect.advice import notes_of
 from stackae.documents import to_json
-from stackae.errors import ConfigError, argument, legible, nearest
+from stackae.errors import ConfigError, argument, legible
 from stackae.ops.engine import choose_device
 from stackae.plots import compare as pictures
-from stackae.pretraining import settle
 from stackae.runs.durable import make_folder, write_files
+from stackae.runs.lock import NAME as LOCK
 from stackae.runs.lock import writing
 from stackae.training.footprint import check_pretraining
 from stackae.workflows.callbacks import Callbacks, Logged
 from stackae.workflows.inputs import data_settings, pretrain_settings
 
-BUDGETS = ("epochs", "seconds")
 OF_FILES = (*FORMATS, ".json", ".png", ".toml")
-USUAL_WIDTHS = (16, 256)  # of the usual two layers, at least and at most
 
 
 class CompareResult(NamedTuple):
@@ -56,21 +46,6 @@ class CompareResult(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document of `stackae compare`."""
         return {"compare": str(self.path), **self.document}
-
-
-class Plan(NamedTuple):
-    """What a comparison fits: contenders by name, numbers of labels, and seeds; and whom the layers leave out, why."""
-
-    contenders: dict[str, Contender]
-    counts: list[int]
-    seeds: list[int]
-    total: int
-    unable: dict[str, str]
-
-    @property
-    def draws(self) -> str:
-        """The number of draws, for a person."""
-        return f"{len(self.seeds)} draw{'s' * (len(self.seeds) > 1)}"
 
 
 def compare(
@@ -102,10 +77,6 @@ def compare(
             network left the finite numbers. RunError: another process compares there. DiskError: it cannot be written.
     """
     callbacks, tables, params = Logged(callbacks or Callbacks()), read_tables(config), dict(options or {})
-    if budget not in BUDGETS:
-        raise ConfigError(
-            f"{argument('budget')}: expected {' or '.join(BUDGETS)}, got '{budget}'{nearest(budget, BUDGETS)}"
-        )
     data = data_settings(params, tables)
     folder = _folder(out, data.data)
     dataset = load_data(data.model_copy(update={"validation_fraction": 0.0, "validation_rows": None}))
@@ -118,75 +89,38 @@ def compare(
     settings = RunConfig(data=data, pretrain=task.pretrain, finetune=task.finetune)
     make_folder(folder)
     with writing(folder):
-        cells = Cells(folder, settings, budget, fingerprint(dataset))
+        cells = Cells(folder, settings, budget, _digest(dataset))
         callbacks.note(*_summary(task, dataset, plan, cells))
         fits = _resumably(task, plan, cells, callbacks)
         outcome = comparison_of(plan.contenders, plan.total, bool(task.classes), fits)
         callbacks.busy("drawing the picture")
         document = _document(settings, dataset, task, plan, outcome)
-        title = f"{len(task.test.x):,} test rows of {Path(dataset.name).name}, {plan.draws} of labels"
-        networks = [name for name, each in plan.contenders.items() if each.network]
-        measure = "error rate" if task.classes else "1 - R²"
-        files = {
-            "compare.json": to_json(document, indent=2).encode() + b"\n",
-            "compare.png": pictures.error_by_labels(outcome.rows, networks, plan.total, measure, title),
-            "config.toml": settings.to_toml().encode(),
-        }
+        files = _files(settings, dataset, task, plan, outcome, document)
         write_files(folder, files)
     return CompareResult(folder, outcome, document, [*files, CELLS])
 
 
-def task_of(
-    dataset: Dataset, pretrain: PretrainConfig, finetune: Mapping[str, Any], held_out: float, budget: str
-) -> Task:
-    """Make the comparison of a data set, whose validation rows are none, and of settings that are not yet settled."""
-    classes = len(dataset.classes)
-    check_labels(dataset.name, dataset.train, dataset.test)
-    settled = settle(pretrain, dataset.train.x, dataset.row_shape)
-    shared = {name: getattr(settled, name) for name in ("seed", "engine", "device")}
-    head = {"head": "classifier" if classes else "regressor"}
-    return Task(
-        train=complete(dataset.train),
-        test=labelled(dataset.test),
-        classes=classes,
-        pretrain=settled,
-        finetune=validated(FinetuneConfig, shared | dict(finetune) | head),
-        held_out=held_out,
-        budget=budget,
-    )
+def _digest(dataset: Dataset) -> str:
+    """SHA-256 of all rows in their order, test rows too, their parts and their labels."""
+    assert dataset.division is not None
+    digest = hashlib.sha256(f"{fingerprint(dataset)} {dataset.labels}".encode())
+    for each in dataset.division:
+        digest.update(np.ascontiguousarray(each).data)
+    return digest.hexdigest()
 
 
-def usual_layers(width: int) -> str:
-    """The layers where none are given: two codes as wide as the rows, of 16 to 256 units."""
-    least, most = USUAL_WIDTHS
-    units = min(most, max(least, width))
-    return f"{width},{units},{units}"
-
-
-def plan_of(
-    task: Task,
-    contenders: str | Sequence[str] | None,
-    labels: str | Sequence[int | str] | None,
-    seeds: str | int,
-) -> Plan:
-    """Settle what is fitted. Raises ConfigError for what cannot be."""
-    chosen = chosen_contenders(contenders, bool(task.classes))
-    if task.budget == "seconds" and PRETRAINED not in chosen:
-        raise ConfigError(
-            f"{argument('budget')} seconds: expected {PRETRAINED} among {argument('contenders')}, whose seconds the "
-            f"others get, got {', '.join(chosen)}; add it, or use {argument('budget', 'epochs')}"
-        )
-    reasons = {name: reason for name in chosen if (reason := unable(name, task.pretrain))}
-    if reasons and contenders not in (None, ALL):
-        name, reason = next(iter(reasons.items()))
-        raise ConfigError(f"{argument('contenders')} {name}: {reason}; leave it out")
-    chosen = {name: each for name, each in chosen.items() if name not in reasons}
-    known = labelled(task.train).y
-    assert known is not None
-    total, fewest = len(known), len(np.unique(known.numpy())) if task.classes else 1
-    count = seed_count(seeds)
-    first = task.pretrain.seed
-    return Plan(chosen, label_counts(labels, total, fewest), list(range(first, first + count)), total, reasons)
+def _files(
+    settings: RunConfig, dataset: Dataset, task: Task, plan: Plan, outcome: Comparison, document: dict[str, Any]
+) -> dict[str, bytes]:
+    """Make compare.json, compare.png and config.toml."""
+    title = f"{len(task.test.x):,} test rows of {Path(dataset.name).name}, {plan.draws} of labels"
+    networks = [name for name, each in plan.contenders.items() if each.network]
+    measure = "error rate" if task.classes else "1 - R²"
+    return {
+        "compare.json": to_json(document, indent=2).encode() + b"\n",
+        "compare.png": pictures.error_by_labels(outcome.rows, networks, plan.total, measure, title),
+        "config.toml": settings.to_toml().encode(),
+    }
 
 
 def fitted(
@@ -237,7 +171,7 @@ def _folder(out: Path | str | None, data: str) -> Path:
             f"{argument('out')}: expected a folder, got {legible(folder.name, 100)}, the name of a file; leave out "
             f"{folder.suffix}"
         )
-    if folder.exists() and not (folder / CELLS).is_file() and any(folder.iterdir()):
+    if folder.exists() and not (folder / CELLS).is_file() and any(each.name != LOCK for each in folder.iterdir()):
         raise ConfigError(
             f"{folder}: expected a new folder or an earlier comparison, got other files; choose another "
             f"{argument('out')}"

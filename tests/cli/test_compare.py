@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cli_cases import COMPARE, PNG, says
 from shell import Shell
@@ -81,6 +82,25 @@ def test_a_comparison_that_was_stopped_goes_on(fresh: Shell, monkeypatch: pytest
     assert without_times({**json.loads(result.out), "compare": "whole"}) == without_times(whole)
 
 
+def test_one_that_was_stopped_before_the_first_fit_begins_again(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopping(*arguments: Any, **named: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "pretrain_together", stopping)
+        assert fresh(*COMPARE, "--labels", "6").code == 130
+    fresh.does(*COMPARE, "--labels", "6")
+
+
+def test_other_test_rows_are_another_comparison(fresh: Shell) -> None:
+    fresh.does(*COMPARE, "--labels", "6", "--out", "first")
+    with np.load(fresh.folder / "labelled.npz") as found:
+        x, y = found["x"], found["y"]
+    x[::7] = 1 - x[::7]
+    np.savez(fresh.folder / "labelled.npz", x=x, y=y)
+    says(fresh.refuses(2, *COMPARE, "--labels", "6", "--out", "first"), "got one of others (rows: ", "choose another")
+
+
 def test_every_option_of_layers_and_data_is_that_of_pretraining() -> None:
     own, other = (inspect.signature(module.command, eval_str=True).parameters for module in (compare, pretrain))
     assert other.keys() - own.keys() == {"run", "force", "dry_run", "resume", "checkpoint_every", "validation_rows"}
@@ -111,7 +131,7 @@ def test_what_cannot_be_compared(fresh: Shell, code: int, options: tuple[str, ..
 
 def test_a_folder_of_another_comparison_is_kept(fresh: Shell) -> None:
     fresh.does(*COMPARE, "--labels", "6", "--out", "first")
-    sentence = fresh.refuses(2, *COMPARE, "--labels", "6", "--out", "first", "--activation", "tanh")
+    sentence = fresh.refuses(2, *COMPARE, "--labels", "6", "--out", "first", "--activation", "relu")
     says(
         sentence, "first: expected a new folder or a comparison of the same settings, got one of others (", "activation"
     )
