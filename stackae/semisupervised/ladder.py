@@ -14,8 +14,8 @@ from stackae.models.heads.base import HEAD_NUMBER
 from stackae.semisupervised.network import NormalizedNetwork, normalized
 from stackae.semisupervised.objective import PseudoLabelObjective
 
-NOISE = 0.3
-WEIGHTS = (1000.0, 10.0, 0.1)  # of the costs of the input, of the first code, and of all above
+NOISE = 0.3  # standard deviation, in that of the input and of normalized codes
+WEIGHTS = (70.0, 10.0, 0.1)  # of the costs of the input, of the first code, and of all above
 NOISE_LAYER = HEAD_NUMBER + 2  # layer number of the stream of the input's noise; those above follow
 
 
@@ -48,7 +48,7 @@ class LadderNetwork(NormalizedNetwork):
         parts: the dense layers of the model, bottom first.
         decoders: the decoder of each layer of the stack, bottom first, whose weights V starts with; that of the outputs
             starts with the transposed weights of the head.
-        sample: as for ``NormalizedNetwork``.
+        sample: as for ``NormalizedNetwork``; the noise of the input is relative to its standard deviation, ``spread``.
     """
 
     def __init__(self, parts: Sequence[Dense], decoders: Sequence[Dense], sample: Rows) -> None:
@@ -56,6 +56,7 @@ class LadderNetwork(NormalizedNetwork):
         starts = [each.weight for each in decoders] + [parts[-1].weight.t()]
         self.down = nn.ParameterList(nn.Parameter(each.detach().clone().contiguous()) for each in starts)
         widths = [parts[0].sizes[0], *(part.sizes[1] for part in parts)]
+        self.spread = max(1e-6, float(sample[:].var(dim=0, correction=0).mean().sqrt()))
         self.combinators = nn.ModuleList(map(Combinator, widths)).to(self.device)
 
     @property
@@ -71,9 +72,9 @@ class LadderNetwork(NormalizedNetwork):
         return found
 
     def noisy_levels(self, x: Tensor, seed: int, step: int) -> tuple[list[Tensor], Tensor]:
-        """Return ``levels`` with noise of deviation NOISE on every level, drawn by (seed, step), and the outputs."""
+        """Return ``levels`` with Gaussian noise on every level, drawn by (seed, step), and the outputs."""
         corrupt = self.chain[0].engine.corrupt
-        x = corrupt(x, "gaussian", NOISE, 0.0, 1.0, seed, NOISE_LAYER, step)
+        x = corrupt(x, "gaussian", NOISE * self.spread, 0.0, 1.0, seed, NOISE_LAYER, step)
         found = [x]
         for depth, layer in enumerate(self.chain, start=1):
             z = normalized(layer.project(x))
@@ -93,17 +94,16 @@ class LadderNetwork(NormalizedNetwork):
 
 @dataclass(frozen=True)
 class LadderObjective(PseudoLabelObjective):
-    """Pseudo-labels that fade, and Σ_l λ_l E‖z_l − ẑ_l‖² / width of the codes z_l without noise and ẑ_l denoised.
+    """Pseudo-labels, and Σ_l λ_l E‖z_l − ẑ_l‖² / v_l of the codes z_l without noise and ẑ_l denoised.
 
-    Labels are learned on noisy codes. λ = 1000, 10, 0.1, 0.1, ... from the input upwards.
+    v_l is the total variance of z_l, and λ = 70, 10, 0.1, 0.1, ... from the input upwards: on MNIST, the published 1000
+    per squared unit of a pixel. Labels are learned on noisy codes.
 
     Rasmus, Valpola, Honkala, Berglund & Raiko (2015), Semi-supervised learning with ladder networks; Pezeshki, Fan,
     Brakel, Courville & Bengio (2016), Deconstructing the ladder network architecture.
     """
 
     network: LadderNetwork
-    last_share = 0.0
-    faded = 0.5
 
     def evaluate(self, known: Tensor, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
         both = torch.cat([known, x])
@@ -111,6 +111,6 @@ class LadderObjective(PseudoLabelObjective):
         noisy, outputs = self.network.noisy_levels(both, self.seed, step)
         penalty = outputs.new_zeros(())
         for level, (z, denoised) in enumerate(zip(clean, self.network.denoised(noisy, outputs), strict=True)):
-            weight = WEIGHTS[min(level, len(WEIGHTS) - 1)]
+            weight = WEIGHTS[min(level, len(WEIGHTS) - 1)] / (1.0 if level else self.network.spread**2)
             penalty = penalty + weight * (z - denoised).square().mean()
         return outputs, penalty

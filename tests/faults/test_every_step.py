@@ -130,3 +130,21 @@ def test_a_run_and_data_that_moved_go_on_where_they_are(undisturbed: Undisturbed
     Shell(tmp_path).does("resume", "elsewhere", "--data", "moved.npz")
     for name in ("layer1.safetensors", "layer2.safetensors", "metrics.jsonl", "config.toml"):
         assert (tmp_path / "elsewhere" / name).read_bytes() == undisturbed.pretrained[name]
+
+
+@pytest.mark.parametrize("method", ["pseudo-label", "adversarial", "ladder"])
+def test_stopped_while_it_learns_from_rows_without_labels(undisturbed: Undisturbed, method: str) -> None:
+    shell, command = undisturbed.shell, (*FINETUNE, "--unlabelled", method, "--background", "2")
+    shutil.copytree(shell.folder / "pretrained", undisturbed.run)
+    with a_step_a_call():
+        shell.does(*command)
+    whole = result(undisturbed.run)
+    shutil.rmtree(undisturbed.run)
+    for stop in (1, 5, 9):
+        shutil.copytree(shell.folder / "pretrained", undisturbed.run)
+        with a_step_a_call(), stopped_at(stop, interrupt):
+            assert shell(*command).code == 130
+        with a_step_a_call():
+            shell.does(*RESUME)
+        assert result(undisturbed.run) == whole, f"stopped at {stop}"
+        shutil.rmtree(undisturbed.run)

@@ -1,0 +1,130 @@
+"""Fine-tuning on labelled and unlabelled rows together: what it is worth, and when it is chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stackae.config import FinetuneConfig, PretrainConfig
+from stackae.data import Part
+from stackae.errors import ConfigError
+from stackae.finetuning import finetune_stack
+from stackae.models.stack import StackedAutoencoder
+from stackae.objectives.kinds import build
+from stackae.semisupervised.training import settled_method
+
+METHODS = ("pseudo-label", "adversarial", "ladder")
+
+
+def stack_of(*sizes: int, **layer: Any) -> StackedAutoencoder:
+    """An untrained stack of these widths."""
+    options = {"activation": "tanh", "output_activation": "linear", **layer}
+    config = PretrainConfig.from_options(",".join(map(str, sizes)), **options)
+    return StackedAutoencoder(
+        build(n, each, seed=0, number=number, engine="auto")
+        for number, (n, each) in enumerate(zip(sizes, config.layers, strict=False), start=1)
+    )
+
+
+def rings(rows: int = 600) -> tuple[Tensor, Tensor]:
+    """Two noisy rings in a plane of eight dimensions, and which ring a row lies on."""
+    draws = np.random.default_rng(0)
+    y = np.arange(rows) % 2
+    angle = draws.uniform(0, 2 * np.pi, rows)
+    plane = (1 + 1.5 * y)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x = plane @ draws.standard_normal((2, 8)) + 0.05 * draws.standard_normal((rows, 8))
+    return torch.from_numpy(x).float(), torch.from_numpy(y)
+
+
+def few(y: Tensor, labels: int) -> Tensor:
+    known = torch.full_like(y, -1)
+    known[:labels] = y[:labels]
+    return known
+
+
+def error(method: str, labels: int, **settings: Any) -> float:
+    x, y = rings()
+    config = FinetuneConfig(unlabelled=method, train="all", max_epochs=40, batch_size=60, **settings)
+    model = finetune_stack(stack_of(8, 40, 20), Part(x, few(y, labels)), config, n_classes=2).model
+    return float((model.predict(x) != y).float().mean())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_labels_per_ring_suffice(method: str) -> None:
+    assert error(method, 4) < 0.02 < error("none", 4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_numbers_are_learned_too(method: str) -> None:
+    x, y = rings()
+    target = torch.where(few(y, 20) < 0, torch.nan, y.double())[:, None]
+    config = FinetuneConfig(head="regressor", unlabelled=method, train="all", max_epochs=40, batch_size=60)
+    model = finetune_stack(stack_of(8, 40, 20), Part(x, target), config).model
+    with torch.no_grad():
+        assert float((model.predict(x)[:, 0] - y).square().mean()) < 0.05 < float(y.double().var())
+
+
+def test_all_rows_may_be_labelled() -> None:
+    assert error("adversarial", 600) < 0.02
+
+
+def test_the_best_epoch_is_that_of_the_validation_rows() -> None:
+    x, y = rings()
+    config = FinetuneConfig(unlabelled="adversarial", train="all", max_epochs=5, batch_size=60)
+    held_out = Part(x[:100], y[:100])
+    trained = finetune_stack(stack_of(8, 20), Part(x[100:], few(y[100:], 40)), config, n_classes=2, validation=held_out)
+    kept = [record for record in trained.history if record.best][-1]
+    wrong = float((trained.model.predict(x[:100]) != y[:100]).float().mean())
+    assert kept.validation_error == pytest.approx(wrong)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    x, y = rings(200)
+    config = FinetuneConfig(unlabelled="adversarial", train="all", max_epochs=3, batch_size=50)
+    one, two = (finetune_stack(stack_of(8, 20), Part(x, few(y, 10)), config, n_classes=2).model for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_auto_is_by_the_share_of_labels() -> None:
+    stack, auto = stack_of(8, 20), FinetuneConfig(train="all")
+    assert settled_method(auto, stack, 100, 600) == ("adversarial", "100 of 600 training rows are labelled")
+    assert settled_method(auto, stack, 400, 600) == ("none", "400 of 600 training rows are labelled")
+    assert settled_method(auto, stack, 10, 60).name == "none"
+    assert settled_method(FinetuneConfig(train="head"), stack, 100, 600) == ("none", "train head")
+    assert settled_method(FinetuneConfig(head="regressor"), stack, 100, 600).name == "none"
+    sparse = settled_method(auto, stack_of(8, 20, sparsity="top-k:3", activation="relu"), 100, 600)
+    assert sparse == ("none", "layer 1 of kind dense, sparsity top-k:3")
+
+
+def test_a_method_needs_dense_layers() -> None:
+    with pytest.raises(
+        ConfigError, match="unlabelled ladder: expected dense layers that keep all units, got layer 1 of"
+    ):
+        settled_method(
+            FinetuneConfig(unlabelled="ladder", train="all"),
+            stack_of(8, 20, sparsity="top-k:3", activation="relu"),
+            100,
+            600,
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"head": "multilabel"}, "head multilabel"),
+        ({"train": "head"}, "train head"),
+        ({"layer_decay": 0.5, "train": "all"}, "layer_decay 0.5"),
+        ({"outputs": "sigmoid"}, "outputs sigmoid"),
+        ({"optimizer": "lbfgs"}, "optimizer lbfgs"),
+    ],
+)
+def test_settings_that_need_labels(settings: dict[str, Any], found: str) -> None:
+    expected = (
+        f"unlabelled adversarial: expected all layers of a classifier or regressor to be trained alike, got {found}"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        FinetuneConfig(unlabelled="adversarial", **settings)
