@@ -100,7 +100,10 @@ def test_an_unknown_word_of_finetuning(trained: Shell, option: str, word: str, m
         (("--learning-rate", "fast"), ("learning_rate: expected a number", "got 'fast'")),
         (("--weight-decay", "-1"), ("weight_decay", "greater than or equal to 0", "got -1")),
         (("--momentum", "1"), ("momentum", "less than 1", "got 1")),
-        (("--patience", "-1"), ("patience", "expected a whole number of at least 0, or auto", "got '-1'")),
+        (
+            ("--patience", "-1"),
+            ("patience", "expected a whole number of at least 0, EPOCHS:INCREASE:THRESHOLD", "or auto, got '-1'"),
+        ),
         (("--seed", "-1"), ("seed", "greater than or equal to 0", "got -1")),
         (("--validation-fraction", "1"), ("validation_fraction", "less than 1", "got 1")),
         (("--test-fraction", "-0.1"), ("test_fraction", "greater than or equal to 0", "got -0.1")),

@@ -291,7 +291,7 @@ def test_a_working_folder_whose_name_is_no_text_costs_no_more_than_its_files(fre
             "expected a whole number of at least 1, and at most 1,000,000,000, or auto, got",
         ),
         ("--emphasis", "1e300:1", "emphasis.corrupted: expected a number less than or equal to 1000"),
-        ("--patience", "1" + "0" * 5000, "patience: expected a whole number of at least 0, or auto, got '10000"),
+        ("--patience", "1" + "0" * 5000, "such as 10:2:0.995, or auto, got '10000"),
     ],
 )
 def test_numbers_beyond_all_are_refused_in_a_short_sentence(option: str, text: str, told: str, fresh: Shell) -> None:
