@@ -35,6 +35,8 @@ def command(
     head: Annotated[o.Text, o.head("head")] = None,
     init: Annotated[o.Text, o.head("init")] = None,
     train: Annotated[o.Text, o.head("train")] = None,
+    labels: Annotated[o.Text, o.head("labels")] = None,
+    labels_seed: Annotated[o.Text, o.head("labels_seed")] = None,
     unlabelled: Annotated[o.Text, o.head("unlabelled")] = None,
     layer_decay: Annotated[o.Text, o.head("layer_decay")] = None,
     class_weight: Annotated[o.Text, o.head("class_weight")] = None,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stackae.workflows.summary import LayerReport, Plan
 
 MANY_DEAD = 0.1  # share of units from which on a warning is printed
-SETTINGS = ("head", "init", "train", "layer_decay", "max_norm", "class_weight", "outputs")
+SETTINGS = ("head", "init", "train", "labels", "labels_seed", "layer_decay", "max_norm", "class_weight", "outputs")
 
 
 class Reported(Shown):
@@ -152,15 +152,25 @@ def _say_dead(layer: LayerReport, config: LayerConfig) -> None:
 
 
 def _emit_head(trained: FinetunedRun) -> None:
-    best = trained.kept
+    from stackae.metrics import with_interval
+
+    result, best, choice = trained.result, trained.result.kept, trained.result.choice
+    right = None if result.validation_error is None else 1 - result.validation_error
+    folded = None if choice.folded is None or choice.folded.error is None else 1 - choice.folded.error
     document = {
         "run": str(trained.run.path),
         **{name: getattr(trained.settings, name) for name in SETTINGS},
-        "epochs": len(trained.result.history),
+        "trained": choice.train,
+        "solved_with_decay": choice.decay,
+        "why": choice.why,
+        "epochs": len(result.history),
         "kept_epoch": best.epoch,
         "validation_loss": best.validation_loss,
-        "validation_error": best.validation_error,
-        "validation_rows": trained.result.validation_rows,
+        "validation_error": result.validation_error,
+        "validation_rows": result.validation_rows,
+        **with_interval("validation_accuracy", right, result.validation_rows),
+        **with_interval("cross_validated_accuracy", folded, choice.rows),
+        "cross_validated_rows": choice.rows,
         "seconds": trained.seconds,
     }
     emit_json(document | trained.tested.figures)
@@ -169,13 +179,16 @@ def _emit_head(trained: FinetunedRun) -> None:
 def _report_head(trained: FinetunedRun) -> None:
     from stackae.metrics import accuracy_text
 
-    settings, best, figures = trained.settings, trained.kept, trained.tested.figures
+    settings, figures, result, choice = trained.settings, trained.tested.figures, trained.result, trained.result.choice
+    best, folded = result.kept, result.choice.folded
     head, balanced = HEADS[settings.head], settings.class_weight == "balanced"
-    row = {"weights": f"{settings.init}, {settings.train}"}
-    row["best epoch"] = f"{best.epoch} of {len(trained.result.history)}"
-    if head.has_error:
-        right = None if best.validation_error is None else 1 - best.validation_error
-        rows = None if balanced else trained.result.validation_rows
+    row = {"weights": f"{settings.init}, {choice.train}"}
+    row["best epoch"] = f"{best.epoch} of {len(result.history)}" if choice.decay is None else "L-BFGS"
+    if folded is not None and folded.error is not None:
+        row["cross-validated accuracy"] = accuracy_text(1 - folded.error, choice.rows)
+    elif head.has_error:
+        right = None if result.validation_error is None else 1 - result.validation_error
+        rows = None if balanced else result.validation_rows
         row[f"validation {'balanced ' if balanced else ''}accuracy"] = accuracy_text(right, rows)
     else:
         row["validation loss"] = number(best.validation_loss)
@@ -191,6 +204,9 @@ def _report_head(trained: FinetunedRun) -> None:
         found = [target["r2"] for target in figures.get("targets", []) if target["r2"] is not None]
         row["test R2, mean" if figures else "test"] = f"{sum(found) / len(found):.4f}" if found else "-"
     table(f"Fine-tuned: {settings.head}", [*row, "seconds"], [[*row.values(), f"{trained.seconds:.1f}"]])
+    if choice.why:
+        decay = "" if choice.decay is None else f", with an L2 decay of {choice.decay:.2g} of its weights"
+        say(f"trained     {choice.name}{decay}: {choice.why}")
     if "per_class" in figures:
         show_classes(figures, "test", balanced)
     closing(trained.run.path, trained.files, f"stackae evaluate{run_option(trained.run.path)}")

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-
 from stackae.config import FinetuneConfig
 from stackae.data import Part
 from stackae.data.placement import placed
-from stackae.models.heads import HEADS
 from stackae.models.heads.base import HeadTask
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
 from stackae.semisupervised.training import fit_unlabelled, settled_method
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
+from stackae.training.candidates import Choice, choose
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.choice import head_step
+from stackae.training.folds import rows_with_labels
 from stackae.training.head import fit_head
+from stackae.training.solved_head import fit_solved, prepared_on, solve
 
 
 class FinetuneResult(NamedTuple):
     """The trained model (an instance of the head's class), one record per epoch, and the step that trained it.
 
-    ``validation_rows`` counts the rows that chose the best epoch.
+    ``validation_rows`` counts the rows that chose the best epoch; ``choice`` says what was trained, and why.
     """
 
     model: Any
     history: list[EpochRecord]
     step: StepChoice
+    choice: Choice
     validation_rows: int = 0
+
+    @property
+    def kept(self) -> EpochRecord:
+        """Return the best epoch, whose weights the model has where steps trained it."""
+        return best_of(self.history)
+
+    @property
+    def validation_error(self) -> float | None:
+        """Return the error rate of the model on the validation rows; None without them, or without an error."""
+        solved = self.choice.decay is not None and self.choice.alone is not None
+        return self.choice.alone.error if solved and self.choice.alone else self.kept.validation_error
 
 
 def finetune_stack(
@@ -51,10 +62,10 @@ def finetune_stack(
         train: the training rows x (n, n_visible) and their targets y. A classifier takes classes (n,) from 0, -1 for
             none; a regressor numbers (n, n_targets) or (n,), and a multilabel head 0 and 1 (n, n_labels), both NaN
             where a target is missing; a reconstruction takes None. Rows without any target are skipped.
-        config: ``train="head"`` freezes the encoders, ``"all"`` trains every layer, ``"gradual"`` begins with the head
-            and unfreezes one layer after the other from the top, for an equal share of the epochs each. The decoders
-            are the head of a reconstruction. ``class_weight="balanced"`` weighs a classifier's loss by
-            ``class_weights``, in training and in validation.
+        config: ``train="auto"`` trains what ``choose`` chooses; ``"head"`` freezes the encoders, ``"all"`` trains every
+            layer, ``"gradual"`` begins with the head and unfreezes one layer after the other from the top, for an equal
+            share of the epochs each. The decoders are the head of a reconstruction. ``class_weight="balanced"`` weighs
+            a classifier's loss by ``class_weights``, in training and in validation.
         n_classes: width of a classifier.
         loss: mse or bce, for a reconstruction: the loss that the first layer was trained with.
         validation: rows that choose the best epoch: by error where the head has one (the mean over the classes, with
@@ -69,26 +80,31 @@ def finetune_stack(
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
         StoppedError: a signal requested that the checkpointer end training.
     """
-    known = rows_with_labels(train)
+    known, callback, checkpointer = rows_with_labels(train), callback or NoCallback(), checkpointer or NoCheckpoints()
     method = settled_method(config, stack, int(known.sum()), len(known))
     config = config.model_copy(update={"unlabelled": method.name})
-    device, step = choose_device(config.device), head_step(stack, config)
     task = HeadTask(stack, train, validation, config, n_classes, loss)
-    head = HEADS[config.head].prepared(task)
-    held_out = None if head.held_out is None or not len(head.held_out) else placed(head.held_out, device)
-    head = head._replace(model=head.model.to(device), x=placed(head.x, device), held_out=held_out)
-    callback, checkpointer = callback or NoCallback(), checkpointer or NoCheckpoints()
+    choice = Choice("all", method.reason) if config.learns_unlabelled else choose(task, callback)
+    settled = config.model_copy(update={"train": choice.train})
+    task, step = task._replace(config=settled), head_step(stack, settled)
+    head = prepared_on(task)
+    rows = 0 if head.held_out is None else len(head.held_out)
     if config.learns_unlabelled:
-        history = fit_unlabelled(head, task.start, placed(train.x, device), known, config, callback, checkpointer)
-    else:
-        history = fit_head(head, config, step, callback, checkpointer)
-    return FinetuneResult(head.model, history, step, 0 if held_out is None else len(held_out))
+        x = placed(train.x, choose_device(config.device))
+        history = fit_unlabelled(head, task.start, x, known, settled, callback, checkpointer)
+        return FinetuneResult(head.model, history, step, choice, rows)
+    if choice.train == "head" and choice.decay is not None:
+        history = fit_solved(head, settled, choice.decay, callback, checkpointer)
+        return FinetuneResult(head.model, history, step, choice, rows)
+    history = fit_head(head, settled, step, callback, checkpointer)
+    if choice.decay is not None:
+        choice = choice.after(best_of(history))
+        if choice.decay is not None:
+            head = prepared_on(task)
+            solve(head, settled, choice.decay)
+    return FinetuneResult(head.model, history, step, choice, rows)
 
 
-def rows_with_labels(train: Part) -> Tensor:
-    """Return which rows have a label, or at least one target: (n,) bool."""
-    if train.y is None:
-        return torch.zeros(len(train.x), dtype=torch.bool)
-    if train.y.is_floating_point():
-        return ~train.y.reshape(len(train.y), -1).isnan().all(dim=1)
-    return train.y >= 0
+def best_of(history: list[EpochRecord]) -> EpochRecord:
+    """Return the last of the records that was the best until then."""
+    return [record for record in history if record.best][-1]

@@ -203,7 +203,7 @@ def test_labels_of_outliers_are_told(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,4", "--data", "outliers.npz")
     sentence = fresh.refuses(3, "finetune")
     says(
-        sentence, "expected at least two classes, got one alone among 29 labelled training rows; 14 training rows have"
+        sentence, "expected at least two classes, got one alone among 32 labelled training rows; 16 training rows have"
     )
     says(sentence, "where -1 is a class, as in labels of +1 for normal rows and -1 for outliers, write it as 0")
 
@@ -211,7 +211,7 @@ def test_labels_of_outliers_are_told(fresh: Shell) -> None:
 def test_background_classes_count_as_unlabelled(fresh: Shell) -> None:
     fresh.does("pretrain", "--layers", "8,6,4", "--data", "labelled.csv", "--target", "kind")
     result = fresh("finetune", *WELL, "--background", "a")
-    says(result.err, "28 labelled training rows, 2 classes; unlabelled are those of class a")
+    says(result.err, "32 labelled training rows, 2 classes; unlabelled are those of class a; none held out")
     assert settings(fresh.run)["finetune_data"]["background"] == "a"
     model, classes = Run.open(fresh.run).load_head("classifier")
     assert classes == ("b", "c")

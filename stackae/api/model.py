@@ -17,6 +17,7 @@ from stackae.config.notation import InitialConfig, RampConfig
 from stackae.config.values import EngineName, Optimizer, Precision, Schedule, validated
 from stackae.data.arraylike import ArrayLike, scaled
 from stackae.data.classes import of_classes, trained_classes
+from stackae.data.labelled import Parts, learned_parts
 from stackae.data.source import Source
 from stackae.errors import ConfigError
 from stackae.finetuning import finetune_stack
@@ -101,7 +102,9 @@ def finetune(
     head: HeadName = "classifier",
     validation: tuple[ArrayLike, ArrayLike] | ArrayLike | float | None = 0.1,
     init: Literal["pretrained", "random"] = "pretrained",
-    train: Literal["head", "all", "gradual"] = "all",
+    train: Literal["auto", "head", "all", "gradual"] = "auto",
+    labels: int | str = "all",
+    labels_seed: int = 0,
     unlabelled: Literal["auto", "none", "pseudo-label", "adversarial", "ladder"] = "auto",
     layer_decay: float = 1.0,
     class_weight: Literal["none", "balanced"] = "none",
@@ -136,12 +139,13 @@ def finetune(
             or (n, targets) numbers, of multilabel (n, labels) of 0 and 1; NaN where one is missing. None of
             reconstruction.
         head: classifier, regressor, multilabel, or reconstruction, which trains encoders and decoders as one network.
-        validation: the share of the rows that chooses the best epoch, or other rows and targets (x, y), of
-            reconstruction rows alone; None keeps the last epoch.
+        validation: the share of the rows that chooses the best epoch, where labels are not too few to be held out, or
+            other rows and targets (x, y), of reconstruction rows alone; None keeps the last epoch.
         seed: of the new weights and the order of rows; None is the stack's.
-        init, train, unlabelled, layer_decay, class_weight, outputs, initial_weights, learning_rate, weight_decay,
-            decaying, max_norm, max_epochs, batch_size, patience, optimizer, momentum, momentum_ramp, schedule,
-            rate_decay, engine, precision, device: see ``FinetuneConfig``, which documents each.
+        init, train, labels, labels_seed, unlabelled, layer_decay, class_weight, outputs, initial_weights,
+            learning_rate, weight_decay, decaying, max_norm, max_epochs, batch_size, patience, optimizer, momentum,
+            momentum_ramp, schedule, rate_decay, engine, precision, device: see ``FinetuneConfig``, which documents
+            each.
         callback: told of every batch and epoch.
 
     Raises:
@@ -153,7 +157,8 @@ def finetune(
     settings = validated(FinetuneConfig, {**given, "seed": stack.config.seed if seed is None else seed})
     kind = HEADS[settings.head].targets
     source, others = source_of(x, y, kind), others_of(validation, kind)
-    parts = divided_rows(source, others, stack.scaling)
+    divided = divided_rows(source, others, stack.scaling)
+    parts = learned_parts(Parts(divided.train, divided.validation, divided.order), settings)
     names = trained_classes(parts.train.y, source.classes) if kind == "classes" else source.targets
     check_finetuning(settings, stack.config, len(parts.train.x), len(parts.validation.x), len(names))
     train_part, held_out = parts.train, parts.validation

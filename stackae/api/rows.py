@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data import Part
@@ -17,11 +19,12 @@ from stackae.errors import ConfigError, DataError
 
 
 class Divided(NamedTuple):
-    """The two parts of a training, and the scaling of both."""
+    """The two parts of a training, the scaling of both, and their ``order``, as ``Parts`` has it."""
 
     train: Part
     validation: Part
     scaling: Scaling
+    order: Tensor | None
 
 
 def check_made(name: str, value: object, *kinds: type) -> None:
@@ -88,4 +91,5 @@ def divided_rows(source: Source, validation: Source | float | None, scaling: Sca
     for each in (source, others):
         fitted.check_width(each.x.shape, each.name)
     first, second = part_of_rows(source.x, source.y, train, fitted), part_of_rows(others.x, others.y, held_out, fitted)
-    return Divided(first, second, fitted)
+    order = None if others is validation else torch.from_numpy(np.concatenate((train, held_out))).argsort()
+    return Divided(first, second, fitted, order)

@@ -20,6 +20,7 @@ METAVARS = {
     "bool": "<bool>",
     "Device": "<device>",
     "Places": "<place:int>",
+    "Labels": "<int|int-per-class|all>",
     "CorruptionConfig": "<kind:level>",
     "SparsityConfig": "<kind:...>",
     "EmphasisConfig": "<float:float>",

@@ -13,6 +13,7 @@ from stackae.config.values import (
     Device,
     EngineName,
     Epochs,
+    Labels,
     Model,
     NonNegative,
     Optimizer,
@@ -62,20 +63,32 @@ class TrainingConfig(Model):
         return self
 
 
+OF_STEPS = (
+    *("max_epochs", "learning_rate", "weight_decay", "decaying", "batch_size", "patience", "layer_decay", "max_norm"),
+    *("initial_weights", "outputs", "optimizer", "momentum", "momentum_ramp", "schedule", "rate_decay", "precision"),
+)
+
+
 class FinetuneConfig(TrainingConfig):
     """Training of a head on the stack: alone, with every layer below it, or with layers that join it one by one.
 
     ``layer_decay`` is by how much each layer learns slower than the one above it; 1 is not at all. ``class_weight``
     balanced weighs the loss of a classifier by n / (k n_c), for n labelled training rows of which n_c are of class c,
-    and k classes: each class counts as much as any other.
+    and k classes: each class counts as much as any other. ``train`` auto fits the head alone by L-BFGS on the codes,
+    with the decay that validation rows or folds choose, trains all layers too, and keeps the better; where one of
+    OF_STEPS is given, or labels are many, it is all.
     """
 
     head: HeadName = "classifier"
     """Head to train; reconstruction is encoders and decoders as one network."""
     init: Literal["pretrained", "random"] = "pretrained"
     """Initial weights of the encoders: pretrained, or random to measure what pretraining is worth."""
-    train: Literal["head", "all", "gradual"] = "all"
-    """Layers to train: head (few labels), all (many), or gradual (one more from the top at a time)."""
+    train: Literal["auto", "head", "all", "gradual"] = "auto"
+    """Layers to train: head, all, gradual (one more from the top at a time), or auto: the better of head and all."""
+    labels: Labels = "all"
+    """Labels to keep, in all or per class; the other rows count as unlabelled."""
+    labels_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed by which the kept labels are drawn."""
     unlabelled: Literal["auto", "none", "pseudo-label", "adversarial", "ladder"] = "auto"
     """Learning from rows without labels: none, pseudo-label, adversarial, ladder, or auto (adversarial where most rows
     of a classifier on dense layers have no label, else none)."""
@@ -128,6 +141,12 @@ class FinetuneConfig(TrainingConfig):
         return next((name for name, given in asked.items() if given), "")
 
     @property
+    def by_steps(self) -> str:
+        """The first setting that was given and only a training by steps has; "" where none was."""
+        fields = type(self).model_fields
+        return next((name for name in OF_STEPS if getattr(self, name) != fields[name].default), "")
+
+    @property
     def steps_eagerly(self) -> str:
         """The first setting that the fused step does not have; "" where it has all of them."""
         asked = {
@@ -154,6 +173,15 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 f"unlabelled {self.unlabelled}: expected all layers of a classifier or regressor to be trained alike, "
                 f"got {self.needs_labels}; leave one of them out"
+            )
+        if self.labels != "all" and not self.row.predicts:
+            raise ValueError(
+                f"labels {self.labels}: expected a head that learns from labels, got {self.head}; leave it out"
+            )
+        if self.labels.endswith("per-class") and self.row.targets != "classes":
+            raise ValueError(
+                f"labels {self.labels}: expected head classifier, got {self.head}, which has no classes; say how many "
+                "in all"
             )
         if self.class_weight != "none" and self.row.targets != "classes":
             raise ValueError(

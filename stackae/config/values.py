@@ -83,6 +83,22 @@ def _tied(value: object) -> object:
     raise ValueError(f"expected true, false or auto, got '{legible(str(value))}'")
 
 
+def _labels(value: object) -> object:
+    text = str(value)
+    if text != "all" and not re.fullmatch(r"[1-9][0-9]{0,11}(-per-class)?", text):
+        raise ValueError(
+            f"expected a whole number, such as 100, that number of each class, as 10-per-class, or all, got "
+            f"'{legible(text)}'"
+        )
+    return text
+
+
+def labels_asked(labels: str) -> tuple[int | None, bool]:
+    """How many labels are to be kept, None for all of them, and whether of each class, by a value of ``Labels``."""
+    count, _, per_class = labels.partition("-")
+    return (None, False) if labels == "all" else (int(count), bool(per_class))
+
+
 def _is_digits(value: object) -> bool:
     return str(value).isascii() and str(value).isdigit()
 
@@ -112,6 +128,7 @@ Device = Annotated[str, BeforeValidator(_device)]
 Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
 Patience = Annotated[int | str, BeforeValidator(_patience)]
 Rate = Annotated[float | Literal["auto"], BeforeValidator(_rate)]
+Labels = Annotated[str, BeforeValidator(_labels)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

@@ -9,9 +9,10 @@ from stackae.config import FinetuneConfig
 from stackae.data import Dataset, Part
 from stackae.data.classes import of_classes, trained_classes
 from stackae.data.fingerprint import fingerprint
-from stackae.data.labels import classes_named, named
-from stackae.errors import argument, legible, shown
-from stackae.finetuning import FinetuneResult, finetune_stack, rows_with_labels
+from stackae.data.labelled import learned_dataset
+from stackae.data.labels import classes_named
+from stackae.errors import argument, shown
+from stackae.finetuning import FinetuneResult, finetune_stack
 from stackae.models.evaluation import evaluate_reconstruction
 from stackae.ops.engine import choose_device, choose_step
 from stackae.runs import Checkpoint, Requests, Run, Work, latest, open_run
@@ -19,18 +20,15 @@ from stackae.runs.kept_data import data_files
 from stackae.runs.places import unfinished
 from stackae.runs.records import epoch_of
 from stackae.runs.run import config_file, head_file, trained_head_file
-from stackae.semisupervised.training import settled_method
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
-from stackae.training.choice import shown_head_step
 from stackae.training.footprint import check_finetuning
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.evaluate import assess_classifier
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets
 from stackae.workflows.pictures import curves
 from stackae.workflows.session import Session
-
-SHOWN = 20
+from stackae.workflows.summary import head_summary
 
 
 class Tested(NamedTuple):
@@ -50,8 +48,8 @@ class FinetunedRun(NamedTuple):
 
     @property
     def kept(self) -> EpochRecord:
-        """Return the best epoch, whose weights the model has."""
-        return [record for record in self.result.history if record.best][-1]
+        """Return the best epoch, whose weights the model has where steps trained it."""
+        return self.result.kept
 
     @property
     def seconds(self) -> float:
@@ -101,8 +99,9 @@ def finetune_run(
     dataset = dataset_of(opened, request, session.callbacks)
     if request.background:
         classes_named(argument("background"), request.background, dataset.classes, dataset.name)
-    check_memory(opened, dataset, settings)
     work = finetuning_work(opened, settings, dataset)
+    dataset = learned_dataset(dataset, settings)
+    check_memory(opened, dataset, settings)
     with opened.writing(), session.writing(opened.path):
         note = session.callbacks.note
         resumed = None
@@ -212,41 +211,3 @@ def _reconstruction(run: Run, settings: FinetuneConfig, model: Any, dataset: Dat
         "squared_error": after.squared_error,
         "explained": after.explained,
     }
-
-
-def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[str]:
-    """Describe the training rows, which weights are trained, and the training step, with its reason."""
-    decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
-    norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
-    norm += ", class weight balanced" if settings.class_weight == "balanced" else ""
-    stack, known = run.load_stack(settings.engine), rows_with_labels(dataset.train)
-    method = settled_method(settings, stack, int(known.sum()), len(known))
-    settled = settings.model_copy(update={"unlabelled": method.name})
-    unlabelled = [f"no label {method.name} ({method.reason})"] if settled.learns_unlabelled else []
-    return [
-        f"data     {dataset.name}: {_rows_to_learn_from(dataset, settings)}",
-        f"head     {settings.head}, {settings.init} weights, train {settings.train}{decay}{norm}",
-        *unlabelled,
-        f"step     {shown_head_step(stack, settled)}",
-    ]
-
-
-def _rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
-    y, learns = dataset.train.y, settings.row.targets
-    if learns is None:
-        return f"{len(dataset.train.x):,} training rows"
-    if learns == "numbers":
-        known = 0 if y is None else int((~y.isnan()).any(dim=1).sum())
-        return f"{known:,} training rows with targets {_listed(list(dataset.targets))}"
-    labelled, classes = 0 if y is None else int((y >= 0).sum()), trained_classes(y, dataset.classes)
-    background = set(named(dataset.config.background or "", dataset.classes)) & set(dataset.classes)
-    others = [name for name in dataset.classes if name not in {*classes, *background}]
-    sentence = f"{labelled:,} labelled training rows, {len(classes)} classes"
-    if background:
-        sentence += f"; unlabelled are those of class {_listed(sorted(background))}"
-    return sentence + (f"; no training row is of class {_listed(others)}" if others and labelled else "")
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(map(legible, names[:SHOWN])) + more

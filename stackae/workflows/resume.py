@@ -10,6 +10,7 @@ from stackae.config import DataConfig
 from stackae.config.values import validated
 from stackae.data import Dataset, Scaling, load_data
 from stackae.data.fingerprint import fingerprint
+from stackae.data.labelled import learned_dataset
 from stackae.data.run_rows import read_dataset
 from stackae.errors import ConfigError, DataError, RunError, argument, nearest, shown
 from stackae.runs import Checkpoint, Folder, Requests, Run, Work, latest, seed_runs
@@ -24,11 +25,11 @@ from stackae.runs.summary import bytes_on_disk
 from stackae.runs.verify import damaged_files
 from stackae.training.footprint import check_pretraining
 from stackae.workflows.callbacks import Callbacks
-from stackae.workflows.finetune import FinetunedRun, check_memory, head_summary, train_head
+from stackae.workflows.finetune import FinetunedRun, check_memory, train_head
 from stackae.workflows.inputs import absolute
 from stackae.workflows.session import Session
 from stackae.workflows.stacks import PretrainedRun, train_stacks
-from stackae.workflows.summary import summary
+from stackae.workflows.summary import head_summary, summary
 
 CHANGEABLE = (*OF_THE_UPDATE, *OF_THE_OBJECTIVE)
 
@@ -200,7 +201,7 @@ def _finetuning(path: Path, checkpoint: Checkpoint, moved: Moved, session: Sessi
             f"{checkpoint.path}: expected the settings of a fine-tuning, got none; run `stackae finetune` again"
         )
     settings = settings.model_copy(update=moved.given("device", "engine"))
-    dataset = same_data(work, moved, run)
+    dataset = learned_dataset(same_data(work, moved, run), settings)
     check_memory(run, dataset, settings)
     session.callbacks.note(*head_summary(run, dataset, settings))
     return train_head(run, work, settings, dataset, session, checkpoint)

@@ -1,4 +1,4 @@
-"""Summaries of a pretraining: what it is about to do, its plan, and the metrics of its layers."""
+"""Summaries of a training: what it is about to do, the plan of a stack, and the metrics of its layers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from stackae.analysis.explained import Explained
-from stackae.config import LayerConfig, PretrainConfig
+from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data import Dataset
+from stackae.data.classes import trained_classes
 from stackae.data.inspect.advice import notes_of
-from stackae.errors import argument
+from stackae.data.labelled import few_of, is_scarce
+from stackae.data.labels import named
+from stackae.errors import argument, legible
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import PretrainResult
-from stackae.training.choice import shown_layer_steps
+from stackae.runs import Run
+from stackae.semisupervised.training import settled_method
+from stackae.training.candidates import planned
+from stackae.training.choice import shown_head_step, shown_layer_steps
+from stackae.training.folds import labels_of, rows_with_labels
+
+SHOWN = 20
 
 
 def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[str] = ()) -> list[str]:
@@ -176,3 +185,53 @@ def over_seeds(reports: Sequence[LayerReport]) -> LayerOverSeeds:
         [report.kept_epoch for report in reports],
         max(report.seconds for report in reports),
     )
+
+
+def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[str]:
+    """Describe the training rows, which weights are trained, and the training step, with its reason."""
+    decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
+    norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
+    norm += ", class weight balanced" if settings.class_weight == "balanced" else ""
+    stack, known = run.load_stack(settings.engine), rows_with_labels(dataset.train)
+    method = settled_method(settings, stack, int(known.sum()), len(known))
+    settled = settings.model_copy(update={"unlabelled": method.name})
+    unlabelled = [f"no label {method.name} ({method.reason})"] if settled.learns_unlabelled else []
+    trained = planned(settled, int(known.sum()), labels_of(dataset.validation))
+    return [
+        f"data     {dataset.name}: {_rows_to_learn_from(dataset, settings)}",
+        f"head     {settings.head}, {settings.init} weights, train {trained}{decay}{norm}",
+        *unlabelled,
+        f"step     {shown_head_step(stack, settled)}",
+    ]
+
+
+def _held_out(dataset: Dataset, settings: FinetuneConfig) -> str:
+    """Describe which labels were kept, and how many choose the epoch; where they are scarce, none."""
+    held_out, y = labels_of(dataset.validation), dataset.train.y
+    kept = f"; labels {settings.labels}, drawn by seed {settings.labels_seed}" if settings.labels != "all" else ""
+    if held_out:
+        return f"{kept}; {held_out:,} more are held out"
+    few = "" if y is None or not is_scarce(y, settings.row) else f", as {few_of(settings.row)}"
+    return f"{kept}; none held out{few}"
+
+
+def _rows_to_learn_from(dataset: Dataset, settings: FinetuneConfig) -> str:
+    y, learns = dataset.train.y, settings.row.targets
+    if learns is None:
+        return f"{len(dataset.train.x):,} training rows"
+    if learns == "numbers":
+        known = 0 if y is None else int((~y.isnan()).any(dim=1).sum())
+        return f"{known:,} training rows with targets {_listed(list(dataset.targets))}{_held_out(dataset, settings)}"
+    count, classes = 0 if y is None else int((y >= 0).sum()), trained_classes(y, dataset.classes)
+    background = set(named(dataset.config.background or "", dataset.classes)) & set(dataset.classes)
+    others = [name for name in dataset.classes if name not in {*classes, *background}]
+    sentence = f"{count:,} labelled training rows, {len(classes)} classes"
+    if background:
+        sentence += f"; unlabelled are those of class {_listed(sorted(background))}"
+    sentence += f"; no training row is of class {_listed(others)}" if others and count else ""
+    return sentence + _held_out(dataset, settings)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(legible, names[:SHOWN])) + more

@@ -130,7 +130,7 @@ def test_how_it_is_trained_is_said_and_kept(trained: Shell) -> None:
     document, kept = json.loads(result.out), settings(trained.run)["finetune"]
     for name, value in {"head": "classifier", "train": "gradual", "layer_decay": 0.5, "max_norm": 0.9}.items():
         assert document[name] == kept[name] == value
-    says(trained("finetune").err, "head     classifier, pretrained weights, train all\n")
+    says(trained("finetune").err, "head     classifier, pretrained weights, train all, as max_epochs is given\n")
     says(trained.does("finetune", "--head", "reconstruction"), "Fine-tuned: reconstruction", "validation loss")
 
 

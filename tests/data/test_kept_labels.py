@@ -48,3 +48,10 @@ def test_fewer_labels_than_classes_and_more_than_there_are(count: int) -> None:
     y = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2, -1])
     with pytest.raises(DataError, match=f"labels: expected 3 to 10 labels, .* got {count}; use a number between, or"):
         kept_labels(y, count, 0)
+
+
+def test_so_many_of_each_class_or_all_that_it_has() -> None:
+    y = np.repeat([-1, 0, 1, 2], [5, 9, 3, 4])
+    kept = kept_labels(y, 4, 0, per_class=True)
+    assert np.bincount(y[kept]).tolist() == [4, 3, 4]
+    assert set(kept_labels(y, 2, 0, per_class=True).tolist()) <= set(kept.tolist())

@@ -236,7 +236,10 @@ def test_settings_that_do_not_fit_are_refused():
         ({"layer_decay": 0}, "layer_decay: expected a number greater than 0, got 0"),
         ({"layer_decay": 1.5}, "layer_decay: expected a number less than or equal to 1, got 1.5"),
         ({"max_norm": -1}, "max_norm: expected a number greater than or equal to 0, got -1"),
-        ({"train": "gradually"}, "train: expected one of head, all, gradual, got 'gradually'; did you mean 'gradual'?"),
+        (
+            {"train": "gradually"},
+            "train: expected one of auto, head, all, gradual, got 'gradually'; did you mean 'gradual'?",
+        ),
         ({"precision": "bf16", "train": "gradual"}, "precision bf16: expected a training that the fused step has, got"),
     ):
         with pytest.raises(ConfigError) as caught:
