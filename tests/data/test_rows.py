@@ -173,7 +173,9 @@ def test_training_and_evaluation_give_the_bits_of_the_float_tensor(tmp_path: Pat
     held = load_data(DataConfig(data=str(tmp_path / "a.npz"), scale=kind))
     same = held._replace(train=as_floats(held.train), validation=as_floats(held.validation), test=as_floats(held.test))
     options = {"max_epochs": 3, "batch_size": 16, "device": "cpu"}
-    config = PretrainConfig.from_options("12,8,5", corruption="salt-and-pepper:0.2,masking:0.1", **options)
+    config = PretrainConfig.from_options(
+        "12,8,5", corruption="salt-and-pepper:0.2,masking:0.1", init="random", **options
+    )
     tuning = FinetuneConfig(train=train, **options)
     answers = []
     for dataset in (held, same):
@@ -195,7 +197,7 @@ def test_training_and_evaluation_give_the_bits_of_the_float_tensor(tmp_path: Pat
 
 def test_the_spread_of_equal_rows_is_nothing_and_batches_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, scaled = rows_of(images(70)[0].reshape(70, -1), "standard")
-    stack = pretrain_stack(rows, PretrainConfig.from_options("12,4", max_epochs=1, device="cpu")).stack
+    stack = pretrain_stack(rows, PretrainConfig.from_options("12,4", init="random", max_epochs=1, device="cpu")).stack
     whole = evaluate_reconstruction(stack, rows)[0].explained
     exact = (scaled.double() - scaled.double().mean(0)).square().sum().item() / 70
     error = evaluate_reconstruction(stack, scaled)[0].squared_error

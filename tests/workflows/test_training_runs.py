@@ -101,7 +101,7 @@ def test_they_write_what_the_command_line_writes(here: Shell) -> None:
     head = workflows.finetune_run("runs/it", workflows.finetune_settings(HEAD), callbacks=told)
     assert written("runs/it") == written("runs/said") and damages(Path("runs/it")) == []
     assert told.outcomes == ["pretrained, last", "finetuned"] and told.kept() == ""
-    assert told.steps == ["drawing pictures", "calibrating scores"]
+    assert told.steps == ["measuring layers beside PCA", "drawing pictures", "calibrating scores"]
     assert head.tested.figures["test_rows"] == 12 and head.kept.epoch == 2
     own, said = (steps_of(Path(f"runs/{name}/log.txt")) for name in ("it", "said"))
     assert own == said and own.count("done") == 2
@@ -178,7 +178,7 @@ def test_changes_and_moved_data(here: Shell) -> None:
     workflows.resume_run(
         "runs/it", changes={"learning_rate": 0.01, "beta": None}, moved=Moved(data=str(moved)), callbacks=told
     )
-    assert any("pretrain.layer2.learning_rate: 0.01 instead of 0.003" in line for line in told.notes)
+    assert any("pretrain.layer2.learning_rate: 0.01 instead of 0.0003" in line for line in told.notes)
     assert Run.open(Path("runs/it")).pretrain_config.layers[1].learning_rate == 0.01
 
 
