@@ -32,8 +32,7 @@ class DataConfig(Model):
     ignore: str | None = None
     """Columns of a table, as A,B, that are not features, such as an index."""
     scale: Scale = "auto"
-    """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], minmax where
-    most numbers are 0, else standard."""
+    """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], else minmax."""
     scale_factor: Positive = 1.0
     """Factor of the features after their scaling."""
     validation_fraction: Fraction = 0.1

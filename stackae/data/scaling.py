@@ -43,8 +43,7 @@ class Scaling:
         ``minmax``: each feature to [0, 1]. ``standard``: each feature to mean 0 and variance 1. ``robust``:
         (x - median) / (third quartile - first), clipped to [-10, 10]; where the quartiles are one number, over the
         median distance from it of the values that differ. A constant feature is 0 under these three. ``auto``: unit
-        for uint8, none for other data within [0, 1], minmax where more than half of the numbers are 0 (counts, one-hot
-        columns among others), else standard. Raises ConfigError for another kind, DataError when
+        for uint8, none for other data within [0, 1], else minmax. Raises ConfigError for another kind, DataError when
         the range of a float32 feature is no 32-bit number.
         """
         if kind not in SCALES:
@@ -52,7 +51,7 @@ class Scaling:
         rows = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
         if kind == "auto":
             inside = rows.dtype != np.uint8 and rows.min() >= 0 and rows.max() <= 1
-            kind = "unit" if rows.dtype == np.uint8 else "none" if inside else _per_column(rows)
+            kind = "unit" if rows.dtype == np.uint8 else "none" if inside else "minmax"
         precision, width = np.promote_types(row_type(rows.dtype), np.float32), rows.shape[1]
         if kind in PER_FEATURE:
             offset, scale = _per_feature(kind, rows, precision)
@@ -150,11 +149,6 @@ def _is_scaling(kind: str, tensors: dict[str, Tensor]) -> bool:
         and bool((scale > 0).all())
         and bool((clip > 0).all())
     )
-
-
-def _per_column(rows: np.ndarray) -> str:
-    """What ``auto`` is for columns of any range: zeros stay zeros where most numbers are."""
-    return "minmax" if 2 * np.count_nonzero(rows) < rows.size else "standard"
 
 
 def _largest(rows: np.ndarray) -> float:

@@ -51,8 +51,7 @@ def compared(x: Any, y: Any, layers: tuple[int, ...], **named: Any) -> stackae.C
 
 def test_on_a_clustered_manifold_with_few_labels_pretraining_helps() -> None:
     """Random projections of noisy columns tell clusters apart badly; the code found without labels tells them well."""
-    names = ("pretrained", "random")
-    found = compared(*manifold(), (3,), labels=(16,), contenders=names, finetuning={"train": "head"}, scale="minmax")
+    found = compared(*manifold(), (3,), labels=(16,), contenders=("pretrained", "random"), finetuning={"train": "head"})
     (difference,) = found.differences
     assert difference.contender == "pretrained" and difference.other == "random"
     assert difference.low <= difference.difference <= difference.high < -0.1

@@ -16,7 +16,7 @@ from stackae.models.files import opened, pack
 from stackae.runs import Run
 
 STACKS = {
-    "dense": ("--layers", "8,6,4"),
+    "dense": ("--layers", "8,6,4", "--corruption", "masking:0.3"),
     "convolutional": ("--layers", "2x4x1,conv3,pool,4", "--loss", "bce,mse"),
     "variational": ("--layers", "8,6,4", "--kind", "dense,variational", "--corruption", "none"),
     "marginalised": ("--layers", "8,6,4", "--kind", "marginalized"),

@@ -253,8 +253,8 @@ def test_warnings(tmp_path: Path) -> None:
         "1 class has fewer than 10 rows: 'a' (3)",
         "1 column is constant and will teach nothing: 'v'",
         "1 group of equal columns: 'u' = 'w'",
-        "values from 0 to 5, not within [0, 1]: each column is scaled to mean 0 and deviation 1, or to [0, 1] where "
-        "most numbers are 0 (scale='auto'); loss='bce' and a sigmoid output need scale='minmax'",
+        "values from 0 to 5, not within [0, 1]: each column is scaled to it (scale='auto'); under scale='none' or "
+        "'standard', loss='bce' and a sigmoid output are refused",
     ]
     assert of("u,y\n0.5,\n") == [
         "no row has a label: the data serve pretraining alone",

@@ -98,8 +98,7 @@ def test_scaling_laws(x: np.ndarray, kind: str) -> None:
     if scaling.kind == "unit":
         assert scaled.abs().max() == (1 if x.any() else 0)
     if kind == "auto":
-        sparse = 2 * np.count_nonzero(x) < x.size
-        assert scaling.kind == ("none" if x.min() >= 0 and x.max() <= 1 else "minmax" if sparse else "standard")
+        assert scaling.kind == ("none" if x.min() >= 0 and x.max() <= 1 else "minmax")
 
 
 def test_scaling_of_bytes_is_exact() -> None:

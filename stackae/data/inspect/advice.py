@@ -100,9 +100,9 @@ def _about_range(part: Examined) -> list[str]:
     if part.dtype == "uint8" or (low >= 0 and high <= 1):
         return []
     return [
-        f"values from {whole_range(low, high)}, not within [0, 1]: each column is scaled to mean 0 and deviation 1, or "
-        f"to [0, 1] where most numbers are 0 ({argument('scale', 'auto')}); {argument('loss', 'bce')} and a sigmoid "
-        f"output need {argument('scale', 'minmax')}"
+        f"values from {whole_range(low, high)}, not within [0, 1]: each column is scaled to it "
+        f"({argument('scale', 'auto')}); under "
+        f"{argument('scale', 'none', 'standard')}, {argument('loss', 'bce')} and a sigmoid output are refused"
     ]
 
 
