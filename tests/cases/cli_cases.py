@@ -45,17 +45,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 NOISY = ("--activation", "sigmoid", "--loss", "mse", "--corruption", "masking:0.3")
 PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz", *NOISY)
 SWEEP = ("sweep", "--widths", "2,4", "--data", "labelled.npz")
-COMPARE = (
-    "compare",
-    "--layers",
-    LAYERS,
-    "--data",
-    "labelled.npz",
-    "--contenders",
-    "pretrained,random,logistic",
-    "--seeds",
-    "1",
-)
+QUICK_HEADS = Path(__file__).with_name("quick.toml")
+COMPARED = ("--data", "labelled.npz", "--contenders", "pretrained,random,logistic", "--seeds", "1")
+COMPARE = ("compare", "--layers", LAYERS, *COMPARED, "--config", str(QUICK_HEADS))
 READERS = ("finetune", "evaluate", "encode", "reconstruct", "score")
 DIVERGING = ("--optimizer", "sgd", "--learning-rate", "1e30", "--schedule", "constant", "--batch-size", "10")
 VERIFY = ("verify", "--only", "contraction")

@@ -142,7 +142,7 @@ def test_a_folder_of_another_comparison_is_kept(fresh: Shell) -> None:
 
 
 def test_the_usual_layers_and_folder(fresh: Shell) -> None:
-    command = ("compare", "--data", "labelled.csv", "--target", "kind", "--seeds", "1", "--contenders", "random,svm")
+    command = ("compare", "--data", "labelled.csv", "--target", "kind", "--seeds", "1", "--contenders", "logistic,svm")
     document = json.loads(fresh.does(*command, "--labels", "6", "--json"))
     assert document["settings"]["pretrain"]["n_visible"] == 8
     assert [layer["n_hidden"] for layer in document["settings"]["pretrain"]["layers"]] == [16, 16]
