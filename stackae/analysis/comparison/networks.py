@@ -20,6 +20,7 @@ from stackae.autoencoders.start import OUTPUTS
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig, TrainingConfig
 from stackae.data import Part
 from stackae.data.division import VALIDATION, hold_out
+from stackae.data.labelled import is_scarce
 from stackae.data.rows import Rows, subset
 from stackae.errors import DivergedError
 from stackae.finetuning import finetune_stack
@@ -29,8 +30,6 @@ from stackae.pretraining import pretrain_together
 from stackae.training.callbacks import Callback
 from stackae.training.closed_form import put_closed_form
 from stackae.training.settling import RATE
-
-ENOUGH = 50  # labels of each class from which a share of them chooses the best epoch
 
 
 class Start(NamedTuple):
@@ -143,12 +142,14 @@ def principal(config: PretrainConfig, x: Rows) -> StackedAutoencoder:
 def finetuned(task: Task, cell: Cell, start: Start, epochs: int | None) -> Fit:
     """Fine-tune from a stack on the labels of a cell, and measure the test rows.
 
-    Where each class has at least ENOUGH labels, a tenth of them chooses the best epoch; else all epochs are trained.
-    ``epochs`` overrides the setting.
+    A share of the labels chooses the best epoch and what is trained, the head or all layers; where labels are scarce
+    (``is_scarce``), none is held out, and folds choose. For equal seconds all layers are trained; ``epochs``
+    overrides the setting.
     """
     begun = time.perf_counter()
     update: dict[str, Any] = {"init": "random" if cell.contender == RANDOM else "pretrained", "seed": cell.seed}
     update |= {} if cell.contender == UNLABELLED else {"unlabelled": "none"}
+    update |= {"train": "all"} if task.budget == "seconds" and task.finetune.train == "auto" else {}
     update |= {} if epochs is None else {"max_epochs": epochs}
     settings = task.finetune.model_copy(update=update)
     train, validation = _parts(task, cell)
@@ -163,9 +164,9 @@ def _parts(task: Task, cell: Cell) -> tuple[Part, Part | None]:
     """The rows whose labels a cell learns from, and those of them that choose the best epoch."""
     rows = task.rows_of(cell)
     assert task.train.y is not None
-    groups = task.y[rows] if task.classes else np.zeros(len(rows), dtype=np.int64)
     validation = None
-    if np.unique(groups, return_counts=True)[1].min() >= ENOUGH:
+    if not is_scarce(task.train.y[rows], task.finetune.row):
+        groups = task.y[rows] if task.classes else None
         kept, held = hold_out(groups, len(rows), task.held_out, cell.seed, VALIDATION - 1)
         rows, validation = rows[kept], _part(task, rows[held])
     if cell.contender != UNLABELLED:
