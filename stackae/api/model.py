@@ -155,6 +155,10 @@ def finetune(
     given = {name: value for name, value in locals().items() if name in FinetuneConfig.model_fields}
     check_made("stack", stack, PretrainedStack)
     settings = validated(FinetuneConfig, {**given, "seed": stack.config.seed if seed is None else seed})
+    if settings.init == "reconstruction":
+        raise ConfigError(
+            "init: expected pretrained or random, got reconstruction, which needs a run; use finetune_run"
+        )
     kind = HEADS[settings.head].targets
     source, others = source_of(x, y, kind), others_of(validation, kind)
     divided = divided_rows(source, others, stack.scaling)

@@ -81,8 +81,9 @@ class FinetuneConfig(TrainingConfig):
 
     head: HeadName = "classifier"
     """Head to train; reconstruction is encoders and decoders as one network."""
-    init: Literal["pretrained", "random"] = "pretrained"
-    """Initial weights of the encoders: pretrained, or random to measure what pretraining is worth."""
+    init: Literal["pretrained", "random", "reconstruction"] = "pretrained"
+    """Initial weights of the encoders: pretrained, random (what is pretraining worth?), or reconstruction (those of
+    the run's head of that name, which trained all layers as one autoencoder)."""
     train: Literal["auto", "head", "all", "gradual"] = "auto"
     """Layers to train: head, all, gradual (one more from the top at a time), or auto: the better of head and all."""
     labels: Labels = "all"

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.parameters import fill
 from stackae.config import FinetuneConfig
 from stackae.data import Dataset, Part
 from stackae.data.classes import of_classes, trained_classes
 from stackae.data.fingerprint import fingerprint
 from stackae.data.labelled import learned_dataset
 from stackae.data.labels import classes_named
-from stackae.errors import argument, shown
+from stackae.errors import ConfigError, argument, shown
 from stackae.finetuning import FinetuneResult, finetune_stack
 from stackae.models.evaluation import evaluate_reconstruction
+from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import choose_device, choose_step
 from stackae.runs import Checkpoint, Requests, Run, Work, latest, open_run
 from stackae.runs.kept_data import data_files
@@ -94,7 +97,7 @@ def finetune_run(
     if "seed" not in settings.model_fields_set:
         settings = settings.model_copy(update={"seed": opened.pretrain_config.seed})
     choose_step(settings.engine, choose_device(settings.device), settings.precision)
-    opened.load_stack(settings.engine)
+    start_of(opened, settings)
     request = DataRequest.of(data)._replace(target_kind=kind_of_targets(settings))
     dataset = dataset_of(opened, request, session.callbacks)
     if request.background:
@@ -164,7 +167,7 @@ def _train(
     """Train the head; return it with the content of its file."""
     train, held_out, names = _learned(dataset, settings)
     result = finetune_stack(
-        run.load_stack(settings.engine),
+        start_of(run, settings),
         train,
         settings,
         n_classes=len(names),
@@ -174,6 +177,29 @@ def _train(
         checkpointer=checkpointer,
     )
     return result, trained_head_file(settings.head, result.model, names)
+
+
+def start_of(run: Run, settings: FinetuneConfig) -> StackedAutoencoder:
+    """Return the run's stack, with the encoders of its reconstruction head where ``settings.init`` says so.
+
+    Raises:
+        ConfigError: the run has no such head, or the stack has other than dense layers.
+    """
+    stack = run.load_stack(settings.engine)
+    if settings.init != "reconstruction":
+        return stack
+    other = next((each for each in stack.autoencoders if not isinstance(each, Autoencoder)), None)
+    if other is not None or settings.head == "reconstruction" or not run.has_head("reconstruction"):
+        got = "none" if other is None else "layers of another kind"
+        got = "that head itself" if settings.head == "reconstruction" else got
+        raise ConfigError(
+            f"init reconstruction: expected dense layers that a reconstruction head of {run.path.name} fine-tuned, got "
+            f"{got}; run `stackae finetune --head reconstruction` first, or use {argument('init', 'pretrained')}"
+        )
+    unrolled, _ = run.load_head("reconstruction", settings.engine)
+    for autoencoder, encoder in zip(stack.autoencoders, unrolled.encoders, strict=True):
+        fill(autoencoder.encoder, encoder.state_dict())  # type: ignore[arg-type]
+    return stack
 
 
 def _learned(dataset: Dataset, settings: FinetuneConfig) -> tuple[Part, Part, tuple[str, ...]]:

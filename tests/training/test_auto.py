@@ -21,6 +21,7 @@ from stackae.errors import RunError
 from stackae.finetuning import finetune_stack
 from stackae.models.heads.base import HeadTask
 from stackae.models.stack import StackedAutoencoder
+from stackae.runs import Run
 from stackae.training import candidates
 from stackae.training.callbacks import NoCallback
 from stackae.training.checkpointing import NoCheckpoints, StageResult
@@ -159,3 +160,20 @@ def test_few_labels_are_said_kept_and_resumed_to_the_same_bytes(fresh: Shell) ->
     fresh.does("resume")
     assert (fresh.run / "classifier.safetensors").read_bytes() == whole
     says(fresh.refuses(3, "finetune", "--labels", "99"), "--labels: expected 3 to 48 labels", "got 99")
+
+
+def test_a_classifier_starts_from_the_unrolled_stack(fresh: Shell) -> None:
+    fresh.does("pretrain", "--layers", "8,4", "--data", "labelled.npz")
+    command = ("finetune", "--init", "reconstruction", "--train", "head")
+    says(
+        fresh.refuses(2, *command), "init reconstruction: expected dense layers that a reconstruction head of", "none;"
+    )
+    fresh.does("finetune", "--head", "reconstruction", "--epochs", 3)
+    fresh.does(*command)
+    run = Run(fresh.run)
+    deep, model = (run.load_head(name)[0] for name in ("reconstruction", "classifier"))
+    stack = run.load_stack("auto")
+    for own, other, before in zip(model.encoders, deep.encoders, stack.autoencoders, strict=True):
+        assert torch.equal(own.weight, other.weight) and torch.equal(own.bias, other.bias)
+        assert not torch.equal(own.weight, before.encoder.weight)  # type: ignore[union-attr]
+    says(fresh.refuses(2, *command[:3], "--head", "reconstruction"), "got that head itself; run")

@@ -125,7 +125,7 @@ class HeadTask(NamedTuple):
     @property
     def start(self) -> StackedAutoencoder:
         """The stack to start from: the given one, or an untrained one of the same shape."""
-        if self.config.init == "pretrained":
+        if self.config.init != "random":
             return self.stack
         layers = enumerate(self.stack.autoencoders, start=1)
         return StackedAutoencoder(each.anew(self.config.seed, number) for number, each in layers)
