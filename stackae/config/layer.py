@@ -84,7 +84,8 @@ class LayerConfig(Model):
     pool: bool = False
     """Whether the largest of each 2x2 pixels is taken after the convolution."""
     learning_rate: Rate = "auto"
-    """Initial learning rate, or auto: 0.001 from closed-form weights, else 0.003."""
+    """Initial learning rate, or auto: 0.0003 from closed-form weights, 0.001 for features of many pixels,
+    else 0.003."""
     max_epochs: Epochs = "auto"
     """Maximum number of epochs per layer, or auto: 16, and more for few rows."""
     batch_size: BatchSize = 64

@@ -20,7 +20,7 @@ from stackae.training.early_stopping import Patience
 from stackae.training.stage import settled_epochs
 
 FEWEST_STEPS = 2000  # minimum number of steps per layer for automatic epochs; measured by benchmarks/pretraining.py
-RATE, RATE_OF_CLOSED_FORMS = 3e-3, 3e-4
+RATE, RATE_OF_FEATURES, RATE_OF_CLOSED_FORMS = 3e-3, 1e-3, 3e-4
 WIDEST_START = 2048  # inputs: the eigenvectors of more take longer than the training that they shorten
 ROWS_PER_UNIT = 10  # of the first layer, from which on features are learned under noise
 MASKING = CorruptionConfig(kind="masking", level=0.25)
@@ -109,7 +109,7 @@ def _dense(layer: LayerConfig, reads: Reads, width: int, above: LayerConfig | No
         "corruption": corruption,
         "init": init,
         "tied": layer.tied if layer.tied != "auto" else activation in ("linear", "sigmoid"),
-        "learning_rate": _rate(layer, RATE if init == "random" else RATE_OF_CLOSED_FORMS),
+        "learning_rate": _rate(layer, _usual_rate(reads, init)),
     }
 
 
@@ -163,6 +163,13 @@ def _output(layer: LayerConfig, reads: Reads, activation: str) -> tuple[str, str
 
 def _chosen(given: str, otherwise: str) -> str:
     return otherwise if given == "auto" else given
+
+
+def _usual_rate(reads: Reads, init: str) -> float:
+    """Small where weights begin at a solution, which large steps would lose; features of many rows take their time."""
+    if init != "random":
+        return RATE_OF_CLOSED_FORMS
+    return RATE_OF_FEATURES if reads.features else RATE
 
 
 def _rate(layer: LayerConfig, otherwise: float) -> float:

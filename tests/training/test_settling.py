@@ -30,7 +30,7 @@ def shown(layer):
     )
 
 
-FEATURES = ("sigmoid", "sigmoid", "bce", "masking:0.25", "random", True, 3e-3)
+FEATURES = ("sigmoid", "sigmoid", "bce", "masking:0.25", "random", True, 1e-3)
 PRINCIPAL = ("tanh", "linear", "mse", "none", "pca", False, 3e-4)
 
 
@@ -103,7 +103,7 @@ def test_settling_twice_changes_nothing():
 
 def test_the_reasons_say_what_was_chosen_and_by_what():
     lines = reasons(PretrainConfig.from_options("64,20,10", device="cpu"), PIXELS)
-    wanted = "sigmoid / sigmoid, bce, masking 0.25, tied, rate 0.003, 300 epochs"
+    wanted = "sigmoid / sigmoid, bce, masking 0.25, tied, rate 0.001, 300 epochs"
     assert lines[0] == f"layer 1  64-20  {wanted}: pixels in [0, 1], 0% zeros"
     assert lines[1] == f"layer 2  20-10  {wanted}: sigmoid codes of layer 1"
     few = reasons(PretrainConfig.from_options("64,30", device="cpu"), PIXELS)
