@@ -77,9 +77,9 @@ def _rate(value: object) -> object:
 
 
 def _tied(value: object) -> object:
-    known = {"auto": "auto", "true": True, "false": False}
-    if str(value).lower() in known:
-        return known[str(value).lower()]
+    word = str(value).lower()
+    if word in ("auto", "true", "false", "1", "0"):
+        return word if word == "auto" else word in ("true", "1")
     raise ValueError(f"expected true, false or auto, got '{legible(str(value))}'")
 
 
