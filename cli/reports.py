@@ -103,7 +103,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     for layer, config in zip(layers, trained.configs[0].layers, strict=True):
         if (layer.dead or 0) >= MANY_DEAD:
             _say_dead(layer, config)
-    pictures = ["curves.png", "filters.png", "reconstructions.png"]
+    pictures = ["curves.png", "filters.png", "reconstructions.png", "codes.png"]
     following = f"stackae finetune --head classifier{run_option(run.path)}"
     closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
 

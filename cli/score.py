@@ -81,7 +81,7 @@ def command(
 ) -> None:
     """Score how unlike the training rows of the newest run others are, and flag those above a threshold.
 
-    The score joins three: how unusual the code is, how badly it is reconstructed, how far its neighbours are.
+    The score joins how unusual a row's code is and how far its code and residual lie from those of training rows.
     The validation rows give the threshold: of rows like them, at most --false-alarm-rate are flagged, on average.
     Beside it: reconstruction error, PCA's with a code as wide, Mahalanobis distance; each with its own threshold.
     What the run was trained on need not be there to score other rows: the run keeps what sets the thresholds.

@@ -1,4 +1,4 @@
-"""The default anomaly score: how unusual a row's code is, how badly it is reconstructed, how lonely it lies.
+"""The default anomaly score: how unusual a row's code is, and how lonely its code and residual lie.
 
 Reconstruction error alone misses rows that a stack reconstructs well although it has seen none like them.
 """
@@ -26,14 +26,14 @@ MOST_REFERENCE = 1 << 11  # rows
 MOST_CELLS = 1 << 22  # numbers of the reference rows with their codes
 MOST_VALIDATION = 1 << 13  # rows
 SMALLEST_SPREAD = 1e-3  # standard deviation of a root
-WEIGHTS = (0.25, 0.25, 0.5)  # of code, residual, neighbourhood
+WEIGHTS = (0.25, 0.75)  # of code, neighbourhood
 
 
 def ridge_mahalanobis(principal: PrincipalComponents) -> QuadraticScore:
     """s(x) = (x − μ)ᵀ ((1 − a) C + a v I)⁻¹ (x − μ), v the mean variance and a = RIDGE; ‖x − μ‖² without any variance.
 
     Unlike ``anomaly.mahalanobis_score`` it bounds what directions without variance weigh, so that it also serves codes
-    and residuals of few rows. No errors.
+    of few rows. No errors.
 
     Ledoit & Wolf (2004), A well-conditioned estimator for large-dimensional covariance matrices.
     """
@@ -96,22 +96,20 @@ def _density(reach: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class CombinedScore:
-    """s(x) = log(1 + exp(Σ_j w_j (t_j(x) − m_j) / σ_j)), t_j = s_j^¼, fitted on reference rows (m, d) of the training.
+    """s(x) = log(1 + exp(¼ z_1(x) + ¾ z_2(x))), z_j = (s_j^¼ − m_j) / σ_j, fitted on training rows (m, d).
 
-    s_1 and s_2 are ``ridge_mahalanobis`` of the code h = f(x) and of the residual r = x − z of the stack's top, s_3 is
-    the LOF of [h / a, r / b], a² and b² being the mean squared norms of centred codes and of residuals. m_j and σ_j are
-    mean and standard deviation of t_j over the reference rows: a typical row scores log 2 = 0.69, and far above it s
-    counts standard deviations. w = (¼, ¼, ½): both distances together, which see the whole, count as the LOF, which
-    sees the vicinity; no anomalies are needed to weigh them. The fourth root of a χ² variable is nearly normal.
+    s_1 is ``ridge_mahalanobis`` of the code h = f(x) of the stack's top, s_2 the LOF of [a h, r], r = x − z being the
+    residual and a such that codes vary as much as reconstructions z do: both are in units of the scaled data. m_j and
+    σ_j are mean and standard deviation of s_j^¼ over the rows: a typical row scores log 2 = 0.69, and far above it s
+    counts standard deviations. The fourth root of a χ² variable is nearly normal.
 
     Hawkins & Wixley (1986), A note on the transformation of chi-squared variables to normality.
     """
 
     stack: StackedAutoencoder
     code: QuadraticScore
-    residual: QuadraticScore
     neighbourhood: LocalOutlierFactor
-    norms: tuple[float, float]
+    scale: float
     mean: Tensor
     spread: Tensor
 
@@ -119,19 +117,21 @@ class CombinedScore:
     @torch.no_grad()
     def fit(cls, stack: StackedAutoencoder, reference: Rows) -> Self:
         """Fit on reference rows (m, d), m >= 2. Raises DataError where memory does not suffice."""
-        h, r = _code_and_residual(stack, reference[:])
-        norms = [math.sqrt(float(each.square().sum(dim=1).mean())) or 1.0 for each in (h - h.mean(dim=0), r)]
-        code, residual = (ridge_mahalanobis(principal_components_of(each)) for each in (h, r))
-        neighbourhood = LocalOutlierFactor.fit(torch.cat((h / norms[0], r / norms[1]), dim=1))
-        own = _roots(code(h), residual(r), neighbourhood.own)
+        x = reference[:]
+        h, r = _code_and_residual(stack, x)
+        variances = [float(each.var(dim=0).sum()) for each in (x.double() - r, h)]
+        scale = math.sqrt(variances[0] / variances[1]) if min(variances) > 0 else 1.0
+        code = ridge_mahalanobis(principal_components_of(h))
+        neighbourhood = LocalOutlierFactor.fit(torch.cat((scale * h, r), dim=1))
+        own = _roots(code(h), neighbourhood.own)
         spread = own.std(dim=0).clamp(min=SMALLEST_SPREAD)
-        return cls(stack, code, residual, neighbourhood, (norms[0], norms[1]), own.mean(dim=0), spread)
+        return cls(stack, code, neighbourhood, scale, own.mean(dim=0), spread)
 
     def parts(self, x: Tensor) -> Tensor:
-        """x (batch, d) -> (batch, 3) float64 standardised roots of the parts; Inf beyond the numbers."""
+        """x (batch, d) -> (batch, 2) float64 standardised roots of both parts; Inf beyond the numbers."""
         h, r = _code_and_residual(self.stack, x)
-        together = torch.cat((h / self.norms[0], r / self.norms[1]), dim=1)
-        return (_roots(self.code(h), self.residual(r), self.neighbourhood(together)) - self.mean) / self.spread
+        together = torch.cat((self.scale * h, r), dim=1)
+        return (_roots(self.code(h), self.neighbourhood(together)) - self.mean) / self.spread
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.softplus(self.parts(x) @ self.mean.new_tensor(WEIGHTS))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CORRUPTED = "corrupted_validation_loss"
+TRAINING: dict[str, Any] = {"color": "C0", "label": "training"}
+VALIDATION: dict[str, Any] = {"color": "C1", "label": "validation"}
 LONGEST_NAME = 24  # characters of a class
 MOST_PANELS, PANELS_A_ROW = 64, 8
 
@@ -55,7 +57,8 @@ def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
 def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
     """Plot training and validation loss by epoch, one panel per stage, with the best epoch marked.
 
-    If training corrupts its rows, also plot the validation loss on corrupted rows, by which the best epoch was chosen.
+    If training corrupts its rows, its loss is dashed, beside the validation loss on corrupted rows, by which the best
+    epoch was chosen; that on clean validation rows is dotted: training loss cannot be compared with it.
 
     epochs: the epoch records of metrics.jsonl.
     """
@@ -93,7 +96,9 @@ def loss_curves_compared(runs: dict[str, list[dict[str, Any]]]) -> bytes:
         for number, (name, each) in enumerate(staged.items()):
             if stage in each:
                 _draw_compared(axes, each[stage], name, f"C{number}")
-        axes.set(title=stage, xlabel="epoch", ylabel="loss per row (dashed: training)")
+        noisy = any(CORRUPTED in map(_measure, each[stage]) for each in staged.values() if stage in each)
+        dashed = "training, on noisy rows" if noisy else "training"
+        axes.set(title=stage, xlabel="epoch", ylabel=f"loss per row (dashed: {dashed})")
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
     return png_of(_with_legend(figure))
@@ -134,12 +139,15 @@ def _draw_compared(axes: Axes, records: list[dict[str, Any]], name: str, color: 
 
 def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> None:
     x = [record["epoch"] for record in records]
-    axes.plot(x, [record["loss"] for record in records], color="C0", label="training", **style)
-    if records[0]["validation_loss"] is not None:
-        axes.plot(x, [record["validation_loss"] for record in records], color="C1", label="validation", **style)
-    if CORRUPTED in map(_measure, records):
+    noisy = CORRUPTED in map(_measure, records)
+    training = {"color": "C0", "linestyle": "--", "label": "training, noisy rows"} if noisy else TRAINING
+    axes.plot(x, [record["loss"] for record in records], **training | style)
+    if noisy:
         corrupted = [math.nan if each.get(CORRUPTED) is None else each[CORRUPTED] for each in records]
-        axes.plot(x, corrupted, color="C2", label="validation, under noise", **style)
+        axes.plot(x, corrupted, color="C2", label="validation, noisy rows", **style)
+    if records[0]["validation_loss"] is not None:
+        clean = {"color": "C1", "linestyle": ":", "label": "validation, clean rows"} if noisy else VALIDATION
+        axes.plot(x, [record["validation_loss"] for record in records], **clean | style)
     axes.set(xlabel="epoch", ylabel="loss per row")
     axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)

@@ -29,7 +29,7 @@ from stackae.training.footprint import check_finetuning
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.evaluate import assess_classifier
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets
-from stackae.workflows.pictures import curves
+from stackae.workflows.pictures import codes, curves
 from stackae.workflows.session import Session
 from stackae.workflows.summary import head_summary
 
@@ -155,7 +155,10 @@ def train_head(
     metrics = run.metrics_with(map(epoch_of, result.history), resumed is None, session.callbacks.note)
     kept = config_file(work.settings[0]) | data_files(dataset, "finetune-")
     run.publish(file | kept | {"metrics.jsonl": metrics})
-    tested = _assess(run, settings, result.model.cpu(), dataset)
+    model = result.model.cpu()
+    tested = _assess(run, settings, model, dataset)
+    scatter = codes("finetuned-codes.png", model.encode, dataset)
+    tested = tested._replace(pictures=scatter | tested.pictures)
     run.publish(curves(run) | tested.pictures, checkpointer.number)
     checkpointer.finish()
     return FinetunedRun(run, settings, result, tested)

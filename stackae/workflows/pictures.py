@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,32 +10,55 @@ from torch import Tensor
 
 import stackae.plots.latent as latent
 import stackae.plots.runs as plots
+from stackae.analysis.sweep import plane_of
 from stackae.autoencoders.corruption import Corruption
 from stackae.data import Dataset, Rows
+from stackae.data.rows import subset
+from stackae.errors import DataError
 from stackae.models.heads.reconstruction import DeepAutoencoder
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.runs import Run
 from stackae.runs.summary import last_trainings
 from stackae.workflows.inputs import part_of
 
+MOST_CODES = 2000
+
 
 def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
-    """Draw curves.png, filters.png and reconstructions.png; and codes.png if the top code has two units."""
+    """Draw curves.png, filters.png, reconstructions.png, and codes.png."""
     stack = run.load_stack(run.pretrain_config.engine)
     part = part_of(dataset)
     examples = example_rows(run, stack, part.x, part.y, 10)
     weight, own_shape = stack.autoencoders[0].filters
-    plane = {}
-    if stack.layer_sizes[-1] == 2:
-        plane["codes.png"] = latent.latent_scatter(in_batches(stack.encode, part.x), part.y, dataset.classes)
     return (
-        plane
-        | curves(run)
+        curves(run)
+        | codes("codes.png", stack.encode, dataset)
         | {
             "filters.png": plots.filters(weight, own_shape or dataset.image_shape),
             "reconstructions.png": plots.reconstructions(examples, dataset.image_shape),
         }
     )
+
+
+def codes(name: str, encode: Callable[[Tensor], Tensor], dataset: Dataset) -> dict[str, bytes]:
+    """Draw the top codes of at most MOST_CODES rows in a plane, by class where classes are known.
+
+    The rows are the first of the test part, or of the first part that has rows. A code of two units is the plane; of a
+    wider one, it is that of the first two principal components; {} where memory does not suffice for them.
+    """
+    part = part_of(dataset)
+    some = slice(0, MOST_CODES)
+    found = in_batches(encode, part.x if len(part.x) <= MOST_CODES else subset(part.x, torch.arange(MOST_CODES)))
+    y = part.y[some] if part.y is not None and dataset.classes else None
+    width, axes = found.shape[1], ("$h_1$", "$h_2$")
+    title = f"codes of {len(found):,} rows, {width} unit{'s' if width > 1 else ''}"
+    if width != 2:
+        try:
+            found, title = plane_of(found, "pca"), f"{title}, by PCA"
+        except DataError:  # codes too wide for the memory, or beyond the numbers
+            return {}
+        axes = ("first principal component", "second principal component")
+    return {name: latent.latent_scatter(found, y, dataset.classes, title, axes)}
 
 
 def curves(run: Run) -> dict[str, bytes]:

@@ -66,12 +66,13 @@ def test_the_score_is_the_weighted_mean_of_its_standardised_roots():
         h, r = stack.encode(x).double(), (x - stack.reconstruct(x)).double()
         of_codes = score.code(stack.encode(reference)).sqrt().sqrt()
         expected = (score.code(h).sqrt().sqrt() - of_codes.mean()) / of_codes.std()
-        torch.testing.assert_close(score.parts(x)[:, 0], expected)
-        joint = torch.cat((h / score.norms[0], r / score.norms[1]), dim=1)
-        three = torch.stack((score.code(h), score.residual(r), score.neighbourhood(joint)), dim=1).sqrt().sqrt()
-        standard = (three - score.mean) / score.spread
-        mean = (standard[:, 0] + standard[:, 1] + 2 * standard[:, 2]) / 4
-        torch.testing.assert_close(score(x), (1 + mean.exp()).log())
+        torch.testing.assert_close(score.parts(x)[:, 0], expected, rtol=1e-5, atol=1e-5)
+        varies = [stack.reconstruct(reference).double(), score.scale * stack.encode(reference).double()]
+        torch.testing.assert_close(*(each.var(dim=0).sum() for each in varies), rtol=1e-5, atol=0)
+        both = torch.stack((score.code(h), score.neighbourhood(torch.cat((score.scale * h, r), dim=1))), dim=1)
+        standard = (both.sqrt().sqrt() - score.mean) / score.spread
+        mean = (standard[:, 0] + 3 * standard[:, 1]) / 4
+        torch.testing.assert_close(score(x), (1 + mean.exp()).log(), rtol=1e-5, atol=1e-5)
 
 
 def test_it_finds_rows_that_the_stack_reconstructs_well_where_none_were():
@@ -95,7 +96,7 @@ def test_it_finds_rows_that_the_stack_reconstructs_well_where_none_were():
 
 def test_far_rows_score_higher_the_farther_and_beyond_the_numbers_infinitely():
     score = CombinedScore.fit(stack_of(), rows(50, 6))
-    scores = score_rows(score, torch.tensor([[1.0], [10.0], [1e9], [1e30], [math.inf]]).expand(5, 6).contiguous())
+    scores = score_rows(score, torch.tensor([[10.0], [100.0], [1e9], [1e30], [math.inf]]).expand(5, 6).contiguous())
     assert bool((scores.diff() > 0).all()) and scores.isfinite().tolist() == [True] * 4 + [False]
 
 

@@ -32,7 +32,7 @@ def test_there_is_a_complete_run_for_each_seed_and_a_picture_of_all(fresh: Shell
     assert (folder / "curves.png").read_bytes().startswith(PNG)
     names = ("scaling", "division", "calibration", "layer1", "layer2")
     stages = {f"{name}.safetensors" for name in names}
-    pictures = {"curves.png", "filters.png", "reconstructions.png"}
+    pictures = {"curves.png", "filters.png", "reconstructions.png", "codes.png"}
     for seed, name in enumerate(NAMES, start=2):
         run = folder / name
         assert files_of(run) == stages | pictures | {"config.toml", "data.json", "explained.json", "metrics.jsonl"}
