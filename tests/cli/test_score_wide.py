@@ -97,7 +97,7 @@ def test_fewer_rows_than_columns_are_scored_by_the_gram_matrix(fresh: Shell, mon
     forget_memory(monkeypatch)
     x = np.random.default_rng(0).random((50, 300)).astype(np.float32)
     np.save(fresh.folder / "wide.npy", x)
-    fresh.does("pretrain", "--layers", "300,4", "--data", "wide.npy")
+    fresh.does("pretrain", "--layers", "300,4", "--data", "wide.npy", "--init", "random")
     document = json.loads(fresh.does("score", "--json", "--false-alarm-rate", "0.3"))
     data = parts(fresh)[1]
     train = data.train.x[:].double()
