@@ -119,7 +119,7 @@ def test_closed_forms_that_the_memory_does_not_hold_are_refused_before_training(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], remedy: str
 ) -> None:
     forget_memory(monkeypatch)
-    sentence = fresh.refuses(3, *PRETRAIN, *options)
+    sentence = fresh.refuses(3, "pretrain", "--layers", "8,4,2", "--data", "labelled.npz", *options)
     says(sentence, "moments of", "columns: expected data that fit in the memory, got", remedy)
 
 
