@@ -44,6 +44,8 @@ def command(
     data_root: o.DataRootOfRun = None,
     target: o.TargetOfRun = None,
     background: o.Background = None,
+    corruption: Annotated[o.Text, o.head("corruption")] = None,
+    dropout: Annotated[o.Text, o.head("dropout", "0")] = None,
     epochs: Annotated[o.Text, o.head("max_epochs")] = None,
     learning_rate: Annotated[o.Text, o.head("learning_rate")] = None,
     weight_decay: Annotated[o.Text, o.head("weight_decay")] = None,

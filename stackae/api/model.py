@@ -13,7 +13,7 @@ from stackae.api.saving import save_run, stack_files
 from stackae.api.stack import PretrainedStack
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HEADS, HeadName
-from stackae.config.notation import InitialConfig, RampConfig
+from stackae.config.notation import CorruptionConfig, DropoutConfig, InitialConfig, RampConfig
 from stackae.config.values import EngineName, Optimizer, Precision, Schedule, validated
 from stackae.data.arraylike import ArrayLike, scaled
 from stackae.data.classes import of_classes, trained_classes
@@ -110,6 +110,8 @@ def finetune(
     class_weight: Literal["none", "balanced"] = "none",
     outputs: Literal["softmax", "sigmoid"] = "softmax",
     initial_weights: str | InitialConfig = InitialConfig(),  # noqa: B008 (frozen)
+    corruption: str | CorruptionConfig = CorruptionConfig(),  # noqa: B008 (frozen)
+    dropout: str | float | DropoutConfig = DropoutConfig(),  # noqa: B008 (frozen)
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-5,
     decaying: Literal["all", "head"] = "all",
@@ -142,10 +144,10 @@ def finetune(
         validation: the share of the rows that chooses the best epoch, where labels are not too few to be held out, or
             other rows and targets (x, y), of reconstruction rows alone; None keeps the last epoch.
         seed: of the new weights and the order of rows; None is the stack's.
-        init, train, labels, labels_seed, unlabelled, layer_decay, class_weight, outputs, initial_weights,
-            learning_rate, weight_decay, decaying, max_norm, max_epochs, batch_size, patience, optimizer, momentum,
-            momentum_ramp, schedule, rate_decay, engine, precision, device: see ``FinetuneConfig``, which documents
-            each.
+        init, train, labels, labels_seed, unlabelled, layer_decay, class_weight, outputs, initial_weights, corruption,
+            dropout, learning_rate, weight_decay, decaying, max_norm, max_epochs, batch_size, patience, optimizer,
+            momentum, momentum_ramp, schedule, rate_decay, engine, precision, device: see ``FinetuneConfig``, which
+            documents each.
         callback: told of every batch and epoch.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stackae.config.heads import HEADS, HeadName, HeadRow
-from stackae.config.notation import InitialConfig, RampConfig
+from stackae.config.notation import CorruptionConfig, DropoutConfig, InitialConfig, RampConfig
 from stackae.config.values import (
     BatchSize,
     Device,
@@ -65,7 +65,8 @@ class TrainingConfig(Model):
 
 OF_STEPS = (
     *("max_epochs", "learning_rate", "weight_decay", "decaying", "batch_size", "patience", "layer_decay", "max_norm"),
-    *("initial_weights", "outputs", "optimizer", "momentum", "momentum_ramp", "schedule", "rate_decay", "precision"),
+    *("initial_weights", "outputs", "corruption", "dropout", "optimizer", "momentum", "momentum_ramp", "schedule"),
+    *("rate_decay", "precision"),
 )
 
 
@@ -101,6 +102,10 @@ class FinetuneConfig(TrainingConfig):
     """Outputs of a classifier: softmax (cross-entropy), or sigmoid (half the squared error of one output per class)."""
     initial_weights: InitialConfig = InitialConfig(kind="glorot")
     """Draw of the head's initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
+    corruption: CorruptionConfig = CorruptionConfig()
+    """Noise on the rows in training: none, gaussian:SD, masking:P or salt-and-pepper:P."""
+    dropout: DropoutConfig = DropoutConfig()
+    """Share of inputs and of each layer's units to drop in training, as P (both) or P:Q."""
     learning_rate: Positive = 3e-3
     """Initial learning rate."""
     weight_decay: NonNegative = 1e-5
@@ -136,6 +141,7 @@ class FinetuneConfig(TrainingConfig):
             f"train {self.train}": self.train in ("head", "gradual"),
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
             f"outputs {self.outputs}": self.outputs != "softmax",
+            **self._noise,
             f"decaying {self.decaying}": self.decaying != "all",
             f"optimizer {self.optimizer}": self.optimizer == "lbfgs",
         }
@@ -148,6 +154,14 @@ class FinetuneConfig(TrainingConfig):
         return next((name for name in OF_STEPS if getattr(self, name) != fields[name].default), "")
 
     @property
+    def _noise(self) -> dict[str, bool]:
+        """Whether there is noise, by its setting."""
+        return {
+            f"corruption {self.corruption.model_dump()}": self.corruption.level > 0,
+            f"dropout {self.dropout.model_dump()}": bool(self.dropout),
+        }
+
+    @property
     def steps_eagerly(self) -> str:
         """The first setting that the fused step does not have; "" where it has all of them."""
         asked = {
@@ -158,6 +172,7 @@ class FinetuneConfig(TrainingConfig):
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"class_weight {self.class_weight}": self.class_weight != "none",
             f"outputs {self.outputs}": self.outputs != "softmax",
+            **self._noise,
             f"decaying {self.decaying}": self.decaying != "all" and self.train != "head",
             f"unlabelled {self.unlabelled}": self.learns_unlabelled,
         }
@@ -169,6 +184,14 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 f"layer_decay {self.layer_decay:g}: expected layers below the head that are trained, got train head; "
                 "use train all or gradual, or leave it out"
+            )
+        if self.corruption.kind == "auto":
+            raise ValueError("corruption: expected none or a noise with its level, got auto; name it, as masking:0.2")
+        noise = next((name for name, given in self._noise.items() if given), "")
+        if noise and self.train == "head":
+            raise ValueError(
+                f"{noise}: expected layers below the head that are trained, got train head; use train all or gradual, "
+                "or leave it out"
             )
         if self.learns_unlabelled and self.needs_labels:
             raise ValueError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from stackae.autoencoders.corruption import Corruption, Dropout
 from stackae.config import FinetuneConfig
 from stackae.errors import ConfigError
 from stackae.models.heads.base import HEAD_NUMBER, FinetuneObjective, Prepared
@@ -31,6 +32,8 @@ class HeadReplica(Replica):
     """A head with the encoders below it, or a head alone, which reads their codes, computed once."""
 
     head: Prepared[Any]
+    corruption: Corruption = Corruption()  # noqa: RUF009 (frozen)
+    dropout: tuple[Dropout, Dropout] | None = None
 
     @classmethod
     def new(cls, head: Prepared[Any], config: FinetuneConfig) -> Self:
@@ -39,6 +42,8 @@ class HeadReplica(Replica):
             network, encode, device = network.head_alone(), network.encode, network.device
             x = in_batches(encode, x, device)
             held_out = None if held_out is None else in_batches(encode, held_out, device)
+        noise, dropped = config.corruption, config.dropout
+        extremes = (float(x.min()), float(x.max())) if noise.level else (0.0, 1.0)
         return cls(
             network=network,
             x=x,
@@ -47,11 +52,14 @@ class HeadReplica(Replica):
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
             head=head,
+            corruption=Corruption(noise.kind, noise.level, *extremes),
+            dropout=(Dropout(dropped.encoder, 1), Dropout(dropped.decoder, 2)) if dropped else None,
         )
 
     @property
     def objective(self) -> FinetuneObjective:
-        return self.head.objective(self.network, self.x, self.head.x)
+        found = self.head.objective(self.network, self.x, self.head.x)
+        return replace(found, corruption=self.corruption, dropout=self.dropout, seed=self.seed)
 
     def validate(self) -> Validation | None:
         if self.held_out is None or self.head.held_out is None:

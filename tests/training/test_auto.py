@@ -16,8 +16,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from stackae.autoencoders.dense import Autoencoder
 from stackae.config import FinetuneConfig
+from stackae.config.values import validated
 from stackae.data import Part
-from stackae.errors import RunError
+from stackae.errors import ConfigError, RunError
 from stackae.finetuning import finetune_stack
 from stackae.models.heads.base import HeadTask
 from stackae.models.stack import StackedAutoencoder
@@ -177,3 +178,33 @@ def test_a_classifier_starts_from_the_unrolled_stack(fresh: Shell) -> None:
         assert torch.equal(own.weight, other.weight) and torch.equal(own.bias, other.bias)
         assert not torch.equal(own.weight, before.encoder.weight)  # type: ignore[union-attr]
     says(fresh.refuses(2, *command[:3], "--head", "reconstruction"), "got that head itself; run")
+
+
+@pytest.mark.parametrize("head", ["classifier", "regressor", "multilabel", "reconstruction"])
+def test_noise_and_dropout_are_drawn_by_the_step(head: str) -> None:
+    y = {"classifier": CLASSES, "multilabel": (NUMBERS > 0).double()}.get(head, NUMBERS)
+    noisy = {"corruption": "masking:0.5", "dropout": "0:0.5"}
+    models = []
+    for noise in ({}, noisy, noisy, {"dropout": 0.3}):
+        own = validated(FinetuneConfig, {"head": head, "max_epochs": 2, "batch_size": 16, **noise})  # type: ignore[dict-item]
+        models.append(finetune_stack(STACK, Part(ROWS, y), own, n_classes=3))
+    plain, *others = ([p.detach() for p in one.model.parameters()] for one in models)
+    assert all(torch.equal(a, b) for a, b in zip(others[0], others[1], strict=True))
+    assert not torch.equal(plain[0], others[0][0]) and not torch.equal(plain[0], others[2][0])
+    assert head != "classifier" or models[1].step.lacks == "corruption masking:0.5"
+
+
+def test_noise_that_cannot_be_is_refused() -> None:
+    for own, sentence in (
+        (
+            {"dropout": 0.5, "train": "head"},
+            "dropout 0.5:0.5: expected layers below the head that are trained, got train",
+        ),
+        (
+            {"corruption": "auto"},
+            "corruption: expected none or a noise with its level, got auto; name it, as masking:0.2",
+        ),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            validated(FinetuneConfig, own)  # type: ignore[arg-type]
+        assert sentence in str(caught.value)

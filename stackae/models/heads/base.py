@@ -16,6 +16,7 @@ from stackae.data import Part, Rows
 from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.base import Objective
 from stackae.objectives.kinds import build, numbers_of
+from stackae.ops.engine import choose_engine
 
 HEAD_NUMBER = 1000  # the head's layer number in random streams: larger than that of any layer
 
@@ -107,6 +108,22 @@ class FinetuneObjective(Objective):
     @property
     def parameters(self) -> list[Tensor]:
         return [parameter for part in self.network.parts for parameter in part.trained]
+
+    def code(self, rows: Tensor, step: int) -> Tensor:
+        """Encode these rows as a step sees them: corrupted, and with dropout of inputs and of every layer's code.
+
+        Noise is drawn by (seed, layer, step), each layer from a stream of its own.
+        """
+        one, engine = self.network, choose_engine("auto")
+        h = self.x[rows].to(one.device)
+        h = self.corruption(h, engine, seed=self.seed, layer=HEAD_NUMBER, step=step)
+        if self.dropout is None:
+            return one.encode(h)
+        inputs, units = self.dropout
+        h = inputs(h, engine, seed=self.seed, layer=HEAD_NUMBER, step=step)
+        for number, encoder in enumerate(one.encoders):
+            h = units(encoder(h), engine, seed=self.seed, layer=HEAD_NUMBER + number, step=step)
+        return h
 
 
 class HeadTask(NamedTuple):

@@ -112,7 +112,7 @@ class ClassificationObjective(FinetuneObjective):
         return links(self.network.parts, self.loss) if fused else []
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        logits, y = self.network(self.x[rows].to(self.network.device)), self.y[rows].to(self.network.device)
+        logits, y = self.network.head(self.code(rows, step)), self.y[rows].to(self.network.device)
         if self.weight is None and self.outputs == "softmax":
             return F.cross_entropy(logits, y)
         losses = row_losses(logits, y, self.outputs)

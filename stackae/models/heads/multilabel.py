@@ -139,7 +139,7 @@ class MultilabelObjective(FinetuneObjective):
     loss: str = field(default="bce", kw_only=True)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        z = self.network(self.x[rows].to(self.network.device))
+        z = self.network.head(self.code(rows, step))
         return cross_entropy(z, self.y[rows].to(z)) / max(1, len(rows))
 
 

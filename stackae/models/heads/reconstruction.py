@@ -163,7 +163,7 @@ class UnrolledObjective(FinetuneObjective):
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         one = self.network
-        code = one.encode(self.x[rows].to(one.device))
+        code = self.code(rows, step)
         return LOSSES[self.loss](one, code, self.target[rows].to(one.device))
 
 

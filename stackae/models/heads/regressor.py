@@ -137,7 +137,7 @@ class RegressionObjective(FinetuneObjective):
     y: Tensor
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        z = self.network(self.x[rows].to(self.network.device))
+        z = self.network.head(self.code(rows, step))
         return squared_error(z, self.y[rows].to(z)) / max(1, len(rows))
 
 
