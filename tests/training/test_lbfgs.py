@@ -24,7 +24,16 @@ from stackae.training.lbfgs import LbfgsStep
 X = torch.rand(30, 5, generator=torch.Generator().manual_seed(0))
 Y = (X.sum(dim=1) > 2.5).long()
 DECAY = 0.01
-GIVEN = {"n_hidden": 3, "corruption": "none", "tied": False, "output_activation": "sigmoid", "sparsity": "kl:0.1:0.5"}
+GIVEN = {
+    "n_hidden": 3,
+    "activation": "sigmoid",
+    "loss": "mse",
+    "init": "random",
+    "corruption": "none",
+    "tied": False,
+    "output_activation": "sigmoid",
+    "sparsity": "kl:0.1:0.5",
+}
 LAYER = LayerConfig(**GIVEN)
 
 

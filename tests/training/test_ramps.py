@@ -25,7 +25,15 @@ PLAIN = {"corruption": "none", "weight_decay": 0.0, "optimizer": "sgd", "schedul
 
 
 def layers(**more: Any) -> PretrainConfig:
-    given = {"activation": "tanh", "output_activation": "linear", "learning_rate": 0.02, "momentum": 0.5}
+    given = {
+        "init": "random",
+        "tied": True,
+        "loss": "mse",
+        "activation": "tanh",
+        "output_activation": "linear",
+        "learning_rate": 0.02,
+        "momentum": 0.5,
+    }
     return PretrainConfig.from_options("6,4", **PLAIN, **given, max_epochs=EPOCHS, batch_size=SIZE, **more)
 
 
