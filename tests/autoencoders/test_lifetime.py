@@ -15,7 +15,15 @@ from stackae.pretraining import pretrain_stack
 from stackae.training.choice import layer_steps
 
 X = torch.rand(40, 6, generator=torch.Generator().manual_seed(0))
-GIVEN = {"activation": "relu", "output_activation": "linear", "corruption": "none", "sparsity": "lifetime:0.1"}
+GIVEN = {
+    "init": "random",
+    "tied": True,
+    "loss": "mse",
+    "activation": "relu",
+    "output_activation": "linear",
+    "corruption": "none",
+    "sparsity": "lifetime:0.1",
+}
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.05, 2), (0.1, 4), (0.001, 1), (0.5, 20)])
