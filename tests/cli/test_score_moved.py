@@ -47,7 +47,13 @@ def test_a_moved_detector_scores_to_the_bit_as_at_home(
 
 
 @pytest.mark.parametrize(
-    "extra", [("--seeds", "2"), ("--leave-out", "2"), ("--kind", "pca"), ("--validation-fraction", "0")]
+    "extra",
+    [
+        ("--seeds", "2"),
+        ("--leave-out", "2"),
+        ("--kind", "pca", "--corruption", "none", "--activation", "linear"),
+        ("--validation-fraction", "0"),
+    ],
 )
 def test_every_pretraining_keeps_what_scores_are_calibrated_by(fresh: Shell, extra: tuple[str, ...]) -> None:
     fresh.does(*PRETRAIN, *extra)
