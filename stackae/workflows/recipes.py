@@ -192,7 +192,9 @@ def _one_seed(
     figures = _figures(recipe.checks, trained, 0, callbacks)
     for number, head in enumerate(recipe.finetune, start=1):
         tuned = validated(FinetuneConfig, {**dict(head), "seed": seed})
-        found = finetune_run(run.path, tuned, callbacks=callbacks, requests=requests)
+        found = outcome.finetuned  # of a call that was stopped in it, and that pretrain_run has resumed
+        if found is None or found.settings != tuned:
+            found = finetune_run(run.path, tuned, callbacks=callbacks, requests=requests)
         trained = Trained(Run.open(run.path), dataset, [*trained.history, *found.result.history], head.head)
         figures |= _figures(recipe.checks, trained, number, callbacks)
     return [figures[place] for place in range(len(recipe.checks))]
