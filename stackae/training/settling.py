@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
+
+from stackae.autoencoders.statistics import check_room
 from stackae.config import CorruptionConfig, EmphasisConfig, LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data.kind import RowsKind, kind_of
 from stackae.data.rows import Rows
+from stackae.errors import DataError
 from stackae.training.early_stopping import Patience
 from stackae.training.stage import settled_epochs
 
@@ -99,7 +103,8 @@ def _dense(layer: LayerConfig, reads: Reads, width: int, above: LayerConfig | No
     corruption = layer.corruption if layer.corruption.kind != "auto" else _corruption(layer, reads)
     output, loss = _output(layer, reads, activation)
     near_linear = ACTIVATIONS[activation].near_linear and output == "linear"
-    fits = near_linear and layer.n_hidden <= width <= WIDEST_START and not layer.sparsity.keeps_few
+    whole = near_linear and not layer.sparsity.keeps_few
+    fits = whole and layer.n_hidden <= width <= WIDEST_START and has_room(width)
     drawn = layer.initial_weights != type(layer.initial_weights)(kind="glorot")
     init = _chosen(layer.init, "pca" if fits and not drawn else "random")
     return {
@@ -163,6 +168,15 @@ def _output(layer: LayerConfig, reads: Reads, activation: str) -> tuple[str, str
 
 def _chosen(given: str, otherwise: str) -> str:
     return otherwise if given == "auto" else given
+
+
+def has_room(width: int) -> bool:
+    """Whether the memory suffices for a closed form of so many inputs."""
+    try:
+        check_room(width, torch.device("cpu"))
+    except DataError:
+        return False
+    return True
 
 
 def _usual_rate(reads: Reads, init: str) -> float:

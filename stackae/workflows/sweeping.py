@@ -19,13 +19,12 @@ from stackae.analysis.sweep import (
     principal_errors,
     sweep_widths,
 )
-from stackae.autoencoders.statistics import check_room
 from stackae.config import LayerConfig, PretrainConfig, RunConfig, read_tables
 from stackae.data import Dataset, load_data
 from stackae.data.formats import FORMATS
 from stackae.data.rows import subset
 from stackae.documents import to_json
-from stackae.errors import ConfigError, DataError, DivergedError, argument, legible, nearest
+from stackae.errors import ConfigError, DivergedError, argument, legible, nearest
 from stackae.models.stack import in_batches
 from stackae.objectives.kinds import numbers_of
 from stackae.ops.engine import choose_device, choose_step
@@ -36,6 +35,7 @@ from stackae.runs.beginning import reserved
 from stackae.runs.durable import write_folder
 from stackae.runs.places import timed_path
 from stackae.training.footprint import check_pretraining
+from stackae.training.settling import has_room
 from stackae.workflows.callbacks import Callbacks, Logged
 from stackae.workflows.inputs import Tables, data_settings, pretrain_settings
 from stackae.workflows.summary import summary
@@ -155,10 +155,13 @@ def _configs(
     params = {**params, **usual_layers(params, tables, sizes, max(widths))}
     configs: list[PretrainConfig] = []
     kept = 0
-    for width in widths:
-        config = pretrain_settings({**params, "layers": ",".join(map(str, [*sizes, width]))}, tables)
+    asked = [pretrain_settings({**params, "layers": ",".join(map(str, [*sizes, width]))}, tables) for width in widths]
+    for config in asked:
         check_pretraining(config, 0, 0)
-        configs.append(settle(config, dataset.train.x, dataset.row_shape))
+    settled = settle(asked[-1], dataset.train.x, dataset.row_shape)
+    for width, config in zip(widths, asked, strict=True):
+        top = settled.layers[-1].model_copy(update={"n_hidden": width})
+        configs.append(settled.model_copy(update={"layers": (*settled.layers[:-1], top)}))
         check_pretraining(configs[-1], len(dataset.train.x), len(dataset.validation.x), kept=kept)
         kept += sum(numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
     choose_step(configs[0].engine, choose_device(configs[0].device), configs[0].precision)
@@ -172,18 +175,9 @@ def usual_layers(params: Mapping[str, Any], tables: Tables, sizes: list[int], wi
     if said or "pretrain" in tables:
         return {}
     below = LayerConfig(n_hidden=1).model_dump()
-    init = "pca" if widest <= sizes[-1] and _has_room(sizes[-1]) else "random"
+    init = "pca" if widest <= sizes[-1] and has_room(sizes[-1]) else "random"
     top = {"activation": "linear", "corruption": "none", "init": init}
     return {name: ",".join([below[name]] * (len(sizes) - 1) + [value]) for name, value in top.items()}
-
-
-def _has_room(width: int) -> bool:
-    """Return whether the memory suffices for a closed-form initialization with so many inputs."""
-    try:
-        check_room(width, torch.device("cpu"))
-    except DataError:
-        return False
-    return True
 
 
 def _train(dataset: Dataset, configs: list[PretrainConfig], callbacks: Callbacks) -> Measured:

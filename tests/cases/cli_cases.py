@@ -43,7 +43,8 @@ NEXT = {
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 NOISY = ("--activation", "sigmoid", "--loss", "mse", "--corruption", "masking:0.3")
-PRETRAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz", *NOISY)
+PLAIN = ("pretrain", "--layers", LAYERS, "--data", "labelled.npz")
+PRETRAIN = (*PLAIN, *NOISY)
 SWEEP = ("sweep", "--widths", "2,4", "--data", "labelled.npz")
 QUICK_HEADS = Path(__file__).with_name("quick.toml")
 COMPARED = ("--data", "labelled.npz", "--contenders", "pretrained,random,logistic", "--seeds", "1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import PRETRAIN, says
+from cli_cases import PLAIN, PRETRAIN, says
 from score_cases import column, make_older, moved, read, scored, suspects, write_new_rows
 from shell import Shell
 
@@ -56,7 +56,7 @@ def test_a_moved_detector_scores_to_the_bit_as_at_home(
     ],
 )
 def test_every_pretraining_keeps_what_scores_are_calibrated_by(fresh: Shell, extra: tuple[str, ...]) -> None:
-    fresh.does(*PRETRAIN, *extra)
+    fresh.does(*PLAIN, *extra)
     write_new_rows(fresh.folder)
     at_home = scored(fresh, "--data", "new.csv")
     run = Run.open(fresh.run)

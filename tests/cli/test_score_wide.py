@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_cases import PRETRAIN, says
+from cli_cases import PLAIN, PRETRAIN, says
 from score_cases import forget_memory, parts, scored, write_new_rows
 from shell import Shell
 
@@ -119,7 +119,7 @@ def test_closed_forms_that_the_memory_does_not_hold_are_refused_before_training(
     fresh: Shell, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], remedy: str
 ) -> None:
     forget_memory(monkeypatch)
-    sentence = fresh.refuses(3, "pretrain", "--layers", "8,4,2", "--data", "labelled.npz", *options)
+    sentence = fresh.refuses(3, *PLAIN, *options)
     says(sentence, "moments of", "columns: expected data that fit in the memory, got", remedy)
 
 
