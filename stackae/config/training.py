@@ -104,7 +104,7 @@ class FinetuneConfig(TrainingConfig):
     """Draw of the head's initial weights: glorot, glorot:GAIN, uniform:R or normal:SD."""
     corruption: CorruptionConfig = CorruptionConfig()
     """Noise on the rows in training: none, gaussian:SD, masking:P or salt-and-pepper:P."""
-    dropout: DropoutConfig = DropoutConfig()
+    dropout: DropoutConfig = DropoutConfig(encoder=0.0, decoder=0.0)
     """Share of inputs and of each layer's units to drop in training, as P (both) or P:Q."""
     learning_rate: Positive = 3e-3
     """Initial learning rate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -88,7 +89,7 @@ def _by_folds(task: HeadTask, rows: int, callback: Callback) -> Choice:
     (others,) = cross_validated(task, f"{sizes} all layers, by cross-validation", _all_layers, 1, callback)
     assert alone.folded is not None
     why = f"cross-validated {_compared(alone.folded, others)}"
-    if others.score < alone.folded.score:
+    if _clearly_better(others, alone.folded, rows):
         return Choice("all", why, folded=others, rows=rows)
     return alone._replace(why=why)
 
@@ -100,6 +101,17 @@ def _all_layers(task: HeadTask) -> list[Validation]:
     assert head.held_out is not None
     fit_head(head._replace(held_out=None), config, head_step(task.stack, config), NoCallback(), NoCheckpoints())
     return [Validation(*head.validate(head.model, head.held_out, head.held_out))]
+
+
+def _clearly_better(others: Folded, alone: Folded, rows: int) -> bool:
+    """Whether all layers have an error that is lower by more than the standard error of the head's, of so many rows.
+
+    The simpler of two trainings that few rows cannot tell apart is the safer one: on 100 rows of MNIST, all layers had
+    a cross-validated error of 17.0 % against 18.3 %, and a test error of 20.2 % against 18.1 %.
+    """
+    if others.error is None or alone.error is None:
+        return others.score < alone.score
+    return others.error < alone.error - math.sqrt(alone.error * (1 - alone.error) / rows)
 
 
 def _best(scores: Sequence[Validation] | Sequence[Folded]) -> int:
