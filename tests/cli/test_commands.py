@@ -39,7 +39,7 @@ def test_a_run_folder_holds_all_that_is_promised(fresh: Shell) -> None:
     fresh.does(*PRETRAIN)
     fresh.does("finetune")
     stages = {"scaling", "calibration", "layer1", "layer2", "classifier", "division", "finetune-division"}
-    pictures = {"curves", "filters", "reconstructions", "confusion-test"}
+    pictures = {"curves", "filters", "reconstructions", "codes", "finetuned-codes", "confusion-test"}
     promised = {f"{name}.safetensors" for name in stages} | {f"{name}.png" for name in pictures}
     assert {path.name for path in fresh.run.iterdir()} == promised | OTHERS
     for name in pictures:

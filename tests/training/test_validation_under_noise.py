@@ -185,8 +185,11 @@ def test_an_epoch_that_an_older_version_chose_by_the_clean_loss_gives_way():
     assert [record.best for record in found] == [True, False]  # then 5 is compared with 5
 
 
+DENOISING = ("--activation", "sigmoid", "--loss", "mse", "--init", "random", "--corruption", "masking:0.3")
+
+
 def test_a_training_that_patience_ends_says_so(fresh):
-    given = ("--layers", "8,6", "--data", "labelled.npz", "--epochs", "90", "--learning-rate", "3")
+    given = ("--layers", "8,6", "--data", "labelled.npz", "--epochs", "90", "--learning-rate", "3", *DENOISING)
     told = fresh("pretrain", *given, "--schedule", "constant", "--checkpoint-every", "1000").err
     epochs = int(re.search(r"ended after epoch (\d+) of 90: none was better than epoch \d+ \(--patience 0", told)[1])
     assert 30 < epochs == len((fresh.run / "metrics.jsonl").read_text().splitlines()) < 90
