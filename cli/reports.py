@@ -84,19 +84,21 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     noisy = any(layer.corrupted_validation_loss is not None for layer in layers)
     rows = [
         [
-            f"layer {layer.layer}  {layer.n_visible}-{layer.n_hidden}-{layer.n_visible}",
-            f"{layer.kept_epoch} of {layer.epochs}",
-            number(layer.loss),
-            number(layer.validation_loss),
-            *([number(layer.corrupted_validation_loss)] if noisy else []),
+            f"{layer.layer}  {layer.n_visible}-{layer.n_hidden}",
+            f"{layer.kept_epoch}/{layer.epochs}",
+            f"{layer.loss:.3g}",
+            *(
+                "-" if loss is None else f"{loss:.3g}"
+                for loss in (layer.validation_loss, *([layer.corrupted_validation_loss] if noisy else []))
+            ),
             percent(layer.explained),
             percent(layer.pca_explained),
-            f"{layer.seconds:.1f}",
+            *([] if noisy else [f"{layer.seconds:.1f}"]),
         ]
         for layer in layers
     ]
-    under_noise = ["under noise"] if noisy else []
-    columns = ["", "best epoch", "loss", "validation loss", *under_noise, "explains", "PCA", "seconds"]
+    losses = ["loss", "validation", *(["under noise"] if noisy else [])]
+    columns = ["layer", "best epoch", *losses, "explains", "PCA", *([] if noisy else ["seconds"])]
     table("Pretrained", columns, rows)
     if trained.below_pca:
         say(f"below PCA   {trained.below_pca}")
