@@ -98,7 +98,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
         for layer in layers
     ]
     losses = ["loss", "validation", *(["under noise"] if noisy else [])]
-    columns = ["layer", "best epoch", *losses, "explains", "PCA", *([] if noisy else ["seconds"])]
+    columns = ["layer", "epoch", *losses, "explains", "PCA", *([] if noisy else ["seconds"])]
     table("Pretrained", columns, rows)
     if trained.below_pca:
         say(f"below PCA   {trained.below_pca}")
