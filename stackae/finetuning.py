@@ -82,6 +82,7 @@ def finetune_stack(
     """
     known, callback, checkpointer = rows_with_labels(train), callback or NoCallback(), checkpointer or NoCheckpoints()
     method = settled_method(config, stack, int(known.sum()), len(known))
+    doubting = config.unlabelled == "auto"
     config = config.model_copy(update={"unlabelled": method.name})
     task = HeadTask(stack, train, validation, config, n_classes, loss)
     choice = Choice("all", method.reason) if config.learns_unlabelled else choose(task, callback)
@@ -91,7 +92,7 @@ def finetune_stack(
     rows = 0 if head.held_out is None else len(head.held_out)
     if config.learns_unlabelled:
         x = placed(train.x, choose_device(config.device))
-        history = fit_unlabelled(head, task.start, x, known, settled, callback, checkpointer)
+        history = fit_unlabelled(head, task.start, x, known, settled, callback, checkpointer, doubting)
         return FinetuneResult(head.model, history, step, choice, rows)
     if choice.train == "head" and choice.decay is not None:
         history = fit_solved(head, settled, choice.decay, callback, checkpointer)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stackae.semisupervised.graph import Neighbours, Spread, spread_classes, spread_numbers
+from stackae.semisupervised.graph import Neighbours, Spread, agreement, spread_classes, spread_numbers
 
 
 class Answers(Protocol):
@@ -21,6 +21,10 @@ class Answers(Protocol):
 
     def spread(self, neighbours: Neighbours, known: Tensor) -> Spread:
         """Spread the labels over a graph; ``known`` (m,) are its rows with labels, in their order."""
+        ...
+
+    def agreement(self, neighbours: Neighbours, known: Tensor, seed: int) -> float | None:
+        """Return the share of withheld labels that spreading finds; None of numbers."""
         ...
 
     def pseudo_loss(self, outputs: Tensor, values: Tensor, confidence: Tensor) -> Tensor:
@@ -56,9 +60,15 @@ class Classes:
         return losses.mean() if self.weight is None else (self.weight.to(outputs)[y] * losses).mean()
 
     def spread(self, neighbours: Neighbours, known: Tensor) -> Spread:
-        y = torch.full((len(neighbours.indices),), -1)
+        return spread_classes(neighbours, self._on_graph(known), len(self.prior))
+
+    def agreement(self, neighbours: Neighbours, known: Tensor, seed: int) -> float | None:
+        return agreement(neighbours, self._on_graph(known), len(self.prior), seed)
+
+    def _on_graph(self, known: Tensor) -> Tensor:
+        y = torch.full((len(known),), -1)
         y[known] = self.y.cpu()
-        return spread_classes(neighbours, y, len(self.prior))
+        return y
 
     def pseudo_loss(self, outputs: Tensor, values: Tensor, confidence: Tensor) -> Tensor:
         return -(confidence * (values * outputs.log_softmax(dim=1)).sum(dim=1)).mean()
@@ -94,6 +104,9 @@ class Numbers:
         y = self.y.new_full((len(neighbours.indices), self.y.shape[1]), torch.nan).cpu()
         y[known] = self.y.cpu()
         return spread_numbers(neighbours, y)
+
+    def agreement(self, neighbours: Neighbours, known: Tensor, seed: int) -> float | None:
+        return None
 
     def pseudo_loss(self, outputs: Tensor, values: Tensor, confidence: Tensor) -> Tensor:
         return (confidence * (outputs - values).square().sum(dim=1)).mean()

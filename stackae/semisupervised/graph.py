@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stackae.apart import apart
 from stackae.autoencoders.pca import principal_components_of
+from stackae.data.kind import kind_of
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows, subset
 from stackae.models.stack import in_batches
@@ -21,7 +22,8 @@ NEIGHBOURS = 10
 SCALE_NEIGHBOUR = 7  # whose distance is the scale of a row (Zelnik-Manor & Perona)
 COMPONENTS = 50
 ALPHA, ROUNDS = 0.99, 100
-SEARCHED_AT_ONCE = 4096
+SEARCHED_AT_ONCE, PROBES = 4096, 2000
+FOLDS, AGREEMENT_LAYER = 5, 1000  # of ``agreement``, and the layer number of its stream
 MOST_ROWS = 100_000  # of the graph: the time of the search grows with their square
 
 
@@ -33,22 +35,36 @@ class Neighbours(NamedTuple):
 
 
 def nearest(x: Rows, callback: Callback | None = None, count: int = NEIGHBOURS) -> Neighbours:
-    """Find the nearest neighbours of rows x (n, d) along their first principal components.
+    """Find the nearest neighbours of rows x (n, d) along the first principal components of ``comparable`` rows.
 
     With fewer than ``count`` + 1 rows, every row is a neighbour of every other. The callback receives a stage of its
     own, whose loss is the mean distance to the nearest neighbour.
     """
     callback = callback or NoCallback()
     callback.start_stage("neighbours", f"nearest neighbours of {len(x):,} rows", 1, len(x), 1, 0)
-    principal = principal_components_of(x)
+    rows = comparable(x)
+    principal = principal_components_of(rows)
     axes = principal.components[:COMPONENTS].t()
-    points = in_batches(lambda rows: ((rows.double() - principal.mean) @ axes).float(), x).cpu().numpy()
+    points = in_batches(lambda some: ((some.double() - principal.mean) @ axes).float(), rows).cpu().numpy()
     count = min(count, len(points) - 1)
     indices, distances = np.empty((len(points), count), dtype=np.int64), np.empty((len(points), count), np.float32)
     for part in in_order(len(points), SEARCHED_AT_ONCE):
         distances[part], indices[part] = _search(points, part, count)
         callback.batch(part.stop - part.start, float(distances[: part.stop, 0].mean()))
     return Neighbours(torch.from_numpy(indices), torch.from_numpy(distances))
+
+
+def comparable(x: Rows) -> Rows:
+    """Return rows whose distances say which are alike: pixels by the angle between their centered square roots.
+
+    The square root evens out the variances of dark and bright pixels (Bartlett 1936), and the angle leaves out how
+    bright a row is as a whole. Other rows stay as they are.
+    """
+    if not kind_of(x).pixels:
+        return x
+    roots = in_batches(torch.sqrt, x)
+    roots -= roots.mean(dim=0)
+    return torch.nn.functional.normalize(roots, out=roots)
 
 
 @apart
@@ -99,6 +115,7 @@ def spread_numbers(neighbours: Neighbours, y: Tensor) -> Spread:
     return Spread(values.float(), confidence.float())
 
 
+@apart
 def spread(neighbours: Neighbours, start: np.ndarray) -> np.ndarray:
     """F ← α S F + (1 − α) Y for ROUNDS rounds from F = Y (n, k): what reaches each row of the columns of Y.
 
@@ -115,6 +132,24 @@ def spread(neighbours: Neighbours, start: np.ndarray) -> np.ndarray:
     for _ in range(ROUNDS):
         found = ALPHA * (smooth @ found) + (1 - ALPHA) * start
     return found
+
+
+def agreement(neighbours: Neighbours, y: Tensor, n_classes: int, seed: int) -> float:
+    """Return the share of labelled rows whose class spreading finds while the labels of their fold are withheld.
+
+    The FOLDS folds of y (n,) int64, -1 where unknown, are drawn by the seed.
+    """
+    known = (y >= 0).nonzero().flatten()
+    order = permutation(len(known), seed=seed, purpose=Purpose.SPLIT, layer=AGREEMENT_LAYER)
+    starts = []
+    for fold in range(FOLDS):
+        kept = known[order[torch.arange(len(known)) % FOLDS != fold]]
+        start = np.zeros((len(y), n_classes))
+        start[kept, y[kept]] = 1
+        starts.append(start)
+    shares = torch.from_numpy(spread(neighbours, np.concatenate(starts, axis=1))).view(len(y), FOLDS, n_classes)
+    found = shares[known[order], torch.arange(len(known)) % FOLDS].argmax(dim=1)
+    return float((found == y[known[order]]).float().mean())
 
 
 def affinities(neighbours: Neighbours) -> scipy.sparse.csr_matrix:
@@ -149,3 +184,9 @@ def graph_rows(known: Tensor, seed: int) -> Tensor:
 def on_graph(x: Rows, rows: Tensor) -> Rows:
     """Select the rows of the graph, all or some."""
     return x if len(rows) == len(x) else subset(x, rows)
+
+
+def typical_distance(x: Rows, neighbours: Neighbours) -> float:
+    """Return the median distance of a row to its nearest neighbour, of up to PROBES evenly spaced rows."""
+    rows = torch.arange(0, len(x), -(-len(x) // PROBES))
+    return float((x[rows] - x[neighbours.indices[rows, 0]]).norm(dim=1).median())

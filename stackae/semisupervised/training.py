@@ -17,7 +17,7 @@ from stackae.models.heads.classifier import Classifier
 from stackae.models.stack import StackedAutoencoder
 from stackae.random import Purpose, permutation
 from stackae.semisupervised.answers import Answers, Classes, Numbers
-from stackae.semisupervised.graph import Neighbours, Spread, graph_rows, nearest, on_graph
+from stackae.semisupervised.graph import Neighbours, Spread, graph_rows, nearest, on_graph, typical_distance
 from stackae.semisupervised.ladder import LadderNetwork, LadderObjective
 from stackae.semisupervised.network import NormalizedNetwork
 from stackae.semisupervised.objective import AdversarialObjective, PseudoLabelObjective, UnlabelledTask
@@ -35,6 +35,7 @@ FEWEST_STEPS = 4000  # for automatic epochs
 SAMPLE = 16_384  # rows whose statistics replace those of the batch in the final network
 RADIUS = 0.35  # of the adversarial perturbation, in typical distances to the nearest row
 FEWEST_UNLABELLED = 100
+TRUST = 0.85  # share of withheld labels that spreading finds where classes are clusters
 
 
 METHODS: dict[str, type[PseudoLabelObjective]] = {
@@ -100,6 +101,7 @@ def fit_unlabelled(
     config: FinetuneConfig,
     callback: Callback,
     checkpointer: Checkpointer,
+    doubting: bool = False,
 ) -> list[EpochRecord]:
     """Train the whole model in place, by ``config.unlabelled``. Returns one record per epoch.
 
@@ -108,14 +110,17 @@ def fit_unlabelled(
         start: the stack whose encoders the model has.
         x: (n, n_visible) all training rows.
         known: (n,) bool, which of them have labels: the rows of ``head``, in their order.
+        doubting: train on pseudo-labels instead where spreading finds less than TRUST of withheld labels. Classes then
+            are no clusters, and decided answers would only be wrong ones.
     """
     order = permutation(len(x), seed=config.seed, purpose=Purpose.LABELLED_BATCH, counter=1 << 62)
     sample = subset(x, order[:SAMPLE].sort().values)
     epochs = settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
     network = make_network(head, start, config, sample)
-    objective = make_objective(
-        network, head, x, known, config, epochs * math.ceil(len(x) / config.batch_size), callback
-    )
+    task, right = make_task(head, x, known, config, epochs * math.ceil(len(x) / config.batch_size), callback)
+    method = "pseudo-label" if doubting and right is not None and right < TRUST else config.unlabelled
+    objective = METHODS[method](network, x, task=task, seed=config.seed, max_norm=config.max_norm)
+    found = "" if right is None else f", {right:.0%} of withheld labels found by spreading"
     replica = UnlabelledReplica(
         network=network,
         x=x,
@@ -129,7 +134,7 @@ def fit_unlabelled(
     optimizer = make_optimizer(network, config, config.learning_rate, config.weight_decay)
     stage = Stage(
         name=config.head,
-        title=f"{config.head} {'-'.join(map(str, head.model.layer_sizes))}",
+        title=f"{config.head} {'-'.join(map(str, head.model.layer_sizes))}, {method}{found}",
         number=HEAD_NUMBER,
         replicas=[replica],
         step=OneByOne([EagerStep(objective, optimizer, ramp=ramp_of(config, len(x), config.batch_size))]),
@@ -154,23 +159,22 @@ def make_network(
     return NormalizedNetwork(dense_parts(head), sample)
 
 
-def make_objective(
-    network: NormalizedNetwork,
-    head: Prepared[Any],
-    x: Rows,
-    known: Tensor,
-    config: FinetuneConfig,
-    steps: int,
-    callback: Callback,
-) -> PseudoLabelObjective:
-    """Make the objective of the method: search the neighbours, spread the labels, and set the radius by them."""
+def make_task(
+    head: Prepared[Any], x: Rows, known: Tensor, config: FinetuneConfig, steps: int, callback: Callback
+) -> tuple[UnlabelledTask, float | None]:
+    """Search the neighbours, spread the labels, and set the radius by them.
+
+    Returns:
+        The task, and the ``agreement`` of classes; None where every row has a label, and of numbers.
+    """
     rows = graph_rows(known, config.seed)
     neighbours = nearest(on_graph(x, rows), callback)
-    answers = answers_of(head)
-    found = None if bool(known.all()) else _spread(answers, neighbours, rows, known)
-    radius = RADIUS * float(neighbours.distances[:, 0].median())
-    task = UnlabelledTask(head.x, answers, found, radius, steps)
-    return METHODS[config.unlabelled](network, x, task=task, seed=config.seed, max_norm=config.max_norm)
+    answers, found, right = answers_of(head), None, None
+    if not bool(known.all()):
+        found = _spread(answers, neighbours, rows, known)
+        right = answers.agreement(neighbours, known[rows], config.seed)
+    radius = RADIUS * typical_distance(on_graph(x, rows), neighbours)
+    return UnlabelledTask(head.x, answers, found, radius, steps), right
 
 
 def answers_of(head: Prepared[Any]) -> Answers:

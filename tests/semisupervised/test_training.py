@@ -16,6 +16,7 @@ from stackae.finetuning import finetune_stack
 from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.kinds import build
 from stackae.semisupervised.training import settled_method
+from stackae.training.callbacks import NoCallback
 
 METHODS = ("pseudo-label", "adversarial", "ladder")
 
@@ -128,3 +129,19 @@ def test_settings_that_need_labels(settings: dict[str, Any], found: str) -> None
     )
     with pytest.raises(ConfigError, match=expected):
         FinetuneConfig(unlabelled="adversarial", **settings)
+
+
+@pytest.mark.parametrize(("labels", "method"), [("rings", "adversarial"), ("coins", "pseudo-label")])
+def test_auto_trusts_spreading_that_finds_withheld_labels(labels: str, method: str) -> None:
+    x, y = rings()
+    if labels == "coins":
+        y = torch.from_numpy(np.random.default_rng(1).integers(0, 2, len(y)))
+    titles: list[str] = []
+
+    class Titles(NoCallback):
+        def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
+            titles.append(title)
+
+    config = FinetuneConfig(train="all", max_epochs=1)
+    finetune_stack(stack_of(8, 20), Part(x, few(y, 100)), config, n_classes=2, callback=Titles())
+    assert method in titles[-1] and "of withheld labels found by spreading" in titles[-1]
