@@ -92,8 +92,8 @@ class FinetuneConfig(TrainingConfig):
     labels_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed by which the kept labels are drawn."""
     unlabelled: Literal["auto", "none", "pseudo-label", "adversarial", "ladder"] = "auto"
-    """Learning from rows without labels: none, pseudo-label, adversarial, ladder, or auto (adversarial where most rows
-    of a classifier on dense layers have no label, else none)."""
+    """Learning from rows without labels: none, pseudo-label, adversarial, ladder, or auto: where most rows of a
+    classifier on dense layers have none, adversarial, or pseudo-label if spreading misses withheld ones; else none."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rate of a layer relative to the layer above it (1 = the same)."""
     class_weight: Literal["none", "balanced"] = "none"

@@ -70,7 +70,9 @@ def settled_method(config: FinetuneConfig, stack: StackedAutoencoder, labelled: 
     sentence = f"{labelled:,} of {rows:,} training rows are labelled"
     few = config.head == "classifier" and rows - labelled >= max(labelled, FEWEST_UNLABELLED)
     against = config.needs_labels or other or ("" if few else sentence)
-    return Method("none", against) if against else Method("adversarial", sentence)
+    return (
+        Method("none", against) if against else Method("adversarial", f"{sentence}, if spreading finds withheld ones")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

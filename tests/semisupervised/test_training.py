@@ -92,7 +92,8 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 def test_auto_is_by_the_share_of_labels() -> None:
     stack, auto = stack_of(8, 20), FinetuneConfig(train="all")
-    assert settled_method(auto, stack, 100, 600) == ("adversarial", "100 of 600 training rows are labelled")
+    sentence = "100 of 600 training rows are labelled, if spreading finds withheld ones"
+    assert settled_method(auto, stack, 100, 600) == ("adversarial", sentence)
     assert settled_method(auto, stack, 400, 600) == ("none", "400 of 600 training rows are labelled")
     assert settled_method(auto, stack, 10, 60).name == "none"
     assert settled_method(FinetuneConfig(train="head"), stack, 100, 600) == ("none", "train head")
@@ -120,6 +121,8 @@ def test_a_method_needs_dense_layers() -> None:
         ({"train": "head"}, "train head"),
         ({"layer_decay": 0.5, "train": "all"}, "layer_decay 0.5"),
         ({"outputs": "sigmoid"}, "outputs sigmoid"),
+        ({"corruption": "masking:0.2"}, "corruption masking:0.2"),
+        ({"dropout": "0.2"}, "dropout 0.2"),
         ({"optimizer": "lbfgs"}, "optimizer lbfgs"),
     ],
 )
