@@ -170,7 +170,7 @@ def test_a_class_that_is_never_predicted_is_said(fresh: Shell) -> None:
     y = np.where(np.arange(400) % 40 == 0, "fault", "ok")
     np.savez(fresh.folder / "rare.npz", x=generator.random((400, 8)), y=y)
     fresh.does("pretrain", "--layers", "8,4", "--data", "rare.npz")
-    tuned = fresh.does("finetune", "--train", "head")
+    tuned = fresh.does("finetune", "--train", "head", "--weight-decay", "1", "--epochs", "100")
     document = json.loads(fresh.does("evaluate", "--json"))
     assert document["never_predicted"] == ["fault"] and document["accuracy"] == pytest.approx(78 / 80)
     assert document["balanced_accuracy"] == 0.5 and document["macro_precision"] == pytest.approx(78 / 160)

@@ -210,7 +210,7 @@ def test_divergence_of_finetuning_leaves_the_run(trained: Shell) -> None:
 
 def test_a_last_step_that_diverges_is_found(fresh: Shell) -> None:
     np.save(fresh.folder / "large.npy", np.full((20, 3), 1e4) + np.eye(20, 3))
-    linear = ("--scale", "none", "--activation", "linear", "--output-activation", "linear", "--corruption", "none")
+    linear = ("--scale", "none", "--activation", "linear", "--output-activation", "linear", "--init", "random")
     once = ("--epochs", "1", "--batch-size", "20", "--validation-fraction", "0", "--optimizer", "sgd")
     rate = ("--learning-rate", "1e38", "--schedule", "constant")
     says(fresh.refuses(5, "pretrain", "--layers", "3,2", "--data", "large.npy", *linear, *once, *rate), "layer 1/1")

@@ -149,8 +149,8 @@ def settled(one: PretrainConfig) -> PretrainConfig:
         ({"engine": "eager"}, "engine: expected auto as in the first one, got eager"),
         ({"patience": "auto,2"}, "layer 2: patience: expected 10 as in the first one, got 2"),
         ({"activation": "tanh,sigmoid"}, "layer 2: activation: expected tanh as in the first one, got sigmoid"),
-        ({"output_activation": "tanh"}, "layer 1: output_activation: expected sigmoid as in the first one, got tanh"),
-        ({"tied": "true,false"}, "layer 2: tied: expected True as in the first one, got False"),
+        ({"output_activation": "tanh"}, "layer 1: output_activation: expected linear as in the first one, got tanh"),
+        ({"tied": "false,true"}, "layer 2: tied: expected False as in the first one, got True"),
         ({"max_epochs": "5,6"}, "layer 2: max_epochs: expected 5 as in the first one, got 6"),
     ],
 )
