@@ -83,6 +83,7 @@ Part = Annotated[Text, option("--part", PARTS, DATA, "test; all of other --data"
 Ignore = Annotated[Text, data("ignore", metavar="<a,b>")]
 Background = Annotated[Text, data("background", OWN, metavar="<a,b>")]
 LeaveOut = Annotated[Text, data("leave_out", metavar="<a,b>")]
+ImageShape = Annotated[Text, data("image_shape", metavar="<HxW>")]
 Scale = Annotated[Text, data("scale")]
 ScaleFactor = Annotated[Text, data("scale_factor")]
 ValidationFraction = Annotated[Text, data("validation_fraction")]

@@ -19,6 +19,7 @@ METAVARS = {
     "Tied": "<bool|auto>",
     "bool": "<bool>",
     "Device": "<device>",
+    "ImageShape": "<HxW>",
     "Places": "<place:int>",
     "Labels": "<int|int-per-class|all>",
     "CorruptionConfig": "<kind:level>",

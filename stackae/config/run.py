@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from stackae.config.stack import PretrainConfig
 from stackae.config.training import FinetuneConfig
-from stackae.config.values import Fraction, Model, Places, Positive, Scale, read_toml
+from stackae.config.values import Fraction, ImageShape, Model, Places, Positive, Scale, read_toml
 from stackae.errors import ConfigError, nearest
 
 
@@ -31,6 +31,8 @@ class DataConfig(Model):
     """Background classes, as A,B, whose rows are pretrained on but count as unlabelled for a head."""
     ignore: str | None = None
     """Columns of a table, as A,B, that are not features, such as an index."""
+    image_shape: ImageShape = None
+    """Shape of the images that flat rows are, HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS; pictures are drawn by it."""
     scale: Scale = "auto"
     """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], else minmax."""
     scale_factor: Positive = 1.0

@@ -99,6 +99,15 @@ def labels_asked(labels: str) -> tuple[int | None, bool]:
     return (None, False) if labels == "all" else (int(count), bool(per_class))
 
 
+def _image_shape(value: object) -> object:
+    if value is not None and not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}(x[134])?", str(value)):
+        raise ValueError(
+            f"expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS of 1, 3 or 4 channels, such as 28x28 or 32x32x3, got "
+            f"'{legible(str(value), 100)}'"
+        )
+    return value
+
+
 def _is_digits(value: object) -> bool:
     return str(value).isascii() and str(value).isdigit()
 
@@ -129,6 +138,7 @@ Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
 Patience = Annotated[int | str, BeforeValidator(_patience)]
 Rate = Annotated[float | Literal["auto"], BeforeValidator(_rate)]
 Labels = Annotated[str, BeforeValidator(_labels)]
+ImageShape = Annotated[str | None, BeforeValidator(_image_shape)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

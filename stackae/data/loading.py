@@ -25,6 +25,7 @@ from stackae.data.minibatches import in_order
 from stackae.data.outliers import Merged, Outlier, merged, outliers, sampled
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
+from stackae.data.shaped import shaped
 from stackae.data.source import CHUNK_CELLS, Source, checked
 from stackae.errors import ConfigError, DataError, legible, nearest
 
@@ -81,7 +82,7 @@ def load_source(config: DataConfig) -> Source:
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
-        return checked(source or read_file(config))
+        return shaped(checked(source or read_file(config)), config)
 
 
 @contextmanager

@@ -41,6 +41,7 @@ from stackae.data.loading import (
 from stackae.data.provenance import Known, KnownData, check_width, choose
 from stackae.data.rows import Rows
 from stackae.data.scaling import Scaling
+from stackae.data.shaped import shaped
 from stackae.data.source import BadRow, Source, checked
 from stackae.errors import DataError, argument, legible
 
@@ -169,7 +170,7 @@ def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
                 raw = raw._replace(y=None, y_test=None, classes=())
             source, kept, none, bad, count = finite_rows(raw)
             notes, total = (), len(raw.x)
-        source = checked(source)
+        source = shaped(checked(source), config)
         if not table:
             image = source.image_shape is not None or source.x.dtype == np.uint8
             notes = check_width(source.name, source.x.shape[1], known, image)
