@@ -92,7 +92,8 @@ def finetune_stack(
     rows = 0 if head.held_out is None else len(head.held_out)
     if config.learns_unlabelled:
         x = placed(train.x, choose_device(config.device))
-        history = fit_unlabelled(head, task.start, x, known, settled, callback, checkpointer, doubting)
+        history, method = fit_unlabelled(head, task.start, x, known, settled, callback, checkpointer, doubting)
+        choice = choice._replace(why=f"{method.name}, as {method.reason}")
         return FinetuneResult(head.model, history, step, choice, rows)
     if choice.train == "head" and choice.decay is not None:
         history = fit_solved(head, settled, choice.decay, callback, checkpointer)

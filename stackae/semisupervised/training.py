@@ -104,8 +104,8 @@ def fit_unlabelled(
     callback: Callback,
     checkpointer: Checkpointer,
     doubting: bool = False,
-) -> list[EpochRecord]:
-    """Train the whole model in place, by ``config.unlabelled``. Returns one record per epoch.
+) -> tuple[list[EpochRecord], Method]:
+    """Train the whole model in place, by ``config.unlabelled``. Returns one record per epoch, and what trained it.
 
     Args:
         head: its model, of dense layers alone, and its labelled rows.
@@ -122,7 +122,7 @@ def fit_unlabelled(
     task, right = make_task(head, x, known, config, epochs * math.ceil(len(x) / config.batch_size), callback)
     method = "pseudo-label" if doubting and right is not None and right < TRUST else config.unlabelled
     objective = METHODS[method](network, x, task=task, seed=config.seed, max_norm=config.max_norm)
-    found = "" if right is None else f", {right:.0%} of withheld labels found by spreading"
+    reason = "requested" if right is None else f"spreading finds {right:.0%} of withheld labels"
     replica = UnlabelledReplica(
         network=network,
         x=x,
@@ -136,7 +136,7 @@ def fit_unlabelled(
     optimizer = make_optimizer(network, config, config.learning_rate, config.weight_decay)
     stage = Stage(
         name=config.head,
-        title=f"{config.head} {'-'.join(map(str, head.model.layer_sizes))}, {method}{found}",
+        title=f"{config.head} {'-'.join(map(str, head.model.layer_sizes))}, {method}",
         number=HEAD_NUMBER,
         replicas=[replica],
         step=OneByOne([EagerStep(objective, optimizer, ramp=ramp_of(config, len(x), config.batch_size))]),
@@ -148,7 +148,7 @@ def fit_unlabelled(
     )
     history = alone(Trainer(stage, callback, checkpointer).fit())
     replica.fold()
-    return history
+    return history, Method(method, reason)
 
 
 def make_network(
