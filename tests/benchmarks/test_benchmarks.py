@@ -184,6 +184,14 @@ def test_pretraining(tmp_path):
     assert all(0 < found["means"][name] <= 100 for name in ("pretrained", "random"))
 
 
+def test_few_labels(tmp_path):
+    few = ("--layers", "784,20", "--labels", 100, "--draws", 2, "--set", "max_epochs=1", "--tune", "max_epochs=1")
+    run("few_labels", *few, "--json", tmp_path / "errors.json")
+    found = json.loads((tmp_path / "errors.json").read_text())
+    assert len(found["errors"]) == len(found["seconds"]) == 2
+    assert found["mean"] == pytest.approx(sum(found["errors"]) / 2) and 0 < found["mean"] < 100
+
+
 def test_gpu_accuracy(tmp_path, capsys, here):
     run("gpu_accuracy", "--device", "cpu", "--epochs", 1, "--precisions", "default", "--data-root", tmp_path)
     assert capsys.readouterr().out.splitlines()[-1].startswith("test accuracy on the embedded digits: default ")
