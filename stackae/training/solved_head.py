@@ -129,11 +129,11 @@ def _minimise(replica: HeadReplica, decay: float) -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         total = objective(rows, 0) + decay / 2 * torch.stack([each.square().sum() for each in objective.weights]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(total)
         return total
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
 def _restored(network: nn.Module, result: StageResult) -> list[EpochRecord]:

@@ -201,7 +201,7 @@ def start_of(run: Run, settings: FinetuneConfig) -> StackedAutoencoder:
         )
     unrolled, _ = run.load_head("reconstruction", settings.engine)
     for autoencoder, encoder in zip(stack.autoencoders, unrolled.encoders, strict=True):
-        fill(autoencoder.encoder, encoder.state_dict())  # type: ignore[arg-type]
+        fill(autoencoder.encoder, encoder.state_dict())  # type: ignore[arg-type]  # all are dense
     return stack
 
 

@@ -91,12 +91,12 @@ def test_too_few_labels_are_not_folded() -> None:
 @pytest.mark.parametrize("head", ["classifier", "regressor", "multilabel"])
 def test_folds_choose_where_no_row_is_held_out(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     y = {"classifier": CLASSES, "regressor": NUMBERS, "multilabel": (NUMBERS > 0).double()}[head]
-    found = finetune_stack(STACK, Part(ROWS, y), FinetuneConfig(head=head), n_classes=3)  # type: ignore[arg-type]
+    found = finetune_stack(STACK, Part(ROWS, y), validated(FinetuneConfig, {"head": head}), n_classes=3)
     assert "cross-validated" in found.choice.why and found.choice.rows == 60
     assert found.choice.folded is not None and (found.choice.folded.error is None) == (head == "regressor")
     assert found.choice.train == "all" or found.choice.decay in DECAYS
     monkeypatch.setattr(candidates, "MOST_WORK", 0)
-    alone = finetune_stack(STACK, Part(ROWS, y), FinetuneConfig(head=head), n_classes=3)  # type: ignore[arg-type]
+    alone = finetune_stack(STACK, Part(ROWS, y), validated(FinetuneConfig, {"head": head}), n_classes=3)
     assert (alone.choice.train, alone.choice.why) == ("head", "60 labels are few")
     assert alone.choice.decay in DECAYS and len(alone.history) == 1
 
@@ -176,17 +176,17 @@ def test_a_classifier_starts_from_the_unrolled_stack(fresh: Shell) -> None:
     stack = run.load_stack("auto")
     for own, other, before in zip(model.encoders, deep.encoders, stack.autoencoders, strict=True):
         assert torch.equal(own.weight, other.weight) and torch.equal(own.bias, other.bias)
-        assert not torch.equal(own.weight, before.encoder.weight)  # type: ignore[union-attr]
+        assert isinstance(before, Autoencoder) and not torch.equal(own.weight, before.encoder.weight)
     says(fresh.refuses(2, *command[:3], "--head", "reconstruction"), "got that head itself; run")
 
 
 @pytest.mark.parametrize("head", ["classifier", "regressor", "multilabel", "reconstruction"])
 def test_noise_and_dropout_are_drawn_by_the_step(head: str) -> None:
     y = {"classifier": CLASSES, "multilabel": (NUMBERS > 0).double()}.get(head, NUMBERS)
-    noisy = {"corruption": "masking:0.5", "dropout": "0:0.5"}
+    noisy: dict[str, Any] = {"corruption": "masking:0.5", "dropout": "0:0.5"}
     models = []
     for noise in ({}, noisy, noisy, {"dropout": 0.3}):
-        own = validated(FinetuneConfig, {"head": head, "max_epochs": 2, "batch_size": 16, **noise})  # type: ignore[dict-item]
+        own = validated(FinetuneConfig, {"head": head, "max_epochs": 2, "batch_size": 16, **noise})
         models.append(finetune_stack(STACK, Part(ROWS, y), own, n_classes=3))
     plain, *others = ([p.detach() for p in one.model.parameters()] for one in models)
     assert all(torch.equal(a, b) for a, b in zip(others[0], others[1], strict=True))
@@ -195,7 +195,7 @@ def test_noise_and_dropout_are_drawn_by_the_step(head: str) -> None:
 
 
 def test_noise_that_cannot_be_is_refused() -> None:
-    for own, sentence in (
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
         (
             {"dropout": 0.5, "train": "head"},
             "dropout 0.5:0.5: expected layers below the head that are trained, got train",
@@ -204,7 +204,8 @@ def test_noise_that_cannot_be_is_refused() -> None:
             {"corruption": "auto"},
             "corruption: expected none or a noise with its level, got auto; name it, as masking:0.2",
         ),
-    ):
+    )
+    for own, sentence in refused:
         with pytest.raises(ConfigError) as caught:
-            validated(FinetuneConfig, own)  # type: ignore[arg-type]
+            validated(FinetuneConfig, own)
         assert sentence in str(caught.value)

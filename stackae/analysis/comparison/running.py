@@ -133,7 +133,7 @@ def run_cells(
     runner: Runner, cells: Sequence[Cell], known: Mapping[Cell, Fit], threads: int
 ) -> Iterator[tuple[Cell, Fit]]:
     """Fit the cells; with several threads, side by side, in no order, and ``known`` is not read."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     def alone(cell: Cell) -> Fit:
         with threadpool_limits(1):  # OpenMP counts by thread
