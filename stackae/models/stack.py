@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stackae.autoencoders.base import LayerAutoencoder
+from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.parameters import fill
 from stackae.data.minibatches import in_order
 from stackae.data.placement import home
 from stackae.data.rows import Rows
@@ -69,6 +71,12 @@ class StackedAutoencoder(nn.Module):
         return self.decode(self.encode(x, layer), layer)
 
     forward = reconstruct
+
+    def take_encoders(self, encoders: Iterable[nn.Module]) -> None:
+        """Copy the weights of fine-tuned encoders, bottom first, into its autoencoders, which are dense."""
+        for autoencoder, encoder in zip(self.autoencoders, encoders, strict=True):
+            assert isinstance(autoencoder, Autoencoder)
+            fill(autoencoder.encoder, encoder.state_dict())
 
     @property
     def device(self) -> torch.device:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.autoencoders.dense import Autoencoder
-from stackae.autoencoders.parameters import fill
 from stackae.config import FinetuneConfig
 from stackae.data import Dataset, Part
 from stackae.data.classes import of_classes, trained_classes
@@ -200,8 +199,7 @@ def start_of(run: Run, settings: FinetuneConfig) -> StackedAutoencoder:
             f"{got}; run `stackae finetune --head reconstruction` first, or use {argument('init', 'pretrained')}"
         )
     unrolled, _ = run.load_head("reconstruction", settings.engine)
-    for autoencoder, encoder in zip(stack.autoencoders, unrolled.encoders, strict=True):
-        fill(autoencoder.encoder, encoder.state_dict())  # type: ignore[arg-type]  # all are dense
+    stack.take_encoders(unrolled.encoders)
     return stack
 
 

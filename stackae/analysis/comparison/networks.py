@@ -14,8 +14,6 @@ from stackae.analysis.comparison.contenders import PRETRAINED, RANDOM, UNLABELLE
 from stackae.analysis.comparison.task import Cell, Fit, Task
 from stackae.apart import Once
 from stackae.autoencoders.corruption import Corruption
-from stackae.autoencoders.dense import Autoencoder
-from stackae.autoencoders.parameters import fill
 from stackae.autoencoders.start import OUTPUTS
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig, TrainingConfig
 from stackae.data import Part
@@ -115,9 +113,7 @@ class Starts:
         )
         held_out = Part(self._task.parts[1], None)
         model = finetune_stack(stack, Part(x, None), settings, loss=layer.loss, validation=held_out).model
-        for autoencoder, encoder in zip(stack.autoencoders, model.encoders, strict=True):
-            assert isinstance(autoencoder, Autoencoder)
-            fill(autoencoder.encoder, encoder.cpu().state_dict())
+        stack.take_encoders(model.encoders)
         return stack
 
 
