@@ -85,5 +85,5 @@ def compare(
         dataset, PretrainConfig.from_options(words, **(settings or {})), finetuning or {}, validation, budget
     )
     plan = plan_of(task, contenders, labels, seeds)
-    fits = fitted(task, plan, {}, callbacks or Callbacks())
+    fits = fitted(task, plan, callbacks or Callbacks())
     return comparison_of(plan.contenders, plan.total, bool(task.classes), fits)

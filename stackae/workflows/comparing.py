@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +97,7 @@ def compare(
         document = _document(settings, dataset, task, plan, outcome)
         files = _files(settings, dataset, task, plan, outcome, document)
         write_files(folder, files)
-    return CompareResult(folder, outcome, document, [*files, CELLS])
+    return CompareResult(folder, outcome, document, [*files, *cells.files])
 
 
 def _digest(dataset: Dataset) -> str:
@@ -123,39 +123,48 @@ def _files(
     }
 
 
-def fitted(
-    task: Task,
-    plan: Plan,
-    known: Mapping[Cell, Fit],
-    callbacks: Callbacks,
-    keep: Callable[[Cell, Fit], None] | None = None,
-) -> dict[Cell, Fit]:
-    """Fit what is not known yet, give each fit to ``keep``, and return all fits of the plan."""
+def fitted(task: Task, plan: Plan, callbacks: Callbacks, cells: Cells | None = None) -> dict[Cell, Fit]:
+    """Fit what is not in the folder of ``cells`` yet, keep it there, and return all fits of the plan."""
+    known = {} if cells is None else cells.fits
     wanted = cells_of(plan.contenders, plan.counts, plan.seeds, plan.total)
     missing = [cell for cell in wanted if cell not in known]
-    seeds = sorted({cell.seed for cell in missing if plan.contenders[cell.contender].trains == "greedy"})
     runner, fits = Runner(task), dict(known)
+    seeds = {cell.seed for cell in missing if plan.contenders[cell.contender].trains == "greedy"}
+    _pretrain(runner, sorted(seeds), task, callbacks, cells)
     one = task.budget == "seconds" or choose_device(task.pretrain.device).type != "cpu"
     threads = 1 if one else min(torch.get_num_threads(), max(1, len(missing)))
-    if seeds:
-        with callbacks.training(len(seeds)) as callback:
-            runner.pretrain(seeds, callback)
     with callbacks.progress("comparing") as progress:
         for done, (cell, fit) in enumerate(run_cells(runner, missing, known, threads), start=1):
             fits[cell] = fit
-            if keep is not None:
-                keep(cell, fit)
+            if cells is not None:
+                cells.keep(cell, fit)
             progress(done / len(missing))
     return {cell: fits[cell] for cell in wanted}
 
 
+def _pretrain(runner: Runner, seeds: Sequence[int], task: Task, callbacks: Callbacks, cells: Cells | None) -> None:
+    """Pretrain the stacks of the seeds, or read them from the folder."""
+    missing = []
+    for seed in seeds:
+        start = None if cells is None else cells.stack_of(seed, task)
+        if start is None:
+            missing.append(seed)
+        else:
+            runner.starts.take(seed, start)
+    if missing:
+        with callbacks.training(len(missing)) as callback:
+            trained = runner.starts.pretrain(missing, callback)
+        if cells is not None:
+            cells.keep_stacks(trained)
+
+
 def _resumably(task: Task, plan: Plan, cells: Cells, callbacks: Callbacks) -> dict[Cell, Fit]:
-    """Fit what is not in the file yet; whatever ends this, the file has what is done, and a note says so."""
+    """Fit what is not in the folder yet; whatever ends this, the folder has what is done, and a note says so."""
     try:
-        return fitted(task, plan, cells.fits, callbacks, cells.keep)
+        return fitted(task, plan, callbacks, cells)
     except BaseException:
-        if cells.fits:
-            callbacks.note(f"kept     {len(cells.fits)} finished fits; the same command goes on from them")
+        if cells:
+            callbacks.note(f"kept     {cells}; the same command goes on from them")
         raise
     finally:
         cells.write()

@@ -27,7 +27,8 @@ def test_a_comparison_tells_and_keeps_what_it_found(fresh: Shell) -> None:
     fresh.draws = True
     printed = fresh.does(*LABELS, "--seeds", "2")
     folder = fresh.folder / "compare" / "labelled.npz"
-    files = {"compare.json", "compare.png", "config.toml", "cells.safetensors", "lock"}
+    stacks = {"stack0.safetensors", "stack1.safetensors"}
+    files = {"compare.json", "compare.png", "config.toml", "cells.safetensors", "lock", *stacks}
     assert {path.name for path in folder.iterdir()} == files
     assert (folder / "compare.png").read_bytes().startswith(PNG)
     document = json.loads((folder / "compare.json").read_text())
@@ -76,7 +77,7 @@ def test_a_comparison_that_was_stopped_goes_on(fresh: Shell, monkeypatch: pytest
         patch.setattr(networks, "finetune_stack", stopping)
         stopped = fresh(*LABELS, "--out", "stopped")
         assert stopped.code == 130
-        says(stopped.err, "kept     ", " finished fits; the same command goes on from them")
+        says(stopped.err, "kept     3 finished fits, 1 pretrained stacks; the same command goes on from them")
     result = fresh(*LABELS, "--json", "--out", "stopped")
     says(result.err, "fits     6: 3 contenders, 6, 48 labels, 1 draw; ", " already")
     assert without_times({**json.loads(result.out), "compare": "whole"}) == without_times(whole)
@@ -90,6 +91,32 @@ def test_one_that_was_stopped_before_the_first_fit_begins_again(fresh: Shell, mo
         patch.setattr(networks, "pretrain_together", stopping)
         assert fresh(*COMPARE, "--labels", "6").code == 130
     fresh.does(*COMPARE, "--labels", "6")
+
+
+def test_a_pretrained_stack_is_read_back_and_not_trained_again(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = json.loads(fresh.does(*COMPARE, "--labels", "6,all", "--json", "--out", "whole"))
+
+    def stopping(*arguments: Any, **named: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "finetune_stack", stopping)
+        stopped = fresh(*LABELS, "--out", "stopped")
+        says(stopped.err, "kept     0 finished fits, 1 pretrained stacks; the same command goes on from them")
+    stack = fresh.folder / "stopped" / "stack0.safetensors"
+    assert stack.read_bytes() == (fresh.folder / "whole" / "stack0.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "pretrain_together", stopping)
+        result = json.loads(fresh.does(*LABELS, "--json", "--out", "stopped"))
+    assert without_times({**result, "compare": "whole"}) == without_times(whole)
+    stack.write_bytes(stack.read_bytes()[:-1] + b"\x00")
+    fresh.does(*LABELS, "--out", "stopped")  # needs no stack
+    sentence = fresh.refuses(4, *LABELS, "--out", "stopped", "--contenders", "all")
+    says(sentence, "stack0.safetensors: expected the pretrained stack of this comparison, got a changed file; remove it")
+    says(sentence, ", and it is trained again")
+    stack.unlink()
+    fresh.does(*COMPARE, "--labels", "6", "--out", "stopped", "--contenders", "pretrained,random,spread-codes")
+    assert stack.read_bytes() == (fresh.folder / "whole" / "stack0.safetensors").read_bytes()
 
 
 def test_other_test_rows_are_another_comparison(fresh: Shell) -> None:

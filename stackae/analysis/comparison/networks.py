@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,8 +58,12 @@ class Starts:
         self._found = Once[tuple[str, int], Start]()
         self._makers = {RANDOM: untrained, "pca-start": principal, "joint": self._joint}
 
-    def pretrain(self, seeds: Sequence[int], callback: Callback) -> None:
-        """Pretrain the stacks of these seeds together.
+    def take(self, seed: int, start: Start) -> None:
+        """Take the pretrained stack of a seed, which an earlier process trained."""
+        self._found.get((PRETRAINED, seed), lambda: start)
+
+    def pretrain(self, seeds: Sequence[int], callback: Callback) -> dict[int, Start]:
+        """Pretrain the stacks of these seeds together, and return them.
 
         Raises:
             DivergedError: one left the finite numbers.
@@ -73,7 +76,8 @@ class Starts:
         for seed, result in zip(seeds, results, strict=True):
             if isinstance(result, DivergedError):
                 raise result
-            self._found.get((PRETRAINED, seed), partial(Start, result.stack, each))
+            self.take(seed, Start(result.stack, each))
+        return {seed: self.of(PRETRAINED, seed) for seed in seeds}
 
     def makes(self, contender: str) -> bool:
         """Return whether the contender is a network."""

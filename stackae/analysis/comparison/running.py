@@ -17,7 +17,6 @@ from stackae.analysis.comparison.task import Cell, Fit, Task
 from stackae.apart import Once, side_by_side
 from stackae.autoencoders.pca import principal_components_of
 from stackae.models.stack import in_batches
-from stackae.training.callbacks import Callback
 
 WIDTHS = (10, 20, 50)  # principal components to choose from; neighbors are found among the most
 PCA = -1  # among features, which are numbered by the seed of their codes
@@ -37,16 +36,13 @@ def cells_of(
 
 
 class Runner:
-    """Fits cells; keeps the stacks of each seed, principal components and graphs of neighbors for the next ones."""
+    """Fits cells; keeps the stacks of each seed (``starts``, which has to have the pretrained ones before), principal
+    components and graphs of neighbors for the next ones."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._starts = Starts(task)
+        self.starts = Starts(task)
         self._graphs, self._components = Once[int, Graph](), Once[int, tuple[np.ndarray, np.ndarray]]()
-
-    def pretrain(self, seeds: Sequence[int], callback: Callback) -> None:
-        """Pretrain the stacks of these seeds; see ``Starts.pretrain``."""
-        self._starts.pretrain(seeds, callback)
 
     def fit(self, cell: Cell, known: Mapping[Cell, Fit]) -> Fit:
         """Fit one cell. ``known`` holds the pretrained network's of the same labels and seed, where seconds are equal.
@@ -54,7 +50,7 @@ class Runner:
         Raises:
             DivergedError: a network left the finite numbers.
         """
-        starts = self._starts
+        starts = self.starts
         if starts.makes(cell.contender):
             start = starts.of(cell.contender, cell.seed)
             epochs = self._epochs(cell, start.seconds, known) if self._task.budget == "seconds" else None
@@ -113,7 +109,7 @@ class Runner:
         """Features of the training and the test rows: their principal components for PCA, or the codes of a seed."""
         if which == PCA:
             return self._components.get(which, self._principal)
-        stack = self._starts.of(PRETRAINED, which).stack
+        stack = self.starts.of(PRETRAINED, which).stack
         return codes_of(stack, self._task.train.x), codes_of(stack, self._task.test.x)
 
     def _principal(self) -> tuple[np.ndarray, np.ndarray]:
