@@ -138,9 +138,9 @@ def command(
 
     Options of layers are those of `stackae pretrain`; a [finetune] table in --config is that of every network.
 
-    The folder holds compare.json, compare.png, config.toml, cells.safetensors: the error of every test row in every fit,
-    and stack0.safetensors ...: the pretrained stack of each seed. The same command again goes on where it was
-    interrupted, and fits what more seeds, labels or contenders need.
+    The folder holds compare.json, compare.png, config.toml, the error of every test row in every fit, and the pretrained
+    stack of each seed, which is not trained again. The same command goes on where it was interrupted, and fits what
+    more seeds, labels or contenders need.
     """
     from stackae.workflows import compare
 

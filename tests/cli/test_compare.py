@@ -112,8 +112,8 @@ def test_a_pretrained_stack_is_read_back_and_not_trained_again(fresh: Shell, mon
     stack.write_bytes(stack.read_bytes()[:-1] + b"\x00")
     fresh.does(*LABELS, "--out", "stopped")  # needs no stack
     sentence = fresh.refuses(4, *LABELS, "--out", "stopped", "--contenders", "all")
-    says(sentence, "stack0.safetensors: expected the pretrained stack of this comparison, got a changed file; remove it")
-    says(sentence, ", and it is trained again")
+    says(sentence, "stack0.safetensors: expected the pretrained stack of this comparison, got a changed file; remove")
+    says(sentence, " it, and it is trained again")
     stack.unlink()
     fresh.does(*COMPARE, "--labels", "6", "--out", "stopped", "--contenders", "pretrained,random,spread-codes")
     assert stack.read_bytes() == (fresh.folder / "whole" / "stack0.safetensors").read_bytes()
