@@ -36,7 +36,7 @@ OF_FILES = (*FORMATS, ".json", ".png", ".toml")
 
 
 class CompareResult(NamedTuple):
-    """The folder of a comparison, its outcome, the content of its compare.json, and its files."""
+    """The folder of a comparison, its outcome, the content of its compare.json, and its files but for the stacks."""
 
     path: Path
     outcome: Comparison
@@ -97,7 +97,7 @@ def compare(
         document = _document(settings, dataset, task, plan, outcome)
         files = _files(settings, dataset, task, plan, outcome, document)
         write_files(folder, files)
-    return CompareResult(folder, outcome, document, [*files, *cells.files])
+    return CompareResult(folder, outcome, document, [*files, CELLS])
 
 
 def _digest(dataset: Dataset) -> str:
@@ -116,9 +116,10 @@ def _files(
     title = f"{len(task.test.x):,} test rows of {Path(dataset.name).name}, {plan.draws} of labels"
     networks = [name for name, each in plan.contenders.items() if each.network]
     measure = "error rate" if task.classes else "1 - R²"
+    panel = pictures.Panel(title, outcome.rows, networks, plan.total, measure)
     return {
         "compare.json": to_json(document, indent=2).encode() + b"\n",
-        "compare.png": pictures.error_by_labels(outcome.rows, networks, plan.total, measure, title),
+        "compare.png": pictures.error_by_labels([panel]),
         "config.toml": settings.to_toml().encode(),
     }
 

@@ -15,9 +15,10 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from cli_cases import PNG
 from shell import Shell
 
-from benchmarks import profile_step, step
+from benchmarks import profile_step, step, study
 from benchmarks.cases import FIRST
 from benchmarks.machine import as_lines
 from benchmarks.profile_step import Kernel
@@ -190,6 +191,24 @@ def test_few_labels(tmp_path):
     found = json.loads((tmp_path / "errors.json").read_text())
     assert len(found["errors"]) == len(found["seconds"]) == 2
     assert found["mean"] == pytest.approx(sum(found["errors"]) / 2) and 0 < found["mean"] < 100
+
+
+def test_study(tmp_path, capsys, monkeypatch):
+    """Two comparisons, then one more draw of one; the outputs show both."""
+    monkeypatch.setattr(study, "OF_CLASSES", "pretrained,random")
+    monkeypatch.setattr(study, "OF_NUMBERS", "pretrained,ridge")
+    for name, labels in (("wine", "6,all"), ("diabetes", "20")):
+        monkeypatch.setitem(study.STUDIES, name, study.STUDIES[name]._replace(labels=labels, seeds=1))
+    outputs = ("--json", tmp_path / "study.json", "--picture", tmp_path / "study.png")
+    run("study", "--folder", tmp_path, "--only", "wine", "diabetes", *outputs)
+    assert (tmp_path / "study.png").read_bytes().startswith(PNG)
+    run("study", "--folder", tmp_path, "--only", "wine", "--seeds", 2, *outputs)
+    found = json.loads((tmp_path / "study.json").read_text())
+    rows = {(row["data"], row["contender"], row["labels"]): len(row["errors"]) for row in found["rows"]}
+    wine = {("wine", name, labels): 2 for name in ("pretrained", "random") for labels in (6, 142)}
+    assert rows == wine | {("diabetes", "pretrained", 20): 1, ("diabetes", "ridge", 20): 1}
+    printed = capsys.readouterr().out
+    assert "| wine, labels: | 6 | all 142 |" in printed and "| `ridge` | " in printed
 
 
 def test_gpu_accuracy(tmp_path, capsys, here):

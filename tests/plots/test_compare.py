@@ -25,7 +25,8 @@ def test_a_line_per_contender_and_a_band_per_network(errors: tuple[float, float]
     figures: list[Any] = []
     real = compare.new_figure
     with patch.object(compare, "new_figure", lambda *size: figures.append(real(*size)) or figures[-1]):
-        assert compare.error_by_labels(rows, ["_first", "$b$"], 99, "error rate", "a\nb").startswith(PNG)
+        panel = compare.Panel("a\nb", rows, ["_first", "$b$"], 99, "error rate")
+        assert compare.error_by_labels([panel]).startswith(PNG)
     (axes,) = figures[0].axes
     assert len(axes.lines) == 3 and len(axes.collections) == 2
     assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "all\n(99)"]
@@ -34,4 +35,22 @@ def test_a_line_per_contender_and_a_band_per_network(errors: tuple[float, float]
 
 
 def test_one_number_of_labels() -> None:
-    assert compare.error_by_labels([Row("svm", 5, 0.0, (0.0,))], [], 7, "error rate", "a").startswith(PNG)
+    panel = compare.Panel("a", [Row("svm", 5, 0.0, (0.0,))], [], 7, "error rate")
+    assert compare.error_by_labels([panel]).startswith(PNG)
+
+
+def test_a_contender_has_one_line_in_all_panels() -> None:
+    figures: list[Any] = []
+    real = compare.new_figure
+    own = (["net", "svm"], ["ridge", "svm"], ["svm", "net"], ["net"])
+    panels = [compare.Panel("a", [Row(name, 5, 0.1, (0.1,)) for name in names], ["net"], 7, "error") for names in own]
+    with patch.object(compare, "new_figure", lambda *size: figures.append(real(*size)) or figures[-1]):
+        assert compare.error_by_labels(panels).startswith(PNG)
+    used = [axes for axes in figures[0].axes if axes.lines]
+    assert len(used) == 4
+    looks = set[tuple[str, str, str]]()
+    for axes, names in zip(used, own, strict=True):
+        looks |= {(name, line.get_color(), line.get_marker()) for name, line in zip(names, axes.lines, strict=True)}
+    assert sorted(name for name, _, _ in looks) == ["net", "ridge", "svm"]
+    (legend,) = figures[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["net", "svm", "ridge"]

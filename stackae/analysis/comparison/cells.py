@@ -84,11 +84,6 @@ class Cells:
     def _stack_path(self, seed: int) -> Path:
         return self._path.with_name(STACK.format(seed))
 
-    @property
-    def files(self) -> list[str]:
-        """The names of all files."""
-        return [NAME, *map(STACK.format, sorted(self._stacks))]
-
     def __bool__(self) -> bool:
         return bool(self.fits or self._stacks)
 

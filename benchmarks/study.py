@@ -1,0 +1,164 @@
+"""Does pretraining help? The error by the number of labels on six data sets, by `stackae compare` and its defaults.
+
+    python -m benchmarks.study [--data-root DIR] [--only NAME ...] [--folder DIR] [--json FILE] [--picture FILE]
+
+MNIST and Fashion-MNIST are those of DIR; the others come with scikit-learn. Each comparison has a folder of its own in
+--folder: the same command goes on where it was interrupted. The JSON and the picture show all that are finished there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.machine import machine, write
+from stackae.analysis.comparison.verdict import Measured
+from stackae.plots.compare import Panel, error_by_labels
+from stackae.workflows import compare
+from stackae.workflows.callbacks import Callbacks
+
+OF_CLASSES = "pretrained,random,unlabelled,logistic,svm,spread-pca"
+OF_NUMBERS = "pretrained,random,ridge,svm,neighbors-pca"
+NETWORKS = ("pretrained", "random", "unlabelled")
+
+
+class Study(NamedTuple):
+    """A data set, the layers of the networks, numbers of labels, and how often they are drawn.
+
+    ``load`` names the function of sklearn.datasets; None is a data set that stackae knows by the name.
+    """
+
+    layers: str
+    labels: str
+    seeds: int
+    title: str
+    load: str | None = None
+    kind: str = "classes"
+
+
+STUDIES = {
+    "mnist": Study("784,300,150", "100,1000", 2, "MNIST"),
+    "fashion": Study("784,300,150", "100,1000", 2, "Fashion-MNIST"),
+    "digits": Study("784,300,150", "10,30,100,300,all", 5, "digits"),
+    "breast-cancer": Study("30,16,8", "10,45,150,all", 10, "breast cancer", "load_breast_cancer"),
+    "wine": Study("13,16,8", "6,14,50,all", 10, "wine", "load_wine"),
+    "diabetes": Study("10,16,8", "10,35,100,all", 10, "diabetes", "load_diabetes", "numbers"),
+}
+
+
+class Printing(Callbacks):
+    def note(self, *lines: str) -> None:
+        print(*lines, sep="\n", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", default="data")
+    parser.add_argument("--only", nargs="*", default=list(STUDIES), choices=list(STUDIES), metavar="NAME")
+    parser.add_argument("--folder", type=Path, default=Path("build/study"))
+    parser.add_argument("--seeds", type=int, help="draws of the labels, instead of those of each data set")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--picture", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    for name in asked.only:
+        fit(name, STUDIES[name], asked.data_root, asked.folder, asked.seeds)
+    found = {name: document_of(asked.folder / name) for name in STUDIES if finished(asked.folder / name)}
+    for name, document in found.items():
+        print("", *table_of(STUDIES[name].title, document), sep="\n")
+        print("", *(f"- {verdict}" for verdict in document["verdicts"]), sep="\n")
+    if asked.json:
+        write(asked.json, summary_of(found))
+    if asked.picture:
+        asked.picture.write_bytes(error_by_labels([panel_of(STUDIES[name], each) for name, each in found.items()]))
+
+
+def fit(name: str, study: Study, data_root: str, folder: Path, seeds: int | None) -> None:
+    """Compare on one data set, or go on with it."""
+    options: dict[str, Any] = {"layers": study.layers, "data": name, "data_root": data_root}
+    if study.load is not None:
+        options |= {"data": str(table(study.load, folder / f"{name}.npz")), "target_kind": study.kind}
+    compare(
+        options,
+        contenders=OF_CLASSES if study.kind == "classes" else OF_NUMBERS,
+        labels=study.labels,
+        seeds=seeds or study.seeds,
+        out=folder / name,
+        callbacks=Printing(),
+    )
+
+
+def table(load: str, path: Path) -> Path:
+    """Write a table of scikit-learn to a file, where there is none yet."""
+    from sklearn import datasets
+
+    loader: Callable[..., tuple[np.ndarray, np.ndarray]] = getattr(datasets, load)
+    if not path.exists():
+        x, y = loader(return_X_y=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, x=x, y=y)
+    return path
+
+
+def finished(folder: Path) -> bool:
+    return (folder / "compare.json").exists()
+
+
+def document_of(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / "compare.json").read_text())
+    return document
+
+
+def rows_of(document: dict[str, Any]) -> list[Measured]:
+    return [Measured(**each) for each in document["contenders"]]
+
+
+def table_of(title: str, document: dict[str, Any]) -> list[str]:
+    """The lines of a Markdown table: a contender per row, a number of labels per column."""
+    rows = rows_of(document)
+    counts = sorted({row.labels for row in rows})
+    heads = [f"all {count:,}" if count == document["labels"] else f"{count:,}" for count in counts]
+    lines = [f"| {title}, labels: | {' | '.join(heads)} |", "|---" * (len(counts) + 1) + "|"]
+    for name in dict.fromkeys(row.contender for row in rows):
+        own = {row.labels: row for row in rows if row.contender == name}
+        cells = (f"{100 * own[count].error:.1f} ± {100 * own[count].spread:.1f}" for count in counts)
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return lines
+
+
+def summary_of(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The results of all data sets: a row per contender and number of labels, the verdicts, and the differences."""
+
+    def rows(field: str) -> list[dict[str, Any]]:
+        return [{"data": name} | each for name, document in found.items() for each in document[field]]
+
+    about = {name: {key: document[key] for key in ABOUT} for name, document in found.items()}
+    settings = [{"data": name, "layers": STUDIES[name].layers, **each} for name, each in about.items()]
+    verdicts = [{"data": name, "says": each} for name, document in found.items() for each in document["verdicts"]]
+    return {
+        "machine": machine(torch.device("cpu")),
+        "studies": settings,
+        "rows": rows("contenders"),
+        "differences": rows("differences"),
+        "verdicts": verdicts,
+    }
+
+
+ABOUT = ("measure", "training_rows", "test_rows", "labels", "chance", "seeds", "budget")
+
+
+def panel_of(study: Study, document: dict[str, Any]) -> Panel:
+    rows = rows_of(document)
+    measure = "error rate" if document["measure"] == "error" else "1 - R²"
+    draws = len(document["seeds"])
+    networks = [name for name in NETWORKS if any(row.contender == name for row in rows)]
+    return Panel(f"{study.title}, {draws} draws", rows, networks, document["labels"], measure)
+
+
+if __name__ == "__main__":
+    main()
