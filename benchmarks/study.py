@@ -23,7 +23,8 @@ from stackae.plots.compare import Panel, error_by_labels
 from stackae.workflows import compare
 from stackae.workflows.callbacks import Callbacks
 
-OF_CLASSES = "pretrained,random,unlabelled,logistic,svm,spread-pca"
+OF_MANY = "pretrained,random,logistic,svm,spread-pca"
+OF_CLASSES = f"{OF_MANY},unlabelled"
 OF_NUMBERS = "pretrained,random,ridge,svm,neighbors-pca"
 NETWORKS = ("pretrained", "random", "unlabelled")
 
@@ -34,21 +35,21 @@ class Study(NamedTuple):
     ``load`` names the function of sklearn.datasets; None is a data set that stackae knows by the name.
     """
 
+    title: str
     layers: str
     labels: str
     seeds: int
-    title: str
+    contenders: str
     load: str | None = None
-    kind: str = "classes"
 
 
 STUDIES = {
-    "mnist": Study("784,300,150", "100,1000", 2, "MNIST"),
-    "fashion": Study("784,300,150", "100,1000", 2, "Fashion-MNIST"),
-    "digits": Study("784,300,150", "10,30,100,300,all", 5, "digits"),
-    "breast-cancer": Study("30,16,8", "10,45,150,all", 10, "breast cancer", "load_breast_cancer"),
-    "wine": Study("13,16,8", "6,14,50,all", 10, "wine", "load_wine"),
-    "diabetes": Study("10,16,8", "10,35,100,all", 10, "diabetes", "load_diabetes", "numbers"),
+    "mnist": Study("MNIST", "784,300,150", "100,1000,6000", 3, OF_MANY),
+    "fashion": Study("Fashion-MNIST", "784,300,150", "100,1000,6000", 3, OF_MANY),
+    "digits": Study("digits", "784,300,150", "10,50,144,all", 5, OF_CLASSES),
+    "breast-cancer": Study("breast cancer", "30,16,8", "10,46,150,all", 10, OF_CLASSES, "load_breast_cancer"),
+    "wine": Study("wine", "13,16,8", "6,14,50,all", 10, OF_CLASSES, "load_wine"),
+    "diabetes": Study("diabetes", "10,16,8", "10,35,100,all", 10, OF_NUMBERS, "load_diabetes"),
 }
 
 
@@ -82,10 +83,11 @@ def fit(name: str, study: Study, data_root: str, folder: Path, seeds: int | None
     """Compare on one data set, or go on with it."""
     options: dict[str, Any] = {"layers": study.layers, "data": name, "data_root": data_root}
     if study.load is not None:
-        options |= {"data": str(table(study.load, folder / f"{name}.npz")), "target_kind": study.kind}
+        kind = "numbers" if study.contenders == OF_NUMBERS else "classes"
+        options |= {"data": str(table(study.load, folder / f"{name}.npz")), "target_kind": kind}
     compare(
         options,
-        contenders=OF_CLASSES if study.kind == "classes" else OF_NUMBERS,
+        contenders=study.contenders,
         labels=study.labels,
         seeds=seeds or study.seeds,
         out=folder / name,

@@ -62,7 +62,7 @@ def command(
             "--labels",
             "Numbers of labels to learn from, in all (each class its share), and all.",
             COMPARED,
-            "10,100,1000,all, as far as there are",
+            "10,100,1000, up to half of all, and all",
             metavar="<n,m,all>",
         ),
     ] = None,

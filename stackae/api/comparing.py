@@ -50,7 +50,7 @@ def compare(
         head: classifier, whose error is the share of wrong classes, or regressor, whose error is 1 − R².
         test: the share of the rows that measure, or other rows and their labels.
         validation: the share of the training rows that choose the best epoch of unsupervised training.
-        labels: numbers of labels to learn from, in all, and "all"; None is 10, 100, 1000 and all, as far as there are.
+        labels: numbers of labels to learn from, in all, and "all"; None is 10, 100, 1000, up to half of all, and all.
         seeds: how many draws of the labels, each with weights of its own.
         contenders: names, such as ("pretrained", "random", "svm"), or "all"; None is all but unlabelled, the slowest.
         budget: what is equal for all networks: epochs of fine-tuning, or seconds of training, pretraining included.

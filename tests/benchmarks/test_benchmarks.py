@@ -195,10 +195,10 @@ def test_few_labels(tmp_path):
 
 def test_study(tmp_path, capsys, monkeypatch):
     """Two comparisons, then one more draw of one; the outputs show both."""
-    monkeypatch.setattr(study, "OF_CLASSES", "pretrained,random")
     monkeypatch.setattr(study, "OF_NUMBERS", "pretrained,ridge")
-    for name, labels in (("wine", "6,all"), ("diabetes", "20")):
-        monkeypatch.setitem(study.STUDIES, name, study.STUDIES[name]._replace(labels=labels, seeds=1))
+    for name, labels, contenders in (("wine", "6,all", "pretrained,random"), ("diabetes", "20", study.OF_NUMBERS)):
+        few = study.STUDIES[name]._replace(labels=labels, seeds=1, contenders=contenders)
+        monkeypatch.setitem(study.STUDIES, name, few)
     outputs = ("--json", tmp_path / "study.json", "--picture", tmp_path / "study.png")
     run("study", "--folder", tmp_path, "--only", "wine", "diabetes", *outputs)
     assert (tmp_path / "study.png").read_bytes().startswith(PNG)

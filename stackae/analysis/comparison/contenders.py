@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from stackae.errors import ConfigError, argument, nearest
 
 PRETRAINED, RANDOM, UNLABELLED = "pretrained", "random", "unlabelled"
-DEFAULT_LABELS, ALL = (10, 100, 1000, "all"), "all"
+DEFAULT_LABELS, ALL = (10, 100, 1000), "all"
 MOST_SEEDS = 100
 
 
@@ -93,7 +93,8 @@ def label_counts(given: str | Sequence[int | str] | None, total: int, classes: i
     """Return the numbers of labels to compare with, ascending; ``total`` stands for all.
 
     Args:
-        given: as "10,100,all", or numbers and "all"; None is 10, 100, 1000 and all, without those that cannot be.
+        given: as "10,100,all", or numbers and "all"; None is 10, 100 and 1000, of which each class has one and which
+            are at most half of all, and all.
         total: the labels that there are.
         classes: how many classes have any, each of which keeps at least one; 1 for numbers.
 
@@ -101,7 +102,7 @@ def label_counts(given: str | Sequence[int | str] | None, total: int, classes: i
         ConfigError: what is neither a number nor "all", or a number out of reach.
     """
     if given is None:
-        return sorted({total if n == ALL else int(n) for n in DEFAULT_LABELS if n == ALL or classes <= int(n) <= total})
+        return [*(n for n in DEFAULT_LABELS if classes <= n <= total / 2), total]
     counts = set()
     for each in given.split(",") if isinstance(given, str) else given:
         text = str(each).strip()

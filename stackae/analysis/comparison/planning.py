@@ -60,7 +60,7 @@ def task_of(
         test=labelled(dataset.test),
         classes=classes,
         pretrain=settled,
-        finetune=validated(FinetuneConfig, shared | {"train": "all"} | dict(finetune) | head),
+        finetune=validated(FinetuneConfig, shared | dict(finetune) | head),
         held_out=held_out,
         budget=budget,
     )
