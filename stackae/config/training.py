@@ -21,6 +21,7 @@ from stackae.config.values import (
     Positive,
     Precision,
     Schedule,
+    Unlabelled,
 )
 
 
@@ -91,7 +92,7 @@ class FinetuneConfig(TrainingConfig):
     """Labels to keep, in all or per class; the other rows count as unlabelled."""
     labels_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed by which the kept labels are drawn."""
-    unlabelled: Literal["auto", "none", "pseudo-label", "adversarial", "ladder"] = "auto"
+    unlabelled: Unlabelled = "auto"
     """Learning from rows without labels: none, pseudo-label, adversarial, ladder, or auto: where most rows of a
     classifier on dense layers have none, adversarial, or pseudo-label if spreading misses withheld ones; else none."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -23,13 +23,15 @@ from pydantic_core import CoreSchema
 
 from stackae.config.activations import ACTIVATIONS, ActivationName
 from stackae.config.documented import settings_of
-from stackae.errors import ConfigError, legible, nearest
+from stackae.errors import ConfigError, argument, legible, nearest
 
 CorruptionName = Literal["none", "gaussian", "masking", "salt-and-pepper"]
 SparsityName = Literal["none", "kl", "l1", "top-k", "batch-top-k", "lifetime"]
 Scale = Literal["auto", "none", "unit", "minmax", "standard", "robust"]
+UnlabelledName = Literal["auto", "none", "pseudo-label", "adversarial", "ladder"]
 CORRUPTIONS: tuple[CorruptionName, ...] = get_args(CorruptionName)
 SCALES: tuple[Scale, ...] = get_args(Scale)
+METHODS: tuple[UnlabelledName, ...] = get_args(UnlabelledName)
 MOST_CHARACTERS, LONGEST_LINE, MOST_DOTS = 1 << 18, 1 << 11, 10_000  # of a configuration file
 MOST_EPOCHS = 10**9
 
@@ -93,6 +95,15 @@ def _labels(value: object) -> object:
     return text
 
 
+def _unlabelled(value: object) -> object:
+    """Refuse what is no method; the option of this name was once that of background classes."""
+    text = legible(str(value))
+    if value in METHODS:
+        return value
+    other = nearest(text, METHODS) or f"; name classes whose rows have no label by {argument('background', text)}"
+    raise ValueError(f"expected one of {', '.join(METHODS)}, got '{text}'{other}")
+
+
 def labels_asked(labels: str) -> tuple[int | None, bool]:
     """How many labels are to be kept, None for all of them, and whether of each class, by a value of ``Labels``."""
     count, _, per_class = labels.partition("-")
@@ -138,6 +149,7 @@ Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
 Patience = Annotated[int | str, BeforeValidator(_patience)]
 Rate = Annotated[float | Literal["auto"], BeforeValidator(_rate)]
 Labels = Annotated[str, BeforeValidator(_labels)]
+Unlabelled = Annotated[UnlabelledName, BeforeValidator(_unlabelled)]
 ImageShape = Annotated[str | None, BeforeValidator(_image_shape)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HEADS
-from stackae.config.values import labels_asked
+from stackae.config.values import labels_asked, validated
 from stackae.data import ByteRows, Part, Scaling
 from stackae.data.labelled import SCARCE, Parts, is_scarce, learned_parts
-from stackae.errors import ConfigError
+from stackae.errors import ConfigError, naming_options
 
 
 def parts_of(y: torch.Tensor, held_out: list[int]) -> Parts:
@@ -100,3 +101,13 @@ def test_how_labels_are_asked_for() -> None:
         FinetuneConfig(labels="9", head="reconstruction")
     with pytest.raises(ConfigError, match="labels 9-per-class: expected head classifier, got regressor, which has no"):
         FinetuneConfig(labels="9-per-class", head="regressor")
+
+
+def test_classes_in_place_of_a_method_are_sent_to_the_option_that_names_them() -> None:
+    methods = "unlabelled: expected one of auto, none, pseudo-label, adversarial, ladder, got"
+    remedy = "name classes whose rows have no label by"
+    for text, rest in (("8,9", f"{remedy} background='8,9'"), ("laddr", "did you mean 'ladder'?")):
+        with pytest.raises(ConfigError, match=re.escape(f"{methods} '{text}'; {rest}")):
+            validated(FinetuneConfig, {"unlabelled": text})
+    with naming_options(), pytest.raises(ConfigError, match=re.escape(f"{remedy} --background 8,9")):
+        validated(FinetuneConfig, {"unlabelled": "8,9"})
