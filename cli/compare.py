@@ -52,7 +52,7 @@ def command(
             "--contenders",
             f"Which to compare: {NAMES}; for numbers {OF_NUMBERS} in the place of the last seven.",
             COMPARED,
-            "all but unlabelled, which takes minutes",
+            "all but pca-start, joint and unlabelled, for their time",
             metavar="<a,b|all>",
         ),
     ] = None,

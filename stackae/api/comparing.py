@@ -52,7 +52,8 @@ def compare(
         validation: the share of the training rows that choose the best epoch of unsupervised training.
         labels: numbers of labels to learn from, in all, and "all"; None is 10, 100, 1000, up to half of all, and all.
         seeds: how many draws of the labels, each with weights of its own.
-        contenders: names, such as ("pretrained", "random", "svm"), or "all"; None is all but unlabelled, the slowest.
+        contenders: names, such as ("pretrained", "random", "svm"), or "all"; None is all but pca-start, joint and
+            unlabelled, for their time.
         budget: what is equal for all networks: epochs of fine-tuning, or seconds of training, pretraining included.
         scale: how the features are scaled (``DataConfig.scale``).
         settings: settings of layers and their training, by name, as ``pretrain`` takes them.

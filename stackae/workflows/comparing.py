@@ -63,7 +63,8 @@ def compare(
 
     Args:
         options: settings of the data and of layers by name, as ``stackae.workflows.run_settings`` takes them.
-        contenders: names, as ``stackae.analysis.comparison.contenders`` has them, or "all"; None is all but unlabelled.
+        contenders: names, as ``stackae.analysis.comparison.contenders`` has them, or "all"; None is all but
+            those of ASKED_FOR there.
         labels: numbers of labels, in all, and "all"; None is 10, 100, 1000, up to half of all, and all.
         seeds: how many draws of the labels, each with weights of its own.
         budget: epochs or seconds; see ``Task``.
