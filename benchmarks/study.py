@@ -44,12 +44,12 @@ class Study(NamedTuple):
 
 
 STUDIES = {
-    "mnist": Study("MNIST", "784,300,150", "100,1000,6000", 3, OF_MANY),
-    "fashion": Study("Fashion-MNIST", "784,300,150", "100,1000,6000", 3, OF_MANY),
-    "digits": Study("digits", "784,300,150", "10,50,144,all", 5, OF_CLASSES),
-    "breast-cancer": Study("breast cancer", "30,16,8", "10,46,150,all", 10, OF_CLASSES, "load_breast_cancer"),
-    "wine": Study("wine", "13,16,8", "6,14,50,all", 10, OF_CLASSES, "load_wine"),
-    "diabetes": Study("diabetes", "10,16,8", "10,35,100,all", 10, OF_NUMBERS, "load_diabetes"),
+    "mnist": Study("MNIST", "784,300,150", "100,1000", 2, OF_MANY),
+    "fashion": Study("Fashion-MNIST", "784,300,150", "100,1000", 1, OF_MANY),
+    "digits": Study("digits", "784,300,150", "10,144,all", 3, OF_CLASSES),
+    "breast-cancer": Study("breast cancer", "30,16,8", "10,46,all", 10, OF_CLASSES, "load_breast_cancer"),
+    "wine": Study("wine", "13,16,8", "6,14,all", 10, OF_CLASSES, "load_wine"),
+    "diabetes": Study("diabetes", "10,16,8", "10,35,all", 10, OF_NUMBERS, "load_diabetes"),
 }
 
 

@@ -87,7 +87,8 @@ class FinetuneConfig(TrainingConfig):
     """Initial weights of the encoders: pretrained, random (what is pretraining worth?), or reconstruction (those of
     the run's head of that name, which trained all layers as one autoencoder)."""
     train: Literal["auto", "head", "all", "gradual"] = "auto"
-    """Layers to train: head, all, gradual (one more from the top at a time), or auto: the better of head and all."""
+    """Layers to train: head, all, gradual (one more from the top at a time), or auto: the better of head and all
+    (all from random weights)."""
     labels: Labels = "all"
     """Labels to keep, in all or per class; the other rows count as unlabelled."""
     labels_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

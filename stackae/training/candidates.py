@@ -59,13 +59,15 @@ def choose(task: HeadTask, callback: Callback) -> Choice:
 
     Rows that are held out choose; where none are, folds of the labelled rows do. All layers are trained without a
     comparison where they are asked for by a setting that a solved head does not have, where the head does not predict,
-    and where labels are many.
+    where the weights below it are random, and where labels are many.
     """
     config, rows = task.config, labels_of(task.train)
     if config.train != "auto":
         return Choice(config.train)
     if config.by_steps or not config.row.predicts:
         return Choice("all", f"{config.by_steps} is given" if config.by_steps else "")
+    if config.init == "random":
+        return Choice("all", "the weights are random")
     if rows > MOST_SOLVED:
         return Choice("all", f"{rows:,} labels are many")
     if labels_of(task.validation):
@@ -138,6 +140,6 @@ def planned(config: FinetuneConfig, rows: int, held_out: int) -> str:
         return config.train
     if config.by_steps:
         return f"all, as {config.by_steps} is given"
-    if config.learns_unlabelled or not config.row.predicts or rows > MOST_SOLVED:
+    if config.learns_unlabelled or not config.row.predicts or config.init == "random" or rows > MOST_SOLVED:
         return "all"
     return f"head alone or all, by {'validation rows' if held_out else 'cross-validation'}"

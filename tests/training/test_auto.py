@@ -121,6 +121,12 @@ def test_what_is_asked_for_by_a_setting_of_steps_is_not_compared() -> None:
     assert candidates.choose(task_of("reconstruction", CLASSES), NoCallback()).train == "all"
 
 
+def test_random_weights_are_trained_in_all_layers() -> None:
+    """A head on codes that nothing has learned is no rival: pretraining would look better than it is."""
+    choice = candidates.choose(task_of("classifier", CLASSES, init="random"), NoCallback())
+    assert (choice.train, choice.why, choice.decay) == ("all", "the weights are random", None)
+
+
 def test_many_labels_train_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "MOST_SOLVED", 59)
     choice = candidates.choose(task_of("classifier", CLASSES), NoCallback())
