@@ -107,12 +107,19 @@ def command(
         ),
     ] = False,
     checkpoint_every: o.CheckpointEvery = None,
+    loss_unit: Annotated[
+        o.Text,
+        option(
+            "--loss-unit", "Losses shown are sums per row, or means per feature.", o.OUTPUT, "row", metavar="<name>"
+        ),
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
-    from stackae.workflows import plan_run, pretrain_run, run_settings
+    from stackae.workflows import features_by_stage, plan_run, pretrain_run, run_settings
 
-    settings, callbacks = run_settings(ctx.params, config), Reported(json)
+    settings = run_settings(ctx.params, config)
+    callbacks = Reported(json, features_by_stage(loss_unit, settings.pretrain.layer_sizes))
     if dry_run:
         show_plan(plan_run(settings, run, seeds=seeds, force=force, resume=resume, callbacks=callbacks), json)
         return

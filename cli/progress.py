@@ -24,7 +24,13 @@ SECONDS_BETWEEN_LINES = 2.0
 
 
 class Shown(Callbacks):
-    """Display the callbacks of a workflow; workflows write the log themselves."""
+    """Display the callbacks of a workflow; workflows write the log themselves.
+
+    ``features`` are the widths of layers by the stage that trains them, if their losses are shown per feature.
+    """
+
+    def __init__(self, features: Mapping[str, int] | None = None) -> None:
+        self._features = features or {}
 
     def note(self, *lines: str) -> None:
         tell(*lines)
@@ -38,7 +44,7 @@ class Shown(Callbacks):
             yield meter.update
 
     def training(self, networks: int) -> AbstractContextManager[Display]:
-        return Display()
+        return Display(self._features)
 
 
 class Meter:
@@ -88,7 +94,8 @@ class Meter:
 class Display:
     """A callback that shows a live bar on a terminal, or a line now and then elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: Mapping[str, int] | None = None) -> None:
+        self._by_stage, self._features = features or {}, 1
         self._progress: Bar | None = None
         self._title = ""
         self._epochs = 0
@@ -117,7 +124,7 @@ class Display:
             self._progress.stop()
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
-        self._title, self._epochs = title, epochs
+        self._title, self._epochs, self._features = title, epochs, self._by_stage.get(stage, 1)
         self._status = f"epoch {min(epochs, passed // rows + 1)}/{epochs}"
         if self._progress:
             self._task = self._progress.add_task(
@@ -126,10 +133,10 @@ class Display:
 
     def batch(self, rows: int, loss: float) -> None:
         if self._progress:
-            self._progress.update(self._task, advance=rows, status=f"{self._status}  now {loss:.4g}")
+            self._progress.update(self._task, advance=rows, status=f"{self._status}  now {loss / self._features:.4g}")
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        first, figures = next(iter(records.values())), figures_of(records)
+        first, figures = next(iter(records.values())), figures_of(records, self._features)
         if self._progress:
             self._status = f"epoch {min(first.epoch + 1, self._epochs)}/{self._epochs}  {figures}"
             self._progress.update(self._task, status=self._status)

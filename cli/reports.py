@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from stackae.workflows.summary import LayerReport, Plan
 
 MANY_DEAD = 0.1  # share of units from which on a warning is printed
+PER_FEATURE = ", losses per feature"
 SETTINGS = ("head", "init", "train", "labels", "labels_seed", "layer_decay", "max_norm", "class_weight", "outputs")
 
 
 class Reported(Shown):
     """Show the progress of a training, and report its result."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, features: Mapping[str, int] | None = None) -> None:
+        super().__init__(features)
         self.command = f"stackae {shlex.join(sys.argv[1:])}"
         self._as_json = as_json
 
@@ -39,7 +41,7 @@ class Reported(Shown):
 
     def pretrained(self, outcome: PretrainedRun, last: bool) -> None:
         if last or not self._as_json:  # else the head's document is the one that is printed
-            (_report_seeds if outcome.together else _report_run)(outcome, self._as_json)
+            (_report_seeds if outcome.together else _report_run)(outcome, self._as_json, bool(self._features))
 
     def finetuned(self, outcome: FinetunedRun) -> None:
         (_emit_head if self._as_json else _report_head)(outcome)
@@ -76,11 +78,13 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     table(title, ["", "kind", "activations", "trained with", "parameters", "input", "steps"], rows)
 
 
-def _report_run(trained: PretrainedRun, as_json: bool) -> None:
+def _report_run(trained: PretrainedRun, as_json: bool, per_feature: bool) -> None:
     run, layers = trained.runs[0], trained.reports[0]
     if as_json:
         emit_json({"run": str(run.path), "layers": layers, "below_pca": trained.below_pca or None})
         return
+    if per_feature:
+        layers = [layer.per_feature() for layer in layers]
     noisy = any(layer.corrupted_validation_loss is not None for layer in layers)
     rows = [
         [
@@ -99,7 +103,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     ]
     losses = ["loss", "validation", *(["under noise"] if noisy else [])]
     columns = ["layer", "epoch", *losses, "explains", "PCA", *([] if noisy else ["seconds"])]
-    table("Pretrained", columns, rows)
+    table(f"Pretrained{PER_FEATURE if per_feature else ''}", columns, rows)
     if trained.below_pca:
         say(f"below PCA   {trained.below_pca}")
     for layer, config in zip(layers, trained.configs[0].layers, strict=True):
@@ -110,7 +114,7 @@ def _report_run(trained: PretrainedRun, as_json: bool) -> None:
     closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
 
 
-def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
+def _report_seeds(trained: PretrainedRun, as_json: bool, per_feature: bool) -> None:
     """Print the loss of each layer over the seeds that stayed finite: of validation rows or, without them, training."""
     layers, names = trained.over_seeds, [run.path.name for run in trained.runs]
     if as_json:
@@ -125,6 +129,8 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
     for config, outcome in zip(trained.configs, trained.outcomes, strict=True):
         if isinstance(outcome, DivergedError):
             note(f"seed {config.seed} diverged: {outcome}")
+    if per_feature:
+        layers = [layer.per_feature() for layer in layers]
     rows = [
         [
             f"layer {layer.layer}  {layer.n_visible}-{layer.n_hidden}-{layer.n_visible}",
@@ -135,6 +141,7 @@ def _report_seeds(trained: PretrainedRun, as_json: bool) -> None:
         for layer in layers
     ]
     title = f"Pretrained, {len(trained.finite)} of {len(names)} seeds: {layers[0].measure.replace('_', ' ')}"
+    title += PER_FEATURE if per_feature else ""
     table(title, ["", "mean", "sd", "lowest", "highest", "best epochs", "seconds"], rows)
     means = [
         f"layer {layer.layer} {number(layer.corrupted_mean)}" for layer in layers if layer.corrupted_mean is not None

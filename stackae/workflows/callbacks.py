@@ -180,19 +180,22 @@ class _Stages:
         self._epoch = self._best = 0
 
 
-def figures_of(records: Mapping[int, EpochRecord]) -> str:
-    """Format an epoch: mean losses and errors over its networks, and their total rows per second."""
+def figures_of(records: Mapping[int, EpochRecord], features: int = 1) -> str:
+    """Format an epoch: mean losses and errors over its networks, and their total rows per second.
+
+    Losses are divided by ``features``: 1 shows them per row.
+    """
     each = list(records.values())
     losses = [record.validation_loss for record in each if record.validation_loss is not None]
     errors = [record.validation_error for record in each if record.validation_error is not None]
     corrupted = [record.corrupted_validation_loss for record in each if record.corrupted_validation_loss is not None]
     dead = [record.dead for record in each if record.dead]
-    validation = f"  validation {fmean(losses):.4g}" if losses else ""
-    validation += f", under noise {fmean(corrupted):.4g}" if corrupted else ""
+    validation = f"  validation {fmean(losses) / features:.4g}" if losses else ""
+    validation += f", under noise {fmean(corrupted) / features:.4g}" if corrupted else ""
     validation += f" ({100 * fmean(errors):.2f} % wrong)" if errors else ""
     validation += f"  {100 * sum(dead) / len(each):.1f} % of units dead" if dead else ""
     rate = sum(record.rows_per_second for record in each)
-    return f"loss {fmean(record.loss for record in each):.4g}{validation}  {rate:,.0f} rows/s"
+    return f"loss {fmean(record.loss for record in each) / features:.4g}{validation}  {rate:,.0f} rows/s"
 
 
 def _versions() -> str:

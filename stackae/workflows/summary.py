@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from stackae.analysis.explained import Explained
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
@@ -24,6 +24,7 @@ from stackae.training.choice import shown_head_step, shown_layer_steps
 from stackae.training.folds import labels_of, rows_with_labels
 
 SHOWN = 20
+OfLayer = TypeVar("OfLayer", "LayerReport", "LayerOverSeeds")
 
 
 def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[str] = ()) -> list[str]:
@@ -115,6 +116,10 @@ class LayerReport(NamedTuple):
     explained: float
     pca_explained: float | None
 
+    def per_feature(self) -> LayerReport:
+        """Return it with its losses per feature of the layer's input, not per row."""
+        return _per_feature(self, "loss", "validation_loss", "corrupted_validation_loss")
+
 
 def layer_reports(result: PretrainResult, explained: Sequence[Explained]) -> list[LayerReport]:
     """Return one report per layer, bottom first."""
@@ -145,8 +150,8 @@ def below_pca(config: PretrainConfig, explained: Sequence[Explained]) -> str:
         options.append(argument("activation", "tanh"))
     if not options:
         return f"{found}; use more {argument('epochs')}, or {argument('activation', 'linear')}"
-    serves = ", while noise serves a head with few labels" if noisy else ""
-    return f"{found}; for reconstruction and scores use {' '.join(options)}{serves}"
+    serves = ", while noise serves scores and heads with few labels" if noisy else ""
+    return f"{found}; for reconstruction use {' '.join(options)}{serves}"
 
 
 class LayerOverSeeds(NamedTuple):
@@ -167,6 +172,15 @@ class LayerOverSeeds(NamedTuple):
     corrupted_mean: float | None
     kept_epochs: list[int]
     seconds: float
+
+    def per_feature(self) -> LayerOverSeeds:
+        """Return it with its losses per feature of the layer's input, not per row."""
+        return _per_feature(self, "mean", "sd", "lowest", "highest", "corrupted_mean")
+
+
+def _per_feature(layer: OfLayer, *names: str) -> OfLayer:
+    losses = {name: getattr(layer, name) for name in names}
+    return layer._replace(**{name: loss / layer.n_visible for name, loss in losses.items() if loss is not None})
 
 
 def over_seeds(reports: Sequence[LayerReport]) -> LayerOverSeeds:
