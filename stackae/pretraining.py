@@ -36,11 +36,11 @@ class PretrainResult(NamedTuple):
     steps: dict[int, StepChoice]
 
 
-def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> PretrainConfig:
+def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = (), left_out: bool = False) -> PretrainConfig:
     """Settle every ``auto`` of the configuration by the training rows x (n, n_visible), and return the result.
 
     ``stackae.training.settling`` says how, ``reasons`` why. ``row_shape`` is the shape of a row in the array that x was
-    flattened from; errors name it.
+    flattened from; errors name it. ``left_out``: the stack is to tell rows from classes that were left out of them.
 
     Raises:
         ConfigError: the first width is not that of x, or a decoder cannot reach its targets.
@@ -50,16 +50,16 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = ()) -> 
     _check_width(config, x, row_shape)
     for number in range(1, len(config.layers) + 1):
         _check_closed_form(config, number)
-    found = settled_layers(config, x)
+    found = settled_layers(config, x, left_out)
     for each in found:
         _check_output(each)
     return config.model_copy(update={"layers": tuple(each.layer for each in found)})
 
 
-def reasons(config: PretrainConfig, x: Rows) -> list[str]:
+def reasons(config: PretrainConfig, x: Rows, left_out: bool = False) -> list[str]:
     """Say in a line per layer how ``settle`` settles it, and by what of the rows x (n, n_visible)."""
-    lines = []
-    for number, (n, each) in enumerate(zip(config.layer_sizes, settled_layers(config, x), strict=False), start=1):
+    lines, found = [], settled_layers(config, x, left_out)
+    for number, (n, each) in enumerate(zip(config.layer_sizes, found, strict=False), start=1):
         lines.append(f"layer {number}  {n}-{each.layer.n_hidden}  {described(each.layer)}: {each.reads}")
     return lines
 

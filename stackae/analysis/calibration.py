@@ -47,7 +47,8 @@ MOST_SCORES = 1 << 21  # of all layers together
 MOST_DIRECTIONS = 1 << 11  # the smaller of the numbers of rows and columns: solving takes seconds at most
 MOST_COUNTED = 1 << 53  # rows: beyond it, float64 skips integers
 MOST_NUMBERS = 1 << 23  # of principal components: 32 MiB
-COMBINED = {"reference": "reference", "validation": "combined"}  # names of its tensors in the file
+COMBINED = {"reference": "reference", "validation": "code_lof_distance"}  # names of its tensors in the file
+FORMER = "combined"  # scores of an older run's validation rows by code and LOF alone: its score is fitted anew
 
 
 class CalibratedScore(NamedTuple):
@@ -234,8 +235,9 @@ def read_calibration(path: Path, content: bytes, layer_sizes: tuple[int, ...]) -
         if rows > most_rows(layers):
             raise ValueError(f"{rows:,} validation rows instead of at most {most_rows(layers):,}")
         more = tensors.keys() - {"layers", "flattened"}
-        combined = _combined(tensors, width) if more & set(COMBINED.values()) else None
-        baselines = _baselines(tensors, layers, rows, width) if more - set(COMBINED.values()) else None
+        of_combined = {*COMBINED.values(), FORMER}
+        combined = _combined(tensors, width) if more & of_combined and FORMER not in more else None
+        baselines = _baselines(tensors, layers, rows, width) if more - of_combined else None
         shape, flattened = _image_shape(description["image_shape"], width), _flattened(tensors["flattened"], width)
         return Calibration(scores, baselines, shape, flattened, combined)
 

@@ -1,4 +1,4 @@
-"""The default anomaly score: how unusual a row's code is, and how lonely its code and residual lie.
+"""The default anomaly score: how unusual a row's code is, and how lonely and how far its code and residual lie.
 
 Reconstruction error alone misses rows that a stack reconstructs well although it has seen none like them.
 """
@@ -26,7 +26,7 @@ MOST_REFERENCE = 1 << 11  # rows
 MOST_CELLS = 1 << 22  # numbers of the reference rows with their codes
 MOST_VALIDATION = 1 << 13  # rows
 SMALLEST_SPREAD = 1e-3  # standard deviation of a root
-WEIGHTS = (0.25, 0.75)  # of code, neighbourhood
+WEIGHTS = (0.25, 0.5, 0.25)  # of code, local outlier factor, distance
 
 
 def ridge_mahalanobis(principal: PrincipalComponents) -> QuadraticScore:
@@ -51,19 +51,20 @@ def ridge_mahalanobis(principal: PrincipalComponents) -> QuadraticScore:
 
 
 @dataclass(frozen=True, eq=False)
-class LocalOutlierFactor:
-    """LOF_k(x) = mean of lrd(o) / lrd(x) over the k nearest reference rows o, with lrd the local reachability density.
+class Neighbourhood:
+    """LOF_k(x) = mean of lrd(o) / lrd(x) over the k nearest reference rows o, and the mean distance ‖x − o‖ to them.
 
-    1 where x lies as close to its neighbours as they to theirs; larger where it is lonelier. As scikit-learn's of
-    ``novelty=True``.
+    lrd is the local reachability density. LOF is 1 where x lies as close to its neighbours as they to theirs, larger
+    where it is lonelier: as scikit-learn's of ``novelty=True``.
 
     Attributes:
         rows: (m, d) float64, m > k.
         distances: (m,) of each row to its k-th neighbour.
         densities: (m,) lrd, the inverse of the mean reachability distance to its k neighbours.
-        own: (m,) LOF of each row among the others.
+        own: (m, 2) LOF and mean distance of each row among the others.
 
-    Breunig, Kriegel, Ng & Sander (2000), LOF: identifying density-based local outliers.
+    Breunig, Kriegel, Ng & Sander (2000), LOF: identifying density-based local outliers; Angiulli & Pizzuti (2002), Fast
+    outlier detection in high dimensional spaces.
     """
 
     rows: Tensor
@@ -80,14 +81,16 @@ class LocalOutlierFactor:
         nearest = between.topk(neighbours, largest=False)
         reach = torch.maximum(nearest.values, nearest.values[:, -1][nearest.indices])
         densities = _density(reach)
-        own = densities[nearest.indices].mean(dim=1) / densities
+        factor = densities[nearest.indices].mean(dim=1) / densities
+        own = torch.stack((factor, nearest.values.mean(dim=1)), dim=1)
         return cls(rows, nearest.values[:, -1], densities, neighbours, own)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """x (batch, d) float64 -> (batch,)."""
+        """x (batch, d) float64 -> (batch, 2): LOF, mean distance."""
         nearest = torch.cdist(x, self.rows).topk(self.neighbours, largest=False)
         reach = torch.maximum(nearest.values, self.distances[nearest.indices])
-        return self.densities[nearest.indices].mean(dim=1) / _density(reach)
+        factor = self.densities[nearest.indices].mean(dim=1) / _density(reach)
+        return torch.stack((factor, nearest.values.mean(dim=1)), dim=1)
 
 
 def _density(reach: Tensor) -> Tensor:
@@ -96,19 +99,20 @@ def _density(reach: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class CombinedScore:
-    """s(x) = log(1 + exp(¼ z_1(x) + ¾ z_2(x))), z_j = (s_j^¼ − m_j) / σ_j, fitted on training rows (m, d).
+    """s(x) = log(1 + exp(¼ z_1(x) + ½ z_2(x) + ¼ z_3(x))), z_j = (s_j^¼ − m_j) / σ_j, fitted on training rows (m, d).
 
-    s_1 is ``ridge_mahalanobis`` of the code h = f(x) of the stack's top, s_2 the LOF of [a h, r], r = x − z being the
-    residual and a such that codes vary as much as reconstructions z do: both are in units of the scaled data. m_j and
-    σ_j are mean and standard deviation of s_j^¼ over the rows: a typical row scores log 2 = 0.69, and far above it s
-    counts standard deviations. The fourth root of a χ² variable is nearly normal.
+    s_1 is ``ridge_mahalanobis`` of the code h = f(x) of the stack's top; s_2 and s_3 are the LOF of [a h, r] and its
+    mean distance to neighbours, r = x − z being the residual and a such that codes vary as much as reconstructions z
+    do: both are in units of the scaled data. m_j and σ_j are mean and standard deviation of s_j^¼ over the rows: a
+    typical row scores log 2 = 0.69, and far above it s counts standard deviations. The fourth root of a χ² variable is
+    nearly normal.
 
     Hawkins & Wixley (1986), A note on the transformation of chi-squared variables to normality.
     """
 
     stack: StackedAutoencoder
     code: QuadraticScore
-    neighbourhood: LocalOutlierFactor
+    neighbourhood: Neighbourhood
     scale: float
     mean: Tensor
     spread: Tensor
@@ -122,13 +126,13 @@ class CombinedScore:
         variances = [float(each.var(dim=0).sum()) for each in (x.double() - r, h)]
         scale = math.sqrt(variances[0] / variances[1]) if min(variances) > 0 else 1.0
         code = ridge_mahalanobis(principal_components_of(h))
-        neighbourhood = LocalOutlierFactor.fit(torch.cat((scale * h, r), dim=1))
+        neighbourhood = Neighbourhood.fit(torch.cat((scale * h, r), dim=1))
         own = _roots(code(h), neighbourhood.own)
         spread = own.std(dim=0).clamp(min=SMALLEST_SPREAD)
         return cls(stack, code, neighbourhood, scale, own.mean(dim=0), spread)
 
     def parts(self, x: Tensor) -> Tensor:
-        """x (batch, d) -> (batch, 2) float64 standardised roots of both parts; Inf beyond the numbers."""
+        """x (batch, d) -> (batch, 3) float64 standardised roots of the parts; Inf beyond the numbers."""
         h, r = _code_and_residual(self.stack, x)
         together = torch.cat((self.scale * h, r), dim=1)
         return (_roots(self.code(h), self.neighbourhood(together)) - self.mean) / self.spread
@@ -142,8 +146,9 @@ def _code_and_residual(stack: StackedAutoencoder, x: Tensor) -> tuple[Tensor, Te
     return h.double(), x.double() - stack.decode(h).double()
 
 
-def _roots(*parts: Tensor) -> Tensor:
-    return torch.stack(parts, dim=1).nan_to_num(nan=math.inf, posinf=math.inf).clamp(min=0).pow(0.25)
+def _roots(code: Tensor, lonely: Tensor) -> Tensor:
+    parts = torch.cat((code[:, None], lonely), dim=1)
+    return parts.nan_to_num(nan=math.inf, posinf=math.inf).clamp(min=0).pow(0.25)
 
 
 class Combined(NamedTuple):

@@ -6,6 +6,8 @@
 - Pixels, 64 columns or more within [0, 1], and zeros and ones: sigmoid codes and outputs, the cross-entropy, masking
   noise, which makes wide codes features instead of copies; where the rows are too few to learn features from, as
   columns of numbers.
+- Rows within [0, 1] of which classes were left out, which are to be told from them: the same under noise, whatever
+  the rows, as a stack that leads back to what it knows reconstructs other rows worse.
 """
 
 from __future__ import annotations
@@ -38,12 +40,18 @@ class Reads(NamedTuple):
     features: bool
     number: int
     below: LayerConfig | None = None
+    left_out: bool = False
 
     @property
     def in_unit(self) -> bool:
         if self.below is None:
             return self.data.in_unit
         return ACTIVATIONS[self.below.activation].in_unit and self.below.row.activated
+
+    @property
+    def tells(self) -> bool:
+        """Whether codes are to tell the rows from those of classes that were left out."""
+        return self.left_out and self.data.in_unit
 
     @property
     def targets(self) -> str:
@@ -53,6 +61,8 @@ class Reads(NamedTuple):
     def __str__(self) -> str:
         if self.below is not None:
             return f"{self.below.activation} codes of layer {self.number - 1}"
+        if self.tells:
+            return f"{self.data}, without the classes left out"
         few = "" if self.features or not (self.data.pixels or self.data.binary) else ", too few rows for features"
         return f"{self.data}{few}"
 
@@ -64,15 +74,19 @@ class SettledLayer(NamedTuple):
     reads: Reads
 
 
-def settled_layers(config: PretrainConfig, x: Rows) -> list[SettledLayer]:
-    """Settle the layers of the configuration, bottom first, by the training rows x (n, n_visible), n >= 1."""
+def settled_layers(config: PretrainConfig, x: Rows, left_out: bool = False) -> list[SettledLayer]:
+    """Settle the layers of the configuration, bottom first, by the training rows x (n, n_visible), n >= 1.
+
+    ``left_out``: classes were left out of these rows, to be found later.
+    """
     data, found = kind_of(x), list[SettledLayer]()
-    many = len(x) >= ROWS_PER_UNIT * config.layers[0].n_hidden and config.optimizer != "lbfgs"  # that bears no noise
-    features = (data.pixels or data.binary) and many
+    bears_noise = config.optimizer != "lbfgs"
+    features = (data.pixels or data.binary) and len(x) >= ROWS_PER_UNIT * config.layers[0].n_hidden and bears_noise
     below: LayerConfig | None = None
     for number, layer in enumerate(config.layers, start=1):
         above = config.layers[number] if number < len(config.layers) else None
-        reads, width = Reads(data, features, number, below), config.layer_sizes[number - 1]
+        reads = Reads(data, features, number, below, left_out and bears_noise)
+        width = config.layer_sizes[number - 1]
         choices = _dense(layer, reads, width, above) if layer.row.fused else _other(layer, reads)
         epochs = 1 if layer.row.solved else settled_epochs(layer.max_epochs, len(x), layer.batch_size, FEWEST_STEPS)
         patience = Patience.of("auto", epochs).epochs if layer.patience == "auto" else layer.patience
@@ -142,7 +156,7 @@ def _activation(layer: LayerConfig, reads: Reads, above: LayerConfig | None) -> 
         return "relu"
     denoising = reads.in_unit and layer.corruption.kind not in ("auto", "none")
     squeezed = layer.sparsity.kind == "kl" or layer.contraction > 0
-    if reads.features or denoising or squeezed or (above is not None and above.loss == "bce"):
+    if reads.features or reads.tells or denoising or squeezed or (above is not None and above.loss == "bce"):
         return "sigmoid"
     return "linear" if reads.data.far else "tanh"
 
@@ -152,7 +166,7 @@ def _corruption(layer: LayerConfig, reads: Reads) -> CorruptionConfig:
     if layer.emphasis != EmphasisConfig():
         return MASKING
     kept = layer.contraction > 0 or bool(layer.dropout) or layer.sparsity.kind != "none"
-    return MASKING if reads.features and not kept else NONE
+    return MASKING if (reads.features or reads.tells) and not kept else NONE
 
 
 def _output(layer: LayerConfig, reads: Reads, activation: str) -> tuple[str, str]:

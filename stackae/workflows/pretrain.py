@@ -106,8 +106,9 @@ def _prepared(
     choose_step(first.engine, choose_device(first.device), first.precision)
     check_pretraining(first, 0, 0, len(configs))
     dataset = load_data(settings.data)
-    settled = [settle(each, dataset.train.x, dataset.row_shape) for each in configs]
-    why, configs = reasons(configs[0], dataset.train.x), settled
+    left_out = settings.data.leave_out is not None
+    settled = [settle(each, dataset.train.x, dataset.row_shape, left_out) for each in configs]
+    why, configs = reasons(configs[0], dataset.train.x, left_out), settled
     check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
     return place, begun, names, configs, why, dataset

@@ -9,10 +9,11 @@ import pytest
 import torch
 from moment_cases import rows
 
+from stackae.analysis import calibration as kept
 from stackae.analysis import combined as module
 from stackae.analysis.anomaly import ReconstructionError, score_rows
 from stackae.analysis.calibration import calibrate, pack_calibration, read_calibration
-from stackae.analysis.combined import Combined, CombinedScore, LocalOutlierFactor, fit_combined, ridge_mahalanobis
+from stackae.analysis.combined import Combined, CombinedScore, Neighbourhood, fit_combined, ridge_mahalanobis
 from stackae.analysis.peers import fit_peers
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.pca import initialise_pca, principal_components_of
@@ -37,10 +38,13 @@ def test_the_local_outlier_factor_is_that_of_scikit_learn(count):
     from sklearn.neighbors import LocalOutlierFactor as Reference
 
     train, x = rows(count, 5).double(), torch.cat((rows(30, 5, seed=1), rows(2, 5, seed=2) * 50)).double()
-    own = LocalOutlierFactor.fit(train)
+    own = Neighbourhood.fit(train)
     reference = Reference(n_neighbors=min(20, count - 1), novelty=True).fit(train.numpy())
-    np.testing.assert_allclose(own(x), -reference.score_samples(x.numpy()), rtol=1e-6)
-    np.testing.assert_allclose(own.own, -reference.negative_outlier_factor_, rtol=1e-6)
+    np.testing.assert_allclose(own(x)[:, 0], -reference.score_samples(x.numpy()), rtol=1e-6)
+    np.testing.assert_allclose(own.own[:, 0], -reference.negative_outlier_factor_, rtol=1e-6)
+    for found, among in ((own(x), x), (own.own, None)):
+        distances, _ = reference.kneighbors(None if among is None else among.numpy())
+        np.testing.assert_allclose(found[:, 1], distances.mean(axis=1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("count", [40, 4])
@@ -69,9 +73,10 @@ def test_the_score_is_the_weighted_mean_of_its_standardised_roots():
         torch.testing.assert_close(score.parts(x)[:, 0], expected, rtol=1e-5, atol=1e-5)
         varies = [stack.reconstruct(reference).double(), score.scale * stack.encode(reference).double()]
         torch.testing.assert_close(*(each.var(dim=0).sum() for each in varies), rtol=1e-5, atol=0)
-        both = torch.stack((score.code(h), score.neighbourhood(torch.cat((score.scale * h, r), dim=1))), dim=1)
-        standard = (both.sqrt().sqrt() - score.mean) / score.spread
-        mean = (standard[:, 0] + 3 * standard[:, 1]) / 4
+        lonely, far = score.neighbourhood(torch.cat((score.scale * h, r), dim=1)).unbind(dim=1)
+        parts = torch.stack((score.code(h), lonely, far), dim=1)
+        standard = (parts.sqrt().sqrt() - score.mean) / score.spread
+        mean = (standard[:, 0] + 2 * standard[:, 1] + standard[:, 2]) / 4
         torch.testing.assert_close(score(x), (1 + mean.exp()).log(), rtol=1e-5, atol=1e-5)
 
 
@@ -154,6 +159,15 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, reference, valida
     damaged = own.__class__(own.layers, combined=Combined(reference, validation))
     with pytest.raises(RunError, match=reason):
         read_calibration(tmp_path, pack_calibration(damaged), (6, 3))
+
+
+def test_an_older_runs_scores_by_two_parts_are_left_unread(monkeypatch, tmp_path):
+    own = kept_calibration()
+    monkeypatch.setattr(kept, "COMBINED", {"reference": "reference", "validation": kept.FORMER})
+    former = pack_calibration(own)
+    monkeypatch.undo()
+    again = read_calibration(tmp_path, former, (6, 3))
+    assert again.combined is None and again.baselines is None and torch.equal(again.layers, own.layers)
 
 
 def test_peers_are_the_detectors_of_scikit_learn_on_the_training_rows():

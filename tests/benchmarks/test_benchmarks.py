@@ -193,6 +193,17 @@ def test_few_labels(tmp_path):
     assert found["mean"] == pytest.approx(sum(found["errors"]) / 2) and 0 < found["mean"] < 100
 
 
+def test_detection(tmp_path):
+    quick = ("--tables", "wine", "--divisions", 1, "--set", "max_epochs=1")
+    run("detection", *quick, "--json", tmp_path / "auroc.json")
+    found = rows_of(tmp_path / "auroc.json")
+    assert [row["left_out"] for row in found] == ["class_0", "class_1", "class_2"]
+    for row in found:
+        assert all(0 <= row[name] <= 1 and row["divisions"][name] == [row[name]] for name in ("combined", "lof"))
+        best = max(row[name] for name in ("mahalanobis", "isolation_forest", "lof"))
+        assert row["below"] == (row["combined"] < best - 0.01)
+
+
 def test_study(tmp_path, capsys, monkeypatch):
     """Two comparisons, then one more draw of one; the outputs show both."""
     monkeypatch.setattr(study, "OF_NUMBERS", "pretrained,ridge")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from stackae.analysis.explained import explained_by, principal_errors_of
+from stackae.analysis.explained import Explained, explained_by, principal_errors_of
 from stackae.config import DataConfig, LayerConfig, PretrainConfig
 from stackae.data import load_data
 from stackae.data.kind import kind_of
 from stackae.errors import ConfigError, DataError
 from stackae.pretraining import pretrain_stack, reasons, settle
 from stackae.random import Purpose, uniform
+from stackae.workflows.summary import below_pca
 
 PIXELS = uniform((200, 64), seed=1, purpose=Purpose.SPLIT)
 BITS = (PIXELS > 0.7).float()
@@ -80,6 +81,27 @@ def test_what_is_asked_for_stays_and_the_rest_fits_it(options, wanted):
 def test_noise_that_is_asked_for_on_rows_in_the_unit_interval_gets_sigmoid_codes_and_the_cross_entropy():
     first, second = settled(PIXELS[:, :16], "8,4", corruption="gaussian:0.2")
     assert [first.activation, first.loss, second.activation, second.loss] == ["sigmoid", "bce", "sigmoid", "bce"]
+
+
+@pytest.mark.parametrize("x", [PIXELS[:, :16], PIXELS], ids=["columns in [0, 1]", "few pixels"])
+def test_rows_without_the_classes_left_out_are_learned_under_noise_however_few(x):
+    config = PretrainConfig.from_options(f"{x.shape[1]},30,10", device="cpu")
+    noisy = (*FEATURES[:6], 3e-3)
+    assert [shown(layer) for layer in settle(config, x, left_out=True).layers] == [noisy, noisy]
+    first, second = reasons(config, x, left_out=True)
+    assert first.endswith(f": {kind_of(x)}, without the classes left out") and second.endswith(
+        ": sigmoid codes of layer 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "options"),
+    [(NUMBERS, {}), (PIXELS[:, :16], {"corruption": "none"}), (PIXELS[:, :16], {"optimizer": "lbfgs"})],
+    ids=["beyond [0, 1]", "no noise wanted", "no noise borne"],
+)
+def test_what_bears_no_noise_settles_alike_whatever_was_left_out(x, options):
+    config = PretrainConfig.from_options(f"{x.shape[1]},8", device="cpu", **options)
+    assert settle(config, x, left_out=True).layers[0].corruption.kind == "none"
 
 
 def test_a_cross_entropy_above_makes_the_codes_below_sigmoid():
@@ -169,6 +191,25 @@ def test_a_layer_far_below_pca_says_so_and_wide_rows_have_none():
     assert principal_errors_of(torch.zeros(2049, 2049), x) is None
     (alone,) = explained_by(stack, x, None)
     assert alone.pca_explained is None and not alone.below
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({}, "use more epochs, or activation='linear'"),
+        (
+            {"activation": "sigmoid", "corruption": "masking:0.3"},
+            "for reconstruction use corruption='none' activation='tanh', while noise serves scores and heads with few "
+            "labels",
+        ),
+    ],
+    ids=["no noise", "noise"],
+)
+def test_a_layer_below_pca_is_told_what_to_do(options, remedy):
+    config = settle(PretrainConfig.from_options("16,8", device="cpu", **options), NUMBERS)
+    low, high = Explained(1, 8, 0.5, 0.9), Explained(1, 8, 0.9, 0.9)
+    assert below_pca(config, [low]) == f"layer 1 explains 50.0 % of the variance, PCA of its width 90.0 %; {remedy}"
+    assert below_pca(config, [high]) == ""
 
 
 def test_no_rows_settle_nothing():
