@@ -3,7 +3,8 @@
     python -m benchmarks.few_labels [--data mnist --data-root DIR] [--layers ...] [--labels N] [--draws N]
         [--tune NAME=VALUE ...] [--json FILE]
 
-One stack is pretrained; each draw fine-tunes it, as `stackae finetune --labels N --labels-seed DRAW` does.
+One stack is pretrained; each draw fine-tunes it, as `stackae finetune --labels N --labels-seed DRAW` does. With all
+labels a draw is a seed, and pretrains anew.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ def main() -> None:
     tuning = dict(item.split("=", 1) for item in asked.tune)
     stack = PretrainConfig.from_options(asked.layers, **dict(item.split("=", 1) for item in asked.set))
     errors, seconds = list[float](), list[float]()
+    data, pretraining = DataConfig(data=asked.data, data_root=asked.data_root), 0.0
     with tempfile.TemporaryDirectory() as folder:
-        run, started = Path(folder) / "run", time.perf_counter()
-        pretrain_run(RunConfig(data=DataConfig(data=asked.data, data_root=asked.data_root), pretrain=stack), run)
-        pretraining = time.perf_counter() - started
         for draw in range(asked.first_draw, asked.first_draw + asked.draws):
+            seed = draw if asked.labels == "all" else stack.seed
+            run = Path(folder) / str(seed)
+            if not run.exists():
+                started = time.perf_counter()
+                pretrain_run(RunConfig(data=data, pretrain=stack.model_copy(update={"seed": seed})), run)
+                pretraining = time.perf_counter() - started
             kept = {"labels": asked.labels, "labels_seed": draw, "seed": draw}
             started = time.perf_counter()
             figures = finetune_run(run, validated(FinetuneConfig, {**kept, **tuning})).tested.figures

@@ -31,7 +31,7 @@ from stackae.training.stage import Replica, Stage, Validation, settled_epochs
 from stackae.training.step import EagerStep, OneByOne
 from stackae.training.trainer import Trainer
 
-FEWEST_STEPS = 4000  # for automatic epochs
+FEWEST_STEPS = 16_000  # for automatic epochs
 SAMPLE = 16_384  # rows whose statistics replace those of the batch in the final network
 RADIUS = 0.35  # of the adversarial perturbation, in typical distances to the nearest row
 FEWEST_UNLABELLED = 100
