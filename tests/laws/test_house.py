@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -209,6 +210,12 @@ def test_the_root_of_the_library_is_seen_at_a_glance():
 )
 def test_a_package_has_few_files(folder):
     assert len(list(folder.glob("*.py"))) <= 27
+
+
+def test_an_installed_package_has_every_folder_of_code():
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in LIBRARY}
+    assert set(told) == {*folders, "stackae.cli"}
 
 
 def test_no_modules_import_each_other_in_a_circle():
