@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stackae.autoencoders.dense import Dense
 from stackae.config import FinetuneConfig
+from stackae.data.labelled import SCARCE
 from stackae.data.rows import Rows, subset
 from stackae.errors import ConfigError, argument
 from stackae.models.heads.base import HEAD_NUMBER, Prepared
@@ -22,11 +23,13 @@ from stackae.semisupervised.ladder import LadderNetwork, LadderObjective
 from stackae.semisupervised.network import NormalizedNetwork
 from stackae.semisupervised.objective import AdversarialObjective, PseudoLabelObjective, UnlabelledTask
 from stackae.training.callbacks import Callback, EpochRecord
+from stackae.training.candidates import MOST_SOLVED, USUAL_DECAY
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.early_stopping import Patience
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import ramp_of
 from stackae.training.replicas import alone
+from stackae.training.solved_head import solve
 from stackae.training.stage import Replica, Stage, Validation, settled_epochs
 from stackae.training.step import EagerStep, OneByOne
 from stackae.training.trainer import Trainer
@@ -118,6 +121,8 @@ def fit_unlabelled(
     order = permutation(len(x), seed=config.seed, purpose=Purpose.LABELLED_BATCH, counter=1 << 62)
     sample = subset(x, order[:SAMPLE].sort().values)
     epochs = settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
+    if SCARCE * head.model.layer_sizes[-1] <= len(head.x) <= MOST_SOLVED:
+        solve(head, config, USUAL_DECAY)  # by fewer labels it would be sure of what is wrong
     network = make_network(head, start, config, sample)
     task, right = make_task(head, x, known, config, epochs * math.ceil(len(x) / config.batch_size), callback)
     method = "pseudo-label" if doubting and right is not None and right < TRUST else config.unlabelled

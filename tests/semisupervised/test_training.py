@@ -14,9 +14,12 @@ from stackae.config import FinetuneConfig, PretrainConfig
 from stackae.data import Part
 from stackae.errors import ConfigError
 from stackae.finetuning import finetune_stack
+from stackae.models.heads.base import HeadTask
 from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.kinds import build
 from stackae.semisupervised.training import settled_method
+from stackae.training.candidates import USUAL_DECAY
+from stackae.training.solved_head import prepared_on, solve
 
 METHODS = ("pseudo-label", "adversarial", "ladder")
 
@@ -88,6 +91,19 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     config = FinetuneConfig(unlabelled="adversarial", train="all", max_epochs=3, batch_size=50)
     one, two = (finetune_stack(stack_of(8, 20), Part(x, few(y, 10)), config, n_classes=2).model for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_it_starts_from_the_head_that_enough_labels_solve() -> None:
+    x, y = rings()
+    stack, still = stack_of(8, 40, 20), {"unlabelled": "pseudo-label", "max_epochs": 1, "learning_rate": 1e-30}
+    task = HeadTask(stack, Part(x[:100], y[:100]), None, FinetuneConfig(train="head"), 2, "mse")
+    head = prepared_on(task)
+    solve(head, task.config, USUAL_DECAY)
+    for labels, solved in ((100, True), (99, False)):
+        config = FinetuneConfig(train="all", **still)
+        start = finetune_stack(stack, Part(x, few(y, labels)), config, n_classes=2).model
+        with torch.no_grad():
+            assert torch.allclose(start(x), head.model(x), atol=1e-3) is solved
 
 
 def test_auto_is_by_the_share_of_labels() -> None:
