@@ -23,10 +23,9 @@ from stackae.plots.compare import Panel, error_by_labels
 from stackae.workflows import compare
 from stackae.workflows.callbacks import Callbacks
 
-OF_MANY = "pretrained,random,logistic,svm,spread-pca"
-OF_CLASSES = f"{OF_MANY},unlabelled"
+OF_CLASSES = "pretrained,random,logistic,svm,spread-pca"
 OF_NUMBERS = "pretrained,random,ridge,svm,neighbors-pca"
-NETWORKS = ("pretrained", "random", "unlabelled")
+NETWORKS = ("pretrained", "random")
 
 
 class Study(NamedTuple):
@@ -44,8 +43,8 @@ class Study(NamedTuple):
 
 
 STUDIES = {
-    "mnist": Study("MNIST", "784,300,150", "100,1000", 2, OF_MANY),
-    "fashion": Study("Fashion-MNIST", "784,300,150", "100,1000", 1, OF_MANY),
+    "mnist": Study("MNIST", "784,300,150", "100,1000,6000", 2, OF_CLASSES),
+    "fashion-mnist": Study("Fashion-MNIST", "784,300,150", "100,1000", 1, OF_CLASSES),
     "digits": Study("digits", "784,300,150", "10,144,all", 3, OF_CLASSES),
     "breast-cancer": Study("breast cancer", "30,16,8", "10,46,all", 10, OF_CLASSES, "load_breast_cancer"),
     "wine": Study("wine", "13,16,8", "6,14,all", 10, OF_CLASSES, "load_wine"),
@@ -70,9 +69,9 @@ def main() -> None:
     for name in asked.only:
         fit(name, STUDIES[name], asked.data_root, asked.folder, asked.seeds)
     found = {name: document_of(asked.folder / name) for name in STUDIES if finished(asked.folder / name)}
+    print(*table_of(found), sep="\n")
     for name, document in found.items():
-        print("", *table_of(STUDIES[name].title, document), sep="\n")
-        print("", *(f"- {verdict}" for verdict in document["verdicts"]), sep="\n")
+        print("", STUDIES[name].title, *(f"- {verdict}" for verdict in document["verdicts"]), sep="\n")
     if asked.json:
         write(asked.json, summary_of(found))
     if asked.picture:
@@ -120,38 +119,67 @@ def rows_of(document: dict[str, Any]) -> list[Measured]:
     return [Measured(**each) for each in document["contenders"]]
 
 
-def table_of(title: str, document: dict[str, Any]) -> list[str]:
-    """The lines of a Markdown table: a contender per row, a number of labels per column."""
-    rows = rows_of(document)
-    counts = sorted({row.labels for row in rows})
-    heads = [f"all {count:,}" if count == document["labels"] else f"{count:,}" for count in counts]
-    lines = [f"| {title}, labels: | {' | '.join(heads)} |", "|---" * (len(counts) + 1) + "|"]
-    for name in dict.fromkeys(row.contender for row in rows):
-        own = {row.labels: row for row in rows if row.contender == name}
-        cells = (f"{100 * own[count].error:.1f} ± {100 * own[count].spread:.1f}" for count in counts)
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+def table_of(found: dict[str, dict[str, Any]]) -> list[str]:
+    """The lines of a Markdown table: a row per data set and number of labels, a column per kind of contender."""
+    lines = [f"| data | labels | {' | '.join(COLUMNS)} | pretrained less random |", "|---" * (len(COLUMNS) + 3) + "|"]
+    for name, document in found.items():
+        rows = rows_of(document)
+        to_random = {
+            each["labels"]: each
+            for each in document["differences"]
+            if (each["contender"], each["other"]) == ("pretrained", "random")
+        }
+        for count in sorted({row.labels for row in rows}):
+            own = {row.contender: row for row in rows if row.labels == count}
+            cells = [next((shown(own[each]) for each in names if each in own), "") for names in COLUMNS.values()]
+            labels = f"all {count:,}" if count == document["labels"] else f"{count:,}"
+            cells = [STUDIES[name].title, labels, *cells, said(to_random[count]) if count in to_random else ""]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
+COLUMNS = {
+    "pretrained": ("pretrained",),
+    "random": ("random",),
+    "linear": ("logistic", "ridge"),
+    "SVM": ("svm",),
+    "neighbors": ("spread-pca", "neighbors-pca"),
+}
+
+
+def shown(row: Measured) -> str:
+    """The error in percent, and its standard deviation over draws, where there are several."""
+    return f"{100 * row.error:.1f}" + (f" ± {100 * row.spread:.1f}" if len(row.errors) > 1 else "")
+
+
+def said(difference: dict[str, Any]) -> str:
+    low, high = 100 * difference["low"], 100 * difference["high"]
+    word = "helps" if high < 0 else "hurts" if low > 0 else "within noise"
+    return f"{word} ({low:+.1f} to {high:+.1f})"
+
+
 def summary_of(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The results of all data sets: a row per contender and number of labels, the verdicts, and the differences."""
+    """The results of all data sets: a line each, and a row per contender and number of labels.
 
-    def rows(field: str) -> list[dict[str, Any]]:
-        return [{"data": name} | each for name, document in found.items() for each in document[field]]
+    ``less_random`` of a row is the difference of its error to that of random weights, with its interval.
+    """
+    rows = []
+    for name, document in found.items():
+        to_random = {
+            (each["contender"], each["labels"]): [each["difference"], each["low"], each["high"]]
+            for each in document["differences"]
+            if each["other"] == "random"
+        }
+        for row in document["contenders"]:
+            rows.append({"data": name, **row, "less_random": to_random.get((row["contender"], row["labels"]))})
+    studies = [
+        {"data": name, "layers": STUDIES[name].layers} | {key: document[key] for key in ABOUT}
+        for name, document in found.items()
+    ]
+    return {"machine": machine(torch.device("cpu")), "studies": studies, "rows": rows}
 
-    about = {name: {key: document[key] for key in ABOUT} for name, document in found.items()}
-    settings = [{"data": name, "layers": STUDIES[name].layers, **each} for name, each in about.items()]
-    verdicts = [{"data": name, "says": each} for name, document in found.items() for each in document["verdicts"]]
-    return {
-        "machine": machine(torch.device("cpu")),
-        "studies": settings,
-        "rows": rows("contenders"),
-        "differences": rows("differences"),
-        "verdicts": verdicts,
-    }
 
-
-ABOUT = ("measure", "training_rows", "test_rows", "labels", "chance", "seeds", "budget")
+ABOUT = ("measure", "training_rows", "test_rows", "labels", "chance", "seeds", "budget", "verdicts")
 
 
 def panel_of(study: Study, document: dict[str, Any]) -> Panel:
@@ -159,7 +187,7 @@ def panel_of(study: Study, document: dict[str, Any]) -> Panel:
     measure = "error rate" if document["measure"] == "error" else "1 - R²"
     draws = len(document["seeds"])
     networks = [name for name in NETWORKS if any(row.contender == name for row in rows)]
-    return Panel(f"{study.title}, {draws} draws", rows, networks, document["labels"], measure)
+    return Panel(f"{study.title}, {draws} draw{'s' * (draws > 1)}", rows, networks, document["labels"], measure)
 
 
 if __name__ == "__main__":

@@ -219,7 +219,9 @@ def test_study(tmp_path, capsys, monkeypatch):
     wine = {("wine", name, labels): 2 for name in ("pretrained", "random") for labels in (6, 142)}
     assert rows == wine | {("diabetes", "pretrained", 20): 1, ("diabetes", "ridge", 20): 1}
     printed = capsys.readouterr().out
-    assert "| wine, labels: | 6 | all 142 |" in printed and "| `ridge` | " in printed
+    assert (
+        "| wine | all 142 | " in printed and "| diabetes | 20 | " in printed and "pretrained less random |" in printed
+    )
 
 
 def test_gpu_accuracy(tmp_path, capsys, here):
