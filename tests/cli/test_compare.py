@@ -130,7 +130,8 @@ def test_other_test_rows_are_another_comparison(fresh: Shell) -> None:
 
 def test_every_option_of_layers_and_data_is_that_of_pretraining() -> None:
     own, other = (inspect.signature(module.command, eval_str=True).parameters for module in (compare, pretrain))
-    assert other.keys() - own.keys() == {"run", "force", "dry_run", "resume", "checkpoint_every", "validation_rows"}
+    own_of_runs = {"run", "force", "dry_run", "resume", "checkpoint_every", "validation_rows", "loss_unit"}
+    assert other.keys() - own.keys() == own_of_runs
     assert own.keys() - other.keys() == {"contenders", "labels", "budget", "out"}
     differing = {name for name in own.keys() & other.keys() if own[name].annotation != other[name].annotation}
     assert differing == {"layers", "seeds"}
