@@ -114,7 +114,7 @@ def pretrain(
     dropout: PerLayer[str | float | DropoutConfig] | None = None,
     sparsity: PerLayer[str | SparsityConfig] | None = None,
     revive: PerLayer[Literal["none", "resample"]] | None = None,
-    contraction: PerLayer[float] | None = None,
+    contraction: PerLayer[float | Literal["auto"]] | None = None,
     weight_decay: PerLayer[float] | None = None,
     weight_l1: PerLayer[float] | None = None,
     max_norm: PerLayer[float] | None = None,

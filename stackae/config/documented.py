@@ -16,6 +16,7 @@ METAVARS = {
     **dict.fromkeys(("Count", "BatchSize", "int"), "<int>"),
     **dict.fromkeys(("Epochs", "Patience"), "<int|auto>"),
     "Rate": "<float|auto>",
+    "Penalty": "<float|auto>",
     "Tied": "<bool|auto>",
     "bool": "<bool>",
     "Device": "<device>",

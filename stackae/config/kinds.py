@@ -34,6 +34,8 @@ class KindRow:
     """Its code is what its activation gives."""
 
 
+_PLAIN = {"contraction": 0.0}  # of kinds that have none
+
 KINDS: dict[str, KindRow] = {
     "dense": KindRow(
         settings=(
@@ -47,12 +49,12 @@ KINDS: dict[str, KindRow] = {
             *("loss", "corruption", "emphasis", "dropout", "sparsity", "weight_l1", "max_norm"),
             *("shape", "channels", "kernel", "pool"),
         ),
-        defaults={"activation": "relu", "tied": False, "corruption": "none", "init": "random"},
+        defaults={"activation": "relu", "tied": False, "corruption": "none", "init": "random", **_PLAIN},
         images=True,
     ),
     "variational": KindRow(
         settings=("loss", "corruption", "hidden", "beta"),
-        defaults={"activation": "tanh", "tied": False, "corruption": "none", "init": "random"},
+        defaults={"activation": "tanh", "tied": False, "corruption": "none", "init": "random", **_PLAIN},
         top_only=True,
         activated=False,
     ),
@@ -65,6 +67,7 @@ KINDS: dict[str, KindRow] = {
             "loss": "mse",
             "init": "random",
             "corruption": "masking:0.3",
+            **_PLAIN,
         },
         activations=("tanh", "linear"),
         solved=True,
@@ -77,6 +80,7 @@ KINDS: dict[str, KindRow] = {
             "loss": "mse",
             "init": "random",
             "corruption": "none",
+            **_PLAIN,
         },
         activations=("linear",),
         solved=True,

@@ -19,6 +19,7 @@ from stackae.config.values import (
     Model,
     NonNegative,
     Patience,
+    Penalty,
     Rate,
     Tied,
 )
@@ -56,8 +57,8 @@ class LayerConfig(Model):
     """Sparsity of the code: none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K, batch-top-k:K or lifetime:SHARE."""
     revive: Literal["none", "resample"] = "none"
     """Resampling of dead units: none, or resample."""
-    contraction: NonNegative = 0.0
-    """Weight of the squared Frobenius norm of the encoder's Jacobian."""
+    contraction: Penalty = "auto"
+    """Weight of the squared Frobenius norm of the encoder's Jacobian, or auto: by the data, none beside noise."""
     weight_decay: NonNegative = 1e-5
     """L2 penalty of the weights."""
     weight_l1: NonNegative = 0.0
@@ -84,7 +85,7 @@ class LayerConfig(Model):
     pool: bool = False
     """Whether the largest of each 2x2 pixels is taken after the convolution."""
     learning_rate: Rate = "auto"
-    """Initial learning rate, or auto: 0.0003 from closed-form weights, 0.001 for features of many pixels,
+    """Initial learning rate, or auto: 0.0003 from closed-form weights, 0.001 for features of many pixels under noise,
     else 0.003."""
     max_epochs: Epochs = "auto"
     """Maximum number of epochs per layer, or auto: 16, and more for few rows."""
@@ -112,6 +113,11 @@ class LayerConfig(Model):
     def closed_form(self) -> str:
         """The closed form that it is, or that it starts at: pca or marginalized; "" where there is none."""
         return self.kind if self.row.solved else self.init if self.init not in ("auto", "random") else ""
+
+    @property
+    def contracts(self) -> bool:
+        """Whether a contraction is given."""
+        return self.contraction not in ("auto", 0)
 
     @property
     def steps_eagerly(self) -> str:
@@ -231,7 +237,7 @@ class LayerConfig(Model):
                 f"emphasis {self.emphasis.model_dump()}: expected noise that strikes some inputs and leaves others, "
                 f"got corruption {self.corruption.model_dump()}; use corruption masking:P or salt-and-pepper:P"
             )
-        if self.contraction > 0 and (self.dropout or self.sparsity.keeps_few):
+        if self.contracts and (self.dropout or self.sparsity.keeps_few):
             other = f"dropout {self.dropout.model_dump()}" if self.dropout else f"sparsity {self.sparsity.model_dump()}"
             raise ValueError(
                 f"contraction {self.contraction:g}: expected a code that follows its input smoothly, got {other}, "

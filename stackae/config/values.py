@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
@@ -65,17 +66,23 @@ def _patience(value: object) -> object:
     )
 
 
-def _rate(value: object) -> object:
-    if value == "auto":
-        return value
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = -1.0
-    if 0 < number < float("inf"):
-        return number
-    given = str(value) if re.fullmatch(r"[-+.0-9e]+", str(value)) else f"'{legible(str(value))}'"
-    raise ValueError(f"expected a number greater than 0, or auto, got {given}")
+def _number_or_auto(zero: bool) -> Callable[[object], object]:
+    """A check of numbers from 0, with 0 or without it, and auto."""
+    wanted = "of at least 0" if zero else "greater than 0"
+
+    def check(value: object) -> object:
+        if value == "auto":
+            return value
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = -1.0
+        if 0 < number < float("inf") or (zero and number == 0):
+            return number
+        given = str(value) if re.fullmatch(r"[-+.0-9e]+", str(value)) else f"'{legible(str(value))}'"
+        raise ValueError(f"expected a number {wanted}, or auto, got {given}")
+
+    return check
 
 
 def _tied(value: object) -> object:
@@ -147,7 +154,8 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Device = Annotated[str, BeforeValidator(_device)]
 Epochs = Annotated[int | Literal["auto"], BeforeValidator(_epochs)]
 Patience = Annotated[int | str, BeforeValidator(_patience)]
-Rate = Annotated[float | Literal["auto"], BeforeValidator(_rate)]
+Rate = Annotated[float | Literal["auto"], BeforeValidator(_number_or_auto(zero=False))]
+Penalty = Annotated[float | Literal["auto"], BeforeValidator(_number_or_auto(zero=True))]
 Labels = Annotated[str, BeforeValidator(_labels)]
 Unlabelled = Annotated[UnlabelledName, BeforeValidator(_unlabelled)]
 ImageShape = Annotated[str | None, BeforeValidator(_image_shape)]

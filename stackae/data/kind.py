@@ -14,15 +14,17 @@ FAR = 20.0  # standard deviations, all cells alike, beyond which a value is far
 
 
 class RowsKind(NamedTuple):
-    """What the rows (n, d) are: their range, and of evenly spaced ones the share of zeros and the farthest value.
+    """What the rows (n, d) are: their range, and of evenly spaced ones the zeros, the variance and the farthest value.
 
-    ``farthest`` is max |x - μ_j| / s, with s the root mean variance of the columns j; 0 where all rows are equal.
+    ``variance`` is the sum of the variances of the columns j, and ``farthest`` max |x - μ_j| / s, with s the root of
+    their mean; 0 where all rows are equal.
     """
 
     width: int
     in_unit: bool
     binary: bool
     zeros: float
+    variance: float
     farthest: float
 
     @property
@@ -52,7 +54,8 @@ def kind_of(x: Rows) -> RowsKind:
     most = max(1, min(MOST_ROWS, MOST_CELLS // width))
     rows = x[torch.arange(0, count, -(-count // most))]
     low, high = float(x.min()), float(x.max())
-    scale = float(rows.var(dim=0, correction=0).mean().sqrt())
+    variance = float(rows.double().var(dim=0, correction=0).sum())
+    scale = (variance / width) ** 0.5
     farthest = float((rows - rows.mean(dim=0)).abs().max()) / scale if scale > 0 else 0.0
     zeros = rows == 0
     return RowsKind(
@@ -60,5 +63,6 @@ def kind_of(x: Rows) -> RowsKind:
         in_unit=low >= 0 and high <= 1,
         binary=low == 0 and high == 1 and bool((zeros | (rows == 1)).all()),
         zeros=float(zeros.float().mean()),
+        variance=variance,
         farthest=farthest,
     )

@@ -64,7 +64,7 @@ class Objective:
             emphasis=None if counts == type(counts)() else Emphasis(counts.corrupted, counts.others),
             dropout=(Dropout(dropped.encoder, 1), Dropout(dropped.decoder, 2)) if dropped else None,
             sparsity=penalty_of(layer.sparsity),
-            contraction=layer.contraction,
+            contraction=float(layer.contraction) if layer.contracts else 0.0,
             weight_l1=layer.weight_l1,
             max_norm=layer.max_norm,
             beta=layer.beta,

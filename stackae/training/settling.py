@@ -3,8 +3,8 @@
 - Columns of numbers: tanh codes that start as principal components, nearly linear, and linear outputs, without noise:
   the reconstruction is at least about that of PCA, and units bend where that pays. Where values lie far out, which tanh
   would cut off, the codes are linear.
-- Pixels, 64 columns or more within [0, 1], and zeros and ones: sigmoid codes and outputs, the cross-entropy, masking
-  noise, which makes wide codes features instead of copies; where the rows are too few to learn features from, as
+- Pixels, 64 columns or more within [0, 1], and zeros and ones: sigmoid codes and outputs, the cross-entropy, a
+  contraction, which makes wide codes features instead of copies; where the rows are too few to learn features from, as
   columns of numbers.
 - Rows within [0, 1] of which classes were left out, which are to be told from them: the same under noise, whatever
   the rows, as a stack that leads back to what it knows reconstructs other rows worse.
@@ -29,6 +29,7 @@ FEWEST_STEPS = 2000  # minimum number of steps per layer for automatic epochs; m
 RATE, RATE_OF_FEATURES, RATE_OF_CLOSED_FORMS = 3e-3, 1e-3, 3e-4
 WIDEST_START = 2048  # inputs: the eigenvectors of more take longer than the training that they shorten
 ROWS_PER_UNIT = 10  # of the first layer, from which on features are learned under noise
+CONTRACTION, CONTRACTION_OF_CODES = 0.06, 0.02  # per variance of the data
 MASKING = CorruptionConfig(kind="masking", level=0.25)
 NONE = CorruptionConfig(kind="none")
 
@@ -104,6 +105,7 @@ def described(layer: LayerConfig) -> str:
     words = [
         f"{layer.activation} / {layer.output_activation}",
         *([] if row.solved else [layer.loss]),
+        *([f"contraction {layer.contraction:g}"] if layer.contracts else []),
         "no noise" if layer.corruption.kind == "none" else str(layer.corruption.model_dump()).replace(":", " "),
         *(["tied" if layer.tied else "untied"] if "tied" in row.settings else []),
         *([closed] if closed else []),
@@ -114,8 +116,15 @@ def described(layer: LayerConfig) -> str:
 
 def _dense(layer: LayerConfig, reads: Reads, width: int, above: LayerConfig | None) -> dict[str, Any]:
     activation = _chosen(layer.activation, _activation(layer, reads, above))
-    corruption = layer.corruption if layer.corruption.kind != "auto" else _corruption(layer, reads)
     output, loss = _output(layer, reads, activation)
+    contraction = layer.contraction
+    if contraction == "auto":
+        fits = activation == "sigmoid" and loss == "bce" and not reads.tells
+        contraction = _usual_contraction(reads) if fits and _copies(layer, reads) else 0.0
+    corruption = layer.corruption
+    if corruption.kind == "auto":
+        noisy = layer.emphasis != EmphasisConfig() or (not contraction and _copies(layer, reads))
+        corruption = MASKING if noisy else NONE
     near_linear = ACTIVATIONS[activation].near_linear and output == "linear"
     whole = near_linear and not layer.sparsity.keeps_few
     fits = whole and layer.n_hidden <= width <= WIDEST_START and has_room(width)
@@ -126,9 +135,10 @@ def _dense(layer: LayerConfig, reads: Reads, width: int, above: LayerConfig | No
         "output_activation": output,
         "loss": loss,
         "corruption": corruption,
+        "contraction": contraction,
         "init": init,
         "tied": layer.tied if layer.tied != "auto" else activation in ("linear", "sigmoid"),
-        "learning_rate": _rate(layer, _usual_rate(reads, init)),
+        "learning_rate": _rate(layer, _usual_rate(reads, init, contraction)),
     }
 
 
@@ -155,18 +165,22 @@ def _activation(layer: LayerConfig, reads: Reads, above: LayerConfig | None) -> 
     if layer.sparsity.keeps_few or layer.revive != "none":
         return "relu"
     denoising = reads.in_unit and layer.corruption.kind not in ("auto", "none")
-    squeezed = layer.sparsity.kind == "kl" or layer.contraction > 0
+    squeezed = layer.sparsity.kind == "kl" or layer.contracts
     if reads.features or reads.tells or denoising or squeezed or (above is not None and above.loss == "bce"):
         return "sigmoid"
     return "linear" if reads.data.far else "tanh"
 
 
-def _corruption(layer: LayerConfig, reads: Reads) -> CorruptionConfig:
-    """Choose noise for wide codes of pixels, unless something else keeps the layer from copying its input."""
-    if layer.emphasis != EmphasisConfig():
-        return MASKING
-    kept = layer.contraction > 0 or bool(layer.dropout) or layer.sparsity.kind != "none"
-    return MASKING if (reads.features or reads.tells) and not kept else NONE
+def _usual_contraction(reads: Reads) -> float:
+    share = CONTRACTION if reads.below is None else CONTRACTION_OF_CODES
+    return float(f"{share * reads.data.variance:.2g}")
+
+
+def _copies(layer: LayerConfig, reads: Reads) -> bool:
+    """Whether it is wide, and nothing that is given keeps it from copying its input."""
+    noisy = layer.corruption.kind != "auto" or layer.emphasis != EmphasisConfig()
+    kept = noisy or layer.contracts or bool(layer.dropout) or layer.sparsity.kind != "none"
+    return (reads.features or reads.tells) and not kept
 
 
 def _output(layer: LayerConfig, reads: Reads, activation: str) -> tuple[str, str]:
@@ -193,11 +207,11 @@ def has_room(width: int) -> bool:
     return True
 
 
-def _usual_rate(reads: Reads, init: str) -> float:
-    """Small where weights begin at a solution, which large steps would lose; features of many rows take their time."""
+def _usual_rate(reads: Reads, init: str, contraction: float) -> float:
+    """Small where weights begin at a solution, which large steps would lose; features under noise take their time."""
     if init != "random":
         return RATE_OF_CLOSED_FORMS
-    return RATE_OF_FEATURES if reads.features else RATE
+    return RATE_OF_FEATURES if reads.features and not contraction else RATE
 
 
 def _rate(layer: LayerConfig, otherwise: float) -> float:

@@ -95,7 +95,7 @@ def _requested(layer: LayerConfig) -> list[str]:
     untied = ["untied"] if "tied" in layer.row.settings and not layer.tied else []
     options = ("emphasis", "dropout", "revive", "contraction", "weight_decay", "weight_l1", "max_norm", "init")
     rest = ("initial_weights", "ridge", "hidden", "beta", "kernel")
-    usual = {name: fields[name].default for name in (*options, *rest)} | {"init": "random"}
+    usual = {name: fields[name].default for name in (*options, *rest)} | {"init": "random", "contraction": 0.0}
     others = [name for name, value in usual.items() if getattr(layer, name) != value]
     return alone + untied + [f"{name.replace('_', ' ')} {given[name]}" for name in others]
 
@@ -144,13 +144,14 @@ def below_pca(config: PretrainConfig, explained: Sequence[Explained]) -> str:
     others = f" (and {len(low) - 1} more such)" if len(low) > 1 else ""
     shares = (f"{100 * (share or 0):.1f} %" for share in (first.explained, first.pca_explained))
     found = "layer {} explains {} of the variance, PCA of its width {}{}".format(first.layer, *shares, others)
-    noisy = layer.corruption.kind != "none"
-    options = [argument("corruption", "none")] if noisy else []
+    contracts = "a contraction serves" if layer.contracts else ""
+    kept = "noise serves scores and" if layer.corruption.kind != "none" else contracts
+    options = [argument("corruption", "none")] if kept else []
     if not ACTIVATIONS[layer.activation].near_linear:
         options.append(argument("activation", "tanh"))
     if not options:
         return f"{found}; use more {argument('epochs')}, or {argument('activation', 'linear')}"
-    serves = ", while noise serves scores and heads with few labels" if noisy else ""
+    serves = f", while {kept} heads with few labels" if kept else ""
     return f"{found}; for reconstruction use {' '.join(options)}{serves}"
 
 

@@ -24,31 +24,38 @@ def settled(x, layers, **options):
     return settle(PretrainConfig.from_options(f"{x.shape[1]},{layers}", device="cpu", **options), x).layers
 
 
-def shown(layer):
+def variance(x):
+    """V, the variance of all columns."""
+    return float(x.double().var(dim=0, correction=0).sum())
+
+
+def shown(layer, x):
+    shares = {float(f"{share * variance(x):.2g}"): f"{share} V" for share in (0.06, 0.02)} | {0.0: 0.0}
     return (
         *(layer.activation, layer.output_activation, layer.loss, layer.corruption.model_dump(), layer.init),
-        *(layer.tied, layer.learning_rate),
+        *(shares[layer.contraction], layer.tied, layer.learning_rate),
     )
 
 
-FEATURES = ("sigmoid", "sigmoid", "bce", "masking:0.25", "random", True, 1e-3)
-PRINCIPAL = ("tanh", "linear", "mse", "none", "pca", False, 3e-4)
+FEATURES = ("sigmoid", "sigmoid", "bce", "none", "random", "0.06 V", True, 3e-3)
+OF_FEATURES = (*FEATURES[:5], "0.02 V", *FEATURES[6:])
+PRINCIPAL = ("tanh", "linear", "mse", "none", "pca", 0.0, False, 3e-4)
 
 
 @pytest.mark.parametrize(
     ("x", "layers", "wanted"),
     [
-        (PIXELS, "20,10", [FEATURES, FEATURES]),
+        (PIXELS, "20,10", [FEATURES, OF_FEATURES]),
         (PIXELS, "30,10", [PRINCIPAL, PRINCIPAL]),  # fewer than ten rows per unit
         (BITS, "20", [FEATURES]),
         (NUMBERS, "8,4", [PRINCIPAL, PRINCIPAL]),
-        (NUMBERS, "40,4", [(*PRINCIPAL[:4], "random", False, 3e-3), PRINCIPAL]),
+        (NUMBERS, "40,4", [(*PRINCIPAL[:4], "random", 0.0, False, 3e-3), PRINCIPAL]),
         (PIXELS[:, :16], "8", [PRINCIPAL]),
     ],
     ids=["pixels", "few pixels", "bits", "numbers", "wide code", "few columns in [0, 1]"],
 )
 def test_each_kind_of_rows_settles_as_described(x, layers, wanted):
-    assert [shown(layer) for layer in settled(x, layers)] == wanted
+    assert [shown(layer, x) for layer in settled(x, layers)] == wanted
 
 
 def test_a_value_far_out_makes_codes_linear():
@@ -56,7 +63,7 @@ def test_a_value_far_out_makes_codes_linear():
     far[3, 5] = 500.0
     assert kind_of(far).far and not kind_of(NUMBERS).far
     (layer,) = settled(far, "4")
-    assert shown(layer) == ("linear", "linear", "mse", "none", "pca", True, 3e-4)
+    assert shown(layer, far) == ("linear", "linear", "mse", "none", "pca", 0.0, True, 3e-4)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +83,26 @@ def test_what_is_asked_for_stays_and_the_rest_fits_it(options, wanted):
     (layer,) = settled(NUMBERS, "4", **options)
     found = layer.model_dump()
     assert {name: found[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "contraction", "corruption"),
+    [
+        ({"corruption": "gaussian:0.2"}, 0.0, "gaussian:0.2"),
+        ({"corruption": "none"}, 0.0, "none"),
+        ({"contraction": 0.5}, 0.5, "none"),
+        ({"contraction": 0}, 0.0, "masking:0.25"),
+        ({"activation": "tanh"}, 0.0, "masking:0.25"),
+        ({"loss": "mse"}, 0.0, "masking:0.25"),
+        ({"sparsity": "kl:0.1:0.1"}, 0.0, "none"),
+        ({"dropout": "0.2"}, 0.0, "none"),
+        ({"emphasis": "2:1"}, 0.0, "masking:0.25"),
+    ],
+    ids=str,
+)
+def test_pixels_are_contracted_unless_something_else_keeps_layers_from_copying(options, contraction, corruption):
+    (layer,) = settled(PIXELS, "20", **options)
+    assert (layer.contraction, layer.corruption.model_dump()) == (contraction, corruption)
 
 
 def test_noise_that_is_asked_for_on_rows_in_the_unit_interval_gets_sigmoid_codes_and_the_cross_entropy():
@@ -125,9 +152,13 @@ def test_settling_twice_changes_nothing():
 
 def test_the_reasons_say_what_was_chosen_and_by_what():
     lines = reasons(PretrainConfig.from_options("64,20,10", device="cpu"), PIXELS)
-    wanted = "sigmoid / sigmoid, bce, masking 0.25, tied, rate 0.001, 300 epochs"
-    assert lines[0] == f"layer 1  64-20  {wanted}: pixels in [0, 1], 0% zeros"
-    assert lines[1] == f"layer 2  20-10  {wanted}: sigmoid codes of layer 1"
+
+    def contracted(share):
+        return f"{share * variance(PIXELS):.2g}"
+
+    wanted = "sigmoid / sigmoid, bce, contraction {}, no noise, tied, rate 0.003, 300 epochs"
+    assert lines[0] == f"layer 1  64-20  {wanted.format(contracted(0.06))}: pixels in [0, 1], 0% zeros"
+    assert lines[1] == f"layer 2  20-10  {wanted.format(contracted(0.02))}: sigmoid codes of layer 1"
     few = reasons(PretrainConfig.from_options("64,30", device="cpu"), PIXELS)
     assert few == [
         "layer 1  64-30  tanh / linear, mse, no noise, untied, PCA start, rate 0.0003, 300 epochs: pixels in [0, 1], "
@@ -144,6 +175,7 @@ def test_the_reasons_say_what_was_chosen_and_by_what():
     [
         ({"learning_rate": "fast"}, "learning_rate: expected a number greater than 0, or auto, got 'fast'"),
         ({"learning_rate": 0}, "learning_rate: expected a number greater than 0, or auto, got 0"),
+        ({"contraction": -1}, "contraction: expected a number of at least 0, or auto, got -1"),
         ({"tied": "perhaps"}, "tied: expected true, false or auto, got 'perhaps'"),
         ({"corruption": "auto:0.3"}, "expected auto alone, got 'auto:0.3'"),
     ],
