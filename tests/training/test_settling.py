@@ -110,11 +110,15 @@ def test_noise_that_is_asked_for_on_rows_in_the_unit_interval_gets_sigmoid_codes
     assert [first.activation, first.loss, second.activation, second.loss] == ["sigmoid", "bce", "sigmoid", "bce"]
 
 
-@pytest.mark.parametrize("x", [PIXELS[:, :16], PIXELS], ids=["columns in [0, 1]", "few pixels"])
-def test_rows_without_the_classes_left_out_are_learned_under_noise_however_few(x):
-    config = PretrainConfig.from_options(f"{x.shape[1]},30,10", device="cpu")
-    noisy = (*FEATURES[:6], 3e-3)
-    assert [shown(layer) for layer in settle(config, x, left_out=True).layers] == [noisy, noisy]
+@pytest.mark.parametrize(
+    ("x", "width", "rate"),
+    [(PIXELS[:, :16], 30, 3e-3), (PIXELS, 30, 3e-3), (PIXELS, 20, 1e-3)],
+    ids=["columns in [0, 1]", "few pixels", "pixels"],
+)
+def test_rows_without_the_classes_left_out_are_learned_under_noise_however_few(x, width, rate):
+    config = PretrainConfig.from_options(f"{x.shape[1]},{width},10", device="cpu")
+    noisy = ("sigmoid", "sigmoid", "bce", "masking:0.25", "random", 0.0, True, rate)
+    assert [shown(layer, x) for layer in settle(config, x, left_out=True).layers] == [noisy, noisy]
     first, second = reasons(config, x, left_out=True)
     assert first.endswith(f": {kind_of(x)}, without the classes left out") and second.endswith(
         ": sigmoid codes of layer 1"
@@ -234,8 +238,13 @@ def test_a_layer_far_below_pca_says_so_and_wide_rows_have_none():
             "for reconstruction use corruption='none' activation='tanh', while noise serves scores and heads with few "
             "labels",
         ),
+        (
+            {"contraction": 0.3},
+            "for reconstruction use corruption='none' activation='tanh', while a contraction serves heads with few "
+            "labels",
+        ),
     ],
-    ids=["no noise", "noise"],
+    ids=["no noise", "noise", "contraction"],
 )
 def test_a_layer_below_pca_is_told_what_to_do(options, remedy):
     config = settle(PretrainConfig.from_options("16,8", device="cpu", **options), NUMBERS)
