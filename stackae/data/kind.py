@@ -9,6 +9,7 @@ import torch
 from stackae.data.rows import Rows
 
 MOST_ROWS, MOST_CELLS = 4096, 1 << 22  # evenly spaced rows that are looked at
+CONTRAST = 0.7  # from which on pixels are nearly zeros and ones
 IMAGE = 64  # columns from which on rows within [0, 1] count as pixels
 FAR = 20.0  # standard deviations, all cells alike, beyond which a value is far
 
@@ -17,7 +18,8 @@ class RowsKind(NamedTuple):
     """What the rows (n, d) are: their range, and of evenly spaced ones the zeros, the variance and the farthest value.
 
     ``variance`` is the sum of the variances of the columns j, and ``farthest`` max |x - μ_j| / s, with s the root of
-    their mean; 0 where all rows are equal.
+    their mean; 0 where all rows are equal. ``contrast`` is the variance of rows within [0, 1] over that of zeros and ones
+    of the same means, Σ_j μ_j (1 - μ_j).
     """
 
     width: int
@@ -25,12 +27,18 @@ class RowsKind(NamedTuple):
     binary: bool
     zeros: float
     variance: float
+    contrast: float
     farthest: float
 
     @property
     def pixels(self) -> bool:
         """Whether they are like pixels: many columns within [0, 1]."""
         return self.in_unit and self.width >= IMAGE
+
+    @property
+    def inked(self) -> bool:
+        """Whether most cells are nearly 0 or 1, as strokes of ink are, and photographs are not."""
+        return self.in_unit and self.contrast >= CONTRAST
 
     @property
     def far(self) -> bool:
@@ -54,7 +62,8 @@ def kind_of(x: Rows) -> RowsKind:
     most = max(1, min(MOST_ROWS, MOST_CELLS // width))
     rows = x[torch.arange(0, count, -(-count // most))]
     low, high = float(x.min()), float(x.max())
-    variance = float(rows.double().var(dim=0, correction=0).sum())
+    mean, variance = rows.double().mean(dim=0), float(rows.double().var(dim=0, correction=0).sum())
+    most = float((mean * (1 - mean)).sum())
     scale = (variance / width) ** 0.5
     farthest = float((rows - rows.mean(dim=0)).abs().max()) / scale if scale > 0 else 0.0
     zeros = rows == 0
@@ -64,5 +73,6 @@ def kind_of(x: Rows) -> RowsKind:
         binary=low == 0 and high == 1 and bool((zeros | (rows == 1)).all()),
         zeros=float(zeros.float().mean()),
         variance=variance,
+        contrast=variance / most if most > 0 else 0.0,
         farthest=farthest,
     )

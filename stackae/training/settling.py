@@ -3,9 +3,9 @@
 - Columns of numbers: tanh codes that start as principal components, nearly linear, and linear outputs, without noise:
   the reconstruction is at least about that of PCA, and units bend where that pays. Where values lie far out, which tanh
   would cut off, the codes are linear.
-- Pixels, 64 columns or more within [0, 1], and zeros and ones: sigmoid codes and outputs, the cross-entropy, a
-  contraction, which makes wide codes features instead of copies; where the rows are too few to learn features from, as
-  columns of numbers.
+- Pixels, 64 columns or more within [0, 1], and zeros and ones: sigmoid codes and outputs, the cross-entropy, and what
+  makes wide codes features instead of copies: a contraction where most are nearly 0 or 1, else masking noise. Where the
+  rows are too few to learn features from, as columns of numbers.
 - Rows within [0, 1] of which classes were left out, which are to be told from them: the same under noise, whatever
   the rows, as a stack that leads back to what it knows reconstructs other rows worse.
 """
@@ -119,8 +119,8 @@ def _dense(layer: LayerConfig, reads: Reads, width: int, above: LayerConfig | No
     output, loss = _output(layer, reads, activation)
     contraction = layer.contraction
     if contraction == "auto":
-        fits = activation == "sigmoid" and loss == "bce" and not reads.tells
-        contraction = _usual_contraction(reads) if fits and _copies(layer, reads) else 0.0
+        suits = activation == "sigmoid" and loss == "bce" and reads.data.inked and not reads.tells
+        contraction = _usual_contraction(reads) if suits and _copies(layer, reads) else 0.0
     corruption = layer.corruption
     if corruption.kind == "auto":
         noisy = layer.emphasis != EmphasisConfig() or (not contraction and _copies(layer, reads))
