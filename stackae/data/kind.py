@@ -18,8 +18,8 @@ class RowsKind(NamedTuple):
     """What the rows (n, d) are: their range, and of evenly spaced ones the zeros, the variance and the farthest value.
 
     ``variance`` is the sum of the variances of the columns j, and ``farthest`` max |x - μ_j| / s, with s the root of
-    their mean; 0 where all rows are equal. ``contrast`` is the variance of rows within [0, 1] over that of zeros and ones
-    of the same means, Σ_j μ_j (1 - μ_j).
+    their mean; 0 where all rows are equal. ``contrast`` is the variance of rows within [0, 1] over that of zeros and
+    ones of the same means, Σ_j μ_j (1 - μ_j).
     """
 
     width: int
@@ -49,7 +49,7 @@ class RowsKind(NamedTuple):
         if self.binary:
             return f"zeros and ones, {self.zeros:.0%} zeros"
         if self.pixels:
-            return f"pixels in [0, 1], {self.zeros:.0%} zeros"
+            return f"pixels {'near 0 or 1' if self.inked else 'in [0, 1]'}, {self.zeros:.0%} zeros"
         if self.far:
             return f"columns of numbers, the farthest {self.farthest:.0f} standard deviations away"
         return "columns in [0, 1]" if self.in_unit else "columns of numbers"
@@ -63,7 +63,7 @@ def kind_of(x: Rows) -> RowsKind:
     rows = x[torch.arange(0, count, -(-count // most))]
     low, high = float(x.min()), float(x.max())
     mean, variance = rows.double().mean(dim=0), float(rows.double().var(dim=0, correction=0).sum())
-    most = float((mean * (1 - mean)).sum())
+    binary_variance = float((mean * (1 - mean)).sum())
     scale = (variance / width) ** 0.5
     farthest = float((rows - rows.mean(dim=0)).abs().max()) / scale if scale > 0 else 0.0
     zeros = rows == 0
@@ -73,6 +73,6 @@ def kind_of(x: Rows) -> RowsKind:
         binary=low == 0 and high == 1 and bool((zeros | (rows == 1)).all()),
         zeros=float(zeros.float().mean()),
         variance=variance,
-        contrast=variance / most if most > 0 else 0.0,
+        contrast=variance / binary_variance if binary_variance > 0 else 0.0,
         farthest=farthest,
     )

@@ -16,6 +16,7 @@ from stackae.random import Purpose, uniform
 from stackae.workflows.summary import below_pca
 
 PIXELS = uniform((200, 64), seed=1, purpose=Purpose.SPLIT)
+INK = (20 * (PIXELS - 0.7)).sigmoid()
 BITS = (PIXELS > 0.7).float()
 NUMBERS = 6 * uniform((200, 16), seed=2, purpose=Purpose.SPLIT) - 3
 
@@ -39,23 +40,31 @@ def shown(layer, x):
 
 FEATURES = ("sigmoid", "sigmoid", "bce", "none", "random", "0.06 V", True, 3e-3)
 OF_FEATURES = (*FEATURES[:5], "0.02 V", *FEATURES[6:])
+DENOISING = (*FEATURES[:3], "masking:0.25", "random", 0.0, True, 1e-3)
 PRINCIPAL = ("tanh", "linear", "mse", "none", "pca", 0.0, False, 3e-4)
 
 
 @pytest.mark.parametrize(
     ("x", "layers", "wanted"),
     [
-        (PIXELS, "20,10", [FEATURES, OF_FEATURES]),
-        (PIXELS, "30,10", [PRINCIPAL, PRINCIPAL]),  # fewer than ten rows per unit
+        (INK, "20,10", [FEATURES, OF_FEATURES]),
+        (PIXELS, "20,10", [DENOISING, DENOISING]),
+        (INK, "30,10", [PRINCIPAL, PRINCIPAL]),  # fewer than ten rows per unit
         (BITS, "20", [FEATURES]),
         (NUMBERS, "8,4", [PRINCIPAL, PRINCIPAL]),
         (NUMBERS, "40,4", [(*PRINCIPAL[:4], "random", 0.0, False, 3e-3), PRINCIPAL]),
         (PIXELS[:, :16], "8", [PRINCIPAL]),
     ],
-    ids=["pixels", "few pixels", "bits", "numbers", "wide code", "few columns in [0, 1]"],
+    ids=["ink", "gray", "few pixels", "bits", "numbers", "wide code", "few columns in [0, 1]"],
 )
 def test_each_kind_of_rows_settles_as_described(x, layers, wanted):
     assert [shown(layer, x) for layer in settled(x, layers)] == wanted
+
+
+def test_contrast_is_the_variance_beside_that_of_zeros_and_ones():
+    assert kind_of(BITS).contrast == pytest.approx(1) and kind_of(BITS / 2).contrast < 0.5
+    assert kind_of(PIXELS).contrast == pytest.approx(1 / 3, abs=0.02)  # of uniform draws, 1/12 over 1/4
+    assert kind_of(torch.zeros(3, 2)).contrast == 0
 
 
 def test_a_value_far_out_makes_codes_linear():
@@ -100,8 +109,8 @@ def test_what_is_asked_for_stays_and_the_rest_fits_it(options, wanted):
     ],
     ids=str,
 )
-def test_pixels_are_contracted_unless_something_else_keeps_layers_from_copying(options, contraction, corruption):
-    (layer,) = settled(PIXELS, "20", **options)
+def test_ink_is_contracted_unless_something_else_keeps_layers_from_copying(options, contraction, corruption):
+    (layer,) = settled(INK, "20", **options)
     assert (layer.contraction, layer.corruption.model_dump()) == (contraction, corruption)
 
 
@@ -155,13 +164,13 @@ def test_settling_twice_changes_nothing():
 
 
 def test_the_reasons_say_what_was_chosen_and_by_what():
-    lines = reasons(PretrainConfig.from_options("64,20,10", device="cpu"), PIXELS)
+    lines = reasons(PretrainConfig.from_options("64,20,10", device="cpu"), INK)
 
     def contracted(share):
-        return f"{share * variance(PIXELS):.2g}"
+        return f"{share * variance(INK):.2g}"
 
     wanted = "sigmoid / sigmoid, bce, contraction {}, no noise, tied, rate 0.003, 300 epochs"
-    assert lines[0] == f"layer 1  64-20  {wanted.format(contracted(0.06))}: pixels in [0, 1], 0% zeros"
+    assert lines[0] == f"layer 1  64-20  {wanted.format(contracted(0.06))}: pixels near 0 or 1, 0% zeros"
     assert lines[1] == f"layer 2  20-10  {wanted.format(contracted(0.02))}: sigmoid codes of layer 1"
     few = reasons(PretrainConfig.from_options("64,30", device="cpu"), PIXELS)
     assert few == [
