@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def test_a_comparison_that_was_stopped_goes_on(fresh: Shell, monkeypatch: pytest
         patch.setattr(networks, "finetune_stack", stopping)
         stopped = fresh(*LABELS, "--out", "stopped")
         assert stopped.code == 130
-        says(stopped.err, "kept     3 finished fits, 1 pretrained stacks; the same command goes on from them")
+        kept = r"kept     [23] finished fits, 1 pretrained stacks; the same command goes on from them"
+        assert re.search(kept, stopped.err)  # side by side, the third may still be unfinished
     result = fresh(*LABELS, "--json", "--out", "stopped")
     says(result.err, "fits     6: 3 contenders, 6, 48 labels, 1 draw; ", " already")
     assert without_times({**json.loads(result.out), "compare": "whole"}) == without_times(whole)

@@ -117,7 +117,7 @@ def test_without_validation_rows_the_training_rows_are_measured(fresh: Shell) ->
 
 def test_every_option_of_layers_and_data_is_that_of_pretraining() -> None:
     own, other = (inspect.signature(module.command, eval_str=True).parameters for module in (sweep, pretrain))
-    of_runs = {"layers", "seeds", "run", "force", "dry_run", "resume", "checkpoint_every"}
+    of_runs = {"layers", "seeds", "run", "force", "dry_run", "resume", "checkpoint_every", "loss_unit"}
     assert other.keys() - own.keys() == of_runs
     assert own.keys() - other.keys() == {"widths", "below", "scatter", "out"}
     differing = {name for name in own.keys() & other.keys() if own[name].annotation != other[name].annotation}
