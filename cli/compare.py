@@ -139,8 +139,8 @@ def command(
     Options of layers are those of `stackae pretrain`; a [finetune] table in --config is that of every network.
 
     The folder holds compare.json, compare.png, config.toml, the error of every test row in every fit, and the
-    pretrained stack of each seed. The same command goes on where it was interrupted, and fits what
-    more seeds, labels or contenders need.
+    pretrained stack of each seed. The same command goes on where it was interrupted, and fits what more seeds, labels
+    or contenders need.
     """
     from stackae.workflows import compare
 

@@ -109,9 +109,9 @@ def finetune(
     layer_decay: float = 1.0,
     class_weight: Literal["none", "balanced"] = "none",
     outputs: Literal["softmax", "sigmoid"] = "softmax",
-    initial_weights: str | InitialConfig = InitialConfig(),  # noqa: B008 (frozen)
-    corruption: str | CorruptionConfig = CorruptionConfig(),  # noqa: B008 (frozen)
-    dropout: str | float | DropoutConfig = DropoutConfig(),  # noqa: B008 (frozen)
+    initial_weights: str | InitialConfig = InitialConfig(),
+    corruption: str | CorruptionConfig = CorruptionConfig(),
+    dropout: str | float | DropoutConfig = DropoutConfig(),
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-5,
     decaying: Literal["all", "head"] = "all",
@@ -121,7 +121,7 @@ def finetune(
     patience: int | str = "auto",
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
-    momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)
+    momentum_ramp: str | RampConfig = RampConfig(),
     schedule: Schedule = "cosine",
     rate_decay: float = 1.0,
     seed: int | None = None,

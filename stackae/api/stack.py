@@ -129,7 +129,7 @@ def pretrain(
     patience: PerLayer[int | str] | None = None,
     optimizer: Optimizer = "adam",
     momentum: float = 0.9,
-    momentum_ramp: str | RampConfig = RampConfig(),  # noqa: B008 (frozen)
+    momentum_ramp: str | RampConfig = RampConfig(),
     schedule: Schedule = "cosine",
     rate_decay: float = 1.0,
     seed: int = 0,

@@ -32,7 +32,7 @@ class HeadReplica(Replica):
     """A head with the encoders below it, or a head alone, which reads their codes, computed once."""
 
     head: Prepared[Any]
-    corruption: Corruption = Corruption()  # noqa: RUF009 (frozen)
+    corruption: Corruption = Corruption()
     dropout: tuple[Dropout, Dropout] | None = None
 
     @classmethod
