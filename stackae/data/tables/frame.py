@@ -1,0 +1,66 @@
+"""What a reader of tables hands on: columns as the file has them, before they are made numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from stackae.data.source import BadRow
+
+Stored = Literal["numbers", "booleans", "times", "texts"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file of text is written; what is None is recognised by its content.
+
+    header says whether the first line names the columns, and ``missing`` are cells that stand for a missing value
+    beside the usual ones, such as -999.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    missing: tuple[str, ...] = ()
+
+
+class Column(NamedTuple):
+    """One column of n rows.
+
+    stored is what the file holds: of a file of text, numbers where every cell that is not missing is one, else texts.
+    values are (n,) float64, NaN where a cell is missing (booleans 0 or 1; times seconds since 1970, UTC), infinities as
+    they are; of texts, (n,) int32 places in ``texts``, -1 where a cell is missing. ``texts`` are distinct, without
+    blanks around them, in the order in which they first come.
+    """
+
+    name: str
+    stored: Stored
+    values: np.ndarray
+    texts: tuple[str, ...] = ()
+
+
+class Frame(NamedTuple):
+    """The sound rows of a table: each has a cell per column, whatever stands in it.
+
+    numbers (n,) int64 are those of the rows in the file, from 0; ``bad`` are the first rows that were left out, with
+    too few or too many cells, and ``bad_rows`` says how many. lines maps places of rows to their lines in the file,
+    from 1; None where a file has no lines. dialect has no None, of a file of text; notes are sentences that a person
+    should read of what was recognised.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    numbers: np.ndarray
+    bad: tuple[BadRow, ...] = ()
+    bad_rows: int = 0
+    lines: Callable[[Sequence[int]], list[int]] | None = None
+    dialect: Dialect | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
