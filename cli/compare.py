@@ -40,7 +40,7 @@ def command(
         o.Text,
         option(
             "--layers",
-            "Input width, then the width of each code.",
+            "Input width, or auto, then the width of each code.",
             o.LAYERS,
             "two codes as wide as the rows, 16 to 256 units",
             metavar="<n,m,k>",

@@ -18,7 +18,7 @@ stackae pretrain --layers 784,300,150
 
 stackae pretrain --layers 784,300,150 --data mnist --data-root DIR --corruption masking:0.3,gaussian:0.1
 
-stackae pretrain --layers 64,256,32 --data sensors.csv --target label --sparsity kl:0.05:0.5,none
+stackae pretrain --layers auto,256,32 --data sensors.csv --target label --sparsity kl:0.05:0.5,none
 
 stackae pretrain --config runs/latest/config.toml --seed 1
 
@@ -32,7 +32,7 @@ def command(
         o.Text,
         option(
             "--layers",
-            "Input width, then the width of each code: 784,300,150; or 28x28x1,conv16,pool,64.",
+            "Input width, or auto, then the width of each code: 784,300,150; or 28x28x1,conv16,pool,64.",
             o.LAYERS,
             metavar="<n,m,k>",
         ),
@@ -116,10 +116,10 @@ def command(
     json: o.Json = False,
 ) -> None:
     """Train a stack layer by layer: each autoencoder learns to reconstruct the codes below it."""
-    from stackae.workflows import features_by_stage, plan_run, pretrain_run, run_settings
+    from stackae.workflows import is_per_feature, plan_run, pretrain_run, run_settings
 
     settings = run_settings(ctx.params, config)
-    callbacks = Reported(json, features_by_stage(loss_unit, settings.pretrain.layer_sizes))
+    callbacks = Reported(json, is_per_feature(loss_unit))
     if dry_run:
         show_plan(plan_run(settings, run, seeds=seeds, force=force, resume=resume, callbacks=callbacks), json)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -26,11 +27,11 @@ SECONDS_BETWEEN_LINES = 2.0
 class Shown(Callbacks):
     """Display the callbacks of a workflow; workflows write the log themselves.
 
-    ``features`` are the widths of layers by the stage that trains them, if their losses are shown per feature.
+    With ``per_feature``, losses of layers are those per feature of their input.
     """
 
-    def __init__(self, features: Mapping[str, int] | None = None) -> None:
-        self._features = features or {}
+    def __init__(self, per_feature: bool = False) -> None:
+        self._per_feature = per_feature
 
     def note(self, *lines: str) -> None:
         tell(*lines)
@@ -44,7 +45,7 @@ class Shown(Callbacks):
             yield meter.update
 
     def training(self, networks: int) -> AbstractContextManager[Display]:
-        return Display(self._features)
+        return Display(self._per_feature)
 
 
 class Meter:
@@ -94,8 +95,8 @@ class Meter:
 class Display:
     """A callback that shows a live bar on a terminal, or a line now and then elsewhere."""
 
-    def __init__(self, features: Mapping[str, int] | None = None) -> None:
-        self._by_stage, self._features = features or {}, 1
+    def __init__(self, per_feature: bool = False) -> None:
+        self._per_feature, self._features = per_feature, 1
         self._progress: Bar | None = None
         self._title = ""
         self._epochs = 0
@@ -124,7 +125,8 @@ class Display:
             self._progress.stop()
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
-        self._title, self._epochs, self._features = title, epochs, self._by_stage.get(stage, 1)
+        width = re.match(r"layer \d+/\d+ (\d+)-", title) if self._per_feature else None
+        self._title, self._epochs, self._features = title, epochs, int(width[1]) if width else 1
         self._status = f"epoch {min(epochs, passed // rows + 1)}/{epochs}"
         if self._progress:
             self._task = self._progress.add_task(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,8 @@ SETTINGS = ("head", "init", "train", "labels", "labels_seed", "layer_decay", "ma
 class Reported(Shown):
     """Show the progress of a training, and report its result."""
 
-    def __init__(self, as_json: bool, features: Mapping[str, int] | None = None) -> None:
-        super().__init__(features)
+    def __init__(self, as_json: bool, per_feature: bool = False) -> None:
+        super().__init__(per_feature)
         self.command = f"stackae {shlex.join(sys.argv[1:])}"
         self._as_json = as_json
 
@@ -41,7 +41,7 @@ class Reported(Shown):
 
     def pretrained(self, outcome: PretrainedRun, last: bool) -> None:
         if last or not self._as_json:  # else the head's document is the one that is printed
-            (_report_seeds if outcome.together else _report_run)(outcome, self._as_json, bool(self._features))
+            (_report_seeds if outcome.together else _report_run)(outcome, self._as_json, self._per_feature)
 
     def finetuned(self, outcome: FinetunedRun) -> None:
         (_emit_head if self._as_json else _report_head)(outcome)

@@ -37,7 +37,7 @@ class PretrainResult(NamedTuple):
 
 
 def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = (), left_out: bool = False) -> PretrainConfig:
-    """Settle every ``auto`` of the configuration by the training rows x (n, n_visible), and return the result.
+    """Settle every ``auto`` of the configuration by the training rows x (n, n_visible), their width among them.
 
     ``stackae.training.settling`` says how, ``reasons`` why. ``row_shape`` is the shape of a row in the array that x was
     flattened from; errors name it. ``left_out``: the stack is to tell rows from classes that were left out of them.
@@ -47,6 +47,7 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = (), lef
         DataError: no rows, or a layer that is solved in closed form, or starts from a closed form, has so many inputs
             that their covariance does not fit in memory.
     """
+    config = config.of_width(x.shape[-1])
     _check_width(config, x, row_shape)
     for number in range(1, len(config.layers) + 1):
         _check_closed_form(config, number)
@@ -58,6 +59,7 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = (), lef
 
 def reasons(config: PretrainConfig, x: Rows, left_out: bool = False) -> list[str]:
     """Say in a line per layer how ``settle`` settles it, and by what of the rows x (n, n_visible)."""
+    config = config.of_width(x.shape[-1])
     lines, found = [], settled_layers(config, x, left_out)
     for number, (n, each) in enumerate(zip(config.layer_sizes, found, strict=False), start=1):
         lines.append(f"layer {number}  {n}-{each.layer.n_hidden}  {described(each.layer)}: {each.reads}")
@@ -73,7 +75,7 @@ def _check_width(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...]) ->
         raise ConfigError(
             f"{argument('layers')}: expected {found} as the first width, that of the data{row}, got "
             f"{config.n_visible}; "
-            f"use {argument('layers', sizes)}{other}"
+            f"use {argument('layers', sizes)}, or auto in its place{other}"
         )
     if len(x) == 0:
         raise DataError("data: expected at least one training row, got none")

@@ -14,7 +14,7 @@ from pathlib import Path
 METAVARS = {
     **dict.fromkeys(("Positive", "NonNegative", "Fraction", "float"), "<float>"),
     **dict.fromkeys(("Count", "BatchSize", "int"), "<int>"),
-    **dict.fromkeys(("Epochs", "Patience"), "<int|auto>"),
+    **dict.fromkeys(("Epochs", "Patience", "Width"), "<int|auto>"),
     "Rate": "<float|auto>",
     "Penalty": "<float|auto>",
     "Tied": "<bool|auto>",

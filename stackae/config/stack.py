@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from stackae.config.activations import ACTIVATIONS
 from stackae.config.layer import LayerConfig
 from stackae.config.training import TrainingConfig
-from stackae.config.values import Count, validated
+from stackae.config.values import Width, validated
 from stackae.errors import ConfigError, argument
 
 Shape = tuple[int, int, int]
@@ -21,8 +21,8 @@ Shape = tuple[int, int, int]
 class PretrainConfig(TrainingConfig):
     """Greedy pretraining: the input width, then an entry per layer, bottom first; ConfigError where they do not fit."""
 
-    n_visible: Count
-    """Width of the input, in features."""
+    n_visible: Width
+    """Width of the input, in features, or auto: that of the rows as they are prepared; 0 until they are read."""
     layers: Annotated[tuple[LayerConfig, ...], Field(min_length=1)]
     """Layers of the stack, bottom first."""
 
@@ -30,6 +30,10 @@ class PretrainConfig(TrainingConfig):
     def layer_sizes(self) -> tuple[int, ...]:
         """(n_visible, n_hidden of layer 1, n_hidden of layer 2, ...)"""
         return (self.n_visible, *(layer.n_hidden for layer in self.layers))
+
+    def of_width(self, width: int) -> Self:
+        """The same with the width of the rows where it is auto. Raises ConfigError where a layer does not fit it."""
+        return self if self.n_visible else validated(type(self), {**dict(self), "n_visible": width})
 
     @model_validator(mode="after")
     def _a_layer_has_the_precision(self) -> Self:
@@ -70,7 +74,7 @@ class PretrainConfig(TrainingConfig):
                     f"kind {layer.kind}: expected at the top of the stack, got in layer {number} of "
                     f"{len(self.layers)}; put it last, or train what stands above it on its codes as a stack of its own"
                 )
-            n = self.layer_sizes[number - 1]
+            n = self.layer_sizes[number - 1] or layer.n_hidden  # auto is checked by ``of_width``
             if layer.closed_form and layer.n_hidden > n:
                 closed = layer.kind if layer.row.solved else f"init {layer.init}"
                 raise ValueError(
@@ -94,16 +98,16 @@ class PretrainConfig(TrainingConfig):
     def from_options(cls, layers: str | None, *, base: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """The configuration that a command line names.
 
-        ``layers`` is "784,300,150". Options of a layer may be comma lists ("sigmoid,tanh"), lists or tuples with one
-        value per layer; a single value serves all layers. Options that are None are left as ``base``, a [pretrain]
-        table, has them (its layers too, where their number is the same; what it says beside them of a layer's settings
-        serves those that do not say it), else at their defaults.
+        ``layers`` is "784,300,150", or "auto,300,150". Options of a layer may be comma lists ("sigmoid,tanh"), lists or
+        tuples with one value per layer; a single value serves all layers. Options that are None are left as ``base``, a
+        [pretrain] table, has them (its layers too, where their number is the same; what it says beside them of a
+        layer's settings serves those that do not say it), else at their defaults.
         """
         settings = dict(base or {})
         if layers is None and "layers" not in settings:
             raise ConfigError(
                 f"{argument('layers')}: expected the widths of the stack, such as "
-                f"{argument('layers', '784,300,150')}, got none"
+                f"{argument('layers', '784,300,150')}, or auto,300,150, got none"
             )
         each = settings.pop("layers", [])
         if not isinstance(each, list) or not all(isinstance(layer, dict) for layer in each):
@@ -135,11 +139,11 @@ def parse_layers(text: str) -> tuple[int, list[dict[str, Any]]]:
     """The input width, and what each layer is, of "784,300,150" or "28x28x1,conv16,pool,conv8,pool,64".
 
     An image HEIGHTxWIDTHxCHANNELS may be given in the place of the width; convolutional layers with that many channels
-    stand on it, each with the pool that follows it, then dense ones.
+    stand on it, each with the pool that follows it, then dense ones. The width of "auto,300" is 0: that of the rows.
     """
     words = [word.strip() for word in text.split(",")]
     shape = _shape(words[0], text)
-    n_visible = _width(words[0], text) if shape is None else math.prod(shape)
+    n_visible = 0 if words[0] == "auto" else _width(words[0], text) if shape is None else math.prod(shape)
     layers: list[dict[str, Any]] = []
     for word in words[1:]:
         if word.startswith("conv"):
@@ -181,10 +185,15 @@ def _shape(word: str, text: str) -> Shape | None:
 
 
 def _width(word: str, text: str) -> int:
+    if word == "auto":
+        raise ConfigError(
+            f"{argument('layers')}: expected auto in the first place alone, the width of the rows, got '{text}'; give "
+            "each code its width"
+        )
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", word):
         raise ConfigError(
-            f"{argument('layers')}: expected whole numbers such as 784,300,150, or 28x28x1,conv16,pool,64, got "
-            f"'{word}' in '{text}'"
+            f"{argument('layers')}: expected whole numbers such as 784,300,150, or auto,300,150, or "
+            f"28x28x1,conv16,pool,64, got '{word}' in '{text}'"
         )
     if int(word) < 1:
         raise ConfigError(f"{argument('layers')}: expected widths of at least 1, got {int(word)} in '{text}'")

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    PlainSerializer,
     ValidationError,
     field_validator,
 )
@@ -83,6 +84,13 @@ def _number_or_auto(zero: bool) -> Callable[[object], object]:
         raise ValueError(f"expected a number {wanted}, or auto, got {given}")
 
     return check
+
+
+def _width(value: object) -> object:
+    """The number 0 stands for auto."""
+    if value in ("auto", 0) or (_is_digits(value) and 1 <= int(str(value)[:10]) < 10**9):
+        return 0 if value == "auto" else int(str(value))
+    raise ValueError(f"expected a whole number of at least 1, or auto, got '{legible(str(value))}'")
 
 
 def _tied(value: object) -> object:
@@ -162,6 +170,7 @@ ImageShape = Annotated[str | None, BeforeValidator(_image_shape)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, BeforeValidator(_width), PlainSerializer(lambda width: width or "auto", return_type=int | str)]
 BatchSize = Annotated[int, Field(ge=1, le=10**12)]
 Places = Annotated[str | None, BeforeValidator(_places)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

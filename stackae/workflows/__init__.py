@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from stackae.workflows.finetune import FinetunedRun as FinetunedRun
     from stackae.workflows.finetune import finetune_run as finetune_run
     from stackae.workflows.inputs import DataRequest as DataRequest
-    from stackae.workflows.inputs import features_by_stage as features_by_stage
     from stackae.workflows.inputs import finetune_settings as finetune_settings
+    from stackae.workflows.inputs import is_per_feature as is_per_feature
     from stackae.workflows.inputs import run_settings as run_settings
     from stackae.workflows.predict import PredictResult as PredictResult
     from stackae.workflows.predict import predict_run as predict_run

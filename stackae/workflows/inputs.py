@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,8 +71,8 @@ def _tied(word: str) -> str:
     return "true" if word == "tied" else "false"
 
 
-def features_by_stage(loss_unit: str | None, layer_sizes: Sequence[int]) -> dict[str, int]:
-    """Return by how much to divide the losses of each layer's stage for their unit: row (None), nothing, or feature.
+def is_per_feature(loss_unit: str | None) -> bool:
+    """Return whether losses are shown per feature, by their unit: row, as None is, or feature.
 
     Raises ConfigError for another unit.
     """
@@ -80,8 +80,7 @@ def features_by_stage(loss_unit: str | None, layer_sizes: Sequence[int]) -> dict
     if loss_unit not in (None, *units):
         given = legible(str(loss_unit))
         raise ConfigError(f"{argument('loss_unit')}: expected row or feature, got '{given}'{nearest(given, units)}")
-    named = {f"layer{number}": width for number, width in enumerate(layer_sizes[:-1], start=1)}
-    return named if loss_unit == "feature" else {}
+    return loss_unit == "feature"
 
 
 class DataRequest(NamedTuple):

@@ -66,7 +66,7 @@ def pretrain_run(
     if place is not None and begun:
         return _resumed(place, settings, pretraining_work(names, configs, dataset), session)
     session.callbacks.note(*summary(configs, dataset, why))
-    default = default_path(settings.data.data, settings.pretrain.layer_sizes, len(names) if seeds is not None else None)
+    default = default_path(settings.data.data, configs[0].layer_sizes, len(names) if seeds is not None else None)
     with new_runs(place, force, names, default) as (folder, runs), session.writing(folder.path):
         work = pretraining_work(names, configs, dataset)
         trained = train_stacks(folder, runs, work, configs, dataset, session)

@@ -47,6 +47,23 @@ def test_the_table_of_one_stack_is_in_that_unit(fresh: Shell) -> None:
         assert f"{layer['loss'] / width:.3g}" in printed and f"{layer['validation_loss'] / width:.3g}" in printed
 
 
+def test_a_width_of_auto_is_that_of_the_rows_in_every_file_and_message(fresh: Shell) -> None:
+    options = ("--data", "unlabelled.npy", "--epochs", "2", "--loss-unit", "feature")
+    told = [
+        fresh("pretrain", "--layers", layers, *options, "--run", f"runs/{layers[:4]}")
+        for layers in ("auto,6,4", "8,6,4")
+    ]
+    assert losses_of(told[0].err, "validation") == losses_of(told[1].err, "validation") != []
+    assert "layer 1/2 8-6-8" in told[0].err and "rows of 8" in told[0].err
+    for name in ("config.toml", "layer1.safetensors", "layer2.safetensors", "metrics.jsonl"):
+        auto, number = ((fresh.folder / "runs" / run / name).read_text("latin-1") for run in ("auto", "8,6,"))
+        assert name == "metrics.jsonl" or auto == number
+    plan = fresh.does("pretrain", "--layers", "auto,6,4", *options[:2], "--dry-run", "--json")
+    assert json.loads(plan)["layers"][0]["sizes"] == "8-6-8"
+    resumed = fresh.does("pretrain", "--layers", "auto,6,4", *options, "--run", "runs/auto", "--resume")
+    assert "nothing is left to do" in resumed
+
+
 def test_another_unit_is_refused(fresh: Shell) -> None:
     told = fresh.refuses(2, "pretrain", *OPTIONS, "--loss-unit", "rows")
     assert "--loss-unit: expected row or feature, got 'rows'; did you mean 'row'?" in told

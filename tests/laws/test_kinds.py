@@ -14,6 +14,7 @@ from shell import Shell
 from step_cases import HALF
 
 from stackae.config import PretrainConfig, parse_layers
+from stackae.config.values import validated
 from stackae.errors import ConfigError
 from stackae.runs import Run
 from stackae.training import fused, head
@@ -152,6 +153,16 @@ def test_layers_of_images() -> None:
     assert [layer.get("shape") for layer in layers] == [(5, 4, 3), (3, 2, 16), None]
     assert [layer.get("pool") for layer in layers] == [True, False, None]
     assert parse_layers("784,300") == (784, [{"n_hidden": 300}])
+    assert parse_layers(" auto , 300") == (0, [{"n_hidden": 300}])
+
+
+def test_a_width_that_is_not_known_yet_is_written_as_it_is_read() -> None:
+    config = PretrainConfig.from_options("auto,8,4")
+    assert config.model_dump()["n_visible"] == config.model_dump(mode="json")["n_visible"] == "auto"
+    assert PretrainConfig.model_validate(config.model_dump()) == config != PretrainConfig.from_options("9,8,4")
+    assert PretrainConfig.from_options(None, base=config.model_dump(mode="json")).of_width(9) == config.of_width(9)
+    with pytest.raises(ConfigError, match="n_visible: expected a whole number of at least 1, or auto, got 'wide'"):
+        validated(PretrainConfig, {**config.model_dump(), "n_visible": "wide"})
 
 
 @pytest.mark.parametrize(
@@ -165,7 +176,10 @@ def test_layers_of_images() -> None:
         ("4x4x1,conv0", "expected conv and a number of channels"),
         ("4x0x1,conv2", "expected an image of at least 1x1x1, got '4x0x1'"),
         ("4x4x1", "expected the input width and at least one code width"),
-        ("4x4,conv2", "expected whole numbers such as 784,300,150, or 28x28x1,conv16,pool,64, got '4x4'"),
+        ("4x4,conv2", "such as 784,300,150, or auto,300,150, or 28x28x1,conv16,pool,64, got '4x4'"),
+        ("784,auto", "expected auto in the first place alone, the width of the rows, got '784,auto'; give each code"),
+        ("auto", "expected the input width and at least one code width, such as auto,300"),
+        ("auto,conv4", "expected an image below conv4, got a flat row of numbers"),
     ],
 )
 def test_layers_that_are_none_are_refused(layers: str, sentence: str) -> None:

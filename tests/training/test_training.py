@@ -18,7 +18,7 @@ from stackae.finetuning import finetune_stack
 from stackae.models.evaluation import evaluate_reconstruction
 from stackae.models.heads.classifier import Classifier
 from stackae.models.stack import StackedAutoencoder
-from stackae.pretraining import pretrain_stack, settle
+from stackae.pretraining import pretrain_stack, reasons, settle
 from stackae.training.early_stopping import BestWeights, Patience
 from stackae.training.optimizers import make_optimizer, scheduled
 from stackae.training.stage import MOST_EPOCHS, settled_epochs
@@ -226,8 +226,18 @@ def test_a_divergence_blames_inputs_that_are_large_and_else_the_learning_rate():
 
 
 def test_settling_names_a_width_that_is_not_the_datas():
-    with pytest.raises(ConfigError, match=r"expected 12 as the first width.*got 784; use layers='12,300'"):
+    with pytest.raises(
+        ConfigError, match=r"expected 12 as the first width.*got 784; use layers='12,300', or auto in its place"
+    ):
         settle(config("784,300"), TRAIN.x)
+
+
+def test_settling_takes_the_width_of_the_rows_for_auto():
+    for settled in (settle(config("auto,8,4"), TRAIN.x), settle(config("12,8,4"), TRAIN.x)):
+        assert settled == settle(config("12,8,4"), TRAIN.x) and settled.layer_sizes == (12, 8, 4)
+    assert reasons(config("auto,8"), TRAIN.x) == reasons(config("12,8"), TRAIN.x)
+    with pytest.raises(ConfigError, match="expected a code of at most the 12 inputs of layer 1, got 20"):
+        settle(config("auto,20", init="pca"), TRAIN.x)
 
 
 def test_settling_chooses_an_output_that_can_reach_its_targets():
