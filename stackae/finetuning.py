@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from stackae.config import FinetuneConfig
 from stackae.data import Part
+from stackae.data.paired import PairedRows
 from stackae.data.placement import placed
+from stackae.data.rows import inputs_of
 from stackae.models.heads.base import HeadTask
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
@@ -80,6 +82,10 @@ def finetune_stack(
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
         StoppedError: a signal requested that the checkpointer end training.
     """
+    paired = not config.row.predicts and isinstance(train.x, PairedRows)
+    if not paired:
+        train = Part(inputs_of(train.x), train.y)
+        validation = None if validation is None else Part(inputs_of(validation.x), validation.y)
     known, callback, checkpointer = rows_with_labels(train), callback or NoCallback(), checkpointer or NoCheckpoints()
     method = settled_method(config, stack, int(known.sum()), len(known))
     doubting = config.unlabelled == "auto"
@@ -87,7 +93,7 @@ def finetune_stack(
     task = HeadTask(stack, train, validation, config, n_classes, loss)
     choice = Choice("all", method.reason) if config.learns_unlabelled else choose(task, callback)
     settled = config.model_copy(update={"train": choice.train})
-    task, step = task._replace(config=settled), head_step(stack, settled)
+    task, step = task._replace(config=settled), head_step(stack, settled, paired)
     head = prepared_on(task)
     rows = 0 if head.held_out is None else len(head.held_out)
     if config.learns_unlabelled:

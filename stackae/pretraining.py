@@ -11,6 +11,7 @@ from typing import NamedTuple
 from stackae.autoencoders.statistics import check_room
 from stackae.config import PretrainConfig
 from stackae.config.together import check_together
+from stackae.data.paired import PairedRows
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DataError, DivergedError, argument
@@ -43,12 +44,14 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = (), lef
     flattened from; errors name it. ``left_out``: the stack is to tell rows from classes that were left out of them.
 
     Raises:
-        ConfigError: the first width is not that of x, or a decoder cannot reach its targets.
+        ConfigError: the first width is not that of x, a decoder cannot reach its targets, or ``PairedRows`` below a
+            layer that can only make its own rows.
         DataError: no rows, or a layer that is solved in closed form, or starts from a closed form, has so many inputs
             that their covariance does not fit in memory.
     """
     config = config.of_width(x.shape[-1])
     _check_width(config, x, row_shape)
+    _check_pairs(config, x)
     for number in range(1, len(config.layers) + 1):
         _check_closed_form(config, number)
     found = settled_layers(config, x, left_out)
@@ -79,6 +82,17 @@ def _check_width(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...]) ->
         )
     if len(x) == 0:
         raise DataError("data: expected at least one training row, got none")
+
+
+def _check_pairs(config: PretrainConfig, x: Rows) -> None:
+    kind = config.layers[0].kind
+    if isinstance(x, PairedRows) and kind not in ("dense", "convolutional"):
+        found = "clean rows beside noisy ones" if x.noisy else "rows with missing cells"
+        remedy = "" if x.noisy else f", or fill missing cells by {argument('missing', 'mean')}"
+        raise ConfigError(
+            f"kind {kind}: expected rows that are their own targets below layer 1, got {found}; use kind dense or "
+            f"convolutional for layer 1{remedy}"
+        )
 
 
 def _check_closed_form(config: PretrainConfig, number: int) -> None:
@@ -112,7 +126,8 @@ def pretrain_stack(
     """Train every layer of the configuration on x, bottom first.
 
     Args:
-        x: (n, n_visible) training rows, scaled float32, or bytes that are scaled as they are read.
+        x: (n, n_visible) training rows, scaled float32, or bytes that are scaled as they are read; of ``PairedRows``,
+            the first layer is trained to make the targets.
         config: the layers and how to train them.
         validation: (n_validation, n_visible) rows that choose each layer's best epoch; without them, each layer keeps
             the weights of its last epoch.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from stackae.analysis.sweep import principal_errors
+from stackae.data.paired import PairedRows
 from stackae.data.rows import Rows
 from stackae.errors import DataError
 from stackae.models.evaluation import evaluate_reconstruction
@@ -35,8 +36,9 @@ class Explained(NamedTuple):
 
 
 def principal_errors_of(train: Rows, measured: Rows) -> list[float] | None:
-    """Return ``principal_errors`` of the rows; None where they are too wide, or too many for the memory."""
-    if min(train.shape) > MOST_COLUMNS:
+    """Return ``principal_errors`` of the rows; None where they are too wide, or too many for the memory, and of pairs,
+    whose targets are not themselves."""
+    if min(train.shape) > MOST_COLUMNS or isinstance(train, PairedRows):
         return None
     try:
         return [float(each) for each in principal_errors(train, measured)]

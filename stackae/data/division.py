@@ -134,7 +134,8 @@ def sums_of(source: Source) -> np.ndarray:
 
 
 def row_sums(x: np.ndarray) -> np.ndarray:
-    """(n,) uint64 for finite rows (n, d) of any real type; equal numbers have equal sums in each. No errors."""
+    """(n,) uint64 for rows (n, d) of any real type, NaN where a cell is missing; equal numbers have equal sums in each.
+    No errors."""
     factor = factors(0, x.shape[1], COLUMN_STREAM)
     sums = np.empty(len(x), dtype=np.uint64)
     step = max(1, CELLS_AT_ONCE // x.shape[1])
@@ -144,8 +145,10 @@ def row_sums(x: np.ndarray) -> np.ndarray:
 
 
 def _mixed(cells: np.ndarray) -> np.ndarray:
-    """-0 is 0."""
-    return scrambled(np.add(cells, 0.0, dtype=np.float64, order="C").view(np.uint64))
+    """-0 is 0, and every NaN, which stands for a missing cell, is the same."""
+    numbers = np.add(cells, 0.0, dtype=np.float64, order="C")
+    numbers[np.isnan(numbers)] = np.nan
+    return scrambled(numbers.view(np.uint64))
 
 
 def parts_by_content(

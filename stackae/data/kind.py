@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-from stackae.data.rows import Rows
+from stackae.data.paired import PairedRows
+from stackae.data.rows import Rows, aim_of
 
 MOST_ROWS, MOST_CELLS = 4096, 1 << 22  # evenly spaced rows that are looked at
 CONTRAST = 0.7  # from which on pixels are nearly zeros and ones
@@ -19,7 +20,8 @@ class RowsKind(NamedTuple):
 
     ``variance`` is the sum of the variances of the columns j, and ``farthest`` max |x - μ_j| / s, with s the root of
     their mean; 0 where all rows are equal. ``contrast`` is the variance of rows within [0, 1] over that of zeros and
-    ones of the same means, Σ_j μ_j (1 - μ_j).
+    ones of the same means, Σ_j μ_j (1 - μ_j). Of pairs, all are those of the targets; ``noisy`` says that the inputs
+    differ from them, and ``missing`` which share of the cells is missing.
     """
 
     width: int
@@ -29,6 +31,8 @@ class RowsKind(NamedTuple):
     variance: float
     contrast: float
     farthest: float
+    noisy: bool = False
+    missing: float = 0.0
 
     @property
     def pixels(self) -> bool:
@@ -46,6 +50,11 @@ class RowsKind(NamedTuple):
         return self.farthest > FAR
 
     def __str__(self) -> str:
+        beside = "noisy rows, of which the clean ones are to be made: " if self.noisy else ""
+        return f"{beside}{self._values}{f', {self.missing:.0%} missing' if self.missing else ''}"
+
+    @property
+    def _values(self) -> str:
         if self.binary:
             return f"zeros and ones, {self.zeros:.0%} zeros"
         if self.pixels:
@@ -60,7 +69,7 @@ def kind_of(x: Rows) -> RowsKind:
     """Look at rows x (n, d), n >= 1: at all of them for their range, else at no more than 4,096."""
     count, width = x.shape
     most = max(1, min(MOST_ROWS, MOST_CELLS // width))
-    rows = x[torch.arange(0, count, -(-count // most))]
+    rows = aim_of(x, torch.arange(0, count, -(-count // most))).target
     low, high = float(x.min()), float(x.max())
     mean, variance = rows.double().mean(dim=0), float(rows.double().var(dim=0, correction=0).sum())
     binary_variance = float((mean * (1 - mean)).sum())
@@ -75,4 +84,6 @@ def kind_of(x: Rows) -> RowsKind:
         variance=variance,
         contrast=variance / binary_variance if binary_variance > 0 else 0.0,
         farthest=farthest,
+        noisy=isinstance(x, PairedRows) and x.noisy,
+        missing=x.missing if isinstance(x, PairedRows) else 0.0,
     )

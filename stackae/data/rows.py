@@ -1,4 +1,4 @@
-"""Rows as training and evaluation read them: 32-bit numbers, or bytes that are scaled when they are read."""
+"""Rows as training and evaluation read them: 32-bit numbers, bytes that are scaled when they are read, or pairs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stackae.data.paired import Aim, PairedRows
 from stackae.data.scaling import Scaling
 from stackae.errors import DataError
 
@@ -82,10 +83,23 @@ class ByteRows:
         return self.scaling.transform(torch.stack([self.raw.amin(dim=0), self.raw.amax(dim=0)]))
 
 
-Rows = Tensor | ByteRows
+Rows = Tensor | ByteRows | PairedRows
 """(n, d) rows: len, shape, device, nbytes, to, min and max, and x[slice, indices or mask] -> float32 Tensor."""
 
 
 def subset(x: Rows, index: Tensor) -> Rows:
-    """The rows of int64 indices or of a mask (n,), of the same kind as x: bytes stay bytes."""
-    return x.subset(index) if isinstance(x, ByteRows) else x[index]
+    """The rows of int64 indices or of a mask (n,), of the same kind as x: bytes stay bytes, pairs stay pairs."""
+    return x[index] if isinstance(x, Tensor) else x.subset(index)
+
+
+def aim_of(x: Rows, index: slice | Tensor) -> Aim:
+    """What is to be made of the rows of a slice or of indices: themselves, unless x are pairs."""
+    if isinstance(x, PairedRows):
+        return x.aim(index)
+    rows = x[index]
+    return Aim(rows, rows)
+
+
+def inputs_of(x: Rows) -> Tensor | ByteRows:
+    """The rows as they are read, without what is to be made of them."""
+    return x.inputs if isinstance(x, PairedRows) else x

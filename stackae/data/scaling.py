@@ -27,17 +27,20 @@ class Scaling:
     """A fitted scaling: its kind, and offset and scale of shape (d,), both float32 or both float64.
 
     Rows are scaled in that precision and rounded to 32 bits afterwards. Scaled values beyond ``clip`` become -clip or
-    clip, where there is one.
+    clip, where there is one. ``fill`` (d,), of the same precision, stands for missing cells, NaN, before they are
+    scaled: the mean of those of its column that are known; None where no cell of the fitted rows was missing.
     """
 
     kind: str
     offset: Tensor
     scale: Tensor
     clip: float | None = None
+    fill: Tensor | None = None
 
     @classmethod
     def fit(cls, kind: str, x: np.ndarray | Tensor) -> Self:
-        """The scaling of these rows (n, d), n at least 1, finite; of 64 bits where 32 do not hold every such number.
+        """The scaling of rows (n, d), n at least 1, of finite numbers, or NaN where a cell is missing, which has no
+        part in it; of 64 bits where 32 do not hold every such number.
 
         ``none``: as they are. ``unit``: over 255 for uint8, else over the largest absolute value (1 when all are 0).
         ``minmax``: each feature to [0, 1]. ``standard``: each feature to mean 0 and variance 1. ``robust``:
@@ -49,6 +52,8 @@ class Scaling:
         if kind not in SCALES:
             raise ConfigError(f"scale: expected one of {', '.join(SCALES)}, got '{kind}'{nearest(kind, SCALES)}")
         rows = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
+        if rows.dtype.kind == "f" and bool(np.isnan(rows).any()):
+            return cls._of_known(kind, rows)
         if kind == "auto":
             inside = rows.dtype != np.uint8 and rows.min() >= 0 and rows.max() <= 1
             kind = "unit" if rows.dtype == np.uint8 else "none" if inside else "minmax"
@@ -61,13 +66,34 @@ class Scaling:
         found = torch.from_numpy(offset), torch.from_numpy(scale.astype(precision))
         return cls(kind, *found, CLIP if kind == "robust" else None)
 
-    def transform(self, x: np.ndarray | Tensor) -> Tensor:
-        """(n, d) float32 (x - offset) / scale, a new tensor; DataError when d is not the fitted width."""
+    @classmethod
+    def _of_known(cls, kind: str, rows: np.ndarray) -> Self:
+        """Of rows with missing cells: column by column, of its known cells; a column without any is 0 everywhere."""
+        known = [column[~np.isnan(column)] for column in rows.T]
+        none = np.zeros(1, dtype=rows.dtype)
+        each = [column if len(column) else none for column in known]
+        if kind not in PER_FEATURE:
+            whole = cls.fit(kind, np.concatenate(each)[:, None])
+            kind = whole.kind
+            offset, scale = whole.offset.expand(len(each)).clone(), whole.scale.expand(len(each)).clone()
+        if kind in PER_FEATURE:
+            alone = [cls.fit(kind, column[:, None]) for column in each]
+            offset, scale = (torch.cat([getattr(one, name) for one in alone]) for name in ("offset", "scale"))
+        fill = torch.tensor([column.mean(dtype=np.float64) for column in each], dtype=torch.float64).to(offset.dtype)
+        return cls(kind, offset, scale, CLIP if kind == "robust" else None, fill)
+
+    def transform(self, x: np.ndarray | Tensor, filled: bool = True) -> Tensor:
+        """(n, d) float32 (x - offset) / scale, a new tensor; DataError when d is not the fitted width.
+
+        Missing cells have their ``fill`` first; where not ``filled``, they stay NaN.
+        """
         self.check_width(x.shape)
         if isinstance(x, Tensor):
             rows = x.detach().to(self.offset.dtype, copy=True)
         else:
             rows = torch.from_numpy(np.array(x, dtype=PRECISIONS[self.offset.dtype], order="C"))
+        if filled and self.fill is not None:
+            rows = torch.where(rows.isnan(), self.fill.to(rows.device), rows)
         rows.sub_(self.offset.to(rows.device)).div_(self.scale.to(rows.device))
         if self.clip is not None:
             rows.clamp_(-self.clip, self.clip)
@@ -99,29 +125,33 @@ class Scaling:
     @property
     def of_bytes(self) -> bool:
         """Whether kernels can apply it to bytes as they read them: 32 bits, and nothing clipped."""
-        return self.offset.dtype == torch.float32 and self.clip is None
+        return self.offset.dtype == torch.float32 and self.clip is None and self.fill is None
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """``offset``, ``scale`` and ``clip`` (1,) where there is one, for a safetensors file; the kind is kept
-        elsewhere."""
+        """``offset``, ``scale``, and ``clip`` (1,) and ``fill`` where there are such, for a safetensors file; the kind
+        is kept elsewhere."""
         clip = {} if self.clip is None else {"clip": torch.tensor([self.clip], dtype=torch.float64)}
-        return {"offset": self.offset, "scale": self.scale, **clip}
+        fill = {} if self.fill is None else {"fill": self.fill}
+        return {"offset": self.offset, "scale": self.scale, **clip, **fill}
 
     @classmethod
     def from_tensors(cls, kind: str, tensors: dict[str, Tensor]) -> Self:
         """The scaling that to_tensors wrote; DataError when the tensors cannot be one."""
-        found: dict[str, Tensor] = {name: tensors[name] for name in ("offset", "scale", "clip") if name in tensors}
+        names = ("offset", "scale", "clip", "fill")
+        found: dict[str, Tensor] = {name: tensors[name] for name in names if name in tensors}
         if not _is_scaling(kind, found):
             shapes = {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in found.items()}
             raise DataError(
-                f"scaling: expected a kind and finite float32 or float64 offset and scale (d,), scale above 0, and for "
-                f"robust a clip above 0, got '{kind}' and {shapes}; write them again by to_tensors"
+                f"scaling: expected a kind and finite float32 or float64 offset and scale (d,), scale above 0, perhaps "
+                f"a fill (d,), and for robust a clip above 0, got '{kind}' and {shapes}; write them again by to_tensors"
             )
-        return cls(kind, found["offset"], found["scale"], found["clip"].item() if "clip" in found else None)
+        clip = found["clip"].item() if "clip" in found else None
+        return cls(kind, found["offset"], found["scale"], clip, found.get("fill"))
 
     def to(self, device: torch.device | str) -> Self:
         """The same scaling with its tensors on a device."""
-        return replace(self, offset=self.offset.to(device), scale=self.scale.to(device))
+        fill = None if self.fill is None else self.fill.to(device)
+        return replace(self, offset=self.offset.to(device), scale=self.scale.to(device), fill=fill)
 
     def check_width(self, shape: tuple[int, ...], name: str = "data") -> None:
         """DataError, which names the rows so, unless the shape is (n, d), d the fitted width."""
@@ -135,17 +165,18 @@ class Scaling:
 
 def _is_scaling(kind: str, tensors: dict[str, Tensor]) -> bool:
     wanted = {"offset", "scale"} | ({"clip"} if kind == "robust" else set())
-    if kind not in SCALES or kind == "auto" or tensors.keys() != wanted:
+    if kind not in SCALES or kind == "auto" or tensors.keys() - {"fill"} != wanted:
         return False
     offset, scale = tensors["offset"], tensors["scale"]
     form = offset.dtype == scale.dtype and offset.dtype in PRECISIONS and offset.ndim == 1
-    clip = tensors.get("clip", torch.ones(1, dtype=torch.float64))
+    clip, fill = tensors.get("clip", torch.ones(1, dtype=torch.float64)), tensors.get("fill", offset)
     return (
         form
-        and offset.shape == scale.shape
+        and offset.shape == scale.shape == fill.shape
+        and fill.dtype == offset.dtype
         and len(offset) >= 1
         and (clip.dtype, tuple(clip.shape)) == (torch.float64, (1,))
-        and all(bool(torch.isfinite(tensor).all()) for tensor in (offset, scale, clip))
+        and all(bool(torch.isfinite(tensor).all()) for tensor in (offset, scale, clip, fill))
         and bool((scale > 0).all())
         and bool((clip > 0).all())
     )

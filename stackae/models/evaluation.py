@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stackae.data.minibatches import in_order
-from stackae.data.rows import Rows
+from stackae.data.rows import Rows, aim_of
 from stackae.errors import DataError
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 
 
 class ReconstructionReport(NamedTuple):
-    """Errors of encoding up to ``layer`` and decoding back to the input, averaged over rows.
+    """Errors of encoding up to ``layer`` and decoding back to the input, averaged over rows; of ``PairedRows``, against
+    their targets, with their weights.
 
     squared_error: ‖z − x‖² per row. mean_squared_error: the same per feature. explained: 1 − squared_error /
     E‖x − mean row‖², so that 0 is no better than answering the mean row and 1 is perfect. cross_entropy:
@@ -62,10 +63,12 @@ def reconstruction_report(
     """Report on reconstruct(x), for rows x (n, n_visible) of this spread; with logits(x), on cross-entropy too."""
     total, nats = 0.0, 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
-        rows = x[part]
-        total += (reconstruct(rows) - rows).double().square().sum().item()
+        aim = aim_of(x, part)
+        squares = (reconstruct(aim.x) - aim.target).double().square()
+        total += (squares if aim.weight is None else squares * aim.weight).sum().item()
         if logits is not None:
-            nats += F.binary_cross_entropy_with_logits(logits(rows).double(), rows.double(), reduction="sum").item()
+            given, weight = logits(aim.x).double(), None if aim.weight is None else aim.weight.double()
+            nats += F.binary_cross_entropy_with_logits(given, aim.target.double(), weight, reduction="sum").item()
     error = total / len(x)
     explained = 1 - error / spread if spread > 0 else float(error == 0)
     report = ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained)
@@ -75,9 +78,21 @@ def reconstruction_report(
 
 
 def spread_of(x: Rows) -> float:
-    """E‖x − mean row‖² over the rows of x, in float64, so that equal rows give exactly 0."""
+    """E‖t − mean row‖² over the targets of x, which are x itself unless they are pairs, in float64, so that equal rows
+    give exactly 0."""
     if len(x) == 0:
         raise DataError("data: expected rows to reconstruct, got none")
     parts = list(in_order(len(x), ROWS_AT_ONCE))
-    mean = torch.stack([x[part].double().sum(0) for part in parts]).sum(0) / len(x)
-    return sum((x[part].double() - mean).square().sum().item() for part in parts) / len(x)
+    sums = [_weighed(x, part, torch.zeros(x.shape[1], dtype=torch.float64)) for part in parts]
+    mean = torch.stack([each[0] for each in sums]).sum(0) / torch.stack([each[1] for each in sums]).sum(0).clamp(
+        min=1e-9
+    )
+    return sum(_weighed(x, part, mean)[2] for part in parts) / len(x)
+
+
+def _weighed(x: Rows, part: slice, mean: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Σ_i w_ij (t_ij − mean_j) and Σ_i w_ij per column, and Σ_ij w_ij (t_ij − mean_j)², in float64."""
+    aim = aim_of(x, part)
+    apart = aim.target.double() - mean.to(aim.target.device)
+    weight = torch.ones_like(apart) if aim.weight is None else aim.weight.double()
+    return (weight * apart).sum(0), weight.sum(0), (weight * apart.square()).sum().item()

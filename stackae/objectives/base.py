@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.autoencoders.dense import Dense
 from stackae.config import LayerConfig
-from stackae.data.rows import Rows
+from stackae.data.paired import Aim
+from stackae.data.rows import Rows, aim_of
 from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms, penalty_of
 from stackae.ops.step import DenseLayer
 
@@ -22,7 +23,7 @@ class Objective:
 
     Attributes:
         network: the network to train.
-        x: (n, n_visible) its rows.
+        x: (n, n_visible) its rows; ``PairedRows`` have targets of their own, and weights of their errors.
         loss: mse, bce or cross_entropy.
         corruption: x̃ ~ q(x̃ | x), drawn by (seed, layer, step).
         emphasis: weights of the errors of corrupted inputs and of the others.
@@ -75,6 +76,10 @@ class Objective:
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         """Compute the loss of the batch of these row indices: a scalar, its mean, in the parameters' dtype."""
         raise NotImplementedError
+
+    def aim(self, rows: slice | Tensor, x: Rows | None = None) -> Aim:
+        """Rows, targets and weights of these places in its own rows, or in others, on the device of the network."""
+        return aim_of(self.x if x is None else x, rows).to(next(self.network.parameters()).device)
 
     @property
     def parameters(self) -> list[Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.dense import Autoencoder
 from stackae.data.minibatches import in_order
+from stackae.data.paired import Aim, PairedRows
 from stackae.data.rows import Rows
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.base import Objective
@@ -22,7 +23,10 @@ from stackae.random import EVALUATION_COUNTER
 
 @dataclass(frozen=True)
 class ReconstructionObjective(Objective):
-    """(1/B) Σ_i L(x_i, decode(h_i)) with h_i = encode(x̃_i), plus penalties on codes and weights."""
+    """(1/B) Σ_i L(t_i, decode(h_i)) with h_i = encode(x̃_i), plus penalties on codes and weights.
+
+    t_i is x_i itself, or the target that ``PairedRows`` have for it, whose weights L has too.
+    """
 
     network: LayerAutoencoder
 
@@ -33,7 +37,7 @@ class ReconstructionObjective(Objective):
     @property
     def chain(self) -> list[DenseLayer]:
         one = self.network
-        if not isinstance(one, Autoencoder):
+        if not isinstance(one, Autoencoder) or isinstance(self.x, PairedRows):
             return []
         output = "linear" if self.loss == "bce" else one.output_activation
         decoder = DenseLayer(one.decoder_weight, one.decoder_bias, output, tied_to=0 if one.tied else -1)
@@ -45,15 +49,15 @@ class ReconstructionObjective(Objective):
         return bool(self.corruption) or self.dropout is not None
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        _, total, penalties = self.parts(self.x[rows].to(self.network.device), step)
+        _, total, penalties = self.parts(self.aim(rows), step)
         for penalty in penalties.values():
             total = total + penalty
         return total
 
-    def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def parts(self, aim: Aim, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return x̃, the reconstruction loss, and the penalties by setting name, for rows x (batch, n_visible)."""
         one, penalties = self.network, {}
-        seen = self._seen(clean, step)
+        seen = self._seen(aim.x, step)
         code, contracted = self._coded(seen)
         code = one.kept(code, training=True)
         if self.sparsity is not None:
@@ -62,20 +66,20 @@ class ReconstructionObjective(Objective):
             penalties["contraction"] = self.contraction * contracted
         if self.weight_l1:
             penalties["weight_l1"] = self.weight_l1 * torch.stack([each.abs().sum() for each in self.weights]).sum()
-        return seen, self._reconstruction(code, clean, step), penalties
+        return seen, self._reconstruction(code, aim, step), penalties
 
     @torch.no_grad()
     def clean_loss(self, x: Rows) -> float:
         """Compute the reconstruction loss per row of x (n, n_visible), uncorrupted."""
         total, one = 0.0, self.network
         for part in in_order(len(x), ROWS_AT_ONCE):
-            rows = x[part].to(one.device)
-            total += LOSSES[self.loss](one, one.encode(rows), rows).item() * len(rows)
+            aim = self.aim(part, x)
+            total += LOSSES[self.loss](one, one.encode(aim.x), aim.target, aim.weight).item() * len(aim.x)
         return total / len(x)
 
     @torch.no_grad()
     def corrupted_loss(self, x: Rows) -> float:
-        """(1/n) Σ_i L(x_i, decode(h_i)) over rows x (n, n_visible), corrupted as in training.
+        """(1/n) Σ_i L(t_i, decode(h_i)) over rows x (n, n_visible), corrupted as in training.
 
         This is the first term of the objective, with corruption, emphasis and dropout: input dropout is masking noise
         by another name, and the best epoch must not depend on the name. Penalties are left out: they are not errors of
@@ -87,9 +91,9 @@ class ReconstructionObjective(Objective):
         """
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
-            clean, step = x[part].to(self.network.device), EVALUATION_COUNTER + part.start
-            code = self.network.encode(self._seen(clean, step))
-            total += self._reconstruction(code, clean, step).item() * len(clean)
+            aim, step = self.aim(part, x), EVALUATION_COUNTER + part.start
+            code = self.network.encode(self._seen(aim.x, step))
+            total += self._reconstruction(code, aim, step).item() * len(code)
         return total / len(x)
 
     def _seen(self, clean: Tensor, step: int) -> Tensor:
@@ -98,11 +102,13 @@ class ReconstructionObjective(Objective):
         seen = self.corruption(clean, one.engine, **stream)
         return seen if self.dropout is None else self.dropout[0](seen, one.engine, **stream)
 
-    def _reconstruction(self, code: Tensor, clean: Tensor, step: int) -> Tensor:
-        one, stream = self.network, self._stream(step)
-        weight = self.emphasis(clean, self.corruption, one.engine, **stream) if self.emphasis is not None else None
+    def _reconstruction(self, code: Tensor, aim: Aim, step: int) -> Tensor:
+        one, stream, weight = self.network, self._stream(step), aim.weight
+        if self.emphasis is not None:
+            emphasized = self.emphasis(aim.x, self.corruption, one.engine, **stream)
+            weight = emphasized if weight is None else weight * emphasized
         kept = code if self.dropout is None else self.dropout[1](code, one.engine, **stream)
-        return LOSSES[self.loss](one, kept, clean, weight)
+        return LOSSES[self.loss](one, kept, aim.target, weight)
 
     def _stream(self, step: int) -> dict[str, int]:
         return {"seed": self.seed, "layer": self.layer, "step": step}

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from stackae.autoencoders.variational import VariationalAutoencoder, bent, gaussian_kl
 from stackae.data.minibatches import in_order
+from stackae.data.paired import Aim
 from stackae.data.rows import Rows
 from stackae.errors import DataError
 from stackae.models.stack import ROWS_AT_ONCE
@@ -47,16 +48,16 @@ class VariationalObjective(Objective):
         return bool(self.corruption)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        return self._loss(self.x[rows].to(self.network.device), step)
+        return self._loss(self.aim(rows), step)
 
-    def parts(self, clean: Tensor, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def parts(self, aim: Aim, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return x̃, the reconstruction loss, and β KL, for rows x (batch, n_visible)."""
         one = self.network
-        noisy = self.corruption(clean, one.engine, seed=self.seed, layer=self.layer, step=step)
+        noisy = self.corruption(aim.x, one.engine, seed=self.seed, layer=self.layer, step=step)
         mu, logvar = one.posterior(noisy)
         noise = normal_rows(*mu.shape, seed=self.seed, purpose=Purpose.LATENT, layer=self.layer, counter=step)
         h = one.sample(mu, logvar, noise.to(mu))
-        return noisy, LOSSES[self.loss](one, h, clean), {"beta": self.beta * gaussian_kl(mu, logvar)}
+        return noisy, LOSSES[self.loss](one, h, aim.target, aim.weight), {"beta": self.beta * gaussian_kl(mu, logvar)}
 
     def clean_loss(self, x: Rows) -> float:
         """Compute the objective per row of x (n, n_visible), uncorrupted, with one draw of h per row."""
@@ -73,12 +74,12 @@ class VariationalObjective(Objective):
         """
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
-            clean = x[part].to(self.network.device)
-            total += self._loss(clean, EVALUATION_COUNTER + part.start).item() * len(clean)
+            aim = self.aim(part, x)
+            total += self._loss(aim, EVALUATION_COUNTER + part.start).item() * len(aim.x)
         return total / len(x)
 
-    def _loss(self, clean: Tensor, step: int) -> Tensor:
-        _, reconstruction, penalties = self.parts(clean, step)
+    def _loss(self, aim: Aim, step: int) -> Tensor:
+        _, reconstruction, penalties = self.parts(aim, step)
         return reconstruction + penalties["beta"]
 
 

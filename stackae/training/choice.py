@@ -6,29 +6,38 @@ from stackae.config import FinetuneConfig, PretrainConfig
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device, choose_step
 
+PAIRS = "targets beside its rows"
 
-def layer_steps(config: PretrainConfig) -> dict[int, StepChoice]:
-    """Choose the step of each layer, by its number from 1; layers that are solved in closed form have none."""
+
+def layer_steps(config: PretrainConfig, paired: bool = False) -> dict[int, StepChoice]:
+    """Choose the step of each layer, by its number from 1; layers that are solved in closed form have none.
+
+    ``paired``: the first layer's rows are ``PairedRows``.
+    """
     device = choose_device(config.device)
-    return {
-        number: choose_step(config.engine, device, config.precision, layer.steps_eagerly or config.trains_eagerly)
+    lacks = {
+        number: layer.steps_eagerly or config.trains_eagerly or (PAIRS if paired and number == 1 else "")
         for number, layer in enumerate(config.layers, start=1)
         if not layer.row.solved
     }
+    return {number: choose_step(config.engine, device, config.precision, each) for number, each in lacks.items()}
 
 
-def head_step(stack: StackedAutoencoder, config: FinetuneConfig) -> StepChoice:
-    """Choose the step that trains a head, alone or with the layers of the stack; the fused one needs dense layers."""
-    lacks = config.steps_eagerly
+def head_step(stack: StackedAutoencoder, config: FinetuneConfig, paired: bool = False) -> StepChoice:
+    """Choose the step that trains a head, alone or with the layers of the stack; the fused one needs dense layers.
+
+    ``paired``: the rows of a reconstruction are ``PairedRows``.
+    """
+    lacks = config.steps_eagerly or (PAIRS if paired else "")
     if not lacks and config.train != "head":
         found = (one.not_dense(decoding=not config.row.predicts) for one in stack.autoencoders)
         lacks = next((f"layer {number} of {each}" for number, each in enumerate(found, start=1) if each), "")
     return choose_step(config.engine, choose_device(config.device), config.precision, lacks)
 
 
-def shown_layer_steps(config: PretrainConfig) -> str:
+def shown_layer_steps(config: PretrainConfig, paired: bool = False) -> str:
     """Describe the layers' steps: fused if any layer's is, the device, the reason, and the layers that are eager."""
-    device, steps = choose_device(config.device), layer_steps(config)
+    device, steps = choose_device(config.device), layer_steps(config, paired)
     device_step = choose_step(config.engine, device, config.precision)
     precision = " in fp32" if config.precision != "fp32" else ""
     eager = [f"layer {number} eager{precision}: {step.lacks}" for number, step in steps.items() if step.lacks]

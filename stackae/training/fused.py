@@ -8,7 +8,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from stackae.config import TrainingConfig
-from stackae.data.rows import ByteRows
+from stackae.data.rows import ByteRows, inputs_of
 from stackae.objectives.base import Objective
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def kernel_training(objective: Objective, config: TrainingConfig, weight_decay: 
     Raises:
         TypeError: its network is not a chain of dense layers.
     """
-    x, penalty = objective.x, objective.sparsity
+    x, penalty = inputs_of(objective.x), objective.sparsity
     if not objective.chain:
         raise TypeError(f"objective: expected one on a chain of dense layers, got {type(objective).__name__}")
     return importlib.import_module("stackae.ops.compiled").training(

@@ -14,6 +14,7 @@ from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
+from stackae.data.paired import PairedRows
 from stackae.data.rows import Rows
 from stackae.errors import DivergedError
 from stackae.models.stack import in_batches
@@ -95,7 +96,7 @@ class LayerReplica(Replica):
 
     @property
     def step(self) -> StepChoice:
-        return layer_steps(self.config)[self.number]
+        return layer_steps(self.config, self.number == 1 and isinstance(self.x, PairedRows))[self.number]
 
     @property
     def corruption(self) -> Corruption:
@@ -126,11 +127,11 @@ class LayerReplica(Replica):
 
     @torch.no_grad()
     def magnitudes(self, rows: Tensor, step: int) -> Magnitudes:
-        x = self.x
-        clean = x[rows.to(x.device)].to(self.network.device)
-        seen, reconstruction, penalties = self.objective.parts(clean, step)
+        objective = self.objective
+        aim = objective.aim(rows.to(self.x.device))
+        seen, reconstruction, penalties = objective.parts(aim, step)
         return Magnitudes(
-            inputs=float(clean.abs().max()),
+            inputs=float(aim.x.abs().max()),
             seen=float(seen.abs().max()),
             reconstruction=float(reconstruction),
             penalties={name: float(each) for name, each in penalties.items()},

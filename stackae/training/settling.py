@@ -148,7 +148,8 @@ def _other(layer: LayerConfig, reads: Reads) -> dict[str, Any]:
     bounded = layer.loss == "bce" or (reads.in_unit and not layer.row.solved)
     corruption = layer.corruption
     if corruption.kind == "auto":
-        corruption = CorruptionConfig.model_validate(usual["corruption"])
+        given = reads.below is None and reads.data.noisy
+        corruption = NONE if given else CorruptionConfig.model_validate(usual["corruption"])
     return {
         "activation": _chosen(layer.activation, usual["activation"]),
         "output_activation": _chosen(layer.output_activation, "sigmoid" if bounded else "linear"),
@@ -180,7 +181,8 @@ def _copies(layer: LayerConfig, reads: Reads) -> bool:
     """Whether it is wide, and nothing that is given keeps it from copying its input."""
     noisy = layer.corruption.kind != "auto" or layer.emphasis != EmphasisConfig()
     kept = noisy or layer.contracts or bool(layer.dropout) or layer.sparsity.kind != "none"
-    return (reads.features or reads.tells) and not kept
+    given = reads.below is None and reads.data.noisy
+    return (reads.features or reads.tells) and not kept and not given
 
 
 def _output(layer: LayerConfig, reads: Reads, activation: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from stackae.data.classes import trained_classes
 from stackae.data.inspect.advice import notes_of
 from stackae.data.labelled import few_of, is_scarce
 from stackae.data.labels import named
+from stackae.data.paired import PairedRows
 from stackae.errors import argument, legible
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import PretrainResult
@@ -37,7 +38,7 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[s
     return [
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
-        f"step     {shown_layer_steps(config)}",
+        f"step     {shown_layer_steps(config, isinstance(dataset.train.x, PairedRows))}",
         *together,
         *why,
         *(f"note     {sentence}" for sentence in notes_of(dataset)),

@@ -14,6 +14,8 @@ from stackae.autoencoders.parameters import fill
 from stackae.config import PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data import Rows, in_order
+from stackae.data.paired import PairedRows
+from stackae.data.rows import aim_of
 from stackae.errors import ConfigError, DataError
 from stackae.models.evaluation import ReconstructionReport, reconstruction_report, spread_of
 from stackae.models.files import check_numbers
@@ -148,7 +150,8 @@ class DeepAutoencoder(Finetuned):
 
 @dataclass(frozen=True)
 class UnrolledObjective(FinetuneObjective):
-    """(1/B) Σ_i L(t_i, decode(encode(x_i))), where t_i is x_i itself, or the row whose code x_i is.
+    """(1/B) Σ_i L(t_i, decode(encode(x_i))), where t_i is x_i itself, its target of ``PairedRows``, or the row
+    whose code x_i is.
 
     Hinton & Salakhutdinov (2006), Reducing the dimensionality of data with neural networks.
     """
@@ -159,12 +162,13 @@ class UnrolledObjective(FinetuneObjective):
     @property
     def chain(self) -> list[DenseLayer]:
         parts = [*self.network.encoders, *self.network.head.each]
-        return links(parts, self.loss) if self.x is self.target else []
+        return links(parts, self.loss) if self.x is self.target and not isinstance(self.x, PairedRows) else []
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         one = self.network
         code = self.code(rows, step)
-        return LOSSES[self.loss](one, code, self.target[rows].to(one.device))
+        aim = self.aim(rows, self.target)
+        return LOSSES[self.loss](one, code, aim.target, aim.weight)
 
 
 @torch.no_grad()
@@ -173,5 +177,6 @@ def reconstruction_loss(model: DeepAutoencoder, x: Rows, target: Rows, loss: str
     total = 0.0
     for part in in_order(len(x), ROWS_AT_ONCE):
         code = model.encode(x[part].to(model.device))
-        total += LOSSES[loss](model, code, target[part].to(model.device)).item() * len(code)
+        aim = aim_of(target, part).to(model.device)
+        total += LOSSES[loss](model, code, aim.target, aim.weight).item() * len(code)
     return total / len(x)
