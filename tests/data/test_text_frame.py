@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
-from data_files import message, write
+from data_files import laws, message, write
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stackae.data.formats.text_frame import read_frame
-from stackae.data.tables.frame import Dialect
+from stackae.data.tables.frame import Dialect, Frame
+from stackae.errors import DataError
 
 
 def test_columns_are_numbers_or_texts(tmp_path: Path) -> None:
@@ -44,4 +48,89 @@ def test_rows_with_too_few_or_too_many_cells_are_left_out(tmp_path: Path) -> Non
         (3, "line 6: expected 2 cells as in the header, got 3"),
     )
     assert frame.bad_rows == 2 and frame.lines is not None and frame.lines([0, 1, 2]) == [2, 5, 7]
-    assert "expected rows of numbers below the header line, got none" in message(read_frame, write(path, "a,b\n1\n"))
+    assert message(read_frame, write(path, "a,b\n1\n")) == f"{path}:2: expected 2 cells as in the header, got 1"
+    assert "expected rows below the header line, got none" in message(read_frame, write(path, "a,b\n"))
+
+
+CELLS = [
+    "1",
+    "-2.5",
+    "+1",
+    ".5",
+    "1.",
+    "1e5",
+    "1e400",
+    "00012",
+    " 7 ",
+    "nan",
+    "NaN",
+    " nan",
+    "-nan",
+    "nan(ind)",
+    "Infinity",
+]
+CELLS += ["-inf", "?", "N/A", "", " ", "null", "x", " x", "1_0", "0x10", "\u0661", "ä", '"1"', '"a"', '"a,b"', '"a\nb"']
+CELLS += [
+    '"a""b"',
+    '"1"2',
+    '5"',
+    '"',
+    '""',
+    "1,5",
+    "-999",
+    "-999.0",
+    "1d5",
+    "1;2",
+    "\u00a01",
+    "\x0c",
+    "a\x0bb",
+    "infinit",
+]
+rows_of_cells = st.lists(st.lists(st.sampled_from(CELLS), min_size=3, max_size=3), min_size=1, max_size=12)
+odd_lines = st.lists(
+    st.tuples(st.integers(0, 12), st.sampled_from(["", "  ", "1,2", "1,2,3,4", ",,", "\t", '"', "#"])), max_size=2
+)
+
+
+def read(path: Path, block: int, few: int, **asked: object) -> Frame | str:
+    blocks = mock.patch("stackae.data.formats.text_blocks.BLOCK_BYTES", block)
+    with blocks, mock.patch("stackae.data.formats.text_frame.FEW_BYTES", few):
+        try:
+            return read_frame(path, Dialect(**asked))  # type: ignore[arg-type]
+        except DataError as error:
+            return str(error)
+
+
+def same(one: Frame | str, other: Frame | str) -> None:
+    if isinstance(one, str) or isinstance(other, str):
+        assert one == other
+        return
+    assert one.names == other.names and (one.bad, one.bad_rows, one.notes) == (other.bad, other.bad_rows, other.notes)
+    for a, b in zip(one.columns, other.columns, strict=True):
+        assert (a.stored, a.texts, a.values.dtype) == (b.stored, b.texts, b.values.dtype)
+        np.testing.assert_array_equal(a.values, b.values)
+    np.testing.assert_array_equal(one.numbers, other.numbers)
+    assert one.lines is not None and other.lines is not None
+    assert one.lines(range(len(one.numbers))) == other.lines(range(len(one.numbers)))
+
+
+@laws
+@given(
+    rows_of_cells,
+    odd_lines,
+    st.sampled_from([",", ";", "\t", "|", " "]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([40, 200, 1 << 20]),
+    st.sampled_from([".", ","]),
+)
+def test_quick_reading_says_what_reading_by_rows_says(
+    tmp_path: Path, rows: list[list[str]], odd: list[tuple[int, str]], sep: str, end: str, block: int, decimal: str
+) -> None:
+    lines = [sep.join(cells) for cells in rows]
+    for place, line in odd:
+        lines.insert(place, line.replace(",", sep))
+    path = write(tmp_path / "a.csv", end.join([sep.join("abc"), *lines]) + end)
+    asked = {"delimiter": sep, "decimal": decimal, "header": True, "encoding": "utf-8", "missing": ("-999", "x")}
+    by_rows = read(path, 1 << 20, 1 << 30, **asked)
+    same(read(path, block, 0, **asked), by_rows)
+    same(read(path, block, 0, delimiter=sep), read(path, 1 << 20, 1 << 30, delimiter=sep))

@@ -2,62 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.formats import format_of
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.text_header import number_of, read_names
-from stackae.data.formats.text_rows import TextRows
-from stackae.data.source import MOST_NAMED, BadRow
+from stackae.data.formats.dialects import Recognised, missing_words, recognise
+from stackae.data.formats.text_blocks import TextBlocks, encodings_of
+from stackae.data.formats.text_columns import Columns, piece_of_rows
+from stackae.data.formats.text_places import RowPlaces
+from stackae.data.formats.text_quick import FEW_BYTES, is_orderly, line_ends, quickly
+from stackae.data.formats.text_rows import RowsOfLines
+from stackae.data.memory import check_memory
 from stackae.data.tables.frame import Column, Dialect, Frame
-from stackae.errors import DataError
+from stackae.errors import DataError, argument
 
-MISSING = frozenset(("", "?", "na", "n/a", "nan", "null"))
-"""Cells that stand for a missing value, in letters of either case."""
+CELLS_AT_ONCE = 1 << 18  # where rows are read one by one
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
+SHOWN_ROWS = 10
+FIRST_PASS = 0.9  # of the progress; another one reads a few columns, where it is needed
+
+Tell = Callable[[float], None]
 
 
-def read_frame(path: Path, dialect: Dialect | None = None) -> Frame:
+class _Table(NamedTuple):
+    """What every row of a file is read by, and what is gathered of them."""
+
+    path: Path
+    known: Recognised
+    missing: frozenset[str]
+    columns: Columns
+
+
+def read_frame(path: Path, dialect: Dialect | None = None, tell: Tell = lambda share: None) -> Frame:
     """The columns of a file of text, numbers or texts, and its rows that have a cell for each of them.
 
-    Raises DataError for a missing or doubtful header, for what is no text, and where no row is sound.
+    What ``dialect`` leaves open is recognised; ``tell`` is told the share that has been read, 0 to 1. Raises DataError
+    for what is no text or cannot be told (``recognise``), for more than the memory holds, and where no row is sound.
     """
-    dialect = dialect or Dialect()
-    missing = MISSING | {word.lower() for word in dialect.missing}
+    asked = dialect or Dialect()
     with opened(path) as file:
-        rows = TextRows(path, file)
-        names = read_names(rows)
-        cells, numbers, lines, bad, count = list[list[str]](), list[int](), list[int](), list[BadRow](), 0
-        for number, row in enumerate(rows):
-            if len(row.cells) == len(names):
-                cells.append(row.cells)
-                numbers.append(number)
-                lines.append(row.line)
-                continue
-            count += 1
-            if len(bad) < MOST_NAMED:
-                reason = f"expected {len(names)} cells as in the header, got {len(row.cells)}"
-                bad.append(BadRow(number, f"line {row.line}: {reason}"))
-    if not cells:
-        raise DataError(
-            f"{path}: expected rows of numbers below the header line, got none; give a file that holds data"
-        )
-    columns = tuple(
-        _column(name, column, missing) for name, column in zip(names, zip(*cells, strict=True), strict=True)
+        wrong: UnicodeDecodeError | None = None
+        for encoding in (asked.encoding,) if asked.encoding else encodings_of(path, file):
+            try:
+                return _read(path, file, replace(asked, encoding=encoding), wrong, tell)
+            except UnicodeDecodeError as error:
+                wrong = wrong or error
+    assert wrong is not None
+    raise _no_text(path, asked.encoding or "UTF-8", wrong)
+
+
+def _no_text(path: Path, encoding: str, wrong: UnicodeDecodeError) -> DataError:
+    return DataError(
+        f"{path}: expected {encoding} text, got byte 0x{wrong.object[wrong.start]:02x}; save it as UTF-8, or name what "
+        f"it is by {argument('encoding')}"
     )
+
+
+def _read(path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeDecodeError | None, tell: Tell) -> Frame:
+    assert asked.encoding is not None
+    blocks = TextBlocks(path, file, asked.encoding)
+    stream = iter(blocks)
+    first = next(stream, b"")
+    if wrong is not None and CONTROL.search(first):
+        raise _no_text(path, "UTF-8", wrong)
+    known = recognise(path, first.decode(), asked, _usual_delimiter(path))
+    everything, missing = range(len(known.names)), missing_words(known.dialect)
+    texts = _texts(known, everything, missing)
+    table = _Table(path, known, missing, Columns(len(everything), texts, missing))
+    places = RowPlaces(len(everything))
+    _gather(
+        table, blocks, chain([first[known.skipped :]], stream), everything, places, lambda at: tell(FIRST_PASS * at)
+    )
+    if not len(places.numbers):
+        shown = [f"{path}:{bad.reason.removeprefix('line ')}" for bad in places.bad[:SHOWN_ROWS]]
+        raise DataError(
+            *(shown or [f"{path}: expected rows below the header line, got none; give a file that holds data"])
+        )
+    if again := table.columns.restarted():
+        blocks = TextBlocks(path, file, asked.encoding)
+        stream = iter(blocks)
+        rest = chain([next(stream)[known.skipped :]], stream)
+        _gather(
+            table, blocks, rest, again, RowPlaces(len(everything)), lambda at: tell(FIRST_PASS + (1 - FIRST_PASS) * at)
+        )
+    columns, notes = _named(table)
     return Frame(
-        str(path), columns, np.array(numbers), tuple(bad), count, lambda places: [lines[place] for place in places],
-        Dialect(rows.delimiter, ".", "utf-8", True, dialect.missing),
-    )  # fmt: skip
+        str(path), columns, places.numbers, tuple(places.bad), places.bad_rows, places.lines, known.dialect, notes
+    )
 
 
-def _column(name: str, cells: Sequence[str], missing: frozenset[str]) -> Column:
-    texts = [cell.strip() for cell in cells]
-    absent = [text.lower() in missing for text in texts]
-    found = [float("nan") if none else number_of(text) for text, none in zip(texts, absent, strict=True)]
-    if None not in found:
-        return Column(name, "numbers", np.array(found, dtype=np.float64))
-    places: dict[str, int] = {}
-    codes = [-1 if none else places.setdefault(text, len(places)) for text, none in zip(texts, absent, strict=True)]
-    return Column(name, "texts", np.array(codes, dtype=np.int32), tuple(places))
+def _usual_delimiter(path: Path) -> str:
+    found = format_of(path)
+    return found.delimiters if found and len(found.delimiters) == 1 else ","
+
+
+def _texts(known: Recognised, everything: Sequence[int], missing: frozenset[str]) -> set[int]:
+    """The columns of texts, as far as the first rows show them."""
+    if not known.rows:
+        return set()
+    piece = piece_of_rows(known.rows, known.dialect.decimal or ".", set(), everything, missing)
+    return {place for place, column in enumerate(piece.columns) if not isinstance(column, np.ndarray)}
+
+
+def _gather(
+    table: _Table, blocks: TextBlocks, stream: Iterator[bytes], wanted: Sequence[int], places: RowPlaces, tell: Tell
+) -> None:
+    """Read all rows: by blocks where that is quick and sound, else one by one."""
+    dialect, columns, line = table.known.dialect, table.columns, table.known.line
+    delimiter, decimal, width = dialect.delimiter or ",", dialect.decimal or ".", len(table.known.names)
+    for block in stream:
+        piece, orderly = None, is_orderly(block, delimiter)
+        if orderly and len(block) > FEW_BYTES:
+            piece = quickly(block, width, delimiter, decimal, columns.texts, wanted, table.missing)
+        if piece is not None:
+            places.add_all(piece.rows, line)
+            columns.add(wanted, piece)
+            line += line_ends(block)
+            _weigh(table, blocks, tell)
+            continue
+        blocks.whole_rows = orderly  # else no block may be taken for itself, and all rows that follow are read here
+        lines = chain.from_iterable(map(_lines_of, [block] if orderly else chain([block], stream)))
+        rows = RowsOfLines(table.path, lines, delimiter, line)
+        while batch := list(islice(rows, max(1, CELLS_AT_ONCE // width))):
+            if sound := places.add_sound(batch):
+                columns.add(wanted, piece_of_rows(sound, decimal, columns.texts, wanted, table.missing))
+            _weigh(table, blocks, tell)
+        line = rows.line
+
+
+def _lines_of(block: bytes) -> io.StringIO:
+    return io.StringIO(block.decode(), newline="")
+
+
+def _weigh(table: _Table, blocks: TextBlocks, tell: Tell) -> None:
+    """DataError when the memory is too small for the whole file, by the share that has been read."""
+    held, share = table.columns.held, max(blocks.share, 1e-9)
+    check_memory(str(table.path), int(held / share) - held)
+    tell(min(1.0, blocks.share))
+
+
+def _named(table: _Table) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """The columns, without one that is nothing but delimiters at the ends of lines."""
+    known, names = table.known, list(table.known.names)
+    columns = [table.columns.column(place, name) for place, name in enumerate(names)]
+    if not known.trailing:
+        return tuple(columns), known.notes
+    *others, last = columns
+    if last.stored == "numbers" and np.isnan(last.values).all():
+        note = f"{table.path}: the delimiter at the ends of lines makes no column: it has no name and no cell"
+        return tuple(others), (*known.notes, note)
+    return (*others, last._replace(name=f"x{len(others)}")), known.notes
