@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stackae.data.formats.text_header import Chosen
     from stackae.data.formats.writing import Table
     from stackae.data.source import BadRow, Source
+    from stackae.data.tables.frame import Dialect, Frame
 
 SETS = "digits, mnist, fashion-mnist, torchvision:NAME"
 """What data may be named by besides a path."""
@@ -36,6 +37,7 @@ class Format:
         ``reader_by_name`` reader(path, target, numbers, ignore).
     reader_by_name: reads the columns that a function chooses from the header line, without bad rows; None where columns
         have no names.
+    frame: reads a file whole, as a Frame: frame(path, dialect, tell); None where columns are no texts.
     pieces: reads a file that may be larger than the memory, in pieces of rows; None where it has to fit.
     writer: packs a ``Table`` as the content of a file; None where such files are not written.
     labels: whether a file may hold labels or targets beside the rows.
@@ -45,6 +47,7 @@ class Format:
     suffix: str
     reader: str
     reader_by_name: str | None = None
+    frame: str | None = None
     pieces: str | None = None
     writer: str | None = None
     labels: bool = True
@@ -63,6 +66,11 @@ class Format:
         else:
             source = reader(path, numbers) if self.labels else reader(path)
         return source
+
+    def read_frame(self, path: Path, dialect: Dialect, tell: Callable[[float], None] = lambda share: None) -> Frame:
+        """The columns of a table as they stand in its file; ``tell`` is told the share that is read, 0 to 1."""
+        frame: Frame = _function(self.frame)(path, dialect, tell)
+        return frame
 
     def read_by_name(
         self, path: Path, choose: Callable[[list[str]], Chosen], numbers: bool
@@ -92,6 +100,7 @@ _COMMAS = Format(
     ".csv",
     "text.load_text",
     reader_by_name="text.load_text_by_name",
+    frame="text_frame.read_frame",
     pieces="text_pieces.TextPieces",
     writer="writing.pack_text",
     delimiters=",",
