@@ -36,6 +36,7 @@ def check(
     target: o.Target = None,
     target_kind: o.TargetKind = None,
     ignore: o.Ignore = None,
+    pixels: o.Pixels = None,
     json: o.Json = False,
 ) -> None:
     """Say whether pretraining would take the data, and what they hold; exit code 3 when it would refuse them.
@@ -45,7 +46,13 @@ def check(
     from stackae.workflows import check_data
 
     found = check_data(
-        data, data_root=data_root, target=target, target_kind=target_kind, ignore=ignore, callbacks=Shown()
+        data,
+        data_root=data_root,
+        target=target,
+        target_kind=target_kind,
+        ignore=ignore,
+        pixels=pixels,
+        callbacks=Shown(),
     )
     if json:
         emit_json(found.to_dict())

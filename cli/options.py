@@ -63,7 +63,7 @@ training = partial(setting, "TrainingConfig", TRAINING)
 head = partial(setting, "FinetuneConfig", TRAINING)
 
 Text = str | None
-FILES = f"Data to read: {SETS}, or a path: {', '.join(FORMATS)}."
+FILES = f"Data to read: {SETS}, or a path: {', '.join(FORMATS)}; FILE:NAME is an array of a file that has several."
 OUT = listed(WRITTEN)
 OUT_TABLES = listed(WRITTEN_TABLES)
 OWN = "the run's own"
@@ -83,6 +83,7 @@ Part = Annotated[Text, option("--part", PARTS, DATA, "test; all of other --data"
 Ignore = Annotated[Text, data("ignore", metavar="<a,b>")]
 Background = Annotated[Text, data("background", OWN, metavar="<a,b>")]
 LeaveOut = Annotated[Text, data("leave_out", metavar="<a,b>")]
+Pixels = Annotated[bool | None, data("pixels", metavar=None)]
 ImageShape = Annotated[Text, data("image_shape", metavar="<HxW>")]
 Scale = Annotated[Text, data("scale")]
 ScaleFactor = Annotated[Text, data("scale_factor")]

@@ -66,6 +66,7 @@ def command(
     target_kind: o.TargetKind = None,
     leave_out: o.LeaveOut = None,
     ignore: o.Ignore = None,
+    pixels: o.Pixels = None,
     image_shape: o.ImageShape = None,
     scale: o.Scale = None,
     scale_factor: o.ScaleFactor = None,

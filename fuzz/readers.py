@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import atheris
+import h5py
 import numpy as np
 from numpy.lib import _format_impl as numpy_format
+from scipy import sparse
+from scipy.io import savemat
 
 with atheris.instrument_imports(
     include=[
@@ -42,9 +45,8 @@ with atheris.instrument_imports(
     from stackae.config import DataConfig, RunConfig, read_tables
     from stackae.config.values import validated
     from stackae.data.formats import FORMATS
+    from stackae.data.formats.arrays import load_arrays
     from stackae.data.formats.idx import read_idx
-    from stackae.data.formats.npy import load_npy
-    from stackae.data.formats.npz import load_npz
     from stackae.data.formats.text import load_text, load_text_by_name
     from stackae.data.labels import classes_of_arrays, classes_of_texts
     from stackae.data.provenance import Known, KnownData, choose
@@ -112,7 +114,7 @@ def repaired(path: Path) -> None:
             if info.compress_type == zipfile.ZIP_STORED and 0 <= info.header_offset < len(content):
                 _repair(content, info)
     path.write_bytes(content)
-    whole(load_npz(path))
+    whole(load_arrays(path))
 
 
 def _repair(content: bytearray, info: zipfile.ZipInfo) -> None:
@@ -176,6 +178,40 @@ def npz_seeds() -> list[bytes]:
     return files
 
 
+def mat_seeds() -> list[bytes]:
+    x, files = np.arange(8.0).reshape(4, 2), []
+    for packed in (False, True):
+        for arrays in (
+            {"x": x, "y": [1, 2, 1, 2]},
+            {"x": x > 2, "y": ["a", "b"] * 2},
+            {"x": sparse.csc_array(x), "z": 1j},
+        ):
+            buffer = io.BytesIO()
+            savemat(buffer, arrays, do_compression=packed)
+            files.append(buffer.getvalue())
+    return files
+
+
+def sparse_seeds() -> list[bytes]:
+    files = []
+    for form in (sparse.csr_array, sparse.csc_array, sparse.coo_array):
+        buffer = io.BytesIO()
+        sparse.save_npz(buffer, form(np.eye(3)), compressed=False)
+        files.append(buffer.getvalue())
+    return files
+
+
+def hdf5_seeds() -> list[bytes]:
+    files = []
+    for settings in ({}, {"compression": "gzip", "shuffle": True, "fletcher32": True}):
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            file.create_dataset("x", data=np.arange(8.0).reshape(4, 2), **settings)
+            file.create_dataset("y", data=[1, 2, 1, 2])
+        files.append(buffer.getvalue())
+    return files
+
+
 def csv_seeds() -> list[bytes]:
     table = 'a,"b c",y\n1,2.5,cat\n-3e4,"4",dog\n0,1e-9,\n'
     return [
@@ -202,6 +238,8 @@ NUMPY_WORDS = (b"'descr': ", b"'fortran_order': ", b"True", b"False", b"'shape':
                b"\x93NUMPY", b"\x01\x00", b"\x02\x00", b"\x03\x00", b"(((", b"[[[", b"3L")  # fmt: skip
 ZIP_WORDS = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"x.npy", b"y.npy", b"../x.npy",
              b"\xff\xff\xff\xff", b"\xff" * 8, b"\x08\x00", b"\x0c\x00", b"\x0e\x00", b"\x01\x00\x1c\x00")  # fmt: skip
+MAT_WORDS = (b"\x0e\0\0\0", b"\x0f\0\0\0", b"\x09\0\0\0", b"\x05\0\0\0", b"\x06\0\0\0", b"\xff\xff\xff\x7f",
+             b"\x00\x01IM", b"\x01\x00MI")  # fmt: skip
 CSV_WORDS = (b",", b'"', b'""', b"\r\n", b"\xef\xbb\xbf", b"nan", b"inf", b"1e400", b"1e39", b"0x1p3", b"1_0",
              b"\xff\xfe", b"\0", b"-0", "١".encode())  # fmt: skip
 TOML_WORDS = (b"[data]", b"[pretrain]", b"[[pretrain.layers]]", b"n_hidden = ", b"layers = ", b"'''", b"1979-05-27",
@@ -214,9 +252,12 @@ READERS = {
         from_file(read_idx), lambda: [gzip.compress(seed) for seed in idx_seeds()], (b"\x1f\x8b\x08",), 512
     ),
     "idx-packed": Reader(from_file(read_packed_idx), idx_seeds, (b"\0\0\x08\x03", b"\xff\xff\xff\xff"), 256),
-    "npy": Reader(from_file(lambda path: whole(load_npy(path))), npy_seeds, NUMPY_WORDS, 1024),
-    "npz": Reader(from_file(lambda path: whole(load_npz(path))), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
-    "npz-repaired": Reader(from_file(repaired), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
+    "npy": Reader(from_file(lambda path: whole(load_arrays(path)), ".npy"), npy_seeds, NUMPY_WORDS, 1024),
+    "npz": Reader(from_file(lambda path: whole(load_arrays(path)), ".npz"), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
+    "npz-repaired": Reader(from_file(repaired, ".npz"), npz_seeds, ZIP_WORDS + NUMPY_WORDS),
+    "mat": Reader(from_file(lambda path: whole(load_arrays(path)), ".mat"), mat_seeds, MAT_WORDS),
+    "sparse": Reader(from_file(lambda path: whole(load_arrays(path)), ".npz"), sparse_seeds, ZIP_WORDS + NUMPY_WORDS),
+    "hdf5": Reader(from_file(lambda path: whole(load_arrays(path)), ".h5"), hdf5_seeds, (b"\x89HDF", b"OHDR", b"TREE")),
     "csv": Reader(from_file(lambda path: whole(load_text(path))), csv_seeds, CSV_WORDS, 1024),
     "csv-target": Reader(from_file(lambda path: whole(load_text(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
     "csv-run": Reader(from_file(read_for_run), csv_seeds, (*CSV_WORDS, b"y", b"b c"), 1024),

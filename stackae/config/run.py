@@ -22,7 +22,7 @@ class DataConfig(Model):
     data_root: str = "data"
     """Folder of the named image sets."""
     target: str | None = None
-    """Column of a table that holds the labels; for numbers also several, as A,B,C."""
+    """Column of a table with the labels, for numbers also several, as A,B,C; or an array of labels, or a file of it."""
     target_kind: Literal["classes", "numbers"] = "classes"
     """Kind of targets: classes, or numbers (for a regressor or several labels)."""
     leave_out: str | None = None
@@ -31,6 +31,8 @@ class DataConfig(Model):
     """Background classes, as A,B, whose rows are pretrained on but count as unlabelled for a head."""
     ignore: str | None = None
     """Columns of a table, as A,B, that are not features, such as an index."""
+    pixels: bool = False
+    """Whether each place of a cube (height, width, bands) is a row, with the bands as its features."""
     image_shape: ImageShape = None
     """Shape of the images that flat rows are, HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS; pictures are drawn by it."""
     scale: Scale = "auto"

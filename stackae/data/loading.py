@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
-from stackae.data.formats import FORMATS, SETS, TABLES, Format, format_of, listed
+from stackae.data.formats import FORMATS, SETS, TABLES, Place, listed, place_of
 from stackae.data.formats.digits import load_digits
 from stackae.data.formats.idx import FOLDERS, load_idx_folder
 from stackae.data.formats.vision import PREFIX, load_vision
@@ -103,15 +103,14 @@ def reading(config: DataConfig) -> Iterator[None]:
 
 
 def check_columns_named(config: DataConfig) -> None:
-    """Raises ConfigError when columns are named for data that have none: for all but a file that may be a table."""
-    found = format_of(config.data)
-    others = not found.named if found else config.data in NAMES or config.data.startswith(PREFIX)
+    """Raises ConfigError when columns, or an array of targets, are named for data that have none of them."""
+    place = place_of(config.data)
+    named_set = config.data in NAMES or config.data.startswith(PREFIX)
+    tables = f"its columns have no names, as those of a {listed(TABLES)} file have"
+    others = {"ignore": named_set or (place is not None and not place.format.named), "target": named_set}
     for setting, name in (("target", config.target), ("ignore", config.ignore)):
-        if name is not None and others:
-            raise ConfigError(
-                f"{setting}: expected none for {config.data}, got '{legible(name)}'; its columns have no names, as "
-                f"those of a {listed(TABLES)} file have"
-            )
+        if name is not None and others[setting]:
+            raise ConfigError(f"{setting}: expected none for {config.data}, got '{legible(name)}'; {tables}")
 
 
 def read_named(config: DataConfig) -> Source | None:
@@ -125,23 +124,27 @@ def read_named(config: DataConfig) -> Source | None:
     return None
 
 
-def file_of(config: DataConfig) -> tuple[Path, Format]:
-    """The path and the format of a file that is there; DataError for anything else."""
-    path, found = Path(config.data), format_of(config.data)
-    if path.is_dir() or found is None or not path.exists():
-        raise DataError(_no_data(config.data, path))
-    return path, found
+def file_of(config: DataConfig) -> Place:
+    """Where a file that is there lies, and its format; DataError for anything else."""
+    place = place_of(config.data)
+    if place is None or place.path.is_dir() or not place.path.exists():
+        raise DataError(_no_data(config.data, place))
+    return place
 
 
-def read_file(config: DataConfig) -> Source:
-    """The file as it is stored, unchecked. Raises DataError as its reader does."""
-    path, found = file_of(config)
-    return found.read(path, config)
+def read_file(config: DataConfig, required: bool = True) -> Source:
+    """The file as it is stored, unchecked; without ``required``, targets that are not there are none.
+
+    Raises DataError as its reader does.
+    """
+    place = file_of(config)
+    return place.format.read(place, config, required)
 
 
-def _no_data(data: str, path: Path) -> str:
-    if format_of(path) and not path.exists():
-        return f"data: expected the path of a file, got '{data}': no such file; check the path"
+def _no_data(data: str, place: Place | None) -> str:
+    path = Path(data) if place is None else place.path
+    if place is not None and not path.exists():
+        return f"data: expected the path of a file, got '{path}': no such file; check the path"
     got = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else ""
     remedy = "; save a table as .csv, with commas between its cells" if path.is_file() else ""
     if path.is_dir():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stackae.config import DataConfig
 from stackae.data.division import Division
-from stackae.data.formats import format_of
+from stackae.data.formats import place_of
 from stackae.data.formats.text_header import (
     Chosen,
     chosen_columns,
@@ -67,9 +67,11 @@ class Known(NamedTuple):
 
 def same_data(one: DataConfig, other: DataConfig) -> bool:
     """Whether both name the same file, or the same set: wherever it lies, what it holds is compared."""
-    return one.data == other.data or (
-        format_of(one.data) is not None and Path(one.data).resolve() == Path(other.data).resolve()
-    )
+    if one.data == other.data:
+        return True
+    places = place_of(one.data), place_of(other.data)
+    first, second = (None if each is None else (each.path.resolve(), each.inside) for each in places)
+    return first is not None and first == second
 
 
 def choose(path: Path, header: list[str], config: DataConfig, known: Known, target_given: bool) -> Chosen:

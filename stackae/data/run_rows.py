@@ -22,7 +22,7 @@ from stackae.data.division import (
     without_classes,
 )
 from stackae.data.finite_rows import finite_rows
-from stackae.data.formats import is_named
+from stackae.data.formats import is_named, place_of
 from stackae.data.labels import named
 from stackae.data.loading import (
     Dataset,
@@ -156,16 +156,17 @@ def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
     """Raises ConfigError where a target is given for data without columns."""
     table = is_named(config.data)
     if not table:
-        config = config.model_copy(update={"ignore": None} | ({} if target_given else {"target": None}))
+        may_have = target_given or place_of(config.data) is not None  # an array of targets
+        config = config.model_copy(update={"ignore": None} | ({} if may_have else {"target": None}))
     check_columns_named(config)
     with reading(config):
         if table:
-            path, found = file_of(config)
+            path, found, _ = file_of(config)
             choice = partial(choose, path, config=config, known=known, target_given=target_given)
             source, kept, bad, count = found.read_by_name(path, choice, config.target_kind == "numbers")
             none, notes, total = np.zeros(0, dtype=np.int64), source.notes, len(kept) + count
         else:
-            raw = read_named(config) or read_file(config)
+            raw = read_named(config) or read_file(config, required=target_given)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
             source, kept, none, bad, count = finite_rows(raw)

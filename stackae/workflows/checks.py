@@ -74,6 +74,7 @@ def check_data(
     target: str | None = None,
     target_kind: str | None = None,
     ignore: str | None = None,
+    pixels: bool | None = None,
     callbacks: Callbacks | None = None,
 ) -> DataCheck:
     """Check all of the data; tables and .npy files are read in chunks, so that they may be larger than the memory.
@@ -82,12 +83,14 @@ def check_data(
         data: a file, or a named set in ``data_root``.
         target: the column of a table that holds labels; ``target_kind`` is classes or numbers.
         ignore: columns of a table that are no features, as "id,time".
+        pixels: whether each place of a cube is a row.
 
     Raises:
         ConfigError: an invalid argument. Faults of the data are in the result, not raised.
     """
     given = {"data": data, "data_root": data_root, "target": target, "target_kind": target_kind, "ignore": ignore}
-    config = validated(DataConfig, {name: value for name, value in given.items() if value is not None}, "data")
+    settings = {name: value for name, value in {**given, "pixels": pixels}.items() if value is not None}
+    config = validated(DataConfig, settings, "data")
     with (callbacks or Callbacks()).progress(f"reading {data}") as tell:
         report = check.check_data(config, tell)
     return DataCheck(report, warnings_of(report), "" if report.refusal else _next_command(config, report))
@@ -102,6 +105,7 @@ def _next_command(config: DataConfig, report: Report) -> str:
     for name in ("data_root", "target", "ignore", "target_kind"):
         if (value := getattr(config, name)) != defaults[name].default:
             words += [f"--{name.replace('_', '-')}", value]
+    words += ["--pixels"] * config.pixels
     return shlex.join(words)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConfig, RunConfig, read_tables
 from stackae.config.values import Model, is_text, validated
 from stackae.data import Dataset, Part
-from stackae.data.formats import format_of
+from stackae.data.formats import Place, place_of
 from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.runs import Run
@@ -114,10 +114,13 @@ def absolute(config: DataConfig) -> DataConfig:
         ConfigError: the path is not UTF-8, so config.toml cannot hold it.
     """
     changed, root = {}, os.path.realpath(config.data_root)
-    is_file = format_of(config.data) is not None
-    if is_file:
-        changed["data"] = os.path.realpath(config.data)
-    if is_text(root) or not (is_file or config.data == "digits"):  # for these the folder is not used
+    place = place_of(config.data)
+    if place is not None:
+        changed["data"] = _absolute(place)
+        targets = None if config.target is None or place.format.named else _file_of(config.target)
+        if targets is not None:
+            changed["target"] = _absolute(targets)
+    if is_text(root) or not (place or config.data == "digits"):  # for these the folder is not used
         changed["data_root"] = root
     for name, path in changed.items():
         if not is_text(path):
@@ -126,6 +129,17 @@ def absolute(config: DataConfig) -> DataConfig:
                 "the folder or file, or give it a link with such a name and work from there"
             )
     return config.model_copy(update=changed)
+
+
+def _file_of(name: str) -> Place | None:
+    """Return where targets lie that have a file of their own."""
+    place = place_of(name)
+    return place if place is not None and place.path.is_file() else None
+
+
+def _absolute(place: Place) -> str:
+    path = os.path.realpath(place.path)
+    return f"{path}:{place.inside}" if place.inside else path
 
 
 def data_of(run: Run, request: DataRequest) -> DataConfig:
@@ -150,7 +164,12 @@ def requested(own: DataConfig, request: DataRequest) -> DataConfig:
     """
     if not request.given:
         return own
-    config = absolute(validated(DataConfig, own.model_dump() | request.given, "data"))
+    inherited = own.model_dump()
+    if request.data is not None and own.target is not None and _file_of(own.target):  # of labels, of the run's own rows
+        inherited["target"] = None
+    config = absolute(validated(DataConfig, inherited | request.given, "data"))
+    if config.data == own.data and request.target is None:
+        config = config.model_copy(update={"target": own.target})
     if (config.target, config.target_kind) != (own.target, own.target_kind):
         return config.model_copy(update={"leave_out": None, "background": request.background})
     return config if config.data == own.data else config.model_copy(update={"leave_out": None})

@@ -68,8 +68,8 @@ def test_the_document(fresh: Shell) -> None:
 
 
 def test_settings_that_cannot_work(fresh: Shell) -> None:
-    sentence = fresh.refuses(2, "data", "check", "labelled.npz", "--target", "kind")
-    assert "target: expected none for labelled.npz, got 'kind'" in sentence
+    sentence = fresh.refuses(2, "data", "check", "digits", "--target", "kind")
+    assert "target: expected none for digits, got 'kind'" in sentence
     assert "check" in fresh.refuses(2, "data", "chekc", "digits")
     fresh.refuses(2, "data", "check")
 

@@ -107,7 +107,7 @@ def test_an_unknown_word_of_finetuning(trained: Shell, option: str, word: str, m
         (("--seed", "-1"), ("seed", "greater than or equal to 0", "got -1")),
         (("--validation-fraction", "1"), ("validation_fraction", "less than 1", "got 1")),
         (("--test-fraction", "-0.1"), ("test_fraction", "greater than or equal to 0", "got -0.1")),
-        (("--target", "kind"), ("target", "its columns have no names, as those of a .csv")),
+        (("--data", "digits", "--target", "kind"), ("target", "its columns have no names, as those of a .csv")),
     ],
 )
 def test_settings_that_cannot_work(fresh: Shell, options: tuple[str, ...], parts: tuple[str, ...]) -> None:

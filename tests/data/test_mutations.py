@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from data_files import idx_bytes, laws, mutated, npy_bytes, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.io import savemat
+from scipy.sparse import coo_array, csc_array, csr_array, save_npz
 
 from stackae.config import DataConfig
 from stackae.data import Source
+from stackae.data.formats.arrays import load_arrays
 from stackae.data.formats.idx import read_idx
-from stackae.data.formats.npy import load_npy
-from stackae.data.formats.npz import load_npz
 from stackae.data.formats.text import load_text, load_text_by_name
 from stackae.data.provenance import Known, KnownData, choose
 from stackae.data.source import checked
@@ -41,6 +43,20 @@ def npz_bytes(save: Callable[..., None], **arrays: object) -> bytes:
     return buffer.getvalue()
 
 
+def mat_bytes(packed: bool = False, **arrays: object) -> bytes:
+    buffer = io.BytesIO()
+    savemat(buffer, arrays, do_compression=packed)
+    return buffer.getvalue()
+
+
+def h5_bytes(**arrays: object) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression="gzip")
+    return buffer.getvalue()
+
+
 def of_target(path: Path) -> Source:
     return load_text(path, "y")
 
@@ -55,11 +71,15 @@ def for_run(path: Path) -> Source:
 X, Y = np.arange(24, dtype=np.uint8).reshape(6, 4), [0, 1, -1, 1, 0, 2]
 TEXTS = np.array(["a", "", "b", "a", "c", "b"])
 KINDS_OF_NPZ = [(save, y) for save in (np.savez, np.savez_compressed) for y in (Y, TEXTS)]
+KINDS_OF_NPY = [("u1", "C"), (">f8", "F"), ("<f2", "C"), ("?", "F")]
 VALID = {
     "idx": (of_idx, [idx_bytes(np.zeros(shape), code) for code in (0x08, 0x0B, 0x0E) for shape in ((6,), (2, 3, 4))]),
     "idx-gz": (of_idx, [gzip.compress(idx_bytes(X.reshape(6, 2, 2))), gzip.compress(idx_bytes(X)) + bytes(5)]),
-    "npy": (load_npy, [npy_bytes(X.astype(*kind)) for kind in (("u1", "C"), (">f8", "F"), ("<f2", "C"), ("?", "F"))]),
-    "npz": (load_npz, [npz_bytes(save, x=X, y=y, x_test=X, y_test=y) for save, y in KINDS_OF_NPZ]),
+    "npy": (load_arrays, [npy_bytes(X.astype(*kind)) for kind in KINDS_OF_NPY]),
+    "npz": (load_arrays, [npz_bytes(save, x=X, y=y, x_test=X, y_test=y) for save, y in KINDS_OF_NPZ]),
+    "mat": (load_arrays, [mat_bytes(x=X, y=y, z=1j) for y in (Y, TEXTS)] + [mat_bytes(True, x=csc_array(X), y=Y)]),
+    "sparse.npz": (load_arrays, [npz_bytes(save_npz, matrix=each(X)) for each in (csr_array, csc_array, coo_array)]),
+    "h5": (load_arrays, [h5_bytes(x=X, y=Y), h5_bytes(x=X.astype(">f8"), y=np.array([b"a", b"b"] * 3))]),
     "csv": (load_text, [b'a,"b c"\n1,2.5\n-3e4,"4"\n', b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n", "ä\n1_0\n".encode()]),
     "csv-target": (of_target, [b'a,y\n1,cat\n2,\n3,"do\ng"\n', "a,y\r1,é\r2,1.0\r3,1".encode()]),
     "txt": (load_text, [b'a "b c"\n1  2.5\n', b"a;b\r\n1;2\r\n", b"a\tb\n1\t2\n", b"a, b\n1, 2\n"]),

@@ -13,7 +13,21 @@ from shell import Shell
 REPO = Path(__file__).parents[2]
 PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
 LINES = [(page, line.split("#")[0].strip()) for page in PAGES for line in page.read_text().splitlines()]
-ELSEWHERE = ("DIR", ".csv", ".npy", "ELSEWHERE", "...", "[", "/config.toml", "--device cuda", "bf16")
+ELSEWHERE = (
+    "DIR",
+    ".csv",
+    ".npy",
+    ".mat",
+    ".h5",
+    ".npz",
+    "images",
+    "ELSEWHERE",
+    "...",
+    "[",
+    "/config.toml",
+    "--device cuda",
+    "bf16",
+)
 COMMANDS = [
     line for _, line in LINES if line.startswith("stackae pretrain --") and not any(word in line for word in ELSEWHERE)
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import io
@@ -33,24 +33,25 @@ class Format:
 
     Functions are named "module.function", within ``stackae.data.formats``:
 
-    reader: reads a file whole, as a Source: reader(path), with ``labels`` reader(path, numbers), and with
-        ``reader_by_name`` reader(path, target, numbers, ignore).
+    reader: reads a table whole, as a Source: reader(path, target, numbers, ignore); None where there is a ``store``.
+    store: opens a file of arrays, as a ``Store``: store(path).
+    members: whether its arrays have names, so that FILE:NAME is one of them.
     reader_by_name: reads the columns that a function chooses from the header line, without bad rows; None where columns
         have no names.
     frame: reads a file whole, as a Frame: frame(path, dialect, tell); None where columns are no texts.
     pieces: reads a file that may be larger than the memory, in pieces of rows; None where it has to fit.
     writer: packs a ``Table`` as the content of a file; None where such files are not written.
-    labels: whether a file may hold labels or targets beside the rows.
     delimiters: what may stand between the cells of a line of text; of several, the header line says which one does.
     """
 
     suffix: str
-    reader: str
+    reader: str | None = None
+    store: str | None = None
+    members: bool = False
     reader_by_name: str | None = None
     frame: str | None = None
     pieces: str | None = None
     writer: str | None = None
-    labels: bool = True
     delimiters: str = ""
 
     @property
@@ -58,14 +59,18 @@ class Format:
         """Whether a header line names the columns: targets are chosen by name, and a run finds its own columns."""
         return self.reader_by_name is not None
 
-    def read(self, path: Path, config: DataConfig) -> Source:
-        """The unchecked rows of a file, with the targets that ``config`` names. Raises DataError as the reader does."""
-        reader, numbers = _function(self.reader), config.target_kind == "numbers"
-        if self.named:
-            source: Source = reader(path, config.target, numbers, config.ignore)
-        else:
-            source = reader(path, numbers) if self.labels else reader(path)
-        return source
+    def read(self, place: Place, config: DataConfig, required: bool = True) -> Source:
+        """The unchecked rows at a place, with the targets that ``config`` names; they must be there if ``required``.
+
+        Raises DataError as the reader does.
+        """
+        numbers = config.target_kind == "numbers"
+        if self.store is None:
+            source: Source = _function(self.reader)(place.path, config.target, numbers, config.ignore)
+            return source
+        from stackae.data.formats.arrays import Asked, load_arrays
+
+        return load_arrays(place.path, Asked(place.inside, config.target, required, numbers, config.pixels))
 
     def read_frame(self, path: Path, dialect: Dialect, tell: Callable[[float], None] = lambda share: None) -> Frame:
         """The columns of a table as they stand in its file; ``tell`` is told the share that is read, 0 to 1."""
@@ -89,6 +94,14 @@ class Format:
         return content
 
 
+class Place(NamedTuple):
+    """Where rows lie: a path, its format, and the name of the array in it ("": whichever may be meant)."""
+
+    path: Path
+    format: Format
+    inside: str = ""
+
+
 def _function(name: str | None) -> Callable[..., Any]:
     assert name is not None, "a row says what its format can do: ask for it first"
     module, function = name.rsplit(".", 1)
@@ -108,8 +121,11 @@ _COMMAS = Format(
 FORMATS = {
     each.suffix: each
     for each in (
-        Format(".npy", "npy.load_npy", pieces="npy.NpyPieces", writer="writing.pack_npy", labels=False),
-        Format(".npz", "npz.load_npz"),
+        Format(".npy", store="npy.opened_npy", pieces="npy.NpyPieces", writer="writing.pack_npy"),
+        Format(".npz", store="npz.opened_npz", members=True),
+        Format(".mat", store="mat.opened_mat", members=True),
+        Format(".h5", store="hdf5.opened_hdf5", members=True),
+        Format(".hdf5", store="hdf5.opened_hdf5", members=True),
         _COMMAS,
         replace(_COMMAS, suffix=".tsv", delimiters="\t"),
         replace(_COMMAS, suffix=".txt", delimiters="\t;, ", writer=None),
@@ -128,10 +144,25 @@ def format_of(path: Path | str) -> Format | None:
     return FORMATS.get(Path(path).suffix.lower())
 
 
-def is_named(path: Path | str) -> bool:
-    """Whether the path is that of a file whose columns have names."""
-    found = format_of(path)
-    return found is not None and found.named
+def place_of(data: str) -> Place | None:
+    """Where ``data`` lie: in a file, whose name may have colons, or in FILE:NAME. None for what no suffix names."""
+    whole = format_of(data)
+    if whole is not None and Path(data).exists():
+        return Place(Path(data), whole)
+    colons = [at for at, letter in enumerate(data) if letter == ":"]
+    named = [
+        (Path(data[:at]), found, data[at + 1 :]) for at in colons if (found := format_of(data[:at])) and found.members
+    ]
+    there = [place for place in named if place[0].exists()]
+    if whole is not None and not there:
+        return Place(Path(data), whole)
+    return Place(*(there or named)[0]) if named else None
+
+
+def is_named(data: Path | str) -> bool:
+    """Whether the data are a file whose columns have names."""
+    place = place_of(str(data))
+    return place is not None and place.format.named
 
 
 def listed(suffixes: Iterable[str]) -> str:

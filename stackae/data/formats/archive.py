@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -22,8 +22,9 @@ ENCRYPTED = 0x41  # bits of a member's flags: weak and strong encryption
 
 
 class Member(NamedTuple):
-    """A member of an archive: its file name in messages, its size when unpacked, and a way to read it."""
+    """A member of an archive: its name in messages, its size when unpacked, and a way to read it."""
 
+    label: str
     archive: zipfile.ZipFile
     info: zipfile.ZipInfo
 
@@ -32,6 +33,10 @@ class Member(NamedTuple):
         return self.info.file_size
 
     def open(self) -> AbstractContextManager[io.BufferedIOBase]:
+        """Raises DataError for a member that is encrypted, compressed in another way than numpy's, or declares more
+        than its bytes can hold."""
+        if fault := _unreadable(self.info):
+            raise DataError(f"{self.label}: expected {fault}; save it by numpy.savez")
         return cast(AbstractContextManager[io.BufferedIOBase], self.archive.open(self.info))
 
 
@@ -52,17 +57,16 @@ class _Bounded:
 
 
 @contextmanager
-def members_of(path: Path, wanted: Collection[str]) -> Iterator[dict[str, Member]]:
+def members_of(path: Path) -> Iterator[dict[str, Member]]:
     """The members of an archive by name, without .npy, while it is open.
 
-    Raises DataError for a file that is no archive or a damaged one, here and while its members are read; for members
-    that share a name or bytes; and for wanted ones that are encrypted, compressed in another way than numpy's, or
-    declare more than their bytes can hold.
+    Raises DataError for a file that is no archive or a damaged one, here and while its members are read; and for
+    members that share a name or bytes.
     """
     with opened(path) as file:
         try:
             with zipfile.ZipFile(cast(IO[bytes], _Bounded(file))) as archive:
-                yield _checked(path, archive, wanted)
+                yield _checked(path, archive)
         except DataError:
             raise
         except DAMAGE as error:
@@ -70,18 +74,17 @@ def members_of(path: Path, wanted: Collection[str]) -> Iterator[dict[str, Member
             raise DataError(f"{path}: expected a .npz archive, got damaged data ({cause}); save it again") from None
 
 
-def _checked(path: Path, archive: zipfile.ZipFile, wanted: Collection[str]) -> dict[str, Member]:
+def _checked(path: Path, archive: zipfile.ZipFile) -> dict[str, Member]:
     members: dict[str, Member] = {}
     end = archive.start_dir
     for info in sorted(archive.infolist(), key=lambda info: -info.header_offset):
         name = info.filename.removesuffix(".npy")
         fault = "a name of its own for each array, got it twice" if name in members else _shared_bytes(info, end)
-        if name in wanted:
-            fault = fault or _unreadable(info)
+        label = f"{path}: {legible(name)}"
         if fault:
-            raise DataError(f"{path}: {legible(name)}: expected {fault}; save it by numpy.savez")
+            raise DataError(f"{label}: expected {fault}; save it by numpy.savez")
         end = info.header_offset
-        members[name] = Member(archive, info)
+        members[name] = Member(label, archive, info)
     return dict(reversed(members.items()))
 
 

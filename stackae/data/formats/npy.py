@@ -8,8 +8,9 @@ import os
 import re
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,30 +27,58 @@ from stackae.data.formats.bounded import (
     read_into,
     read_up_to,
 )
+from stackae.data.formats.stores import Declared, Store, Stored
 from stackae.data.labels import LARGEST
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native
-from stackae.errors import DataError, legible
+from stackae.errors import DataError, argument, legible
 
 HEADER_BYTES = 1 << 14
 HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, LookupError, RecursionError, MemoryError, tokenize.TokenError)
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 NUMBERS = "buif"  # kinds of numpy's dtypes
+LABELS = "biufUS"
+ANY = "biufcmMOSUVT"
 MOST_DIMENSIONS = 4
 STRIDED_BYTES = 64 * CHUNK_BYTES  # a column of it is read at once
 LONGEST_SIDE = 4  # times the other side of what may be an image
 LONGEST_LABEL = 1000  # characters
 
 
-def load_npy(path: Path) -> Source:
-    """Rows of a .npy file: (n, d), or (n, a, b) or (n, a, b, c), which are flattened, images or not; no labels.
+@contextmanager
+def opened_npy(path: Path) -> Iterator[Store]:
+    """The one array of a .npy file, while it is open: (n, d), or (n, a, b) or (n, a, b, c), each row flattened.
 
     Raises DataError when the file is cut short, damaged, has bytes to spare, holds anything but real numbers, or is
     larger than the memory.
     """
     with opened(path) as file:
-        array = read_array(file, os.fstat(file.fileno()).st_size, str(path), NUMBERS)
-    return as_source(array, path, str(path))
+        size = os.fstat(file.fileno()).st_size
+        yield Store(path, {"": stored_npy(lambda: _from_start(file), size, str(path))})
+
+
+@contextmanager
+def _from_start(file: io.BufferedReader) -> Iterator[Stream]:
+    file.seek(0)
+    yield file
+
+
+def stored_npy(open_stream: Callable[[], AbstractContextManager[Stream]], size: int, name: str) -> Stored:
+    """The array of a .npy stream of ``size`` bytes, opened anew to be looked at and to be read."""
+
+    def declared() -> Declared:
+        try:
+            with open_stream() as stream:
+                header, _ = read_header(stream, size, name, ANY)
+        except DataError:
+            return Declared((), "unreadable")  # whoever reads it is told why
+        return Declared.of(header.shape, header.dtype)
+
+    def read(kinds: str) -> np.ndarray:
+        with open_stream() as stream:
+            return read_array(stream, size, name, kinds)
+
+    return Stored(declared, read)
 
 
 class Header(NamedTuple):
@@ -72,10 +101,7 @@ def read_header(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> t
     """What a .npy stream of ``size`` bytes declares, checked against them, and its first bytes, which were read."""
     head = bytes(read_up_to(stream, min(size, HEADER_BYTES), name))
     header = _parse_header(head, name)
-    if header.dtype.kind not in kinds:
-        wanted = "real numbers" if kinds == NUMBERS else "integers or strings"
-        dtype = legible(str(header.dtype))
-        raise DataError(f"{name}: expected an array of {wanted}, got {dtype}; convert it and save it again")
+    check_kind(name, header.dtype.kind, legible(str(header.dtype)), kinds)
     if len(header.shape) > MOST_DIMENSIONS:
         raise DataError(
             f"{name}: expected at most {MOST_DIMENSIONS} dimensions, got {len(header.shape)}; reshape the array"
@@ -92,6 +118,13 @@ def read_header(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> t
         )
     check_size(name, header.start + header.nbytes, size)
     return header, head
+
+
+def check_kind(name: str, kind: str, found: str, kinds: str) -> None:
+    """DataError unless the kind of an array's dtype is one of ``kinds``; ``found`` says in words what it is."""
+    if kind not in kinds:
+        wanted = "real numbers" if kinds == NUMBERS else "numbers or strings"
+        raise DataError(f"{name}: expected an array of {wanted}, got {found}; convert it and save it again")
 
 
 def read_array(stream: Stream, size: int, name: str, kinds: str = NUMBERS) -> np.ndarray:
@@ -204,7 +237,7 @@ def about_shape(count: int, row_shape: tuple[int, ...]) -> list[str]:
         return []
     return [
         f"{count:,} rows of {_axes(row_shape)} numbers each, by the first axis of the array; where the last axis holds "
-        f"the features of one place (a cube), or of one moment, save x.reshape(-1, {row_shape[-1]})"
+        f"the features of one place (a cube), or of one moment, make each place a row by {argument('pixels')}"
     ]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
-from stackae.data.formats import Format
+from stackae.data.formats import Format, Place
 from stackae.data.formats.bounded import opened
 from stackae.data.formats.npy import NpyPieces, about_shape
 from stackae.data.formats.text_pieces import TextPieces
@@ -69,9 +69,11 @@ def _check(config: DataConfig, progress: Progress) -> Report:
     named = read_named(config)
     if named is not None:
         return _check_source(named, progress)
-    path, found = file_of(config)
-    if found.pieces is None or (found.named and config.target_kind == "numbers"):
-        return _check_source(found.read(path, config), progress)
+    place = file_of(config)
+    path, found, _ = place
+    whole = config.target_kind == "numbers" if found.named else config.pixels or config.target is not None
+    if found.pieces is None or whole:
+        return _check_source(found.read(place, config), progress)
     return (_check_table if found.named else _check_array)(path, found, config, progress)
 
 
@@ -136,7 +138,7 @@ def _check_table(path: Path, found: Format, config: DataConfig, progress: Progre
             findings, counting = _looked_at(pieces, progress)
             refusal = _refusal(lambda: pieces.check_memory(findings.rows))
     except DataError as error:
-        return Report(str(path), _refusal(lambda: found.read(path, config)) or _text_of(error))
+        return Report(str(path), _refusal(lambda: found.read(Place(path, found), config)) or _text_of(error))
     if pieces.doubtful or findings.bad or not findings.rows:
         refusal = _refusal(lambda: load_source(config)) or refusal
     findings = findings._replace(nan=findings.nan - pieces.not_numbers, first_bad=[])  # the refusal names them by line

@@ -1,0 +1,63 @@
+"""Sparse matrices in compressed or coordinate form, checked and made dense, where the memory has room for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from stackae.data.formats.npy import NUMBERS
+from stackae.data.formats.stores import Declared, Stored
+from stackae.data.memory import check_memory
+from stackae.data.source import bytes_held
+from stackae.errors import DataError, legible
+
+KEYS = {"format", "shape", "data"}  # of every matrix that scipy.sparse.save_npz writes
+COMPRESSED = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
+
+
+def stored_sparse(path: Path, arrays: Mapping[str, Stored]) -> Stored:
+    """The matrix whose parts scipy.sparse.save_npz wrote, as an array (n, d). Raises DataError for another form."""
+    label = str(path)
+    form = np.asarray(arrays["format"].read("SU")).reshape(-1).astype(str)[:1].tolist()
+    names = COMPRESSED.get("".join(form))
+    if names is None or not arrays.keys() >= {*names}:
+        known = ", ".join(COMPRESSED)
+        raise DataError(
+            f"{label}: expected a sparse matrix in one of the forms {known}, got '{legible(''.join(form))}'; save "
+            "matrix.tocsr()"
+        )
+    lengths = arrays["shape"].read("iu").reshape(-1).tolist()
+    if len(lengths) != 2 or min(lengths) < 1:
+        raise DataError(f"{label}: expected a sparse matrix with rows and columns, got shape {lengths}; save one")
+    shape = (int(lengths[0]), int(lengths[1]))
+
+    def read(kinds: str) -> np.ndarray:
+        return dense(label, form[0], shape, *(arrays[name].read(NUMBERS) for name in ("data", *names)))
+
+    count = arrays["data"].declared().size
+    note = f"{label}: a sparse matrix with {count:,} of {shape[0]:,} x {shape[1]:,} cells stored; the others are 0"
+    return Stored(lambda: Declared(shape), read, (note,))
+
+
+def dense(
+    label: str, form: str, shape: tuple[int, int], data: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """The matrix (n, d) of a form of ``COMPRESSED``; cells that are there twice are added.
+
+    Raises DataError for parts that do not fit each other or the shape, and for more cells than the memory can hold.
+    """
+    from scipy import sparse
+
+    check_memory(label, bytes_held(data.dtype, shape[0] * shape[1]), "a sparse matrix is made dense: give fewer rows")
+    parts = (data, (first, second)) if form == "coo" else (data, first, second)
+    try:
+        matrix = getattr(sparse, f"{form}_array")(parts, shape=shape)
+        if form != "coo":
+            matrix.check_format(full_check=True)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        cause = legible(" ".join(str(error).split()), 200)
+        raise DataError(f"{label}: expected a sparse matrix of shape {shape}, got {cause}; save it again") from None
+    rows: np.ndarray = matrix.toarray()
+    return rows

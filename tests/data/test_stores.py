@@ -1,0 +1,388 @@
+"""Files of arrays by name, MATLAB's, HDF5 and sparse ones: what is read is what was written, wherever labels lie."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from data_files import laws, message, write
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import sparse
+from scipy.io import savemat
+
+from stackae.config import DataConfig
+from stackae.data import load_data, load_source
+from stackae.data.formats import FORMATS, place_of
+from stackae.data.formats.arrays import Asked, load_arrays
+from stackae.data.inspect.check import check_data
+from stackae.data.label_shapes import plain_labels
+from stackae.data.source import Source, checked
+from stackae.errors import DataError, SetupError
+
+X = np.random.default_rng(0).normal(size=(12, 5))
+Y = np.arange(12) % 3 + 1
+DTYPES = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", "?")
+
+
+def mat73(path: Path, **arrays: np.ndarray) -> Path:
+    """As MATLAB writes version 7.3: HDF5 behind 512 bytes, each array with its axes turned around."""
+    kinds = {"f8": b"double", "f4": b"single", "b1": b"logical", "u2": b"char"}
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            stored = array.astype(np.uint8) if array.dtype == bool else array
+            file.create_dataset(name, data=stored.T).attrs["MATLAB_class"] = np.bytes_(kinds[array.dtype.str[1:]])
+        file["#refs#/a"] = np.ones((3, 3))
+    head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    return write(path, head.ljust(512, b"\0") + path.read_bytes()[512:])
+
+
+def saved(path: Path, **arrays: np.ndarray) -> Path:
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".mat":
+        savemat(path, arrays, do_compression=len(arrays) > 1)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    return path
+
+
+def source_of(path: Path, inside: str = "", **asked: object) -> Source:
+    return checked(load_arrays(path, Asked(inside, **asked)))  # type: ignore[arg-type]  # fields by name
+
+
+# ---- what is read
+
+
+@laws
+@given(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=2, max_dims=4, max_side=4), st.booleans(), st.data())
+def test_a_mat_file_is_read_as_it_was_written(
+    tmp_path: Path, dtype: str, shape: tuple[int, ...], packed: bool, data: st.DataObject
+) -> None:
+    elements = st.floats(-1000, 1000, width=16) if "f" in dtype else None
+    array = data.draw(hnp.arrays(np.dtype(dtype), shape, elements=elements))
+    savemat(tmp_path / "a.mat", {"x": array, "other": "text"}, do_compression=packed)
+    source = source_of(tmp_path / "a.mat")
+    np.save(tmp_path / "a.npy", array)
+    same = source_of(tmp_path / "a.npy")
+    np.testing.assert_array_equal(source.x, same.x)
+    assert (source.x.dtype, source.image_shape, source.row_shape) == (same.x.dtype, same.image_shape, same.row_shape)
+
+
+@laws
+@given(st.sampled_from(["f8", "f4", "?", "u1", "i2"]), st.sampled_from(["csr", "csc", "coo", "mat"]), st.data())
+def test_a_sparse_matrix_is_the_dense_one(tmp_path: Path, dtype: str, form: str, data: st.DataObject) -> None:
+    dense = data.draw(hnp.arrays(np.dtype(dtype), (4, 3), elements=st.integers(0, 1)))
+    dense[0, 0] = 1
+    if form == "mat":
+        dense = dense.astype(bool if dtype == "?" else float)
+        savemat(tmp_path / "a.mat", {"x": sparse.csc_matrix(dense)})
+        source = source_of(tmp_path / "a.mat")
+    else:
+        sparse.save_npz(tmp_path / "a.npz", getattr(sparse, f"{form}_matrix")(dense))
+        source = source_of(tmp_path / "a.npz")
+        stored = int((dense != 0).sum())
+        assert source.notes == (
+            f"{tmp_path}/a.npz: a sparse matrix with {stored} of 4 x 3 cells stored; the others are 0",
+        )
+    np.save(tmp_path / "a.npy", dense)
+    np.testing.assert_array_equal(source.x, source_of(tmp_path / "a.npy").x)
+
+
+def test_all_formats_give_the_same_bytes(tmp_path: Path) -> None:
+    paths = [saved(tmp_path / f"a{suffix}", x=X, y=Y) for suffix in (".npz", ".mat", ".h5", ".hdf5")]
+    paths.append(mat73(tmp_path / "b.mat", x=X, y=Y.astype(float)[:, None]))
+    sets = [load_data(DataConfig(data=str(path))) for path in paths]
+    for each in sets[1:]:
+        assert each.train.x[:].equal(sets[0].train.x[:]) and each.test.x[:].equal(sets[0].test.x[:])
+        assert each.classes == ("1", "2", "3") and each.labels == sets[0].labels
+
+
+def test_matlab_of_version_7_3(tmp_path: Path) -> None:
+    cube, yes = np.random.default_rng(1).random((3, 4, 2)), X > 0
+    path = mat73(tmp_path / "a.mat", x=X, cube=cube, yes=yes, name=np.array([[97, 98]], np.uint16))
+    np.testing.assert_array_equal(source_of(path).x, X)
+    np.testing.assert_array_equal(source_of(path, "cube", pixels=True).x, cube.reshape(-1, 2))
+    assert source_of(path, "yes").x.tolist() == yes.tolist()
+    assert "name: expected an array of real numbers, got text" in message(source_of, path, "name")
+    assert "holds cube (3 x 4 x 2), name (1 x 2 text), x (12 x 5), yes (12 x 5)" in message(source_of, path, "nome")
+
+
+# ---- which arrays
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".mat", ".h5"])
+def test_rows_and_labels_by_name(tmp_path: Path, suffix: str) -> None:
+    slash = "/" if suffix == ".h5" else ""
+    path = saved(tmp_path / f"a{suffix}", data=X, other=X + 1, kinds=Y[:, None].astype(float))
+    text = message(source_of, path)
+    assert "expected one array of rows, or one named x, got" in text and f"{slash}data (12 x 5)" in text
+    assert f"name it, as data='a{suffix}:{slash}data'" in text
+    source = load_source(DataConfig(data=f"{path}:other", target="kinds"))
+    np.testing.assert_array_equal(source.x, X + 1)
+    assert source.classes == ("1", "2", "3") and source.y is not None and source.y.tolist() == (Y - 1).tolist()
+    text = message(load_source, DataConfig(data=f"{path}:other", target="kind"))
+    assert f"target: expected an array of {path}, got 'kind', and it holds" in text and "mean" in text
+    assert "data: expected an array" in message(load_source, DataConfig(data=f"{path}:nothing"))
+    alone = saved(tmp_path / f"b{suffix}", data=X, kinds=Y)
+    (note,) = source_of(alone).notes
+    assert note.startswith(f"{alone}: rows are {slash}data (12 x 5); labels may be {slash}kinds (")
+    assert note.endswith(f"name them by target='{slash}kinds'")
+
+
+def test_the_names_that_people_give(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npz", X_train=X, y_train=Y, X_test=X[:4], y_test=Y[:4])
+    source = source_of(path)
+    assert source.x_test is not None and source.y_test is not None
+    assert source.x_test.shape == (4, 5) and source.y_test.tolist() == [0, 1, 2, 0]
+    odd = saved(tmp_path / "b.mat", X=X, y=(Y > 2).astype(float)[:, None])
+    assert source_of(odd).classes == ("0", "1") and source_of(odd, numbers=True).targets == ("y",)
+    assert source_of(saved(tmp_path / "c.npz", x=X, z=Y), target="z").classes == ("1", "2", "3")
+    pair = saved(tmp_path / "d.npz", x=X, z=Y, x_test=X[:2], z_test=Y[:2])
+    assert source_of(pair, target="z").y_test is not None
+
+
+def test_labels_in_a_file_of_their_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    saved(tmp_path / "z.mat", a=X, b=Y)
+    for target in ("y.npy", "z.mat:b"):
+        config = DataConfig(data=str(tmp_path / "x.npy"), target=str(tmp_path / target))
+        assert load_source(config).classes == ("1", "2", "3") and check_data(config).classes == ("1", "2", "3")
+    text = message(load_source, config.model_copy(update={"target": str(tmp_path / "no.npy")}))
+    assert "target: expected an array of" in text and "no.npy', and it holds (12 x 5)" in text
+
+
+def test_a_cube_and_its_labels(tmp_path: Path) -> None:
+    cube, truth = np.random.default_rng(0).random((4, 5, 6)), np.arange(20).reshape(4, 5) % 3
+    path, labels = saved(tmp_path / "cube.mat", cube=cube), saved(tmp_path / "truth.mat", truth=truth)
+    source = source_of(path, target=str(labels), pixels=True)
+    np.testing.assert_array_equal(source.x, cube.reshape(20, 6))
+    assert source.y is not None and [source.classes[each] for each in source.y] == [str(each) for each in truth.flat]
+    assert (source.image_shape, source.row_shape) == (None, ())
+    assert "one per place of a cube of shape (4, 5, 6); make each place a row by pixels" in message(
+        lambda: source_of(path, target=str(labels))
+    )
+    assert "pixels: expected a cube" in message(lambda: source_of(saved(tmp_path / "a.npz", x=X), pixels=True))
+    np.save(tmp_path / "cube.npy", np.asfortranarray(cube))
+    config = DataConfig(data=str(tmp_path / "cube.npy"), pixels=True)
+    report = check_data(config)
+    assert report.training is not None and report.training.findings.columns == 6 and report.row_shape == ()
+
+
+def test_images_along_the_last_axis(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 3, 12)).astype(np.uint8)
+    source = source_of(saved(tmp_path / "a.mat", X=images, y=Y[:, None]))
+    np.testing.assert_array_equal(source.x, np.moveaxis(images, -1, 0).reshape(12, -1))
+    assert source.image_shape == (8, 8, 3)
+
+
+# ---- labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [
+        ([1.0, np.nan, 3.0], [1, -1, 3]),
+        ([[1], [2], [3]], [1, 2, 3]),
+        ([[1.0, 2.0, 3.0]], [1, 2, 3]),
+        ([[True], [False], [True]], [True, False, True]),
+        ([[0, 1], [1, 0], [0, 0]], [1, 0, -1]),
+        (np.eye(3, dtype=bool)[[2, 0, 1]], [2, 0, 1]),
+        (np.eye(3, dtype=np.float32), [0, 1, 2]),
+        ([["a"], ["b"], [""]], ["a", "b", ""]),
+    ],
+)
+def test_labels_in_every_shape(labels: object, wanted: list[object]) -> None:
+    found = plain_labels("y", np.asarray(labels), 3)
+    assert found.tolist() == wanted and found.dtype.kind in "biU"
+
+
+def test_sentences_of_labels() -> None:
+    assert "got 0.5 for row 1 (counted from 0); for targets that are numbers" in message(
+        plain_labels, "y", np.array([1, 0.5]), 2
+    )
+    assert "got inf for row 0" in message(plain_labels, "y", np.array([np.inf]), 1)
+    text = message(plain_labels, "y", np.array([[1, 0], [1, 1]]), 2)
+    assert "got 2 ones in row 1" in text and "the head multilabel" in text
+
+
+@pytest.mark.parametrize("texts", [["cat", "a dog", "cat"], np.array([["cat"], ["dög"], [""]], object)])
+def test_texts_of_matlab(tmp_path: Path, texts: object) -> None:
+    savemat(tmp_path / "a.mat", {"x": X[:3], "y": texts})
+    source, names = source_of(tmp_path / "a.mat"), np.ravel(texts).tolist()
+    assert source.y is not None
+    assert [source.classes[each] if each >= 0 else "" for each in source.y] == names
+
+
+def test_texts_of_hdf5(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.h5", x=X, y=np.array([b"a", b"b"] * 6), any=np.array(["a"] * 12, object))
+    assert source_of(path).classes == ("a", "b")
+    assert "got texts of any length; convert it" in message(lambda: source_of(path, target="any"))
+
+
+# ---- where data lie
+
+
+def test_a_file_of_the_whole_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(Path("a.npz"), x=X, other=X)
+    assert place_of("a.npz:other") == (Path("a.npz"), FORMATS[".npz"], "other")
+    saved(Path("odd:a.npz"), x=X)
+    saved(Path("a.npz:other.npz"), x=X)
+    for whole in ("odd:a.npz", "a.npz:other.npz"):
+        assert place_of(whole) == (Path(whole), FORMATS[".npz"], "")
+    assert place_of("odd:a.npz:x") == (Path("odd:a.npz"), FORMATS[".npz"], "x")
+    assert place_of(r"C:\a.mat:b") == (Path(r"C:\a.mat"), FORMATS[".mat"], "b")
+    assert place_of("a.h5:/b/c.npy") == (Path("a.h5:/b/c.npy"), FORMATS[".npy"], "")  # neither is there
+    saved(Path("a.h5"), b=X)
+    assert place_of("a.h5:/b/c.npy") == (Path("a.h5"), FORMATS[".h5"], "/b/c.npy")
+    assert [place_of(name) for name in ("mnist", "torchvision:MNIST", "a.csv:b", "a:b")] == [None] * 4
+    assert "got 'absent.mat': no such file" in message(load_source, DataConfig(data="absent.mat:x"))
+
+
+# ---- what is refused
+
+
+def element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def matrix(name: bytes, kind: int, shape: tuple[int, ...], *elements: bytes, flags: int = 0) -> bytes:
+    head = element(6, struct.pack("<II", kind | flags << 8, 0)) + element(5, struct.pack(f"<{len(shape)}i", *shape))
+    return element(14, head + element(1, name) + b"".join(elements))
+
+
+def mat(path: Path, *elements: bytes) -> Path:
+    return write(path, b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(elements))
+
+
+def packed(content: bytes) -> bytes:
+    body = zlib.compress(content)
+    return struct.pack("<II", 15, len(body)) + body
+
+
+FAR, STARTS = (element(5, np.array(each, "<i4").tobytes()) for each in ([9], [0, 1, 1]))
+ONES = element(9, np.ones(6).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("elements", "sentence"),
+    [
+        ([], "got no arrays; save the rows as x"),
+        ([matrix(b"x", 6, (3, 2), ONES, flags=8)], "x: expected an array of real numbers, got complex"),
+        ([matrix(b"x", 3, (1, 1))], "x: expected an array of real numbers, got object"),
+        ([matrix(b"x", 16, (1, 1))], "x: expected an array of real numbers, got function"),
+        ([matrix(b"x", 6, (0, 2), element(9, b""))], "x: expected at least one element and at most 4 dimensions"),
+        ([matrix(b"x", 6, (1,) * 5 + (6,), ONES)], "x: expected at least one element and at most 4 dimensions"),
+        ([matrix(b"x", 6, (3, 4), ONES)], "x: expected 12 numbers of shape (3, 4), got 6"),
+        ([matrix(b"x", 6, (3, 1), ONES)], "x: expected a MATLAB array, got an element of 48 bytes"),
+        ([matrix(b"x", 6, (-3, -2), ONES)], "expected a MATLAB array, got an array of shape (-3, -2)"),
+        ([matrix(b"x", 6, (1 << 30, 1 << 30), ONES)], "x: expected no more cells than"),
+        ([packed(matrix(b"x", 6, (1 << 20, 1 << 20), ONES))], "x: expected no more cells than"),
+        ([packed(matrix(b"x", 6, (300, 200), ONES))], "x: expected no more cells than"),
+        ([packed(matrix(b"x", 6, (30, 20), ONES))], "x: expected 600 numbers of shape (30, 20), got 6"),
+        ([matrix(b"x", 6, (3, 2), ONES)] * 2, "x: expected a name of its own for each array"),
+        ([matrix(b"n" * 256, 6, (3, 2), ONES)], "expected a MATLAB array, got an element of 256 bytes"),
+        ([element(3, bytes(8))], "expected arrays, got an element of type 3"),
+        ([struct.pack("<II", 14, 1 << 30)], "got an element of type 14 and 1,073,741,824 bytes at byte 128"),
+        ([matrix(b"x", 5, (3, 2), element(5, bytes(8)), element(5, bytes(4)), ONES)], "expected a sparse matrix"),
+        ([matrix(b"x", 5, (3, 2), FAR, STARTS, ONES)], "x: expected a sparse matrix of shape (3, 2), got"),
+    ],
+)  # fmt: skip
+def test_a_mat_file_that_means_harm(tmp_path: Path, elements: list[bytes], sentence: str) -> None:
+    assert sentence in message(source_of, mat(tmp_path / "a.mat", *elements))
+
+
+def test_cells_that_are_no_texts(tmp_path: Path) -> None:
+    x, text = matrix(b"x", 6, (3, 2), ONES), matrix(b"", 4, (1, 2), element(4, "ab".encode("utf-16-le")))
+    deep = matrix(b"", 6, (1, 1), element(9, bytes(8)))
+    for cell, sentence in (
+        (deep, "got cells of numbers"),
+        (matrix(b"", 1, (1, 1), deep), "got cells of cell"),
+        (matrix(b"", 4, (2, 2), element(4, bytes(8))), "expected cells of one text"),
+        (matrix(b"", 4, (1, 2), element(4, b"\0\xd8\0\xdc")), "got characters that are no text"),
+    ):
+        path = mat(tmp_path / "a.mat", x, matrix(b"y", 1, (3, 1), text, text, cell))
+        assert sentence in message(source_of, path)
+    assert source_of(mat(tmp_path / "a.mat", x, matrix(b"y", 1, (3, 1), text, text, text))).classes == ("ab",)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [(b"short", "a file of 5 bytes"), (b"1 2 3 " * 40, "text"), (bytes(200), "another kind of file, or version 4")],
+)
+def test_what_is_no_mat_file(tmp_path: Path, content: bytes, got: str) -> None:
+    text = message(source_of, write(tmp_path / "a.mat", content))
+    assert text.endswith(f"expected a MATLAB file of version 5, 7 or 7.3, got {got}; save it by save -v7")
+
+
+def linked(file: h5py.File) -> None:
+    file["x"] = h5py.ExternalLink("/etc/passwd", "/x")
+    file["soft"] = h5py.SoftLink("/x")
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((3, 2), "f8")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (3, 2))
+    file.create_virtual_dataset("x", layout)
+
+
+def hollow(file: h5py.File) -> None:
+    file.create_dataset("x", (1 << 40, 8), "f8", chunks=(1024, 8))
+    file["x"][:3] = 1
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (linked, "expected one array of rows, or one named x, got no arrays"),
+        (virtual, "/x: expected numbers in this very file, got a virtual dataset"),
+        (
+            lambda file: file.create_dataset("x", (3, 2), "f8", external=[("/etc/passwd", 0, 48)]),
+            "/x: expected numbers in this very file, got a dataset in another file",
+        ),
+        (lambda file: file.create_dataset("x", data=X, compression="lzf"), "/x: expected a dataset that is plain or"),
+        (hollow, "/x: expected no more numbers than 65,536 stored bytes can hold"),
+        (lambda file: file.create_dataset("x", data=X * 1j), "/x: expected an array of real numbers, got complex128"),
+        (lambda file: file.create_dataset("x", (0, 3), "f8"), "/x: expected at least one element"),
+        (lambda file: file.create_dataset("x", data=np.float64(3)), "/x: expected at least one element"),
+    ],
+)
+def test_an_hdf5_file_that_means_harm(tmp_path: Path, make: Callable[[h5py.File], object], sentence: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        make(file)
+    assert sentence in message(source_of, tmp_path / "a.h5")
+
+
+def test_sparse_matrices_that_mean_harm(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.npz", np.ones(2)
+
+    def of(form: object, shape: object, **parts: object) -> str:
+        np.savez(path, format=form, shape=shape, data=data, **parts)
+        return message(source_of, path)
+
+    row = {"indices": [0, 1], "indptr": [0, 1, 2]}
+    assert "expected a sparse matrix in one of the forms csr, csc, coo, got 'bsr'" in of(b"bsr", (2, 2), **row)
+    assert "got 'csr'; save matrix.tocsr()" in of(b"csr", (2, 2))
+    assert "expected a sparse matrix with rows and columns, got shape [2]" in of(b"csr", [2], **row)
+    assert "got 9,223,372,036,854,775,808 bytes to be held" in of(b"csr", (1 << 30, 1 << 30), **row)
+    assert "a sparse matrix is made dense: give fewer rows" in of(b"csr", (1 << 30, 1 << 30), **row)
+    assert "expected a sparse matrix of shape (2, 2), got" in of(b"csr", (2, 2), indices=[0, 9], indptr=[0, 1, 2])
+    assert "expected a sparse matrix of shape (2, 2), got" in of(b"csr", (2, 2), indices=[0, 1], indptr=[0, 9, 2])
+    assert "expected a sparse matrix of shape (2, 2), got" in of(b"coo", (2, 2), row=[0, 7], col=[0, 1])
+
+
+def test_h5py_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "a.h5", x=X)
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    assert "pip install 'stackae[hdf5]'" in message(source_of, path, error=SetupError)
+    assert issubclass(DataError, ValueError)
