@@ -21,7 +21,7 @@ TRAINING = "Training"
 SCORES = "Scores"
 OUTPUT = "Run and output"
 REST = "Layers that are not trained yet"
-RENAMED = {"max_epochs": "epochs", "tied": "weights"}
+RENAMED = {"max_epochs": "epochs", "tied": "weights", "header": "header/--no-header"}
 """Options whose name is not that of the setting."""
 
 
@@ -75,6 +75,11 @@ Data = Annotated[Text, data("data", text=FILES, metavar="<name|file>")]
 DataOfRun = Annotated[Text, data("data", OWN, text=FILES, metavar="<name|file>")]
 DataRoot = Annotated[Text, data("data_root", metavar="<dir>")]
 DataRootOfRun = Annotated[Text, data("data_root", OWN, metavar="<dir>")]
+Delimiter = Annotated[Text, data("delimiter", metavar="<name>")]
+Decimal = Annotated[Text, data("decimal", metavar="<name>")]
+Encoding = Annotated[Text, data("encoding", metavar="<name>")]
+Header = Annotated[bool | None, data("header", metavar=None)]
+MissingValues = Annotated[Text, data("missing_values", metavar="<a,b>")]
 Target = Annotated[Text, data("target", metavar="<column>")]
 TargetOfRun = Annotated[Text, data("target", OWN, metavar="<column>")]
 TargetKind = Annotated[Text, data("target_kind")]

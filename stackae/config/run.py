@@ -8,6 +8,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import model_validator
 
+from stackae.config.dialect import Decimal, Delimiter, Encoding
 from stackae.config.stack import PretrainConfig
 from stackae.config.training import FinetuneConfig
 from stackae.config.values import Fraction, ImageShape, Model, Places, Positive, Scale, read_toml
@@ -21,6 +22,16 @@ class DataConfig(Model):
     """Data to read: the name of a set, or the path of a file."""
     data_root: str = "data"
     """Folder of the named image sets."""
+    delimiter: Delimiter = None
+    """Delimiter of the cells of a text file: comma, semicolon, tab, bar or space (default: recognised)."""
+    decimal: Decimal = None
+    """Decimal mark of the numbers in a text file: point or comma (default: recognised)."""
+    encoding: Encoding = None
+    """Encoding of a text file, such as utf-8, cp1252 or utf-16 (default: recognised)."""
+    header: bool | None = None
+    """Whether the first line of a text file names its columns, else x0, x1, ... (default: recognised)."""
+    missing_values: str | None = None
+    """Cells of a text file, as A,B, that mean a missing value beside "", ?, NA, N/A, NaN and null."""
     target: str | None = None
     """Column of a table with the labels, for numbers also several, as A,B,C; or an array of labels, or a file of it."""
     target_kind: Literal["classes", "numbers"] = "classes"

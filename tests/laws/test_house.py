@@ -36,6 +36,7 @@ FLOORS = (
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 
 OUTSIDE = {
+    "config.dialect": {"pydantic"},
     "config.layer": {"pydantic"},
     "config.recipe": {"pydantic"},
     "config.run": {"pydantic", "tomli_w"},

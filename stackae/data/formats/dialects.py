@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from stackae.config import DataConfig
 from stackae.data.formats.cells import MISSING, is_missing, number_of
 from stackae.data.formats.delimiters import DELIMITERS
 from stackae.data.formats.header import is_header
@@ -59,6 +60,12 @@ class _Cut(NamedTuple):
     body: list[list[str]]
     width: int
     share: float
+
+
+def dialect_of(config: DataConfig) -> Dialect:
+    """What the settings say of a file of text."""
+    words = () if config.missing_values is None else tuple(map(str.strip, config.missing_values.split(",")))
+    return Dialect(config.delimiter, config.decimal, config.encoding, config.header, words)
 
 
 def missing_words(dialect: Dialect) -> frozenset[str]:
