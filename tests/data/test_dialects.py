@@ -105,7 +105,7 @@ def test_names_and_a_first_column(tmp_path: Path) -> None:
 
 
 def test_a_late_byte_of_latin_1_turns_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackae.data.formats.text_blocks.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("stackae.data.text.blocks.BLOCK_BYTES", 1000)
     content = "a,place\n" + "1,Lyon\n" * 1000
     path = write(tmp_path / "a.csv", content.encode() + "2,Rhône\n".encode("latin-1"))
     frame = read_frame(path)

@@ -93,7 +93,7 @@ odd_lines = st.lists(
 
 
 def read(path: Path, block: int, few: int, **asked: object) -> Frame | str:
-    blocks = mock.patch("stackae.data.formats.text_blocks.BLOCK_BYTES", block)
+    blocks = mock.patch("stackae.data.text.blocks.BLOCK_BYTES", block)
     with blocks, mock.patch("stackae.data.formats.text_frame.FEW_BYTES", few):
         try:
             return read_frame(path, Dialect(**asked))  # type: ignore[arg-type]

@@ -14,14 +14,14 @@ import numpy as np
 
 from stackae.data.formats import format_of
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.dialects import Recognised, missing_words, recognise
-from stackae.data.formats.text_blocks import TextBlocks, encodings_of
-from stackae.data.formats.text_columns import Columns, piece_of_rows
-from stackae.data.formats.text_places import RowPlaces
-from stackae.data.formats.text_quick import FEW_BYTES, is_orderly, line_ends, quickly
 from stackae.data.formats.text_rows import RowsOfLines
 from stackae.data.memory import check_memory
 from stackae.data.tables.frame import Column, Dialect, Frame
+from stackae.data.text.blocks import TextBlocks, encodings_of
+from stackae.data.text.columns import Columns, piece_of_rows
+from stackae.data.text.dialects import Recognised, missing_words, recognise
+from stackae.data.text.places import RowPlaces
+from stackae.data.text.quick import FEW_BYTES, is_orderly, line_ends, quickly
 from stackae.errors import DataError, argument
 
 CELLS_AT_ONCE = 1 << 18  # where rows are read one by one

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import numpy as np
 
-from stackae.data.formats.cells import is_missing, number_of
-from stackae.data.formats.text_quick import Coded, Piece
 from stackae.data.tables.frame import Column
+from stackae.data.text.cells import is_missing, number_of
+from stackae.data.text.quick import Coded, Piece
 
 BYTES_OF_TEXT = 120  # that a short text and its place take, beside its characters
 

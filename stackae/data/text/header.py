@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from stackae.data.formats.cells import MISSING, is_missing, number_of
+from stackae.data.text.cells import MISSING, is_missing, number_of
 
 YEARS = range(1800, 2201)
 LONG = 8  # numbers that rise in a line by chance once in 40,000

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.config import DataConfig
-from stackae.data.formats.cells import MISSING, is_missing, number_of
 from stackae.data.formats.delimiters import DELIMITERS
-from stackae.data.formats.header import is_header
-from stackae.data.formats.names import names_of
 from stackae.data.formats.text_rows import RowsOfLines, check_line
 from stackae.data.tables.frame import Dialect
+from stackae.data.text.cells import MISSING, is_missing, number_of
+from stackae.data.text.header import is_header
+from stackae.data.text.names import names_of
 from stackae.errors import DataError, argument, legible
 
 MOST_LINES, MOST_CHARACTERS = 1000, 1 << 20  # that are looked at, but for a few lines of a wide table
