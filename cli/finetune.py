@@ -38,6 +38,7 @@ def command(
     labels: Annotated[o.Text, o.head("labels")] = None,
     labels_seed: Annotated[o.Text, o.head("labels_seed")] = None,
     unlabelled: Annotated[o.Text, o.head("unlabelled")] = None,
+    neighbours: Annotated[o.Text, o.head("neighbours")] = None,
     layer_decay: Annotated[o.Text, o.head("layer_decay")] = None,
     class_weight: Annotated[o.Text, o.head("class_weight")] = None,
     data: o.DataOfRun = None,

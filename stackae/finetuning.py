@@ -54,6 +54,7 @@ def finetune_stack(
     n_classes: int = 0,
     loss: str = "mse",
     validation: Part | None = None,
+    image_shape: tuple[int, ...] | None = None,
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
 ) -> FinetuneResult:
@@ -72,6 +73,7 @@ def finetune_stack(
         loss: mse or bce, for a reconstruction: the loss that the first layer was trained with.
         validation: rows that choose the best epoch: by error where the head has one (the mean over the classes, with
             balanced weights), then by loss.
+        image_shape: (h, w) or (h, w, channels) of rows that are images, by which unlabelled ones may be compared.
         callback: called after every batch and epoch.
         checkpointer: saves snapshots and resumes from them.
 
@@ -98,7 +100,9 @@ def finetune_stack(
     rows = 0 if head.held_out is None else len(head.held_out)
     if config.learns_unlabelled:
         x = placed(train.x, choose_device(config.device))
-        history, method = fit_unlabelled(head, task.start, x, known, settled, callback, checkpointer, doubting)
+        history, method = fit_unlabelled(
+            head, task.start, x, known, settled, callback, checkpointer, doubting, image_shape
+        )
         choice = choice._replace(why=f"{method.name}, as {method.reason}")
         return FinetuneResult(head.model, history, step, choice, rows)
     if choice.train == "head" and choice.decay is not None:

@@ -14,8 +14,8 @@ from stackae.api.stack import PretrainedStack
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HEADS, HeadName
 from stackae.config.notation import CorruptionConfig, DropoutConfig, InitialConfig, RampConfig
-from stackae.config.values import EngineName, Optimizer, Precision, Schedule, validated
-from stackae.data.arraylike import ArrayLike, scaled
+from stackae.config.values import Comparison, EngineName, Optimizer, Precision, Schedule, validated
+from stackae.data.arraylike import ArrayLike, image_shape, scaled
 from stackae.data.classes import of_classes, trained_classes
 from stackae.data.labelled import Parts, learned_parts
 from stackae.data.source import Source
@@ -106,6 +106,7 @@ def finetune(
     labels: int | str = "all",
     labels_seed: int = 0,
     unlabelled: Literal["auto", "none", "pseudo-label", "adversarial", "ladder"] = "auto",
+    neighbours: Comparison = "auto",
     layer_decay: float = 1.0,
     class_weight: Literal["none", "balanced"] = "none",
     outputs: Literal["softmax", "sigmoid"] = "softmax",
@@ -144,10 +145,10 @@ def finetune(
         validation: the share of the rows that chooses the best epoch, where labels are not too few to be held out, or
             other rows and targets (x, y), of reconstruction rows alone; None keeps the last epoch.
         seed: of the new weights and the order of rows; None is the stack's.
-        init, train, labels, labels_seed, unlabelled, layer_decay, class_weight, outputs, initial_weights, corruption,
-            dropout, learning_rate, weight_decay, decaying, max_norm, max_epochs, batch_size, patience, optimizer,
-            momentum, momentum_ramp, schedule, rate_decay, engine, precision, device: see ``FinetuneConfig``, which
-            documents each.
+        init, train, labels, labels_seed, unlabelled, neighbours, layer_decay, class_weight, outputs, initial_weights,
+            corruption, dropout, learning_rate, weight_decay, decaying, max_norm, max_epochs, batch_size, patience,
+            optimizer, momentum, momentum_ramp, schedule, rate_decay, engine, precision, device: see ``FinetuneConfig``,
+            which documents each.
         callback: told of every batch and epoch.
 
     Raises:
@@ -178,6 +179,7 @@ def finetune(
         n_classes=len(names),
         loss=stack.config.layers[0].loss,
         validation=held_out,
+        image_shape=image_shape("x", x),
         callback=callback,
     )
     trained.model.eval()

@@ -10,6 +10,7 @@ from stackae.config.heads import HEADS, HeadName, HeadRow
 from stackae.config.notation import CorruptionConfig, DropoutConfig, InitialConfig, RampConfig
 from stackae.config.values import (
     BatchSize,
+    Comparison,
     Device,
     EngineName,
     Epochs,
@@ -96,6 +97,9 @@ class FinetuneConfig(TrainingConfig):
     unlabelled: Unlabelled = "auto"
     """Learning from rows without labels: none, pseudo-label, adversarial, ladder, or auto: where most rows of a
     classifier on dense layers have none, adversarial, or pseudo-label if spreading misses withheld ones; else none."""
+    neighbours: Comparison = "auto"
+    """Comparison of rows when labels spread to neighbours: values, gradients (of images), or auto: gradients for images
+    of gray pixels, else values."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rate of a layer relative to the layer above it (1 = the same)."""
     class_weight: Literal["none", "balanced"] = "none"
@@ -199,6 +203,11 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError(
                 f"unlabelled {self.unlabelled}: expected all layers of a classifier or regressor to be trained alike, "
                 f"got {self.needs_labels}; leave one of them out"
+            )
+        if self.neighbours != "auto" and self.unlabelled == "none":
+            raise ValueError(
+                f"neighbours {self.neighbours}: expected rows without labels that are learned from, got unlabelled "
+                "none; leave one of them out"
             )
         if self.labels != "all" and not self.row.predicts:
             raise ValueError(

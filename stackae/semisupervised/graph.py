@@ -11,7 +11,6 @@ from torch import Tensor
 
 from stackae.apart import apart
 from stackae.autoencoders.pca import principal_components_of
-from stackae.data.kind import kind_of
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows, subset
 from stackae.models.stack import in_batches
@@ -34,15 +33,14 @@ class Neighbours(NamedTuple):
     distances: Tensor
 
 
-def nearest(x: Rows, callback: Callback | None = None, count: int = NEIGHBOURS) -> Neighbours:
-    """Find the nearest neighbours of rows x (n, d) along the first principal components of ``comparable`` rows.
+def nearest(rows: Rows, callback: Callback | None = None, count: int = NEIGHBOURS) -> Neighbours:
+    """Find the nearest neighbours of rows (n, d) along their first principal components.
 
     With fewer than ``count`` + 1 rows, every row is a neighbour of every other. The callback receives a stage of its
     own, whose loss is the mean distance to the nearest neighbour.
     """
     callback = callback or NoCallback()
-    callback.start_stage("neighbours", f"nearest neighbours of {len(x):,} rows", 1, len(x), 1, 0)
-    rows = comparable(x)
+    callback.start_stage("neighbours", f"nearest neighbours of {len(rows):,} rows", 1, len(rows), 1, 0)
     principal = principal_components_of(rows)
     axes = principal.components[:COMPONENTS].t()
     points = in_batches(lambda some: ((some.double() - principal.mean) @ axes).float(), rows).cpu().numpy()
@@ -52,19 +50,6 @@ def nearest(x: Rows, callback: Callback | None = None, count: int = NEIGHBOURS) 
         distances[part], indices[part] = _search(points, part, count)
         callback.batch(part.stop - part.start, float(distances[: part.stop, 0].mean()))
     return Neighbours(torch.from_numpy(indices), torch.from_numpy(distances))
-
-
-def comparable(x: Rows) -> Rows:
-    """Return rows whose distances say which are alike: pixels by the angle between their centered square roots.
-
-    The square root evens out the variances of dark and bright pixels (Bartlett 1936), and the angle leaves out how
-    bright a row is as a whole. Other rows stay as they are.
-    """
-    if not kind_of(x).pixels:
-        return x
-    roots = in_batches(torch.sqrt, x)
-    roots -= roots.mean(dim=0)
-    return torch.nn.functional.normalize(roots, out=roots)
 
 
 @apart

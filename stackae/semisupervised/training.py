@@ -18,6 +18,7 @@ from stackae.models.heads.classifier import Classifier
 from stackae.models.stack import StackedAutoencoder
 from stackae.random import Purpose, permutation
 from stackae.semisupervised.answers import Answers, Classes, Numbers
+from stackae.semisupervised.comparable import comparable, settled_comparison
 from stackae.semisupervised.graph import Neighbours, Spread, graph_rows, nearest, on_graph, typical_distance
 from stackae.semisupervised.ladder import LadderNetwork, LadderObjective
 from stackae.semisupervised.network import NormalizedNetwork
@@ -107,6 +108,7 @@ def fit_unlabelled(
     callback: Callback,
     checkpointer: Checkpointer,
     doubting: bool = False,
+    image_shape: tuple[int, ...] | None = None,
 ) -> tuple[list[EpochRecord], Method]:
     """Train the whole model in place, by ``config.unlabelled``. Returns one record per epoch, and what trained it.
 
@@ -117,6 +119,7 @@ def fit_unlabelled(
         known: (n,) bool, which of them have labels: the rows of ``head``, in their order.
         doubting: train on pseudo-labels instead where spreading finds less than TRUST of withheld labels. Classes then
             are no clusters, and decided answers would only be wrong ones.
+        image_shape: (h, w) or (h, w, channels) of rows that are images.
     """
     order = permutation(len(x), seed=config.seed, purpose=Purpose.LABELLED_BATCH, counter=1 << 62)
     sample = subset(x, order[:SAMPLE].sort().values)
@@ -124,10 +127,14 @@ def fit_unlabelled(
     if SCARCE * head.model.layer_sizes[-1] <= len(head.x) <= MOST_SOLVED:
         solve(head, config, USUAL_DECAY)  # by fewer labels it would be sure of what is wrong
     network = make_network(head, start, config, sample)
-    task, right = make_task(head, x, known, config, epochs * math.ceil(len(x) / config.batch_size), callback)
+    rows = graph_rows(known, config.seed)
+    by = settled_comparison(x, config.neighbours, image_shape)
+    neighbours = nearest(comparable(on_graph(x, rows), by, image_shape), callback)
+    steps = epochs * math.ceil(len(x) / config.batch_size)
+    task, right = make_task(head, x, known, rows, neighbours, config.seed, steps)
     method = "pseudo-label" if doubting and right is not None and right < TRUST else config.unlabelled
     objective = METHODS[method](network, x, task=task, seed=config.seed, max_norm=config.max_norm)
-    reason = "requested" if right is None else f"spreading finds {right:.0%} of withheld labels"
+    reason = "requested" if right is None else f"spreading finds {right:.0%} of withheld labels by {by}"
     replica = UnlabelledReplica(
         network=network,
         x=x,
@@ -167,19 +174,17 @@ def make_network(
 
 
 def make_task(
-    head: Prepared[Any], x: Rows, known: Tensor, config: FinetuneConfig, steps: int, callback: Callback
+    head: Prepared[Any], x: Rows, known: Tensor, rows: Tensor, neighbours: Neighbours, seed: int, steps: int
 ) -> tuple[UnlabelledTask, float | None]:
-    """Search the neighbours, spread the labels, and set the radius by them.
+    """Spread the labels over the graph of ``rows``, and set the radius by the distance of neighbours.
 
     Returns:
         The task, and the ``agreement`` of classes; None where every row has a label, and of numbers.
     """
-    rows = graph_rows(known, config.seed)
-    neighbours = nearest(on_graph(x, rows), callback)
     answers, found, right = answers_of(head), None, None
     if not bool(known.all()):
         found = _spread(answers, neighbours, rows, known)
-        right = answers.agreement(neighbours, known[rows], config.seed)
+        right = answers.agreement(neighbours, known[rows], seed)
     radius = RADIUS * typical_distance(on_graph(x, rows), neighbours)
     return UnlabelledTask(head.x, answers, found, radius, steps), right
 

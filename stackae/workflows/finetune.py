@@ -175,6 +175,7 @@ def _train(
         n_classes=len(names),
         loss=run.pretrain_config.layers[0].loss,
         validation=held_out,
+        image_shape=dataset.image_shape,
         callback=callback,
         checkpointer=checkpointer,
     )

@@ -101,17 +101,6 @@ def test_agreement_is_about_right_where_labels_follow_the_moons_and_chance_where
     assert 0.3 < lost < 0.7  # 200 coins: 0.5 with a standard deviation of 0.035
 
 
-def test_pixels_are_compared_by_shape_not_by_brightness() -> None:
-    draws = np.random.default_rng(0)
-    shapes = torch.from_numpy(draws.random((2, 64))).float()
-    bright = torch.from_numpy(draws.uniform(0.05, 1, (200, 1))).float()
-    y = torch.arange(200) % 2
-    found = graph.nearest((shapes[y] * bright).clamp(0, 1))
-    assert bool((y[found.indices] == y[:, None]).all())
-    columns = torch.randn(50, 3)
-    assert graph.comparable(columns) is columns
-
-
 def test_the_typical_distance_is_a_median() -> None:
     x = torch.tensor([[0.0, 0], [0, 1], [10, 0], [10, 3], [20, 0], [20, 4]])
     assert graph.typical_distance(x, graph.nearest(x, count=1)) == 3

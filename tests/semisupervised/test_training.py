@@ -150,6 +150,12 @@ def test_settings_that_need_labels(settings: dict[str, Any], found: str) -> None
         FinetuneConfig(unlabelled="adversarial", **settings)
 
 
+def test_a_comparison_that_nothing_is_spread_by_is_refused() -> None:
+    sentence = "neighbours gradients: expected rows without labels that are learned from, got unlabelled none; leave one"
+    with pytest.raises(ConfigError, match=sentence):
+        FinetuneConfig(neighbours="gradients", unlabelled="none")
+
+
 @pytest.mark.parametrize(("labels", "method"), [("rings", "adversarial"), ("coins", "pseudo-label")])
 def test_auto_trusts_spreading_that_finds_withheld_labels(labels: str, method: str) -> None:
     x, y = rings()
@@ -157,4 +163,19 @@ def test_auto_trusts_spreading_that_finds_withheld_labels(labels: str, method: s
         y = torch.from_numpy(np.random.default_rng(1).integers(0, 2, len(y)))
     config = FinetuneConfig(train="all", max_epochs=1)
     trained = finetune_stack(stack_of(8, 20), Part(x, few(y, 100)), config, n_classes=2)
-    assert re.fullmatch(rf"{method}, as spreading finds \d+% of withheld labels", trained.choice.why)
+    assert re.fullmatch(rf"{method}, as spreading finds \d+% of withheld labels by values", trained.choice.why)
+
+
+def test_images_of_gray_pixels_are_spread_over_by_gradients() -> None:
+    draws = np.random.default_rng(2)
+    y = torch.from_numpy(np.arange(300) % 2)
+    phases = torch.from_numpy(draws.uniform(0, 2 * np.pi, (300, 1, 1))).float()
+    waves = 0.5 + 0.3 * torch.sin(torch.arange(8.0).view(1, 1, 8) * torch.pi / 2 + phases).expand(-1, 8, -1)
+    x = torch.where((y == 0)[:, None, None], waves, waves.transpose(1, 2)).flatten(1)
+    config = FinetuneConfig(train="all", max_epochs=1)
+    found = {
+        shape: finetune_stack(stack_of(64, 20), Part(x, few(y, 10)), config, n_classes=2, image_shape=shape).choice.why
+        for shape in ((8, 8), None)
+    }
+    assert found[8, 8] == "adversarial, as spreading finds 100% of withheld labels by gradients"
+    assert found[None].endswith("by values")

@@ -153,7 +153,14 @@ def finetuned(task: Task, cell: Cell, start: Start, epochs: int | None) -> Fit:
     update |= {} if epochs is None else {"max_epochs": epochs}
     settings = task.finetune.model_copy(update=update)
     train, validation = _parts(task, cell)
-    result = finetune_stack(start.stack, train, settings, n_classes=task.classes, validation=validation)
+    result = finetune_stack(
+        start.stack,
+        train,
+        settings,
+        n_classes=task.classes,
+        validation=validation,
+        image_shape=task.image_shape,
+    )
     seconds = time.perf_counter() - begun
     model = result.model.eval()
     predicted = in_batches(model.predict, task.test.x, model.device).cpu()

@@ -63,6 +63,7 @@ def task_of(
         finetune=validated(FinetuneConfig, shared | dict(finetune) | head),
         held_out=held_out,
         budget=budget,
+        image_shape=dataset.image_shape,
     )
 
 

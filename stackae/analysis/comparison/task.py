@@ -48,6 +48,7 @@ class Task:
         held_out: share of the training rows that choose the best epoch of unsupervised training.
         budget: epochs (every network is fine-tuned for as many) or seconds (a network without pretraining is
             fine-tuned for as long as the pretrained one was trained in all).
+        image_shape: (h, w) or (h, w, channels) of rows that are images.
     """
 
     train: Part
@@ -57,6 +58,7 @@ class Task:
     finetune: FinetuneConfig
     held_out: float = 0.1
     budget: str = "epochs"
+    image_shape: tuple[int, ...] | None = None
 
     @cached_property
     def y(self) -> np.ndarray:
