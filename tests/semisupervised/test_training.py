@@ -151,7 +151,7 @@ def test_settings_that_need_labels(settings: dict[str, Any], found: str) -> None
 
 
 def test_a_comparison_that_nothing_is_spread_by_is_refused() -> None:
-    sentence = "neighbours gradients: expected rows without labels that are learned from, got unlabelled none; leave one"
+    sentence = "neighbours gradients: expected rows without labels that are learned from, got unlabelled none; leave"
     with pytest.raises(ConfigError, match=sentence):
         FinetuneConfig(neighbours="gradients", unlabelled="none")
 
