@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomli_w
 from pydantic import model_validator
@@ -11,7 +11,7 @@ from pydantic import model_validator
 from stackae.config.dialect import Decimal, Delimiter, Encoding
 from stackae.config.stack import PretrainConfig
 from stackae.config.training import FinetuneConfig
-from stackae.config.values import Fraction, ImageShape, Model, Places, Positive, Scale, read_toml
+from stackae.config.values import Count, Fraction, ImageShape, Model, Places, Positive, Scale, read_toml
 from stackae.errors import ConfigError, nearest
 
 
@@ -50,12 +50,29 @@ class DataConfig(Model):
     """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], else minmax."""
     scale_factor: Positive = 1.0
     """Factor of the features after their scaling."""
+    window: Count | None = None
+    """Rows of a signal, one after the other, that are one sample; pictures draw it as a curve."""
+    stride: Count | None = None
+    """Rows from the beginning of a window to that of the next, that of the window unless given."""
+    group: str | None = None
+    """Column of a table that names groups, such as machines: no feature; windows lie in one, parts have whole ones."""
+    time: str | None = None
+    """Column of a table by which rows are in order: no feature; windows end where a step of it is missing."""
+    split: Literal["auto", "random", "time"] = "auto"
+    """Division into parts: random, or time (first rows to train on, last to test on); auto: groups whole, windows by
+    time, else random."""
     validation_fraction: Fraction = 0.1
     """Share of the training rows to hold out; they choose the best epoch."""
     validation_rows: Places = None
     """Training rows to hold out by their place instead of a share: first:N or last:N."""
     test_fraction: Fraction = 0.2
     """Share of the rows to hold out for testing, where the data have no test part of their own."""
+
+    @model_validator(mode="after")
+    def _windows_have_a_length(self) -> Self:
+        if self.stride is not None and self.window is None:
+            raise ValueError(f"stride {self.stride}: expected a window beside it, got none; give one, or leave it out")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -22,6 +22,8 @@ from stackae.data.index_column import index_note
 from stackae.data.labels import named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
+from stackae.data.order.held_out import at_borders
+from stackae.data.order.windows import over_time, placed
 from stackae.data.outliers import Merged, Outlier, merged, outliers, sampled
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
@@ -82,7 +84,12 @@ def load_source(config: DataConfig) -> Source:
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
-        return shaped(checked(source or read_file(config)), config)
+        return samples(source or read_file(config), config)
+
+
+def samples(source: Source, config: DataConfig) -> Source:
+    """The checked samples of a source: its rows, or windows of them, and images where the settings say so."""
+    return shaped(placed(checked(over_time(source, config)), config), config)
 
 
 @contextmanager
@@ -107,9 +114,9 @@ def check_columns_named(config: DataConfig) -> None:
     place = place_of(config.data)
     named_set = config.data in NAMES or config.data.startswith(PREFIX)
     tables = f"its columns have no names, as those of a {listed(TABLES)} file have"
-    others = {"ignore": named_set or (place is not None and not place.format.named), "target": named_set}
-    for setting, name in (("target", config.target), ("ignore", config.ignore)):
-        if name is not None and others[setting]:
+    no_table = named_set or (place is not None and not place.format.named)
+    for setting, refused in {"target": named_set, **dict.fromkeys(("ignore", "group", "time"), no_table)}.items():
+        if (name := getattr(config, setting)) is not None and refused:
             raise ConfigError(f"{setting}: expected none for {config.data}, got '{legible(name)}'; {tables}")
 
 
@@ -179,7 +186,7 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
             check_memory(source.name, rows.nbytes if rows.dtype != np.uint8 or as_bytes else 4 * rows.size)
     train, validation, held = (division.rows_of(part, 0, len(x)) for part in (TRAIN, VALIDATION, TEST))
     if scaling is None:
-        scaling = Scaling.fit(config.scale, x if len(train) == len(x) else x[train]).times(config.scale_factor)
+        scaling = fitted(config, x if len(train) == len(x) else x[train], source).times(config.scale_factor)
     if source.x_test is None:
         test = part_of_rows(x, y, held, scaling)
     else:
@@ -199,11 +206,20 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
         outliers=outliers(x, train),
         merged=tuple(merged(sampled(x, train))) if scaling.kind in ("none", "unit") else (),
         ignored=source.ignored,
-        notes=source.notes,
+        notes=(*source.notes, *at_borders(division.parts)),
         division=division,
         labels=digest,
         row_shape=source.row_shape,
     )
+
+
+def fitted(config: DataConfig, x: np.ndarray, source: Source) -> Scaling:
+    """The scaling of training samples; of windows, that of each channel, the same for all of its moments."""
+    length = 1 if source.places is None else source.places.length
+    if length == 1:
+        return Scaling.fit(config.scale, x)
+    moments = x.reshape(len(x), -1, length).swapaxes(1, 2).reshape(len(x) * length, -1)
+    return Scaling.fit(config.scale, moments).repeated(length)
 
 
 def without_background(source: Source, config: DataConfig) -> Source:

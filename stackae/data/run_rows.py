@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,9 +15,7 @@ from stackae.data.division import (
     TRAIN,
     VALIDATION,
     Division,
-    parts_by_content,
     sums_of,
-    trained_on,
     without_classes,
 )
 from stackae.data.finite_rows import finite_rows
@@ -30,7 +27,6 @@ from stackae.data.loading import (
     check_columns_named,
     dataset_of,
     file_of,
-    labels_digest,
     part_of_rows,
     read_file,
     read_named,
@@ -38,15 +34,18 @@ from stackae.data.loading import (
     scaled_rows,
     without_background,
 )
+from stackae.data.order.known_rows import parts_by_content
+from stackae.data.order.places import Places, RowOrder
+from stackae.data.order.windows import over_time, placed
 from stackae.data.provenance import Known, KnownData, check_width, choose
 from stackae.data.rows import Rows
+from stackae.data.run_notes import changed, of_bad_rows, of_labels, repeated, seen
 from stackae.data.scaling import Scaling
 from stackae.data.shaped import shaped
 from stackae.data.source import BadRow, Source, checked
 from stackae.errors import DataError, argument, legible
 
 PARTS = {"test": TEST, "validation": VALIDATION, "train": TRAIN}  # in the order in which they are looked at
-SHOWN_ROWS = 3
 
 
 class RowsRead(NamedTuple):
@@ -56,6 +55,7 @@ class RowsRead(NamedTuple):
     ``all``, and counts from 0 as ``test``. ``bad`` are the first rows that were left out, ``bad_rows`` says how many.
     which says which rows they are, as "200 test rows of FILE"; notes are sentences that a person should read. ``own``
     are the run's own data; y indexes ``classes``, or has a column for each of ``targets``.
+    ``places`` are where they lie, of windows and of rows in groups.
     """
 
     name: str
@@ -69,9 +69,16 @@ class RowsRead(NamedTuple):
     targets: tuple[str, ...]
     column_names: tuple[str, ...]
     image_shape: tuple[int, ...] | None
+    places: Places | None = None
     bad: tuple[BadRow, ...] = ()
     bad_rows: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def beside(self) -> list[tuple[str, list[object]]]:
+        """What stands beside each row in what is written: its number and, of a window, where it begins, and groups."""
+        told = [] if self.places is None else self.places.told(np.arange(len(self.numbers)))
+        return [("row", self.numbers.tolist()), *told]
 
     @property
     def xy(self) -> Part:
@@ -129,7 +136,7 @@ def read_rows(
         name = next((name for name, number in PARTS.items() if (division.parts == number).any()), "test")
     count = len(source.x)
     if name == "test" and own is not None:
-        notes = (*notes, *_repeated(source.name, division))
+        notes = (*notes, *repeated(source.name, division))
     if name == "test" and source.x_test is not None:
         chosen = division.rows_of(TEST, count, len(division.parts)) - count
         found = part_of_rows(source.x_test, source.y_test, chosen, scaling)
@@ -146,7 +153,7 @@ def read_dataset(
     known = known._replace(finetuning=None)
     read = _read_source(config, known, target_given)
     _, division, notes = _divided(read, config, known, data_given)
-    notes = (*read.notes, *notes, *_repeated(read.source.name, division))
+    notes = (*read.notes, *notes, *repeated(read.source.name, division))
     if read.source.y is None:
         config = config.model_copy(update={"target": None, "leave_out": None})
     return dataset_of(read.source, config, division, scaling)._replace(notes=notes)
@@ -166,29 +173,22 @@ def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
             source, kept, bad, count = found.read_by_name(path, choice, config.target_kind == "numbers")
             none, notes, total = np.zeros(0, dtype=np.int64), source.notes, len(kept) + count
         else:
-            raw = read_named(config) or read_file(config, required=target_given)
+            raw = over_time(read_named(config) or read_file(config, required=target_given), config)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
             source, kept, none, bad, count = finite_rows(raw)
-            notes, total = (), len(raw.x)
-        source = shaped(checked(source), config)
+            notes, total = raw.notes if config.window else (), len(raw.x)
+            source = source._replace(order=RowOrder(kept), notes=()) if config.window else source
+        rows = count + len(kept) + len(none)
+        source = shaped(placed(checked(source), config), config)
+        if config.window is not None:
+            notes, kept, total = (*notes, *source.notes), np.arange(len(source.x)), len(source.x)
+            none = np.arange(0 if source.x_test is None else len(source.x_test))
         if not table:
             image = source.image_shape is not None or source.x.dtype == np.uint8
             notes = check_width(source.name, source.x.shape[1], known, image)
         read = _Read(source, kept, none, bad, count, total, notes)
-        return read._replace(notes=(*notes, *_of_bad_rows(read)))
-
-
-def _of_bad_rows(read: _Read) -> tuple[str, ...]:
-    if not read.bad_rows:
-        return ()
-    shown = "; ".join(f"row {each.row}, {each.reason}" for each in read.bad[:SHOWN_ROWS])
-    more = f"; and {read.bad_rows - SHOWN_ROWS:,} more" if read.bad_rows > SHOWN_ROWS else ""
-    total = read.bad_rows + len(read.numbers) + len(read.test_numbers)
-    return (
-        f"{read.source.name}: {read.bad_rows:,} of {total:,} rows left out, whose cells are no finite numbers "
-        f"(rows counted from 0): {shown}{more}",
-    )
+        return read._replace(notes=(*notes, *of_bad_rows(source.name, bad, count, rows)))
 
 
 def _divided(
@@ -205,12 +205,12 @@ def _divided(
         if config.leave_out != same.config.leave_out and source.y is not None:
             parts = without_classes(source, config, parts & (LEFT_OUT - 1))
         division = Division(sums, parts)
-        return own, division, _of_labels(source, config, own) if own is same else _seen(source.name, sums, [division])
+        return own, division, of_labels(source, config, own) if own is same else seen(source.name, sums, [division])
     divisions = [each.division for each in trainings if each.division is not None]
     parts, change = parts_by_content(source, config, sums, divisions)
     division = Division(sums, parts)
     if own is None or (data_given and own.division is not None and not change.known):
-        return None, division, _seen(source.name, sums, divisions)
+        return None, division, seen(source.name, sums, divisions)
     if own.division is None:
         unchecked = (
             f"{source.name}: {known.name} keeps no record of its rows, as an older run: whether they are still the "
@@ -222,7 +222,7 @@ def _divided(
             f"{source.name}: expected rows that {known.name} was trained on, got {len(sums):,} others; name the file "
             f"by {argument('data')} to look at all of its rows, or train a new run on them"
         )
-    return own, division, (_changed(source.name, own, change.gone, change.new, change.new_test),)
+    return own, division, (changed(source.name, own, change.gone, change.new, change.new_test),)
 
 
 def _able_to_leave_out(source: Source, config: DataConfig) -> DataConfig:
@@ -237,48 +237,20 @@ def _has(training: KnownData, sums: np.ndarray) -> bool:
     return training.division is not None and np.array_equal(training.division.sums, sums)
 
 
-def _seen(name: str, sums: np.ndarray, divisions: Sequence[Division]) -> tuple[str, ...]:
-    """Of other data."""
-    count = trained_on(sums, divisions)
-    seen = f"{name}: {count:,} of its {len(sums):,} rows equal rows that the run was trained on"
-    return (seen,) if count else ()
-
-
-def _repeated(name: str, division: Division) -> tuple[str, ...]:
-    """Of test rows that are there among the training rows as well."""
-    tested = division.sums[division.parts == TEST]
-    count = trained_on(tested, [division])
-    return (f"{name}: {count:,} of its {len(tested):,} test rows equal rows that are trained on",) if count else ()
-
-
-def _changed(name: str, own: KnownData, gone: int, new: int, new_test: int) -> str:
-    if not gone and not new:
-        return (
-            f"{name}: its rows come in another order, or more than once, since the run was trained; each keeps its part"
-        )
-    of_new = f", of which {new_test:,} are taken as test rows" if new else ""
-    return (
-        f"{name}: changed since the run was trained: {gone:,} of {own.rows:,} rows are gone, {new:,} are new{of_new}; "
-        "all others keep their part, so that no row that was trained on is a test row"
-    )
-
-
-def _of_labels(source: Source, config: DataConfig, own: KnownData) -> tuple[str, ...]:
-    same = (config.target, config.target_kind) == (own.config.target, own.config.target_kind)
-    if not same or not own.labels or own.labels == labels_digest(source):
-        return ()
-    return (f"{source.name}: its labels are others than when the run was trained",)
-
-
 def _rows_read(
     read: _Read, own: KnownData | None, name_of_part: str, part: Part, numbers: np.ndarray, notes: tuple[str, ...]
 ) -> RowsRead:
     source, count = read.source, len(numbers)
+    what = "window" if source.places is not None and source.places.length > 1 else "row"
     name = legible(source.name, 400)
-    which = f"{count:,} {name_of_part} row{'s' * (count != 1)} of {name}"
+    which = f"{count:,} {name_of_part} {what}{'s' * (count != 1)} of {name}"
     if name_of_part == "all":
-        total, everything = count + read.bad_rows, f"all {count:,} rows" if count > 1 else "the one row"
-        which = f"{count:,} of the {total:,} rows of {name}" if read.bad_rows else f"{everything} of {name}"
+        total, everything = count + read.bad_rows, f"all {count:,} {what}s" if count > 1 else f"the one {what}"
+        which = (
+            f"{count:,} of the {total:,} rows of {name}"
+            if read.bad_rows and what == "row"
+            else f"{everything} of {name}"
+        )
     return RowsRead(
         source.name,
         name_of_part,
@@ -290,7 +262,19 @@ def _rows_read(
         source.targets,
         source.column_names,
         source.image_shape,
+        _places_of(read, name_of_part, numbers),
         tuple(read.bad),
         read.bad_rows,
         (*read.notes, *notes),
     )
+
+
+def _places_of(read: _Read, name_of_part: str, numbers: np.ndarray) -> Places | None:
+    """Where the rows with these numbers lie."""
+    source = read.source
+    if source.places is None:
+        return None
+    if name_of_part == "test" and source.test_places is not None:
+        return source.test_places.of(np.searchsorted(read.test_numbers, numbers))
+    both = source.places if source.test_places is None else source.places.joined(source.test_places)
+    return both.of(np.searchsorted(read.every_number, numbers))

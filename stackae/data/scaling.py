@@ -122,6 +122,12 @@ class Scaling:
             )
         return replace(self, scale=scale, clip=None if self.clip is None else self.clip * factor)
 
+    def repeated(self, times: int) -> Self:
+        """That of rows in which each feature is there so many times, one after the other."""
+        offset, scale = (each.repeat_interleave(times) for each in (self.offset, self.scale))
+        fill = None if self.fill is None else self.fill.repeat_interleave(times)
+        return replace(self, offset=offset, scale=scale, fill=fill)
+
     @property
     def of_bytes(self) -> bool:
         """Whether kernels can apply it to bytes as they read them: 32 bits, and nothing clipped."""

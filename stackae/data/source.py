@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.order.places import Places, RowOrder
 from stackae.data.targets import checked_targets
 from stackae.errors import DataError
 
@@ -29,7 +30,9 @@ class Source(NamedTuple):
     where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
     part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
     d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read;
-    row_shape is how the numbers of a row lay in an array of more than two axes.
+    row_shape is how the numbers of a row lay in an array of more than two axes. ``order`` is what the data say of that
+    of their rows, before they are made samples with ``places`` by ``stackae.data.order.windows``; is_signal says that
+    x, (n, 1), was an array of one axis.
     """
 
     name: str
@@ -44,6 +47,10 @@ class Source(NamedTuple):
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     row_shape: tuple[int, ...] = ()
+    order: RowOrder | None = None
+    places: Places | None = None
+    test_places: Places | None = None
+    is_signal: bool = False
 
 
 def checked(source: Source) -> Source:

@@ -14,7 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stackae.data import Dataset
-from stackae.data.division import LEFT_OUT, TEST, Division
+from stackae.data.division import LEFT_OUT, Division
+from stackae.data.order.held_out import BORDER
 from stackae.data.provenance import Known, KnownData
 from stackae.errors import RunError
 from stackae.models.files import LARGEST_HEADER, opened, pack
@@ -127,6 +128,6 @@ def unpack_division(path: Path, content: bytes, rows: int) -> Division:
         }:
             raise ValueError(f"{forms} instead of the parts of {rows:,} rows")
         parts = tensors["parts"].numpy()
-        if parts.size and (int(parts.max()) > (TEST | LEFT_OUT) or bool(((parts & (LEFT_OUT - 1)) > TEST).any())):
+        if parts.size and int(parts.max()) > (BORDER | LEFT_OUT):
             raise ValueError("a part that there is not")
         return Division(tensors["sums"].numpy().view(np.uint64), parts)

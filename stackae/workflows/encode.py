@@ -57,6 +57,6 @@ def encode_run(
     rows = rows_of(opened, DataRequest.of(data), "all", callbacks, labels=False)
     codes, numbers = made_of(rows.x, partial(model.encode, layer=number), "encoding", callbacks), rows.numbers.tolist()
     check_finite(f"codes of layer {number}", codes, numbers)
-    table = Table([f"h{unit}" for unit in range(1, codes.shape[1] + 1)], codes, [("row", numbers)])
+    table = Table([f"h{unit}" for unit in range(1, codes.shape[1] + 1)], codes, rows.beside)
     write_table(path, table, opened if out is None else None, callbacks, rows.bad_rows)
     return EncodeResult(opened.path, path, number, codes.shape, rows.which, rows.bad_rows)

@@ -145,20 +145,20 @@ def predict_run(
         found = predict_scaled(loaded, rows.x, tell)
     numbers = rows.numbers.tolist()
     check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), numbers)
-    write_table(path, _table(found, numbers), opened if out is None else None, callbacks, rows.bad_rows)
+    write_table(path, _table(found, rows.beside), opened if out is None else None, callbacks, rows.bad_rows)
     return PredictResult(opened.path, rows.name, rows.part, rows.which, rows.bad_rows, found, path)
 
 
-def _table(found: Prediction, numbers: Sequence[int]) -> Table:
-    """Return columns: row; then class and p(CLASS), or the targets, or LABEL (1 or 0) and p(LABEL)."""
-    values, row = found.values.numpy(), ("row", numbers)
+def _table(found: Prediction, beside: Sequence[tuple[str, list[object]]]) -> Table:
+    """Return columns: what is ``beside`` each row; then class and p(CLASS), the targets, or LABEL and p(LABEL)."""
+    values = found.values.numpy()
     if found.chosen is None:
-        return Table(found.names, values, [row])
+        return Table(found.names, values, beside)
     likely = [f"p({name})" for name in found.names]
     if found.chosen.dim() == 1:
-        return Table(likely, values, [row, ("class", found.classes)])
+        return Table(likely, values, [*beside, ("class", found.classes)])
     labels = zip(found.names, found.chosen.T.tolist(), strict=True)
-    return Table(likely, values, [row, *labels])
+    return Table(likely, values, [*beside, *labels])
 
 
 def _counts(found: Prediction) -> dict[str, Any]:

@@ -99,4 +99,4 @@ def _restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run,
     values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing", callbacks)
     check_finite("reconstructions", values, numbers)
     names = rows.column_names or [f"x{column}" for column in range(values.shape[1])]
-    return Table(names, values, [("row", numbers)])
+    return Table(names, values, rows.beside)

@@ -18,10 +18,9 @@ from stackae.data.division import (
     VALIDATION,
     Division,
     divided,
-    known_parts,
-    parts_by_content,
     row_sums,
 )
+from stackae.data.order.known_rows import known_parts, parts_by_content
 from stackae.errors import ConfigError
 
 X = np.random.default_rng(0).standard_normal((300, 3)).round(4)

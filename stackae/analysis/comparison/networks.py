@@ -16,8 +16,8 @@ from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.start import OUTPUTS
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig, TrainingConfig
 from stackae.data import Part
-from stackae.data.division import VALIDATION, hold_out
 from stackae.data.labelled import is_scarce
+from stackae.data.order.held_out import VALIDATION, hold_out
 from stackae.data.rows import Rows, subset
 from stackae.errors import DivergedError
 from stackae.finetuning import finetune_stack

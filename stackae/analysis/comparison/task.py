@@ -12,8 +12,8 @@ from torch import Tensor
 
 from stackae.config import FinetuneConfig, PretrainConfig
 from stackae.data import Part
-from stackae.data.division import SPLIT_SEED, VALIDATION, hold_out
 from stackae.data.kept_labels import kept_labels
+from stackae.data.order.held_out import SPLIT_SEED, VALIDATION, hold_out
 from stackae.data.rows import Rows, subset
 from stackae.errors import DataError, argument
 

@@ -207,7 +207,10 @@ class NpyPieces:
 
 
 def as_source(array: np.ndarray, path: Path, name: str) -> Source:
-    """Rows of an array, flattened. Raises DataError, which begins with ``name``, where its shape is not one of rows."""
+    """Rows of an array, flattened; of one axis, a signal. Raises DataError, which begins with ``name``, where its shape
+    is not one of rows."""
+    if array.ndim == 1:
+        return Source(str(path), array[:, None], is_signal=True)
     check_shape(array.shape, name)
     return Source(
         name=str(path),

@@ -1,0 +1,1 @@
+"""The order of rows in time, their groups, windows of them, and which are held out."""
