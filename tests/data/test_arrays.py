@@ -119,7 +119,9 @@ def test_npy_sentences(tmp_path: Path) -> None:
     assert "got format version 3.0" in of(npy_header("{}", version=b"\x03\x00"))
     assert "expected an array as numpy.save writes it" in of(b"") and "as numpy.save writes it" in of(b"text,1,2\n")
     assert "expected at least one element, got shape (0, 4)" in of(np.ones((0, 4)))
-    assert "expected shape (n, d), (n, h, w) or (n, h, w, channels), got (5,)" in of(np.ones(5))
+    np.save(path, np.ones(5))
+    told = message(load_data, DataConfig(data=str(path)))
+    assert "got (5,), one signal; cut it into windows by window=5, or reshape the array" in told
     for array in (np.ones((2, 2), complex), np.full((2, 2), "a"), np.zeros((2, 2), [("f", "f4")])):
         assert f"expected an array of real numbers, got {array.dtype}" in of(array)
     pickled = io.BytesIO()

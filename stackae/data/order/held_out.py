@@ -87,12 +87,16 @@ def in_time(name: str, places: Places, config: DataConfig) -> np.ndarray:
     for group in np.unique(places.groups):
         members = np.flatnonzero(places.groups == group)
         members = members[np.argsort(places.order[members], kind="stable")]
-        kept = len(members) - _share(config.test_fraction, len(members))
-        parts[members[kept:]] = TEST
+        held = _share(config.test_fraction, len(members))
+        tested, members = members[len(members) - held :], members[: len(members) - held]
+        parts[tested] = TEST
+        if held:
+            apart = places.order[tested[0]] - places.order[members] >= places.length
+            parts[members[~apart]], members = BORDER, members[apart]
         if config.validation_rows is not None:
-            parts[members[placed_rows(config.validation_rows, kept)]] = VALIDATION
+            parts[members[placed_rows(config.validation_rows, len(members))]] = VALIDATION
         else:
-            parts[members[kept - _share(config.validation_fraction, kept) : kept]] = VALIDATION
+            parts[members[len(members) - _share(config.validation_fraction, len(members)) :]] = VALIDATION
     parts[_at_borders(places, parts)] = BORDER
     if not (parts == TRAIN).any():
         raise DataError(
@@ -108,8 +112,9 @@ def _share(fraction: float, count: int) -> int:
 
 
 def _at_borders(places: Places, parts: np.ndarray) -> np.ndarray:
-    """Which samples share rows with a later one that is in another part."""
+    """Which samples of a part share rows with a later one that is in another."""
     order = np.argsort(places.order, kind="stable")
+    order = order[parts[order] != BORDER]
     place, part = places.order[order], parts[order]
     changes = np.flatnonzero(part[1:] != part[:-1]) + 1  # where another part begins
     following = np.searchsorted(changes, np.arange(len(part)), side="right")
@@ -146,6 +151,8 @@ def of_groups(name: str, places: Places, config: DataConfig) -> np.ndarray:
 def _drawn(places: Places, groups: np.ndarray, config: DataConfig) -> np.ndarray:
     """The part of each group of ``places.names``; those that are not among ``groups`` are trained on."""
     parts = np.full(len(places.names), TRAIN, dtype=np.uint8)
+    if not len(groups):
+        return parts
     groups = groups[np.argsort([places.names[group] for group in groups.tolist()], kind="stable")]
     kept, held = hold_out(None, len(groups), config.test_fraction, SPLIT_SEED, TEST - 1)
     _, outer = hold_out(None, len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION - 1)

@@ -10,7 +10,7 @@ from stackae.config import DataConfig
 from stackae.data.memory import check_memory
 from stackae.data.order.places import Places, RowOrder
 from stackae.data.source import Source
-from stackae.errors import DataError, argument
+from stackae.errors import ConfigError, DataError, argument
 
 GAP = 1.5  # times the usual step of time, its 90th percentile, from which on a step is a gap
 USUAL = 0.9
@@ -61,8 +61,14 @@ def placed(source: Source, config: DataConfig) -> Source:
     such, within each group. The class of a window is that of most of its rows that have one, the last such of as many;
     targets that are numbers are those of its last row.
 
-    Raises DataError where no group is as long as a window, and where the windows do not fit in the memory.
+    Raises ConfigError for a group or a time without a table, DataError where no group is as long as a window, and where
+    the windows do not fit in the memory.
     """
+    for setting, column in (("group", config.group), ("time", config.time)):
+        if column is not None and source.order is None:
+            raise ConfigError(
+                f"{argument(setting)}: expected a table, whose columns have names, got {source.name}; leave it out"
+            )
     if config.window is None:
         return source if source.order is None else source._replace(places=_places_of_rows(source.order))
     found = _windowed(source, source.x, source.y, source.order, config)
