@@ -57,6 +57,8 @@ def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
 def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
     """Plot training and validation loss by epoch, one panel per stage, with the best epoch marked.
 
+    A stage of one epoch, such as a head that L-BFGS solves, has no curve: its panel says the losses.
+
     If training corrupts its rows, its loss is dashed, beside the validation loss on corrupted rows, by which the best
     epoch was chosen; that on clean validation rows is dotted: training loss cannot be compared with it.
 
@@ -66,6 +68,9 @@ def loss_curves(epochs: list[dict[str, Any]]) -> bytes:
     figure, panels = _panels(staged)
     for axes, stage in panels:
         records = staged[stage]
+        if len(records) == 1:
+            _say_losses(axes, stage, records[0])
+            continue
         _draw_losses(axes, records, marker=".")
         best = _best(records)["epoch"]
         axes.axvline(best, color="grey", linestyle=":", label="kept")
@@ -153,6 +158,15 @@ def _draw_losses(axes: Axes, records: list[dict[str, Any]], **style: Any) -> Non
     axes.grid(alpha=0.3)
 
 
+def _say_losses(axes: Axes, stage: str, record: dict[str, Any]) -> None:
+    """Write the losses of a stage's only epoch."""
+    kinds = {"training": "loss", "validation, noisy rows": CORRUPTED, "validation": "validation_loss"}
+    lines = [f"{title} {record[kind]:.4g}" for title, kind in kinds.items() if record.get(kind) is not None]
+    axes.set_axis_off()
+    axes.set_title(f"{stage}, one epoch")
+    axes.text(0.5, 0.5, "\n".join(["loss per row", *lines]), ha="center", va="center", transform=axes.transAxes)
+
+
 def _measure(record: dict[str, Any]) -> str:
     """Return the name of the loss that chose the best epoch; older records have no corrupted validation loss."""
     found = [name for name in (CORRUPTED, "validation_loss") if record.get(name) is not None]
@@ -167,7 +181,8 @@ def _with_legend(figure: Figure) -> Figure:
     """Add one legend below all panels, where it hides no curve; each label once."""
     named = [zip(*reversed(axes.get_legend_handles_labels()), strict=True) for axes in figure.axes]
     once = {label: handle for pairs in named for label, handle in pairs}
-    as_written(figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once)))
+    if once:
+        as_written(figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once)))
     return figure
 
 

@@ -177,3 +177,16 @@ def test_a_comparison_without_a_name_takes_the_next_that_is_free(trained: Shell)
         says(trained.does("runs", "compare", "runs/first", "runs/other"), f"picture     runs/compare-{number}.png")
     assert (trained.folder / "runs" / "compare.png").read_text() == "mine"
     assert free_file(trained.folder / "runs" / "compare.png").name == "compare-4.png"
+
+
+def test_a_stage_of_one_epoch_says_its_losses_where_a_curve_would_be_a_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+
+    def kept(figure: Any) -> bytes:
+        told.append([text.get_text() for axes in figure.axes for text in axes.texts])
+        return b"drawn"
+
+    monkeypatch.setattr("stackae.plots.runs.png_of", kept)
+    loss_curves([epoch("layer1", 1), epoch("layer1", 2), epoch("classifier", 1)])
+    loss_curves([epoch("classifier", 1)])
+    assert told[0] == told[1] and len(told[0]) == 1 and told[0][0].startswith("loss per row\ntraining ")
