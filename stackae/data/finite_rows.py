@@ -27,11 +27,17 @@ def finite_rows(source: Source) -> FiniteRows:
     x, y, numbers = _finite_part(source.x, source.y, bad, 0)
     count = len(source.x) - len(numbers)
     if source.x_test is None:
+        source = source._replace(clean=_of(source.clean, numbers))
         return FiniteRows(source._replace(x=x, y=y), numbers, np.zeros(0, np.int64), bad, count)
     x_test, y_test, test_numbers = _finite_part(source.x_test, source.y_test, bad, len(source.x))
     count += len(source.x_test) - len(test_numbers)
-    whole = source._replace(x=x, y=y, x_test=x_test, y_test=y_test)
+    clean, test_clean = _of(source.clean, numbers), _of(source.test_clean, test_numbers)
+    whole = source._replace(x=x, y=y, x_test=x_test, y_test=y_test, clean=clean, test_clean=test_clean)
     return FiniteRows(whole, numbers, test_numbers, bad[:MOST_NAMED], count)
+
+
+def _of(rows: np.ndarray | None, numbers: np.ndarray) -> np.ndarray | None:
+    return rows if rows is None or len(rows) == len(numbers) else rows[numbers]
 
 
 def _finite_part(

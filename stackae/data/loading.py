@@ -25,6 +25,7 @@ from stackae.data.minibatches import in_order
 from stackae.data.order.held_out import at_borders
 from stackae.data.order.windows import over_time, placed
 from stackae.data.outliers import Merged, Outlier, merged, outliers, sampled
+from stackae.data.paired import PairedRows
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.shaped import shaped
@@ -39,7 +40,8 @@ class Part(NamedTuple):
     float32 or float64, with NaN where one is missing, or None. n may be 0.
 
     x is ByteRows where the source holds uint8 that a scaling ``of_bytes`` scales, so that it costs a byte a cell, and a
-    Tensor elsewhere; ``x[:]`` is a Tensor of all rows for both.
+    Tensor elsewhere; ``x[:]`` is a Tensor of all rows for both. Where clean rows are to be made of noisy ones, it is
+    PairedRows.
     """
 
     x: Rows
@@ -183,19 +185,20 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
     as_bytes = config.scale != "robust" if scaling is None else scaling.of_bytes
     for rows in (source.x, source.x_test):
         if rows is not None:  # the parts are copies
-            check_memory(source.name, rows.nbytes if rows.dtype != np.uint8 or as_bytes else 4 * rows.size)
+            pairs = 8 * rows.size if source.clean is not None else 0
+            check_memory(source.name, pairs or (rows.nbytes if rows.dtype != np.uint8 or as_bytes else 4 * rows.size))
     train, validation, held = (division.rows_of(part, 0, len(x)) for part in (TRAIN, VALIDATION, TEST))
     if scaling is None:
         scaling = fitted(config, x if len(train) == len(x) else x[train], source).times(config.scale_factor)
     if source.x_test is None:
-        test = part_of_rows(x, y, held, scaling)
+        test = part_of_rows(x, y, held, scaling, source.clean)
     else:
         own_test = division.rows_of(TEST, len(x), len(division.parts)) - len(x)
-        test = part_of_rows(source.x_test, source.y_test, own_test, scaling)
+        test = part_of_rows(source.x_test, source.y_test, own_test, scaling, source.test_clean)
     return Dataset(
         name=source.name,
-        train=part_of_rows(x, y, train, scaling),
-        validation=part_of_rows(x, y, validation, scaling),
+        train=part_of_rows(x, y, train, scaling, source.clean),
+        validation=part_of_rows(x, y, validation, scaling, source.clean),
         test=test,
         scaling=scaling,
         classes=source.classes,
@@ -256,16 +259,27 @@ def scaled_rows(source: Source, scaling: Scaling) -> Part:
             none = [np.full((count, width), np.nan) if width else np.full(count, -1) for _, count in labels]
             y = np.concatenate([no if known is None else known for no, (known, _) in zip(none, labels, strict=True)])
         x = np.concatenate([source.x, source.x_test])
-    return part_of_rows(x, y, np.arange(len(x)), scaling)
+    clean = source.clean
+    if clean is not None and source.test_clean is not None:
+        clean = np.concatenate([clean, source.test_clean])
+    return part_of_rows(x, y, np.arange(len(x)), scaling, clean)
 
 
-def part_of_rows(x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling) -> Part:
-    """The given rows, ascending; bytes are shared with x where they are all of them."""
+def part_of_rows(
+    x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling, clean: np.ndarray | None = None
+) -> Part:
+    """The given rows, ascending; bytes are shared with x where they are all of them. With ``clean`` rows, as pairs."""
     labels = None if y is None else torch.from_numpy(y[rows])
+    if clean is not None:
+        return Part(PairedRows(_scaled(x, rows, scaling), _scaled(clean, rows, scaling)), labels)
     if x.dtype == np.uint8 and scaling.of_bytes:
         raw = np.require(x if len(rows) == len(x) else x[rows], requirements=("C", "W"))
         return Part(ByteRows(torch.from_numpy(raw), scaling), labels)
+    return Part(_scaled(x, rows, scaling), labels)
+
+
+def _scaled(x: np.ndarray, rows: np.ndarray, scaling: Scaling) -> Tensor:
     scaled = torch.empty(len(rows), x.shape[1])
     for piece in in_order(len(rows), max(1, CHUNK_CELLS // x.shape[1])):
         scaled[piece] = scaling.transform(x[rows[piece]])
-    return Part(scaled, labels)
+    return scaled

@@ -127,7 +127,9 @@ def read_rows(
     own, division, notes = _divided(read, config, known, data_given)
     source, name = without_background(read.source, config), part or (None if own is not None else "all")
     if own is None and own_test and source.x_test is not None:
-        found = scaled_rows(source._replace(x=source.x_test, y=source.y_test, x_test=None), scaling)
+        found = scaled_rows(
+            source._replace(x=source.x_test, y=source.y_test, clean=source.test_clean, x_test=None), scaling
+        )
         return _rows_read(read, own, "test", found, read.test_numbers, notes)
     if name == "all":
         found = scaled_rows(source, scaling)
@@ -139,10 +141,11 @@ def read_rows(
         notes = (*notes, *repeated(source.name, division))
     if name == "test" and source.x_test is not None:
         chosen = division.rows_of(TEST, count, len(division.parts)) - count
-        found = part_of_rows(source.x_test, source.y_test, chosen, scaling)
+        found = part_of_rows(source.x_test, source.y_test, chosen, scaling, source.test_clean)
         return _rows_read(read, own, name, found, read.test_numbers[chosen], notes)
     chosen = division.rows_of(PARTS[name], 0, count)
-    return _rows_read(read, own, name, part_of_rows(source.x, source.y, chosen, scaling), read.numbers[chosen], notes)
+    found = part_of_rows(source.x, source.y, chosen, scaling, source.clean)
+    return _rows_read(read, own, name, found, read.numbers[chosen], notes)
 
 
 def read_dataset(

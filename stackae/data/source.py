@@ -32,7 +32,8 @@ class Source(NamedTuple):
     d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read;
     row_shape is how the numbers of a row lay in an array of more than two axes. ``order`` is what the data say of that
     of their rows, before they are made samples with ``places`` by ``stackae.data.order.windows``; is_signal says that
-    x, (n, 1), was an array of one axis.
+    x, (n, 1), was an array of one axis. clean and test_clean, of the shapes of x and x_test, are what is to be made of
+    these, which are noisy; None where rows are to be made of themselves.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Source(NamedTuple):
     places: Places | None = None
     test_places: Places | None = None
     is_signal: bool = False
+    clean: np.ndarray | None = None
+    test_clean: np.ndarray | None = None
 
 
 def checked(source: Source) -> Source:
@@ -60,6 +63,11 @@ def checked(source: Source) -> Source:
     do not fit the rows or the classes, and when the test part has another width than the training part.
     """
     x = real_rows(source.name, source.x)
+    clean, test_clean = (
+        None if rows is None else real_rows(f"{source.name} (clean rows)", rows)
+        for rows in (source.clean, source.test_clean)
+    )
+    source = source._replace(clean=clean, test_clean=test_clean)
     y = _checked_y(source.name, source.y, len(x), source)
     if source.x_test is None:
         return source._replace(x=x, y=y)

@@ -41,11 +41,12 @@ ALL = Asked()
 
 
 class Part(NamedTuple):
-    """Rows as they are stored, (n, ...), how messages call them, and their targets."""
+    """Rows as they are stored, (n, ...), how messages call them, their targets, and clean rows of the same shape."""
 
     label: str
     x: np.ndarray
     y: np.ndarray | None
+    clean: np.ndarray | None = None
 
 
 def load_arrays(path: Path, asked: Asked = ALL) -> Source:
@@ -53,25 +54,28 @@ def load_arrays(path: Path, asked: Asked = ALL) -> Source:
 
     Rows are ``asked.inside``, or x (X, x_train, X_train), or the one array that may be rows. Labels are
     ``asked.target``, an array of the file or a file of its own, or y (Y, y_train, Y_train); x_test and y_test go with
-    x. Labels are whole numbers (-1, NaN: none) or texts (empty: none), of shape (n,), (n, 1) or one-hot (n, k); where
-    numbers are wanted, (n,) or (n, k) numbers. Raises DataError for arrays that are missing, damaged, too large, or do
-    not fit each other.
+    x; x_clean and x_test_clean are what is to be made of x and x_test. Labels are whole numbers (-1, NaN: none) or
+    texts (empty: none), of shape (n,), (n, 1) or one-hot (n, k); where numbers are wanted, (n,) or (n, k) numbers.
+    Raises DataError for arrays that are missing, damaged, too large, or do not fit each other.
     """
     with opened_store(path) as store:
         name = _rows(store, asked)
         x = store.read(name, NUMBERS)
         y, notes = _targets(store, name, x, asked)
-        parts = [Part(called(path, name), x, y)]
+        parts = [Part(called(path, name), x, y, _clean(store, name))]
         if name in ROWS:
             parts += _test_part(store, asked)
         notes = (*store.arrays[name].notes, *notes)
-    parts = [_arranged(part, asked.pixels) for part in parts]
+    given, parts = parts, [_arranged(part, asked.pixels) for part in parts]
     first, *tests = [as_source(part.x, path, part.label) for part in parts]
     for test in tests:
         if (test.row_shape, test.image_shape) != (first.row_shape, first.image_shape):
             shapes = f"expected rows of shape {parts[0].x.shape[1:]} as in {name}, got {parts[1].x.shape[1:]}"
             raise DataError(f"{parts[1].label}: {shapes}; save both with the same shape")
         first = first._replace(x_test=test.x)
+    if any(part.clean is not None for part in given):
+        clean, *others = [_clean_rows(part, path, asked.pixels) for part in given]
+        first = first._replace(clean=clean, test_clean=others[0] if others else None)
     return _with_targets(first._replace(notes=(*first.notes, *notes)), parts, asked.numbers)
 
 
@@ -143,12 +147,29 @@ def _test_part(store: Store, asked: Asked) -> list[Part]:
             )
         return []
     y = None if targets is None else store.read(targets, asked.kinds)
-    return [Part(called(store.path, name), store.read(name, NUMBERS), y)]
+    return [Part(called(store.path, name), store.read(name, NUMBERS), y, _clean(store, name))]
+
+
+def _clean(store: Store, rows: str) -> np.ndarray | None:
+    """The clean rows of these, if any."""
+    name = store.find(f"{rows}_clean") if rows else None
+    return None if name is None else store.read(name, NUMBERS)
+
+
+def _clean_rows(part: Part, path: Path, pixels: bool) -> np.ndarray:
+    """The clean rows of a part, arranged as its rows are. Raises DataError where they are missing, or of another shape."""
+    x, clean = part.x.shape, None if part.clean is None else part.clean.shape
+    if part.clean is None or clean != x:
+        raise DataError(
+            f"{part.label}: expected clean rows {part.label.rpartition(' ')[2]}_clean of shape {x}, got "
+            f"{'none' if clean is None else clean}; save a clean row for each"
+        )
+    return as_source(_arranged(part._replace(x=part.clean), pixels).x, path, part.label).x
 
 
 def _arranged(part: Part, pixels: bool) -> Part:
     """The part with a row per label: the first axis, by ``pixels`` all but the last, or, as MATLAB has it, the last."""
-    label, x, y = part
+    label, x, y, _ = part
     if pixels:
         if x.ndim < 3:
             raise DataError(

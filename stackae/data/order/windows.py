@@ -48,8 +48,12 @@ def over_time(source: Source, config: DataConfig) -> Source:
     if source.column_names or labels == rows or (labels is None and columns <= rows):
         return source
     turned = f"{source.name}: {rows:,} channels of {columns:,} moments, by its longer axis"
-    x_test = None if source.x_test is None else np.ascontiguousarray(source.x_test.T)
-    return source._replace(x=np.ascontiguousarray(source.x.T), x_test=x_test, notes=(*source.notes, turned))
+    x, x_test, clean, test_clean = (
+        None if each is None else np.ascontiguousarray(each.T)
+        for each in (source.x, source.x_test, source.clean, source.test_clean)
+    )
+    assert x is not None
+    return source._replace(x=x, x_test=x_test, clean=clean, test_clean=test_clean, notes=(*source.notes, turned))
 
 
 def placed(source: Source, config: DataConfig) -> Source:
@@ -71,20 +75,20 @@ def placed(source: Source, config: DataConfig) -> Source:
             )
     if config.window is None:
         return source if source.order is None else source._replace(places=_places_of_rows(source.order))
-    found = _windowed(source, source.x, source.y, source.order, config)
+    found = _windowed(source, config)
     if source.x_test is None:
         return found
-    test = _windowed(source, source.x_test, source.y_test, None, config)
-    return found._replace(x_test=test.x, y_test=test.y, test_places=test.places)
+    own = source._replace(x=source.x_test, y=source.y_test, clean=source.test_clean, order=None)
+    test = _windowed(own, config)
+    return found._replace(x_test=test.x, y_test=test.y, test_clean=test.clean, test_places=test.places)
 
 
-def _windowed(
-    source: Source, x: np.ndarray, y: np.ndarray | None, order: RowOrder | None, config: DataConfig
-) -> Source:
-    """The windows of one part, as the training part of a source."""
+def _windowed(source: Source, config: DataConfig) -> Source:
+    """The windows of the training part of a source."""
+    x, y, clean = source.x, source.y, source.clean
     assert config.window is not None
     length, stride, channels = config.window, config.stride or config.window, x.shape[1]
-    order = order or RowOrder(np.arange(len(x)))
+    order = source.order or RowOrder(np.arange(len(x)))
     cut = _cut(order, length, stride)
     if not len(cut.starts):
         raise DataError(
@@ -92,21 +96,27 @@ def _windowed(
             f"{cut.longest:,}; use {argument('window', max(1, cut.longest))}, or shorter"
         )
     check_memory(source.name, len(cut.starts) * length * channels * x.itemsize)
-    rows = x if np.array_equal(cut.order, np.arange(len(x))) else x[cut.order]
-    taken = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)[cut.starts]  # (m, channels, length)
     first = cut.order[cut.starts]
     places = Places(order.numbers[first], cut.starts, length, order.groups[first], order.names, order.by)
     labels, mixed = (None, 0) if y is None else _labels(y[cut.order], cut.starts, length, len(source.classes))
     return source._replace(
-        x=taken.reshape(len(taken), channels * length),
+        x=_taken(x, cut, length),
         y=labels,
+        clean=None if clean is None else _taken(clean, cut, length),
         column_names=tuple(f"{name}[{step}]" for name in source.column_names for step in range(length)),
         row_shape=(channels, length) if channels > 1 else (),
         places=places,
         order=None,
         is_signal=False,
-        notes=(*source.notes, _told(source.name, len(taken), channels, config, cut, order, mixed)),
+        notes=(*source.notes, _told(source.name, len(first), channels, config, cut, order, mixed)),
     )
+
+
+def _taken(x: np.ndarray, cut: Cut, length: int) -> np.ndarray:
+    """The windows of rows x (n, c): (m, c length)."""
+    rows = x if np.array_equal(cut.order, np.arange(len(x))) else x[cut.order]
+    found: np.ndarray = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)[cut.starts]
+    return found.reshape(len(found), -1)
 
 
 def _cut(order: RowOrder, length: int, stride: int) -> Cut:
