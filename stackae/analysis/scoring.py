@@ -26,7 +26,8 @@ TITLES = {
 
 
 class Group(NamedTuple):
-    """Rows of one data set, scaled as the run's; ``rows`` (n,) are their numbers in its file."""
+    """Rows of one data set, scaled as the run's; ``rows`` (n,) are their numbers in its file, ``ids``
+    named cells of each that are no features."""
 
     name: str
     x: Rows
@@ -34,6 +35,7 @@ class Group(NamedTuple):
     classes: tuple[str, ...]
     rows: np.ndarray
     which: str
+    ids: Mapping[str, Sequence[object]] = {}
 
 
 class RowsToScore(NamedTuple):

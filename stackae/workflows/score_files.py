@@ -36,9 +36,11 @@ def _table(columns: dict[str, list[object]]) -> Table:
 
 
 def _rows_table(scored: Scored) -> dict[str, list[object]]:
-    """Return row, score, flagged, the same of other methods; anomaly if known, data if there are several sets."""
+    """Return row, ids, score, flagged, the same of other methods; anomaly if known, data if there are several sets."""
     rows = scored.rows
     columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in group.rows.tolist()]}
+    for name in rows.groups[0].ids:
+        columns[name] = [cell for group in rows.groups for cell in group.ids.get(name, [""] * len(group.x))]
     for name, method in scored.methods.items():
         titles = ("score", "flagged") if name == scored.default else (name, f"{name}_flagged")
         columns |= dict(zip(titles, [method.scores.tolist(), method.flagged.int().tolist()], strict=True))

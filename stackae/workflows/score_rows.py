@@ -78,7 +78,7 @@ def _or(remedy: str) -> Iterator[None]:
 
 
 def _group(read: RowsRead) -> Group:
-    return Group(read.name, read.x, read.y, read.classes, read.numbers, read.which)
+    return Group(read.name, read.x, read.y, read.classes, read.numbers, read.which, dict(read.beside[1:]))
 
 
 def _of_classes(group: Group, text: str) -> Tensor:

@@ -157,7 +157,7 @@ def _clean(store: Store, rows: str) -> np.ndarray | None:
 
 
 def _clean_rows(part: Part, path: Path, pixels: bool) -> np.ndarray:
-    """The clean rows of a part, arranged as its rows are. Raises DataError where they are missing, or of another shape."""
+    """The clean rows of a part, arranged as its rows are. Raises DataError where they are missing or do not fit."""
     x, clean = part.x.shape, None if part.clean is None else part.clean.shape
     if part.clean is None or clean != x:
         raise DataError(
