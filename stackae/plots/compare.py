@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from stackae.plots.parts import written
-from stackae.plots.runs import new_figure, png_of
+from stackae.plots.parts import new_figure, png_of, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from stackae.errors import legible
-from stackae.plots.parts import as_written, numbers_of, written
-from stackae.plots.runs import drawable, new_figure, png_of
+from stackae.plots.parts import as_written, drawable, new_figure, numbers_of, png_of, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

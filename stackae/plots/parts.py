@@ -1,7 +1,12 @@
-"""Convert names and numbers of users' data for a plot: names shown as written, numbers finite."""
+"""What all plots share: figures and their bytes, names shown as written, finite numbers.
+
+matplotlib is imported when the first plot is drawn.
+"""
 
 from __future__ import annotations
 
+import io
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +15,36 @@ from torch import Tensor
 from stackae.errors import legible
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from matplotlib.legend import Legend
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure of that size in inches, without pyplot and its global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def png_of(figure: Figure) -> bytes:
+    """Render a figure as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in a script that the font lacks
+        figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def drawable(image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return (h, w) or (h, w, 3 or 4) if matplotlib can draw that shape, else None."""
+    if image_shape is None or len(image_shape) == 2:
+        return image_shape
+    if image_shape[2] == 1:
+        return image_shape[:2]
+    return image_shape if image_shape[2] in (3, 4) else None
 
 
 def written(text: str, most: int = 200) -> str:

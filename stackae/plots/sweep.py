@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stackae.plots.parts import written
-from stackae.plots.runs import new_figure, png_of
+from stackae.plots.parts import new_figure, png_of, written
 
 NETWORK, PRINCIPAL, INK = "#3b74a8", "#d9622b", "#222222"
 

@@ -17,6 +17,7 @@ from stackae.data.rows import subset
 from stackae.errors import DataError
 from stackae.models.heads.reconstruction import DeepAutoencoder
 from stackae.models.stack import StackedAutoencoder, in_batches
+from stackae.plots import curves as losses
 from stackae.runs import Run
 from stackae.runs.summary import last_trainings
 from stackae.workflows.inputs import part_of
@@ -63,12 +64,12 @@ def codes(name: str, encode: Callable[[Tensor], Tensor], dataset: Dataset) -> di
 
 def curves(run: Run) -> dict[str, bytes]:
     """Draw curves.png of every stage trained so far; of a stage that was trained again, the last training."""
-    return {"curves.png": plots.loss_curves(epochs_of(run))}
+    return {"curves.png": losses.loss_curves(epochs_of(run))}
 
 
 def curves_together(runs: list[Run]) -> dict[str, bytes]:
     """Draw one curves.png for several runs."""
-    return {"curves.png": plots.loss_curves_together([epochs_of(run) for run in runs])}
+    return {"curves.png": losses.loss_curves_together([epochs_of(run) for run in runs])}
 
 
 def epochs_of(run: Run) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.errors import RunError, shown, suggested
-from stackae.plots import runs as pictures
+from stackae.plots import curves as losses
 from stackae.runs.checkpoints import numbered
 from stackae.runs.differences import Difference, differences
 from stackae.runs.durable import make_folder, write_whole
@@ -128,7 +128,7 @@ def compare_runs(
             raise RunError(f"{summary.path}: expected a complete run, got {what}; name another")
     found = differences(*(summary.config for summary in both if summary.config is not None))
     curves = {str(shown(summary.path)): epochs_of(Run(summary.path)) for summary in both}
-    picture = pictures.loss_curves_compared(curves)
+    picture = losses.loss_curves_compared(curves)
     if path is None:
         make_folder(RUNS)
         path = free_file(RUNS / "compare.png")

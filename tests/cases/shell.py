@@ -19,9 +19,9 @@ LAYERS = "8,6,4"
 UNREAD = ("log.txt", "lock")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 PICTURES = (
-    "plots.runs.loss_curves",
-    "plots.runs.loss_curves_together",
-    "plots.runs.loss_curves_compared",
+    "plots.curves.loss_curves",
+    "plots.curves.loss_curves_together",
+    "plots.curves.loss_curves_compared",
     "plots.runs.filters",
     "plots.runs.reconstructions",
     "plots.runs.confusion_matrix",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from stackae.plots import curves
 from stackae.plots import latent as latent_pictures
 from stackae.plots import runs as pictures
 from stackae.plots import scores as score_pictures
@@ -45,7 +46,7 @@ OURS = ("$h_1$", "$h_2$")
 def drawn() -> Iterator[bytes]:
     """With every name in every place."""
     names = (*NAMES, LONG)
-    yield pictures.loss_curves_compared({name: [EPOCH] for name in names})
+    yield curves.loss_curves_compared({name: [EPOCH] for name in names})
     classes = torch.arange(len(names))
     yield pictures.confusion_matrix(torch.diag(classes), names, "test")
     yield latent_pictures.latent_scatter(torch.rand(len(names), 2), classes, names, "codes\n" + "".join(NAMES))

@@ -13,7 +13,7 @@ from cli_cases import PRETRAIN, says, stop
 from shell import Shell
 
 from stackae.errors import RunError
-from stackae.plots.runs import loss_curves, loss_curves_compared, loss_curves_together
+from stackae.plots.curves import loss_curves, loss_curves_compared, loss_curves_together
 from stackae.runs import Run
 from stackae.runs.checkpoints import MOST_TRIED, newest_state
 from stackae.runs.places import default_path, free_file
@@ -120,8 +120,8 @@ def test_of_many_damaged_checkpoints_some_are_looked_at(fresh: Shell, monkeypatc
 def test_panels_stand_in_rows_and_no_picture_is_too_wide(
     monkeypatch: pytest.MonkeyPatch, stages: int, columns: int, rows: int
 ) -> None:
-    monkeypatch.setattr("stackae.plots.runs.PANELS_A_ROW", 3)
-    monkeypatch.setattr("stackae.plots.runs.MOST_PANELS", 6)
+    monkeypatch.setattr("stackae.plots.curves.PANELS_A_ROW", 3)
+    monkeypatch.setattr("stackae.plots.curves.MOST_PANELS", 6)
     epochs = [epoch(f"layer{stage}", number) for stage in range(stages) for number in (1, 2)]
     for content in (loss_curves(epochs), loss_curves_together([epochs]), loss_curves_compared({"one": epochs})):
         width, height = struct.unpack(">II", content[16:24])
@@ -186,7 +186,7 @@ def test_a_stage_of_one_epoch_says_its_losses_where_a_curve_would_be_a_dot(monke
         told.append([text.get_text() for axes in figure.axes for text in axes.texts])
         return b"drawn"
 
-    monkeypatch.setattr("stackae.plots.runs.png_of", kept)
+    monkeypatch.setattr("stackae.plots.curves.png_of", kept)
     loss_curves([epoch("layer1", 1), epoch("layer1", 2), epoch("classifier", 1)])
     loss_curves([epoch("classifier", 1)])
     assert told[0] == told[1] and len(told[0]) == 1 and told[0][0].startswith("loss per row\ntraining ")

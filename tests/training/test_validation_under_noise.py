@@ -20,7 +20,7 @@ from stackae.autoencoders.statistics import CorruptedMoments, Moments
 from stackae.config import PretrainConfig
 from stackae.models.heads.base import Prepared
 from stackae.objectives.reconstruction import ReconstructionObjective
-from stackae.plots.runs import loss_curves, loss_curves_together
+from stackae.plots.curves import loss_curves, loss_curves_together
 from stackae.pretraining import pretrain_stack, settle
 from stackae.runs.records import read_records
 from stackae.runs.state import State
