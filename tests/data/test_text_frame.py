@@ -133,4 +133,4 @@ def test_quick_reading_says_what_reading_by_rows_says(
     asked = {"delimiter": sep, "decimal": decimal, "header": True, "encoding": "utf-8", "missing": ("-999", "x")}
     by_rows = read(path, 1 << 20, 1 << 30, **asked)
     same(read(path, block, 0, **asked), by_rows)
-    same(read(path, block, 0, delimiter=sep), read(path, 1 << 20, 1 << 30, delimiter=sep))
+    same(read(path, block, 0, delimiter=sep), read(path, block, 1 << 30, delimiter=sep))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data import cache
 from stackae.data.formats import format_of
 from stackae.data.formats.bounded import opened
 from stackae.data.formats.text_rows import RowsOfLines
@@ -49,12 +51,23 @@ def read_frame(path: Path, dialect: Dialect | None = None, tell: Tell = lambda s
     """
     asked = dialect or Dialect()
     with opened(path) as file:
-        wrong: UnicodeDecodeError | None = None
-        for encoding in (asked.encoding,) if asked.encoding else encodings_of(path, file):
-            try:
-                return _read(path, file, replace(asked, encoding=encoding), wrong, tell)
-            except UnicodeDecodeError as error:
-                wrong = wrong or error
+        entry = cache.entry_of(path, os.fstat(file.fileno()), asked)
+        if entry is not None and (kept := cache.load(entry, path, file)):
+            return kept
+        frame, digest = _parsed(path, file, asked, tell)
+        if entry is not None:
+            cache.store(entry, frame, digest)
+        return frame
+
+
+def _parsed(path: Path, file: io.BufferedReader, asked: Dialect, tell: Tell) -> tuple[Frame, str]:
+    """The frame and the SHA-256 of its file."""
+    wrong: UnicodeDecodeError | None = None
+    for encoding in (asked.encoding,) if asked.encoding else encodings_of(path, file):
+        try:
+            return _read(path, file, replace(asked, encoding=encoding), wrong, tell)
+        except UnicodeDecodeError as error:
+            wrong = wrong or error
     assert wrong is not None
     raise _no_text(path, asked.encoding or "UTF-8", wrong)
 
@@ -66,7 +79,9 @@ def _no_text(path: Path, encoding: str, wrong: UnicodeDecodeError) -> DataError:
     )
 
 
-def _read(path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeDecodeError | None, tell: Tell) -> Frame:
+def _read(
+    path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeDecodeError | None, tell: Tell
+) -> tuple[Frame, str]:
     assert asked.encoding is not None
     blocks = TextBlocks(path, file, asked.encoding)
     stream = iter(blocks)
@@ -87,16 +102,25 @@ def _read(path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeDec
             *(shown or [f"{path}: expected rows below the header line, got none; give a file that holds data"])
         )
     if again := table.columns.restarted():
-        blocks = TextBlocks(path, file, asked.encoding)
-        stream = iter(blocks)
-        rest = chain([next(stream)[known.skipped :]], stream)
-        _gather(
-            table, blocks, rest, again, RowPlaces(len(everything)), lambda at: tell(FIRST_PASS + (1 - FIRST_PASS) * at)
-        )
+        _read_again(table, file, asked.encoding, again, blocks.digest.digest(), tell)
     columns, notes = _named(table)
-    return Frame(
+    frame = Frame(
         str(path), columns, places.numbers, tuple(places.bad), places.bad_rows, places.lines, known.dialect, notes
     )
+    return frame, blocks.digest.hexdigest()
+
+
+def _read_again(
+    table: _Table, file: io.BufferedReader, encoding: str, again: list[int], was: bytes, tell: Tell
+) -> None:
+    """Read those columns of texts which seemed to be numbers at first."""
+    blocks = TextBlocks(table.path, file, encoding)
+    stream = iter(blocks)
+    rest = chain([next(stream, b"")[table.known.skipped :]], stream)
+    places = RowPlaces(len(table.known.names))
+    _gather(table, blocks, rest, again, places, lambda at: tell(FIRST_PASS + (1 - FIRST_PASS) * at))
+    if blocks.digest.digest() != was:
+        raise DataError(f"{table.path}: expected a file that stays as it is, got one that changes; wait for its end")
 
 
 def _usual_delimiter(path: Path) -> str:
