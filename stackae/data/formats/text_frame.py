@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data import cache
 from stackae.data.formats import format_of
 from stackae.data.formats.bounded import opened
 from stackae.data.formats.text_rows import RowsOfLines
 from stackae.data.memory import check_memory
+from stackae.data.tables import cache
 from stackae.data.tables.frame import Column, Dialect, Frame
 from stackae.data.text.blocks import TextBlocks, encodings_of
 from stackae.data.text.columns import Columns, piece_of_rows

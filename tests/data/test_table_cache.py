@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from data_files import write
 
-from stackae.data import cache
 from stackae.data.formats import text_frame
 from stackae.data.formats.text_frame import read_frame
+from stackae.data.tables import cache
 from stackae.data.tables.frame import Dialect, Frame
 
 TABLE = "a;kind;b\n1;tcp;2,5\n?;udp;Infinity\n1;2\n-3;;1,25\n\n4;é;0,5\n"
