@@ -47,7 +47,8 @@ class DataConfig(Model):
     image_shape: ImageShape = None
     """Shape of the images that flat rows are, HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS; pictures are drawn by it."""
     scale: Scale = "auto"
-    """Scaling of the features, fitted on the training part; auto: unit for bytes, none within [0, 1], else minmax."""
+    """Scaling of the features, fitted on the training part; auto: unit for bytes, standard for windows, none within
+    [0, 1], else minmax."""
     scale_factor: Positive = 1.0
     """Factor of the features after their scaling."""
     window: Count | None = None

@@ -217,12 +217,14 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
 
 
 def fitted(config: DataConfig, x: np.ndarray, source: Source) -> Scaling:
-    """The scaling of training samples; of windows, that of each channel, the same for all of its moments."""
+    """The scaling of training samples; of windows, that of each channel, the same for all of its moments, and standard
+    where it is auto and they are no bytes."""
     length = 1 if source.places is None else source.places.length
     if length == 1:
         return Scaling.fit(config.scale, x)
     moments = x.reshape(len(x), -1, length).swapaxes(1, 2).reshape(len(x) * length, -1)
-    return Scaling.fit(config.scale, moments).repeated(length)
+    kind = "standard" if config.scale == "auto" and x.dtype != np.uint8 else config.scale
+    return Scaling.fit(kind, moments).repeated(length)
 
 
 def without_background(source: Source, config: DataConfig) -> Source:
