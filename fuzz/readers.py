@@ -48,6 +48,7 @@ with atheris.instrument_imports(
     from stackae.data.formats.arrays import load_arrays
     from stackae.data.formats.idx import read_idx
     from stackae.data.formats.text import load_text, load_text_by_name
+    from stackae.data.formats.text_frame import read_frame
     from stackae.data.labels import classes_of_arrays, classes_of_texts
     from stackae.data.provenance import Known, KnownData, choose
     from stackae.data.source import Source, checked
@@ -98,6 +99,26 @@ def read_for_run(path: Path) -> None:
     whole(source)
     assert source.column_names == ("b c", "a") and len(numbers) == len(source.x) and len(bad) <= count
     assert not {*numbers.tolist()} & {each.row for each in bad}
+
+
+def read_columns(path: Path) -> None:
+    """Read a table of text as it stands: its columns are of one length, its lines ascend."""
+    frame = read_frame(path)
+    lines = frame.lines(range(len(frame.numbers))) if frame.lines else []
+    assert {len(column.values) for column in frame.columns} == {len(lines)} and lines == sorted(set(lines))
+
+
+def parquet_seeds() -> list[bytes]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"a": [1, None, 3], "b": [0.5, 1.5, None], "c": ["x", "y", None], "d": [True, None, False]})
+    files = []
+    for compression in ("none", "zstd", "snappy"):
+        buffer = io.BytesIO()
+        parquet.write_table(table, buffer, compression=compression)
+        files.append(buffer.getvalue())
+    return files
 
 
 def read_packed_idx(path: Path) -> None:
@@ -262,6 +283,8 @@ READERS = {
     "csv-target": Reader(from_file(lambda path: whole(load_text(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
     "csv-run": Reader(from_file(read_for_run), csv_seeds, (*CSV_WORDS, b"y", b"b c"), 1024),
     "txt": Reader(from_file(lambda path: whole(load_text(path)), ".txt"), txt_seeds, CSV_WORDS, 1024),
+    "frame": Reader(from_file(read_columns), lambda: [*csv_seeds(), *txt_seeds()], CSV_WORDS, 1024),
+    "parquet": Reader(from_file(lambda path: read_parquet(path), ".parquet"), parquet_seeds, (b"PAR1",), 4096),
     "labels": Reader(read_labels, lambda: [b"1,2,1.0,,x", b"a,b,\xc3\xa4,a", bytes(range(16))], CSV_WORDS, 256),
     "config": Reader(from_file(read_config), config_seeds, TOML_WORDS, 1024),
     "manifest": Reader(run_files.read_manifest, run_files.manifest_seeds),

@@ -172,6 +172,13 @@ def test_closed_form(tmp_path):
     assert [row["case"] for row in rows_of(tmp_path / "closed.json")] == ["digits, 1 layers"]
 
 
+def test_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr("stackae.data.tables.cache.WORTH_BYTES", 1)
+    run("tables", "--rows", 50, "--columns", 3, "--rounds", 1, "--folder", tmp_path, "--json", tmp_path / "tables.json")
+    (row,) = rows_of(tmp_path / "tables.json")
+    assert row["case"] == "50 x 3" and set(row) > {"pyarrow", "parsed", "parsed and kept", "from the cache"}
+
+
 def test_checkpoints(tmp_path):
     run("checkpoints", "--rounds", 1, "--only", "64-32", "--folder", tmp_path, "--json", tmp_path / "kept.json")
     (row,) = rows_of(tmp_path / "kept.json")

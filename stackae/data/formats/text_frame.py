@@ -19,11 +19,11 @@ from stackae.data.formats.text_rows import RowsOfLines
 from stackae.data.memory import check_memory
 from stackae.data.tables import cache
 from stackae.data.tables.frame import Column, Dialect, Frame
-from stackae.data.text.blocks import TextBlocks, encodings_of
+from stackae.data.text.blocks import TextBlocks, encodings_of, line_ends
 from stackae.data.text.columns import Columns, piece_of_rows
 from stackae.data.text.dialects import Recognised, missing_words, recognise
 from stackae.data.text.places import RowPlaces
-from stackae.data.text.quick import FEW_BYTES, is_orderly, line_ends, quickly
+from stackae.data.text.quick import FEW_BYTES, is_orderly, quickly
 from stackae.errors import DataError, argument
 
 CELLS_AT_ONCE = 1 << 18  # where rows are read one by one
@@ -62,25 +62,26 @@ def read_frame(path: Path, dialect: Dialect | None = None, tell: Tell = lambda s
 
 def _parsed(path: Path, file: io.BufferedReader, asked: Dialect, tell: Tell) -> tuple[Frame, str]:
     """The frame and the SHA-256 of its file."""
-    wrong: UnicodeDecodeError | None = None
-    for encoding in (asked.encoding,) if asked.encoding else encodings_of(path, file):
+    wrong: UnicodeError | None = None
+    tried = (asked.encoding,) if asked.encoding else encodings_of(path, file)
+    for encoding in tried:
         try:
             return _read(path, file, replace(asked, encoding=encoding), wrong, tell)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             wrong = wrong or error
     assert wrong is not None
-    raise _no_text(path, asked.encoding or "UTF-8", wrong)
+    raise _no_text(path, asked.encoding or ("UTF-16" if len(tried) == 1 else "UTF-8"), wrong)
 
 
-def _no_text(path: Path, encoding: str, wrong: UnicodeDecodeError) -> DataError:
+def _no_text(path: Path, encoding: str, wrong: UnicodeError) -> DataError:
+    got = f"byte 0x{wrong.object[wrong.start]:02x}" if isinstance(wrong, UnicodeDecodeError) else "no mark of it"
     return DataError(
-        f"{path}: expected {encoding} text, got byte 0x{wrong.object[wrong.start]:02x}; save it as UTF-8, or name what "
-        f"it is by {argument('encoding')}"
+        f"{path}: expected {encoding} text, got {got}; save it as UTF-8, or name what it is by {argument('encoding')}"
     )
 
 
 def _read(
-    path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeDecodeError | None, tell: Tell
+    path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeError | None, tell: Tell
 ) -> tuple[Frame, str]:
     assert asked.encoding is not None
     blocks = TextBlocks(path, file, asked.encoding)

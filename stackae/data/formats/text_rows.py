@@ -76,9 +76,13 @@ class RowsOfLines:
 def check_line(path: Path, number: int, line: str) -> None:
     """DataError for a line that is too long, or no text."""
     if len(line) > LONGEST_LINE:
-        raise fault(path, number, f"lines of at most {LONGEST_LINE:,} characters, got a longer one")
+        raise fault(path, number, too_long())
     if "\0" in line:
         raise fault(path, number, "UTF-8 text, got a NUL character", "save it as UTF-8")
+
+
+def too_long() -> str:
+    return f"lines of at most {LONGEST_LINE:,} characters, got a longer one"
 
 
 def fault(path: Path, line: int, sentence: str, remedy: str = "give a table of numbers") -> DataError:

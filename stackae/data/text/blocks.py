@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stackae.data.formats.bounded import CHUNK_BYTES, DAMAGE, GZIP, Gunzip, Resumed, Stream
-from stackae.data.formats.text_rows import LONGEST_LINE
+from stackae.data.formats.text_rows import LONGEST_LINE, fault, too_long
 from stackae.errors import DataError, legible
 
 BLOCK_BYTES = 4 << 20
@@ -31,7 +31,7 @@ class TextBlocks:
         self.digest = hashlib.sha256()
         self._path, self._file = path, file
         self._size = os.fstat(file.fileno()).st_size
-        self._read = 0
+        self._read = self._lines = 0
         self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
         begin = self.read1(CHUNK_BYTES)
         packed = begin.startswith(GZIP)
@@ -57,8 +57,12 @@ class TextBlocks:
             cut = _end_of_rows(buffer) if self.whole_rows else _end_of_lines(buffer)
             if not cut and len(buffer) <= LONGEST_LINE:
                 continue
-            cut = cut or len(buffer)  # a line without an end, which its reader refuses
-            yield bytes(memoryview(buffer)[:cut])
+            if not cut and not _end_of_lines(buffer):
+                raise fault(self._path, self._lines + 1, too_long())
+            cut = cut or len(buffer)  # quotes without an end, which its reader refuses
+            block = bytes(memoryview(buffer)[:cut])
+            self._lines += line_ends(block)
+            yield block
             del buffer[:cut]
         if buffer:
             yield bytes(buffer)
@@ -88,6 +92,12 @@ class TextBlocks:
                 f"{self._path}: expected a file that can be read to its end, got {self._read:,} bytes and then damaged "
                 f"data ({legible(str(error), 200)}); fetch the file again"
             ) from None
+
+
+def line_ends(block: bytes) -> int:
+    """How many lines end in a block: with LF, CR LF or CR."""
+    count = block.count(b"\n")
+    return count if b"\r" not in block else count + block.count(b"\r") - block.count(b"\r\n")
 
 
 def _end_of_lines(buffer: bytearray) -> int:

@@ -89,7 +89,7 @@ def recognise(path: Path, text: str, asked: Dialect, usual: str) -> Recognised:
     header, commented = _header(path, head, cut, first, dialect)
     names, notes = names_of(path, commented or first if header else None, cut.width, trailing)
     taken = [*head.above, *(head.lines[: cut.first_lines] if header and not commented else [])]
-    rows = cut.body if header and not commented else [first, *cut.body]
+    rows = cut.body if (header and not commented) or len(cut.first) != cut.width else [cut.first, *cut.body]
     found = Dialect(cut.delimiter, decimal, asked.encoding, header, asked.missing)
     notes = [*_notes(path, found, usual, head, commented is not None), *notes]
     if not header and asked.header is None:

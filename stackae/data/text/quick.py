@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stackae.data.text.blocks import line_ends
+
 LONGEST_CELL = 131_072  # characters, as Python's reader has it
 FEW_BYTES = 1 << 16  # that are not worth an import of pyarrow
 
@@ -73,12 +75,6 @@ def quickly(
     read = [_column(table.column(place), width) for place in range(len(wanted))]
     columns = [column for column in read if column is not None]
     return Piece(columns, table.num_rows) if len(columns) == len(read) else None
-
-
-def line_ends(block: bytes) -> int:
-    """How many lines end in a block: with LF, CR LF or CR."""
-    count = block.count(b"\n")
-    return count if b"\r" not in block else count + block.count(b"\r") - block.count(b"\r\n")
 
 
 def is_orderly(block: bytes, delimiter: str) -> bool:
