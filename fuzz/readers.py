@@ -47,6 +47,7 @@ with atheris.instrument_imports(
     from stackae.data.formats import FORMATS
     from stackae.data.formats.arrays import load_arrays
     from stackae.data.formats.idx import read_idx
+    from stackae.data.formats.parquet import read_frame as read_parquet
     from stackae.data.formats.text import load_text, load_text_by_name
     from stackae.data.formats.text_frame import read_frame
     from stackae.data.labels import classes_of_arrays, classes_of_texts
