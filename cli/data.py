@@ -37,6 +37,8 @@ def check(
     target_kind: o.TargetKind = None,
     ignore: o.Ignore = None,
     pixels: o.Pixels = None,
+    size: o.Size = None,
+    colour: o.Colour = None,
     json: o.Json = False,
 ) -> None:
     """Say whether pretraining would take the data, and what they hold; exit code 3 when it would refuse them.
@@ -52,6 +54,8 @@ def check(
         target_kind=target_kind,
         ignore=ignore,
         pixels=pixels,
+        size=size,
+        colour=colour,
         callbacks=Shown(),
     )
     if json:

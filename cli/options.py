@@ -63,7 +63,10 @@ training = partial(setting, "TrainingConfig", TRAINING)
 head = partial(setting, "FinetuneConfig", TRAINING)
 
 Text = str | None
-FILES = f"Data to read: {SETS}, or a path: {', '.join(FORMATS)}; FILE:NAME is an array of a file that has several."
+FILES = (
+    f"Data to read: {SETS}, a folder of pictures, or a path: {', '.join(FORMATS)}; FILE:NAME is an array of a file "
+    "that has several."
+)
 OUT = listed(WRITTEN)
 OUT_TABLES = listed(WRITTEN_TABLES)
 OWN = "the run's own"
@@ -88,6 +91,8 @@ Part = Annotated[Text, option("--part", PARTS, DATA, "test; all of other --data"
 Ignore = Annotated[Text, data("ignore", metavar="<a,b>")]
 Background = Annotated[Text, data("background", OWN, metavar="<a,b>")]
 LeaveOut = Annotated[Text, data("leave_out", metavar="<a,b>")]
+Size = Annotated[Text, data("size")]
+Colour = Annotated[Text, data("colour")]
 Pixels = Annotated[bool | None, data("pixels", metavar=None)]
 ImageShape = Annotated[Text, data("image_shape", metavar="<HxW>")]
 Scale = Annotated[Text, data("scale")]

@@ -74,6 +74,8 @@ def command(
     leave_out: o.LeaveOut = None,
     ignore: o.Ignore = None,
     pixels: o.Pixels = None,
+    size: o.Size = None,
+    colour: o.Colour = None,
     image_shape: o.ImageShape = None,
     scale: o.Scale = None,
     scale_factor: o.ScaleFactor = None,

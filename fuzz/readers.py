@@ -24,6 +24,7 @@ import atheris
 import h5py
 import numpy as np
 from numpy.lib import _format_impl as numpy_format
+from PIL import Image
 from scipy import sparse
 from scipy.io import savemat
 
@@ -44,13 +45,14 @@ with atheris.instrument_imports(
 
     from stackae.config import DataConfig, RunConfig, read_tables
     from stackae.config.values import validated
+    from stackae.data.arrays.reading import load_arrays
     from stackae.data.formats import FORMATS
-    from stackae.data.formats.arrays import load_arrays
     from stackae.data.formats.idx import read_idx
     from stackae.data.formats.parquet import read_frame as read_parquet
     from stackae.data.formats.text import load_text, load_text_by_name
     from stackae.data.formats.text_frame import read_frame
     from stackae.data.labels import classes_of_arrays, classes_of_texts
+    from stackae.data.pictures.reading import load_images
     from stackae.data.provenance import Known, KnownData, choose
     from stackae.data.source import Source, checked
     from stackae.errors import StackaeError
@@ -234,6 +236,16 @@ def hdf5_seeds() -> list[bytes]:
     return files
 
 
+def picture_seeds() -> list[bytes]:
+    files = []
+    for pixels in (np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3), np.uint8)):
+        for kind in ("PNG", "JPEG", "BMP", "TIFF", "PPM"):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, kind)
+            files.append(buffer.getvalue())
+    return files
+
+
 def csv_seeds() -> list[bytes]:
     table = 'a,"b c",y\n1,2.5,cat\n-3e4,"4",dog\n0,1e-9,\n'
     return [
@@ -260,6 +272,19 @@ NUMPY_WORDS = (b"'descr': ", b"'fortran_order': ", b"True", b"False", b"'shape':
                b"\x93NUMPY", b"\x01\x00", b"\x02\x00", b"\x03\x00", b"(((", b"[[[", b"3L")  # fmt: skip
 ZIP_WORDS = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"x.npy", b"y.npy", b"../x.npy",
              b"\xff\xff\xff\xff", b"\xff" * 8, b"\x08\x00", b"\x0c\x00", b"\x0e\x00", b"\x01\x00\x1c\x00")  # fmt: skip
+PICTURE_WORDS = (
+    b"IHDR",
+    b"PLTE",
+    b"tRNS",
+    b"IDAT",
+    b"eXIf",
+    b"\xff\xd8",
+    b"\xff\xe1",
+    b"Exif\0\0",
+    b"II*\0",
+    b"P5",
+    b"BM",
+)
 MAT_WORDS = (b"\x0e\0\0\0", b"\x0f\0\0\0", b"\x09\0\0\0", b"\x05\0\0\0", b"\x06\0\0\0", b"\xff\xff\xff\x7f",
              b"\x00\x01IM", b"\x01\x00MI")  # fmt: skip
 CSV_WORDS = (b",", b'"', b'""', b"\r\n", b"\xef\xbb\xbf", b"nan", b"inf", b"1e400", b"1e39", b"0x1p3", b"1_0",
@@ -280,6 +305,9 @@ READERS = {
     "mat": Reader(from_file(lambda path: whole(load_arrays(path)), ".mat"), mat_seeds, MAT_WORDS),
     "sparse": Reader(from_file(lambda path: whole(load_arrays(path)), ".npz"), sparse_seeds, ZIP_WORDS + NUMPY_WORDS),
     "hdf5": Reader(from_file(lambda path: whole(load_arrays(path)), ".h5"), hdf5_seeds, (b"\x89HDF", b"OHDR", b"TREE")),
+    "picture": Reader(
+        from_file(lambda path: whole(load_images(path, "4x4", "auto")), ".png"), picture_seeds, PICTURE_WORDS
+    ),
     "csv": Reader(from_file(lambda path: whole(load_text(path))), csv_seeds, CSV_WORDS, 1024),
     "csv-target": Reader(from_file(lambda path: whole(load_text(path, "y"))), csv_seeds, (*CSV_WORDS, b"y"), 1024),
     "csv-run": Reader(from_file(read_for_run), csv_seeds, (*CSV_WORDS, b"y", b"b c"), 1024),

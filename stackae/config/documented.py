@@ -21,6 +21,7 @@ METAVARS = {
     "bool": "<bool>",
     "Device": "<device>",
     "ImageShape": "<HxW>",
+    "Size": "<HxW>",
     "Places": "<place:int>",
     "Labels": "<int|int-per-class|all>",
     "CorruptionConfig": "<kind:level>",

@@ -11,7 +11,7 @@ from pydantic import model_validator
 from stackae.config.dialect import Decimal, Delimiter, Encoding
 from stackae.config.stack import PretrainConfig
 from stackae.config.training import FinetuneConfig
-from stackae.config.values import Count, Fraction, ImageShape, Model, Places, Positive, Scale, read_toml
+from stackae.config.values import Count, Fraction, ImageShape, Model, Places, Positive, Scale, Size, read_toml
 from stackae.errors import ConfigError, nearest
 
 
@@ -44,6 +44,10 @@ class DataConfig(Model):
     """Columns of a table, as A,B, that are not features, such as an index."""
     pixels: bool = False
     """Whether each place of a cube (height, width, bands) is a row, with the bands as its features."""
+    size: Size = None
+    """Size to which the pictures of a folder are resized, HEIGHTxWIDTH; without it, all must be of one size."""
+    colour: Literal["auto", "grey", "colour"] = "auto"
+    """Channels of the pictures of a folder: grey (one), colour (three), or auto: grey where all are grey."""
     image_shape: ImageShape = None
     """Shape of the images that flat rows are, HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS; pictures are drawn by it."""
     scale: Scale = "auto"

@@ -125,13 +125,15 @@ def labels_asked(labels: str) -> tuple[int | None, bool]:
     return (None, False) if labels == "all" else (int(count), bool(per_class))
 
 
-def _image_shape(value: object) -> object:
-    if value is not None and not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}(x[134])?", str(value)):
-        raise ValueError(
-            f"expected HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS of 1, 3 or 4 channels, such as 28x28 or 32x32x3, got "
-            f"'{legible(str(value), 100)}'"
-        )
+def _size(value: object, channels: str = "", wanted: str = "HEIGHTxWIDTH, such as 32x32") -> object:
+    if value is not None and not re.fullmatch(rf"[1-9]\d{{0,4}}x[1-9]\d{{0,4}}{channels}", str(value)):
+        raise ValueError(f"expected {wanted}, got '{legible(str(value), 100)}'")
     return value
+
+
+def _image_shape(value: object) -> object:
+    wanted = "HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS of 1, 3 or 4 channels, such as 28x28 or 32x32x3"
+    return _size(value, "(x[134])?", wanted)
 
 
 def _is_digits(value: object) -> bool:
@@ -168,6 +170,7 @@ Labels = Annotated[str, BeforeValidator(_labels)]
 Comparison = Literal["auto", "values", "gradients"]
 Unlabelled = Annotated[UnlabelledName, BeforeValidator(_unlabelled)]
 ImageShape = Annotated[str | None, BeforeValidator(_image_shape)]
+Size = Annotated[str | None, BeforeValidator(lambda value: _size(value))]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

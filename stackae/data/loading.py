@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
-from stackae.data.formats import FORMATS, SETS, TABLES, Place, listed, place_of
+from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, listed, place_of
 from stackae.data.formats.digits import load_digits
 from stackae.data.formats.idx import FOLDERS, load_idx_folder
 from stackae.data.formats.vision import PREFIX, load_vision
@@ -31,8 +31,6 @@ from stackae.data.scaling import Scaling
 from stackae.data.shaped import shaped
 from stackae.data.source import CHUNK_CELLS, Source, checked
 from stackae.errors import ConfigError, DataError, legible, nearest
-
-NAMES = ("digits", *FOLDERS)
 
 
 class Part(NamedTuple):
@@ -117,7 +115,8 @@ def check_columns_named(config: DataConfig) -> None:
     named_set = config.data in NAMES or config.data.startswith(PREFIX)
     tables = f"its columns have no names, as those of a {listed(TABLES)} file have"
     no_table = named_set or (place is not None and not place.format.named)
-    for setting, refused in {"target": named_set, **dict.fromkeys(("ignore", "group", "time"), no_table)}.items():
+    no_targets = named_set or (place is not None and place.format.pictures)
+    for setting, refused in {"target": no_targets, **dict.fromkeys(("ignore", "group", "time"), no_table)}.items():
         if (name := getattr(config, setting)) is not None and refused:
             raise ConfigError(f"{setting}: expected none for {config.data}, got '{legible(name)}'; {tables}")
 
@@ -136,7 +135,7 @@ def read_named(config: DataConfig) -> Source | None:
 def file_of(config: DataConfig) -> Place:
     """Where a file that is there lies, and its format; DataError for anything else."""
     place = place_of(config.data)
-    if place is None or place.path.is_dir() or not place.path.exists():
+    if place is None or not place.path.exists() or (place.path.is_dir() and place.format.suffix):
         raise DataError(_no_data(config.data, place))
     return place
 
@@ -156,10 +155,8 @@ def _no_data(data: str, place: Place | None) -> str:
         return f"data: expected the path of a file, got '{path}': no such file; check the path"
     got = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else ""
     remedy = "; save a table as .csv, with commas between its cells" if path.is_file() else ""
-    if path.is_dir():
-        remedy = "; save images as one .npy array of shape (n, h, w), with their labels as one .npz of x and y"
     return (
-        f"data: expected {SETS} or a path ending in {listed(FORMATS)}, "
+        f"data: expected {SETS}, a folder of pictures, or a path ending in {listed(FORMATS)}, "
         f"got '{data}'{f' ({got})' if got else nearest(data, NAMES)}{remedy}"
     )
 
@@ -203,7 +200,7 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
         scaling=scaling,
         classes=source.classes,
         image_shape=source.image_shape,
-        config=config.model_copy(update={"scale": scaling.kind}),
+        config=config.model_copy(update={"scale": scaling.kind, **_settled_pictures(source, config)}),
         column_names=source.column_names,
         targets=source.targets,
         outliers=outliers(x, train),
@@ -225,6 +222,15 @@ def fitted(config: DataConfig, x: np.ndarray, source: Source) -> Scaling:
     moments = x.reshape(len(x), -1, length).swapaxes(1, 2).reshape(len(x) * length, -1)
     kind = "standard" if config.scale == "auto" and x.dtype != np.uint8 else config.scale
     return Scaling.fit(kind, moments).repeated(length)
+
+
+def _settled_pictures(source: Source, config: DataConfig) -> dict[str, str]:
+    """The size and the channels that other pictures are given for a run on these."""
+    place = place_of(config.data)
+    if place is None or not place.format.pictures or source.image_shape is None:
+        return {}
+    height, width, *channels = source.image_shape
+    return {"size": f"{height}x{width}", "colour": "colour" if channels else "grey"}
 
 
 def without_background(source: Source, config: DataConfig) -> Source:

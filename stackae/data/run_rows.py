@@ -166,7 +166,8 @@ def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
     """Raises ConfigError where a target is given for data without columns."""
     table = is_named(config.data)
     if not table:
-        may_have = target_given or place_of(config.data) is not None  # an array of targets
+        place = place_of(config.data)
+        may_have = target_given or (place is not None and place.format.store is not None)  # an array of targets
         config = config.model_copy(update={"ignore": None} | ({} if may_have else {"target": None}))
     check_columns_named(config)
     with reading(config):
@@ -180,7 +181,7 @@ def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
             source, kept, none, bad, count = finite_rows(raw)
-            notes, total = raw.notes if config.window else (), len(raw.x)
+            notes, total = raw.notes, len(raw.x)
             source = source._replace(order=RowOrder(kept), notes=()) if config.window else source
         rows = count + len(kept) + len(none)
         source = shaped(placed(checked(source), config), config)
@@ -189,7 +190,7 @@ def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
             none = np.arange(0 if source.x_test is None else len(source.x_test))
         if not table:
             image = source.image_shape is not None or source.x.dtype == np.uint8
-            notes = check_width(source.name, source.x.shape[1], known, image)
+            notes = (*notes, *check_width(source.name, source.x.shape[1], known, image))
         read = _Read(source, kept, none, bad, count, total, notes)
         return read._replace(notes=(*notes, *of_bad_rows(source.name, bad, count, rows)))
 

@@ -33,7 +33,8 @@ class Source(NamedTuple):
     row_shape is how the numbers of a row lay in an array of more than two axes. ``order`` is what the data say of that
     of their rows, before they are made samples with ``places`` by ``stackae.data.order.windows``; is_signal says that
     x, (n, 1), was an array of one axis. clean and test_clean, of the shapes of x and x_test, are what is to be made of
-    these, which are noisy; None where rows are to be made of themselves.
+    these, which are noisy; None where rows are to be made of themselves. ``ids`` are named cells of each row that are
+    no features, those of the test part last.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source(NamedTuple):
     is_signal: bool = False
     clean: np.ndarray | None = None
     test_clean: np.ndarray | None = None
+    ids: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def checked(source: Source) -> Source:

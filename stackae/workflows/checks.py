@@ -75,6 +75,8 @@ def check_data(
     target_kind: str | None = None,
     ignore: str | None = None,
     pixels: bool | None = None,
+    size: str | None = None,
+    colour: str | None = None,
     callbacks: Callbacks | None = None,
 ) -> DataCheck:
     """Check all of the data; tables and .npy files are read in chunks, so that they may be larger than the memory.
@@ -84,11 +86,13 @@ def check_data(
         target: the column of a table that holds labels; ``target_kind`` is classes or numbers.
         ignore: columns of a table that are no features, as "id,time".
         pixels: whether each place of a cube is a row.
+        size: HEIGHTxWIDTH, to which the pictures of a folder are resized; ``colour`` is auto, grey or colour.
 
     Raises:
         ConfigError: an invalid argument. Faults of the data are in the result, not raised.
     """
     given = {"data": data, "data_root": data_root, "target": target, "target_kind": target_kind, "ignore": ignore}
+    given |= {"size": size, "colour": colour}
     settings = {name: value for name, value in {**given, "pixels": pixels}.items() if value is not None}
     config = validated(DataConfig, settings, "data")
     with (callbacks or Callbacks()).progress(f"reading {data}") as tell:
@@ -102,7 +106,7 @@ def _next_command(config: DataConfig, report: Report) -> str:
     width, defaults = report.training.findings.columns, DataConfig.model_fields
     layers = f"{width},{max(1, min(512, width // 2))},{max(1, min(256, width // 4))}"
     words = ["stackae", "pretrain", "--layers", layers, "--data", config.data]
-    for name in ("data_root", "target", "ignore", "target_kind"):
+    for name in ("data_root", "target", "ignore", "target_kind", "size", "colour"):
         if (value := getattr(config, name)) != defaults[name].default:
             words += [f"--{name.replace('_', '-')}", value]
     words += ["--pixels"] * config.pixels

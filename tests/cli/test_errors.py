@@ -135,7 +135,7 @@ def test_a_command_line_that_cannot_be_read(fresh: Shell, arguments: tuple[str, 
         ("[pretrain\n", ("my.toml: expected a TOML configuration", "line 1")),
         ("\udcff", ("my.toml: expected a TOML configuration",)),
         ("[trainig]\n", ("expected the tables data", "got 'trainig'")),
-        ("[data]\ncolour = 1\n", ("data.colour", "unknown name")),
+        ("[data]\nflavour = 1\n", ("data.flavour", "unknown name")),
         ("[data]\nscale = 'minmx'\n", ("data.scale", "did you mean 'minmax'?")),
     ],
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_cases import says
+from PIL import Image
+from scipy.io import savemat
 from shell import Shell
 
 X = np.random.default_rng(0).random((60, 4))
@@ -105,7 +107,38 @@ def test_a_file_that_is_refused_ends_with_the_remedy(fresh: Shell, name: str) ->
     assert checked.code == 3 and json.loads(checked.out)["refusal"]
 
 
-def test_a_folder_of_images_is_refused_with_the_remedy(fresh: Shell) -> None:
+def test_a_folder_of_pictures(fresh: Shell) -> None:
     (fresh.folder / "images").mkdir()
-    sentence = fresh.refuses(3, "pretrain", "--layers", "4,3", "--data", "images")
-    says(sentence, "got 'images' (a directory); save images as one .npy array of shape (n, h, w)")
+    sentence = fresh.refuses(3, "pretrain", "--layers", "auto,3", "--data", "images")
+    says(sentence, "images: expected a folder of pictures (.png, .jpg,", "got none in it")
+    for number in range(40):
+        kind = "cat" if number % 2 else "dog"
+        pixels = np.random.default_rng(number).integers(0, 60, (8, 8)).astype(np.uint8)
+        pixels[2:6] += 150 * (number % 2)
+        (fresh.folder / "images" / kind).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(fresh.folder / "images" / kind / f"{number:02}.png")
+    fresh.does("pretrain", "--layers", "auto,8,3", "--data", "images", "--epochs", "2", "--run", "run")
+    assert "dog" in fresh.does("finetune", "--run", "run", "--epochs", "3")
+    Image.fromarray(np.dstack([np.kron(pixels, np.ones((2, 2), np.uint8))] * 3)).save(fresh.folder / "new.png")
+    told = fresh("predict", "--run", "run", "--data", "new.png", "--out", "new.csv").err
+    says(told, "1 of 1 pictures are resized to 8x8", "1 of 1 pictures are in colour: they are made grey")
+    assert (fresh.folder / "new.csv").read_text().splitlines()[0] == "row,class,p(cat),p(dog)"
+    fresh.does("score", "--run", "run", "--data", "images/cat")
+    for command in ("encode", "reconstruct", "evaluate"):
+        fresh.does(command, "--run", "run", "--data", "images")
+
+
+def test_arrays_of_a_file_and_labels_of_another(fresh: Shell) -> None:
+    cube, truth = np.random.default_rng(0).random((6, 7, 8)), np.arange(42).reshape(6, 7) % 3
+    savemat(fresh.folder / "cube.mat", {"cube": cube})
+    savemat(fresh.folder / "truth.mat", {"truth": truth})
+    options = ("cube.mat", "--pixels", "--target", "truth.mat")
+    assert "--data cube.mat --target truth.mat --pixels" in fresh.does("data", "check", *options)
+    fresh.does("pretrain", "--layers", "auto,4", "--data", *options, "--epochs", "2", "--run", "run")
+    fresh.does("finetune", "--run", "run", "--background", "0", "--epochs", "2")
+    fresh.does("evaluate", "--run", "run")
+    savemat(fresh.folder / "new.mat", {"cube": cube[:2], "other": cube})
+    fresh.does("predict", "--run", "run", "--data", "new.mat:cube", "--out", "new.csv")
+    lines = (fresh.folder / "new.csv").read_text().splitlines()
+    assert len(lines) == 15 and lines[0] == "row,class,p(1),p(2)"
+    says(fresh.refuses(3, "predict", "--run", "run", "--data", "new.mat"), "--data new.mat:cube")

@@ -23,7 +23,7 @@ from hypothesis.extra import numpy as hnp
 
 from stackae.config import DataConfig, PretrainConfig
 from stackae.data import load_data
-from stackae.data.formats.arrays import load_arrays
+from stackae.data.arrays.reading import load_arrays
 from stackae.data.formats.bounded import read_up_to
 from stackae.data.formats.idx import read_idx
 from stackae.data.formats.npy import image_of

@@ -21,6 +21,9 @@ def test_what_a_row_names_exists(each: Format) -> None:
         if name is not None:
             module, function = name.split(".")
             assert callable(getattr(import_module(f"stackae.data.formats.{module}"), function))
+    if each.store is not None:
+        module, function = each.store.rsplit(".", 1)
+        assert callable(getattr(import_module(f"stackae.data.{module}"), function))
     assert each.named == bool(each.delimiters) and (each.writer is None or len(each.delimiters) < 2)
 
 
@@ -39,4 +42,4 @@ def test_a_row_is_all_that_another_format_of_text_costs(tmp_path: Path, monkeypa
     assert (source.x.tolist(), source.classes, source.column_names) == ([[1, 2], [3, 4]], ("u", "v"), ("a", "b"))
     report = check_data(config)
     assert not report.refusal and report.classes == ("u", "v")
-    assert ".txt or .bars, got" in message(load_source, DataConfig(data="a.unknown"))
+    assert ".pgm or .bars, got" in message(load_source, DataConfig(data="a.unknown"))

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source, memory
+from stackae.data.arrays.reading import load_arrays
 from stackae.data.formats import FORMATS, bounded
-from stackae.data.formats.arrays import load_arrays
 from stackae.data.formats.bounded import Gunzip, opened
 from stackae.data.formats.delimiters import DELIMITERS
 from stackae.data.formats.idx import load_idx_folder, read_idx

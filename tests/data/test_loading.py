@@ -223,11 +223,11 @@ def test_load_source_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return message(load_source, DataConfig(data=data, **options), error=error)
 
     assert of("mnits") == (
-        "data: expected digits, mnist, fashion-mnist, torchvision:NAME or a path ending in "
+        "data: expected digits, mnist, fashion-mnist, torchvision:NAME, a folder of pictures, or a path ending in "
         f"{listed(FORMATS)}, got 'mnits'; did you mean 'mnist'?"
     )
     assert f"got '{tmp_path}/no.csv': no such file" in of(f"{tmp_path}/no.csv")
-    assert f"got '{tmp_path}' (a directory)" in of(str(tmp_path))
+    assert f"{tmp_path}: expected a folder of pictures" in of(str(tmp_path))
     (tmp_path / "folder.npy").mkdir()
     assert "folder.npy' (a directory)" in of(str(tmp_path / "folder.npy"))
     for name in ("a.parquet", "a.dat", "a.csv.gz"):

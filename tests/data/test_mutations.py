@@ -21,7 +21,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, save_npz
 
 from stackae.config import DataConfig
 from stackae.data import Source
-from stackae.data.formats.arrays import load_arrays
+from stackae.data.arrays.reading import load_arrays
 from stackae.data.formats.idx import read_idx
 from stackae.data.formats.text import load_text, load_text_by_name
 from stackae.data.provenance import Known, KnownData, choose

@@ -19,8 +19,8 @@ from scipy.io import savemat
 
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source
+from stackae.data.arrays.reading import Asked, load_arrays
 from stackae.data.formats import FORMATS, place_of
-from stackae.data.formats.arrays import Asked, load_arrays
 from stackae.data.inspect.check import check_data
 from stackae.data.label_shapes import plain_labels
 from stackae.data.source import Source, checked

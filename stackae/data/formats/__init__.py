@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from stackae.data.source import BadRow, Source
     from stackae.data.tables.frame import Dialect, Frame
 
-SETS = "digits, mnist, fashion-mnist, torchvision:NAME"
+NAMES = ("digits", "mnist", "fashion-mnist")
+SETS = f"{', '.join(NAMES)}, torchvision:NAME"
 """What data may be named by besides a path."""
 
 
@@ -34,8 +35,9 @@ class Format:
     Functions are named "module.function", within ``stackae.data.formats``:
 
     reader: reads a table whole, as a Source: reader(path, target, numbers, ignore); None where there is a ``store``.
-    store: opens a file of arrays, as a ``Store``: store(path).
+    store: opens a file of arrays, as a ``Store``: store(path), "package.module.function" within ``stackae.data``.
     members: whether its arrays have names, so that FILE:NAME is one of them.
+    pictures: whether it is a picture, or a folder of them, which ``pictures.reading.load_images`` reads.
     reader_by_name: reads the columns that a function chooses from the header line, without bad rows; None where columns
         have no names.
     frame: reads a file whole, as a Frame: frame(path, dialect, tell); None where columns are no texts.
@@ -48,6 +50,7 @@ class Format:
     reader: str | None = None
     store: str | None = None
     members: bool = False
+    pictures: bool = False
     reader_by_name: str | None = None
     frame: str | None = None
     pieces: str | None = None
@@ -65,10 +68,14 @@ class Format:
         Raises DataError as the reader does.
         """
         numbers = config.target_kind == "numbers"
+        if self.pictures:
+            from stackae.data.pictures.reading import load_images
+
+            return load_images(place.path, config.size, config.colour, numbers)
         if self.store is None:
             source: Source = _function(self.reader)(place.path, config.target, numbers, config.ignore)
             return source
-        from stackae.data.formats.arrays import Asked, load_arrays
+        from stackae.data.arrays.reading import Asked, load_arrays
 
         return load_arrays(place.path, Asked(place.inside, config.target, required, numbers, config.pixels))
 
@@ -121,11 +128,11 @@ _COMMAS = Format(
 FORMATS = {
     each.suffix: each
     for each in (
-        Format(".npy", store="npy.opened_npy", pieces="npy.NpyPieces", writer="writing.pack_npy"),
-        Format(".npz", store="npz.opened_npz", members=True),
-        Format(".mat", store="mat.opened_mat", members=True),
-        Format(".h5", store="hdf5.opened_hdf5", members=True),
-        Format(".hdf5", store="hdf5.opened_hdf5", members=True),
+        Format(".npy", store="formats.npy.opened_npy", pieces="npy.NpyPieces", writer="writing.pack_npy"),
+        Format(".npz", store="arrays.npz.opened_npz", members=True),
+        Format(".mat", store="arrays.mat.opened_mat", members=True),
+        Format(".h5", store="arrays.hdf5.opened_hdf5", members=True),
+        Format(".hdf5", store="arrays.hdf5.opened_hdf5", members=True),
         _COMMAS,
         replace(_COMMAS, suffix=".tsv", delimiters="\t"),
         replace(_COMMAS, suffix=".txt", delimiters="\t;, ", writer=None),
@@ -133,6 +140,9 @@ FORMATS = {
 }
 """By suffix, in the order in which messages name them."""
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm")
+FORMATS |= {suffix: Format(suffix, pictures=True) for suffix in PICTURES}
+FOLDER = Format("", pictures=True)
 WRITTEN = {suffix: each for suffix, each in FORMATS.items() if each.writer is not None}
 TABLES = {suffix: each for suffix, each in FORMATS.items() if each.named}
 WRITTEN_TABLES = {suffix: each for suffix, each in WRITTEN.items() if each.named}
@@ -145,8 +155,13 @@ def format_of(path: Path | str) -> Format | None:
 
 
 def place_of(data: str) -> Place | None:
-    """Where ``data`` lie: in a file, whose name may have colons, or in FILE:NAME. None for what no suffix names."""
+    """Where ``data`` lie: in a file, whose name may have colons, in FILE:NAME, or in a folder of pictures.
+
+    None for the name of a set, and for what no suffix names.
+    """
     whole = format_of(data)
+    if whole is None and data not in NAMES and Path(data).is_dir():
+        return Place(Path(data), FOLDER)
     if whole is not None and Path(data).exists():
         return Place(Path(data), whole)
     colons = [at for at, letter in enumerate(data) if letter == ":"]

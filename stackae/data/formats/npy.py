@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.arrays.store import Declared, Store, Stored
 from stackae.data.formats.bounded import (
     CHUNK_BYTES,
     PIECE_BYTES,
@@ -27,7 +28,6 @@ from stackae.data.formats.bounded import (
     read_into,
     read_up_to,
 )
-from stackae.data.formats.stores import Declared, Store, Stored
 from stackae.data.labels import LARGEST
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native

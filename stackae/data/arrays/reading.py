@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.arrays.store import Declared, Store, called, found_in, opened_store, told
 from stackae.data.formats import place_of
 from stackae.data.formats.npy import LABELS, NUMBERS, as_source
-from stackae.data.formats.stores import Declared, Store, called, found_in, opened_store, told
 from stackae.data.label_shapes import plain_labels
 from stackae.data.labels import classes_of_arrays
 from stackae.data.source import Source
@@ -104,20 +104,23 @@ def _rows(store: Store, asked: Asked) -> str:
 
 def _targets(store: Store, rows: str, x: np.ndarray, asked: Asked) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The targets of the rows as they are stored, and what there is to say of them."""
+    lacking: tuple[str, ...] = ()
     if asked.target is not None:
-        place = None if store.find(asked.target) is not None else place_of(asked.target)
+        own = store.find(asked.target)
+        place = None if own is not None else place_of(asked.target)
         if place is not None and place.format.store is not None and place.path.is_file():
             return _of_file(place.path, place.inside, asked), ()
-        if store.find(asked.target) is None and not asked.required:
-            lacking = f"has no array {legible(asked.target, 100)}, the target of the run"
-            return None, (f"{store.path}: {lacking}: its rows are taken as unlabelled",)
-        return store.read(found_in(store, "target", asked.target), asked.kinds), ()
+        if own is not None or asked.required:
+            return store.read(found_in(store, "target", asked.target), asked.kinds), ()
+        if store.names != [""]:
+            absent = f"{store.path}: has no array {legible(asked.target, 100)}, the target of the run"
+            lacking = (f"{absent}: its rows are taken as unlabelled",)
     name = _first(store, TARGETS)
     if name is not None and (rows in ROWS or _fits(store.declared(name), x)):
         return store.read(name, asked.kinds), ()
     others = [each for each in store.names if each != rows and _fits(store.declared(each), x)]
-    if rows in ROWS or not others:
-        return None, ()
+    if rows in ROWS or lacking or not others:
+        return None, lacking
     remedy = f"name them by {argument('target', legible(others[0], 100))}"
     return None, (f"{store.path}: rows are {told(store, [rows])}; labels may be {told(store, others)}: {remedy}",)
 
@@ -138,8 +141,10 @@ def _fits(declared: Declared, x: np.ndarray) -> bool:
 def _test_part(store: Store, asked: Asked) -> list[Part]:
     """The test part that goes with x, if any. Raises DataError for targets without rows."""
     name = _first(store, TEST_ROWS)
-    own = TEST_TARGETS if asked.target is None else (f"{asked.target}_test",)
-    targets = _first(store, own)
+    own = asked.target is not None and store.find(asked.target) is not None
+    targets = _first(
+        store, (f"{asked.target}_test",) if own else () if asked.target and asked.required else TEST_TARGETS
+    )
     if name is None:
         if targets is not None:
             raise DataError(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stackae.data.arrays.store import Declared, Stored
 from stackae.data.formats.npy import NUMBERS
-from stackae.data.formats.stores import Declared, Stored
 from stackae.data.memory import check_memory
 from stackae.data.source import bytes_held
 from stackae.errors import DataError, legible

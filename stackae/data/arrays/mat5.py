@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.arrays.sparse import dense
+from stackae.data.arrays.store import MOST_ARRAYS, Declared, Stored, called
 from stackae.data.formats.bounded import CHUNK_BYTES, DEFLATE_LIMIT, Stream, read_up_to
 from stackae.data.formats.npy import LONGEST_LABEL, MOST_DIMENSIONS, check_kind
-from stackae.data.formats.sparse import dense
-from stackae.data.formats.stores import MOST_ARRAYS, Declared, Stored, called
 from stackae.data.labels import LAST_CHARACTER, SURROGATES
 from stackae.data.memory import check_memory
 from stackae.data.source import bytes_held

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stackae.data.arrays.store import Store
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.stores import Store
 from stackae.errors import DataError
 
 HEADER_BYTES = 128
@@ -27,11 +27,11 @@ def opened_mat(path: Path) -> Iterator[Store]:
                 f"{path}: expected a MATLAB file of version 5, 7 or 7.3, got {_instead(head)}; save it by save -v7"
             )
         if version == 1:
-            from stackae.data.formats.mat5 import stored_arrays
+            from stackae.data.arrays.mat5 import stored_arrays
 
             yield Store(path, stored_arrays(path, file, str(order)))
             return
-    from stackae.data.formats.hdf5 import opened_hdf5
+    from stackae.data.arrays.hdf5 import opened_hdf5
 
     with opened_hdf5(path, matlab=True) as store:
         yield store

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stackae.data.formats.archive import members_of
+from stackae.data.arrays.archive import members_of
+from stackae.data.arrays.sparse import KEYS, stored_sparse
+from stackae.data.arrays.store import Store
 from stackae.data.formats.npy import stored_npy
-from stackae.data.formats.sparse import KEYS, stored_sparse
-from stackae.data.formats.stores import Store
 
 
 @contextmanager

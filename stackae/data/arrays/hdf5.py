@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from stackae.data.arrays.store import MOST_ARRAYS, Declared, Store, Stored, called
 from stackae.data.formats.bounded import DEFLATE_LIMIT, opened
 from stackae.data.formats.npy import LONGEST_LABEL, MOST_DIMENSIONS, check_kind
-from stackae.data.formats.stores import MOST_ARRAYS, Declared, Store, Stored, called
 from stackae.data.memory import check_memory
 from stackae.data.source import bytes_held
 from stackae.errors import DataError, SetupError, legible

@@ -87,7 +87,7 @@ def opened_store(path: Path) -> AbstractContextManager[Store]:
     assert found is not None and found.store is not None, "only formats with a store hold arrays"
     module, function = found.store.rsplit(".", 1)
     opener: Callable[[Path], AbstractContextManager[Store]]
-    opener = getattr(import_module(f"stackae.data.formats.{module}"), function)
+    opener = getattr(import_module(f"stackae.data.{module}"), function)
     return opener(path)
 
 

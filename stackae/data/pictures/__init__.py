@@ -1,0 +1,1 @@
+"""Pictures as rows: one file, or a folder of them."""
