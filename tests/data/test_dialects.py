@@ -216,5 +216,6 @@ def test_what_stands_above_a_table_is_named(tmp_path: Path) -> None:
     assert "got 'a'; begin what" in message(of, tmp_path, "a\n1,5\n2,5\n")
     assert "names the columns, got an empty file; add one" in message(of, tmp_path, "")
     assert "names the columns, got an empty line; add one" in message(of, tmp_path, "\n \n")
+    assert "names the columns, got an empty line; add one" in message(of, tmp_path, '"\n"')
     assert "names the columns, got nothing but comments; add one" in message(of, tmp_path, "# a\n")
     assert "expected rows below the header line, got none" in message(of, tmp_path, "a,b\n")

@@ -72,6 +72,7 @@ def _read(path: Path, file: Any, dialect: Dialect, tell: Callable[[float], None]
     )
     rows = 0
     for batch in source.iter_batches(max(1, min(1 << 16, BATCH_CELLS // len(schema))), use_threads=False):
+        batch.validate(full=True)  # places in dictionaries, and UTF-8
         pieces = [kinds[place].read(batch.column(place)) for place in places]
         columns.add(places, Piece(pieces, batch.num_rows))
         rows += batch.num_rows

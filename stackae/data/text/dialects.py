@@ -115,8 +115,12 @@ def _head(path: Path, text: str) -> _Head:
             break
     if not lines:
         got = "nothing but comments" if any(map(str.strip, above)) else "an empty line" if above else "an empty file"
-        raise DataError(f"{path}: expected a header line that names the columns, got {got}; add one")
+        raise _without_names(path, got)
     return _Head(above, lines)
+
+
+def _without_names(path: Path, got: str) -> DataError:
+    return DataError(f"{path}: expected a header line that names the columns, got {got}; add one")
 
 
 # ---- delimiters
@@ -150,8 +154,10 @@ def _tried(path: Path, head: _Head, delimiter: str) -> _Cut | None:
 def _cut(path: Path, head: _Head, delimiter: str) -> _Cut:
     """DataError where not even the first row can be cut."""
     reader = RowsOfLines(path, head.lines, delimiter)
-    first = next(iter(reader)).cells
-    ends, body = reader.next_line - 1, list[list[str]]()
+    row = next(iter(reader), None)
+    if row is None:
+        raise _without_names(path, "an empty line")
+    first, ends, body = row.cells, reader.next_line - 1, list[list[str]]()
     with suppress(DataError):  # what is wrong there is said when it is read
         body.extend(row.cells for row in reader)
     if len(head.lines) > MOST_LINES and len(body) > 1:
