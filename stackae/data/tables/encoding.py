@@ -1,0 +1,107 @@
+"""Columns of a table as features by what they are taken for, and the columns again from features."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from stackae.data.tables.cells import TRUTH, Texts, number_of, numbers_of, texts_of
+from stackae.data.tables.columns import Encoding, Taken
+from stackae.data.tables.frame import Column, Frame
+from stackae.data.tables.times import iso, times_of
+
+
+class Cells(NamedTuple):
+    """The features (n, w) that one column becomes, NaN where a cell is missing, but of a category 0 in each; which
+    cells (n,) are missing, which hold what the column cannot, and how often each text is there that is no category."""
+
+    values: np.ndarray
+    missing: np.ndarray
+    faulty: np.ndarray
+    unseen: Counter[str]
+
+
+def encode(frame: Frame, column: Column, taken: Taken) -> Cells:
+    """The features of a column by what it was taken for, whatever it is stored as now. No errors.
+
+    A text that is no category becomes 0 in each of a category, and a missing cell of a boolean and an ordinal.
+    """
+    if taken.kind == "number":
+        values, faulty = numbers_of(column, frame)
+        with np.errstate(over="ignore"):
+            faulty |= np.isinf(values.astype(np.float32))
+        cells = _one(values, faulty)
+    elif taken.kind == "time":
+        cells = _times(column, taken)
+    else:
+        cells = _categories(texts_of(column), taken)
+    if not taken.indicator:
+        return cells
+    return cells._replace(values=np.concatenate([cells.values, cells.missing[:, None]], axis=1))
+
+
+def _one(values: np.ndarray, faulty: np.ndarray, unseen: Counter[str] | None = None) -> Cells:
+    return Cells(values[:, None], np.isnan(values) & ~faulty, faulty, unseen or Counter())
+
+
+def _times(column: Column, taken: Taken) -> Cells:
+    if column.stored != "texts":
+        values = np.where(np.isfinite(column.values), column.values, np.nan)
+        return _one(values, np.zeros(len(values), dtype=bool))
+    seconds = np.append(times_of(column.texts, taken.order).seconds, np.nan)
+    values = seconds[column.values]
+    return _one(values, np.isnan(values) & (column.values >= 0))
+
+
+def _categories(texts: Texts, taken: Taken) -> Cells:
+    place = _place_of(taken)
+    places = np.array([place(text) for text in texts.texts] + [-1], dtype=np.int64)
+    found, missing = places[texts.codes], texts.codes < 0
+    unseen = Counter(
+        {text: count for text, count, at in zip(texts.texts, texts.counts.tolist(), places.tolist(), strict=False) if at < 0}
+    )
+    nothing = np.zeros(len(found), dtype=bool)
+    if taken.kind != "category":
+        return _one(np.where(found < 0, np.nan, found), nothing, unseen)
+    values = np.zeros((len(found), len(taken.categories)))
+    known = np.flatnonzero(found >= 0)
+    values[known, found[known]] = 1
+    return Cells(values, missing, nothing, unseen)
+
+
+def _place_of(taken: Taken) -> Callable[[str], int]:
+    """The place of a text among the categories, -1 where it is none: by its letters, else by its value as a number."""
+    if taken.kind == "boolean":
+        return lambda text: TRUTH.get(text.lower(), -1)
+    by_text = {text: place for place, text in enumerate(taken.categories)}
+    by_value = {number_of(text): place for text, place in reversed(by_text.items())}
+    by_value.pop(None, None)
+    return lambda text: by_text.get(text, by_value.get(number_of(text), -1))
+
+
+def decoded(encoding: Encoding, values: np.ndarray) -> list[tuple[str, Sequence[object]]]:
+    """The columns of the table, by name, from features (n, d) in their units: numbers as they are, of a category the
+    one with the largest feature, the nearest of an ordinal and a boolean, times as ISO 8601. No errors."""
+    found: list[tuple[str, Sequence[object]]] = []
+    start = 0
+    for taken in encoding.featured:
+        features = values[:, start : start + taken.width]
+        start += taken.width
+        found.append((taken.name, _decoded(taken, features)))
+    return found
+
+
+def _decoded(taken: Taken, features: np.ndarray) -> Sequence[object]:
+    if taken.kind == "number":
+        column: np.ndarray = features[:, 0]
+        return column
+    if taken.kind == "time":
+        return iso(features[:, 0])
+    if taken.kind == "category":
+        places = features[:, : len(taken.categories)].argmax(axis=1)
+    else:
+        places = np.round(features[:, 0]).clip(0, len(taken.categories) - 1).astype(np.int64)
+    return [taken.categories[place] for place in places.tolist()]
