@@ -31,11 +31,18 @@ app = typer.Typer(help="Look at data before training on them.", no_args_is_help=
 
 @app.command("check", epilog=EXAMPLES)
 def check(
+    ctx: typer.Context,
     data: Annotated[str, typer.Argument(metavar="PATH", help=f"Data to look at: {SETS}, {listed(FORMATS)}.")],
     data_root: o.DataRoot = None,
     target: o.Target = None,
     target_kind: o.TargetKind = None,
-    ignore: o.Ignore = None,
+    columns: o.Columns = None,
+    drop: o.Drop = None,
+    ids: o.Ids = None,
+    categorical: o.Categorical = None,
+    ordinal: o.Ordinal = None,
+    missing: o.Missing = None,
+    transpose: o.Transpose = None,
     pixels: o.Pixels = None,
     size: o.Size = None,
     colour: o.Colour = None,
@@ -47,17 +54,7 @@ def check(
     """
     from stackae.workflows import check_data
 
-    found = check_data(
-        data,
-        data_root=data_root,
-        target=target,
-        target_kind=target_kind,
-        ignore=ignore,
-        pixels=pixels,
-        size=size,
-        colour=colour,
-        callbacks=Shown(),
-    )
+    found = check_data(ctx.params, callbacks=Shown())
     if json:
         emit_json(found.to_dict())
     else:

@@ -49,12 +49,12 @@ with atheris.instrument_imports(
     from stackae.data.formats import FORMATS
     from stackae.data.formats.idx import read_idx
     from stackae.data.formats.parquet import read_frame as read_parquet
-    from stackae.data.formats.text import load_text, load_text_by_name
     from stackae.data.formats.text_frame import read_frame
     from stackae.data.labels import classes_of_arrays, classes_of_texts
     from stackae.data.pictures.reading import load_images
-    from stackae.data.provenance import Known, KnownData, choose
+    from stackae.data.provenance import Known, KnownData, matched
     from stackae.data.source import Source, checked
+    from stackae.data.tables.sources import encoded, source_of
     from stackae.errors import StackaeError
 
 for function in ("_read_array_header", "descr_to_dtype", "_filter_header"):
@@ -90,15 +90,22 @@ def whole(source: Source) -> None:
     """Check a source as training does, and assert what its docstring promises."""
     rows = checked(source)
     assert rows.x.ndim == 2 and rows.x.size and rows.x.dtype in (np.uint8, np.float32, np.float64)
-    assert np.isfinite(rows.x).all()
+    assert np.isfinite(rows.x).all() or (source.gaps and not np.isinf(rows.x).any())
     assert rows.y is None or (len(rows.y) == len(rows.x) and rows.y.max(initial=-1) < len(rows.classes))
+
+
+def load_text(path: Path, target: str | None = None) -> Source:
+    config = DataConfig(data=str(path), target=target)
+    return source_of(read_frame(path), config)
 
 
 def read_for_run(path: Path) -> None:
     """Read a table for a run that was trained on columns "b c" and "a" of such a table: its readable rows."""
     config = DataConfig(data=str(path), target="y")
     known = Known("run", 2, KnownData(config, columns=("b c", "a")))
-    source, numbers, bad, count = load_text_by_name(path, lambda header: choose(path, header, config, known, False))
+    frame = read_frame(path)
+    encoding, targets, _ = matched(frame, config, known, False)
+    source, numbers, bad, count = encoded(frame, encoding, targets, config)
     whole(source)
     assert source.column_names == ("b c", "a") and len(numbers) == len(source.x) and len(bad) <= count
     assert not {*numbers.tolist()} & {each.row for each in bad}

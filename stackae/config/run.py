@@ -14,6 +14,10 @@ from stackae.config.training import FinetuneConfig
 from stackae.config.values import Count, Fraction, ImageShape, Model, Places, Positive, Scale, Size, read_toml
 from stackae.errors import ConfigError, nearest
 
+Missing = Literal["mean", "indicator", "drop", "refuse"]
+FORMER = {"unlabelled": "background", "ignore": "drop"}
+"""Names of settings in older files, and what they are called now."""
+
 
 class DataConfig(Model):
     """Which data, and how they are divided and scaled."""
@@ -40,7 +44,9 @@ class DataConfig(Model):
     """Classes, as A,B, whose rows are neither trained nor validated on, but stay in the test part."""
     background: str | None = None
     """Background classes, as A,B, whose rows are pretrained on but count as unlabelled for a head."""
-    ignore: str | None = None
+    columns: str | None = None
+    """Columns of a table, as A,B, that are the only features."""
+    drop: str | None = None
     """Columns of a table, as A,B, that are not features, such as an index."""
     pixels: bool = False
     """Whether each place of a cube (height, width, bands) is a row, with the bands as its features."""
@@ -48,6 +54,17 @@ class DataConfig(Model):
     """Size to which the pictures of a folder are resized, HEIGHTxWIDTH; without it, all must be of one size."""
     colour: Literal["auto", "grey", "colour"] = "auto"
     """Channels of the pictures of a folder: grey (one), colour (three), or auto: grey where all are grey."""
+    ids: str | None = None
+    """Columns of a table, as A,B, that are not features, but stand beside each row in what is written."""
+    categorical: str | None = None
+    """Columns of a table, as A,B, whose values are categories, whatever they hold: one feature each."""
+    ordinal: str | None = None
+    """Ordered categories of columns of a table, as SIZE:small<medium<large: 0, 1, 2."""
+    missing: Missing = "mean"
+    """Treatment of missing cells of a table: mean of the training rows, the same with an indicator as another feature,
+    drop their rows, or refuse."""
+    transpose: bool = False
+    """Whether the rows of a table are its columns: the first column then names the features."""
     image_shape: ImageShape = None
     """Shape of the images that flat rows are, HEIGHTxWIDTH or HEIGHTxWIDTHxCHANNELS; pictures are drawn by it."""
     scale: Scale = "auto"
@@ -82,10 +99,11 @@ class DataConfig(Model):
     @model_validator(mode="before")
     @classmethod
     def _former_names(cls, values: Any) -> Any:
-        """Read ``background`` by the name that it has in older files, ``unlabelled``."""
-        if not isinstance(values, dict) or "unlabelled" not in values or "background" in values:
+        """Read settings by the names that they have in older files."""
+        if not isinstance(values, dict):
             return values
-        return {"background" if name == "unlabelled" else name: value for name, value in values.items()}
+        former = {old: new for old, new in FORMER.items() if old in values and new not in values}
+        return {former.get(name, name): value for name, value in values.items()}
 
 
 class RunConfig(Model):

@@ -45,7 +45,7 @@ class Counting:
         if not names:
             return (f"column 0 {span}, and is learned as a feature; save the data without it",)
         name = legible(names[0])
-        remedy = f"leave it out by {argument('ignore')} {shlex.quote(name)}"
+        remedy = f"leave it out by {argument('drop')} {shlex.quote(name)}"
         return (f"column '{name}' {span}, and is learned as a feature; {remedy}",)
 
 

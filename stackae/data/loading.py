@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
-from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, listed, place_of
+from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, is_named, listed, place_of
 from stackae.data.formats.digits import load_digits
 from stackae.data.formats.idx import FOLDERS, load_idx_folder
 from stackae.data.formats.vision import PREFIX, load_vision
@@ -30,7 +30,15 @@ from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.shaped import shaped
 from stackae.data.source import CHUNK_CELLS, Source, checked
+from stackae.data.tables.columns import Encoding
+from stackae.data.tables.frame import Dialect, Frame
+from stackae.data.tables.sources import source_of
+from stackae.data.tables.transposed import transposed
 from stackae.errors import ConfigError, DataError, legible, nearest
+
+OF_TABLES = ("columns", "drop", "ids", "categorical", "ordinal")
+"""Settings that name columns of tables alone."""
+
 
 
 class Part(NamedTuple):
@@ -52,7 +60,7 @@ class Dataset(NamedTuple):
     column_names has a name a feature, or none; ``ignored`` are the columns that were left out; notes are sentences that
     a person should read. outliers and merged describe the training rows before they were scaled: columns that lie flat
     for one cell, and columns that lose values where they are rounded to 32 bits unscaled. division says the part of
-    every row in its file, and labels are ``labels_digest`` of them; row_shape is the source's.
+    every row in its file, and labels are ``labels_digest`` of them; row_shape and encoding are the source's.
     """
 
     name: str
@@ -72,6 +80,7 @@ class Dataset(NamedTuple):
     division: Division | None = None
     labels: str = ""
     row_shape: tuple[int, ...] = ()
+    encoding: Encoding | None = None
 
 
 def load_source(config: DataConfig) -> Source:
@@ -81,6 +90,8 @@ def load_source(config: DataConfig) -> Source:
     target column is named for data that have no columns; SetupError when torchvision is requested and missing.
     """
     with reading(config):
+        if is_named(config.data):
+            return shaped(checked(source_of(read_table(config), config)), config)
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
@@ -116,7 +127,7 @@ def check_columns_named(config: DataConfig) -> None:
     tables = f"its columns have no names, as those of a {listed(TABLES)} file have"
     no_table = named_set or (place is not None and not place.format.named)
     no_targets = named_set or (place is not None and place.format.pictures)
-    for setting, refused in {"target": no_targets, **dict.fromkeys(("ignore", "group", "time"), no_table)}.items():
+    for setting, refused in {"target": no_targets, **dict.fromkeys(OF_TABLES, no_table)}.items():
         if (name := getattr(config, setting)) is not None and refused:
             raise ConfigError(f"{setting}: expected none for {config.data}, got '{legible(name)}'; {tables}")
 
@@ -141,12 +152,19 @@ def file_of(config: DataConfig) -> Place:
 
 
 def read_file(config: DataConfig, required: bool = True) -> Source:
-    """The file as it is stored, unchecked; without ``required``, targets that are not there are none.
+    """The arrays of a file as they are stored, unchecked; without ``required``, targets that are not there are none.
 
     Raises DataError as its reader does.
     """
     place = file_of(config)
     return place.format.read(place, config, required)
+
+
+def read_table(config: DataConfig) -> Frame:
+    """The columns of a table as they are stored. Raises DataError as its reader does."""
+    place = file_of(config)
+    frame = place.format.read_frame(place.path, Dialect())
+    return transposed(frame) if config.transpose else frame
 
 
 def _no_data(data: str, place: Place | None) -> str:
@@ -210,6 +228,7 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
         division=division,
         labels=digest,
         row_shape=source.row_shape,
+        encoding=source.encoding,
     )
 
 

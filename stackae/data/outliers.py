@@ -83,6 +83,8 @@ def flattened(sample: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[Fla
     if count < FEWEST_ROWS:
         return []
     cut = max(1, count // 100)
+    if np.isnan(sample).any():
+        sample = _without_gaps(sample)
     ordered = np.partition(sample, (cut, count - 1 - cut), axis=0).astype(np.float64)
     inner_low, inner_high = ordered[cut], ordered[-1 - cut]
     with np.errstate(invalid="ignore", over="ignore"):
@@ -101,6 +103,13 @@ def flattened(sample: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[Fla
     return found
 
 
+def _without_gaps(sample: np.ndarray) -> np.ndarray:
+    """The sample in which missing cells are the medians of their columns, that of a column without any 0."""
+    known = ~np.isnan(sample)
+    empty = ~known.any(axis=0)
+    return np.where(known, sample, np.nanmedian(np.where(empty, 0, sample), axis=0))
+
+
 def farthest(which: Flattened, low: np.ndarray, high: np.ndarray) -> float:
     """The extreme of a column that lies farther from where most of its rows are."""
     smallest, largest = float(low[which.column]), float(high[which.column])
@@ -110,14 +119,15 @@ def farthest(which: Flattened, low: np.ndarray, high: np.ndarray) -> float:
 def outliers(x: np.ndarray, rows: np.ndarray) -> tuple[Outlier, ...]:
     """The columns of these rows of x (n, d) that are ``flattened``, each with its farthest cell; none of bytes.
 
-    x is finite, rows are ascending numbers of rows. No errors.
+    x is finite or NaN, rows are ascending numbers of rows. No errors.
     """
     if x.dtype == np.uint8 or len(rows) < FEWEST_ROWS:
         return ()
     sample, found = sampled(x, rows), []
-    for column, *_ in flattened(sample, x.min(axis=0), x.max(axis=0)):  # of all rows: a copy of these would cost more
+    least, most = np.fmin.reduce(x), np.fmax.reduce(x)  # of all rows: a copy of these would cost more
+    for column, *_ in flattened(sample, least, most):
         cells = x[rows, column]
-        low, high = cells.min(keepdims=True), cells.max(keepdims=True)
+        low, high = np.fmin.reduce(cells, keepdims=True), np.fmax.reduce(cells, keepdims=True)
         for alone in flattened(sample[:, [column]], low, high):
             value = farthest(alone, low, high)
             row = rows[int(np.argmax(cells == value))]

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from stackae.config import DataConfig
 from stackae.data.division import Division
 from stackae.data.formats import place_of
-from stackae.data.formats.text_header import (
-    Chosen,
-    chosen_columns,
-    ignored_indices,
-    listed,
-    target_indices,
-    target_names,
-)
+from stackae.data.tables.columns import Encoding
+from stackae.data.tables.fitting import surveyed
+from stackae.data.tables.frame import Frame
+from stackae.data.tables.notes import about_columns
+from stackae.data.tables.roles import listed, names_of, roles_of, target_names, target_places
 from stackae.errors import DataError, legible, nearest
 
 
 class KnownData(NamedTuple):
     """Data of one training: ``config``, the names of the features in their order (none where the data have none), of
-    targets and classes and of columns that were left out, how many rows there were, ``labels_digest``, and the part of
-    each row. ``recorded`` is False for a run that was made before these were kept: it knows its configuration alone."""
+    targets and classes and of columns that were left out, how many rows there were, ``labels_digest``, how the columns
+    of a table became features, and the part of each row. ``recorded`` is False for a run that was made before these
+    were kept: it knows its configuration alone."""
 
     config: DataConfig
     columns: tuple[str, ...] = ()
@@ -34,6 +31,7 @@ class KnownData(NamedTuple):
     labels: str = ""
     division: Division | None = None
     recorded: bool = True
+    encoding: Encoding | None = None
 
 
 class Known(NamedTuple):
@@ -74,76 +72,92 @@ def same_data(one: DataConfig, other: DataConfig) -> bool:
     return first is not None and first == second
 
 
-def choose(path: Path, header: list[str], config: DataConfig, known: Known, target_given: bool) -> Chosen:
-    """Which columns of a table are the run's features, in its order, and which are targets.
+class Matched(NamedTuple):
+    """How columns of a table are those of a run: its encoding, the places of targets, and what there is to say."""
+
+    encoding: Encoding
+    targets: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def matched(frame: Frame, config: DataConfig, known: Known, target_given: bool) -> Matched:
+    """Which columns of a table are the run's features, by their names, and which are targets.
 
     The target of ``config`` is taken where it is there; it must be where it was given. Raises DataError for a feature
-    or a target that is missing, and, of a run that has no names, for another number of columns.
+    or a target that is missing, and, of a run that has no names, for another number of features.
     """
-    numbers = config.target_kind == "numbers"
+    numbers, header = config.target_kind == "numbers", frame.names
     names = [] if config.target is None else target_names(header, config.target, numbers)
     there = target_given or all(name in header for name in names)
-    target, notes = (config.target, ()) if there else (None, (_unlabelled(path, header, names),))
+    target, notes = (config.target, ()) if there else (None, (_unlabelled(frame.name, header, names),))
     if not known.pretraining.columns:
-        return _by_order(path, header, config.model_copy(update={"target": target}), known, notes)
-    indices = () if target is None else target_indices(path, header, target, numbers)
-    columns = known.pretraining.columns
+        return _by_order(frame, config.model_copy(update={"target": target}), known, notes)
+    targets = () if target is None else target_places(frame.name, header, target, numbers)
+    encoding = known.pretraining.encoding or Encoding.of_numbers(known.pretraining.columns)
+    columns = [each.name for each in encoding.featured]
     place = {name: index for index, name in enumerate(header)}
     if missing := [name for name in columns if name not in place]:
-        raise DataError(_missing(path, header, missing, len(columns)))
-    left_out = {*known.target_names, *(name for each in known.trainings for name in each.ignored)}
-    left_out |= (
-        {header[index] for index in ignored_indices(path, header, config.ignore)}
-        if _all_there(header, config.ignore)
-        else set()
-    )
-    surplus = [name for name in header if name not in {*columns, *left_out, *(header[index] for index in indices), ""}]
+        raise DataError(_missing(frame.name, header, missing, len(columns)))
+    left_out = {*known.target_names, *(name for each in known.trainings for name in each.ignored), ""}
+    left_out |= {*columns, *(header[index] for index in targets), *_names_of(config.drop), *_names_of(config.ids)}
+    surplus = [name for name in header if name not in left_out]
     if surplus:
         what = "a column" if len(surplus) == 1 else f"{len(surplus):,} columns"
-        notes = (*notes, f"{path}: {what} that the run was not trained on, left out: {listed(surplus)}")
-    features = tuple(place[name] for name in columns)
-    if list(features) != sorted(features):
-        notes = (*notes, f"{path}: its columns come in another order than the run's; they are read by their names")
-    ignored = tuple(name for name in header if name not in {*columns, *(header[index] for index in indices)})
-    return Chosen(features, indices, ignored, notes)
-
-
-def _all_there(header: Sequence[str], ignore: str | None) -> bool:
-    return ignore is not None and (ignore in header or all(name.strip() in header for name in ignore.split(",")))
-
-
-def _by_order(path: Path, header: list[str], config: DataConfig, known: Known, notes: tuple[str, ...]) -> Chosen:
-    """The columns of a table in their order, for a run that has no names for them."""
-    ignore = config.ignore if _all_there(header, config.ignore) else None
-    chosen = chosen_columns(path, header, config.target, config.target_kind == "numbers", ignore)
-    others = known.target_names - {header[index] for index in chosen.targets}
-    features = tuple(column for column in chosen.features if header[column] not in others)
-    if known.width not in (len(features), len(chosen.features)):
-        raise DataError(
-            f"{path}: expected {known.width} columns of numbers besides a target, got {len(features)} "
-            f"({listed([header[column] for column in features])}); the run keeps no names to choose them by: give the "
-            "columns that it was trained on, in their order"
+        notes = (*notes, f"{frame.name}: {what} that the run was not trained on, left out: {listed(surplus)}")
+    order = [place[name] for name in columns]
+    if order != sorted(order):
+        notes = (
+            *notes,
+            f"{frame.name}: its columns come in another order than the run's; they are read by their names",
         )
-    if len(features) != known.width:
-        features = chosen.features
-    order = f"{path}: the run keeps no names of its columns, so that those of the file cannot be checked by name"
-    return chosen._replace(features=features, notes=(*notes, *chosen.notes, f"{order}: they are taken in their order"))
+    if learned := [header[index] for index in targets if header[index] in columns]:
+        notes = (*notes, f"{frame.name}: the target {listed(learned)} is a feature that the run was pretrained on")
+    return Matched(encoding, targets, notes)
 
 
-def _missing(path: Path, header: list[str], missing: list[str], count: int) -> str:
+def _names_of(text: str | None) -> list[str]:
+    return [] if text is None else [text, *names_of(text, ())]
+
+
+def _by_order(frame: Frame, config: DataConfig, known: Known, notes: tuple[str, ...]) -> Matched:
+    """The features of a table in their order, for a run that has no names for them."""
+    there = {name: _if_there(getattr(config, name), frame.names) for name in ("drop", "ids", "categorical")}
+    asked = config.model_copy(update=there | {"columns": None, "ordinal": None, "missing": "mean"})
+    targets = roles_of(frame.name, frame.names, asked).targets
+    for others in (known.target_names - {frame.names[index] for index in targets}, set[str]()):
+        columns = tuple(column for column in frame.columns if column.name not in others)
+        encoding, _ = surveyed(frame._replace(columns=columns), asked)
+        if len(encoding.names) == known.width:
+            break
+    else:
+        raise DataError(
+            f"{frame.name}: expected {known.width} features besides a target, got {len(encoding.names)} "
+            f"({listed(encoding.names)}); the run keeps no names to choose them by: give the columns that it was "
+            "trained on, in their order"
+        )
+    order = f"{frame.name}: the run keeps no names of its columns, so that those of the file cannot be checked by name"
+    left_out = about_columns(frame, encoding)
+    return Matched(encoding, targets, (*notes, *left_out, f"{order}: they are taken in their order"))
+
+
+def _if_there(text: str | None, header: Sequence[str]) -> str | None:
+    return text if text is not None and all(name in header for name in names_of(text, header)) else None
+
+
+def _missing(name: str, header: Sequence[str], missing: list[str], count: int) -> str:
     near = nearest(missing[0], header) if len(missing) == 1 else ""
     remedy = near or (
         "; rename its columns, or save the rows as .npy in the run's order" if len(missing) == count else "; add them"
     )
     return (
-        f"{path}: expected the {count} columns that the run was trained on, got none named {listed(missing)} "
+        f"{name}: expected the {count} columns that the run was trained on, got none named {listed(missing)} "
         f"(but {listed(header)}){remedy}"
     )
 
 
-def _unlabelled(path: Path, header: list[str], names: list[str]) -> str:
-    missing = [name for name in names if name not in header]
-    return f"{path}: has no column {listed(missing)}, the target of the run: its rows are taken as unlabelled"
+def _unlabelled(name: str, header: Sequence[str], names: list[str]) -> str:
+    missing = [each for each in names if each not in header]
+    return f"{name}: has no column {listed(missing)}, the target of the run: its rows are taken as unlabelled"
 
 
 def check_width(name: str, width: int, known: Known, image: bool) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stackae.config.values import SCALES
-from stackae.data.source import CHUNK_CELLS, row_type
+from stackae.data.source import CHUNK_CELLS, pixels, row_type
 from stackae.errors import ConfigError, DataError, argument, nearest
 
 PER_FEATURE = ("minmax", "standard", "robust")
@@ -28,7 +28,7 @@ class Scaling:
 
     Rows are scaled in that precision and rounded to 32 bits afterwards. Scaled values beyond ``clip`` become -clip or
     clip, where there is one. ``fill`` (d,), of the same precision, stands for missing cells, NaN, before they are
-    scaled: the mean of those of its column that are known; None where no cell of the fitted rows was missing.
+    scaled: the mean of those of its column that are known; None where no cell may be missing.
     """
 
     kind: str
@@ -38,16 +38,18 @@ class Scaling:
     fill: Tensor | None = None
 
     @classmethod
-    def fit(cls, kind: str, x: np.ndarray | Tensor) -> Self:
+    def fit(cls, kind: str, x: np.ndarray | Tensor, gaps: bool = False) -> Self:
         """The scaling of rows (n, d), n at least 1, of finite numbers, or NaN where a cell is missing, which has no
-        part in it; of 64 bits where 32 do not hold every such number.
+        part in it; of 64 bits where 32 do not hold every such number. With ``gaps``, cells of other rows may be
+        missing.
 
-        ``none``: as they are. ``unit``: over 255 for uint8, else over the largest absolute value (1 when all are 0).
+        ``none``: as they are. ``unit``: over 255 for ``pixels``, else over the largest absolute value (1 when all are
+        0).
         ``minmax``: each feature to [0, 1]. ``standard``: each feature to mean 0 and variance 1. ``robust``:
         (x - median) / (third quartile - first), clipped to [-10, 10]; where the quartiles are one number, over the
         median distance from it of the values that differ. A constant feature is 0 under these three. ``auto``: unit
-        for uint8, none for other data within [0, 1], else minmax. Raises ConfigError for another kind, DataError when
-        the range of a float32 feature is no 32-bit number.
+        for ``pixels``, none for other data within [0, 1], else minmax. Raises ConfigError for another kind, DataError
+        when the range of a float32 feature is no 32-bit number.
         """
         if kind not in SCALES:
             raise ConfigError(f"scale: expected one of {', '.join(SCALES)}, got '{kind}'{nearest(kind, SCALES)}")
@@ -55,8 +57,8 @@ class Scaling:
         if rows.dtype.kind == "f" and bool(np.isnan(rows).any()):
             return cls._of_known(kind, rows)
         if kind == "auto":
-            inside = rows.dtype != np.uint8 and rows.min() >= 0 and rows.max() <= 1
-            kind = "unit" if rows.dtype == np.uint8 else "none" if inside else "minmax"
+            inside = rows.min() >= 0 and rows.max() <= 1
+            kind = "unit" if pixels(rows) else "none" if inside else "minmax"
         precision, width = np.promote_types(row_type(rows.dtype), np.float32), rows.shape[1]
         if kind in PER_FEATURE:
             offset, scale = _per_feature(kind, rows, precision)
@@ -64,7 +66,8 @@ class Scaling:
             precision = np.dtype(np.float32) if kind == "none" else precision
             offset, scale = np.zeros(width, precision), np.full(width, _largest(rows) if kind == "unit" else 1.0)
         found = torch.from_numpy(offset), torch.from_numpy(scale.astype(precision))
-        return cls(kind, *found, CLIP if kind == "robust" else None)
+        fill = torch.from_numpy(rows.mean(axis=0, dtype=np.float64).astype(precision)) if gaps else None
+        return cls(kind, *found, CLIP if kind == "robust" else None, fill)
 
     @classmethod
     def _of_known(cls, kind: str, rows: np.ndarray) -> Self:
@@ -131,7 +134,7 @@ class Scaling:
     @property
     def of_bytes(self) -> bool:
         """Whether kernels can apply it to bytes as they read them: 32 bits, and nothing clipped."""
-        return self.offset.dtype == torch.float32 and self.clip is None and self.fill is None
+        return self.offset.dtype == torch.float32 and self.clip is None
 
     def to_tensors(self) -> dict[str, Tensor]:
         """``offset``, ``scale``, and ``clip`` (1,) and ``fill`` where there are such, for a safetensors file; the kind
@@ -189,8 +192,8 @@ def _is_scaling(kind: str, tensors: dict[str, Tensor]) -> bool:
 
 
 def _largest(rows: np.ndarray) -> float:
-    """What ``unit`` divides by: 255 for uint8, else the largest absolute value, and 1 where all are 0."""
-    if rows.dtype == np.uint8:
+    """What ``unit`` divides by: 255 for pixels, else the largest absolute value, and 1 where all are 0."""
+    if pixels(rows):
         return BYTE
     return max(abs(float(rows.min())), abs(float(rows.max()))) or 1.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,12 @@ from stackae.data.order.places import Places, RowOrder
 from stackae.data.targets import checked_targets
 from stackae.errors import DataError
 
+if TYPE_CHECKING:
+    from stackae.data.tables.columns import Encoding
+
 CHUNK_CELLS = 1 << 22
 MOST_NAMED = 1000  # bad rows
+FEWEST_PIXELS, MOST_DARK, MOST_BRIGHT = 64, 127, 255  # columns, and values
 
 
 class BadRow(NamedTuple):
@@ -24,8 +28,8 @@ class BadRow(NamedTuple):
 class Source(NamedTuple):
     """Rows as they were read, before they are divided and scaled.
 
-    x is (n, d) uint8, float32, or float64 where 32 bits do not hold every number of the type that was read (floats of
-    64 bits, integers of 32 and more, the cells of text): those are rounded when they are scaled. y is (n,) int64, an
+    x is (n, d) uint8, float32, or float64 where 32 bits do not hold every number: those are rounded when they are
+    scaled. y is (n,) int64, an
     index into ``classes`` or -1 where a row has no label, or (n, k) numbers, a column for each of ``targets``, NaN
     where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
     part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
@@ -35,6 +39,9 @@ class Source(NamedTuple):
     x, (n, 1), was an array of one axis. clean and test_clean, of the shapes of x and x_test, are what is to be made of
     these, which are noisy; None where rows are to be made of themselves. ``ids`` are named cells of each row that are
     no features, those of the test part last.
+
+    Of a table, ``encoding`` says how its columns became features. With ``gaps``, x may hold NaN where a cell is
+    missing, which the scaling fills.
     """
 
     name: str
@@ -56,6 +63,8 @@ class Source(NamedTuple):
     clean: np.ndarray | None = None
     test_clean: np.ndarray | None = None
     ids: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    encoding: Encoding | None = None
+    gaps: bool = False
 
 
 def checked(source: Source) -> Source:
@@ -64,7 +73,7 @@ def checked(source: Source) -> Source:
     Raises DataError when a part has no cells, holds a NaN, an infinity or anything but real numbers, when the labels
     do not fit the rows or the classes, and when the test part has another width than the training part.
     """
-    x = real_rows(source.name, source.x)
+    x = real_rows(source.name, source.x, source.gaps)
     clean, test_clean = (
         None if rows is None else real_rows(f"{source.name} (clean rows)", rows)
         for rows in (source.clean, source.test_clean)
@@ -74,7 +83,7 @@ def checked(source: Source) -> Source:
     if source.x_test is None:
         return source._replace(x=x, y=y)
     name = f"{source.name} (test part)"
-    x_test = real_rows(name, source.x_test)
+    x_test = real_rows(name, source.x_test, source.gaps)
     if x_test.shape[1] != x.shape[1]:
         raise DataError(
             f"{name}: expected rows of {x.shape[1]} numbers as in the training part, got {x_test.shape[1]}; "
@@ -103,8 +112,8 @@ def native(array: np.ndarray) -> np.ndarray:
     return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
-def real_rows(name: str, array: np.ndarray) -> np.ndarray:
-    """(n, d) uint8, float32 or float64 by ``row_type``, or a DataError that names the first bad cell."""
+def real_rows(name: str, array: np.ndarray, gaps: bool = False) -> np.ndarray:
+    """(n, d) ``in_fewest_bytes``, or a DataError that names the first bad cell; NaN is none where there may be gaps."""
     if array.ndim != 2 or array.size == 0:
         raise DataError(
             f"{name}: expected at least one row and one column, got shape {array.shape}; give data with both"
@@ -113,8 +122,35 @@ def real_rows(name: str, array: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         rows = np.ascontiguousarray(array, dtype=row_type(array.dtype))
     if rows.dtype != np.uint8:
-        _check_finite(name, rows, array)
-    return rows
+        _check_finite(name, rows, array, gaps)
+    return in_fewest_bytes(rows)
+
+
+def in_fewest_bytes(rows: np.ndarray) -> np.ndarray:
+    """The same numbers (n, d): float64 as bytes where all are ``pixels``, as float32 where that holds each of them.
+
+    So that rows are the same whatever the type of the file that they come from. No errors.
+    """
+    if rows.dtype != np.float64:
+        return rows
+    if pixels(rows):
+        return rows.astype(np.uint8)
+    step = max(1, CHUNK_CELLS // rows.shape[1])
+    pieces = (rows[start : start + step] for start in range(0, len(rows), step))
+    exact = all(np.array_equal(in_32_bits(each), each, equal_nan=True) for each in pieces)
+    return rows.astype(np.float32) if exact else rows
+
+
+def pixels(rows: np.ndarray) -> bool:
+    """Whether rows (n, d) are those of images: whole numbers from 0 to 255, in 64 columns or more, some above 127."""
+    if rows.shape[1] < FEWEST_PIXELS:
+        return False
+    low, high = rows.min(), rows.max()
+    if not (low >= 0 and MOST_DARK < high <= MOST_BRIGHT):
+        return False
+    step = max(1, CHUNK_CELLS // rows.shape[1])
+    pieces = (rows[start : start + step] for start in range(0, len(rows), step))
+    return rows.dtype == np.uint8 or all(bool((each == np.floor(each)).all()) for each in pieces)
 
 
 def check_real(name: str, array: np.ndarray) -> None:
@@ -123,11 +159,13 @@ def check_real(name: str, array: np.ndarray) -> None:
         raise DataError(f"{name}: expected real numbers, got {array.dtype}; save it as integers or floats")
 
 
-def _check_finite(name: str, rows: np.ndarray, original: np.ndarray) -> None:
+def _check_finite(name: str, rows: np.ndarray, original: np.ndarray, gaps: bool) -> None:
     step = max(1, CHUNK_CELLS // rows.shape[1])
     first, total = None, 0
     for start in range(0, len(rows), step):
         bad = ~np.isfinite(in_32_bits(rows[start : start + step]))
+        if gaps:
+            bad &= ~np.isnan(rows[start : start + step])
         if bad.any():
             row, column = np.argwhere(bad)[0]
             first = first or (start + int(row), int(column))

@@ -1,6 +1,7 @@
 """What a run stores about its data beside their settings; of fine-tuning data, the same under finetune-*.
 
-data.json             names of columns, targets, classes and left-out columns, number of rows, a digest of the labels
+data.json             names of features, targets, classes and left-out columns, number of rows, a digest of the labels,
+                      and how the columns of a table became features
 division.safetensors  per row, in order, a 64-bit hash of its numbers and the part (training, validation, test) it is in
 """
 
@@ -17,6 +18,7 @@ from stackae.data import Dataset
 from stackae.data.division import LEFT_OUT, Division
 from stackae.data.order.held_out import BORDER
 from stackae.data.provenance import Known, KnownData
+from stackae.data.tables.columns import Encoding
 from stackae.errors import RunError
 from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.runs.records import read_json
@@ -40,11 +42,14 @@ class DataRecord(BaseModel):
     classes: Names
     ignored: Names
     labels: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+    encoding: Encoding | None = None
 
     @model_validator(mode="after")
     def _each_column_has_a_name_of_its_own(self) -> Self:
         if len(set(self.columns)) < len(self.columns):
             raise ValueError("a column that is named twice")
+        if self.encoding is not None and self.encoding.names != self.columns:
+            raise ValueError("an encoding of other columns")
         return self
 
     def pack(self) -> bytes:
@@ -67,10 +72,11 @@ def data_files(dataset: Dataset, training: str = "") -> dict[str, bytes]:
         classes=dataset.classes,
         ignored=dataset.ignored,
         labels=dataset.labels,
+        encoding=dataset.encoding,
     )
     content = record.pack()
     if len(content) > LARGEST_RECORD:
-        content = record.model_copy(update={"columns": (), "classes": (), "ignored": ()}).pack()
+        content = record.model_copy(update={"columns": (), "classes": (), "ignored": (), "encoding": None}).pack()
     files = {f"{training}data.json": content}
     if record.rows <= MOST_ROWS:
         files[f"{training}division.safetensors"] = pack_division(division)
@@ -101,7 +107,7 @@ def _known_data(run: Run, training: str) -> KnownData:
         raise RunError(
             f"{run.path / name}: expected what the run keeps of its data, got a damaged file ({error}); train it again"
         ) from None
-    fields = record.model_dump(exclude={"format"})
+    fields = {field: getattr(record, field) for field in DataRecord.model_fields if field != "format"}
     return KnownData(config, **fields, division=_division(run, f"{training}division.safetensors", record.rows))
 
 

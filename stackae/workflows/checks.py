@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from stackae.data.inspect import check
 from stackae.data.inspect.advice import warnings_of
 from stackae.data.inspect.check import Examined, Report
 from stackae.data.inspect.sentences import exact, whole_range
+from stackae.data.tables.columns import Taken
 from stackae.errors import DataError
 from stackae.workflows.callbacks import Callbacks
 
@@ -63,39 +66,28 @@ class DataCheck(NamedTuple):
             "row_shape": report.row_shape or None,
             "ragged_rows": report.ragged_rows,
             "not_numbers": report.not_numbers,
+            "columns": None if report.encoding is None else [_column(each) for each in report.encoding.columns],
             "next": self.next_command or None,
         }
 
 
 def check_data(
-    data: str,
+    options: Mapping[str, Any],
     *,
-    data_root: str | None = None,
-    target: str | None = None,
-    target_kind: str | None = None,
-    ignore: str | None = None,
-    pixels: bool | None = None,
-    size: str | None = None,
-    colour: str | None = None,
     callbacks: Callbacks | None = None,
 ) -> DataCheck:
-    """Check all of the data; tables and .npy files are read in chunks, so that they may be larger than the memory.
+    """Check all of the data; .npy files are read in chunks, so that they may be larger than the memory.
 
     Args:
-        data: a file, or a named set in ``data_root``.
-        target: the column of a table that holds labels; ``target_kind`` is classes or numbers.
-        ignore: columns of a table that are no features, as "id,time".
-        pixels: whether each place of a cube is a row.
-        size: HEIGHTxWIDTH, to which the pictures of a folder are resized; ``colour`` is auto, grey or colour.
+        options: settings of the data by name, as those of ``run_settings``: {"data": "a.csv", "target": "label"}.
+            Names of other settings are ignored.
 
     Raises:
         ConfigError: an invalid argument. Faults of the data are in the result, not raised.
     """
-    given = {"data": data, "data_root": data_root, "target": target, "target_kind": target_kind, "ignore": ignore}
-    given |= {"size": size, "colour": colour}
-    settings = {name: value for name, value in {**given, "pixels": pixels}.items() if value is not None}
-    config = validated(DataConfig, settings, "data")
-    with (callbacks or Callbacks()).progress(f"reading {data}") as tell:
+    given = {name: value for name, value in options.items() if value is not None and name in DataConfig.model_fields}
+    config = validated(DataConfig, given, "data")
+    with (callbacks or Callbacks()).progress(f"reading {config.data}") as tell:
         report = check.check_data(config, tell)
     return DataCheck(report, warnings_of(report), "" if report.refusal else _next_command(config, report))
 
@@ -106,11 +98,14 @@ def _next_command(config: DataConfig, report: Report) -> str:
     width, defaults = report.training.findings.columns, DataConfig.model_fields
     layers = f"{width},{max(1, min(512, width // 2))},{max(1, min(256, width // 4))}"
     words = ["stackae", "pretrain", "--layers", layers, "--data", config.data]
-    for name in ("data_root", "target", "ignore", "target_kind", "size", "colour"):
+    for name in (name for name in defaults if name != "data"):
         if (value := getattr(config, name)) != defaults[name].default:
-            words += [f"--{name.replace('_', '-')}", value]
-    words += ["--pixels"] * config.pixels
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(words)
+
+
+def _column(taken: Taken) -> dict[str, Any]:
+    return asdict(taken) | {"becomes": taken.becomes, "features": taken.features}
 
 
 def _part(report: Report, part: Examined | None) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConf
 from stackae.config.values import Model, is_text, validated
 from stackae.data import Dataset, Part
 from stackae.data.formats import Place, place_of
+from stackae.data.loading import OF_TABLES
 from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.runs import Run
@@ -178,7 +179,7 @@ def requested(own: DataConfig, request: DataRequest) -> DataConfig:
 def overridden(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Override settings of the data; other data do not inherit the names of columns."""
     other = "data" in given and Path(given["data"]).absolute() != Path(str(settings.get("data", ""))).absolute()
-    inherited = {name: value for name, value in settings.items() if not (other and name in ("target", "ignore"))}
+    inherited = {name: value for name, value in settings.items() if not (other and name in ("target", *OF_TABLES))}
     return inherited | given
 
 

@@ -143,8 +143,7 @@ def predict_run(
     rows = rows_of(opened, DataRequest.of(data), part, callbacks, labels=False)
     with callbacks.progress("predicting") as tell:
         found = predict_scaled(loaded, rows.x, tell)
-    numbers = rows.numbers.tolist()
-    check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), numbers)
+    check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), rows.numbers.tolist())
     write_table(path, _table(found, rows.beside), opened if out is None else None, callbacks, rows.bad_rows)
     return PredictResult(opened.path, rows.name, rows.part, rows.which, rows.bad_rows, found, path)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from stackae.data.formats import WRITTEN
 from stackae.data.formats.writing import Table, check_finite
 from stackae.data.run_rows import RowsRead
+from stackae.data.tables.encoding import decoded
 from stackae.errors import ConfigError, argument
 from stackae.plots import runs as pictures
 from stackae.runs import Run, open_run
@@ -94,9 +95,10 @@ def reconstruct_run(
 
 
 def _restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run, callbacks: Callbacks) -> Table:
-    """Return all reconstructions in the units of the data, under their column names; x0, ... if those have none."""
-    scaling, numbers = run.load_scaling(), rows.numbers.tolist()
+    """Return all reconstructions in the units of the data, as its columns; x0, ... if those have no names."""
+    scaling = run.load_scaling()
     values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing", callbacks)
-    check_finite("reconstructions", values, numbers)
+    check_finite("reconstructions", values, rows.numbers.tolist())
     names = rows.column_names or [f"x{column}" for column in range(values.shape[1])]
-    return Table(names, values, rows.beside)
+    columns = None if rows.encoding is None else decoded(rows.encoding, values)
+    return Table(names, values, rows.beside, columns)

@@ -10,6 +10,7 @@ from torch import Tensor
 from stackae.autoencoders.variational import VariationalAutoencoder, prior_grid
 from stackae.data.formats import WRITTEN
 from stackae.data.formats.writing import Table, check_finite
+from stackae.data.tables.encoding import decoded
 from stackae.errors import RunError, argument
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.plots.latent import latent_grid, samples
@@ -73,7 +74,8 @@ def sample_run(
     opened.publish(pictures)
     if path is not None:
         names = dataset.column_names or [f"x{column}" for column in range(drawn.shape[1])]
-        write_table(path, Table(names, drawn.numpy()), None, callbacks)
+        columns = None if dataset.encoding is None else decoded(dataset.encoding, drawn.numpy())
+        write_table(path, Table(names, drawn.numpy(), columns=columns), None, callbacks)
     return SampleResult(opened.path, rows, list(pictures), path)
 
 

@@ -14,8 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stackae.data.formats import FORMATS
+from stackae.config import DataConfig
+from stackae.data import Source
+from stackae.data.formats import FORMATS, format_of
 from stackae.data.formats.idx import DTYPES
+from stackae.data.source import checked
+from stackae.data.tables.frame import Dialect
+from stackae.data.tables.sources import source_of
 from stackae.errors import DataError
 
 REPO = Path(__file__).parents[1]
@@ -36,6 +41,14 @@ def message(load: object, *arguments: object, error: type[Exception] = DataError
     with pytest.raises(error) as caught:
         load(*arguments)
     return str(caught.value)
+
+
+def load_text(path: Path, target: str | None = None, numbers: bool = False, drop: str | None = None) -> Source:
+    """A table as training reads it, whose missing cells are refused."""
+    found, kind = format_of(path), "numbers" if numbers else "classes"
+    assert found is not None
+    config = DataConfig(data=str(path), target=target, target_kind=kind, drop=drop, missing="refuse")
+    return checked(source_of(found.read_frame(path, Dialect()), config))
 
 
 def write(path: Path, content: bytes | str) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from data_files import (
     laws,
+    load_text,
     message,
     npy_bytes,
     npy_header,
@@ -27,7 +28,6 @@ from stackae.data.arrays.reading import load_arrays
 from stackae.data.formats.bounded import read_up_to
 from stackae.data.formats.idx import read_idx
 from stackae.data.formats.npy import image_of
-from stackae.data.formats.text import load_text
 from stackae.data.inspect.advice import notes_of, warnings_of
 from stackae.data.inspect.check import check_data
 from stackae.data.source import checked

@@ -105,7 +105,7 @@ shapes = hnp.array_shapes(min_dims=2, max_dims=4, max_side=4)
 @given(hnp.arrays(np.float64, shapes, elements=cells), layouts, st.integers(1, 100))
 def test_a_npy_file_in_pieces(tmp_path: Path, array: np.ndarray, layout: tuple[str, str], piece: int) -> None:
     with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stackae.data.formats.text_pieces.PIECE_BYTES", piece)
+        patch.setattr("stackae.data.formats.npy.PIECE_BYTES", piece)
         array = np.nan_to_num(array, posinf=1, neginf=1) % 200 if layout[0] in ("u1", "i4", "?") else array
         config = DataConfig(data=str(write(tmp_path / "a.npy", npy_bytes(array.astype(*layout)))))
         report = check_data(config)
@@ -154,8 +154,7 @@ def test_a_csv_file_in_pieces(
             assert {index: count for index, count in enumerate(report.training.counts.tolist()) if count} == counts
 
 
-def test_csv_faults_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackae.data.formats.text_pieces.PIECE_BYTES", 16)
+def test_csv_faults_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "a,b,y\n1,x,k\n2,nan,k\n3,inf,\n4,1e300,l\n5\n6,1_0,1\n7,7,l\n")
     report = check_data(DataConfig(data=str(path), target="y"))
     assert report.training is not None

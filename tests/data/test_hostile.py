@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import TEXT_FORMATS, idx_bytes, laws, message, npy_bytes, npy_header, write
+from data_files import TEXT_FORMATS, idx_bytes, laws, load_text, message, npy_bytes, npy_header, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +27,6 @@ from stackae.data.formats import FORMATS, bounded
 from stackae.data.formats.bounded import Gunzip, opened
 from stackae.data.formats.delimiters import DELIMITERS
 from stackae.data.formats.idx import load_idx_folder, read_idx
-from stackae.data.formats.text import load_text
 from stackae.data.labels import MOST_CLASSES
 from stackae.errors import HIDDEN, DataError, legible, nearest
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from data_files import idx_bytes, laws, mutated, npy_bytes, write
+from data_files import idx_bytes, laws, load_text, mutated, npy_bytes, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
@@ -23,9 +23,10 @@ from stackae.config import DataConfig
 from stackae.data import Source
 from stackae.data.arrays.reading import load_arrays
 from stackae.data.formats.idx import read_idx
-from stackae.data.formats.text import load_text, load_text_by_name
-from stackae.data.provenance import Known, KnownData, choose
+from stackae.data.formats.text_frame import read_frame
+from stackae.data.provenance import Known, KnownData, matched
 from stackae.data.source import checked
+from stackae.data.tables.sources import encoded
 from stackae.errors import DataError
 
 CAP = 24 << 20
@@ -65,7 +66,9 @@ def for_run(path: Path) -> Source:
     """A table of which a run that knows the columns b and a reads what it can."""
     config = DataConfig(data=str(path), target="y")
     known = Known("run", 2, KnownData(config, columns=("b", "a")))
-    return load_text_by_name(path, lambda header: choose(path, header, config, known, False))[0]
+    frame = read_frame(path)
+    encoding, targets, _ = matched(frame, config, known, False)
+    return encoded(frame, encoding, targets, config).source
 
 
 X, Y = np.arange(24, dtype=np.uint8).reshape(6, 4), [0, 1, -1, 1, 0, 2]

@@ -9,6 +9,7 @@ import pytest
 from data_files import (
     TEXT_FORMATS,
     laws,
+    load_text,
     matrices,
     message,
     write,
@@ -20,7 +21,6 @@ from stackae.config import DataConfig
 from stackae.data import load_source
 from stackae.data.formats import FORMATS
 from stackae.data.formats.delimiters import DELIMITERS
-from stackae.data.formats.text import load_text
 from stackae.data.source import checked
 from stackae.errors import DataError, legible
 

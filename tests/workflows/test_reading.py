@@ -41,7 +41,7 @@ DOCUMENTS: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
     ),
     "data check": (
         ("labelled.csv", "--target", "kind"),
-        lambda: workflows.check_data("labelled.csv", target="kind").to_dict(),
+        lambda: workflows.check_data({"data": "labelled.csv", "target": "kind"}).to_dict(),
     ),
     "doctor": ((), lambda: dict(zip(("report", "problem"), workflows.examine_installation(), strict=True))),
 }
@@ -143,7 +143,7 @@ def test_callbacks_hear_notes_steps_and_shares_and_nothing_is_printed(
         (lambda: workflows.sample_run(), RunError, "expected a run whose top layer is variational, got kind dense"),
         (lambda: workflows.sweep(widths=(2, 2)), ConfigError, "widths: expected each width once, got '2,2'"),
         (lambda: workflows.show_run("runs"), RunError, "runs: expected a run folder, got something else"),
-        (lambda: workflows.check_data("no.npy").raise_refusal(), DataError, "no.npy"),
+        (lambda: workflows.check_data({"data": "no.npy"}).raise_refusal(), DataError, "no.npy"),
         (lambda: workflows.verify_installation("nothing"), ConfigError, "only: expected names out of"),
     ],
 )

@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import io
 
-    import numpy as np
-
     from stackae.config import DataConfig
-    from stackae.data.formats.text_header import Chosen
     from stackae.data.formats.writing import Table
-    from stackae.data.source import BadRow, Source
+    from stackae.data.source import Source
     from stackae.data.tables.frame import Dialect, Frame
 
 NAMES = ("digits", "mnist", "fashion-mnist")
@@ -34,13 +31,10 @@ class Format:
 
     Functions are named "module.function", within ``stackae.data.formats``:
 
-    reader: reads a table whole, as a Source: reader(path, target, numbers, ignore); None where there is a ``store``.
+    reader: reads a table whole, as a Frame: reader(path, dialect, tell); None where there is a ``store``.
     store: opens a file of arrays, as a ``Store``: store(path), "package.module.function" within ``stackae.data``.
     members: whether its arrays have names, so that FILE:NAME is one of them.
     pictures: whether it is a picture, or a folder of them, which ``pictures.reading.load_images`` reads.
-    reader_by_name: reads the columns that a function chooses from the header line, without bad rows; None where columns
-        have no names.
-    frame: reads a file whole, as a Frame: frame(path, dialect, tell); None where columns are no texts.
     pieces: reads a file that may be larger than the memory, in pieces of rows; None where it has to fit.
     writer: packs a ``Table`` as the content of a file; None where such files are not written.
     delimiters: what may stand between the cells of a line of text; of several, the header line says which one does.
@@ -51,19 +45,17 @@ class Format:
     store: str | None = None
     members: bool = False
     pictures: bool = False
-    reader_by_name: str | None = None
-    frame: str | None = None
     pieces: str | None = None
     writer: str | None = None
     delimiters: str = ""
 
     @property
     def named(self) -> bool:
-        """Whether a header line names the columns: targets are chosen by name, and a run finds its own columns."""
-        return self.reader_by_name is not None
+        """Whether the columns have names: targets are chosen by name, and a run finds its own columns."""
+        return self.reader is not None
 
     def read(self, place: Place, config: DataConfig, required: bool = True) -> Source:
-        """The unchecked rows at a place, with the targets that ``config`` names; they must be there if ``required``.
+        """The unchecked rows of arrays at a place, with the targets that ``config`` names; there if ``required``.
 
         Raises DataError as the reader does.
         """
@@ -72,28 +64,23 @@ class Format:
             from stackae.data.pictures.reading import load_images
 
             return load_images(place.path, config.size, config.colour, numbers)
-        if self.store is None:
-            source: Source = _function(self.reader)(place.path, config.target, numbers, config.ignore)
-            return source
         from stackae.data.arrays.reading import Asked, load_arrays
 
+
+        numbers = config.target_kind == "numbers"
         return load_arrays(place.path, Asked(place.inside, config.target, required, numbers, config.pixels))
 
     def read_frame(self, path: Path, dialect: Dialect, tell: Callable[[float], None] = lambda share: None) -> Frame:
-        """The columns of a table as they stand in its file; ``tell`` is told the share that is read, 0 to 1."""
-        frame: Frame = _function(self.frame)(path, dialect, tell)
+        """The columns of a table as they stand in its file; ``tell`` is told the share that is read, 0 to 1.
+
+        Raises DataError as the reader does.
+        """
+        frame: Frame = _function(self.reader)(path, dialect, tell)
         return frame
 
-    def read_by_name(
-        self, path: Path, choose: Callable[[list[str]], Chosen], numbers: bool
-    ) -> tuple[Source, np.ndarray, list[BadRow], int]:
-        """What ``stackae.data.formats.text.load_text_by_name`` returns; of a format that is ``named`` alone."""
-        read: tuple[Source, np.ndarray, list[BadRow], int] = _function(self.reader_by_name)(path, choose, numbers)
-        return read
-
-    def open_pieces(self, path: Path, file: io.BufferedReader, *columns: str | None) -> Any:
-        """The pieces of an open file; of a format that is ``named``, with the target and the columns to be ignored."""
-        return _function(self.pieces)(path, file, *columns)
+    def open_pieces(self, path: Path, file: io.BufferedReader) -> Any:
+        """The pieces of an open file."""
+        return _function(self.pieces)(path, file)
 
     def pack(self, table: Table, progress: Callable[[float], None] = lambda share: None) -> memoryview:
         """The content of a file that holds the table; ``progress`` is called with the share done so far, 0 to 1."""
@@ -118,10 +105,7 @@ def _function(name: str | None) -> Callable[..., Any]:
 
 _COMMAS = Format(
     ".csv",
-    "text.load_text",
-    reader_by_name="text.load_text_by_name",
-    frame="text_frame.read_frame",
-    pieces="text_pieces.TextPieces",
+    "text_frame.read_frame",
     writer="writing.pack_text",
     delimiters=",",
 )

@@ -19,11 +19,15 @@ Progress = Callable[[float], None]
 
 
 class Table(NamedTuple):
-    """values (n, k) with k names; ``beside`` are named columns of n, before them where a format has names."""
+    """values (n, k) with k names; ``beside`` are named columns of n, before them where a format has names.
+
+    There, ``columns`` are what is written of the values, where they stand for names and times too.
+    """
 
     names: Sequence[str]
     values: np.ndarray
     beside: Sequence[tuple[str, Sequence[object]]] = ()
+    columns: Sequence[tuple[str, Sequence[object]]] | None = None
 
 
 def pack_text(table: Table, progress: Progress = lambda share: None, delimiter: str = ",") -> memoryview:
@@ -33,14 +37,16 @@ def pack_text(table: Table, progress: Progress = lambda share: None, delimiter: 
     """
     content, text = io.BytesIO(), io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow([*(name for name, _ in table.beside), *table.names])
+    beside = [*table.beside, *(table.columns or ())]
+    values = table.values if table.columns is None else table.values[:, :0]
+    writer.writerow([*(name for name, _ in beside), *(table.names if table.columns is None else ())])
     rows = len(table.values)
     step = max(1, CHUNK_CELLS // max(1, table.values.shape[1]))
     for start in range(0, rows, step):
         piece = slice(start, start + step)
-        lines = table.values[piece].astype("U").tolist()
-        if table.beside:
-            before = zip(*(column[piece] for _, column in table.beside), strict=True)
+        lines = values[piece].astype("U").tolist()
+        if beside:
+            before = zip(*(column[piece] for _, column in beside), strict=True)
             lines = [[*cells, *line] for cells, line in zip(before, lines, strict=True)]
         writer.writerows(lines)
         content.write(text.getvalue().encode(errors="backslashreplace"))

@@ -12,16 +12,18 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
-from stackae.data.formats import Format, Place
+from stackae.data.formats import Format, is_named
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.npy import NpyPieces, about_shape
-from stackae.data.formats.text_pieces import TextPieces
+from stackae.data.formats.npy import about_shape
 from stackae.data.index_column import Counting, index_note
 from stackae.data.inspect.examine import Examiner, Findings
-from stackae.data.labels import classes_of_texts
-from stackae.data.loading import file_of, load_source, read_named, reading
+from stackae.data.loading import file_of, read_file, read_named, read_table, reading
 from stackae.data.scaling import checked_span
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
+from stackae.data.tables.columns import Encoding
+from stackae.data.tables.fitting import surveyed
+from stackae.data.tables.roles import roles_of
+from stackae.data.tables.sources import encoded, source_of
 from stackae.errors import WHOLE, DataError, StackaeError, legible
 
 Progress = Callable[[float], None]
@@ -38,7 +40,10 @@ class Examined(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was found. refusal is "" where pretraining takes the data; training is None where they cannot be read."""
+    """What was found. refusal is "" where pretraining takes the data; training is None where they cannot be read.
+
+    Of a table, ``encoding`` is what its columns are taken for; rows that are refused are not among those of training.
+    """
 
     data: str
     refusal: str
@@ -51,6 +56,7 @@ class Report(NamedTuple):
     ragged_rows: int = 0
     not_numbers: int = 0
     notes: tuple[str, ...] = ()
+    encoding: Encoding | None = None
 
 
 def check_data(config: DataConfig, progress: Progress = lambda share: None) -> Report:
@@ -69,12 +75,12 @@ def _check(config: DataConfig, progress: Progress) -> Report:
     named = read_named(config)
     if named is not None:
         return _check_source(named, progress)
+    if is_named(config.data):
+        return _check_table(config, progress)
     place = file_of(config)
-    path, found, _ = place
-    whole = config.target_kind == "numbers" if found.named else config.pixels or config.target is not None
-    if found.pieces is None or whole:
-        return _check_source(found.read(place, config), progress)
-    return (_check_table if found.named else _check_array)(path, found, config, progress)
+    if place.format.pieces is None or config.pixels or config.target is not None:
+        return _check_source(read_file(config), progress)
+    return _check_array(place.path, place.format, progress)
 
 
 def _check_source(source: Source, progress: Progress) -> Report:
@@ -108,20 +114,16 @@ def _class_counts(y: np.ndarray | None, classes: int) -> tuple[np.ndarray | None
     return np.bincount(y[(y >= 0) & (y < classes)], minlength=classes), int((y < 0).sum())
 
 
-def _looked_at(pieces: NpyPieces | TextPieces, progress: Progress) -> tuple[Findings, Counting]:
-    examiner, counting = Examiner(pieces.columns), Counting()
-    for rows in pieces:
-        examiner.add(rows)
-        if pieces.columns > 1:
-            counting.add(rows[:, 0])
-        progress(pieces.share)
-    return examiner.findings(), counting
-
-
-def _check_array(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
+def _check_array(path: Path, found: Format, progress: Progress) -> Report:
     with opened(path) as file:
         pieces = found.open_pieces(path, file)
-        findings, counting = _looked_at(pieces, progress)
+        examiner, counting = Examiner(pieces.columns), Counting()
+        for rows in pieces:
+            examiner.add(rows)
+            if pieces.columns > 1:
+                counting.add(rows[:, 0])
+            progress(pieces.share)
+        findings = examiner.findings()
         refusal = _refusal(pieces.check_memory)
     if findings.bad and not refusal:
         row, column, value = findings.first_bad[0]
@@ -131,35 +133,31 @@ def _check_array(path: Path, found: Format, config: DataConfig, progress: Progre
     return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
 
 
-def _check_table(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
-    try:
-        with opened(path) as file:
-            pieces = found.open_pieces(path, file, config.target, config.ignore)
-            findings, counting = _looked_at(pieces, progress)
-            refusal = _refusal(lambda: pieces.check_memory(findings.rows))
-    except DataError as error:
-        return Report(str(path), _refusal(lambda: found.read(Place(path, found), config)) or _text_of(error))
-    if pieces.doubtful or findings.bad or not findings.rows:
-        refusal = _refusal(lambda: load_source(config)) or refusal
-    findings = findings._replace(nan=findings.nan - pieces.not_numbers, first_bad=[])  # the refusal names them by line
-    classes, counts = _counted(str(path), pieces) if pieces.labels else ((), None)
-    examined = Examined(findings, "text", counts, pieces.labels[""]) if findings.rows else None
-    return Report(
-        str(path), refusal, examined, classes=classes, column_names=pieces.column_names, ragged_rows=pieces.ragged,
-        not_numbers=pieces.not_numbers, notes=(*pieces.notes, *counting.note(pieces.column_names)),
+def _check_table(config: DataConfig, progress: Progress) -> Report:
+    """What pretraining says of the table, and what the rows hold that it could take."""
+    frame = read_table(config)
+    encoding, faults = surveyed(frame, config)
+    table = Report(
+        frame.name, "", encoding=encoding, column_names=encoding.names, ragged_rows=frame.bad_rows,
+        not_numbers=len(faults), notes=frame.notes,
     )  # fmt: skip
-
-
-def _counted(name: str, pieces: TextPieces) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """The classes that load_text would find, and their rows; none where it would not take them."""
-    texts = list(pieces.labels)
     try:
-        classes, indices = classes_of_texts(name, texts)
-    except DataError:
-        return (), None
-    counts = np.zeros(len(classes), dtype=np.int64)
-    np.add.at(counts, indices[indices >= 0], [pieces.labels[text] for text in texts if text])
-    return classes, counts
+        source, refusal = source_of(frame, config), ""
+    except DataError as error:
+        refusal = _text_of(error)
+        if not encoding.names:
+            return table._replace(refusal=refusal)
+        try:
+            source, *_ = encoded(frame, encoding, roles_of(frame.name, frame.names, config).targets, config)
+        except DataError:  # no row is left
+            return table._replace(refusal=refusal)
+    found = _check_source(source, progress)
+    assert found.training is not None
+    findings = found.training.findings._replace(first_bad=[])  # missing cells, which are no fault
+    return found._replace(
+        refusal=refusal or found.refusal, training=found.training._replace(findings=findings, dtype="table"),
+        encoding=encoding, ragged_rows=table.ragged_rows, not_numbers=table.not_numbers,
+    )  # fmt: skip
 
 
 def _with_range_checked(report: Report) -> Report:

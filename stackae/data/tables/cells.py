@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from array import array
 from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.formats.cells import number_of
+from stackae.data.source import in_32_bits
 from stackae.data.tables.frame import Column, Frame
 from stackae.data.tables.times import iso
 
@@ -58,26 +59,23 @@ def shortest(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
 
 
-def number_of(text: str, decimal: str | None = None) -> float | None:
-    """The number that a text is, NaN and infinities too; None when it is none that a person may mean."""
-    try:
-        value = float(text.replace(decimal, ".") if decimal else text)
-    except ValueError:
-        return None
-    return None if "_" in text or not text.isascii() else value
-
-
-def is_too_large(value: float) -> bool:
-    """Whether a finite number is none in 32 bits."""
-    return math.isfinite(value) and not math.isfinite(array("f", [value])[0])
+def too_large(values: np.ndarray) -> np.ndarray:
+    """Whether finite numbers (n,) are none in 32 bits. No errors."""
+    found: np.ndarray = np.isfinite(values) & ~np.isfinite(in_32_bits(values))
+    return found
 
 
 def numbers_of(column: Column, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """(n,) float64, NaN where a cell is missing, infinite or no number, and (n,) whether it is there but no number."""
     if column.stored != "texts":
         return np.where(np.isfinite(column.values), column.values, np.nan), np.zeros(len(column.values), dtype=bool)
-    decimal = frame.dialect.decimal if frame.dialect is not None else None
+    decimal = (frame.dialect and frame.dialect.decimal) or "."
     found = [number_of(text, decimal) for text in column.texts]
     values = np.array([math.nan if each is None or math.isinf(each) else each for each in (*found, math.nan)])
     faulty = np.array([each is None for each in found] + [False])
     return values[column.values], faulty[column.values]
+
+
+def is_missing(column: Column) -> np.ndarray:
+    """(n,) whether a cell is missing, or infinite."""
+    return column.values < 0 if column.stored == "texts" else ~np.isfinite(column.values)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.tables.cells import TRUTH, Texts, number_of, numbers_of, texts_of
+from stackae.data.formats.cells import number_of
+from stackae.data.tables.cells import TRUTH, Texts, numbers_of, texts_of, too_large
 from stackae.data.tables.columns import Encoding, Taken
 from stackae.data.tables.frame import Column, Frame
 from stackae.data.tables.times import iso, times_of
@@ -31,9 +32,7 @@ def encode(frame: Frame, column: Column, taken: Taken) -> Cells:
     """
     if taken.kind == "number":
         values, faulty = numbers_of(column, frame)
-        with np.errstate(over="ignore"):
-            faulty |= np.isinf(values.astype(np.float32))
-        cells = _one(values, faulty)
+        cells = _one(values, faulty | too_large(values))
     elif taken.kind == "time":
         cells = _times(column, taken)
     else:
@@ -61,7 +60,11 @@ def _categories(texts: Texts, taken: Taken) -> Cells:
     places = np.array([place(text) for text in texts.texts] + [-1], dtype=np.int64)
     found, missing = places[texts.codes], texts.codes < 0
     unseen = Counter(
-        {text: count for text, count, at in zip(texts.texts, texts.counts.tolist(), places.tolist(), strict=False) if at < 0}
+        {
+            text: count
+            for text, count, at in zip(texts.texts, texts.counts.tolist(), places.tolist(), strict=False)
+            if at < 0
+        }
     )
     nothing = np.zeros(len(found), dtype=bool)
     if taken.kind != "category":
@@ -82,10 +85,10 @@ def _place_of(taken: Taken) -> Callable[[str], int]:
     return lambda text: by_text.get(text, by_value.get(number_of(text), -1))
 
 
-def decoded(encoding: Encoding, values: np.ndarray) -> list[tuple[str, Sequence[object]]]:
+def decoded(encoding: Encoding, values: np.ndarray) -> list[tuple[str, Sequence[str]]]:
     """The columns of the table, by name, from features (n, d) in their units: numbers as they are, of a category the
     one with the largest feature, the nearest of an ordinal and a boolean, times as ISO 8601. No errors."""
-    found: list[tuple[str, Sequence[object]]] = []
+    found: list[tuple[str, Sequence[str]]] = []
     start = 0
     for taken in encoding.featured:
         features = values[:, start : start + taken.width]
@@ -94,10 +97,10 @@ def decoded(encoding: Encoding, values: np.ndarray) -> list[tuple[str, Sequence[
     return found
 
 
-def _decoded(taken: Taken, features: np.ndarray) -> Sequence[object]:
+def _decoded(taken: Taken, features: np.ndarray) -> Sequence[str]:
     if taken.kind == "number":
-        column: np.ndarray = features[:, 0]
-        return column
+        numbers: list[str] = features[:, 0].astype("U").tolist()
+        return numbers
     if taken.kind == "time":
         return iso(features[:, 0])
     if taken.kind == "category":

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.labels import classes_of_texts
-from stackae.data.tables.cells import TRUTH, Texts, is_too_large, numbers_of, texts_of
+from stackae.data.tables.cells import TRUTH, Texts, numbers_of, texts_of, too_large
 from stackae.data.tables.columns import Taken
 from stackae.data.tables.frame import Column, Frame
 from stackae.data.tables.times import times_of
@@ -21,25 +21,17 @@ NUMBERS = 0.5  # share of cells that are numbers, from which on the others are f
 WORDS = ({"false", "true"}, {"no", "yes"})
 
 
-class Fault(NamedTuple):
-    """A cell of a column of numbers that is none: its place in the frame, the column, and what is wrong with it."""
-
-    row: int
-    column: int
-    text: str
-    wrong: str
-
-
 class Found(NamedTuple):
+    """What a column is taken for, and which of its cells (n,) keep it from that; None where none does."""
+
     taken: Taken
-    faults: list[Fault] = []  # noqa: RUF012 - never changed
+    faulty: np.ndarray | None = None
 
 
-def recognised(frame: Frame, index: int) -> Found:
-    """What the column of that index is taken for; faults are the cells for which it is refused. No errors."""
-    column = frame.columns[index]
+def recognised(frame: Frame, column: Column) -> Found:
+    """What a column of the frame is taken for, by its content. No errors."""
     if column.stored == "texts":
-        return _of_texts(frame, index, column)
+        return _of_texts(frame, column)
     count = int((~np.isfinite(column.values)).sum())
     if count == len(column.values):
         return Found(_empty(column))
@@ -47,13 +39,12 @@ def recognised(frame: Frame, index: int) -> Found:
         return Found(Taken(column.name, "boolean", "stored as such", ("False", "True"), missing=count))
     if column.stored == "times":
         return Found(with_range(Taken(column.name, "time", "stored as such", missing=count), column.values))
-    faults = _too_large(index, column.values, None)
-    return Found(number(frame, column, "every cell is a number"), faults)
+    return number(frame, column, "every cell is a number")
 
 
-def _of_texts(frame: Frame, index: int, column: Column) -> Found:
+def _of_texts(frame: Frame, column: Column) -> Found:
     texts = texts_of(column)
-    missing, counts = int((texts.codes < 0).sum()), texts.counts
+    missing = int((texts.codes < 0).sum())
     present = len(texts.codes) - missing
     if not present:
         return Found(_empty(column))
@@ -63,22 +54,18 @@ def _of_texts(frame: Frame, index: int, column: Column) -> Found:
             by_value = {TRUTH[text.lower()]: text for text in texts.texts}
             written = tuple(by_value.get(value, sorted(known)[value]) for value in (0, 1))
             return Found(Taken(column.name, "boolean", f"{' or '.join(sorted(words))}", written, missing=missing))
-    values, faulty = numbers_of(column, frame)
-    share = 1 - faulty.sum() / present
+    share = 1 - numbers_of(column, frame)[1].sum() / present
     if share > NUMBERS:
-        why = "every cell is a number" if share == 1 else f"{share:.1%} of the cells are numbers"
-        faults = [
-            Fault(row, index, texts.texts[texts.codes[row]], "is not a number")
-            for row in np.flatnonzero(faulty).tolist()
-        ]
-        return Found(number(frame, column, why), sorted(faults + _too_large(index, values, texts)))
+        return number(
+            frame, column, "every cell is a number" if share == 1 else f"{share:.1%} of the cells are numbers"
+        )
     times = times_of(texts.texts)
     if not np.isnan(times.seconds).any():
         taken = Taken(column.name, "time", f"dates, {times.order}", order=times.order, missing=missing)
         return Found(with_range(taken, times.seconds))
     distinct = len(texts.texts)
     if distinct <= MOST_CATEGORIES and 2 * distinct <= present:
-        return Found(_category(frame, column, texts, f"{distinct:,} different texts in {present:,} rows"))
+        return Found(_category(frame.name, column, texts, f"{distinct:,} different texts in {present:,} rows"))
     what = "a text of its own in each row" if distinct == present else f"{distinct:,} different texts"
     several = f"more than {MOST_CATEGORIES:,}" if distinct > MOST_CATEGORIES else f"too many for {present:,} rows"
     why = what if distinct == present else f"{what}, {several}"
@@ -89,26 +76,27 @@ def _empty(column: Column) -> Taken:
     return Taken(column.name, "left out", "every cell is missing", missing=len(column.values))
 
 
-def number(frame: Frame, column: Column, why: str) -> Taken:
-    values, _ = numbers_of(column, frame)
-    return with_range(Taken(column.name, "number", why, missing=int(np.isnan(values).sum())), values)
+def number(frame: Frame, column: Column, why: str) -> Found:
+    """A column of numbers, whatever else stands in it. No errors."""
+    values, faulty = numbers_of(column, frame)
+    taken = Taken(column.name, "number", why, missing=int(np.isnan(values).sum() - faulty.sum()))
+    faulty |= too_large(values)
+    return Found(with_range(taken, values), faulty if faulty.any() else None)
 
 
-def category(frame: Frame, index: int) -> Taken:
-    """A column that is asked for as a category, whatever it holds. Raises DataError for too many texts."""
-    column = frame.columns[index]
+def category(name: str, column: Column) -> Taken:
+    """A column that is asked for as a category, whatever it holds. Raises DataError for none or too many texts."""
     texts = texts_of(column)
     if not 0 < len(texts.texts) <= MOST_FORCED:
         raise DataError(
-            f"{frame.name}: expected 1 to {MOST_FORCED:,} categories in column '{legible(column.name)}', got "
+            f"{name}: expected 1 to {MOST_FORCED:,} categories in column '{legible(column.name)}', got "
             f"{len(texts.texts):,}; leave it out by {argument('drop')}"
         )
-    return _category(frame, column, texts, "as asked for")
+    return _category(name, column, texts, "as asked for")
 
 
-def ordinal(frame: Frame, index: int, order: Sequence[str]) -> Taken:
+def ordinal(column: Column, order: Sequence[str]) -> Taken:
     """A column whose texts are in that order. Raises ConfigError for a text that the order lacks."""
-    column = frame.columns[index]
     texts = texts_of(column)
     for text in texts.texts:
         if text not in order:
@@ -120,16 +108,9 @@ def ordinal(frame: Frame, index: int, order: Sequence[str]) -> Taken:
     return Taken(column.name, "ordinal", "as asked for", tuple(order), missing=missing)
 
 
-def _category(frame: Frame, column: Column, texts: Texts, why: str) -> Taken:
-    categories, _ = classes_of_texts(frame.name, texts.texts)
+def _category(name: str, column: Column, texts: Texts, why: str) -> Taken:
+    categories, _ = classes_of_texts(name, texts.texts)
     return Taken(column.name, "category", why, categories, missing=int((texts.codes < 0).sum()))
-
-
-def _too_large(index: int, values: np.ndarray, texts: Texts | None) -> list[Fault]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        places = np.flatnonzero(np.isfinite(values) & ~np.isfinite(values.astype(np.float32))).tolist()
-    shown = (str(values[row]) if texts is None else texts.texts[texts.codes[row]] for row in places)
-    return [Fault(row, index, text, "is too large for a 32-bit number") for row, text in zip(places, shown, strict=True)]
 
 
 def with_range(taken: Taken, values: np.ndarray) -> Taken:

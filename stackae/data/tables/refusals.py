@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from stackae.data.formats.cells import number_of
 from stackae.data.source import BadRow
-from stackae.data.tables.cells import number_of
 from stackae.data.tables.frame import Frame
 from stackae.errors import DataError, argument, legible
 
@@ -32,7 +32,9 @@ def refused(frame: Frame, faults: Sequence[Fault]) -> DataError:
     columns = dict.fromkeys(frame.columns[place].name for place in sorted({each.column for each in faults}))
     names, words = legible(",".join(columns), 400), [_text(frame, *each) for each in shown]
     if not any(words):
-        told.append(f"fill such cells by {argument('missing')} mean, or leave columns out by {argument('drop')} '{names}'")
+        told.append(
+            f"fill such cells by {argument('missing')} mean, or leave columns out by {argument('drop')} '{names}'"
+        )
     else:
         word = legible(next(filter(None, words)))
         told.append(
@@ -44,7 +46,7 @@ def refused(frame: Frame, faults: Sequence[Fault]) -> DataError:
 
 def ragged(frame: Frame) -> DataError:
     """The error that names the first rows with too few or too many cells."""
-    told = [f"{frame.name}: row {each.row}, {each.reason}" for each in frame.bad[:SHOWN]]
+    told = [f"{frame.name}:{each.reason.removeprefix('line ')}" for each in frame.bad[:SHOWN]]
     if frame.bad_rows > SHOWN:
         told.append(f"{frame.bad_rows} problems in all, the first {SHOWN} are shown")
     return DataError(*told)
@@ -53,7 +55,9 @@ def ragged(frame: Frame) -> DataError:
 def none_left(frame: Frame, bad: Sequence[BadRow]) -> DataError:
     """The error of a table that has no sound row."""
     why = f" ({'; '.join(each.reason for each in bad[:3])})" if bad else ""
-    return DataError(f"{frame.name}: expected rows of data below the header line, got none{why}; give a file that holds some")
+    return DataError(
+        f"{frame.name}: expected rows of data below the header line, got none{why}; give a file that holds some"
+    )
 
 
 def places_of(frame: Frame, rows: Sequence[int]) -> list[str]:
@@ -69,11 +73,11 @@ def lines_of(frame: Frame, rows: Sequence[int]) -> list[str]:
 
 
 def cell_of(frame: Frame, row: int, column: int) -> str:
-    """A cell and what is wrong with it, in words."""
+    """A cell of a column of numbers, and what is wrong with it, in words."""
     text, name = _text(frame, row, column), legible(frame.columns[column].name)
     if not text:
         return f"column '{name}' ({column + 1}): the cell is missing"
-    value = number_of(text, frame.dialect.decimal if frame.dialect else None)
+    value = number_of(text, (frame.dialect and frame.dialect.decimal) or ".")
     wrong = "is not a number" if value is None else "is too large for a 32-bit number"
     return f"column '{name}' ({column + 1}): '{legible(text)}' {wrong}"
 

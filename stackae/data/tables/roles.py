@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from stackae.config import DataConfig
-from stackae.data.tables.cells import number_of
+from stackae.data.formats.cells import number_of
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 
 SHOWN_COLUMNS = 20
@@ -32,7 +32,7 @@ def roles_of(name: str, header: Sequence[str], config: DataConfig) -> Roles:
     numbers = config.target_kind == "numbers"
     targets = () if config.target is None else target_places(name, header, config.target, numbers)
     left_out = dict.fromkeys(_places(name, header, config.drop, "to be left out"), "as asked for")
-    ids = _places(name, header, config.ids, "with ids")
+    ids = (*_places(name, header, config.ids, "with ids"), *((0,) if config.transpose else ()))
     if both := [header[place] for place in targets if place in left_out]:
         raise DataError(f"{name}: expected a target that is not left out, got '{legible(both[0])}'; leave out others")
     if config.columns is not None:

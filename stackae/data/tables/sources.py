@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +12,13 @@ from stackae.config import DataConfig
 from stackae.data.labels import classes_of_texts
 from stackae.data.memory import check_memory
 from stackae.data.source import MOST_NAMED, BadRow, Source
-from stackae.data.tables.cells import numbers_of, texts_of
-from stackae.data.tables.columns import Encoding
+from stackae.data.tables.cells import numbers_of, texts_of, too_large
+from stackae.data.tables.columns import Encoding, Taken
 from stackae.data.tables.encoding import encode
 from stackae.data.tables.fitting import fitted
 from stackae.data.tables.frame import Frame
-from stackae.data.tables.notes import about_columns, about_missing, about_unseen
+from stackae.data.tables.kinds import with_range
+from stackae.data.tables.notes import about_columns, about_dropped, about_filled, about_range, about_unseen
 from stackae.data.tables.refusals import cell_of, lines_of, none_left, ragged
 from stackae.data.tables.roles import roles_of
 from stackae.data.targets import in_fewest_bits
@@ -47,63 +48,83 @@ def source_of(frame: Frame, config: DataConfig) -> Source:
         raise ragged(frame)
     encoding = fitted(frame, config)
     found = encoded(frame, encoding, roles_of(frame.name, frame.names, config).targets, config)
-    notes = (*frame.notes, *about_columns(frame, encoding), *about_missing(frame, encoding, config, found.bad_rows))
-    return found.source._replace(notes=notes)
+    dropped = about_dropped(frame.name, encoding.featured, found.bad_rows)
+    return found.source._replace(notes=(*frame.notes, *about_columns(frame, encoding), *dropped, *found.source.notes))
 
 
 def encoded(
     frame: Frame, encoding: Encoding, targets: Sequence[int], config: DataConfig, fills: bool = True
 ) -> Encoded:
-    """The rows of a frame that has all features of the encoding, in its order, with notes of what is no category.
+    """The rows of a frame that has all features of the encoding, in its order, with notes of what is new in them.
 
     Rows with a cell that its column cannot hold are left out, those with a missing cell too where ``config.missing``
     says so, or where nothing ``fills`` it. Raises DataError where no row is left, and for too many classes.
     """
-    place = {column.name: index for index, column in enumerate(frame.columns)}
-    count = len(frame.numbers)
-    check_memory(frame.name, 8 * count * len(encoding.names))
-    x, start = np.empty((count, len(encoding.names))), 0
-    fault = np.full(count, SOUND)  # the first column that keeps a row from being read
-    notes: list[str] = []
-    for taken in encoding.featured:
-        index = place[taken.name]
-        cells = encode(frame, frame.columns[index], taken)
-        x[:, start : start + taken.width] = cells.values
-        start += taken.width
-        without = cells.faulty if fills and config.missing not in LEAVES_OUT else cells.faulty | cells.missing
-        fault[without & (fault == SOUND)] = index
-        notes += about_unseen(frame.name, taken, cells.unseen)
-    found = _labelled(Source(frame.name, x, column_names=encoding.names), frame, targets, config, fault)
+    fault = np.full(len(frame.numbers), SOUND)  # the first column that keeps a row from being read
+    x, notes = _features(frame, encoding, fills and config.missing not in LEAVES_OUT, fault)
+    y, classes, names = _targets(frame, targets, config, fault)
     sound = fault == SOUND
-    bad = [*frame.bad, *_bad_rows(frame, fault)]
+    bad = sorted([*frame.bad, *_bad_rows(frame, fault)])[:MOST_NAMED]
     if not sound.any():
         raise none_left(frame, bad)
-    x, y = found.x if sound.all() else found.x[sound], found.y if found.y is None else found.y[sound]
-    ids = [(each.name, texts_of(frame.columns[place[each.name]])) for each in encoding.of_kind("id") if each.name in place]
-    source = found._replace(
-        x=x,
-        y=y,
-        encoding=encoding,
-        ids=tuple((name, tuple(texts._replace(codes=texts.codes[sound]).cells())) for name, texts in ids),
+    if not sound.all():
+        x, y = x[sound], None if y is None else y[sound]
+    source = Source(
+        frame.name,
+        x,
+        y,
+        classes,
+        column_names=encoding.names,
+        targets=names,
         ignored=tuple(each.name for each in encoding.columns if each.kind in ("id", "left out")),
         notes=tuple(notes),
+        encoding=encoding,
+        ids=_ids(frame, encoding, sound),
+        gaps=config.missing not in LEAVES_OUT,
     )
-    return Encoded(source, frame.numbers[sound], sorted(bad)[:MOST_NAMED], frame.bad_rows + int((~sound).sum()))
+    return Encoded(source, frame.numbers[sound], bad, frame.bad_rows + int((~sound).sum()))
 
 
-def _labelled(source: Source, frame: Frame, targets: Sequence[int], config: DataConfig, fault: np.ndarray) -> Source:
-    """The source with classes or numbers to be learned; rows where one is no number are entered in ``fault``."""
+def _features(frame: Frame, encoding: Encoding, fills: bool, fault: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """All features (n, d) float64, and what there is to say of them; rows that cannot be read go into ``fault``."""
+    place, count = {column.name: index for index, column in enumerate(frame.columns)}, len(fault)
+    check_memory(frame.name, 8 * count * len(encoding.names))
+    x, start, notes, found = np.empty((count, len(encoding.names))), 0, list[str](), list[Taken]()
+    for taken in encoding.featured:
+        cells = encode(frame, frame.columns[place[taken.name]], taken)
+        x[:, start : start + taken.width] = cells.values
+        start += taken.width
+        wrong = cells.faulty if fills else cells.faulty | cells.missing
+        fault[wrong & (fault == SOUND)] = place[taken.name]
+        found.append(replace(taken, missing=int(cells.missing.sum())))
+        notes += about_unseen(frame.name, taken, cells.unseen)
+        if taken.kind == "number":
+            notes += about_range(frame.name, taken, with_range(taken, cells.values[:, 0]), count)
+    return x, [*(about_filled(frame.name, found) if fills else []), *notes]
+
+
+def _targets(
+    frame: Frame, targets: Sequence[int], config: DataConfig, fault: np.ndarray
+) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
+    """Labels (n,) and the names of classes, or numbers (n, k) and the names of targets, of which one that is no number
+    is entered in ``fault``."""
     if not targets:
-        return source
+        return None, (), ()
     if config.target_kind == "classes":
         texts = texts_of(frame.columns[targets[0]])
         classes, indices = classes_of_texts(frame.name, texts.texts)
-        return source._replace(y=np.append(indices, -1)[texts.codes], classes=classes)
+        return np.append(indices, -1)[texts.codes], classes, ()
     y = np.empty((len(fault), len(targets)))
     for place, index in enumerate(targets):
         y[:, place], faulty = numbers_of(frame.columns[index], frame)
-        fault[faulty & (fault == SOUND)] = index
-    return source._replace(y=in_fewest_bits(y), targets=tuple(frame.columns[index].name for index in targets))
+        fault[(faulty | too_large(y[:, place])) & (fault == SOUND)] = index
+    return in_fewest_bits(y), (), tuple(frame.columns[index].name for index in targets)
+
+
+def _ids(frame: Frame, encoding: Encoding, sound: np.ndarray) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    names = {each.name for each in encoding.of_kind("id")}
+    found = [(column.name, texts_of(column)) for column in frame.columns if column.name in names]
+    return tuple((name, tuple(texts._replace(codes=texts.codes[sound]).cells())) for name, texts in found)
 
 
 def _bad_rows(frame: Frame, fault: np.ndarray) -> list[BadRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -51,8 +51,8 @@ def iso(seconds: np.ndarray) -> list[str]:
     """ISO 8601 of seconds since 1970 (n,), to the microsecond, without zone; "" for NaN. No errors."""
     with np.errstate(invalid="ignore"):
         micro = np.round(np.clip(np.nan_to_num(seconds), FIRST, LAST) * 1e6).astype(np.int64)
-    unit = "us" if (micro % 1_000_000).any() else "s"
-    texts = np.datetime_as_string(micro.astype("M8[us]"), unit=unit).tolist()
+    unit: Literal["us", "s"] = "us" if (micro % 1_000_000).any() else "s"
+    texts = np.datetime_as_string(micro.view("M8[us]"), unit=unit).tolist()
     return ["" if missing else text for text, missing in zip(texts, np.isnan(seconds).tolist(), strict=True)]
 
 
@@ -86,4 +86,3 @@ def _seconds(fields: np.ndarray, order: str) -> np.ndarray:
 
 def _rises(seconds: np.ndarray) -> bool:
     return bool((seconds[1:] >= seconds[:-1]).all())
-
