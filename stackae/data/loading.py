@@ -36,7 +36,7 @@ from stackae.data.tables.sources import source_of
 from stackae.data.tables.transposed import transposed
 from stackae.errors import ConfigError, DataError, legible, nearest
 
-OF_TABLES = ("columns", "drop", "ids", "categorical", "ordinal")
+OF_TABLES = ("group", "time", "columns", "drop", "ids", "categorical", "ordinal")
 """Settings that name columns of tables alone."""
 
 
@@ -91,7 +91,7 @@ def load_source(config: DataConfig) -> Source:
     """
     with reading(config):
         if is_named(config.data):
-            return shaped(checked(source_of(read_table(config), config)), config)
+            return samples(source_of(read_table(config), config), config)
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
@@ -160,10 +160,16 @@ def read_file(config: DataConfig, required: bool = True) -> Source:
     return place.format.read(place, config, required)
 
 
+def dialect_of(config: DataConfig) -> Dialect:
+    """How a file of text is written, as far as the settings say it."""
+    missing = () if config.missing_values is None else tuple(each.strip() for each in config.missing_values.split(","))
+    return Dialect(config.delimiter, config.decimal, config.encoding, config.header, missing)
+
+
 def read_table(config: DataConfig) -> Frame:
     """The columns of a table as they are stored. Raises DataError as its reader does."""
     place = file_of(config)
-    frame = place.format.read_frame(place.path, Dialect())
+    frame = place.format.read_frame(place.path, dialect_of(config))
     return transposed(frame) if config.transpose else frame
 
 
@@ -237,10 +243,10 @@ def fitted(config: DataConfig, x: np.ndarray, source: Source) -> Scaling:
     where it is auto and they are no bytes."""
     length = 1 if source.places is None else source.places.length
     if length == 1:
-        return Scaling.fit(config.scale, x)
+        return Scaling.fit(config.scale, x, source.gaps)
     moments = x.reshape(len(x), -1, length).swapaxes(1, 2).reshape(len(x) * length, -1)
     kind = "standard" if config.scale == "auto" and x.dtype != np.uint8 else config.scale
-    return Scaling.fit(kind, moments).repeated(length)
+    return Scaling.fit(kind, moments, source.gaps).repeated(length)
 
 
 def _settled_pictures(source: Source, config: DataConfig) -> dict[str, str]:

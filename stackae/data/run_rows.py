@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,14 +22,15 @@ from stackae.data.finite_rows import finite_rows
 from stackae.data.formats import is_named, place_of
 from stackae.data.labels import named
 from stackae.data.loading import (
+    OF_TABLES,
     Dataset,
     Part,
     check_columns_named,
     dataset_of,
-    file_of,
     part_of_rows,
     read_file,
     read_named,
+    read_table,
     reading,
     scaled_rows,
     without_background,
@@ -37,12 +38,14 @@ from stackae.data.loading import (
 from stackae.data.order.known_rows import parts_by_content
 from stackae.data.order.places import Places, RowOrder
 from stackae.data.order.windows import over_time, placed
-from stackae.data.provenance import Known, KnownData, check_width, choose
+from stackae.data.provenance import Known, KnownData, check_width, matched
 from stackae.data.rows import Rows
 from stackae.data.run_notes import changed, of_bad_rows, of_labels, repeated, seen
 from stackae.data.scaling import Scaling
 from stackae.data.shaped import shaped
 from stackae.data.source import BadRow, Source, checked
+from stackae.data.tables.columns import Encoding
+from stackae.data.tables.sources import encoded
 from stackae.errors import DataError, argument, legible
 
 PARTS = {"test": TEST, "validation": VALIDATION, "train": TRAIN}  # in the order in which they are looked at
@@ -55,7 +58,8 @@ class RowsRead(NamedTuple):
     ``all``, and counts from 0 as ``test``. ``bad`` are the first rows that were left out, ``bad_rows`` says how many.
     which says which rows they are, as "200 test rows of FILE"; notes are sentences that a person should read. ``own``
     are the run's own data; y indexes ``classes``, or has a column for each of ``targets``.
-    ``places`` are where they lie, of windows and of rows in groups.
+    ``places`` are where they lie, of windows and of rows in groups; ``ids`` are named cells of each row that are no
+    features, and ``encoding`` says how the columns of a table became features.
     """
 
     name: str
@@ -73,12 +77,14 @@ class RowsRead(NamedTuple):
     bad: tuple[BadRow, ...] = ()
     bad_rows: int = 0
     notes: tuple[str, ...] = ()
+    ids: tuple[tuple[str, list[str]], ...] = ()
+    encoding: Encoding | None = None
 
     @property
-    def beside(self) -> list[tuple[str, list[object]]]:
-        """What stands beside each row in what is written: its number and, of a window, where it begins, and groups."""
+    def beside(self) -> list[tuple[str, Sequence[object]]]:
+        """What stands beside each row in what is written: its number, ids, of a window where it begins, and groups."""
         told = [] if self.places is None else self.places.told(np.arange(len(self.numbers)))
-        return [("row", self.numbers.tolist()), *told]
+        return [("row", self.numbers.tolist()), *self.ids, *told]
 
     @property
     def xy(self) -> Part:
@@ -123,7 +129,7 @@ def read_rows(
         DataError: what load_source raises, but for bad rows only where no others are there; a column of the run that
             is missing; own data none of whose rows the run has seen, which are other data where ``data_given``.
     """
-    read = _read_source(config, known, target_given)
+    read = _read_source(config, known, target_given, scaling.fill is not None)
     own, division, notes = _divided(read, config, known, data_given)
     source, name = without_background(read.source, config), part or (None if own is not None else "all")
     if own is None and own_test and source.x_test is not None:
@@ -154,7 +160,7 @@ def read_dataset(
     """Training, validation and test parts for a run to be trained further on: a row that it was pretrained on, or
     tested on, keeps its part, new rows are divided as any are. Raises what ``read_rows`` raises."""
     known = known._replace(finetuning=None)
-    read = _read_source(config, known, target_given)
+    read = _read_source(config, known, target_given, scaling.fill is not None)
     _, division, notes = _divided(read, config, known, data_given)
     notes = (*read.notes, *notes, *repeated(read.source.name, division))
     if read.source.y is None:
@@ -162,20 +168,22 @@ def read_dataset(
     return dataset_of(read.source, config, division, scaling)._replace(notes=notes)
 
 
-def _read_source(config: DataConfig, known: Known, target_given: bool) -> _Read:
-    """Raises ConfigError where a target is given for data without columns."""
+def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bool) -> _Read:
+    """Missing cells are left to the scaling where it ``fills`` them. Raises ConfigError where a target is given for
+    data without columns."""
     table = is_named(config.data)
     if not table:
         place = place_of(config.data)
         may_have = target_given or (place is not None and place.format.store is not None)  # an array of targets
-        config = config.model_copy(update={"ignore": None} | ({} if may_have else {"target": None}))
+        config = config.model_copy(update=dict.fromkeys(OF_TABLES if may_have else ("target", *OF_TABLES)))
     check_columns_named(config)
     with reading(config):
         if table:
-            path, found, _ = file_of(config)
-            choice = partial(choose, path, config=config, known=known, target_given=target_given)
-            source, kept, bad, count = found.read_by_name(path, choice, config.target_kind == "numbers")
-            none, notes, total = np.zeros(0, dtype=np.int64), source.notes, len(kept) + count
+            frame = read_table(config)
+            encoding, targets, notes = matched(frame, config, known, target_given)
+            source, kept, bad, count = encoded(frame, encoding, targets, config, fills)
+            none, total = np.zeros(0, dtype=np.int64), len(kept) + count
+            notes, source = (*frame.notes, *notes, *source.notes), source._replace(notes=())
         else:
             raw = over_time(read_named(config) or read_file(config, required=target_given), config)
             if config.target_kind == "numbers" and raw.classes:
@@ -245,6 +253,7 @@ def _rows_read(
     read: _Read, own: KnownData | None, name_of_part: str, part: Part, numbers: np.ndarray, notes: tuple[str, ...]
 ) -> RowsRead:
     source, count = read.source, len(numbers)
+    places = np.searchsorted(read.numbers, numbers).tolist() if source.ids else []
     what = "window" if source.places is not None and source.places.length > 1 else "row"
     name = legible(source.name, 400)
     which = f"{count:,} {name_of_part} {what}{'s' * (count != 1)} of {name}"
@@ -270,6 +279,8 @@ def _rows_read(
         tuple(read.bad),
         read.bad_rows,
         (*read.notes, *notes),
+        tuple((name, [cells[place] for place in places]) for name, cells in source.ids),
+        source.encoding,
     )
 
 

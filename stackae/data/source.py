@@ -13,7 +13,7 @@ from stackae.errors import DataError
 if TYPE_CHECKING:
     from stackae.data.tables.columns import Encoding
 
-CHUNK_CELLS = 1 << 22
+CHUNK_CELLS, FEW_CELLS = 1 << 22, 1 << 16
 MOST_NAMED = 1000  # bad rows
 FEWEST_PIXELS, MOST_DARK, MOST_BRIGHT = 64, 127, 255  # columns, and values
 
@@ -135,7 +135,7 @@ def in_fewest_bytes(rows: np.ndarray) -> np.ndarray:
         return rows
     if pixels(rows):
         return rows.astype(np.uint8)
-    step = max(1, CHUNK_CELLS // rows.shape[1])
+    step = max(1, FEW_CELLS // rows.shape[1])
     pieces = (rows[start : start + step] for start in range(0, len(rows), step))
     exact = all(np.array_equal(in_32_bits(each), each, equal_nan=True) for each in pieces)
     return rows.astype(np.float32) if exact else rows
@@ -148,7 +148,7 @@ def pixels(rows: np.ndarray) -> bool:
     low, high = rows.min(), rows.max()
     if not (low >= 0 and MOST_DARK < high <= MOST_BRIGHT):
         return False
-    step = max(1, CHUNK_CELLS // rows.shape[1])
+    step = max(1, FEW_CELLS // rows.shape[1])
     pieces = (rows[start : start + step] for start in range(0, len(rows), step))
     return rows.dtype == np.uint8 or all(bool((each == np.floor(each)).all()) for each in pieces)
 

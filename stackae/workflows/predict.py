@@ -148,7 +148,7 @@ def predict_run(
     return PredictResult(opened.path, rows.name, rows.part, rows.which, rows.bad_rows, found, path)
 
 
-def _table(found: Prediction, beside: Sequence[tuple[str, list[object]]]) -> Table:
+def _table(found: Prediction, beside: Sequence[tuple[str, Sequence[object]]]) -> Table:
     """Return columns: what is ``beside`` each row; then class and p(CLASS), the targets, or LABEL and p(LABEL)."""
     values = found.values.numpy()
     if found.chosen is None:

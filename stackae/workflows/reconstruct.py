@@ -100,5 +100,5 @@ def _restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], run: Run,
     values = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)), "reconstructing", callbacks)
     check_finite("reconstructions", values, rows.numbers.tolist())
     names = rows.column_names or [f"x{column}" for column in range(values.shape[1])]
-    columns = None if rows.encoding is None else decoded(rows.encoding, values)
+    columns = None if rows.encoding is None or rows.places is not None else decoded(rows.encoding, values)
     return Table(names, values, rows.beside, columns)

@@ -74,7 +74,9 @@ def sample_run(
     opened.publish(pictures)
     if path is not None:
         names = dataset.column_names or [f"x{column}" for column in range(drawn.shape[1])]
-        columns = None if dataset.encoding is None else decoded(dataset.encoding, drawn.numpy())
+        columns = (
+            None if dataset.encoding is None or dataset.config.window else decoded(dataset.encoding, drawn.numpy())
+        )
         write_table(path, Table(names, drawn.numpy(), columns=columns), None, callbacks)
     return SampleResult(opened.path, rows, list(pictures), path)
 

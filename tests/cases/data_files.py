@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as hnp
 
 from stackae.config import DataConfig
 from stackae.data import Source
-from stackae.data.formats import FORMATS, format_of
+from stackae.data.formats import FORMATS
 from stackae.data.formats.idx import DTYPES
+from stackae.data.formats.text_frame import read_frame
 from stackae.data.source import checked
-from stackae.data.tables.frame import Dialect
 from stackae.data.tables.sources import source_of
 from stackae.errors import DataError
 
@@ -45,10 +45,9 @@ def message(load: object, *arguments: object, error: type[Exception] = DataError
 
 def load_text(path: Path, target: str | None = None, numbers: bool = False, drop: str | None = None) -> Source:
     """A table as training reads it, whose missing cells are refused."""
-    found, kind = format_of(path), "numbers" if numbers else "classes"
-    assert found is not None
+    kind = "numbers" if numbers else "classes"
     config = DataConfig(data=str(path), target=target, target_kind=kind, drop=drop, missing="refuse")
-    return checked(source_of(found.read_frame(path, Dialect()), config))
+    return checked(source_of(read_frame(path), config))
 
 
 def write(path: Path, content: bytes | str) -> Path:

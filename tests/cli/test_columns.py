@@ -113,10 +113,10 @@ def test_other_data_are_evaluated_whole_and_their_target_is_the_runs(sensors: Sh
 def test_rows_that_cannot_be_read_cost_the_others_nothing(sensors: Shell) -> None:
     lines = (sensors.folder / "same.csv").read_text().splitlines()
     cells = lines[8].split(",")
-    (sensors.folder / "gap.csv").write_text("\n".join([*lines[:8], ",".join([cells[0], "", *cells[2:]]), *lines[9:]]))
+    (sensors.folder / "gap.csv").write_text("\n".join([*lines[:8], ",".join([cells[0], "x", *cells[2:]]), *lines[9:]]))
     result = sensors("score", "--data", "gap.csv", "--out", "gap-scores.csv", "--json")
     assert json.loads(result.out)["rows"] == 399
-    assert "1 of 400 rows left out" in result.err and "row 7, line 9: column 'press' (2): ''" in result.err
+    assert "1 of 400 rows left out" in result.err and "row 7, line 9: column 'press' (2): 'x'" in result.err
     table = np.loadtxt(sensors.folder / "gap-scores.csv", delimiter=",", skiprows=1)
     whole = document(sensors, "score", "--data", "same.csv", "--out", "same-scores.csv")
     assert whole["rows"] == 400
@@ -170,11 +170,11 @@ def test_an_index_is_told_and_left_out_where_it_is_asked_for(fresh: Shell) -> No
     (fresh.folder / "unnamed.csv").write_text((fresh.folder / "counted.csv").read_text().removeprefix("id"))
     arguments = ("pretrain", "--target", "state", "--layers")
     told = fresh(*arguments, "6,2", "--data", "counted.csv")
-    assert "column 'id' counts the rows, 0 to 39, as an index does" in told.err and "--ignore id" in told.err
-    refused = fresh.refuses(3, *arguments, "6,2", "--data", "text.csv")
-    assert "column 'id' holds no number in any row: leave such columns out by --ignore id" in refused
+    assert "column 'id' counts the rows, 0 to 39, as an index does" in told.err and "--drop id" in told.err
+    told = fresh(*arguments, "5,2", "--data", "text.csv", "--dry-run")
+    assert "column 'id' is left out: a text of its own in each row: no category; --categorical id keeps it" in told.err
     weights = []
-    for name, more in (("plain", ()), ("counted", ("--ignore", "id")), ("text", ("--ignore", "id")), ("unnamed", ())):
+    for name, more in (("plain", ()), ("counted", ("--drop", "id")), ("text", ()), ("unnamed", ())):
         fresh.does(*arguments, "5,2", "--data", f"{name}.csv", *more, "--run", f"runs/{name}")
         weights.append((fresh.folder / "runs" / name / "layer1.safetensors").read_bytes())
     assert len({*weights}) == 1

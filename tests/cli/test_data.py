@@ -19,7 +19,7 @@ def spoilt(folder: Path) -> None:
     x = np.load(folder / "unlabelled.npy")
     x[3, 2] = np.nan
     np.save(folder / "nan.npy", x)
-    (folder / "word.csv").write_text("a,b\n1,2\n3,x\n")
+    (folder / "word.csv").write_text("a,b\n1,2\n3,x\n5,6\n")
 
 
 @pytest.mark.parametrize("data", ["unlabelled.npy", "labelled.npz", "labelled.csv --target kind", "digits"])
@@ -50,7 +50,7 @@ def test_the_document(fresh: Shell) -> None:
     assert document["accepted"] and document["refusal"] is None and document["test"] is None
     assert document["next"] == "stackae pretrain --layers 8,4,2 --data labelled.csv --target kind"
     part = document["training"]
-    assert (part["rows"], part["columns"], part["dtype"]) == (60, 8, "text") and 0 <= part["low"] < part["high"] <= 1
+    assert (part["rows"], part["columns"], part["dtype"]) == (60, 8, "table") and 0 <= part["low"] < part["high"] <= 1
     assert part["labels"] == {"classes": {"a": 20, "b": 20, "c": 20}, "unlabelled_rows": 0}
     assert part["nan"] == part["infinite"] == part["too_large"] == part["duplicate_rows"] == 0
     far = np.tile(np.arange(50.0), (2, 1)).T

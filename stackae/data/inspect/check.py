@@ -136,27 +136,25 @@ def _check_array(path: Path, found: Format, progress: Progress) -> Report:
 def _check_table(config: DataConfig, progress: Progress) -> Report:
     """What pretraining says of the table, and what the rows hold that it could take."""
     frame = read_table(config)
-    encoding, faults = surveyed(frame, config)
-    table = Report(
-        frame.name, "", encoding=encoding, column_names=encoding.names, ragged_rows=frame.bad_rows,
-        not_numbers=len(faults), notes=frame.notes,
-    )  # fmt: skip
+    report = Report(frame.name, "", ragged_rows=frame.bad_rows, notes=frame.notes)
     try:
-        source, refusal = source_of(frame, config), ""
+        source = source_of(frame, config)
     except DataError as error:
-        refusal = _text_of(error)
-        if not encoding.names:
-            return table._replace(refusal=refusal)
+        report = report._replace(refusal=_text_of(error))
         try:
+            encoding, faults = surveyed(frame, config)
+            report = report._replace(encoding=encoding, column_names=encoding.names, not_numbers=len(faults))
             source, *_ = encoded(frame, encoding, roles_of(frame.name, frame.names, config).targets, config)
-        except DataError:  # no row is left
-            return table._replace(refusal=refusal)
+        except DataError:  # columns that are not there, or no row that is left
+            return report
+    if not source.x.size:
+        return report
     found = _check_source(source, progress)
     assert found.training is not None
     findings = found.training.findings._replace(first_bad=[])  # missing cells, which are no fault
     return found._replace(
-        refusal=refusal or found.refusal, training=found.training._replace(findings=findings, dtype="table"),
-        encoding=encoding, ragged_rows=table.ragged_rows, not_numbers=table.not_numbers,
+        refusal=report.refusal or found.refusal, training=found.training._replace(findings=findings, dtype="table"),
+        encoding=source.encoding, ragged_rows=frame.bad_rows, not_numbers=report.not_numbers,
     )  # fmt: skip
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.formats.cells import number_of
 from stackae.data.source import in_32_bits
 from stackae.data.tables.frame import Column, Frame
 from stackae.data.tables.times import iso
+from stackae.data.text.cells import number_of
 
 TRUTH = {"false": 0, "true": 1, "no": 0, "yes": 1, "0": 0, "1": 1}
 """What a boolean may be written as, in letters of either case."""

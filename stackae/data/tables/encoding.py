@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.formats.cells import number_of
-from stackae.data.tables.cells import TRUTH, Texts, numbers_of, texts_of, too_large
+from stackae.data.tables.cells import TRUTH, Texts, is_missing, numbers_of, texts_of, too_large
 from stackae.data.tables.columns import Encoding, Taken
 from stackae.data.tables.frame import Column, Frame
 from stackae.data.tables.times import iso, times_of
+from stackae.data.text.cells import number_of
 
 
 class Cells(NamedTuple):
@@ -47,12 +47,21 @@ def _one(values: np.ndarray, faulty: np.ndarray, unseen: Counter[str] | None = N
 
 
 def _times(column: Column, taken: Taken) -> Cells:
+    values = _seconds(column, taken.order)
+    return _one(values, np.isnan(values) & ~is_missing(column))
+
+
+def _seconds(column: Column, order: str = "") -> np.ndarray:
     if column.stored != "texts":
-        values = np.where(np.isfinite(column.values), column.values, np.nan)
-        return _one(values, np.zeros(len(values), dtype=bool))
-    seconds = np.append(times_of(column.texts, taken.order).seconds, np.nan)
-    values = seconds[column.values]
-    return _one(values, np.isnan(values) & (column.values >= 0))
+        return np.where(np.isfinite(column.values), column.values, np.nan)
+    seconds: np.ndarray = np.append(times_of(column.texts, order).seconds, np.nan)[column.values]
+    return seconds
+
+
+def seconds_of(frame: Frame, column: Column) -> np.ndarray:
+    """(n,) float64: seconds of times, and numbers as they are, NaN for anything else. No errors."""
+    seconds, (numbers, faulty) = _seconds(column), numbers_of(column, frame)
+    return seconds if faulty.any() else numbers
 
 
 def _categories(texts: Texts, taken: Taken) -> Cells:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stackae.data.formats.cells import number_of
 from stackae.data.source import BadRow
 from stackae.data.tables.frame import Frame
+from stackae.data.text.cells import number_of
 from stackae.errors import DataError, argument, legible
 
 SHOWN = 10
@@ -33,7 +33,7 @@ def refused(frame: Frame, faults: Sequence[Fault]) -> DataError:
     names, words = legible(",".join(columns), 400), [_text(frame, *each) for each in shown]
     if not any(words):
         told.append(
-            f"fill such cells by {argument('missing')} mean, or leave columns out by {argument('drop')} '{names}'"
+            f"fill such cells by {argument('missing', 'mean')}, or drop columns by {argument('drop')} '{names}'"
         )
     else:
         word = legible(next(filter(None, words)))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from stackae.config import DataConfig
-from stackae.data.formats.cells import number_of
+from stackae.data.text.cells import number_of
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 
 SHOWN_COLUMNS = 20
@@ -35,6 +35,8 @@ def roles_of(name: str, header: Sequence[str], config: DataConfig) -> Roles:
     ids = (*_places(name, header, config.ids, "with ids"), *((0,) if config.transpose else ()))
     if both := [header[place] for place in targets if place in left_out]:
         raise DataError(f"{name}: expected a target that is not left out, got '{legible(both[0])}'; leave out others")
+    for column, what in ((config.group, "groups of rows"), (config.time, "the time of rows")):
+        left_out |= dict.fromkeys(_places(name, header, column, f"for {what}"), f"as asked for: {what}")
     if config.columns is not None:
         features = {*_places(name, header, config.columns, "for a feature")}
         others = (place for place in range(len(header)) if place not in {*features, *targets, *ids, *left_out})

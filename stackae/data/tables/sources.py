@@ -11,10 +11,11 @@ import numpy as np
 from stackae.config import DataConfig
 from stackae.data.labels import classes_of_texts
 from stackae.data.memory import check_memory
+from stackae.data.order.places import RowOrder
 from stackae.data.source import MOST_NAMED, BadRow, Source
 from stackae.data.tables.cells import numbers_of, texts_of, too_large
 from stackae.data.tables.columns import Encoding, Taken
-from stackae.data.tables.encoding import encode
+from stackae.data.tables.encoding import encode, seconds_of
 from stackae.data.tables.fitting import fitted
 from stackae.data.tables.frame import Frame
 from stackae.data.tables.kinds import with_range
@@ -79,7 +80,8 @@ def encoded(
         ignored=tuple(each.name for each in encoding.columns if each.kind in ("id", "left out")),
         notes=tuple(notes),
         encoding=encoding,
-        ids=_ids(frame, encoding, sound),
+        ids=() if config.window else _ids(frame, encoding, sound),
+        order=_order(frame, config, sound),
         gaps=config.missing not in LEAVES_OUT,
     )
     return Encoded(source, frame.numbers[sound], bad, frame.bad_rows + int((~sound).sum()))
@@ -125,6 +127,20 @@ def _ids(frame: Frame, encoding: Encoding, sound: np.ndarray) -> tuple[tuple[str
     names = {each.name for each in encoding.of_kind("id")}
     found = [(column.name, texts_of(column)) for column in frame.columns if column.name in names]
     return tuple((name, tuple(texts._replace(codes=texts.codes[sound]).cells())) for name, texts in found)
+
+
+def _order(frame: Frame, config: DataConfig, sound: np.ndarray) -> RowOrder | None:
+    """The order of the sound rows in time, and their groups, by the columns that the settings name."""
+    if config.group is None and config.time is None and config.window is None:
+        return None
+    order, columns = RowOrder(frame.numbers[sound]), {column.name: column for column in frame.columns}
+    if config.time is not None and (time := columns.get(config.time)) is not None:
+        order = order._replace(times=seconds_of(frame, time)[sound])
+    if config.group is not None and (group := columns.get(config.group)) is not None:
+        codes, names = texts_of(group)
+        codes = np.where(codes < 0, len(names), codes)[sound].astype(np.int64)
+        order = order._replace(codes=codes, names=(*names, ""), by=config.group)
+    return order
 
 
 def _bad_rows(frame: Frame, fault: np.ndarray) -> list[BadRow]:
