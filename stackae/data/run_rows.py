@@ -22,16 +22,10 @@ from stackae.data.finite_rows import finite_rows
 from stackae.data.formats import is_named, place_of
 from stackae.data.labels import named
 from stackae.data.loading import (
-    OF_TABLES,
     Dataset,
     Part,
-    check_columns_named,
     dataset_of,
     part_of_rows,
-    read_file,
-    read_named,
-    read_table,
-    reading,
     scaled_rows,
     without_background,
 )
@@ -39,6 +33,7 @@ from stackae.data.order.known_rows import parts_by_content
 from stackae.data.order.places import Places, RowOrder
 from stackae.data.order.windows import over_time, placed
 from stackae.data.provenance import Known, KnownData, check_width, matched
+from stackae.data.reading import OF_TABLES, check_columns_named, read_file, read_named, read_table, reading
 from stackae.data.rows import Rows
 from stackae.data.run_notes import changed, of_bad_rows, of_labels, repeated, seen
 from stackae.data.scaling import Scaling

@@ -11,7 +11,7 @@ from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConf
 from stackae.config.values import Model, is_text, validated
 from stackae.data import Dataset, Part
 from stackae.data.formats import Place, place_of
-from stackae.data.loading import OF_TABLES
+from stackae.data.reading import OF_TABLES
 from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.runs import Run

@@ -153,7 +153,7 @@ def test_a_scaling_is_that_of_each_channel_for_all_moments(tmp_path: Path) -> No
     assert torch.equal(data.scaling.scale, alone.scale.repeat_interleave(10))
     kinds = {dtype: saved(tmp_path / f"{dtype}.npy", (100 * x).astype(dtype)) for dtype in ("uint8", "float32")}
     found = {dtype: load_data(DataConfig(data=path, window=10)).scaling.kind for dtype, path in kinds.items()}
-    assert found == {"uint8": "unit", "float32": "standard"}
+    assert found == {"uint8": "minmax", "float32": "standard"}
 
 
 def test_new_rows_of_a_run_are_cut_alike_and_say_where_they_begin(tmp_path: Path) -> None:

@@ -66,7 +66,6 @@ class Format:
             return load_images(place.path, config.size, config.colour, numbers)
         from stackae.data.arrays.reading import Asked, load_arrays
 
-
         numbers = config.target_kind == "numbers"
         return load_arrays(place.path, Asked(place.inside, config.target, required, numbers, config.pixels))
 

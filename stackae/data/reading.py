@@ -1,0 +1,102 @@
+"""Finding what the settings name: a set, a file of arrays, or a table, as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stackae.config import DataConfig
+from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, listed, place_of
+from stackae.data.formats.digits import load_digits
+from stackae.data.formats.idx import FOLDERS, load_idx_folder
+from stackae.data.formats.vision import PREFIX, load_vision
+from stackae.data.source import Source
+from stackae.data.tables.frame import Dialect, Frame
+from stackae.data.tables.transposed import transposed
+from stackae.errors import ConfigError, DataError, legible, nearest
+
+OF_TABLES = ("group", "time", "columns", "drop", "ids", "categorical", "ordinal")
+"""Settings that name columns of tables alone."""
+
+
+@contextmanager
+def reading(config: DataConfig) -> Iterator[None]:
+    """While the data are read: whatever the system says of files and memory is a DataError that names the data.
+
+    Raises ConfigError when a target column is named for data that have no columns.
+    """
+    check_columns_named(config)
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{config.data}: expected files that can be read, got {error}; check them") from None
+    except MemoryError:
+        raise DataError(
+            f"{config.data}: expected data that fit in the memory, got more; give fewer rows or columns"
+        ) from None
+
+
+def check_columns_named(config: DataConfig) -> None:
+    """Raises ConfigError when columns, or an array of targets, are named for data that have none of them."""
+    place = place_of(config.data)
+    named_set = config.data in NAMES or config.data.startswith(PREFIX)
+    tables = f"its columns have no names, as those of a {listed(TABLES)} file have"
+    no_table = named_set or (place is not None and not place.format.named)
+    no_targets = named_set or (place is not None and place.format.pictures)
+    for setting, refused in {"target": no_targets, **dict.fromkeys(OF_TABLES, no_table)}.items():
+        if (name := getattr(config, setting)) is not None and refused:
+            raise ConfigError(f"{setting}: expected none for {config.data}, got '{legible(name)}'; {tables}")
+
+
+def read_named(config: DataConfig) -> Source | None:
+    """The named set as it is stored, unchecked; None when ``config.data`` is no name of one."""
+    if config.data == "digits":
+        return load_digits()
+    if config.data in FOLDERS:
+        return load_idx_folder(config.data, Path(config.data_root))
+    if config.data.startswith(PREFIX):
+        return load_vision(config.data.removeprefix(PREFIX), Path(config.data_root))
+    return None
+
+
+def file_of(config: DataConfig) -> Place:
+    """Where a file that is there lies, and its format; DataError for anything else."""
+    place = place_of(config.data)
+    if place is None or not place.path.exists() or (place.path.is_dir() and place.format.suffix):
+        raise DataError(_no_data(config.data, place))
+    return place
+
+
+def read_file(config: DataConfig, required: bool = True) -> Source:
+    """The arrays of a file as they are stored, unchecked; without ``required``, targets that are not there are none.
+
+    Raises DataError as its reader does.
+    """
+    place = file_of(config)
+    return place.format.read(place, config, required)
+
+
+def dialect_of(config: DataConfig) -> Dialect:
+    """How a file of text is written, as far as the settings say it."""
+    missing = () if config.missing_values is None else tuple(each.strip() for each in config.missing_values.split(","))
+    return Dialect(config.delimiter, config.decimal, config.encoding, config.header, missing)
+
+
+def read_table(config: DataConfig) -> Frame:
+    """The columns of a table as they are stored. Raises DataError as its reader does."""
+    place = file_of(config)
+    frame = place.format.read_frame(place.path, dialect_of(config))
+    return transposed(frame) if config.transpose else frame
+
+
+def _no_data(data: str, place: Place | None) -> str:
+    path = Path(data) if place is None else place.path
+    if place is not None and not path.exists():
+        return f"data: expected the path of a file, got '{path}': no such file; check the path"
+    got = "a directory" if path.is_dir() else "a file of another kind" if path.exists() else ""
+    remedy = "; save a table as .csv, with commas between its cells" if path.is_file() else ""
+    return (
+        f"data: expected {SETS}, a folder of pictures, or a path ending in {listed(FORMATS)}, "
+        f"got '{data}'{f' ({got})' if got else nearest(data, NAMES)}{remedy}"
+    )
