@@ -10,9 +10,9 @@ from data_files import table
 
 from stackae.config import DataConfig
 from stackae.data import load_data
-from stackae.data.index_column import Counting
 from stackae.data.inspect.advice import warnings_of
 from stackae.data.inspect.check import check_data
+from stackae.data.inspect.index_column import Counting
 
 
 @pytest.mark.parametrize(

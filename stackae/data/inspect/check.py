@@ -15,8 +15,8 @@ from stackae.config import DataConfig
 from stackae.data.formats import Format, is_named
 from stackae.data.formats.bounded import opened
 from stackae.data.formats.npy import about_shape
-from stackae.data.index_column import Counting, index_note
 from stackae.data.inspect.examine import Examiner, Findings
+from stackae.data.inspect.index_column import Counting, index_note
 from stackae.data.reading import file_of, read_file, read_named, read_table, reading
 from stackae.data.scaling import checked_span
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
