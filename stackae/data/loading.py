@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
-from stackae.data.formats import is_named
+from stackae.data.formats import is_named, place_of
 from stackae.data.inspect.index_column import index_note
 from stackae.data.labels import named
 from stackae.data.memory import check_memory

@@ -17,7 +17,7 @@ from stackae.data.inspect.check import check_data
 
 @pytest.mark.parametrize("each", FORMATS.values(), ids=list(FORMATS))
 def test_what_a_row_names_exists(each: Format) -> None:
-    for name in (each.reader, each.store, each.pieces, each.writer):
+    for name in (each.reader, each.pieces, each.writer):
         if name is not None:
             module, function = name.split(".")
             assert callable(getattr(import_module(f"stackae.data.formats.{module}"), function))
