@@ -100,7 +100,7 @@ recipes: setup
 # after the other, half an hour or so in all. A finding ends it, with the input in build/fuzz; inputs that reach new
 # code are kept in build/fuzz/corpus and begun with the next time. atheris is for this alone, and beside .venv.
 FUZZ_RUNS ?= 1000000
-FUZZ_READERS ?= idx idx-gz idx-packed npy npz npz-repaired csv csv-target txt frame parquet labels config \
+FUZZ_READERS ?= idx idx-gz idx-packed npy npz npz-repaired mat sparse hdf5 picture csv csv-target txt frame parquet labels config \
 	csv-run manifest manifest-repaired state record division metrics layer scaling calibration classifier other-layer head
 FUZZ := build/fuzz
 

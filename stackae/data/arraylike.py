@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import ArrayLike as NumpyLike
 from torch import Tensor
 
 from stackae.data.formats.npy import check_shape, image_of
+from stackae.data.formats.parquet import INDEX, kind_of
+from stackae.data.label_shapes import plain_labels
 from stackae.data.labels import classes_of_arrays
 from stackae.data.loading import part_of_rows
+from stackae.data.memory import check_memory
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
-from stackae.data.source import check_real, checked_labels, real_rows
+from stackae.data.source import bytes_held, check_real, checked_labels, real_rows
 from stackae.data.targets import checked_targets, targets_of_arrays
-from stackae.errors import DataError
+from stackae.errors import DataError, legible
 
+SHOWN = 5
+FRAMES = ("__arrow_c_stream__", "__dataframe__")  # what data frames are read by, beside ``__array__``
 ArrayLike = NumpyLike | Tensor | ByteRows
-"""What numpy reads (arrays of any real type and layout, lists, objects with ``__array__`` such as data frames), tensors
-of any device and real type, and ``ByteRows``, which stand for their bytes."""
+"""What numpy reads (arrays of any real type and layout, structured ones, lists, objects with ``__array__`` such as data
+frames and datasets of h5py), data frames by Arrow's protocol or ``__dataframe__``, scipy's sparse matrices, tensors of
+any device and real type, and ``ByteRows``, which stand for their bytes."""
 
 
 class Targets(NamedTuple):
@@ -36,19 +44,52 @@ def array_of(name: str, value: ArrayLike) -> np.ndarray:
         DataError: it is no array; the sentence names the argument.
     """
     found: Any = value.raw if isinstance(value, ByteRows) else value
+    if hasattr(found, "toarray") and hasattr(found, "nnz"):  # a sparse matrix of scipy's
+        check_memory(name, bytes_held(found.dtype, math.prod(found.shape)), "a sparse matrix is made dense: give fewer")
+        found = found.toarray()
     try:
         if isinstance(found, Tensor):
             found = found.detach().cpu()
             found = (found.float() if found.dtype.itemsize == 2 and found.is_floating_point() else found).numpy()
         if np.ma.is_masked(found):
             found = np.ma.filled(found.astype(np.float64), np.nan)
-        return np.asarray(found)
+        array = np.asarray(found)
     except (ValueError, TypeError, RuntimeError) as error:
         reason = str(error).split(". ")[0].rstrip(".")
         raise DataError(
             f"{name}: expected an array, a tensor or rows of equal length, got {type(value).__name__} ({reason}); "
             "convert it to a numpy array"
         ) from None
+    if array.dtype.names and all(array.dtype[field].kind in "buif" for field in array.dtype.names):
+        return structured_to_unstructured(array)
+    return array
+
+
+def _of_frame(name: str, value: Any) -> np.ndarray:
+    """The columns of a data frame of several types, (n, d) float64: numbers, booleans, times.
+
+    Times are seconds since 1970, UTC; a missing cell is NaN. Raises DataError, which names them, for columns of texts.
+    """
+    import pyarrow as pa
+    from pyarrow import interchange
+
+    table = pa.table(value) if hasattr(value, "__arrow_c_stream__") else interchange.from_dataframe(value)
+    columns, others = list[np.ndarray](), list[str]()
+    for field, column in zip(table.schema, table.itercolumns(), strict=True):
+        kind = kind_of(field.type)
+        if INDEX.fullmatch(field.name):
+            continue
+        if kind is None or kind.stored == "texts":
+            others.append(f"'{legible(field.name)}'")
+        else:
+            columns.append(np.asarray(kind.read(column.combine_chunks())))
+    if others or not columns:
+        shown = ", ".join(others[:SHOWN]) + ", ..." * (len(others) > SHOWN) or "none"
+        raise DataError(
+            f"{name}: expected columns of numbers, booleans and times, got text in {shown}; encode or drop them, or "
+            "save the frame as .parquet and train on that file"
+        )
+    return np.column_stack(columns)
 
 
 def rows_of(name: str, value: ArrayLike) -> np.ndarray:
@@ -58,6 +99,8 @@ def rows_of(name: str, value: ArrayLike) -> np.ndarray:
         DataError: another number of axes, no cells, no real numbers, or a NaN or Inf; the sentence names the argument.
     """
     array = array_of(name, value)
+    if array.dtype == object and array.ndim == 2 and any(hasattr(value, each) for each in FRAMES):
+        array = _of_frame(name, value)
     if not array.ndim and array.dtype == object:
         raise DataError(
             f"{name}: expected an array of rows, got {type(value).__name__}; convert it to a dense numpy array"
@@ -80,7 +123,8 @@ def scaled(name: str, value: ArrayLike, scaling: Scaling) -> Rows:
 
 
 def targets_of(name: str, value: ArrayLike, rows: int, kind: str) -> Targets:
-    """Labels (n,): integers, bool or text, -1, "", None and NaN for none; or numbers (n,) or (n, k), NaN for none.
+    """Labels (n,), (n, 1) or one-hot (n, k): whole numbers, bool or text, -1, "", None and NaN for none; or numbers
+    (n,) or (n, k), NaN for none.
 
     Args:
         kind: classes or numbers.
@@ -93,12 +137,14 @@ def targets_of(name: str, value: ArrayLike, rows: int, kind: str) -> Targets:
         check_real(name, array)
         names, (y,) = targets_of_arrays(name, [array])
         return Targets(checked_targets(name, y, rows, len(names)), names)
-    names, (labels,) = classes_of_arrays(name, [_plain(array)])
+    names, (labels,) = classes_of_arrays(name, [plain_labels(name, _plain(array), rows)])
     return Targets(checked_labels(name, labels, rows, len(names)), names)
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:
     """Labels of mixed Python objects, as a data frame has them, as text, or as integers, with none where one lacks."""
+    if labels.dtype == object and labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.dtype != object or labels.ndim != 1:
         return labels
     none = [not isinstance(each, str) and str(each).lower() in ("none", "nan", "nat", "<na>") for each in labels]

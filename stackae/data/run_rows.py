@@ -248,7 +248,9 @@ def _rows_read(
     read: _Read, own: KnownData | None, name_of_part: str, part: Part, numbers: np.ndarray, notes: tuple[str, ...]
 ) -> RowsRead:
     source, count = read.source, len(numbers)
-    places = np.searchsorted(read.numbers, numbers).tolist() if source.ids else []
+    of_test = name_of_part == "test" and source.x_test is not None
+    counted = numbers + read.before_test * of_test
+    places = np.searchsorted(read.every_number, counted).tolist() if source.ids else []
     what = "window" if source.places is not None and source.places.length > 1 else "row"
     name = legible(source.name, 400)
     which = f"{count:,} {name_of_part} {what}{'s' * (count != 1)} of {name}"

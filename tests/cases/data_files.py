@@ -6,6 +6,8 @@ import gzip
 import io
 import os
 import struct
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,17 @@ def load_text(path: Path, target: str | None = None, numbers: bool = False, drop
     kind = "numbers" if numbers else "classes"
     config = DataConfig(data=str(path), target=target, target_kind=kind, drop=drop, missing="refuse")
     return checked(source_of(read_frame(path), config))
+
+
+def peak_of(read: Callable[[], object]) -> int:
+    """The bytes that Python held at most while it read."""
+    tracemalloc.start()
+    try:
+        read()
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peak
 
 
 def write(path: Path, content: bytes | str) -> Path:

@@ -121,8 +121,12 @@ def test_a_folder_of_pictures(fresh: Shell) -> None:
     Image.fromarray(np.dstack([np.kron(pixels, np.ones((2, 2), np.uint8))] * 3)).save(fresh.folder / "new.png")
     told = fresh("predict", "--run", "run", "--data", "new.png", "--out", "new.csv").err
     says(told, "1 of 1 pictures are resized to 8x8", "1 of 1 pictures are in colour: they are made grey")
-    assert (fresh.folder / "new.csv").read_text().splitlines()[0] == "row,class,p(cat),p(dog)"
-    fresh.does("score", "--run", "run", "--data", "images/cat")
+    assert (fresh.folder / "new.csv").read_text().splitlines()[0] == "row,file,class,p(cat),p(dog)"
+    fresh.does("score", "--run", "run", "--data", "images/cat", "--out", "scores.csv")
+    assert (
+        "cat/" not in (fresh.folder / "scores.csv").read_text()
+        and ",01.png," in (fresh.folder / "scores.csv").read_text()
+    )
     for command in ("encode", "reconstruct", "evaluate"):
         fresh.does(command, "--run", "run", "--data", "images")
 

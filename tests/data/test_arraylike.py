@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from cli_cases import says
+from data_files import message
 from face_cases import NAMES, QUICK, X, Y, trained_stack
+from scipy import sparse
 
 import stackae
 from stackae.errors import ConfigError, DataError
@@ -54,6 +59,11 @@ FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "lists": np.ndarray.tolist,
     "tuple of arrays": tuple,
     "__array__": Frame,
+    "DataFrame": lambda x: pd.DataFrame(x, columns=[*"abcdefgh"]),
+    "nullable columns": lambda x: pd.DataFrame(x).convert_dtypes(),
+    "sparse": sparse.csr_array,
+    "COO": sparse.coo_matrix,
+    "structured": lambda x: np.array([*map(tuple, x)], dtype=[(name, "f8") for name in "abcdefgh"]),
     "nothing masked": np.ma.masked_array,
     "images": lambda x: x.reshape(-1, 2, 4),
     "channels": lambda x: x.reshape(-1, 2, 2, 2),
@@ -135,6 +145,12 @@ LABELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "bytes": (NAMES[Y].astype("S"), ("ant", "bee", "cat")),
     "texts": (NAMES[Y].tolist(), ("ant", "bee", "cat")),
     "objects": (NAMES[Y].astype(object), ("ant", "bee", "cat")),
+    "a column": (Y[:, None], ("0", "1", "2")),
+    "doubles": (Y.astype(float), ("0", "1", "2")),
+    "one-hot": (np.eye(3)[Y], ("0", "1", "2")),
+    "series": (pd.Series(NAMES[Y], dtype="category"), ("ant", "bee", "cat")),
+    "frame of a column": (pd.DataFrame({"y": NAMES[Y]}), ("ant", "bee", "cat")),
+    "nullable": (pd.Series(Y, dtype="Int8"), ("0", "1", "2")),
     "integers as objects": (Y.astype(object), ("0", "1", "2")),
 }
 
@@ -170,8 +186,8 @@ def test_two_classes_of_bool_and_labels_that_lack(stack: stackae.PretrainedStack
     ("y", "head", "parts"),
     [
         (Y[:39], "classifier", ("y: expected one label per row, 40 in all, got labels of shape (39,)", "give as many")),
-        (Y + 0.5, "classifier", ("y: expected labels y of shape (n,), integers or strings", "float64", "save class")),
-        (Y[:, None], "classifier", ("y: expected labels y of shape (n,)", "got shape (40, 1)")),
+        (Y + 0.5, "classifier", ("y: expected labels that are whole numbers", "for row 0 (counted from 0)")),
+        (np.column_stack((Y, Y)), "classifier", ("y: expected labels y of shape (n,)", "got shape (40, 2)")),
         (Y * 0, "classifier", ("labels: expected at least two classes, got one", "another class")),
         (None, "classifier", ("labels: expected labels to train a classifier, got none", "use data that has them")),
         (None, "regressor", ("targets: expected numbers to train a regressor, got none", "use data")),
@@ -187,3 +203,21 @@ def test_targets_that_do_not_fit_are_refused(
     with pytest.raises(DataError) as caught:
         stackae.finetune(stack, X, y, head=head, **QUICK)
     says(str(caught.value), *parts)
+
+
+def test_a_data_frame_of_several_types(stack: stackae.PretrainedStack, tmp_path: Path) -> None:
+    days = pd.date_range("1970-01-02", periods=40, tz="UTC")
+    frame = pd.DataFrame(X[:, :4]).assign(yes=Y > 1, whole=pd.Series(Y, dtype="Int16"), day=days, far=X[:, 5])
+    frame.columns = frame.columns.astype(str)
+    rows = np.column_stack([X[:, :4], Y > 1, Y, 86_400.0 * np.arange(1, 41), X[:, 5]])
+    assert torch.equal(stack.encode(frame), stack.encode(rows))
+    assert torch.equal(stack.encode(frame.set_index(NAMES[Y])), stack.encode(rows))
+    says(
+        message(stack.encode, frame.assign(kind=NAMES[Y], more="a")),
+        "x: expected columns of numbers, booleans and times, got text in 'kind', 'more'; encode or drop them, or save",
+    )
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = X
+        assert torch.equal(stack.encode(file["x"]), stack.encode(X))
+    wide = sparse.coo_array((1 << 40, 1 << 20))
+    assert "a sparse matrix is made dense: give fewer" in message(stack.encode, wide)

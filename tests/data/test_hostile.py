@@ -7,16 +7,14 @@ import io
 import os
 import socket
 import struct
-import tracemalloc
 import unicodedata
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import TEXT_FORMATS, idx_bytes, laws, load_text, message, npy_bytes, npy_header, write
+from data_files import TEXT_FORMATS, idx_bytes, laws, load_text, message, npy_bytes, npy_header, peak_of, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,16 +31,6 @@ from stackae.errors import HIDDEN, DataError, legible, nearest
 TEXTS = {suffix: load_text for suffix, each in FORMATS.items() if each.named}
 READERS = {".npy": load_arrays, ".npz": load_arrays, ".idx": read_idx, **TEXTS}
 MIB = 1 << 20
-
-
-def peak_of(read: Callable[[], object]) -> int:
-    tracemalloc.start()
-    try:
-        read()
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    return peak
 
 
 # ---- what is opened

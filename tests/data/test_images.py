@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import laws, message, mutated, write
+from data_files import laws, message, mutated, peak_of, write
 from hypothesis import given
 from PIL import Image
 
@@ -19,6 +19,8 @@ from stackae.data.formats import NAMES, PICTURES
 from stackae.data.formats.idx import FOLDERS
 from stackae.data.inspect.check import check_data
 from stackae.data.pictures.reading import load_images
+from stackae.data.provenance import Known, KnownData
+from stackae.data.run_rows import read_rows
 from stackae.data.source import Source, checked
 from stackae.errors import ConfigError, DataError
 
@@ -229,6 +231,17 @@ def test_a_run_keeps_size_and_channels(tmp_path: Path) -> None:
     assert (config.size, config.colour) == ("4x5", "grey")
 
 
+def test_the_names_of_a_run_s_rows(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        classes_in(tmp_path / part)
+    config = DataConfig(data=str(tmp_path))
+    data = load_data(config)
+    known = Known("run", 20, KnownData(data.config, division=data.division, rows=8))
+    for part, first, count in (("all", "train/cat/1.png", 8), ("test", "test/cat/1.png", 4)):
+        ((name, files),) = read_rows(config, known, data.scaling, part).ids
+        assert (name, files[0], files[-1], len(files)) == ("file", first, "test/dog/b/1.png", count)
+
+
 def test_data_check(tmp_path: Path) -> None:
     report = check_data(DataConfig(data=str(classes_in(tmp_path))))
     assert not report.refusal and report.image_shape == (4, 5) and report.classes == ("cat", "dog")
@@ -253,6 +266,8 @@ def test_pictures_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "got damaged data (Image size (400000000 pixels) exceeds limit" in message(
         source_of, write(path, huge_png(20_000)).parent
     )
+    claims = png(GREY[0])[:33] + struct.pack(">I", 0x7FFFFFFF) + png(GREY[0])[37:]
+    assert peak_of(lambda: source_of(write(path, claims).parent)) < 1 << 20
     monkeypatch.setattr(memory, "free_memory", lambda: 100 << 20)
     text = message(source_of, write(path, huge_png(8_000)).parent)
     assert "got 512,000,000 bytes to be held and 104,857,600 bytes available; give smaller pictures" in text

@@ -92,7 +92,7 @@ def _column(columns: Columns, place: int, name: str, stored: Stored) -> Column:
 
 
 def _kinds(path: Path, schema: Any) -> list[_Kind]:
-    kinds = [_kind_of(field.type) for field in schema]
+    kinds = [kind_of(field.type) for field in schema]
     for field, kind in zip(schema, kinds, strict=True):
         if kind is None:
             raise DataError(
@@ -102,11 +102,12 @@ def _kinds(path: Path, schema: Any) -> list[_Kind]:
     return [kind for kind in kinds if kind is not None]
 
 
-def _kind_of(kind: Any) -> _Kind | None:
+def kind_of(kind: Any) -> _Kind | None:
+    """How a column of this type of Arrow's is read; None for one of bytes, and for a nested one. No errors."""
     import pyarrow.types as types
 
     if types.is_dictionary(kind):
-        inner = _kind_of(kind.value_type)
+        inner = kind_of(kind.value_type)
         if inner is None or inner.stored == "texts":
             return inner
         return _Kind(inner.stored, lambda cells: inner.read(cells.dictionary_decode()))

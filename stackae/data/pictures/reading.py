@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -95,8 +96,11 @@ def _picture(path: Path) -> Iterator[Image.Image]:
     from PIL import Image, ImageOps
 
     with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        check_memory(str(path), size, "give smaller pictures")
+        content = io.BytesIO(file.read(size))  # which never makes room for more than is left, as a file does
         try:
-            with Image.open(file, formats=READ) as image:
+            with Image.open(content, formats=READ) as image:
                 if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                     raise DataError(f"{path}: expected one picture, got several; save each as a file")
                 if image.mode == "F":
@@ -108,7 +112,7 @@ def _picture(path: Path) -> Iterator[Image.Image]:
         except (DataError, MemoryError):
             raise
         except Exception as error:  # of any kind, by the damage
-            cause = legible(" ".join(str(error).split()).split(" <_io.")[0] or type(error).__name__, 200)
+            cause = legible(" ".join(str(error).split()).split(" <_io.")[0].strip() or type(error).__name__, 200)
             raise DataError(
                 f"{path}: expected a picture (PNG, JPEG, BMP, TIFF, PGM), got damaged data ({cause}); save it again, "
                 "or take it out"
