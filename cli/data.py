@@ -50,7 +50,7 @@ def check(
 ) -> None:
     """Say whether pretraining would take the data, and what they hold; exit code 3 when it would refuse them.
 
-    Reads tables and .npy files in pieces, so that they may be larger than the memory.
+    Says what each column of a table is taken for. Reads .npy files in pieces: they may be larger than the memory.
     """
     from stackae.workflows import check_data
 
@@ -69,6 +69,8 @@ def _show(found: DataCheck) -> None:
         each = [found.described(part) for _, part in parts]
         rows = [[label, *(lines.get(label, "-") for lines in each)] for label in each[0]]
         table(report.data, ["", *(name for name, _ in parts)], rows)
+    if found.columns:
+        table("Columns", list(found.columns[0]), [[legible(cell, 60) for cell in row] for row in found.columns[1:]])
     if report.ragged_rows or report.not_numbers:
         say(
             f"besides     {report.ragged_rows:,} rows of another width, {report.not_numbers:,} cells that are no number"

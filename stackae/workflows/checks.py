@@ -16,6 +16,7 @@ from stackae.data.inspect.advice import warnings_of
 from stackae.data.inspect.check import Examined, Report
 from stackae.data.inspect.sentences import exact, whole_range
 from stackae.data.tables.columns import Taken
+from stackae.data.tables.overview import TITLES, overview
 from stackae.errors import DataError
 from stackae.workflows.callbacks import Callbacks
 
@@ -31,6 +32,12 @@ class DataCheck(NamedTuple):
         """Raise DataError if pretraining would refuse the data."""
         if self.report.refusal:
             raise DataError(*self.report.refusal.split("\n"))
+
+    @property
+    def columns(self) -> list[list[str]]:
+        """Return titles, then what the columns of a table are taken for and why; nothing of other data."""
+        encoding = self.report.encoding
+        return [] if encoding is None else [list(TITLES), *overview(encoding)]
 
     def described(self, part: Examined) -> dict[str, str]:
         """Return the properties of a part by name, as text for people."""

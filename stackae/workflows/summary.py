@@ -15,6 +15,7 @@ from stackae.data.inspect.advice import notes_of
 from stackae.data.labelled import few_of, is_scarce
 from stackae.data.labels import named
 from stackae.data.paired import PairedRows
+from stackae.data.tables.overview import TITLES, overview
 from stackae.errors import argument, legible
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import PretrainResult
@@ -38,11 +39,23 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[s
     return [
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
+        *_columns(dataset),
         f"step     {shown_layer_steps(config, isinstance(dataset.train.x, PairedRows))}",
         *together,
         *why,
         *(f"note     {sentence}" for sentence in notes_of(dataset)),
     ]
+
+
+def _columns(dataset: Dataset) -> list[str]:
+    """Describe what the columns of a table become, where they are not all numbers as they are."""
+    encoding = dataset.encoding
+    if encoding is None or (encoding.plain and not any(each.missing for each in encoding.featured)):
+        return []
+    rows = [list(TITLES), *overview(encoding)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(TITLES))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [f"{'columns' if not place else '':9}{line}" for place, line in enumerate(lines)]
 
 
 class LayerPlan(NamedTuple):

@@ -35,7 +35,11 @@ def about_columns(frame: Frame, encoding: Encoding) -> list[str]:
 
 def about_filled(name: str, columns: Sequence[Taken]) -> list[str]:
     """How many cells are missing in which of these columns, where the scaling fills them."""
-    return [f"{name}: {each} are filled by the mean of the training rows" for each in _gaps(columns)]
+    ones, of_categories = ([each for each in columns if (each.kind == "category") == known] for known in (False, True))
+    return [
+        *(f"{name}: {each} are filled by the mean of the training rows" for each in _gaps(ones)),
+        *(f"{name}: {each} are 0 in every category" for each in _gaps(of_categories)),
+    ]
 
 
 def about_dropped(name: str, columns: Sequence[Taken], rows: int) -> list[str]:
