@@ -14,7 +14,7 @@ from stackae.config.training import FinetuneConfig
 from stackae.config.values import Count, Fraction, ImageShape, Model, Places, Positive, Scale, Size, read_toml
 from stackae.errors import ConfigError, nearest
 
-Missing = Literal["mean", "indicator", "drop", "refuse"]
+Missing = Literal["mean", "indicator", "mask", "drop", "refuse"]
 FORMER = {"unlabelled": "background", "ignore": "drop"}
 """Names of settings in older files, and what they are called now."""
 
@@ -62,7 +62,7 @@ class DataConfig(Model):
     """Ordered categories of columns of a table, as SIZE:small<medium<large: 0, 1, 2."""
     missing: Missing = "mean"
     """Treatment of missing cells of a table: mean of the training rows, the same with an indicator as another feature,
-    drop their rows, or refuse."""
+    mask (the mean, without part in the loss; of arrays too), drop their rows, or refuse."""
     transpose: bool = False
     """Whether the rows of a table are its columns: the first column then names the features."""
     image_shape: ImageShape = None

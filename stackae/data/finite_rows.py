@@ -20,16 +20,16 @@ class FiniteRows(NamedTuple):
     bad_rows: int
 
 
-def finite_rows(source: Source) -> FiniteRows:
+def finite_rows(source: Source, gaps: bool = False) -> FiniteRows:
     """The rows whose cells, and whose targets where these are numbers, are finite 32-bit numbers; a missing target is
     none that is bad. A part without any such row, or that is no table of real numbers, is left as it is. No errors."""
     bad: list[BadRow] = []
-    x, y, numbers = _finite_part(source.x, source.y, bad, 0)
+    x, y, numbers = _finite_part(source.x, source.y, bad, 0, gaps)
     count = len(source.x) - len(numbers)
     if source.x_test is None:
         source = source._replace(clean=_of(source.clean, numbers))
         return FiniteRows(source._replace(x=x, y=y), numbers, np.zeros(0, np.int64), bad, count)
-    x_test, y_test, test_numbers = _finite_part(source.x_test, source.y_test, bad, len(source.x))
+    x_test, y_test, test_numbers = _finite_part(source.x_test, source.y_test, bad, len(source.x), gaps)
     count += len(source.x_test) - len(test_numbers)
     clean, test_clean = _of(source.clean, numbers), _of(source.test_clean, test_numbers)
     whole = source._replace(x=x, y=y, x_test=x_test, y_test=y_test, clean=clean, test_clean=test_clean)
@@ -41,7 +41,7 @@ def _of(rows: np.ndarray | None, numbers: np.ndarray) -> np.ndarray | None:
 
 
 def _finite_part(
-    x: np.ndarray, y: np.ndarray | None, bad: list[BadRow], first: int
+    x: np.ndarray, y: np.ndarray | None, bad: list[BadRow], first: int, gaps: bool
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     everything = np.arange(len(x))
     if x.ndim != 2 or x.size == 0 or x.dtype.kind != "f":
@@ -49,7 +49,7 @@ def _finite_part(
     sound, found = np.ones(len(x), dtype=bool), list[BadRow]()
     step = max(1, CHUNK_CELLS // x.shape[1])
     for start in range(0, len(x), step):
-        finite = np.isfinite(in_32_bits(x[start : start + step]))
+        finite = np.isfinite(in_32_bits(x[start : start + step])) | (gaps & np.isnan(x[start : start + step]))
         rows = np.flatnonzero(~finite.all(axis=1))
         sound[start + rows] = False
         for row in rows[: MOST_NAMED - len(found)].tolist():

@@ -51,7 +51,8 @@ class RowsKind(NamedTuple):
 
     def __str__(self) -> str:
         beside = "noisy rows, of which the clean ones are to be made: " if self.noisy else ""
-        return f"{beside}{self._values}{f', {self.missing:.0%} missing' if self.missing else ''}"
+        gaps = f", {self.missing:.0%} missing, without part in the loss" if self.missing else ""
+        return f"{beside}{self._values}{gaps}"
 
     @property
     def _values(self) -> str:

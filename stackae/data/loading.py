@@ -79,16 +79,23 @@ def load_source(config: DataConfig) -> Source:
     """
     with reading(config):
         if is_named(config.data):
-            return samples(source_of(read_table(config), config), config)
+            return samples(over_time(source_of(read_table(config), config), config), config)
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
-        return samples(source or read_file(config), config)
+        return samples(over_time(source or read_file(config), config), config)
 
 
 def samples(source: Source, config: DataConfig) -> Source:
-    """The checked samples of a source: its rows, or windows of them, and images where the settings say so."""
-    return shaped(placed(checked(over_time(source, config)), config), config)
+    """The checked samples of a source: its rows, or windows of them, and images where the settings say so.
+
+    Where missing cells are masked, what is to be made of rows are their known cells.
+    """
+    masked = config.missing == "mask"
+    source = placed(checked(source._replace(gaps=True) if masked else source), config)
+    if masked and source.clean is None and any(x is not None and np.isnan(x).any() for x in (source.x, source.x_test)):
+        source = source._replace(clean=source.x, test_clean=source.x_test)
+    return shaped(source, config)
 
 
 def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
@@ -210,15 +217,15 @@ def part_of_rows(
     """The given rows, ascending; bytes are shared with x where they are all of them. With ``clean`` rows, as pairs."""
     labels = None if y is None else torch.from_numpy(y[rows])
     if clean is not None:
-        return Part(PairedRows(_scaled(x, rows, scaling), _scaled(clean, rows, scaling)), labels)
+        return Part(PairedRows(_scaled(x, rows, scaling), _scaled(clean, rows, scaling, filled=False)), labels)
     if x.dtype == np.uint8 and scaling.of_bytes:
         raw = np.require(x if len(rows) == len(x) else x[rows], requirements=("C", "W"))
         return Part(ByteRows(torch.from_numpy(raw), scaling), labels)
     return Part(_scaled(x, rows, scaling), labels)
 
 
-def _scaled(x: np.ndarray, rows: np.ndarray, scaling: Scaling) -> Tensor:
+def _scaled(x: np.ndarray, rows: np.ndarray, scaling: Scaling, filled: bool = True) -> Tensor:
     scaled = torch.empty(len(rows), x.shape[1])
     for piece in in_order(len(rows), max(1, CHUNK_CELLS // x.shape[1])):
-        scaled[piece] = scaling.transform(x[rows[piece]])
+        scaled[piece] = scaling.transform(x[rows[piece]], filled)
     return scaled

@@ -26,19 +26,19 @@ from stackae.data.loading import (
     Part,
     dataset_of,
     part_of_rows,
+    samples,
     scaled_rows,
     without_background,
 )
 from stackae.data.order.known_rows import parts_by_content
 from stackae.data.order.places import Places, RowOrder
-from stackae.data.order.windows import over_time, placed
+from stackae.data.order.windows import over_time
 from stackae.data.provenance import Known, KnownData, check_width, matched
 from stackae.data.reading import OF_TABLES, check_columns_named, read_file, read_named, read_table, reading
 from stackae.data.rows import Rows
 from stackae.data.run_notes import changed, of_bad_rows, of_labels, repeated, seen
 from stackae.data.scaling import Scaling
-from stackae.data.shaped import shaped
-from stackae.data.source import BadRow, Source, checked
+from stackae.data.source import BadRow, Source
 from stackae.data.tables.columns import Encoding
 from stackae.data.tables.sources import encoded
 from stackae.errors import DataError, argument, legible
@@ -183,11 +183,11 @@ def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bo
             raw = over_time(read_named(config) or read_file(config, required=target_given), config)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
-            source, kept, none, bad, count = finite_rows(raw)
+            source, kept, none, bad, count = finite_rows(raw, fills and config.missing == "mask")
             notes, total = raw.notes, len(raw.x)
             source = source._replace(order=RowOrder(kept), notes=()) if config.window else source
         rows = count + len(kept) + len(none)
-        source = shaped(placed(checked(source), config), config)
+        source = samples(source, config)
         if config.window is not None:
             notes, kept, total = (*notes, *source.notes), np.arange(len(source.x)), len(source.x)
             none = np.arange(0 if source.x_test is None else len(source.x_test))

@@ -127,7 +127,8 @@ def _dense(layer: LayerConfig, reads: Reads, width: int, above: LayerConfig | No
         corruption = MASKING if noisy else NONE
     near_linear = ACTIVATIONS[activation].near_linear and output == "linear"
     whole = near_linear and not layer.sparsity.keeps_few
-    fits = whole and layer.n_hidden <= width <= WIDEST_START and has_room(width)
+    filled = reads.below is None and reads.data.missing > 0  # the components of fills are no start
+    fits = whole and layer.n_hidden <= width <= WIDEST_START and has_room(width) and not filled
     drawn = layer.initial_weights != type(layer.initial_weights)(kind="glorot")
     init = _chosen(layer.init, "pca" if fits and not drawn else "random")
     return {

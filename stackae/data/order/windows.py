@@ -156,7 +156,7 @@ def _told(name: str, count: int, channels: int, config: DataConfig, cut: Cut, or
     """The sentence that says what the samples are."""
     of = f"{config.window:,} rows" if channels == 1 else f"{config.window:,} rows x {channels:,} channels"
     told = f"{name}: {count:,} windows of {of}, one every {config.stride or config.window:,} rows"
-    told += f", within each of {len(order.names):,} groups by {order.by}" if order.names else ""
+    told += f", within each of {len(np.unique(order.groups)):,} groups by {order.by}" if order.names else ""
     told += f", none across {cut.gaps:,} gap{'s' * (cut.gaps != 1)}" if cut.gaps else ""
     several = f"{mixed:,} have rows of several classes, and that of most of them"
     return f"{told}; {several}" if mixed else told
