@@ -1,0 +1,101 @@
+"""`--missing mask`: missing cells are read as the fill, have no part in the loss, and are made in reconstructions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shell import Shell
+
+RANK, ROWS, WIDTH = 2, 300, 12
+FILES = ("layer1.safetensors", "layer2.safetensors", "scaling.safetensors", "division.safetensors")
+
+
+def matrix() -> np.ndarray:
+    draw = np.random.default_rng(0)
+    return draw.standard_normal((ROWS, RANK)) @ draw.standard_normal((RANK, WIDTH))
+
+
+def table(path: Path, x: np.ndarray) -> None:
+    lines = [",".join(f"c{column}" for column in range(x.shape[1]))]
+    lines += [",".join("" if np.isnan(cell) else f"{cell:.4f}" for cell in row) for row in x]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    x = matrix()
+    table(tmp_path / "whole.csv", x)
+    x[np.random.default_rng(1).random(x.shape) < 0.4] = np.nan
+    table(tmp_path / "gaps.csv", x)
+    np.save(tmp_path / "gaps.npy", x)
+    return Shell(tmp_path)
+
+
+def pretrain(shell: Shell, data: str, missing: str, run: str, *more: str) -> str:
+    options = ("--data", data, "--missing", missing, "--layers", "auto,6,4", "--run", f"runs/{run}", *more)
+    told = shell("pretrain", *options)
+    assert told.code == 0, told.err
+    return told.err
+
+
+def same(shell: Shell, first: str, second: str, *names: str) -> list[bool]:
+    runs = [shell.folder / "runs" / run for run in (first, second)]
+    return [(runs[0] / name).read_bytes() == (runs[1] / name).read_bytes() for name in names]
+
+
+def test_without_missing_cells_the_run_is_that_of_the_mean(shell: Shell) -> None:
+    told = [pretrain(shell, "whole.csv", missing, missing) for missing in ("mean", "mask")]
+    assert all(same(shell, "mean", "mask", *FILES)) and "targets beside its rows" not in told[1]
+
+
+def test_a_run_is_told_trained_alike_twice_and_complete(shell: Shell) -> None:
+    told = pretrain(shell, "gaps.csv", "mask", "a")
+    assert "% missing, without part in the loss" in told and "layer 1 eager: targets beside its rows" in told
+    pretrain(shell, "gaps.csv", "mask", "b")
+    assert all(same(shell, "a", "b", *FILES, "config.toml"))
+    pretrain(shell, "gaps.csv", "mean", "c")
+    assert same(shell, "a", "c", *FILES) == [False, False, True, True]
+    assert "nothing is left to do" in shell.does(
+        "pretrain", "--data", "gaps.csv", "--missing", "mask", "--layers", "auto,6,4", "--run", "runs/a", "--resume"
+    )
+
+
+def test_reconstructions_are_nearer_to_what_was_hidden_than_by_filling(shell: Shell) -> None:
+    hidden = np.isnan(np.load(shell.folder / "gaps.npy"))
+    errors = {}
+    for missing in ("mask", "mean"):
+        pretrain(shell, "gaps.csv", missing, missing, "--scale", "standard", "--epochs", "60")
+        shell.does("reconstruct", "--run", f"runs/{missing}", "--part", "all", "--out", f"{missing}.npy")
+        errors[missing] = float(np.abs(np.load(shell.folder / f"{missing}.npy") - matrix())[hidden].mean())
+    assert errors["mask"] < 0.8 * errors["mean"]
+
+
+def test_evaluation_counts_known_cells_alone(shell: Shell) -> None:
+    pretrain(shell, "gaps.csv", "mask", "a", "--scale", "standard")
+    given = ("--run", "runs/a", "--part", "all")
+    found = json.loads(shell.does("evaluate", *given, "--json"))["reconstruction"][0]
+    shell.does("reconstruct", *given, "--layer", "1", "--out", "z.npy")
+    x, z = np.load(shell.folder / "gaps.npy").round(4), np.load(shell.folder / "z.npy")
+    scale = np.nanstd(x, axis=0)  # about that of the training rows
+    wanted = float(np.nanmean(((z - x) / scale) ** 2))
+    assert found["mean_squared_error"] == pytest.approx(wanted, rel=0.1)
+
+
+def test_arrays_with_gaps_are_masked_where_that_is_asked_for_and_refused_elsewhere(shell: Shell) -> None:
+    told = pretrain(shell, "gaps.npy", "mask", "a")
+    assert "% missing, without part in the loss" in told
+    assert json.loads(shell.does("evaluate", "--run", "runs/a", "--part", "all", "--json"))["rows"] == ROWS
+    shell.does("score", "--run", "runs/a")
+    refused = shell.refuses(3, "pretrain", "--data", "gaps.npy", "--layers", "auto,4")
+    assert "expected finite 32-bit numbers, got nan" in refused
+
+
+def test_windows_with_gaps_are_masked_too(shell: Shell) -> None:
+    told = pretrain(shell, "gaps.csv", "mask", "a", "--window", "10", "--stride", "5")
+    assert "59 windows of 10 rows x 12 channels" in told and "% missing, without part in the loss" in told
+    made = shell.does("reconstruct", "--run", "runs/a", "--data", "gaps.csv", "--out", "z.csv")
+    header = (shell.folder / "z.csv").read_text().partition("\n")[0]
+    assert made and header.startswith("row,start,c0[0],c0[1]")
