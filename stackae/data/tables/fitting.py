@@ -8,7 +8,7 @@ import numpy as np
 
 from stackae.config import DataConfig
 from stackae.data.tables import kinds
-from stackae.data.tables.cells import is_missing, numbers_of
+from stackae.data.tables.cells import is_missing
 from stackae.data.tables.columns import Encoding, Taken
 from stackae.data.tables.frame import Frame
 from stackae.data.tables.kinds import Found
@@ -52,8 +52,8 @@ def surveyed(frame: Frame, config: DataConfig) -> tuple[Encoding, list[Fault]]:
 def _found(frame: Frame, index: int, roles: Roles, config: DataConfig) -> Found:
     column = frame.columns[index]
     if index in roles.targets:
-        faulty = numbers_of(column, frame)[1] if config.target_kind == "numbers" else None
-        return Found(Taken(column.name, "target", "as asked for"), faulty)
+        target = Found(Taken(column.name, "target", "as asked for"))
+        return target if config.target_kind == "classes" else target._replace(faulty=kinds.number(frame, column, "")[1])
     if index in roles.ids:
         return Found(Taken(column.name, "id", "as asked for"))
     if index in roles.left_out:
