@@ -48,6 +48,10 @@ def write(path: Path, lines: list[str]) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_table_as_it_was_downloaded_needs_no_script(fresh: Shell, shape: str) -> None:
     write(fresh.folder / "train.csv", lines_of(shape, 120, 0))
@@ -61,10 +65,7 @@ def test_a_table_as_it_was_downloaded_needs_no_script(fresh: Shell, shape: str) 
     fresh.does("predict", "--data", "new.csv", "--out", "answers.csv")
     fresh.does("score", "--data", "new.csv", "--out", "scores.csv", "--no-baselines")
     fresh.does("reconstruct", "--data", "new.csv", "--out", "restored.csv")
-    answers, scores, restored = (
-        list(csv.DictReader((fresh.folder / f"{name}.csv").read_text().splitlines()))
-        for name in ("answers", "scores", "restored")
-    )
+    answers, scores, restored = (rows_of(fresh.folder / f"{name}.csv") for name in ("answers", "scores", "restored"))
     assert len(answers) == len(scores) == len(restored) == 30
     if shape == "intrusions":
         assert list(restored[0]) == ["row", "duration", "protocol_type", "flag", "src_bytes"]
