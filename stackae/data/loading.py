@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
-from stackae.data.formats import is_named, place_of
+from stackae.data.formats import Tell, ignored, is_named, place_of
 from stackae.data.inspect.index_column import index_note
 from stackae.data.labels import named
 from stackae.data.memory import check_memory
@@ -71,7 +71,7 @@ class Dataset(NamedTuple):
     encoding: Encoding | None = None
 
 
-def load_source(config: DataConfig) -> Source:
+def load_source(config: DataConfig, tell: Tell = ignored) -> Source:
     """The checked rows and labels of ``config.data``.
 
     Raises DataError when the data are unknown, missing, damaged or too large for the memory; ConfigError when a
@@ -79,11 +79,11 @@ def load_source(config: DataConfig) -> Source:
     """
     with reading(config):
         if is_named(config.data):
-            return samples(over_time(source_of(read_table(config), config), config), config)
+            return samples(over_time(source_of(read_table(config, tell), config), config), config)
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
-        return samples(over_time(source or read_file(config), config), config)
+        return samples(over_time(source or read_file(config, tell=tell), config), config)
 
 
 def samples(source: Source, config: DataConfig) -> Source:
@@ -98,8 +98,8 @@ def samples(source: Source, config: DataConfig) -> Source:
     return shaped(source, config)
 
 
-def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
-    """Training, validation and test parts, scaled alike.
+def load_data(config: DataConfig, scaling: Scaling | None = None, tell: Tell = ignored) -> Dataset:
+    """Training, validation and test parts, scaled alike; ``tell`` is told the share of the file that is read.
 
     The test part is the source's own, or test_fraction of its rows; the validation part is validation_fraction of
     the rows that remain; the classes of ``leave_out`` are then taken out of it and of the training part. Which rows is
@@ -107,7 +107,7 @@ def load_data(config: DataConfig, scaling: Scaling | None = None) -> Dataset:
     part alone; at least one row always remains there. Raises what load_source raises, DataError when a given scaling is
     of another width or no row is left to train on, and ConfigError when a class to be left out is not there.
     """
-    source = load_source(config)
+    source = load_source(config, tell)
     source = source._replace(notes=(*source.notes, *index_note(source.x, source.column_names)))
     return dataset_of(source, config, Division(sums_of(source), divided(source, config)), scaling)
 

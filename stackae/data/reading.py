@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stackae.config import DataConfig
-from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, listed, place_of
+from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, Tell, ignored, listed, place_of
 from stackae.data.formats.digits import load_digits
 from stackae.data.formats.idx import FOLDERS, load_idx_folder
 from stackae.data.formats.vision import PREFIX, load_vision
@@ -68,13 +68,13 @@ def file_of(config: DataConfig) -> Place:
     return place
 
 
-def read_file(config: DataConfig, required: bool = True) -> Source:
+def read_file(config: DataConfig, required: bool = True, tell: Tell = ignored) -> Source:
     """The arrays of a file as they are stored, unchecked; without ``required``, targets that are not there are none.
 
     Raises DataError as its reader does.
     """
     place = file_of(config)
-    return place.format.read(place, config, required)
+    return place.format.read(place, config, required, tell)
 
 
 def dialect_of(config: DataConfig) -> Dialect:
@@ -83,10 +83,10 @@ def dialect_of(config: DataConfig) -> Dialect:
     return Dialect(config.delimiter, config.decimal, config.encoding, config.header, missing)
 
 
-def read_table(config: DataConfig) -> Frame:
+def read_table(config: DataConfig, tell: Tell = ignored) -> Frame:
     """The columns of a table as they are stored. Raises DataError as its reader does."""
     place = file_of(config)
-    frame = place.format.read_frame(place.path, dialect_of(config))
+    frame = place.format.read_frame(place.path, dialect_of(config), tell)
     return transposed(frame) if config.transpose else frame
 
 

@@ -19,7 +19,7 @@ from stackae.data.division import (
     without_classes,
 )
 from stackae.data.finite_rows import finite_rows
-from stackae.data.formats import is_named, place_of
+from stackae.data.formats import Tell, ignored, is_named, place_of
 from stackae.data.labels import named
 from stackae.data.loading import (
     Dataset,
@@ -112,19 +112,20 @@ def read_rows(
     target_given: bool = False,
     data_given: bool = False,
     own_test: bool = False,
+    tell: Tell = ignored,
 ) -> RowsRead:
     """The rows that a command looks at: all, or a part of them. Rows with cells that cannot be read are left out.
 
     ``part`` is test, validation, train or all; without it, of the run's own data the first of those that has rows, and
     all of other data, or their own test part where they have one and ``own_test``. Own data are divided as they were
     when the run was trained: a row that was trained on is never a test row. A target column is taken where it is there,
-    and must be where ``target_given``.
+    and must be where ``target_given``. ``tell`` is told the share of the file that is read.
 
     Raises:
         DataError: what load_source raises, but for bad rows only where no others are there; a column of the run that
             is missing; own data none of whose rows the run has seen, which are other data where ``data_given``.
     """
-    read = _read_source(config, known, target_given, scaling.fill is not None)
+    read = _read_source(config, known, target_given, scaling.fill is not None, tell)
     own, division, notes = _divided(read, config, known, data_given)
     source, name = without_background(read.source, config), part or (None if own is not None else "all")
     if own is None and own_test and source.x_test is not None:
@@ -150,12 +151,18 @@ def read_rows(
 
 
 def read_dataset(
-    config: DataConfig, known: Known, scaling: Scaling, *, target_given: bool = False, data_given: bool = False
+    config: DataConfig,
+    known: Known,
+    scaling: Scaling,
+    *,
+    target_given: bool = False,
+    data_given: bool = False,
+    tell: Tell = ignored,
 ) -> Dataset:
     """Training, validation and test parts for a run to be trained further on: a row that it was pretrained on, or
     tested on, keeps its part, new rows are divided as any are. Raises what ``read_rows`` raises."""
     known = known._replace(finetuning=None)
-    read = _read_source(config, known, target_given, scaling.fill is not None)
+    read = _read_source(config, known, target_given, scaling.fill is not None, tell)
     _, division, notes = _divided(read, config, known, data_given)
     notes = (*read.notes, *notes, *repeated(read.source.name, division))
     if read.source.y is None:
@@ -163,7 +170,7 @@ def read_dataset(
     return dataset_of(read.source, config, division, scaling)._replace(notes=notes)
 
 
-def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bool) -> _Read:
+def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bool, tell: Tell) -> _Read:
     """Missing cells are left to the scaling where it ``fills`` them. Raises ConfigError where a target is given for
     data without columns."""
     table = is_named(config.data)
@@ -174,13 +181,13 @@ def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bo
     check_columns_named(config)
     with reading(config):
         if table:
-            frame = read_table(config)
+            frame = read_table(config, tell)
             encoding, targets, notes = matched(frame, config, known, target_given)
             source, kept, bad, count = encoded(frame, encoding, targets, config, fills)
             none, total = np.zeros(0, dtype=np.int64), len(kept) + count
             notes, source = (*frame.notes, *notes, *source.notes), source._replace(notes=())
         else:
-            raw = over_time(read_named(config) or read_file(config, required=target_given), config)
+            raw = over_time(read_named(config) or read_file(config, target_given, tell), config)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
             source, kept, none, bad, count = finite_rows(raw, fills and config.missing == "mask")

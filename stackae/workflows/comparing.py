@@ -80,7 +80,9 @@ def compare(
     callbacks, tables, params = Logged(callbacks or Callbacks()), read_tables(config), dict(options or {})
     data = data_settings(params, tables)
     folder = _folder(out, data.data)
-    dataset = load_data(data.model_copy(update={"validation_fraction": 0.0, "validation_rows": None}))
+    unheld = data.model_copy(update={"validation_fraction": 0.0, "validation_rows": None})
+    with callbacks.progress(f"reading {data.data}") as tell:
+        dataset = load_data(unheld, tell=tell)
     if params.get("layers") is None and "layers" not in tables.get("pretrain", {}):
         params["layers"] = usual_layers(dataset.train.x.shape[1])
     pretrain, finetune = pretrain_settings(params, tables), tables.get("finetune", {})

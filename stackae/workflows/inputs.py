@@ -190,7 +190,9 @@ def kind_of_targets(settings: FinetuneConfig) -> str | None:
 
 def dataset_of(run: Run, request: DataRequest, callbacks: Callbacks) -> Dataset:
     """Load the requested data in parts for further training, scaled as the run's were, and pass on their notes."""
-    dataset = read_dataset(data_of(run, request), known_of(run), run.load_scaling(), **request.flags)
+    config = data_of(run, request)
+    with callbacks.progress(f"reading {config.data}") as tell:
+        dataset = read_dataset(config, known_of(run), run.load_scaling(), tell=tell, **request.flags)
     note_all(dataset.notes, callbacks)
     return dataset
 
@@ -218,7 +220,9 @@ def rows_of(
     config = data_of(run, request) if own is None else requested(own, request)
     if not labels and request.data is not None and request.target is None:
         config = config.model_copy(update={"target": None})
-    rows = read_rows(config, known_of(run), run.load_scaling(), part, own_test=own_test, **request.flags)
+    scaling = run.load_scaling()
+    with callbacks.progress(f"reading {config.data}") as tell:
+        rows = read_rows(config, known_of(run), scaling, part, own_test=own_test, tell=tell, **request.flags)
     note_all(rows.notes, callbacks)
     if not len(rows.numbers):
         raise DataError(

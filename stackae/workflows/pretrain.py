@@ -62,7 +62,7 @@ def pretrain_run(
         DivergedError: training left the finite numbers. StoppedError: it was requested to stop.
     """
     session = Session.new("pretrain_run", callbacks, requests, checkpoint_every)
-    place, begun, names, configs, why, dataset = _prepared(settings, run, seeds, force, resume)
+    place, begun, names, configs, why, dataset = _prepared(settings, run, seeds, force, resume, session.callbacks)
     if place is not None and begun:
         return _resumed(place, settings, pretraining_work(names, configs, dataset), session)
     session.callbacks.note(*summary(configs, dataset, why))
@@ -84,13 +84,19 @@ def plan_run(
     callbacks: Callbacks | None = None,
 ) -> Plan:
     """Return the plan of ``pretrain_run`` without writing anything. Arguments and errors are the same."""
-    *_, configs, why, dataset = _prepared(settings, run, seeds, force, resume)
-    (callbacks or Callbacks()).note(*summary(configs, dataset, why))
+    callbacks = callbacks or Callbacks()
+    *_, configs, why, dataset = _prepared(settings, run, seeds, force, resume, callbacks)
+    callbacks.note(*summary(configs, dataset, why))
     return plan_of(configs, dataset)
 
 
 def _prepared(
-    settings: RunConfig, run: Path | str | None, seeds: str | int | None, force: bool, resume: bool
+    settings: RunConfig,
+    run: Path | str | None,
+    seeds: str | int | None,
+    force: bool,
+    resume: bool,
+    callbacks: Callbacks,
 ) -> Prepared:
     """Reject whatever cannot work before anything is written."""
     count = None if seeds is None else whole_number(argument("seeds"), seeds, MOST_SEEDS)
@@ -105,7 +111,8 @@ def _prepared(
     ]
     choose_step(first.engine, choose_device(first.device), first.precision)
     check_pretraining(first, 0, 0, len(configs))
-    dataset = load_data(settings.data)
+    with callbacks.progress(f"reading {settings.data.data}") as tell:
+        dataset = load_data(settings.data, tell=tell)
     left_out = settings.data.leave_out is not None
     settled = [settle(each, dataset.train.x, dataset.row_shape, left_out) for each in configs]
     why, configs = reasons(configs[0], dataset.train.x, left_out), settled

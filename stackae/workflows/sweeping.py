@@ -103,7 +103,8 @@ def sweep(
     _check(sizes, scatter, path)
     tables = read_tables(config)
     data_config = data_settings(params, tables)
-    dataset = load_data(data_config)
+    with callbacks.progress(f"reading {data_config.data}") as tell:
+        dataset = load_data(data_config, tell=tell)
     if scatter == "tsne":
         check_neighbors(len(dataset.validation.x) or len(dataset.train.x))
     configs = _configs(params, tables, dataset, lower, sorted(sizes))

@@ -227,7 +227,9 @@ def test_a_photograph_is_turned_as_its_camera_was(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_size_and_channels(tmp_path: Path) -> None:
-    config = load_data(DataConfig(data=str(classes_in(tmp_path)))).config
+    told = list[float]()
+    config = load_data(DataConfig(data=str(classes_in(tmp_path))), tell=told.append).config
+    assert told == [0.25, 0.5, 0.75, 1.0]
     assert (config.size, config.colour) == ("4x5", "grey")
 
 

@@ -76,7 +76,8 @@ def load_arrays(path: Path, asked: Asked = ALL) -> Source:
     if any(part.clean is not None for part in given):
         clean, *others = [_clean_rows(part, path, asked.pixels) for part in given]
         first = first._replace(clean=clean, test_clean=others[0] if others else None)
-    return _with_targets(first._replace(notes=(*first.notes, *notes)), parts, asked.numbers)
+    named = f"{path}:{asked.inside}" if asked.inside else str(path)
+    return _with_targets(first._replace(name=named, notes=(*first.notes, *notes)), parts, asked.numbers)
 
 
 def _first(store: Store, names: Iterable[str]) -> str | None:
@@ -119,7 +120,7 @@ def _targets(store: Store, rows: str, x: np.ndarray, asked: Asked) -> tuple[np.n
     if name is not None and (rows in ROWS or _fits(store.declared(name), x)):
         return store.read(name, asked.kinds), ()
     others = [each for each in store.names if each != rows and _fits(store.declared(each), x)]
-    if rows in ROWS or lacking or not others:
+    if rows in ROWS or lacking or not others or x.size == len(x):  # one column beside others is a signal
         return None, lacking
     remedy = f"name them by {argument('target', legible(others[0], 100))}"
     return None, (f"{store.path}: rows are {told(store, [rows])}; labels may be {told(store, others)}: {remedy}",)

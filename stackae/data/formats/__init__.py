@@ -24,6 +24,13 @@ NAMES = ("digits", "mnist", "fashion-mnist")
 SETS = f"{', '.join(NAMES)}, torchvision:NAME"
 """What data may be named by besides a path."""
 
+Tell = Callable[[float], None]
+"""Called now and then with the share that is done, 0 to 1."""
+
+
+def ignored(share: float) -> None:
+    """Tells nobody."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -54,22 +61,21 @@ class Format:
         """Whether the columns have names: targets are chosen by name, and a run finds its own columns."""
         return self.reader is not None
 
-    def read(self, place: Place, config: DataConfig, required: bool = True) -> Source:
-        """The unchecked rows of arrays at a place, with the targets that ``config`` names; there if ``required``.
+    def read(self, place: Place, config: DataConfig, required: bool = True, tell: Tell = ignored) -> Source:
+        """The unchecked rows of arrays or pictures at a place; ``tell`` is told the share that is read, 0 to 1.
 
-        Raises DataError as the reader does.
+        The targets that ``config`` names must be there if ``required``. Raises DataError as the reader does.
         """
         numbers = config.target_kind == "numbers"
         if self.pictures:
             from stackae.data.pictures.reading import load_images
 
-            return load_images(place.path, config.size, config.colour, numbers)
+            return load_images(place.path, config.size, config.colour, numbers, tell)
         from stackae.data.arrays.reading import Asked, load_arrays
 
-        numbers = config.target_kind == "numbers"
         return load_arrays(place.path, Asked(place.inside, config.target, required, numbers, config.pixels))
 
-    def read_frame(self, path: Path, dialect: Dialect, tell: Callable[[float], None] = lambda share: None) -> Frame:
+    def read_frame(self, path: Path, dialect: Dialect, tell: Tell = ignored) -> Frame:
         """The columns of a table as they stand in its file; ``tell`` is told the share that is read, 0 to 1.
 
         Raises DataError as the reader does.

@@ -79,7 +79,7 @@ def _check(config: DataConfig, progress: Progress) -> Report:
         return _check_table(config, progress)
     place = file_of(config)
     if place.format.pieces is None or config.pixels or config.target is not None:
-        return _check_source(read_file(config), progress)
+        return _check_source(read_file(config, tell=progress), progress)
     return _check_array(place.path, place.format, progress)
 
 
@@ -135,7 +135,7 @@ def _check_array(path: Path, found: Format, progress: Progress) -> Report:
 
 def _check_table(config: DataConfig, progress: Progress) -> Report:
     """What pretraining says of the table, and what the rows hold that it could take."""
-    frame = read_table(config)
+    frame = read_table(config, progress)
     report = Report(frame.name, "", ragged_rows=frame.bad_rows, notes=frame.notes)
     try:
         source = source_of(frame, config)
