@@ -46,7 +46,6 @@ with atheris.instrument_imports(
     from stackae.config import DataConfig, RunConfig, read_tables
     from stackae.config.values import validated
     from stackae.data.arrays.reading import load_arrays
-    from stackae.data.formats import FORMATS
     from stackae.data.formats.idx import read_idx
     from stackae.data.formats.parquet import read_frame as read_parquet
     from stackae.data.formats.text_frame import read_frame
@@ -263,7 +262,7 @@ def csv_seeds() -> list[bytes]:
 
 def txt_seeds() -> list[bytes]:
     """The tables of ``csv_seeds`` with each delimiter that the header line of a .txt may have."""
-    return [seed.replace(b",", each.encode()) for seed in csv_seeds() for each in FORMATS[".txt"].delimiters]
+    return [seed.replace(b",", each.encode()) for seed in csv_seeds() for each in ",;\t| "]
 
 
 def config_seeds() -> list[bytes]:

@@ -33,8 +33,9 @@ laws = settings(
 needs_data = pytest.mark.skipif(
     not (TEST_DATA / "MNIST" / "raw").is_dir(), reason=f"no MNIST under {TEST_DATA}; set STACKAE_TEST_DATA"
 )
-TEXT_FORMATS = [(suffix, delimiter) for suffix, each in FORMATS.items() for delimiter in each.delimiters]
-"""Every format of text, with each delimiter that its files may have."""
+TEXT_FORMATS = [(suffix, each.delimiter) for suffix, each in FORMATS.items() if each.delimiter]
+TEXT_FORMATS += [(".csv", ";"), (".csv", "\t"), (".txt", " "), (".dat", "|")]
+"""Every format of text, with the delimiter that it has and some that it may have."""
 finite = st.floats(-1e6, 1e6, width=32)
 matrices = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=finite)
 
@@ -134,8 +135,8 @@ def write_idx_folder(root: Path, count: int = 6, labels: np.ndarray | None = Non
 def table(
     path: Path, x: np.ndarray, y: np.ndarray | None = None, names: tuple[str, ...] = ("temp", "press", "flow")
 ) -> str:
-    """A text file of these columns, and of "state" where there are labels, with the last delimiter of its format."""
-    join = FORMATS[path.suffix].delimiters[-1].join
+    """A text file of these columns, and of "state" where there are labels, with the delimiter of its format."""
+    join = FORMATS[path.suffix].delimiter.join
     lines = [join([*names, *([] if y is None else ["state"])])]
     lines += [join([*map(repr, row), *([] if y is None else [y[at]])]) for at, row in enumerate(x.tolist())]
     path.write_text("\n".join(lines) + "\n")

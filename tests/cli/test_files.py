@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from cli_cases import says
 from PIL import Image
+from pyarrow import parquet
 from scipy.io import savemat
 from shell import Shell
 
@@ -36,6 +39,13 @@ def with_first(name: str, cell: Callable[[int], object]) -> str:
     return table(names=(name, *NAMES), cells=lambda row: [cell(row), *X[row].round(3), Y[row]])
 
 
+def packed() -> bytes:
+    buffer = io.BytesIO()
+    columns = {name: X[:, place] for place, name in enumerate(NAMES[:4])}
+    parquet.write_table(pa.table({**columns, "label": Y}), buffer)
+    return buffer.getvalue()
+
+
 LABEL = ("--target", "label")
 TAKEN: dict[str, tuple[str | bytes | np.ndarray, tuple[str, ...]]] = {
     "mark-lines-and-quotes.csv": (table(end="\r\n", quote='"').encode("utf-8-sig"), LABEL),
@@ -51,6 +61,11 @@ TAKEN: dict[str, tuple[str | bytes | np.ndarray, tuple[str, ...]]] = {
     "utf16.csv": (table().encode("utf-16"), LABEL),
     "comment.csv": ("# logger\n" + table(), LABEL),
     "twice.csv": (table(names=("a", "a", "c", "d", "label")), LABEL),
+    "table.dat": (table("|"), LABEL),
+    "packed.csv.gz": (gzip.compress(table().encode()), LABEL),
+    "no-header.data": (table().split("\n", 1)[1], ("--target", "x4")),
+    "asked.txt": (table(";", names=("0", "1", "2", "3", "label")), (*LABEL, "--header", "--delimiter", "semicolon")),
+    "typed.parquet": (packed(), LABEL),
     "identity.csv": (with_first("id", lambda row: f"P{row}"), LABEL),
     "units.csv": (table(names=("v", *NAMES), cells=lambda row: [f"{X[row, 0]:.4f} V", *X[row], Y[row]]), LABEL),
     "swapped-bytes.npy": (np.asfortranarray(1e6 * X).astype(">f8"), ()),
@@ -60,8 +75,13 @@ TAKEN: dict[str, tuple[str | bytes | np.ndarray, tuple[str, ...]]] = {
 }
 REFUSED: dict[str, tuple[str | bytes | np.ndarray, str]] = {
     "cells.csv": (table(cells=lambda row: [X[row, 0] if row else "1_0", *X[row, 1:], Y[row]]), "'1_0' is not a number"),
-    "table.dat": (table(), "save a table as .csv, with commas between its cells"),
-    "packed.csv.gz": (gzip.compress(table().encode()), "(a file of another kind)"),
+    "table.xlsx": (table(), "(a file of another kind); save a table as .csv, with commas between its cells"),
+    "thousands.csv": (
+        table(";", cells=lambda row: ["1,234", 5, 6, 7, "x"]),
+        "may be 1.234 or 1234; say which by --",
+    ),
+    "names-or-data.csv": ("0,1,2,label\n" + "7,3,9,x\n" * 9, "say which by --header or --no-header"),
+    "above.csv": ("Logger 7\n" + table(), "begin what stands above a table with #"),
     "object.npy": (X.astype(object), "expected an array of real numbers, got object; convert it and save it again"),
     "complex.npy": (X.astype(complex), "expected an array of real numbers, got complex128"),
 }

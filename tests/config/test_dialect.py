@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stackae.config import DataConfig
+from stackae.data.reading import dialect_of
 from stackae.data.tables.frame import Dialect
-from stackae.data.text.dialects import dialect_of
 from stackae.errors import ConfigError
 
 

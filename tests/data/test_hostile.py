@@ -23,9 +23,9 @@ from stackae.data import load_data, load_source, memory
 from stackae.data.arrays.reading import load_arrays
 from stackae.data.formats import FORMATS, bounded
 from stackae.data.formats.bounded import Gunzip, opened
-from stackae.data.formats.delimiters import DELIMITERS
 from stackae.data.formats.idx import load_idx_folder, read_idx
 from stackae.data.labels import MOST_CLASSES
+from stackae.data.text.rows import DELIMITERS
 from stackae.errors import HIDDEN, DataError, legible, nearest
 
 TEXTS = {suffix: load_text for suffix, each in FORMATS.items() if each.named}
@@ -311,8 +311,8 @@ def test_csv_files_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert forged.isprintable() or forged.count("\n") == 1
     assert forged.startswith(rf"{path}:2: column {name} (2): '\x1b[31m\nerror: forged' is not a number")
     assert "field larger than field limit (131072)" in of('a,b\n"1,2\n' + "3,4\n" * 100_000)
-    monkeypatch.setattr("stackae.data.formats.text_rows.MOST_COLUMNS", 50)
-    monkeypatch.setattr("stackae.data.formats.text_rows.LONGEST_LINE", 1000)
+    monkeypatch.setattr("stackae.data.text.rows.MOST_COLUMNS", 50)
+    monkeypatch.setattr("stackae.data.text.rows.LONGEST_LINE", 1000)
     assert f"{path}:2: expected lines of at most 1,000 characters" in of("a,b\n" + "1" * 2000 + ",2\n")
     assert f"{path}:1: expected at most 50 columns, got more {DELIMITERS[delimiter]} in one row" in of(
         "a," * 60 + "\n1\n"

@@ -235,7 +235,7 @@ def test_load_source_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert f"{tmp_path}: expected a folder of pictures" in of(str(tmp_path))
     (tmp_path / "folder.npy").mkdir()
     assert "folder.npy' (a directory)" in of(str(tmp_path / "folder.npy"))
-    for name in ("a.parquet", "a.dat", "a.csv.gz"):
+    for name in ("a.xlsx", "a.arff", "a.npy.gz"):
         config = DataConfig(data=str(write(tmp_path / name, "a\tb\n1\t2\n")), target="b")
         told = "(a file of another kind); save a table as .csv, with commas between its cells"
         assert f"{name}' {told}" in message(load_source, config)

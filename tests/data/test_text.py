@@ -38,7 +38,7 @@ def text(path: Path, content: str, delimiter: str) -> Path:
 @given(matrices, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.integers(0, 2), kinds)
 def test_csv_round_trip(tmp_path: Path, x: np.ndarray, end: str, mark: bool, blank: int, kind: tuple[str, str]) -> None:
     suffix, delimiter = kind
-    assume(x.shape[1] > 1 or len(FORMATS[suffix].delimiters) == 1)
+    assume(x.shape[1] > 1 or FORMATS[suffix].delimiter == delimiter)
     names = [f"c{column}" for column in range(x.shape[1])]
     lines = [delimiter.join(names), *(delimiter.join(repr(float(cell)) for cell in row) for row in x)]
     content = (b"\xef\xbb\xbf" if mark else b"") + end.join(lines).encode() + end.encode() * blank

@@ -44,7 +44,7 @@ class Format:
     pictures: whether it is a picture, or a folder of them, which ``pictures.reading.load_images`` reads.
     pieces: reads a file that may be larger than the memory, in pieces of rows; None where it has to fit.
     writer: packs a ``Table`` as the content of a file; None where such files are not written.
-    delimiters: what may stand between the cells of a line of text; of several, the header line says which one does.
+    delimiter: what stands between the cells of a line of text, if the file does not show another one; "" in no text.
     """
 
     suffix: str
@@ -54,7 +54,7 @@ class Format:
     pictures: bool = False
     pieces: str | None = None
     writer: str | None = None
-    delimiters: str = ""
+    delimiter: str = ""
 
     @property
     def named(self) -> bool:
@@ -89,7 +89,7 @@ class Format:
 
     def pack(self, table: Table, progress: Callable[[float], None] = lambda share: None) -> memoryview:
         """The content of a file that holds the table; ``progress`` is called with the share done so far, 0 to 1."""
-        content: memoryview = _function(self.writer)(table, progress, *self.delimiters)
+        content: memoryview = _function(self.writer)(table, progress, *([self.delimiter] if self.delimiter else []))
         return content
 
 
@@ -112,7 +112,7 @@ _COMMAS = Format(
     ".csv",
     "text_frame.read_frame",
     writer="writing.pack_text",
-    delimiters=",",
+    delimiter=",",
 )
 FORMATS = {
     each.suffix: each
@@ -123,12 +123,14 @@ FORMATS = {
         Format(".h5", store="arrays.hdf5.opened_hdf5", members=True),
         Format(".hdf5", store="arrays.hdf5.opened_hdf5", members=True),
         _COMMAS,
-        replace(_COMMAS, suffix=".tsv", delimiters="\t"),
-        replace(_COMMAS, suffix=".txt", delimiters="\t;, ", writer=None),
+        replace(_COMMAS, suffix=".tsv", delimiter="\t"),
+        *(replace(_COMMAS, suffix=suffix, writer=None) for suffix in (".txt", ".data", ".dat")),
+        Format(".parquet", "parquet.read_frame"),
     )
 }
 """By suffix, in the order in which messages name them."""
 
+PACKED = ".gz"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm")
 FORMATS |= {suffix: Format(suffix, pictures=True) for suffix in PICTURES}
 FOLDER = Format("", pictures=True)
@@ -139,8 +141,15 @@ WRITTEN_TABLES = {suffix: each for suffix, each in WRITTEN.items() if each.named
 
 
 def format_of(path: Path | str) -> Format | None:
-    """The format that the suffix of a path names, in letters of either case; None for any other path."""
-    return FORMATS.get(Path(path).suffix.lower())
+    """The format that the suffix of a path names, in letters of either case; None for any other path.
+
+    That of a file of text may be followed by .gz.
+    """
+    lower = Path(str(path).lower())
+    if lower.suffix != PACKED:
+        return FORMATS.get(lower.suffix)
+    inner = FORMATS.get(lower.with_suffix("").suffix)
+    return inner if inner is not None and inner.delimiter else None
 
 
 def place_of(data: str) -> Place | None:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.text_rows import MOST_COLUMNS
 from stackae.data.memory import check_memory
 from stackae.data.tables.frame import Column, Dialect, Frame, Stored
 from stackae.data.text.columns import Columns
 from stackae.data.text.dialects import missing_words
 from stackae.data.text.names import names_of
 from stackae.data.text.quick import Coded, Piece
+from stackae.data.text.rows import MOST_COLUMNS
 from stackae.errors import DataError, legible
 
 BATCH_CELLS = 1 << 20

@@ -15,7 +15,6 @@ import numpy as np
 
 from stackae.data.formats import format_of
 from stackae.data.formats.bounded import opened
-from stackae.data.formats.text_rows import RowsOfLines
 from stackae.data.memory import check_memory
 from stackae.data.tables import cache
 from stackae.data.tables.frame import Column, Dialect, Frame
@@ -24,6 +23,7 @@ from stackae.data.text.columns import Columns, piece_of_rows
 from stackae.data.text.dialects import Recognised, missing_words, recognise
 from stackae.data.text.places import RowPlaces
 from stackae.data.text.quick import FEW_BYTES, is_orderly, quickly
+from stackae.data.text.rows import RowsOfLines
 from stackae.errors import DataError, argument
 
 CELLS_AT_ONCE = 1 << 18  # where rows are read one by one
@@ -126,7 +126,7 @@ def _read_again(
 
 def _usual_delimiter(path: Path) -> str:
     found = format_of(path)
-    return found.delimiters if found and len(found.delimiters) == 1 else ","
+    return (found and found.delimiter) or ","
 
 
 def _texts(known: Recognised, everything: Sequence[int], missing: frozenset[str]) -> set[int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stackae.data.formats.bounded import CHUNK_BYTES, DAMAGE, GZIP, Gunzip, Resumed, Stream
-from stackae.data.formats.text_rows import LONGEST_LINE, fault, too_long
+from stackae.data.text.rows import LONGEST_LINE, fault, too_long
 from stackae.errors import DataError, legible
 
 BLOCK_BYTES = 4 << 20

@@ -10,13 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from stackae.config import DataConfig
-from stackae.data.formats.delimiters import DELIMITERS
-from stackae.data.formats.text_rows import RowsOfLines, check_line
 from stackae.data.tables.frame import Dialect
 from stackae.data.text.cells import MISSING, is_missing, number_of
 from stackae.data.text.header import is_header
 from stackae.data.text.names import names_of
+from stackae.data.text.rows import DELIMITERS, RowsOfLines, check_line
 from stackae.errors import DataError, argument, legible
 
 MOST_LINES, MOST_CHARACTERS = 1000, 1 << 20  # that are looked at, but for a few lines of a wide table
@@ -60,12 +58,6 @@ class _Cut(NamedTuple):
     body: list[list[str]]
     width: int
     share: float
-
-
-def dialect_of(config: DataConfig) -> Dialect:
-    """What the settings say of a file of text."""
-    words = () if config.missing_values is None else tuple(map(str.strip, config.missing_values.split(",")))
-    return Dialect(config.delimiter, config.decimal, config.encoding, config.header, words)
 
 
 def missing_words(dialect: Dialect) -> frozenset[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stackae.data.formats.text_rows import Row
 from stackae.data.source import MOST_NAMED, BadRow
+from stackae.data.text.rows import Row
 
 
 @dataclass(frozen=True)
