@@ -14,6 +14,7 @@ from stackae.data.text.blocks import line_ends
 
 LONGEST_CELL = 131_072  # characters, as Python's reader has it
 FEW_BYTES = 1 << 16  # that are not worth an import of pyarrow
+MOST_COLUMNS = 1 << 13  # pyarrow takes 34 KB of memory for each, however few rows there are
 
 
 class Coded(NamedTuple):
@@ -39,15 +40,16 @@ def quickly(
     wanted: Sequence[int],
     missing: frozenset[str],
 ) -> Piece | None:
-    """The rows of a block of whole lines, each on one line; None where something in it needs a closer look.
+    """The rows of a block of whole lines, each on one line; None where something in it needs a closer look, and for
+    more than MOST_COLUMNS columns.
 
     Columns are those of ``wanted``, in order; those of ``texts`` are not taken for numbers.
     """
+    if width > MOST_COLUMNS or b"\0" in block:
+        return None
     import pyarrow as pa
     from pyarrow import csv
 
-    if b"\0" in block:
-        return None
     block = block.rstrip(b"\r\n")
     if delimiter == " ":
         if b'"' in block:
