@@ -173,7 +173,7 @@ def stored_arrays(path: Path, file: io.BufferedReader, order: str) -> dict[str, 
         if header.name in found:
             raise DataError(f"{label}: expected a name of its own for each array, got it twice; save it by save -v7")
         read = partial(_read, file, place, order, label)
-        found[header.name] = Stored(partial(_declared, header), read)
+        found[header.name] = Stored(partial(_declared, header), read, header.kind == SPARSE)
     return found
 
 

@@ -23,14 +23,15 @@ TEST_ROWS, TEST_TARGETS = ("x_test", "X_test"), ("y_test", "Y_test")
 
 class Asked(NamedTuple):
     """What of a file is read: the array ``inside`` that holds the rows ("": the obvious one); the array, or the file,
-    of the targets, whether it has to be there, and whether targets are numbers; and whether each place of a cube is a
-    row."""
+    of the targets, whether it has to be there, and whether targets are numbers; whether each place of a cube is a
+    row; and whether cells that a sparse matrix does not store are missing."""
 
     inside: str = ""
     target: str | None = None
     required: bool = True
     numbers: bool = False
     pixels: bool = False
+    masked: bool = False
 
     @property
     def kinds(self) -> str:
@@ -65,7 +66,10 @@ def load_arrays(path: Path, asked: Asked = ALL) -> Source:
         parts = [Part(called(path, name), x, y, _clean(store, name))]
         if name in ROWS:
             parts += _test_part(store, asked)
-        notes = (*store.arrays[name].notes, *notes)
+        sparse = store.arrays[name].sparse
+    if sparse:
+        parts, told_so = _of_sparse(parts, asked.masked)
+        notes = (told_so, *notes)
     given, parts = parts, [_arranged(part, asked.pixels) for part in parts]
     first, *tests = [as_source(part.x, path, part.label) for part in parts]
     for test in tests:
@@ -171,6 +175,16 @@ def _clean_rows(part: Part, path: Path, pixels: bool) -> np.ndarray:
             f"{'none' if clean is None else clean}; save a clean row for each"
         )
     return as_source(_arranged(part._replace(x=part.clean), pixels).x, path, part.label).x
+
+
+def _of_sparse(parts: list[Part], masked: bool) -> tuple[list[Part], str]:
+    """Rows of a sparse matrix, with NaN for cells of 0 where those are ``masked``; and what there is to say of it."""
+    label, x = parts[0].label, parts[0].x
+    known = f"{label}: a sparse matrix with {np.count_nonzero(x):,} of {len(x):,} x {x.size // len(x):,} cells"
+    if not masked:
+        return parts, f"{known} that are not 0; {argument('missing', 'mask')} takes the others as missing"
+    kept = [part._replace(x=np.where(part.x == 0, np.nan, part.x)) for part in parts]
+    return kept, f"{known}; the others are missing"
 
 
 def _arranged(part: Part, pixels: bool) -> Part:

@@ -36,9 +36,7 @@ def stored_sparse(path: Path, arrays: Mapping[str, Stored]) -> Stored:
     def read(kinds: str) -> np.ndarray:
         return dense(label, form[0], shape, *(arrays[name].read(NUMBERS) for name in ("data", *names)))
 
-    count = arrays["data"].declared().size
-    note = f"{label}: a sparse matrix with {count:,} of {shape[0]:,} x {shape[1]:,} cells stored; the others are 0"
-    return Stored(lambda: Declared(shape), read, (note,))
+    return Stored(lambda: Declared(shape), read, sparse=True)
 
 
 def dense(

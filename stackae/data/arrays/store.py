@@ -51,13 +51,13 @@ class Stored(NamedTuple):
     """An array of an open file.
 
     ``read`` gives it where its dtype is of one of these kinds of numpy's, in the machine's byte order; it raises
-    DataError for any other, and for an array that is damaged or too large for the memory. ``notes`` are sentences on
-    how it is stored.
+    DataError for any other, and for an array that is damaged or too large for the memory. ``sparse`` says that it
+    is stored as a sparse matrix, of which cells that are not there are read as 0.
     """
 
     declared: Callable[[], Declared]
     read: Callable[[str], np.ndarray]
-    notes: tuple[str, ...] = ()
+    sparse: bool = False
 
 
 class Store(NamedTuple):
