@@ -51,7 +51,7 @@ def divided(source: Source, config: DataConfig) -> np.ndarray:
         config = config.model_copy(update={"test_fraction": 0.0})
     if way != "random":
         places = source.places or Places(np.arange(count), np.arange(count), 1, np.zeros(count, dtype=np.int64))
-        parts[:count] = (in_time if way == "time" else of_groups)(source.name, places, config)
+        parts[:count] = (in_time if way == "time" else of_groups)(places, config)
         return without_classes(source, config, parts)
     kept, held = hold_out(groups_of(source.y), count, config.test_fraction, SPLIT_SEED, TEST - 1)
     if config.validation_rows is not None:

@@ -16,7 +16,7 @@ from stackae.data.inspect.index_column import index_note
 from stackae.data.labels import named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
-from stackae.data.order.held_out import at_borders
+from stackae.data.order.held_out import at_borders, check_parts
 from stackae.data.order.windows import over_time, placed
 from stackae.data.outliers import Merged, Outlier, merged, outliers, sampled
 from stackae.data.paired import PairedRows
@@ -109,7 +109,9 @@ def load_data(config: DataConfig, scaling: Scaling | None = None, tell: Tell = i
     """
     source = load_source(config, tell)
     source = source._replace(notes=(*source.notes, *index_note(source.x, source.column_names)))
-    return dataset_of(source, config, Division(sums_of(source), divided(source, config)), scaling)
+    parts = divided(source, config)
+    check_parts(source.name, source.places, parts, config)
+    return dataset_of(source, config, Division(sums_of(source), parts), scaling)
 
 
 def dataset_of(source: Source, config: DataConfig, division: Division, scaling: Scaling | None) -> Dataset:

@@ -121,7 +121,9 @@ def _names_of(text: str | None) -> list[str]:
 
 def _by_order(frame: Frame, config: DataConfig, known: Known, notes: tuple[str, ...]) -> Matched:
     """The features of a table in their order, for a run that has no names for them."""
-    there = {name: _if_there(getattr(config, name), frame.names) for name in ("drop", "ids", "categorical")}
+    there = {
+        name: _if_there(getattr(config, name), frame.names) for name in ("drop", "ids", "categorical", "group", "time")
+    }
     asked = config.model_copy(update=there | {"columns": None, "ordinal": None, "missing": "mean"})
     targets = roles_of(frame.name, frame.names, asked).targets
     for others in (known.target_names - {frame.names[index] for index in targets}, set[str]()):

@@ -15,7 +15,7 @@ from stackae.config import DataConfig
 from stackae.config.values import validated
 from stackae.data import Dataset, Scaling, Source, load_data
 from stackae.data.division import Division, divided, row_sums
-from stackae.data.order.held_out import BORDER, TEST, TRAIN, VALIDATION
+from stackae.data.order.held_out import BORDER, TEST, TRAIN, VALIDATION, check_parts
 from stackae.data.order.known_rows import parts_by_content
 from stackae.data.order.places import RowOrder
 from stackae.data.order.windows import over_time, placed
@@ -220,7 +220,7 @@ def test_sentences(tmp_path: Path) -> None:
     assert "group: expected none for" in refused(ConfigError, group="machine")
     source, config = grouped(2)
     with pytest.raises(ConfigError, match="expected a group each for training and validation and test rows, got 2"):
-        divided(source, config)
+        check_parts("x", source.places, divided(source, config), config)
     source, config = grouped(5)
     with pytest.raises(ConfigError, match="validation_rows: expected none beside group, got last:3"):
         divided(source, config.model_copy(update={"validation_rows": "last:3"}))

@@ -76,11 +76,11 @@ def way_of(places: Places | None, config: DataConfig) -> Way:
     return "random" if config.split == "random" else "time"
 
 
-def in_time(name: str, places: Places, config: DataConfig) -> np.ndarray:
+def in_time(places: Places, config: DataConfig) -> np.ndarray:
     """(n,) uint8: of each group the first samples to train on, then those to validate on, the last ones to test on.
 
-    A window that shares rows with a later one of another part is in none (BORDER). Raises DataError where none is left
-    to train on, ConfigError for ``validation_rows`` of groups.
+    A window that shares rows with a later one of another part is in none (BORDER). Raises ConfigError for
+    ``validation_rows`` of groups.
     """
     parts = np.full(len(places.order), TRAIN, dtype=np.uint8)
     _check_places(places, config)
@@ -98,11 +98,6 @@ def in_time(name: str, places: Places, config: DataConfig) -> np.ndarray:
         else:
             parts[members[len(members) - _share(config.validation_fraction, len(members)) :]] = VALIDATION
     parts[_at_borders(places, parts)] = BORDER
-    if not (parts == TRAIN).any():
-        raise DataError(
-            f"{name}: expected windows to train on before those that are held out, got none; use a shorter "
-            f"{argument('window')}, or hold out fewer"
-        )
     return parts
 
 
@@ -124,27 +119,37 @@ def _at_borders(places: Places, parts: np.ndarray) -> np.ndarray:
     return found
 
 
+def check_parts(name: str, places: Places | None, parts: np.ndarray, config: DataConfig) -> None:
+    """Raises ConfigError for fewer groups than parts that are to have some, DataError where none is trained on."""
+    if places is None:
+        return
+    fractions = {"training": 1.0, "validation": config.validation_fraction, "test": config.test_fraction}
+    wanted, groups = [part for part, fraction in fractions.items() if fraction], len(np.unique(places.groups))
+    if way_of(places, config) == "groups" and groups < len(wanted):
+        raise ConfigError(
+            f"{argument('group')}: expected a group each for {' and '.join(wanted)} rows, got {groups} in column "
+            f"'{places.by}' of {name}; use {argument('split', 'time')}, which divides each, or hold out fewer parts"
+        )
+    if not (parts & (LEFT_OUT - 1) == TRAIN).any():
+        raise DataError(
+            f"{name}: expected windows to train on before those that are held out, got none; use a shorter "
+            f"{argument('window')}, or hold out fewer"
+        )
+
+
 def at_borders(parts: np.ndarray) -> tuple[str, ...]:
     """The sentence that says how many windows are in no part, if any."""
     count = int((parts & (LEFT_OUT - 1) == BORDER).sum())
     return (f"{count:,} windows share rows with one of another part, and are in none",) if count else ()
 
 
-def of_groups(name: str, places: Places, config: DataConfig) -> np.ndarray:
+def of_groups(places: Places, config: DataConfig) -> np.ndarray:
     """(n,) uint8: samples of whole groups, drawn by the names of the groups alone.
 
-    Raises ConfigError for fewer groups than parts, and for ``validation_rows``.
+    Raises ConfigError for ``validation_rows``.
     """
     _check_places(places, config)
-    there = np.unique(places.groups)
-    fractions = {"training": 1.0, "validation": config.validation_fraction, "test": config.test_fraction}
-    wanted = [part for part, fraction in fractions.items() if fraction]
-    if len(there) < len(wanted):
-        raise ConfigError(
-            f"{argument('group')}: expected a group each for {' and '.join(wanted)} rows, got {len(there)} in column "
-            f"'{places.by}' of {name}; use {argument('split', 'time')}, which divides each, or hold out fewer parts"
-        )
-    parts: np.ndarray = _drawn(places, there, config)[places.groups]
+    parts: np.ndarray = _drawn(places, np.unique(places.groups), config)[places.groups]
     return parts
 
 

@@ -23,6 +23,7 @@ from stackae.data.tables.notes import about_columns, about_dropped, about_filled
 from stackae.data.tables.refusals import cell_of, lines_of, none_left, ragged
 from stackae.data.tables.roles import roles_of
 from stackae.data.targets import in_fewest_bits
+from stackae.errors import legible
 
 SOUND = -1
 LEAVES_OUT = ("drop", "refuse")
@@ -78,7 +79,7 @@ def encoded(
         column_names=encoding.names,
         targets=names,
         ignored=tuple(each.name for each in encoding.columns if each.kind in ("id", "left out")),
-        notes=tuple(notes),
+        notes=(*notes, *_unordered(frame, config)),
         encoding=encoding,
         ids=() if config.window else _ids(frame, encoding, sound),
         order=_order(frame, config, sound),
@@ -141,6 +142,16 @@ def _order(frame: Frame, config: DataConfig, sound: np.ndarray) -> RowOrder | No
         codes = np.where(codes < 0, len(names), codes)[sound].astype(np.int64)
         order = order._replace(codes=codes, names=(*names, ""), by=config.group)
     return order
+
+
+def _unordered(frame: Frame, config: DataConfig) -> list[str]:
+    """What there is to say of new rows without the columns of their groups, or of their time."""
+    wanted = ((config.group, "the groups", "those of one"), (config.time, "the time", "in their order"))
+    return [
+        f"{frame.name}: has no column '{legible(column)}', {what} of the run's rows: its own are taken as {instead}"
+        for column, what, instead in wanted
+        if column is not None and column not in frame.names
+    ]
 
 
 def _bad_rows(frame: Frame, fault: np.ndarray) -> list[BadRow]:
