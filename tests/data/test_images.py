@@ -110,8 +110,8 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to(tmp_path / "cat" / "1.png")
     (tmp_path / "cat" / "loop").symlink_to(tmp_path)
     assert source_of(tmp_path).notes == (
-        "1 files that are no pictures are left out: notes.txt",
-        "2 files that are links are left out: link.png, loop",
+        "left out, as no pictures: notes.txt (1 in all)",
+        "left out, as links: link.png, loop (2 in all)",
     )
 
 

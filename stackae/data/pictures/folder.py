@@ -93,10 +93,10 @@ class _Walk:
     @property
     def notes(self) -> tuple[str, ...]:
         told = []
-        for names, what in ((self.others, "that are no pictures"), (self.links, "that are links")):
+        for names, what in ((self.others, "no pictures"), (self.links, "links")):
             if names:
                 shown = ", ".join(legible(name) for name in names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
-                told.append(f"{len(names):,} files {what} are left out: {shown}")
+                told.append(f"left out, as {what}: {shown} ({len(names):,} in all)")
         return tuple(told)
 
 
