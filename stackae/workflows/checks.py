@@ -107,7 +107,8 @@ def _next_command(config: DataConfig, report: Report) -> str:
     words = ["stackae", "pretrain", "--layers", layers, "--data", config.data]
     for name in (name for name in defaults if name != "data"):
         if (value := getattr(config, name)) != defaults[name].default:
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+            flag = name.replace("_", "-")
+            words += [f"--no-{flag}"] if value is False else [f"--{flag}", *([] if value is True else [str(value)])]
     return shlex.join(words)
 
 

@@ -211,7 +211,7 @@ def test_targets_that_do_not_fit_are_refused(fresh: Shell) -> None:
     write_targets(fresh.folder)
     fresh.does("pretrain", "--layers", "8,6,4", "--data", "arrays.npz", "--target-kind", "numbers")
     says(fresh.refuses(3, "finetune", "--head", "multilabel"), "targets: expected labels that are 0 or 1, or missing")
-    says(fresh.refuses(3, "finetune", "--head", "classifier"), "expected an array of integers or strings")
+    says(fresh.refuses(3, "finetune", "--head", "classifier"), "expected labels y of shape (n,), integers or strings")
     says(
         fresh.refuses(3, "finetune", "--head", "regressor", "--data", "unlabelled.npy"),
         "targets: expected numbers to train a regressor, got none; use data that has them",

@@ -132,7 +132,7 @@ def test_keys_and_values_of_a_configuration(content: str, fresh: Shell) -> None:
 
 
 def test_cells_of_a_table(fresh: Shell) -> None:
-    Path(fresh.folder / TABLE).write_text("a,b\n1,2\n\x1b[31mx\u202e,3\n4,5,6\n")
+    Path(fresh.folder / TABLE).write_text("a,b\n1,2\n\x1b[31mx\u202e,3\n4,5\n6,7\n")
     for line in (("pretrain", "--layers", "2,1", "--data", TABLE), ("data", "check", TABLE)):
         result = fresh(*line)
         assert result.code == 3 and r"'\x1b[31mx\u202e' is not a number" in result.err

@@ -16,9 +16,10 @@ class Taken:
     """A column, what it is taken for, and ``why`` in a few words.
 
     ``categories`` are the texts of a category, those of an ordinal in their order (0, 1, ...), and how a boolean is
-    written (0, 1). ``order`` is that of year, month and day, of times that are written. ``indicator`` says that another
-    feature is 1 where a cell is missing, and ``missing`` counts such cells. Of a number or a time, low and high are the
-    smallest and the largest one and ``typical`` is the median of absolute values that are not 0; None without any.
+    written (0, 1): ValueError where it lacks them. ``order`` is that of year, month and day, of times that are written.
+    ``indicator`` says that another feature is 1 where a cell is missing, and ``missing`` counts such cells. Of a number
+    or a time, low and high are the smallest and the largest one and ``typical`` is the median of absolute values that
+    are not 0; None without any.
     """
 
     name: str
@@ -31,6 +32,10 @@ class Taken:
     low: float | None = None
     high: float | None = None
     typical: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind in ("boolean", "category", "ordinal") and len(self.categories) < 1 + (self.kind == "boolean"):
+            raise ValueError(f"{self.kind} '{self.name}' without its categories")
 
     @property
     def width(self) -> int:
