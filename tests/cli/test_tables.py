@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 from shell import Shell
 
 SHAPES = ("intrusions", "plant", "ratings", "genes")
@@ -118,7 +120,9 @@ def test_the_same_rows_in_any_format_train_the_same_weights(fresh: Shell) -> Non
         lines = [",".join(f"c{column}" for column in range(width)), *(",".join(map(str, row)) for row in x.tolist())]
         write(fresh.folder / "a.csv", lines)
         write(fresh.folder / "a.tsv", [line.replace(",", "\t") for line in lines])
-        for suffix in ("npy", "npz", "csv", "tsv"):
+        columns = {f"c{column}": x[:, column] for column in range(width)}
+        parquet.write_table(pyarrow.table(columns), fresh.folder / "a.parquet")
+        for suffix in ("npy", "npz", "csv", "tsv", "parquet"):
             run = f"runs/{kind}-{suffix}"
             fresh.does("pretrain", "--data", f"a.{suffix}", "--layers", "auto,3", "--epochs", "2", "--run", run)
             weights.append((fresh.folder / run / "layer1.safetensors").read_bytes())
