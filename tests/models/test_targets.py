@@ -294,8 +294,8 @@ def test_arrays_that_are_no_targets_are_refused(tmp_path, arrays, message):
 
 
 def test_classes_are_refused_as_before(tmp_path):
-    np.savez(tmp_path / "floats.npz", x=np.zeros((3, 2)), y=np.zeros((3, 2)))
-    with pytest.raises(DataError, match="expected an array of integers or strings"):
+    np.savez(tmp_path / "floats.npz", x=np.zeros((3, 2)), y=np.full((3, 2), 0.5))
+    with pytest.raises(DataError, match="expected labels y of shape"):
         load_source(config(tmp_path / "floats.npz", target_kind="classes"))
     with pytest.raises(DataError, match="expected a column named 'a,b' for the target"):
         load_source(config(table(tmp_path, "1,2,3,4"), target="a,b", target_kind="classes"))
