@@ -18,8 +18,8 @@ class Taken:
     ``categories`` are the texts of a category, those of an ordinal in their order (0, 1, ...), and how a boolean is
     written (0, 1): ValueError where it lacks them. ``order`` is that of year, month and day, of times that are written.
     ``indicator`` says that another feature is 1 where a cell is missing, and ``missing`` counts such cells. Of a number
-    or a time, low and high are the smallest and the largest one and ``typical`` is the median of absolute values that
-    are not 0; None without any.
+    or a time, low and high are the smallest and the largest one and ``typical`` is about the median of absolute
+    values that are not 0; None without any.
     """
 
     name: str
