@@ -29,9 +29,10 @@ from stackae.objectives.kinds import numbers_of
 from stackae.runs.durable import make_folder, write_folder
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.manifest import Entry, Manifest, check_listed, read_file, read_listed, read_manifest
-from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State
+from stackae.runs.state import ReplicaSnapshotState, SnapshotState, StageResultState, State, Work
 from stackae.training.callbacks import EpochRecord
 from stackae.training.checkpointing import ReplicaSnapshot, Snapshot, StageResult
+from stackae.training.lbfgs import VECTORS
 
 FOLDER = "checkpoints"
 STATE = "state.json"
@@ -186,13 +187,21 @@ def rewrite(folder: Path, checkpoint: Checkpoint, state: State) -> Path:
     sizes = zip(config.layer_sizes, config.layers, strict=False)
     heads = [kind.most_numbers(config) for kind in HEADS.values()]
     numbers = max(*(numbers_of(n, layer) for n, layer in sizes), *(heads if state.work.command == "finetune" else (0,)))
-    most = 4 * 4 * numbers + LARGEST_HEADER
+    most = 4 * copies_of(state.work) * numbers + LARGEST_HEADER
     names = {index: f"{index}.safetensors" for index in (state.stage.members if state.stage else ())}
     tensors = {index: read_listed(checkpoint.path, name, manifest, most) for index, name in names.items()}
     label = f"{state.stage.name}-epoch{state.stage.epoch}" if state.stage else f"{state.work.command}-changed"
     number = max(found for found, _ in numbered(folder)) + 1
     write_checkpoint(folder, number, label, state, tensors)
     return folder / FOLDER / f"{number:06d}-{label}"
+
+
+def copies_of(work: Work) -> int:
+    """Return how many times the parameters a half-trained network is stored at most: as they are, at their best, and as
+    the moments of Adam or the vectors of L-BFGS."""
+    settings = work.settings[0]
+    training = settings.finetune if work.command == "finetune" and settings.finetune else settings.pretrain
+    return 2 + (VECTORS if training.optimizer == "lbfgs" else 2)
 
 
 def pack_tensors(replica: ReplicaSnapshot) -> bytes:
@@ -209,11 +218,11 @@ def read_snapshot(checkpoint: Checkpoint, stage: SnapshotState, most: Mapping[in
     Raises:
         RunError: a file is damaged, or larger than its network explains.
     """
-    replicas = {}
+    replicas, copies = {}, copies_of(checkpoint.state.work)
     manifest = read_manifest(checkpoint.path)
     for index, replica in stage.members.items():
         name = f"{index}.safetensors"
-        content = read_listed(checkpoint.path, name, manifest, 4 * most.get(index, 0) + LARGEST_HEADER)
+        content = read_listed(checkpoint.path, name, manifest, copies * most.get(index, 0) + LARGEST_HEADER)
         with opened(checkpoint.path / name, content) as (tensors, _):
             replicas[index] = ReplicaSnapshot(**dict(replica), **_sorted_out(tensors))
     return Snapshot(stage.epoch, stage.rows, replicas)

@@ -13,6 +13,7 @@ from stackae.objectives.base import Objective
 from stackae.ops.step import StepResult
 
 HISTORY = 20  # pairs of steps and gradient differences
+VECTORS = 2 * HISTORY + 2  # as long as the parameters: the pairs, the direction and the gradient
 EVALUATIONS = 25  # of the objective per iteration, at most
 _COUNTS = 5  # n_iter, pairs, t, H_diag, prev_loss: the numbers of the state before ro
 
@@ -45,7 +46,7 @@ class LbfgsStep:
             line_search_fn="strong_wolfe",
         )
         first, size = self._parameters[0], sum(each.numel() for each in self._parameters)
-        self._vectors = first.new_zeros((2 * HISTORY + 2, size)).detach()
+        self._vectors = first.new_zeros((VECTORS, size)).detach()
         self._numbers = torch.zeros(_COUNTS + HISTORY, dtype=torch.float64, device=first.device)
         self._last: tuple[Tensor, float, float, Tensor] | None = None  # weights, objective, loss and gradient there
 
@@ -62,7 +63,7 @@ class LbfgsStep:
         return StepResult(total, len(learning_rates))
 
     def optimizer_state(self) -> list[Tensor]:
-        """Return the pairs, the direction and the gradient (2 HISTORY + 2, n), and the numbers of the state."""
+        """Return the pairs, the direction and the gradient (VECTORS, n), and the numbers of the state."""
         return [self._vectors, self._numbers]
 
     def _iterate(self, rows: Tensor, step: int) -> tuple[float, bool]:

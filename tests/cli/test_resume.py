@@ -238,3 +238,13 @@ def test_a_divergence_is_told_in_full(fresh: Shell) -> None:
     details = error["details"]
     assert details["stage"] == "layer1" and details["learning_rate"] == 1e30 and len(details["rows"]) in (10, 16)
     says(error["message"], f"at step {details['step']} in epoch 1", "--learning-rate", "on training rows")
+
+
+def test_the_vectors_of_full_batch_training_are_gone_on_with(fresh: Shell) -> None:
+    """L-BFGS keeps 42 vectors as long as the weights: much more than Adam's two."""
+    work = ("pretrain", "--layers", "8,500", "--data", "labelled.npz", "--optimizer", "lbfgs", "--epochs", "8")
+    fresh.does(*work, "--run", "runs/straight")
+    stop(fresh, *work, "--run", "runs/stopped", at=5)
+    says(fresh("resume", "runs/stopped").err, "resumes from runs/stopped/checkpoints/")
+    found, wanted = (fresh.folder / "runs" / name / "layer1.safetensors" for name in ("stopped", "straight"))
+    assert found.read_bytes() == wanted.read_bytes()
