@@ -22,6 +22,7 @@ from stackae.data.formats import FORMATS
 from stackae.data.formats.idx import DTYPES
 from stackae.data.formats.text_frame import read_frame
 from stackae.data.source import checked
+from stackae.data.tables.frame import Frame
 from stackae.data.tables.sources import source_of
 from stackae.errors import DataError
 
@@ -51,6 +52,18 @@ def load_text(path: Path, target: str | None = None, numbers: bool = False, drop
     kind = "numbers" if numbers else "classes"
     config = DataConfig(data=str(path), target=target, target_kind=kind, drop=drop, missing="refuse")
     return checked(source_of(read_frame(path), config))
+
+
+def same_frames(one: Frame, other: Frame) -> None:
+    """Asserts that both hold the same columns, rows, lines, notes and dialect."""
+    shared = {"columns": (), "numbers": 0, "lines": None}
+    assert one.names == other.names and one._replace(**shared) == other._replace(**shared)
+    for a, b in zip(one.columns, other.columns, strict=True):
+        assert (a.stored, a.texts, a.values.dtype) == (b.stored, b.texts, b.values.dtype)
+        np.testing.assert_array_equal(a.values, b.values)
+    np.testing.assert_array_equal(one.numbers, other.numbers)
+    assert one.lines is not None and other.lines is not None
+    assert one.lines(range(len(one.numbers))) == other.lines(range(len(other.numbers)))
 
 
 def peak_of(read: Callable[[], object]) -> int:

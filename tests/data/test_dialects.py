@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,8 +118,8 @@ def test_a_late_byte_of_latin_1_turns_the_whole_file(tmp_path: Path, monkeypatch
     assert text == f"{odd}: expected ascii text, got byte 0x81; save it as UTF-8, or name what it is by encoding"
 
 
-def of(tmp_path: Path, content: str, name: str = "a.csv", **asked: object) -> Frame:
-    return read_frame(write(tmp_path / name, content), Dialect(**asked))  # type: ignore[arg-type]
+def of(tmp_path: Path, content: str, name: str = "a.csv", **asked: Any) -> Frame:
+    return read_frame(write(tmp_path / name, content), Dialect(**asked))
 
 
 @pytest.mark.parametrize(

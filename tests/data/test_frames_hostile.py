@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import time
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import laws, message, mutated, write
+from data_files import laws, message, mutated, peak_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,16 +21,6 @@ from stackae.data.tables.frame import Dialect
 from stackae.errors import DataError
 
 CAP, MIB = 24 << 20, 1 << 20
-
-
-def peak_of(read: Callable[[], object]) -> int:
-    tracemalloc.start()
-    try:
-        read()
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    return peak
 
 
 @pytest.mark.parametrize("read", [read_frame, read_parquet])

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -55,8 +56,8 @@ def saved(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
-def source_of(path: Path, inside: str = "", **asked: object) -> Source:
-    return checked(load_arrays(path, Asked(inside, **asked)))  # type: ignore[arg-type]  # fields by name
+def source_of(path: Path, inside: str = "", **asked: Any) -> Source:
+    return checked(load_arrays(path, Asked(inside, **asked)))
 
 
 # ---- what is read

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from data_files import write
+from data_files import same_frames, write
 
 from stackae.data.formats import text_frame
 from stackae.data.formats.text_frame import read_frame
@@ -30,24 +30,12 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths that are parsed from now on."""
     calls, parse = list[Path](), text_frame._parsed
 
-    def counted(path: Path, *others: object) -> object:
+    def counted(path: Path, *others: Any) -> Frame:
         calls.append(path)
-        return parse(path, *others)  # type: ignore[arg-type]
+        return parse(path, *others)
 
     monkeypatch.setattr(text_frame, "_parsed", counted)
     return calls
-
-
-def same(one: Frame, other: Frame) -> None:
-    assert one.names == other.names and one._replace(columns=(), numbers=0, lines=None) == other._replace(
-        columns=(), numbers=0, lines=None
-    )
-    for a, b in zip(one.columns, other.columns, strict=True):
-        assert (a.stored, a.texts, a.values.dtype) == (b.stored, b.texts, b.values.dtype)
-        np.testing.assert_array_equal(a.values, b.values)
-    np.testing.assert_array_equal(one.numbers, other.numbers)
-    assert one.lines is not None and other.lines is not None
-    assert one.lines(range(len(one.numbers))) == other.lines(range(len(other.numbers)))
 
 
 def test_what_is_kept_is_what_was_read(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +44,7 @@ def test_what_is_kept_is_what_was_read(tmp_path: Path, home: Path, monkeypatch: 
     first = read_frame(path)
     assert len(calls) == 1 and sorted(each.suffix for each in home.iterdir()) == [".arrays", ".json"]
     assert home.stat().st_mode & 0o77 == 0
-    same(read_frame(path), first)
+    same_frames(read_frame(path), first)
     monkeypatch.chdir(tmp_path)
     again = read_frame(Path("a.csv"))  # notes name the file as it was named now
     assert (
@@ -95,12 +83,12 @@ def test_a_damaged_entry_is_not_taken(tmp_path: Path, home: Path, monkeypatch: p
             for other, right in entries.items():
                 write(other, right)
             write(each, damaged)
-            same(read_frame(path), first)
+            same_frames(read_frame(path), first)
             wrong += 1
     assert len(calls) > 1 + wrong // 2  # a changed byte of padding in a header says the same
     for each in entries:
         each.unlink()
-        same(read_frame(path), first)
+        same_frames(read_frame(path), first)
     (home / "x").mkdir()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -275,11 +276,11 @@ def test_columns_come_back_from_their_features(table: Frame) -> None:
 
 @laws
 @given(tables, st.randoms())
-def test_the_order_of_columns_does_not_matter_to_new_rows(table: Frame, random: object) -> None:
+def test_the_order_of_columns_does_not_matter_to_new_rows(table: Frame, random: Random) -> None:
     source = source_of(table, config())
     assert source.encoding is not None
     shuffled = list(table.columns)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     moved = read(table._replace(columns=tuple(shuffled)), source.encoding).source
     np.testing.assert_array_equal(moved.x, source.x)
     assert moved.column_names == source.column_names
