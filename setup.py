@@ -1,6 +1,7 @@
-"""Builds stackae._C: CPU always, CUDA where torch was built for it and a toolkit is at hand.
+"""Builds stackae._C: CPU always, CUDA where it is wanted, torch was built for it and a toolkit is at hand.
 
-STACKAE_CUDA=auto (default), 0 or 1 decides about CUDA; TORCH_CUDA_ARCH_LIST names the architectures.
+STACKAE_CUDA=auto (default), 0 or 1 decides about CUDA; auto wants it where a GPU is visible or TORCH_CUDA_ARCH_LIST
+names the architectures.
 STACKAE_EMULATE=0 (default) or 1: the CUDA kernels take the place of the CPU's, run on the host (`make emulate`).
 STACKAE_SANITIZE=0 (default) or 1: with AddressSanitizer and UndefinedBehaviorSanitizer, as `make sanitize` builds it.
 """
@@ -83,12 +84,19 @@ def asked(name: str) -> bool:
     return wish == "1"
 
 
+def wants_cuda(wish: str) -> bool:
+    """Whether CUDA code is wanted: on a machine without a GPU it takes minutes to build and does not run."""
+    if wish not in ("auto", "0", "1"):
+        sys.exit(f"STACKAE_CUDA: expected auto, 0 or 1, got {wish!r}")
+    if wish == "auto":
+        return bool(os.environ.get("TORCH_CUDA_ARCH_LIST")) or torch.cuda.is_available()
+    return wish == "1"
+
+
 def cuda_home() -> str | None:
     """The toolkit to build with, None for a CPU build, or the end of the build when CUDA was demanded in vain."""
     wish = os.environ.get("STACKAE_CUDA", "auto")
-    if wish not in ("auto", "0", "1"):
-        sys.exit(f"STACKAE_CUDA: expected auto, 0 or 1, got {wish!r}")
-    if wish == "0":
+    if not wants_cuda(wish):
         return None
     missing = []
     if not torch.version.cuda:
