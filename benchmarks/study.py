@@ -23,9 +23,9 @@ from stackae.plots.compare import Panel, error_by_labels
 from stackae.workflows import compare
 from stackae.workflows.callbacks import Callbacks
 
-OF_CLASSES = "pretrained,random,logistic,svm,spread-pca"
+OF_CLASSES = "pretrained,unlabelled,random,logistic,svm,spread-pca"
 OF_NUMBERS = "pretrained,random,ridge,svm,neighbors-pca"
-NETWORKS = ("pretrained", "random")
+NETWORKS = ("pretrained", "random", "unlabelled")
 
 
 class Study(NamedTuple):
@@ -44,7 +44,7 @@ class Study(NamedTuple):
 
 STUDIES = {
     "mnist": Study("MNIST", "784,300,150", "100,1000,6000", 2, OF_CLASSES),
-    "fashion-mnist": Study("Fashion-MNIST", "784,300,150", "100,1000", 1, OF_CLASSES),
+    "fashion-mnist": Study("Fashion-MNIST", "784,300,150", "100,1000", 2, OF_CLASSES),
     "digits": Study("digits", "784,300,150", "10,144,all", 3, OF_CLASSES),
     "breast-cancer": Study("breast cancer", "30,16,8", "10,46,all", 10, OF_CLASSES, "load_breast_cancer"),
     "wine": Study("wine", "13,16,8", "6,14,all", 10, OF_CLASSES, "load_wine"),
@@ -139,6 +139,7 @@ def table_of(found: dict[str, dict[str, Any]]) -> list[str]:
 
 
 COLUMNS = {
+    "unlabelled": ("unlabelled",),
     "pretrained": ("pretrained",),
     "random": ("random",),
     "linear": ("logistic", "ridge"),

@@ -195,6 +195,10 @@ def _show(result: CompareResult) -> None:
     say(f"chance      {percent(document['chance'])}: always the most frequent class, or the mean of the targets")
     for number, sentence in enumerate(outcome.verdicts):
         say(f"{'verdict' if number == 0 else '':10}  {sentence}")
+    names = list(dict.fromkeys(row.contender for row in outcome.rows))
+    if document["measure"] == "error" and "unlabelled" not in names and counts[0] < total:
+        say("left out    unlabelled, which learns from the other rows too: often best where labels are few, but slow")
+        say(f"            add it to this folder by --contenders {','.join([*names, 'unlabelled'])}")
     folder = shown(result.path.resolve())
     say(f"folder      {folder}", *(f"            {folder / name}" for name in result.files))
     say(f"next        {suggested('pretrain', '--config', folder / 'config.toml')}")

@@ -40,6 +40,8 @@ def test_a_comparison_tells_and_keeps_what_it_found(fresh: Shell) -> None:
     for sentence in document["verdicts"]:
         assert sentence in printed
     assert document["verdicts"][0].startswith("with 6 labels") and document["verdicts"][1].startswith("with all labels")
+    assert "add it to this folder by --contenders pretrained,random,logistic,unlabelled" in printed
+    assert "left out" not in fresh.does(*LABELS[:-1], "all")
     words = printed.strip().splitlines()[-1].split()
     assert words[1:] == ["stackae", "pretrain", "--config", "compare/labelled.npz/config.toml"]
     fresh.does(*words[2:])
