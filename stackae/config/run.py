@@ -61,8 +61,8 @@ class DataConfig(Model):
     ordinal: str | None = None
     """Ordered categories of columns of a table, as SIZE:small<medium<large: 0, 1, 2."""
     missing: Missing = "mean"
-    """Treatment of missing cells of a table: mean of the training rows, the same with an indicator as another feature,
-    mask (the mean, without part in the loss; of arrays too), drop their rows, or refuse."""
+    """Treatment of missing cells of tables and arrays: mean of the training rows, the same with an indicator as another
+    feature, mask (the mean, without part in the loss), drop their rows, or refuse."""
     transpose: bool = False
     """Whether the rows of a table are its columns: the first column then names the features."""
     image_shape: ImageShape = None

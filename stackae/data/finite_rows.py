@@ -22,7 +22,8 @@ class FiniteRows(NamedTuple):
 
 def finite_rows(source: Source, gaps: bool = False) -> FiniteRows:
     """The rows whose cells, and whose targets where these are numbers, are finite 32-bit numbers; a missing target is
-    none that is bad. A part without any such row, or that is no table of real numbers, is left as it is. No errors."""
+    none that is bad, and with ``gaps`` a cell that is NaN or infinite is none either. A part without any such row, or
+    that is no table of real numbers, is left as it is. No errors."""
     bad: list[BadRow] = []
     x, y, numbers = _finite_part(source.x, source.y, bad, 0, gaps)
     count = len(source.x) - len(numbers)
@@ -49,7 +50,7 @@ def _finite_part(
     sound, found = np.ones(len(x), dtype=bool), list[BadRow]()
     step = max(1, CHUNK_CELLS // x.shape[1])
     for start in range(0, len(x), step):
-        finite = np.isfinite(in_32_bits(x[start : start + step])) | (gaps & np.isnan(x[start : start + step]))
+        finite = np.isfinite(in_32_bits(x[start : start + step])) | (gaps & ~np.isfinite(x[start : start + step]))
         rows = np.flatnonzero(~finite.all(axis=1))
         sound[start + rows] = False
         for row in rows[: MOST_NAMED - len(found)].tolist():

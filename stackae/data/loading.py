@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stackae.config import DataConfig
+from stackae.data.arrays.gaps import with_gaps
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
 from stackae.data.formats import Tell, ignored, is_named, place_of
 from stackae.data.inspect.index_column import index_note
@@ -83,7 +84,7 @@ def load_source(config: DataConfig, tell: Tell = ignored) -> Source:
         source = read_named(config)
         if source is not None and config.target_kind == "numbers":
             source = source._replace(y=None, y_test=None, classes=())  # classes are no numbers to be learned
-        return samples(over_time(source or read_file(config, tell=tell), config), config)
+        return samples(with_gaps(over_time(source or read_file(config, tell=tell), config), config), config)
 
 
 def samples(source: Source, config: DataConfig) -> Source:

@@ -171,6 +171,6 @@ def check_width(name: str, width: int, known: Known, image: bool) -> tuple[str, 
             f"{legible(name, 400)}: expected rows of {known.width} numbers as the run was trained on{what}, got "
             f"{width}; give the columns that it was trained on, in their order"
         )
-    if image or not columns:
+    if image or not columns or columns[0] == "x0":  # as arrays and tables without a header call them
         return ()
     return (f"{name}: its columns have no names: they are taken in the order of the run's, {listed(columns)}",)

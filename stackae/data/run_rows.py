@@ -9,15 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from stackae.config import DataConfig
-from stackae.data.division import (
-    LEFT_OUT,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Division,
-    sums_of,
-    without_classes,
-)
+from stackae.data.arrays.gaps import for_run
+from stackae.data.division import LEFT_OUT, TEST, TRAIN, VALIDATION, Division, sums_of, without_classes
 from stackae.data.finite_rows import finite_rows
 from stackae.data.formats import Tell, ignored, is_named, place_of
 from stackae.data.labels import named
@@ -190,8 +183,9 @@ def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bo
             raw = over_time(read_named(config) or read_file(config, target_given, tell), config)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
-            source, kept, none, bad, count = finite_rows(raw, fills and config.missing == "mask")
-            notes, total = raw.notes, len(raw.x)
+            source, kept, none, bad, count = finite_rows(raw, fills)
+            source = for_run(source, known.pretraining.encoding, config) if fills else source
+            notes, total = source.notes, len(raw.x)
             source = source._replace(order=RowOrder(kept), notes=()) if config.window else source
         rows = count + len(kept) + len(none)
         source = samples(source, config)

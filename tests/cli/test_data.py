@@ -16,9 +16,11 @@ from stackae.cli.progress import Meter
 
 
 def spoilt(folder: Path) -> None:
-    x = np.load(folder / "unlabelled.npy")
-    x[3, 2] = np.nan
-    np.save(folder / "nan.npy", x)
+    x = np.load(folder / "unlabelled.npy").astype(np.float64)
+    x[3, 2], x[4, 4] = np.nan, 1e39
+    np.save(folder / "large.npy", x)
+    x[4, 4] = 0
+    np.save(folder / "gap.npy", x)
     (folder / "word.csv").write_text("a,b\n1,2\n3,x\n5,6\n")
 
 
@@ -33,15 +35,15 @@ def test_data_that_pretraining_takes(fresh: Shell, data: str) -> None:
     assert "rows x columns" in "\n".join(lines) and ("Rows per class" in "\n".join(lines)) == (data != "unlabelled.npy")
 
 
-@pytest.mark.parametrize("data", ["nan.npy", "word.csv", "absent.npy", "digts"])
+@pytest.mark.parametrize("data", ["large.npy", "gap.npy --missing refuse", "word.csv", "absent.npy", "digts"])
 def test_data_that_pretraining_refuses(fresh: Shell, data: str) -> None:
     spoilt(fresh.folder)
-    sentence = fresh.refuses(3, "pretrain", "--layers", LAYERS, "--data", data)
-    found = fresh("data", "check", data)
+    sentence = fresh.refuses(3, "pretrain", "--layers", LAYERS, "--data", *data.split())
+    found = fresh("data", "check", *data.split())
     assert found.code == 3 and found.out.strip().splitlines()[-1] == "verdict     pretraining refuses the data"
     said = found.err[found.err.index("error: ") :].strip()
     assert said == sentence.replace(f"{fresh.folder}/", "")
-    document = json.loads(fresh("data", "check", data, "--json").out)
+    document = json.loads(fresh("data", "check", *data.split(), "--json").out)
     assert f"error: {document['refusal']}" == said and document["accepted"] is False and document["next"] is None
 
 

@@ -182,8 +182,12 @@ def cell(place: tuple[int, int], value: float) -> Callable[[Path], None]:
         ("digts", None, ("expected digits, mnist", "got 'digts'; did you mean 'digits'?")),
         ("absent.csv", None, ("absent.csv", "no such file", "check the path")),
         ("folder.npy", Path.mkdir, ("folder.npy", "a directory")),
-        ("nan.npy", cell((2, 3), np.nan), ("nan.npy: expected finite", "got nan at row 2, column 3")),
-        ("inf.npy", cell((4, 0), -np.inf), ("inf.npy: expected finite", "got -inf at row 4, column 0")),
+        ("nan.npy --missing refuse", cell((2, 3), np.nan), ("nan.npy: expected finite", "got nan at row 2, column 3")),
+        (
+            "inf.npy --missing refuse",
+            cell((4, 0), -np.inf),
+            ("inf.npy: expected finite", "got -inf at row 4, column 0"),
+        ),
         ("none.npy", lambda path: np.save(path, np.zeros((0, 8))), ("none.npy", "at least one element", "(0, 8)")),
         ("flat.npy", lambda path: np.save(path, np.zeros(8)), ("flat.npy", "expected shape (n, d)", "got (8,)")),
         ("text.npy", lambda path: path.write_text("hello"), ("text.npy", "as numpy.save writes it", "save it again")),
@@ -203,9 +207,10 @@ def cell(place: tuple[int, int], value: float) -> Callable[[Path], None]:
     ],
 )
 def test_bad_data(fresh: Shell, name: str, write: Callable[[Path], object] | None, parts: tuple[str, ...]) -> None:
+    name, *options = name.split()
     if write:
         write(fresh.folder / name)
-    says(fresh.refuses(3, "pretrain", "--layers", LAYERS, "--data", name), *parts)
+    says(fresh.refuses(3, "pretrain", "--layers", LAYERS, "--data", name, *options), *parts)
 
 
 @pytest.mark.parametrize("name", ["unlabelled.npy", "labelled.npz"])

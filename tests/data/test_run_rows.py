@@ -304,13 +304,18 @@ def test_bad_rows_of_a_table_are_left_out_and_named(tmp_path: Path, own: DataCon
 def test_bad_rows_of_arrays_are_left_out_and_named(tmp_path: Path, own: DataConfig) -> None:
     data, known = trained(own)
     x = X.copy()
-    x[7, 2] = np.inf
+    x[7, 2], x[9, 1], x[11, 1] = 1e99, np.inf, np.nan
     tested = X[:5].copy()
-    tested[0, 0] = np.nan
+    tested[0, 0] = -1e99
     np.savez(tmp_path / "new.npz", x=x, x_test=tested, y=Y, y_test=Y[:5])
     read = read_rows(other(own, str(tmp_path / "new.npz")), known, data.scaling)
     assert read.bad_rows == 2 and read.numbers.tolist() == [row for row in range(305) if row not in (7, 300)]
-    assert "row 7, column 2 (counted from 0): inf; row 300, column 0 (counted from 0): nan" in read.notes[1]
+    assert any("row 7, column 2 (counted from 0): 1e+99; row 300, column 0 (counted" in each for each in read.notes)
+    assert (
+        f"{tmp_path / 'new.npz'}: missing cells in 'x1' (2) are filled by the mean of the training rows" in read.notes
+    )
+    filled = torch.tensor([data.scaling.fill[1]] * 2) - data.scaling.offset[1]
+    assert torch.equal(read.x[[8, 10], 1], (filled / data.scaling.scale[1]).float())
 
 
 def test_where_no_row_can_be_read_the_data_are_refused(tmp_path: Path, own: DataConfig) -> None:
@@ -318,4 +323,4 @@ def test_where_no_row_can_be_read_the_data_are_refused(tmp_path: Path, own: Data
     np.save(tmp_path / "none.npy", np.full((4, 3), np.nan))
     for path in (str(tmp_path / "none.npy"), table(tmp_path / "none.csv", np.full((4, 3), 1e99))):
         assert "expected " in (told := message(read_rows, other(own, path), known, data.scaling))
-        assert "finite" in told or "too large for a 32-bit number" in told
+        assert "none but missing ones" in told or "too large for a 32-bit number" in told

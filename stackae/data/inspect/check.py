@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
+from stackae.data.arrays.gaps import nothing_known, with_gaps
 from stackae.data.formats import Format, is_named
 from stackae.data.formats.bounded import opened
 from stackae.data.formats.npy import about_shape
@@ -78,9 +79,10 @@ def _check(config: DataConfig, progress: Progress) -> Report:
     if is_named(config.data):
         return _check_table(config, progress)
     place = file_of(config)
-    if place.format.pieces is None or config.pixels or config.target is not None:
-        return _check_source(read_file(config, tell=progress), progress)
-    return _check_array(place.path, place.format, progress)
+    whole = config.pixels or config.target is not None or config.missing in ("indicator", "drop")
+    if place.format.pieces is None or whole:
+        return _check_source(with_gaps(read_file(config, tell=progress), config), progress)
+    return _check_array(place.path, place.format, config, progress)
 
 
 def _check_source(source: Source, progress: Progress) -> Report:
@@ -114,7 +116,7 @@ def _class_counts(y: np.ndarray | None, classes: int) -> tuple[np.ndarray | None
     return np.bincount(y[(y >= 0) & (y < classes)], minlength=classes), int((y < 0).sum())
 
 
-def _check_array(path: Path, found: Format, progress: Progress) -> Report:
+def _check_array(path: Path, found: Format, config: DataConfig, progress: Progress) -> Report:
     with opened(path) as file:
         pieces = found.open_pieces(path, file)
         examiner, counting = Examiner(pieces.columns), Counting()
@@ -125,12 +127,21 @@ def _check_array(path: Path, found: Format, progress: Progress) -> Report:
             progress(pieces.share)
         findings = examiner.findings()
         refusal = _refusal(pieces.check_memory)
-    if findings.bad and not refusal:
-        row, column, value = findings.first_bad[0]
-        refusal = _text_of(not_finite(str(path), value, row, column, findings.bad))
+    refusal = refusal or _refusal_of_cells(str(path), findings, config)
     examined = Examined(findings, str(pieces.dtype))
     notes = (*about_shape(findings.rows, pieces.row_shape), *counting.note(()))
     return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
+
+
+def _refusal_of_cells(name: str, findings: Findings, config: DataConfig) -> str:
+    """What pretraining says of cells that are no finite 32-bit numbers, "" where it takes them."""
+    if config.missing == "refuse":
+        first, count = next(iter(findings.first_bad), None), findings.bad
+    elif findings.nan + findings.infinite == findings.rows * findings.columns:
+        return _text_of(nothing_known(name))
+    else:
+        first, count = findings.first_too_large, findings.too_large
+    return "" if first is None else _text_of(not_finite(name, first.value, first.row, first.column, count))
 
 
 def _check_table(config: DataConfig, progress: Progress) -> Report:
@@ -163,6 +174,7 @@ def _with_range_checked(report: Report) -> Report:
     if report.refusal or report.training is None or report.training.dtype == "uint8":
         return report
     low, high = report.training.findings.low, report.training.findings.high
+    low, high = (np.where(low <= high, each, 0) for each in (low, high))  # a column without a known cell is 0
     if low.min() >= 0 and high.max() <= 1:
         return report
     return report._replace(refusal=_refusal(lambda: checked_span(low, high)))

@@ -43,6 +43,7 @@ class Findings(NamedTuple):
     infinite: int
     too_large: int
     first_bad: list[BadCell]
+    first_too_large: BadCell | None
     constant_columns: list[int]
     duplicate_columns: list[list[int]]
     duplicate_rows: int
@@ -64,6 +65,7 @@ class Examiner:
         self._rows = 0
         self._counts = np.zeros(3, dtype=np.int64)  # NaN, infinite, too large
         self._first: list[BadCell] = []
+        self._first_too_large: BadCell | None = None
         self._spoilt = np.zeros(columns, dtype=bool)
         self._ranges = Ranges(columns)
         self._sample = Sample(columns)
@@ -91,6 +93,10 @@ class Examiner:
         self._spoilt |= ~finite.all(axis=0)
         for row, column in np.argwhere(~finite)[: SHOWN - len(self._first)].tolist():
             self._first.append(BadCell(self._rows + row, column, str(stored[row, column])))
+        too_large = ~finite & ~nan & ~infinite
+        if self._first_too_large is None and too_large.any():
+            row, column = np.argwhere(too_large)[0].tolist()
+            self._first_too_large = BadCell(self._rows + row, column, str(stored[row, column]))
 
     def findings(self) -> Findings:
         """Of all rows so far; no errors."""
@@ -107,6 +113,7 @@ class Examiner:
             infinite=infinite,
             too_large=too_large,
             first_bad=list(self._first),
+            first_too_large=self._first_too_large,
             constant_columns=np.flatnonzero((low == high) & ~self._spoilt).tolist(),
             duplicate_columns=self._column_sums.groups() if self._rows else [],
             duplicate_rows=repeated,
