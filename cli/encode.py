@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from stackae.errors import shown
 
 from . import options as o
@@ -25,12 +27,18 @@ stackae encode --weights finetuned
 
 
 def command(
+    ctx: typer.Context,
     layer: Annotated[
         o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top", metavar="<int>")
     ] = None,
     weights: o.Weights = "pretrained",
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
+    delimiter: o.Delimiter = None,
+    decimal: o.Decimal = None,
+    encoding: o.Encoding = None,
+    header: o.Header = None,
+    missing_values: o.MissingValuesOfRun = None,
     target: o.TargetOfRun = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
@@ -51,7 +59,7 @@ def command(
         run,
         layer=layer,
         weights=weights,
-        data=DataRequest(data, data_root, target),
+        data=DataRequest.of_options(ctx.params),
         engine=engine or "auto",
         out=out,
         force=force,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
+
 from . import options as o
 from .console import closing, emit_json, number, percent, run_option, say, table
 from .figures import show_classes, show_targets
@@ -20,9 +22,15 @@ stackae evaluate --data new.csv --target species --part test
 
 
 def command(
+    ctx: typer.Context,
     part: o.Part = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
+    delimiter: o.Delimiter = None,
+    decimal: o.Decimal = None,
+    encoding: o.Encoding = None,
+    header: o.Header = None,
+    missing_values: o.MissingValuesOfRun = None,
     target: o.TargetOfRun = None,
     target_kind: o.TargetKindOfRun = None,
     engine: o.Engine = None,
@@ -36,7 +44,7 @@ def command(
     result = evaluate_run(
         run,
         part=part,
-        data=DataRequest(data, data_root, target, target_kind),
+        data=DataRequest.of_options(ctx.params),
         engine=engine or "auto",
         callbacks=Shown(),
     )

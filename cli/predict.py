@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from stackae.config.heads import HEADS
 from stackae.data.formats import listed
 from stackae.errors import shown
@@ -27,9 +29,15 @@ HEAD = f"Head to predict with: {listed(head for head, row in HEADS.items() if ro
 
 
 def command(
+    ctx: typer.Context,
     data: o.DataOfRun = None,
     part: o.Part = None,
     data_root: o.DataRootOfRun = None,
+    delimiter: o.Delimiter = None,
+    decimal: o.Decimal = None,
+    encoding: o.Encoding = None,
+    header: o.Header = None,
+    missing_values: o.MissingValuesOfRun = None,
     target: o.TargetOfRun = None,
     head: Annotated[o.Text, option("--head", HEAD, o.LAYERS, "the one trained last", metavar="<name>")] = None,
     engine: o.Engine = None,
@@ -50,7 +58,7 @@ def command(
 
     result = predict_run(
         run,
-        data=DataRequest(data, data_root, target),
+        data=DataRequest.of_options(ctx.params),
         part=part,
         head=head,
         engine=engine or "auto",

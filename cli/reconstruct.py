@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from stackae.errors import shown
 
 from . import options as o
@@ -25,6 +27,7 @@ stackae reconstruct --data new.csv --out restored.csv
 
 
 def command(
+    ctx: typer.Context,
     count: Annotated[str, option("--count", "Rows in the picture.", o.DATA, "10", metavar="<int>")] = "10",
     layer: Annotated[
         o.Text,
@@ -34,6 +37,11 @@ def command(
     part: o.Part = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
+    delimiter: o.Delimiter = None,
+    decimal: o.Decimal = None,
+    encoding: o.Encoding = None,
+    header: o.Header = None,
+    missing_values: o.MissingValuesOfRun = None,
     target: o.TargetOfRun = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
@@ -63,7 +71,7 @@ def command(
         layer=layer,
         weights=weights,
         part=part,
-        data=DataRequest(data, data_root, target),
+        data=DataRequest.of_options(ctx.params),
         engine=engine or "auto",
         out=out,
         force=force,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from . import options as o
 from .console import closing, emit_json, run_option
 from .options import option
@@ -21,10 +23,16 @@ stackae sample --count 1000 --seed 1 --out samples.npy
 
 
 def command(
+    ctx: typer.Context,
     count: Annotated[str, option("--count", "Rows to draw.", o.DATA, "100", metavar="<int>")] = "100",
     seed: Annotated[str, option("--seed", "Seed of the draw.", o.DATA, "0", metavar="<int>")] = "0",
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
+    delimiter: o.Delimiter = None,
+    decimal: o.Decimal = None,
+    encoding: o.Encoding = None,
+    header: o.Header = None,
+    missing_values: o.MissingValuesOfRun = None,
     engine: o.Engine = None,
     run: o.RunFolder = None,
     out: Annotated[
@@ -44,7 +52,7 @@ def command(
         run,
         count=count,
         seed=seed,
-        data=DataRequest(data, data_root),
+        data=DataRequest.of_options(ctx.params),
         engine=engine or "auto",
         out=out,
         force=force,

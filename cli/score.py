@@ -31,9 +31,15 @@ stackae score --against fashion-mnist --data-root DIR
 
 
 def command(
+    ctx: typer.Context,
     data: o.DataOfRun = None,
     part: o.Part = None,
     data_root: o.DataRootOfRun = None,
+    delimiter: o.Delimiter = None,
+    decimal: o.Decimal = None,
+    encoding: o.Encoding = None,
+    header: o.Header = None,
+    missing_values: o.MissingValuesOfRun = None,
     target: o.TargetOfRun = None,
     anomalies: Annotated[
         o.Text,
@@ -95,7 +101,7 @@ def command(
 
     result = score(
         run,
-        data=DataRequest(data, data_root, target),
+        data=DataRequest.of_options(ctx.params),
         part=part,
         anomalies=anomalies,
         against=against,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from stackae.config import DataConfig
 from stackae.data.division import Division
 from stackae.data.formats import place_of
+from stackae.data.reading import OF_DIALECT, dialect_of
 from stackae.data.tables.columns import Encoding
 from stackae.data.tables.fitting import surveyed
-from stackae.data.tables.frame import Frame
+from stackae.data.tables.frame import Dialect, Frame
 from stackae.data.tables.notes import about_columns
 from stackae.data.tables.roles import listed, names_of, roles_of, target_names, target_places
 from stackae.errors import DataError, legible, nearest
@@ -50,6 +52,16 @@ class Known(NamedTuple):
     def own(self, config: DataConfig) -> KnownData | None:
         """The last training on data of this name, whatever its target; None where they are other data."""
         return next((each for each in self.trainings if same_data(config, each.config)), None)
+
+    def dialect(self, config: DataConfig) -> Dialect:
+        """How a file of text is written, as far as the settings say it: the run's own file as the run was told, and
+        another one so where its content leaves it open."""
+        own, asked = self.own(config), dialect_of(config)
+        told = replace(dialect_of((own or self.pretraining).config), missing=())
+        if own is None:
+            return asked if told == Dialect() else replace(asked, otherwise=told)
+        open_ones = [name for name in OF_DIALECT if getattr(asked, name) is None]
+        return replace(asked, **{name: getattr(told, name) for name in open_ones})
 
     @property
     def target_names(self) -> set[str]:

@@ -18,6 +18,8 @@ from stackae.errors import ConfigError, DataError, legible, nearest
 
 OF_TABLES = ("group", "time", "columns", "drop", "ids", "categorical", "ordinal")
 """Settings that name columns of tables alone."""
+OF_DIALECT = ("delimiter", "decimal", "encoding", "header")
+"""Settings that say how one file of text is written."""
 
 
 @contextmanager
@@ -83,10 +85,11 @@ def dialect_of(config: DataConfig) -> Dialect:
     return Dialect(config.delimiter, config.decimal, config.encoding, config.header, missing)
 
 
-def read_table(config: DataConfig, tell: Tell = ignored) -> Frame:
-    """The columns of a table as they are stored. Raises DataError as its reader does."""
+def read_table(config: DataConfig, tell: Tell = ignored, dialect: Dialect | None = None) -> Frame:
+    """The columns of a table as they are stored, of a ``dialect`` or that of the settings. Raises DataError as its
+    reader does."""
     place = file_of(config)
-    frame = place.format.read_frame(place.path, dialect_of(config), tell)
+    frame = place.format.read_frame(place.path, dialect or dialect_of(config), tell)
     return transposed(frame) if config.transpose else frame
 
 

@@ -174,7 +174,7 @@ def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bo
     check_columns_named(config)
     with reading(config):
         if table:
-            frame = read_table(config, tell)
+            frame = read_table(config, tell, known.dialect(config))
             encoding, targets, notes = matched(frame, config, known, target_given)
             source, kept, bad, count = encoded(frame, encoding, targets, config, fills)
             none, total = np.zeros(0, dtype=np.int64), len(kept) + count

@@ -11,7 +11,7 @@ from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConf
 from stackae.config.values import Model, is_text, validated
 from stackae.data import Dataset, Part
 from stackae.data.formats import Place, place_of
-from stackae.data.reading import OF_TABLES
+from stackae.data.reading import OF_DIALECT, OF_TABLES
 from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.runs import Run
@@ -92,6 +92,16 @@ class DataRequest(NamedTuple):
     target: str | None = None
     target_kind: str | None = None
     background: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    missing_values: str | None = None
+
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any]) -> DataRequest:
+        """Return the request of a command's options by name; others are ignored."""
+        return cls(**{name: options.get(name) for name in cls._fields})
 
     @classmethod
     def of(cls, data: DataRequest | str | None) -> DataRequest:
@@ -99,7 +109,7 @@ class DataRequest(NamedTuple):
         return data if isinstance(data, DataRequest) else cls(data)
 
     @property
-    def given(self) -> dict[str, str]:
+    def given(self) -> dict[str, Any]:
         return {name: value for name, value in self._asdict().items() if value is not None}
 
     @property
@@ -161,7 +171,8 @@ def data_of(run: Run, request: DataRequest) -> DataConfig:
 def requested(own: DataConfig, request: DataRequest) -> DataConfig:
     """Override the data of a run with the request.
 
-    Classes are left out only of the run's own labels, and are background only of its own target.
+    Classes are left out only of the run's own labels, and are background only of its own target; how a file is written
+    is recognised of each for itself, unless the request says it.
     """
     if not request.given:
         return own
@@ -169,6 +180,8 @@ def requested(own: DataConfig, request: DataRequest) -> DataConfig:
     if request.data is not None and own.target is not None and _file_of(own.target):  # of labels, of the run's own rows
         inherited["target"] = None
     config = absolute(validated(DataConfig, inherited | request.given, "data"))
+    if config.data != own.data:
+        config = config.model_copy(update=dict.fromkeys({*OF_DIALECT} - {*request.given}))
     if config.data == own.data and request.target is None:
         config = config.model_copy(update={"target": own.target})
     if (config.target, config.target_kind) != (own.target, own.target_kind):

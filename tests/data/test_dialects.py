@@ -220,3 +220,35 @@ def test_what_stands_above_a_table_is_named(tmp_path: Path) -> None:
     assert "names the columns, got an empty line; add one" in message(of, tmp_path, '"\n"')
     assert "names the columns, got nothing but comments; add one" in message(of, tmp_path, "# a\n")
     assert "expected rows below the header line, got none" in message(of, tmp_path, "a,b\n")
+
+
+def test_what_the_content_leaves_open_is_as_it_was_before(tmp_path: Path) -> None:
+    """And nothing else: a file that says how it is written is read so."""
+
+    def read(content: str | bytes, **otherwise: Any) -> Frame:
+        return read_frame(write(tmp_path / "a.csv", content), Dialect(otherwise=Dialect(**otherwise)))
+
+    thousands = "a;b\n1,234;5\n"
+    assert read(thousands, decimal=",").columns[0].values.tolist() == [1.234]
+    assert read(thousands, decimal=".").columns[0].texts == ("1,234",)
+    assert read("a;b\n1.5;5\n", decimal=",").columns[0].values.tolist() == [1.5]
+    assert read("a;b\n1,5;5\n", decimal=".").columns[0].values.tolist() == [1.5]
+    late = "a;b\n" + 1100 * "1;5\n" + "1,5;5\n"
+    assert read(late, decimal=",").columns[0].values[-1] == 1.5 and read(late).columns[0].stored == "texts"
+
+    either = "1,2,3\n7,3,9\n"
+    assert read(either, header=True).names == ("1", "2", "3")
+    assert read(either, header=False).names == ("x0", "x1", "x2")
+    assert read("5,2,3\n7,3,9\n", header=True).names == ("5", "2", "3")
+    assert read("u,v\nx,y\n", header=False).names == ("x0", "x1") and read("u,v\nx,y\n").names == ("u", "v")
+    assert len(read("u,v\n", header=False).numbers) == 1
+    for header in (True, False):
+        assert read("u,v\n1,2\n", header=header).names == ("u", "v")
+
+    assert read("a;b,c\nu;v,w\nx;y,z\n", delimiter=";").names == ("a", "b,c")
+    assert read("a;b,c\nu;v,w\nx;y,z\n", delimiter=",").names == ("a;b", "c")
+    assert read("a|b\n1|2\n", delimiter=";").names == ("a", "b")
+
+    assert read("č;b\n1;2\n".encode("cp1250"), encoding="cp1250").names[0] == "č"
+    assert read("č;b\n1;2\n".encode(), encoding="cp1250").names[0] == "č"
+    assert read("č;b\n1;2\n".encode("utf-16"), encoding="cp1250").names[0] == "č"

@@ -63,7 +63,8 @@ def read_frame(path: Path, dialect: Dialect | None = None, tell: Tell = lambda s
 def _parsed(path: Path, file: io.BufferedReader, asked: Dialect, tell: Tell) -> tuple[Frame, str]:
     """The frame and the SHA-256 of its file."""
     wrong: UnicodeError | None = None
-    tried = (asked.encoding,) if asked.encoding else encodings_of(path, file)
+    otherwise = asked.otherwise.encoding if asked.otherwise else None
+    tried = (asked.encoding,) if asked.encoding else encodings_of(path, file, otherwise)
     for encoding in tried:
         try:
             return _read(path, file, replace(asked, encoding=encoding), wrong, tell)

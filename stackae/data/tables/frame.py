@@ -18,7 +18,7 @@ class Dialect:
     """How a file of text is written; what is None is recognised by its content.
 
     header says whether the first line names the columns, and ``missing`` are cells that stand for a missing value
-    beside the usual ones, such as -999.
+    beside the usual ones, such as -999. ``otherwise`` is taken where the content leaves open what is None.
     """
 
     delimiter: str | None = None
@@ -26,6 +26,7 @@ class Dialect:
     encoding: str | None = None
     header: bool | None = None
     missing: tuple[str, ...] = ()
+    otherwise: Dialect | None = None
 
 
 class Column(NamedTuple):

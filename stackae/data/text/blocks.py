@@ -119,8 +119,9 @@ def _end_of_rows(buffer: bytearray) -> int:
     return 0
 
 
-def encodings_of(path: Path, file: io.BufferedReader) -> tuple[str, ...]:
-    """The encodings that an open file may have by its first bytes, the likeliest first."""
+def encodings_of(path: Path, file: io.BufferedReader, otherwise: str | None = None) -> tuple[str, ...]:
+    """The encodings that an open file may have by its first bytes, the likeliest first: bytes that are no UTF-8 are
+    ``otherwise`` before they are Latin-1."""
     begin = TextBlocks(path, file, "utf-8").begin()
     marked = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return ("utf-16",) if marked else ("utf-8", "cp1252", "latin-1")
+    return ("utf-16",) if marked else tuple(filter(None, ("utf-8", otherwise, "cp1252", "latin-1")))

@@ -73,9 +73,10 @@ def recognise(path: Path, text: str, asked: Dialect, usual: str) -> Recognised:
     whether the first line names the columns.
     """
     head = _head(path, text)
-    cut = _cut_as_asked(path, head, asked, usual)
-    decimal = asked.decimal or _decimal(path, cut)
-    dialect = Dialect(cut.delimiter, decimal, asked.encoding, asked.header, asked.missing)
+    otherwise = asked.otherwise or Dialect()
+    cut = _cut_as_asked(path, head, asked, otherwise.delimiter or usual)
+    decimal = asked.decimal or _decimal(path, cut, otherwise.decimal)
+    dialect = Dialect(cut.delimiter, decimal, asked.encoding, asked.header, asked.missing, otherwise)
     trailing = bool(cut.body) and all(row[-1].strip() == "" for row in cut.body) and cut.width > 1
     first = _widened(cut, trailing)
     header, commented = _header(path, head, cut, first, dialect)
@@ -188,12 +189,15 @@ def _widened(cut: _Cut, trailing: bool) -> list[str]:
     return [*cut.first, ""] if trailing else ["", *cut.first]
 
 
-def _decimal(path: Path, cut: _Cut) -> str:
-    """What numbers have before their fraction; DataError where commas may be that or stand between thousands."""
+def _decimal(path: Path, cut: _Cut, otherwise: str | None) -> str:
+    """What numbers have before their fraction, ``otherwise`` where none has one; DataError where commas may be that or
+    stand between thousands."""
     cells = [cell.strip() for row in cut.body for cell in row]
     points = sum(number_of(cell) is not None for cell in cells)
     found = [cell for cell in cells if "," in cell and number_of(cell, ",") is not None]
     pointed = any("." in cell and number_of(cell) is not None for cell in cells)
+    if otherwise and not pointed and all(THOUSANDS.fullmatch(cell) for cell in found):
+        return otherwise
     if len(found) + sum(number_of(cell, ",") is not None and "," not in cell for cell in cells) <= points:
         return "."
     if all(THOUSANDS.fullmatch(cell) for cell in found):
@@ -217,16 +221,17 @@ def _header(
     if dialect.header is False:
         return False, None
     assert dialect.decimal is not None
-    words = missing_words(dialect)
-    found = is_header(first, cut.body, dialect.decimal, words) if len(first) == cut.width else True
+    words, otherwise = missing_words(dialect), dialect.otherwise and dialect.otherwise.header
+    fits, sure = len(first) == cut.width, otherwise is False
+    found = is_header(first, cut.body, dialect.decimal, words, sure) if fits else True
     if found:
         return True, None
     commented = _commented_names(path, head, cut)
     if commented is not None and is_header(commented, [list(first), *cut.body], dialect.decimal, words):
         return True, commented
-    if dialect.header:
+    if dialect.header or otherwise:
         return True, None
-    if found is None:
+    if found is None and not sure:
         shown = legible(cut.delimiter.join(first))
         raise DataError(
             f"{path}: expected a first line of names or of data, got {shown}, which may be either; say which by "

@@ -13,15 +13,20 @@ SHORT = 4
 
 
 def is_header(
-    first: Sequence[str], body: Sequence[Sequence[str]], decimal: str = ".", missing: frozenset[str] = MISSING
+    first: Sequence[str],
+    body: Sequence[Sequence[str]],
+    decimal: str = ".",
+    missing: frozenset[str] = MISSING,
+    sure: bool = False,
 ) -> bool | None:
     """Whether the first line names the columns of the rows below it, all as wide as it is; None where it may or not.
 
     A text over numbers is a name. Numbers over numbers are data, unless they are a series as no row below is: 0, 1, 2,
-    years, wavelengths. Texts over texts are names, unless one of them stands again in its own column. No errors.
+    years, wavelengths. Texts over texts are names, unless one of them stands again in its own column, or names
+    must be ``sure``. No errors.
     """
     if not body:
-        return not any(number_of(cell, decimal) is not None for cell in first)
+        return not (sure or any(number_of(cell, decimal) is not None for cell in first))
     names, values, known = 0, list[int](), False
     for place, column in enumerate(zip(first, *body, strict=True)):
         cell, *below = map(str.strip, column)
@@ -35,7 +40,7 @@ def is_header(
         else:
             values.append(place)
     if not values:
-        return bool(names) or not known
+        return bool(names) or not (sure or known)
     if known:
         return False
     series = _is_series(first, body, values, decimal)
