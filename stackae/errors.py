@@ -128,10 +128,11 @@ def naming_options() -> Iterator[None]:
 def argument(name: str, *values: object) -> str:
     """Name an argument in a message, with values to give it: ``scale='minmax' or 'none'``.
 
-    The command line says `--scale minmax or none`.
+    The command line says `--scale minmax or none`, each value quoted for a shell.
     """
     if _names_options:
-        return " ".join(["--" + name.replace("_", "-"), *([" or ".join(map(str, values))] if values else [])])
+        quoted = [shlex.quote(str(value)) for value in values]
+        return " ".join(["--" + name.replace("_", "-"), *([" or ".join(quoted)] if values else [])])
     return "=".join([name, *([" or ".join(map(repr, values))] if values else [])])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -199,3 +200,17 @@ def test_a_finetuning_that_is_resumed_keeps_the_division_and_refuses_other_data(
     own.write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match="expected the rows and labels that this run began with, got others"):
         same_data(left.state.work, Moved(), Run.open(run))
+
+
+@pytest.mark.parametrize(("name", "word"), [("it's $HOME; b", "don't"), ('a "b"', "`x` *"), ("a", "1,000")])
+def test_options_that_a_refusal_names_are_quoted_for_a_shell(fresh: Shell, name: str, word: str) -> None:
+    lines = [f'{at},"{word if at == 3 else at % 7}"' for at in range(20)]
+    (fresh.folder / "odd.csv").write_text("\n".join(['b,"{}"'.format(name.replace('"', '""')), *lines]))
+    command = ("pretrain", "--data", "odd.csv", "--layers", "auto,2", "--dry-run")
+    remedy = fresh.refuses(3, *command).splitlines()[-1]
+    said = [each.rstrip(",") for each in shlex.split(remedy)]
+    offered = [said[place : place + 2] for place, each in enumerate(said) if each.startswith("--")]
+    expected = {"--missing-values": word, "--categorical": name, "--drop": name}
+    assert dict(offered) == {option: value for option, value in expected.items() if "," not in value}
+    for option in offered:
+        fresh.does(*command, *option)

@@ -34,7 +34,7 @@ def test_a_column_that_counts_the_rows_is_told(tmp_path: Path, name: str, column
     config = DataConfig(data=table(tmp_path / "a.csv", x, names=(name, "b")))
     notes = [each for each in load_data(config).notes if each.startswith("column")]
     assert len(notes) == bool(told) and all(f"column '{name}' {told}" in each for each in notes)
-    assert all("leave it out by drop " in each for each in notes)
+    assert all(f"leave it out by drop='{name}'" in each for each in notes)
     assert [each for each in warnings_of(check_data(config)) if each in notes] == notes
     np.save(tmp_path / "a.npy", x)
     nameless = load_data(DataConfig(data=str(tmp_path / "a.npy"))).notes

@@ -85,7 +85,7 @@ def test_more_texts_than_the_limit_are_no_category_unless_asked_for() -> None:
     source = source_of(frame(texts("c", cells), numbers("a", [0.0] * 404)), config())
     assert source.column_names == ("a",) and source.ignored == ("c",)
     assert "column 'c' is left out: 101 different texts" in source.notes[0]
-    assert "categorical c keeps it, ids c shows it beside the rows" in source.notes[0]
+    assert "categorical='c' keeps it, ids='c' shows it beside the rows" in source.notes[0]
 
 
 def test_numbers_but_for_a_few_cells_are_refused_with_the_cells() -> None:
@@ -94,8 +94,8 @@ def test_numbers_but_for_a_few_cells_are_refused_with_the_cells() -> None:
         "t.csv:3: column 'a' (1): 'x' is not a number",
         "t.csv:4: column 'b' (2): '1e+99' is too large for a 32-bit number",
         "t.csv:6: column 'a' (1): 'y' is not a number",
-        "take such cells for missing by missing_values 'x', the column for categories by categorical 'a,b', or leave "
-        "it out by drop 'a,b'",
+        "take such cells for missing by missing_values='x', the column for categories by categorical='a,b', or leave "
+        "it out by drop='a,b'",
     ]
     nameless = table._replace(lines=None)
     assert message(fitted, nameless, config()).startswith("t.csv, row 1: column 'a' (1): 'x' is not a number")
@@ -182,7 +182,7 @@ def test_missing_cells_by_each_setting() -> None:
     assert "missing cells in 'a' (2), 'c' (1) leave 3 rows out" in source.notes[0]
     lines = message(source_of, table, config(missing="refuse", **asked)).splitlines()
     assert lines[0] == "t.csv:3: column 'a' (1): the cell is missing" and len(lines) == 4
-    assert lines[-1] == "fill such cells by missing='mean', or drop columns by drop 'a,c'"
+    assert lines[-1] == "fill such cells by missing='mean', or drop columns by drop='a,c'"
     assert read(table, fitted(table, config(**asked)), missing="drop").bad_rows == 3
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stackae.data.formats.text_frame import read_frame
 from stackae.data.tables.frame import Dialect, Frame
+from stackae.data.text.dialects import Recognised, recognise
 from stackae.errors import DataError
 
 
@@ -94,8 +95,17 @@ odd_lines = st.lists(
 
 
 def read(path: Path, block: int, few: int, **asked: Any) -> Frame | str:
+    """A file as it is read in blocks of so many bytes, by pyarrow from so few on.
+
+    Its first lines are looked at in the whole text, as in a file: blocks are larger there than what is looked at.
+    """
+
+    def recognised(path: Path, first: str, *more: Any) -> Recognised:
+        return recognise(path, path.read_bytes().decode(), *more)
+
     blocks = mock.patch("stackae.data.text.blocks.BLOCK_BYTES", block)
-    with blocks, mock.patch("stackae.data.formats.text_frame.FEW_BYTES", few):
+    looks = mock.patch("stackae.data.formats.text_frame.recognise", recognised)
+    with blocks, looks, mock.patch("stackae.data.formats.text_frame.FEW_BYTES", few):
         try:
             return read_frame(path, Dialect(**asked))
         except DataError as error:
@@ -128,4 +138,4 @@ def test_quick_reading_says_what_reading_by_rows_says(
     asked = {"delimiter": sep, "decimal": decimal, "header": True, "encoding": "utf-8", "missing": ("-999", "x")}
     by_rows = read(path, 1 << 20, 1 << 30, **asked)
     same(read(path, block, 0, **asked), by_rows)
-    same(read(path, block, 0, delimiter=sep), read(path, block, 1 << 30, delimiter=sep))
+    same(read(path, block, 0, delimiter=sep), read(path, 1 << 20, 1 << 30, delimiter=sep))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,7 +44,7 @@ class Counting:
         if not names:
             return (f"column 0 {span}, and is learned as a feature; save the data without it",)
         name = legible(names[0])
-        remedy = f"leave it out by {argument('drop')} {shlex.quote(name)}"
+        remedy = f"leave it out by {argument('drop', name)}"
         return (f"column '{name}' {span}, and is learned as a feature; {remedy}",)
 
 

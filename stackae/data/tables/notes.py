@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 
@@ -25,9 +24,9 @@ def about_columns(frame: Frame, encoding: Encoding) -> list[str]:
         elif each.missing == len(frame.numbers):
             found.append(f"{frame.name}: column '{legible(each.name)}' is left out: {each.why}")
         else:
-            name = shlex.quote(legible(each.name))
-            keep = f"{argument('categorical')} {name} keeps it, {argument('ids')} {name} shows it beside the rows"
-            found.append(f"{frame.name}: column '{legible(each.name)}' is left out: {each.why}; {keep}")
+            name = legible(each.name)
+            keep = f"{argument('categorical', name)} keeps it, {argument('ids', name)} shows it beside the rows"
+            found.append(f"{frame.name}: column '{name}' is left out: {each.why}; {keep}")
     return found[: 2 * SHOWN] + (
         [f"{len(found) - 2 * SHOWN:,} more columns are left out"] if len(found) > 2 * SHOWN else []
     )

@@ -31,15 +31,14 @@ def refused(frame: Frame, faults: Sequence[Fault]) -> DataError:
         told.append(f"{len(faults)} problems in all, the first {SHOWN} are shown")
     columns = dict.fromkeys(frame.columns[place].name for place in sorted({each.column for each in faults}))
     names, words = legible(",".join(columns), 400), [_text(frame, *each) for each in shown]
-    if not any(words):
-        told.append(
-            f"fill such cells by {argument('missing', 'mean')}, or drop columns by {argument('drop')} '{names}'"
-        )
+    word = next(filter(None, words), None)
+    if word is None:
+        told.append(f"fill such cells by {argument('missing', 'mean')}, or drop columns by {argument('drop', names)}")
     else:
-        word = legible(next(filter(None, words)))
+        missing = f"such cells for missing by {argument('missing_values', legible(word, 400))}, "
         told.append(
-            f"take such cells for missing by {argument('missing_values')} '{word}', the column for categories by "
-            f"{argument('categorical')} '{names}', or leave it out by {argument('drop')} '{names}'"
+            f"take {missing if ',' not in word else ''}the column for categories by {argument('categorical', names)}, "
+            f"or leave it out by {argument('drop', names)}"
         )
     return DataError(*told)
 
