@@ -6,6 +6,7 @@ A score maps rows x (batch, d) -> (batch,) float64; higher is more anomalous.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,21 +17,40 @@ from torch import Tensor
 
 from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
 from stackae.data.minibatches import in_order
-from stackae.data.rows import Rows
+from stackae.data.rows import Rows, known_of
 from stackae.errors import ConfigError, DataError
 from stackae.metrics import auroc
-from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder, in_batches
+from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 
 Score = Callable[[Tensor], Tensor]
 METHODS = ("autoencoder", "pca", "mahalanobis")
 SMALLEST_VARIANCE = 1e-6  # of a principal component, relative to their mean; smaller variances are raised to it
 
 
+class OfKnownCells(ABC):
+    """A score of rows x (batch, d) by those of their cells that are ``known`` (batch, d), all where it is None."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor, known: Tensor | None = None) -> Tensor: ...
+
+
+def of_known(differences: Tensor, known: Tensor | None) -> Tensor:
+    """Return differences (batch, d) that are 0 in missing cells and √(d / |O|) as large in the others, O, of a row.
+
+    So that their squares sum to d times the mean over O, as those of a complete row do; 0 where O is empty. No errors.
+    """
+    if known is None:
+        return differences
+    share = known.double().mean(dim=1, keepdim=True).clamp(min=1 / known.shape[1])
+    return torch.where(known, differences / share.sqrt(), 0.0)
+
+
 @dataclass(frozen=True, eq=False)
-class ReconstructionError:
+class ReconstructionError(OfKnownCells):
     """s(x) = ‖x − z‖², where z is the reconstruction of x through ``layer``, from 1; None is the top.
 
     Squared units of the scaled data, summed over features. A stack reconstructs rows unlike its training rows worse.
+    Of a row with missing cells, s is d times the mean of (x_i − z_i)² over the known ones.
 
     Japkowicz, Myers & Gluck (1995), A novelty detection approach to classification; Sakurada & Yairi (2014).
     """
@@ -38,12 +58,19 @@ class ReconstructionError:
     stack: StackedAutoencoder
     layer: int | None = None
 
-    def errors(self, x: Tensor) -> Tensor:
-        """x (batch, d) -> (batch, d) float64 (x_i − z_i)²: the error per feature. Each row sums to its score."""
-        return (self.stack.reconstruct(x, self.layer) - x).double().square()
+    def errors(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        """x (batch, d) -> (batch, d) float64 (x_i − z_i)²: the error per feature, NaN where a cell is missing.
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.errors(x).sum(dim=1)
+        Each complete row sums to its score.
+        """
+        errors = self._differences(x).square()
+        return errors if known is None else torch.where(known, errors, torch.nan)
+
+    def __call__(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        return of_known(self._differences(x), known).square().sum(dim=1)
+
+    def _differences(self, x: Tensor) -> Tensor:
+        return (self.stack.reconstruct(x, self.layer) - x).double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,27 +144,37 @@ def fit_scores(
     return scores
 
 
-def score_rows(score: Score, x: Rows) -> Tensor:
-    """x (n, d) -> (n,) float64 scores, computed for ROWS_AT_ONCE rows at a time.
+@torch.no_grad()
+def score_rows(score: Score, x: Rows, tell: Callable[[int], None] = lambda rows: None) -> Tensor:
+    """x (n, d) -> (n,) float64 scores, computed for ROWS_AT_ONCE rows at a time; ``tell`` is told how many they were.
 
-    Inf where the score overflows: the row is too far from those that the score was fitted on. No errors.
+    Of rows with missing cells a score ``OfKnownCells`` is that of the known ones. Inf where the score overflows: the
+    row is too far from those that the score was fitted on. No errors.
     """
-    return in_batches(score, x).nan_to_num(nan=math.inf, posinf=math.inf)
+    found = []
+    for part in list(in_order(len(x), ROWS_AT_ONCE)) or [slice(0, 0)]:
+        rows = x[part]
+        found.append(score(rows, known_of(x, part)) if isinstance(score, OfKnownCells) else score(rows))
+        tell(len(rows))
+    return torch.cat(found).nan_to_num(nan=math.inf, posinf=math.inf)
 
 
 @torch.no_grad()
 def feature_errors(score: ReconstructionError, x: Rows) -> Tensor:
     """x (n, d) -> (d,) float64 mean of (x_i − z_i)² over the rows with a finite score; their sum is its mean there.
 
-    0 if no row has a finite score.
+    0 if no row has a finite score. Of rows with missing cells, the mean over the known ones; NaN where there is none.
     """
-    total, count = torch.zeros(x.shape[1], dtype=torch.float64), 0
+    total, count = torch.zeros(x.shape[1], dtype=torch.float64), torch.zeros(x.shape[1])
+    gaps = False
     for part in in_order(len(x), ROWS_AT_ONCE):
-        errors = score.errors(x[part])
-        errors = errors[errors.sum(dim=1).isfinite()]
-        total += errors.sum(dim=0)
-        count += len(errors)
-    return total / max(1, count)
+        known = known_of(x, part)
+        errors, finite = score.errors(x[part]), score(x[part], known).isfinite()
+        counted = finite[:, None].expand_as(errors) if known is None else finite[:, None] & known
+        total += torch.where(counted, errors, 0.0).sum(dim=0)
+        count += counted.sum(dim=0)
+        gaps = gaps or known is not None
+    return torch.where(count > 0, total / count.clamp(min=1), torch.nan if gaps else 0.0)
 
 
 def calibrated(scores: Tensor, false_alarm_rate: float) -> float:

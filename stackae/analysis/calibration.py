@@ -47,7 +47,7 @@ MOST_SCORES = 1 << 21  # of all layers together
 MOST_DIRECTIONS = 1 << 11  # the smaller of the numbers of rows and columns: solving takes seconds at most
 MOST_COUNTED = 1 << 53  # rows: beyond it, float64 skips integers
 MOST_NUMBERS = 1 << 23  # of principal components: 32 MiB
-COMBINED = {"reference": "reference", "validation": "code_lof_distance"}  # names of its tensors in the file
+COMBINED = {"reference": "reference", "validation": "code_lof_distance", "known": "known"}  # its tensors in the file
 FORMER = "combined"  # scores of an older run's validation rows by code and LOF alone: its score is fitted anew
 
 
@@ -97,9 +97,8 @@ class Calibration:
         found: dict[str, CalibratedScore] = {}
         if layer is None and self.combined is not None:
             with suppress(DataError):  # without the memory to fit it, the other scores are there
-                found["combined"] = CalibratedScore(
-                    CombinedScore.fit(stack, self.combined.reference), self.combined.validation
-                )
+                reference, validation, known = self.combined
+                found["combined"] = CalibratedScore(CombinedScore.fit(stack, reference, known), validation)
         found["autoencoder"] = CalibratedScore(ReconstructionError(stack, layer), self.layers[place])
         if baselines and self.baselines is not None:
             principal, pca, mahalanobis = self.baselines
@@ -201,7 +200,7 @@ def most_bytes(layer_sizes: tuple[int, ...]) -> int:
     layers, width = len(layer_sizes) - 1, layer_sizes[0]
     components = 4 * min(MOST_NUMBERS, width**2)
     scores = 8 * (2 * layers + 1) * most_rows(layers)
-    combined = 4 * min(MOST_CELLS, MOST_REFERENCE * width) + 8 * MOST_VALIDATION
+    combined = 5 * min(MOST_CELLS, MOST_REFERENCE * width) + 8 * MOST_VALIDATION
     return components + scores + combined + 8 * (2 + len(Outlier._fields)) * width + LARGEST_HEADER
 
 
@@ -219,7 +218,8 @@ def pack_calibration(calibration: Calibration) -> bytes:
             "mahalanobis": mahalanobis,
         }
     if calibration.combined is not None:
-        tensors |= {COMBINED[name]: each for name, each in calibration.combined._asdict().items()}
+        kept = calibration.combined._asdict().items()
+        tensors |= {COMBINED[name]: each for name, each in kept if each is not None}
     return pack(tensors, kind="calibration", image_shape=calibration.image_shape)
 
 
@@ -256,9 +256,11 @@ def _baselines(tensors: Mapping[str, Tensor], layers: int, rows: int, width: int
 
 
 def _combined(tensors: Mapping[str, Tensor], width: int) -> Combined:
-    found = Combined(*(tensors[name] for name in COMBINED.values()))
+    found = Combined(tensors["reference"], tensors["code_lof_distance"], tensors.get("known"))
     rows = len(found.reference) if found.reference.dim() == 2 else 0
     _check("reference", found.reference, (rows, width), torch.float32)
+    if found.known is not None:
+        _check("known", found.known, (rows, width), torch.bool)
     if not FEWEST_ROWS <= rows <= MOST_REFERENCE:
         raise ValueError(f"{rows:,} reference rows instead of {FEWEST_ROWS} to {MOST_REFERENCE:,}")
     _check_scores("combined", found.validation, (found.validation.numel(),))

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stackae.analysis.anomaly import QuadraticScore, score_rows
+from stackae.analysis.anomaly import OfKnownCells, QuadraticScore, of_known, score_rows
 from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
-from stackae.data.rows import Rows, subset
+from stackae.data.rows import Rows, inputs_of, known_of, subset
 from stackae.errors import DataError
 from stackae.models.stack import StackedAutoencoder
 
@@ -98,14 +98,14 @@ def _density(reach: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class CombinedScore:
+class CombinedScore(OfKnownCells):
     """s(x) = log(1 + exp(¼ z_1(x) + ½ z_2(x) + ¼ z_3(x))), z_j = (s_j^¼ − m_j) / σ_j, fitted on training rows (m, d).
 
     s_1 is ``ridge_mahalanobis`` of the code h = f(x) of the stack's top; s_2 and s_3 are the LOF of [a h, r] and its
     mean distance to neighbours, r = x − z being the residual and a such that codes vary as much as reconstructions z
     do: both are in units of the scaled data. m_j and σ_j are mean and standard deviation of s_j^¼ over the rows: a
     typical row scores log 2 = 0.69, and far above it s counts standard deviations. The fourth root of a χ² variable is
-    nearly normal.
+    nearly normal. Missing cells have no part in r, and the others count for them (``anomaly.of_known``).
 
     Hawkins & Wixley (1986), A note on the transformation of chi-squared variables to normality.
     """
@@ -119,26 +119,25 @@ class CombinedScore:
 
     @classmethod
     @torch.no_grad()
-    def fit(cls, stack: StackedAutoencoder, reference: Rows) -> Self:
+    def fit(cls, stack: StackedAutoencoder, x: Tensor, known: Tensor | None = None) -> Self:
         """Fit on reference rows (m, d), m >= 2. Raises DataError where memory does not suffice."""
-        x = reference[:]
         h, r = _code_and_residual(stack, x)
         variances = [float(each.var(dim=0).sum()) for each in (x.double() - r, h)]
         scale = math.sqrt(variances[0] / variances[1]) if min(variances) > 0 else 1.0
         code = ridge_mahalanobis(principal_components_of(h))
-        neighbourhood = Neighbourhood.fit(torch.cat((scale * h, r), dim=1))
+        neighbourhood = Neighbourhood.fit(torch.cat((scale * h, of_known(r, known)), dim=1))
         own = _roots(code(h), neighbourhood.own)
         spread = own.std(dim=0).clamp(min=SMALLEST_SPREAD)
         return cls(stack, code, neighbourhood, scale, own.mean(dim=0), spread)
 
-    def parts(self, x: Tensor) -> Tensor:
+    def parts(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """x (batch, d) -> (batch, 3) float64 standardised roots of the parts; Inf beyond the numbers."""
         h, r = _code_and_residual(self.stack, x)
-        together = torch.cat((self.scale * h, r), dim=1)
+        together = torch.cat((self.scale * h, of_known(r, known)), dim=1)
         return (_roots(self.code(h), self.neighbourhood(together)) - self.mean) / self.spread
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.softplus(self.parts(x) @ self.mean.new_tensor(WEIGHTS))
+    def __call__(self, x: Tensor, known: Tensor | None = None) -> Tensor:
+        return F.softplus(self.parts(x, known) @ self.mean.new_tensor(WEIGHTS))
 
 
 def _code_and_residual(stack: StackedAutoencoder, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,11 +153,13 @@ def _roots(code: Tensor, lonely: Tensor) -> Tensor:
 class Combined(NamedTuple):
     """What a run keeps of ``CombinedScore``, which is fitted again on the reference rows when it is read.
 
-    reference (m, d) float32 are scaled training rows, validation (n,) float64 the sorted scores of validation rows.
+    reference (m, d) float32 are scaled training rows, validation (n,) float64 the sorted scores of validation rows;
+    known (m, d) bool says which cells of the reference are not missing, None where all are there.
     """
 
     reference: Tensor
     validation: Tensor
+    known: Tensor | None = None
 
 
 def fit_combined(stack: StackedAutoencoder, train: Rows, validation: Rows) -> Combined | None:
@@ -167,14 +168,18 @@ def fit_combined(stack: StackedAutoencoder, train: Rows, validation: Rows) -> Co
     None if training rows are too few, if a validation row has no finite score, or without the memory. No errors.
     """
     most = min(MOST_REFERENCE, MOST_CELLS // (stack.layer_sizes[0] + stack.layer_sizes[-1]))
-    reference = torch.unique(evenly(train, most)[:], dim=0)  # equal rows would have neighbours at distance 0
+    taken = evenly(train, most)
+    x, known = inputs_of(taken)[:], known_of(taken, slice(None))
+    distinct = torch.unique(x if known is None else torch.cat((x, known.float()), dim=1), dim=0)
+    reference = distinct[:, : x.shape[1]].contiguous()  # equal rows would have neighbours at distance 0
+    known = None if known is None else distinct[:, x.shape[1] :] > 0
     if len(reference) < FEWEST_ROWS:
         return None
     try:
-        scores = score_rows(CombinedScore.fit(stack, reference), evenly(validation, MOST_VALIDATION))
+        scores = score_rows(CombinedScore.fit(stack, reference, known), evenly(validation, MOST_VALIDATION))
     except DataError:
         return None
-    return Combined(reference, scores.sort().values) if bool(scores.isfinite().all()) else None
+    return Combined(reference, scores.sort().values, known) if bool(scores.isfinite().all()) else None
 
 
 def evenly(rows: Rows, most: int) -> Rows:

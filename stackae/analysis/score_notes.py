@@ -11,6 +11,7 @@ from stackae.analysis.anomaly import fewest_rows
 from stackae.analysis.scoring import TITLES, RowsToScore, Scored
 from stackae.data.inspect.sentences import about_outliers
 from stackae.data.outliers import Outlier, outliers
+from stackae.data.paired import PairedRows
 from stackae.errors import argument
 
 SHOWN = 10  # rows that a note names
@@ -26,6 +27,7 @@ def notes_of(scored: Scored) -> list[str]:
         _why_error_alone(scored),
         _why_beyond(scored),
         _why_strange(scored),
+        _why_missing(scored),
     )
     return [each for each in found if each] + _about_flattened(scored)
 
@@ -73,6 +75,20 @@ def _why_strange(scored: Scored) -> str:
     return (
         f"strange     {above:,} of {len(scores):,} rows score above every validation row: check that their columns are "
         "those that the run was trained on, in the same units"
+    )
+
+
+def _why_missing(scored: Scored) -> str:
+    """Return what the scores of rows with missing cells are; "" where there are none, or they are filled."""
+    found = [group.x for group in scored.rows.groups if isinstance(group.x, PairedRows) and group.x.missing]
+    if not found:
+        return ""
+    known = torch.cat([x.known(slice(None)).sum(dim=1) for x in found])
+    empty, gaps = int((known == 0).sum()), int((known < found[0].shape[1]).sum())
+    none = f"; {empty:,} of them have none" if empty else ""
+    return (
+        f"missing     {gaps:,} rows with missing cells score by their known cells, as if the others were like these"
+        f"{none}; other detectors read the mean"
     )
 
 

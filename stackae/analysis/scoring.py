@@ -84,7 +84,8 @@ class Method(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Rows with their scores by method, the default first, and the mean error per feature in the first group (d,).
+    """Rows with their scores by method, the default first, and the mean error per feature in the first group (d,), NaN
+    where all of its cells are missing.
 
     ``left_out`` maps methods that were requested and are missing to the reason.
     """
@@ -143,7 +144,8 @@ class Scored(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document of `stackae score`."""
         rows = self.rows
-        worst = self.errors.argsort(descending=True)[:5].tolist()
+        order = self.errors.nan_to_num(nan=-1.0).argsort(descending=True)[:5]
+        worst = order[~self.errors[order].isnan()].tolist()
 
         def named(index: int) -> dict[str, Any]:
             return {"data": rows.place_of(index)[0].name, "row": rows.number_of(index)}
@@ -196,14 +198,13 @@ def score_all(
     """Find each score's threshold, and score all rows; ``tell`` is called with the share of rows that is done."""
     done, total = 0, max(1, len(scores) * sum(map(len, groups)))
     methods = {}
+
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        tell(done / total)
+
     for name, (score, validation) in scores.items():
-
-        def counted(x: Tensor, score: Callable[[Tensor], Tensor] = score) -> Tensor:
-            nonlocal done
-            done += len(x)
-            tell(done / total)
-            return score(x)
-
-        found = torch.cat([score_rows(counted, x) for x in groups])
+        found = torch.cat([score_rows(score, x, count) for x in groups])
         methods[name] = Method(validation, found, calibrated(validation, rate))
     return methods

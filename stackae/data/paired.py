@@ -90,6 +90,10 @@ class PairedRows:
         pairs = ((self.inputs[part], self.targets[part]) for part in in_order(len(self), ROWS_AT_ONCE))
         return any(bool(((x != t) & ~t.isnan()).any()) for x, t in pairs)
 
+    def known(self, index: slice | Tensor) -> Tensor:
+        """(rows, d) bool: which cells of these rows are not missing."""
+        return ~self.targets[index].isnan()
+
     def aim(self, index: slice | Tensor) -> Aim:
         """What is to be made of these rows; the target of a missing cell is its input, for what weighs nothing."""
         x, t = self.inputs[index], self.targets[index]

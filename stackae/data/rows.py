@@ -100,6 +100,11 @@ def aim_of(x: Rows, index: slice | Tensor) -> Aim:
     return Aim(rows, rows)
 
 
+def known_of(x: Rows, index: slice | Tensor) -> Tensor | None:
+    """Which cells of the rows of a slice or of indices are not missing, (rows, d) bool; None where x has no gaps."""
+    return x.known(index) if isinstance(x, PairedRows) and x.missing else None
+
+
 def inputs_of(x: Rows) -> Tensor | ByteRows:
     """The rows as they are read, without what is to be made of them."""
     return x.inputs if isinstance(x, PairedRows) else x

@@ -37,7 +37,8 @@ class Panel(NamedTuple):
 
 
 class Suspects(NamedTuple):
-    """Suspicious rows: their names, the rows and their reconstructions (k, d), and the squared errors (k, d)."""
+    """Suspicious rows: their names, the rows and their reconstructions (k, d), and the squared errors (k, d), NaN where
+    a cell is missing."""
 
     title: str
     names: Sequence[str]

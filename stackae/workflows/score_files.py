@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from stackae.analysis.scoring import TITLES, Scored
 from stackae.data.formats import WRITTEN
 from stackae.data.formats.writing import Table
+from stackae.data.rows import known_of
 from stackae.plots import scores as score_pictures
 from stackae.plots.scores import Panel, Suspects
 from stackae.runs.durable import Content
@@ -57,14 +59,19 @@ def _features_table(scored: Scored, count: int) -> dict[str, list[object]]:
     indices = scored.most_suspicious(count)
     columns: dict[str, list[object]] = {
         "feature": [rows.feature_name(place) for place in range(len(scored.errors))],
-        "mean_error": scored.errors.tolist(),
+        "mean_error": _cells(scored.errors),
     }
     suspects = _suspects(scored, indices.tolist(), "")
     for index, errors in zip(indices.tolist(), suspects.errors, strict=True):
         group, number = rows.place_of(index)[0], rows.number_of(index)
         name = f"row_{number}" if len(rows.groups) == 1 else f"{group.name}_row_{number}"
-        columns[name] = errors.tolist()
+        columns[name] = _cells(errors)
     return columns
+
+
+def _cells(errors: Tensor) -> list[object]:
+    """Return errors as cells of a table, empty ones where they are missing."""
+    return ["" if math.isnan(error) else error for error in errors.tolist()]
 
 
 def _picture(scored: Scored, count: int) -> bytes:
@@ -111,13 +118,17 @@ def _finite(scores: Tensor) -> Tensor:
 
 def _suspects(scored: Scored, indices: list[int], title: str) -> Suspects:
     rows, score = scored.rows, scored.score
-    names, taken = [], []
+    names, nowhere = list[str](), torch.empty(0, len(scored.errors))
+    taken, known = [nowhere], [nowhere.bool()]
     for index in indices:
         group, place = rows.place_of(index)
         names.append(f"{rows.number_of(index)}\n{float(scored.scores[index]):.3g}")
-        taken.append(group.x[torch.tensor([place])])
-    x = torch.cat(taken) if taken else torch.empty(0, len(scored.errors))
+        at = torch.tensor([place])
+        taken.append(group.x[at])
+        there = known_of(group.x, at)
+        known.append(torch.ones_like(taken[-1], dtype=torch.bool) if there is None else there)
+    x = torch.cat(taken)
     with torch.no_grad():
         made = score.stack.reconstruct(x, score.layer)
-        errors = score.errors(x)
+        errors = score.errors(x, torch.cat(known))
     return Suspects(title, names, rows.scaling.inverse_transform(x), rows.scaling.inverse_transform(made), errors)

@@ -19,6 +19,7 @@ from stackae.analysis.anomaly import (
     fewest_rows,
     fit_scores,
     mahalanobis_score,
+    of_known,
     pca_score,
     performance,
     score_rows,
@@ -27,6 +28,7 @@ from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.pca import principal_components, principal_components_of
 from stackae.autoencoders.statistics import Moments
 from stackae.config import PretrainConfig
+from stackae.data.paired import PairedRows
 from stackae.data.rows import ByteRows
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, DataError
@@ -212,6 +214,24 @@ def test_errors_of_features_sum_to_scores(layer):
     torch.testing.assert_close(score.errors(x[:10]).sum(dim=1), scores[:10])
     torch.testing.assert_close(feature_errors(score, x), expected.mean(dim=0))
     assert float(feature_errors(score, x).sum()) == pytest.approx(float(scores.mean()))
+
+
+@torch.no_grad()
+def test_scores_of_rows_with_gaps_are_those_of_their_known_cells():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(9, WIDTH, generator=generator)
+    missing = torch.rand(9, WIDTH, generator=generator) < 0.5
+    missing[0], missing[1] = False, True
+    gaps = PairedRows(x, torch.where(missing, torch.nan, x))
+    score = ReconstructionError(stack_of(WIDTH, 3))
+    errors = torch.where(missing, torch.nan, score.errors(x))
+    expected = WIDTH * errors.nanmean(dim=1).nan_to_num(nan=0.0)  # nothing is known of a row: nothing is strange
+    torch.testing.assert_close(score_rows(score, gaps), expected)
+    assert float(score_rows(score, gaps)[0]) == float(score(x[:1]))
+    torch.testing.assert_close(score.errors(x, ~missing), errors, equal_nan=True)
+    torch.testing.assert_close(feature_errors(score, gaps), errors.nanmean(dim=0), equal_nan=True)
+    r = torch.rand(9, WIDTH, generator=generator).double()
+    assert of_known(r, None) is r and torch.equal(of_known(r, torch.ones_like(missing)), r)
 
 
 @torch.no_grad()

@@ -97,3 +97,44 @@ def test_windows_with_gaps_are_masked_too(shell: Shell) -> None:
     made = shell.does("reconstruct", "--run", "runs/a", "--data", "gaps.csv", "--out", "z.csv")
     header = (shell.folder / "z.csv").read_text().partition("\n")[0]
     assert made and header.startswith("row,start,c0[0],c0[1]")
+
+
+def test_scores_of_rows_with_gaps_are_over_their_known_cells(shell: Shell) -> None:
+    pretrain(shell, "gaps.csv", "mask", "a", "--scale", "standard", "--epochs", "20")
+    x = matrix()[:60]
+    x[:20, 3] += 40  # what is wrong with these rows
+    table(shell.folder / "strange.csv", x)
+    x[:, 7:] = np.nan
+    x[40, :] = np.nan
+    table(shell.folder / "strange-gaps.csv", x)
+    scores = {}
+    for name in ("strange", "strange-gaps"):
+        told = shell("score", "--run", "runs/a", "--data", f"{name}.csv", "--out", f"{name}-scores.csv", "--layer", "2")
+        assert told.code == 0 and ("60 rows with missing" in told.err) == (name != "strange")
+        lines = (shell.folder / f"{name}-scores.csv").read_text().splitlines()[1:]
+        scores[name] = np.array([float(line.split(",")[1]) for line in lines])
+    given, (features, *cells) = (
+        ("--run", "runs/a"),
+        [line.split(",") for line in (shell.folder / "strange-gaps-scores-features.csv").read_text().splitlines()],
+    )
+    assert features[:2] == ["feature", "mean_error"] and all(set(line[1:]) == {""} for line in cells[7:])
+    shell.does("reconstruct", *given, "--data", "strange-gaps.csv", "--layer", "2", "--out", "z.npy")
+    scale = np.nanstd(np.load(shell.folder / "gaps.npy"), axis=0)  # about that of the training rows
+    wanted = WIDTH * np.nanmean(((np.load(shell.folder / "z.npy") - x.round(4)) / scale)[:40] ** 2, axis=1)
+    np.testing.assert_allclose(scores["strange-gaps"][:40], wanted, rtol=0.2)
+    assert scores["strange-gaps"][40] == 0  # nothing is known of it
+    for found in scores.values():
+        assert found[:20].min() > found[20:].max()
+    shell.does("score", *given, "--data", "strange-gaps.csv")  # all detectors
+
+
+def test_a_detector_is_moved_with_the_gaps_of_its_rows(shell: Shell) -> None:
+    pretrain(shell, "gaps.csv", "mask", "a", "--scale", "standard")
+    (shell.folder / "new.csv").write_text((shell.folder / "gaps.csv").read_text())
+    given = ("score", "--run", "runs/a", "--data", "new.csv", "--no-baselines", "--force")
+    shell.does(*given, "--out", "here.csv")
+    (shell.folder / "gaps.csv").unlink()
+    shell.does(*given, "--out", "there.csv")
+    assert (shell.folder / "here.csv").read_bytes() == (shell.folder / "there.csv").read_bytes()
+    own = shell.does("score", "--run", "runs/a", "--data", "new.csv", "--json", "--false-alarm-rate", "0.1")
+    assert json.loads(own)["methods"]["combined"]["flagged"] < ROWS / 3
