@@ -51,7 +51,8 @@ class DataConfig(Model):
     pixels: bool = False
     """Whether each place of a cube (height, width, bands) is a row, with the bands as its features."""
     size: Size = None
-    """Size to which the pictures of a folder are resized, HEIGHTxWIDTH; without it, all must be of one size."""
+    """Size to which the pictures of a folder are resized, HEIGHTxWIDTH; without it, all must be of one size. A run on
+    images keeps theirs."""
     colour: Literal["auto", "grey", "colour"] = "auto"
     """Channels of the pictures of a folder: grey (one), colour (three), or auto: grey where all are grey."""
     ids: str | None = None

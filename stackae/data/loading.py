@@ -12,7 +12,7 @@ from torch import Tensor
 from stackae.config import DataConfig
 from stackae.data.arrays.gaps import with_gaps
 from stackae.data.division import TEST, TRAIN, VALIDATION, Division, divided, sums_of
-from stackae.data.formats import Tell, ignored, is_named, place_of
+from stackae.data.formats import Tell, ignored, is_named
 from stackae.data.inspect.index_column import index_note
 from stackae.data.labels import named
 from stackae.data.memory import check_memory
@@ -21,6 +21,7 @@ from stackae.data.order.held_out import at_borders, check_parts
 from stackae.data.order.windows import over_time, placed
 from stackae.data.outliers import Merged, Outlier, merged, outliers, sampled
 from stackae.data.paired import PairedRows
+from stackae.data.pictures.of_runs import settled_pictures
 from stackae.data.reading import read_file, read_named, read_table, reading
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
@@ -140,7 +141,7 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
         scaling=scaling,
         classes=source.classes,
         image_shape=source.image_shape,
-        config=config.model_copy(update={"scale": scaling.kind, **_settled_pictures(source, config)}),
+        config=config.model_copy(update={"scale": scaling.kind, **settled_pictures(source)}),
         column_names=source.column_names,
         targets=source.targets,
         outliers=outliers(x, train),
@@ -163,15 +164,6 @@ def fitted(config: DataConfig, x: np.ndarray, source: Source) -> Scaling:
     moments = x.reshape(len(x), -1, length).swapaxes(1, 2).reshape(len(x) * length, -1)
     kind = "standard" if config.scale == "auto" and x.dtype != np.uint8 else config.scale
     return Scaling.fit(kind, moments, source.gaps).repeated(length)
-
-
-def _settled_pictures(source: Source, config: DataConfig) -> dict[str, str]:
-    """The size and the channels that other pictures are given for a run on these."""
-    place = place_of(config.data)
-    if place is None or not place.format.pictures or source.image_shape is None:
-        return {}
-    height, width, *channels = source.image_shape
-    return {"size": f"{height}x{width}", "colour": "colour" if channels else "grey"}
 
 
 def without_background(source: Source, config: DataConfig) -> Source:

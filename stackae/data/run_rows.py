@@ -26,6 +26,7 @@ from stackae.data.loading import (
 from stackae.data.order.known_rows import parts_by_content
 from stackae.data.order.places import Places, RowOrder
 from stackae.data.order.windows import over_time
+from stackae.data.pictures.of_runs import as_trained
 from stackae.data.provenance import Known, KnownData, check_width, matched
 from stackae.data.reading import OF_TABLES, check_columns_named, read_file, read_named, read_table, reading
 from stackae.data.rows import Rows
@@ -118,7 +119,7 @@ def read_rows(
         DataError: what load_source raises, but for bad rows only where no others are there; a column of the run that
             is missing; own data none of whose rows the run has seen, which are other data where ``data_given``.
     """
-    read = _read_source(config, known, target_given, scaling.fill is not None, tell)
+    read = _read_source(config, known, target_given, scaling, tell)
     own, division, notes = _divided(read, config, known, data_given)
     source, name = without_background(read.source, config), part or (None if own is not None else "all")
     if own is None and own_test and source.x_test is not None:
@@ -155,7 +156,7 @@ def read_dataset(
     """Training, validation and test parts for a run to be trained further on: a row that it was pretrained on, or
     tested on, keeps its part, new rows are divided as any are. Raises what ``read_rows`` raises."""
     known = known._replace(finetuning=None)
-    read = _read_source(config, known, target_given, scaling.fill is not None, tell)
+    read = _read_source(config, known, target_given, scaling, tell)
     _, division, notes = _divided(read, config, known, data_given)
     notes = (*read.notes, *notes, *repeated(read.source.name, division))
     if read.source.y is None:
@@ -163,10 +164,10 @@ def read_dataset(
     return dataset_of(read.source, config, division, scaling)._replace(notes=notes)
 
 
-def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bool, tell: Tell) -> _Read:
-    """Missing cells are left to the scaling where it ``fills`` them. Raises ConfigError where a target is given for
+def _read_source(config: DataConfig, known: Known, target_given: bool, scaling: Scaling, tell: Tell) -> _Read:
+    """Missing cells are left to the scaling where it fills them. Raises ConfigError where a target is given for
     data without columns."""
-    table = is_named(config.data)
+    table, fills = is_named(config.data), scaling.fill is not None
     if not table:
         place = place_of(config.data)
         may_have = target_given or (place is not None and place.format.store is not None)  # an array of targets
@@ -180,7 +181,8 @@ def _read_source(config: DataConfig, known: Known, target_given: bool, fills: bo
             none, total = np.zeros(0, dtype=np.int64), len(kept) + count
             notes, source = (*frame.notes, *notes, *source.notes), source._replace(notes=())
         else:
-            raw = over_time(read_named(config) or read_file(config, target_given, tell), config)
+            raw = read_named(config) or read_file(config, target_given, tell)
+            raw = over_time(as_trained(raw, config, scaling), config)
             if config.target_kind == "numbers" and raw.classes:
                 raw = raw._replace(y=None, y_test=None, classes=())
             source, kept, none, bad, count = finite_rows(raw, fills)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -88,7 +87,7 @@ def train_stacks(
     callbacks = session.callbacks
     check_pointer()
     if not pointer_is_writable():
-        here = argument("run", shlex.quote(str(shown(folder.path.absolute()))))
+        here = argument("run", shown(folder.path.absolute()))
         callbacks.note(f"{LATEST} cannot be written, and will not point at this run: name it by {here}")
     checkpointer = session.checkpointer(folder, work, resumed)
     checkpointer.open()

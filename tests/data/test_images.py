@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from data_files import laws, message, mutated, peak_of, write
 from hypothesis import given
 from PIL import Image
 
 from stackae.config import DataConfig
-from stackae.data import load_data, load_source, memory
+from stackae.data import Scaling, load_data, load_source, memory
 from stackae.data.formats import NAMES, PICTURES
 from stackae.data.formats.idx import FOLDERS
 from stackae.data.inspect.check import check_data
 from stackae.data.pictures.reading import load_images
 from stackae.data.provenance import Known, KnownData
-from stackae.data.run_rows import read_rows
+from stackae.data.run_rows import RowsRead, read_rows
 from stackae.data.source import Source, checked
 from stackae.errors import ConfigError, DataError
 
@@ -231,6 +232,53 @@ def test_a_run_keeps_size_and_channels(tmp_path: Path) -> None:
     config = load_data(DataConfig(data=str(classes_in(tmp_path))), tell=told.append).config
     assert told == [0.25, 0.5, 0.75, 1.0]
     assert (config.size, config.colour) == ("4x5", "grey")
+
+
+def for_run(config: DataConfig, scaling: Scaling, path: Path) -> RowsRead:
+    """The rows of other data for a run."""
+    known = Known("run", len(scaling.offset), KnownData(config))
+    return read_rows(config.model_copy(update={"data": str(path)}), known, scaling, data_given=True)
+
+
+@pytest.mark.parametrize(("shape", "pixels"), [((4, 5), GREY), ((4, 5, 3), np.repeat(GREY[..., None], 3, axis=3))])
+def test_pictures_for_a_run_on_arrays_and_arrays_for_one_on_pictures(
+    tmp_path: Path, shape: tuple[int, ...], pixels: np.ndarray
+) -> None:
+    flat, folder = pixels.reshape(6, -1), tmp_path / "new"
+    for number, each in enumerate(pixels):
+        save(folder / f"{number}.png", np.kron(each, np.ones((2, 2) + (1,) * (each.ndim - 2), np.uint8)))
+    colour = "colour" if len(shape) == 3 else "grey"
+    made = load_images(folder, "4x5", colour).x
+    for array, said in ((flat, "x".join(map(str, shape))), (pixels, None)):
+        np.save(tmp_path / "a.npy", array)
+        data = load_data(DataConfig(data=str(tmp_path / "a.npy"), image_shape=said, scale="standard"))
+        read = for_run(data.config, data.scaling, folder)
+        assert torch.equal(read.x[:], data.scaling.transform(made))
+        assert read.image_shape == shape and "6 of 6 pictures are resized to 4x5" in read.notes[0]
+    data = load_data(DataConfig(data=str(folder), size="4x5", colour=colour))
+    np.save(tmp_path / "flat.npy", flat)
+    assert for_run(data.config, data.scaling, tmp_path / "flat.npy").image_shape == shape
+    np.save(tmp_path / "wider.npy", np.zeros((2, 61)))
+    assert "expected rows of" in message(for_run, data.config, data.scaling, tmp_path / "wider.npy")
+
+
+@pytest.mark.parametrize("scale", ["auto", "minmax", "standard", "robust", "unit"])
+def test_pixels_for_a_run_on_rows_within_0_and_1(tmp_path: Path, scale: str) -> None:
+    for number, pixels in enumerate(GREY):
+        save(tmp_path / "new" / f"{number}.png", pixels)
+    rows = GREY.reshape(6, -1).astype(np.float32) / WHITE
+    np.save(tmp_path / "a.npy", rows)
+    data = load_data(DataConfig(data=str(tmp_path / "a.npy"), image_shape="4x5", scale=scale))
+    read = for_run(data.config, data.scaling, tmp_path / "new")
+    assert torch.equal(read.x[:], data.scaling.transform(rows))
+    told = "pixels are divided by 255, as the rows that the run was trained on lie within [0, 1]"
+    assert [each for each in read.notes if "divided" in each] == [f"{tmp_path / 'new'}: {told}"]
+    np.save(tmp_path / "bytes.npy", GREY.reshape(6, -1))
+    of_bytes = load_data(DataConfig(data=str(tmp_path / "bytes.npy"), image_shape="4x5", scale=scale))
+    assert torch.equal(
+        for_run(of_bytes.config, of_bytes.scaling, tmp_path / "new").x[:],
+        of_bytes.scaling.transform(GREY.reshape(6, -1)),
+    )
 
 
 def test_the_names_of_a_run_s_rows(tmp_path: Path) -> None:
