@@ -73,8 +73,7 @@ def command(
     columns = ["up to", "squared error per row", "per feature"]
     columns += ["cross-entropy per row, nats", "per feature"] if nats else []
     table(title, [*columns, "variance explained"], rows)
-    following = "stackae encode" if "accuracy" in metrics or result.targets else "stackae finetune --head classifier"
-    closing(result.run, result.files, following + run_option(result.run))
+    closing(result.run, result.files, result.next_command + run_option(result.run))
 
 
 def _show_accuracy(metrics: dict[str, Any], balanced: bool) -> None:

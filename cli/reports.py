@@ -110,8 +110,7 @@ def _report_run(trained: PretrainedRun, as_json: bool, per_feature: bool) -> Non
         if (layer.dead or 0) >= MANY_DEAD:
             _say_dead(layer, config)
     pictures = ["curves.png", "filters.png", "reconstructions.png", "codes.png"]
-    following = f"stackae finetune --head classifier{run_option(run.path)}"
-    closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], following)
+    closing(run.path, [*pictures, "metrics.jsonl", "config.toml"], trained.next_command + run_option(run.path))
 
 
 def _report_seeds(trained: PretrainedRun, as_json: bool, per_feature: bool) -> None:
@@ -150,7 +149,7 @@ def _report_seeds(trained: PretrainedRun, as_json: bool, per_feature: bool) -> N
         say(f"under noise {', '.join(means)} (means of the best epochs' validation loss)")
     say(f"latest      runs/latest is {trained.finite[0].path.name}")
     shown = names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
-    closing(trained.path, ["curves.png", *shown], "stackae finetune --head classifier")
+    closing(trained.path, ["curves.png", *shown], trained.next_command)
 
 
 def _say_dead(layer: LayerReport, config: LayerConfig) -> None:

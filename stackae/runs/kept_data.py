@@ -87,6 +87,16 @@ def data_files(dataset: Dataset, training: str = "") -> dict[str, bytes]:
     return files
 
 
+def labelled_with(run: Run) -> str:
+    """Return what the run's pretraining rows are labelled with: classes, numbers, or ""; classes of an older run.
+
+    Raises RunError if the record is damaged.
+    """
+    if not run.holds("data.json"):
+        return "classes"
+    return run.config.data.target_kind if _record(run, "data.json").labels else ""
+
+
 def known_of(run: Run) -> Known:
     """Read what the run stores about its data. Raises RunError if one of the files is damaged."""
     config = run.config
@@ -102,6 +112,12 @@ def _known_data(run: Run, training: str) -> KnownData:
     name, config = f"{training}data.json", run.config.data
     if not run.holds(name):
         return KnownData(config, recorded=False)
+    record = _record(run, name)
+    fields = {field: getattr(record, field) for field in DataRecord.model_fields if field != "format"}
+    return KnownData(config, **fields, division=_division(run, f"{training}division.safetensors", record.rows))
+
+
+def _record(run: Run, name: str) -> DataRecord:
     try:
         record = DataRecord.unpack(run.read(name, LARGEST_RECORD))
         width = run.pretrain_config.n_visible
@@ -111,8 +127,7 @@ def _known_data(run: Run, training: str) -> KnownData:
         raise RunError(
             f"{run.path / name}: expected what the run keeps of its data, got a damaged file ({error}); train it again"
         ) from None
-    fields = {field: getattr(record, field) for field in DataRecord.model_fields if field != "format"}
-    return KnownData(config, **fields, division=_division(run, f"{training}division.safetensors", record.rows))
+    return record
 
 
 def _division(run: Run, name: str, rows: int) -> Division | None:

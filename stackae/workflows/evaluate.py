@@ -19,6 +19,7 @@ from stackae.plots import runs as pictures
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, rows_of
+from stackae.workflows.stacks import following
 
 SHOWN = 20
 
@@ -38,6 +39,11 @@ class EvaluateResult(NamedTuple):
     @property
     def run(self) -> Path:
         return Path(self.metrics["run"])
+
+    @property
+    def next_command(self) -> str:
+        """Return a command that reads what a head has learned, or else one that fits the labels of the rows."""
+        return "stackae encode" if "accuracy" in self.metrics or self.targets else following(Run(self.run))
 
 
 def evaluate_run(

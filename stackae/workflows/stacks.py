@@ -16,7 +16,7 @@ from stackae.errors import DataError, DivergedError, argument, shown
 from stackae.pretraining import PretrainResult, layers_together, results_together
 from stackae.runs import Checkpoint, Folder, Run, Work
 from stackae.runs.beginning import complete
-from stackae.runs.kept_data import data_files
+from stackae.runs.kept_data import data_files, labelled_with
 from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
 from stackae.runs.records import epoch_of
 from stackae.runs.run import calibration_file, config_file, explained_file, scaling_file, trained_layer_file
@@ -63,9 +63,20 @@ class PretrainedRun(NamedTuple):
         return below_pca(self.configs[0], first)
 
     @property
+    def next_command(self) -> str:
+        """Return a command that fits what the rows are labelled with."""
+        return following(self.finite[0])
+
+    @property
     def over_seeds(self) -> list[LayerOverSeeds]:
         """Return each layer's statistics over the stacks that stayed finite."""
         return [over_seeds(layer) for layer in zip(*filter(None, self.reports), strict=True)]
+
+
+def following(run: Run) -> str:
+    """Return the command that follows a pretraining: a head that learns from its labels, or scores without any."""
+    head = {"classes": "classifier", "numbers": "regressor"}.get(labelled_with(run))
+    return f"stackae finetune --head {head}" if head else "stackae score"
 
 
 def pretraining_work(runs: Sequence[str], configs: Sequence[PretrainConfig], dataset: Dataset) -> Work:
