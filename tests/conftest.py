@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -10,12 +11,21 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+import typer.main
 from cli_cases import PRETRAIN
 from shell import PICTURES, Shell, undrawn_picture, write_data
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks; last, so that a build elsewhere stays first
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    """The tree of commands is built once per process, not per call: that is most of what a small command takes."""
+    with patch("typer.main.get_command", functools.cache(typer.main.get_command)):
+        yield
 
 
 @pytest.fixture
