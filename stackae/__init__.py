@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from stackae.errors import BrokenExtensionError as BrokenExtensionError
     from stackae.errors import ConfigError as ConfigError
     from stackae.errors import DataError as DataError
+    from stackae.errors import DataWarning as DataWarning
     from stackae.errors import DiskError as DiskError
     from stackae.errors import DivergedError as DivergedError
     from stackae.errors import RecipeError as RecipeError

@@ -62,6 +62,10 @@ class DataError(StackaeError, ValueError):
     code = "data"
 
 
+class DataWarning(UserWarning):
+    """What a person should know of how given rows are read: columns left out, cells filled, units that moved."""
+
+
 class RunError(StackaeError):
     """A run folder is missing, incomplete, damaged, or of another shape."""
 

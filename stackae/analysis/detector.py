@@ -10,7 +10,9 @@ from torch import Tensor
 
 from stackae.analysis.anomaly import calibrated, score_rows
 from stackae.analysis.calibration import CalibratedScore
-from stackae.data.arraylike import ArrayLike, scaled
+from stackae.data.arraylike import ArrayLike
+from stackae.data.given_rows import UNKNOWN, scaled_known
+from stackae.data.provenance import KnownData
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, nearest
 
@@ -25,6 +27,7 @@ class Detector:
 
     scaling: Scaling
     methods: Mapping[str, CalibratedScore]
+    known: KnownData = UNKNOWN
 
     @torch.no_grad()
     def scores(self, x: ArrayLike, method: str | None = None) -> Tensor:
@@ -36,7 +39,7 @@ class Detector:
             DataError: x has another width than the run's data, or holds NaN or Inf. ConfigError: a method that the
                 detector does not have.
         """
-        return score_rows(self._of(method).score, scaled("x", x, self.scaling))
+        return score_rows(self._of(method).score, scaled_known("x", x, self.known, self.scaling))
 
     def threshold(self, false_alarm_rate: float = 0.01, method: str | None = None) -> float:
         """Return the threshold for which at most ``false_alarm_rate`` of rows like the validation rows score above it.

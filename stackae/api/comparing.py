@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from stackae.analysis.comparison.planning import plan_of, task_of, usual_layers
 from stackae.analysis.comparison.verdict import Comparison, comparison_of
-from stackae.api.rows import source_of
 from stackae.api.stack import widths_of
 from stackae.config import DataConfig, PretrainConfig
 from stackae.config.values import Scale, validated
 from stackae.data.arraylike import ArrayLike
 from stackae.data.division import Division, divided, sums_of
+from stackae.data.given_rows import Given, rows_known, rows_to_train_on
 from stackae.data.loading import dataset_of
+from stackae.data.provenance import FROM_ARRAY, Known, KnownData
 from stackae.data.source import checked
 from stackae.errors import DataError
 from stackae.workflows.callbacks import Callbacks
@@ -22,11 +23,11 @@ from stackae.workflows.comparing import fitted
 
 def compare(
     x: ArrayLike,
-    y: ArrayLike,
+    y: ArrayLike | str,
     layers: Sequence[int | str] | int | str | None = None,
     *,
     head: Literal["classifier", "regressor"] = "classifier",
-    test: tuple[ArrayLike, ArrayLike] | float = 0.2,
+    test: tuple[ArrayLike, ArrayLike | str] | float = 0.2,
     validation: float = 0.1,
     labels: Sequence[int | str] | str | None = None,
     seeds: int = 3,
@@ -44,8 +45,8 @@ def compare(
 
     Args:
         x: (n, n_visible) rows, as ``pretrain`` takes them.
-        y: labels (n,) of a classifier, or numbers (n,) or (n, targets) of a regressor, as ``finetune`` takes them; rows
-            without any serve unsupervised training alone.
+        y: labels (n,) of a classifier, or numbers (n,) or (n, targets) of a regressor, as ``finetune`` takes them, or
+            the name of their column; rows without any serve unsupervised training alone.
         layers: widths of the codes, as ``pretrain`` takes them; None is two codes as wide as the rows, 16 to 256.
         head: classifier, whose error is the share of wrong classes, or regressor, whose error is 1 − R².
         test: the share of the rows that measure, or other rows and their labels.
@@ -65,9 +66,11 @@ def compare(
         DivergedError: a network left the finite numbers.
     """
     kind = "classes" if head == "classifier" else "numbers"
-    source = source_of(x, y, kind)
+    source = rows_to_train_on(Given(x, y, kind), DataConfig(data=FROM_ARRAY))
     if isinstance(test, tuple):
-        other = source_of(test[0], test[1], kind, ("test[0]", "test[1]"))
+        known = KnownData(DataConfig(data=FROM_ARRAY), source.column_names, encoding=source.encoding)
+        given = Given(*test, kind, names=("test[0]", "test[1]", ""))
+        other = rows_known(given, Known("x", source.x.shape[1], known), source.gaps, leaves_out=True)
         if (other.classes, other.targets) != (source.classes, source.targets):
             raise DataError(
                 f"test[1]: expected the classes or targets of y, got others ({len(other.classes or other.targets)} "

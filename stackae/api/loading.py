@@ -13,6 +13,7 @@ from stackae.config.heads import HeadName
 from stackae.config.values import EngineName
 from stackae.models.files import layer_name
 from stackae.runs import Run, open_run
+from stackae.runs.kept_data import known_of
 
 
 def load_run(path: str | Path | None = None) -> Run:
@@ -50,7 +51,9 @@ def load(
     config = run.config
     stages = [layer_name(number) for number in range(1, len(config.pretrain.layers) + 1)]
     network = run.load_stack(engine).eval()
-    stack = PretrainedStack(network, run.load_scaling(), config.pretrain, history_of(run, stages))
+    stack = PretrainedStack(
+        network, run.load_scaling(), config.pretrain, history_of(run, stages), known_of(run).pretraining
+    )
     settings = config.finetune
     if head is None:
         if settings is None or not run.has_head(settings.head):

@@ -8,15 +8,16 @@ from typing import Literal
 
 from torch import Tensor
 
-from stackae.api.rows import check_made, divided_rows, others_of, source_of
+from stackae.api.rows import check_made, divided_rows, others_of
 from stackae.api.saving import save_run, stack_files
 from stackae.api.stack import PretrainedStack
 from stackae.config import FinetuneConfig
 from stackae.config.heads import HEADS, HeadName
 from stackae.config.notation import CorruptionConfig, DropoutConfig, InitialConfig, RampConfig
 from stackae.config.values import Comparison, EngineName, Optimizer, Precision, Schedule, validated
-from stackae.data.arraylike import ArrayLike, image_shape, scaled
+from stackae.data.arraylike import ArrayLike, image_shape
 from stackae.data.classes import of_classes, trained_classes
+from stackae.data.given_rows import Given, known_by
 from stackae.data.labelled import Parts, learned_parts
 from stackae.data.source import Source
 from stackae.errors import ConfigError
@@ -64,12 +65,12 @@ class FinetunedModel:
         """
         if not self.config.row.predicts:
             raise ConfigError("head: expected one that predicts, got reconstruction; use reconstruct")
-        return predict_scaled(Head(self.head, self.network, self.names), scaled("x", x, self.stack.scaling))
+        return predict_scaled(Head(self.head, self.network, self.names), self.stack.rows(x))
 
     def encode(self, x: ArrayLike, layer: int | None = None) -> Tensor:
         """Fine-tuned codes of rows; arguments, result and errors as ``PretrainedStack.encode`` has them."""
         self.stack.network.check_layer(layer)
-        rows = scaled("x", x, self.stack.scaling)
+        rows = self.stack.rows(x)
         return in_batches(lambda part: self.network.encode(part, layer), rows, self.network.device).cpu()
 
     def reconstruct(self, x: ArrayLike) -> Tensor:
@@ -83,13 +84,13 @@ class FinetunedModel:
         """
         if not isinstance(self.network, DeepAutoencoder):
             raise ConfigError(f"head: expected reconstruction, got {self.head}; use stack.reconstruct")
-        z = in_batches(self.network.reconstruct, scaled("x", x, self.stack.scaling), self.network.device)
+        z = in_batches(self.network.reconstruct, self.stack.rows(x), self.network.device)
         return self.stack.scaling.inverse_transform(z.cpu())
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write a folder with the stack, the head and the names; arguments and errors as ``PretrainedStack.save``."""
         stack = self.stack
-        files = stack_files(stack.network, stack.scaling, stack.config, self.config)
+        files = stack_files(stack.network, stack.scaling, stack.config, stack.known, self.config)
         files |= trained_head_file(self.head, self.network, self.names)
         save_run(path, files, (*stack.history, *self.history), force)
 
@@ -97,7 +98,7 @@ class FinetunedModel:
 def finetune(
     stack: PretrainedStack,
     x: ArrayLike,
-    y: ArrayLike | None = None,
+    y: ArrayLike | str | None = None,
     *,
     head: HeadName = "classifier",
     validation: tuple[ArrayLike, ArrayLike] | ArrayLike | float | None = 0.1,
@@ -137,10 +138,10 @@ def finetune(
 
     Args:
         stack: where the training begins, and whose scaling is kept.
-        x: (n, n_visible) rows in the units of the stack's data.
+        x: (n, n_visible) rows in the units of the stack's data, or a data frame with its columns.
         y: of a classifier (n,) labels: integers, bool or text; -1, "" or None for no label. Of a regressor (n,)
-            or (n, targets) numbers, of multilabel (n, labels) of 0 and 1; NaN where one is missing. None of
-            reconstruction.
+            or (n, targets) numbers, of multilabel (n, labels) of 0 and 1; NaN where one is missing. Of a data frame,
+            the name of the column that holds them, or "A,B" of several. None of reconstruction.
         head: classifier, regressor, multilabel, or reconstruction, which trains encoders and decoders as one network.
         validation: the share of the rows that chooses the best epoch, where labels are not too few to be held out, or
             other rows and targets (x, y), of reconstruction rows alone; None keeps the last epoch.
@@ -163,7 +164,8 @@ def finetune(
             "init: expected pretrained or random, got reconstruction, which needs a run; use finetune_run"
         )
     kind = HEADS[settings.head].targets
-    source, others = source_of(x, y, kind), others_of(validation, kind)
+    source, fills = stack.read(Given(x, y, kind)), stack.scaling.fill is not None
+    others = others_of(validation, kind, known_by(stack.known, stack.scaling), fills, y)
     divided = divided_rows(source, others, stack.scaling)
     parts = learned_parts(Parts(divided.train, divided.validation, divided.order), settings)
     names = trained_classes(parts.train.y, source.classes) if kind == "classes" else source.targets

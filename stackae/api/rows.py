@@ -10,21 +10,25 @@ from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data import Part
-from stackae.data.arraylike import ArrayLike, rows_of, targets_of
-from stackae.data.division import TRAIN, VALIDATION, divided
+from stackae.data.arraylike import ArrayLike
+from stackae.data.division import TRAIN, VALIDATION, Division, divided, sums_of
+from stackae.data.given_rows import Given, rows_known
 from stackae.data.loading import part_of_rows
+from stackae.data.provenance import Known
 from stackae.data.scaling import Scaling
 from stackae.data.source import Source
 from stackae.errors import ConfigError, DataError
 
 
 class Divided(NamedTuple):
-    """The two parts of a training, the scaling of both, and their ``order``, as ``Parts`` has it."""
+    """The two parts of a training, the scaling of both, their ``order``, as ``Parts`` has it, and the part of each row,
+    those of validation last where they are given apart."""
 
     train: Part
     validation: Part
     scaling: Scaling
     order: Tensor | None
+    division: Division
 
 
 def check_made(name: str, value: object, *kinds: type) -> None:
@@ -36,38 +40,28 @@ def check_made(name: str, value: object, *kinds: type) -> None:
         )
 
 
-def source_of(x: ArrayLike, y: ArrayLike | None, kind: str | None, names: tuple[str, str] = ("x", "y")) -> Source:
-    """Rows, with their classes or numbers where ``kind`` says which; errors call the two by these names.
+def others_of(
+    validation: Any, kind: str | None, known: Known, fills: bool, y: ArrayLike | str | None = None
+) -> Source | float | None:
+    """What ``validation`` is: None, a share, rows, or a pair of rows and targets of that kind; where y names a column,
+    the rows have it too.
 
     Raises:
-        DataError: as ``rows_of`` and ``targets_of``; or targets that nothing learns from.
-    """
-    rows = rows_of(names[0], x)
-    if y is None:
-        return Source(names[0], rows)
-    if kind is None:
-        raise DataError(f"{names[1]}: expected none, since rows alone are read here, got some; leave it out")
-    found = targets_of(names[1], y, len(rows), kind)
-    classes, targets = (found.names, ()) if kind == "classes" else ((), found.names)
-    return Source(names[0], rows, found.y, classes=classes, targets=targets)
-
-
-def others_of(validation: Any, kind: str | None) -> Source | float | None:
-    """What ``validation`` is: None, a share, rows, or a pair of rows and targets of that kind.
-
-    Raises:
-        DataError: as ``source_of``, or rows without targets.
+        DataError: as ``rows_known``, or rows without targets.
     """
     if validation is None or isinstance(validation, (int, float)):
         return validation
     if kind is None:
-        return source_of(validation, None, None, ("validation", ""))
+        return rows_known(Given(validation, names=("validation", "", "")), known, fills, leaves_out=True)
+    if isinstance(y, str) and not isinstance(validation, tuple):
+        return rows_known(Given(validation, y, kind, names=("validation", "y", "")), known, fills, leaves_out=True)
     if not isinstance(validation, tuple) or len(validation) != 2:
         raise DataError(
             f"validation: expected a share of x, or a pair (x, y) of rows and their targets, got "
             f"{type(validation).__name__}; give (x_validation, y_validation)"
         )
-    return source_of(*validation, kind, ("validation[0]", "validation[1]"))
+    given = Given(*validation, kind, names=("validation[0]", "validation[1]", ""))
+    return rows_known(given, known, fills, leaves_out=True)
 
 
 def divided_rows(source: Source, validation: Source | float | None, scaling: Scaling | str) -> Divided:
@@ -81,15 +75,22 @@ def divided_rows(source: Source, validation: Source | float | None, scaling: Sca
     """
     if isinstance(validation, Source):
         train, held_out, others = np.arange(len(source.x)), np.arange(len(validation.x)), validation
+        sums = np.concatenate([sums_of(source), sums_of(others)])
+        parts = np.repeat(np.array([TRAIN, VALIDATION], dtype=np.uint8), [len(train), len(held_out)])
     else:
         share = validation or 0.0
         if not 0 <= share < 1:
             raise ConfigError(f"validation: expected rows, or a share of x from 0 to below 1, got {share}; use 0.1")
         parts = divided(source, DataConfig(validation_fraction=share, test_fraction=0.0))
         train, held_out, others = np.flatnonzero(parts == TRAIN), np.flatnonzero(parts == VALIDATION), source
-    fitted = scaling if isinstance(scaling, Scaling) else Scaling.fit(scaling, source.x[train])
+        sums = sums_of(source)
+    fitted = scaling if isinstance(scaling, Scaling) else Scaling.fit(scaling, source.x[train], source.gaps)
     for each in (source, others):
         fitted.check_width(each.x.shape, each.name)
-    first, second = part_of_rows(source.x, source.y, train, fitted), part_of_rows(others.x, others.y, held_out, fitted)
+    paired = source.clean is not None or others.clean is not None
+    first, second = (
+        part_of_rows(each.x, each.y, rows, fitted, each.clean if each.clean is not None or not paired else each.x)
+        for each, rows in ((source, train), (others, held_out))
+    )
     order = None if others is validation else torch.from_numpy(np.concatenate((train, held_out))).argsort()
-    return Divided(first, second, fitted, order)
+    return Divided(first, second, fitted, order, Division(sums, parts))

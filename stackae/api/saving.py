@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stackae.config import DataConfig, FinetuneConfig, PretrainConfig, RunConfig
-from stackae.config.values import validated
+from stackae.config import FinetuneConfig, PretrainConfig, RunConfig
+from stackae.data.provenance import FROM_ARRAY, KnownData
 from stackae.data.scaling import Scaling
 from stackae.models.stack import StackedAutoencoder
 from stackae.runs import Run, new_runs
-from stackae.runs.kept_data import FROM_ARRAY
+from stackae.runs.kept_data import known_files
 from stackae.runs.ownership import asides, remove_own, strangers
 from stackae.runs.records import epoch_of
 from stackae.runs.run import config_file, scaling_file, trained_layer_file
@@ -18,13 +18,19 @@ from stackae.training.callbacks import EpochRecord
 
 
 def stack_files(
-    network: StackedAutoencoder, scaling: Scaling, config: PretrainConfig, finetune: FinetuneConfig | None = None
+    network: StackedAutoencoder,
+    scaling: Scaling,
+    config: PretrainConfig,
+    known: KnownData,
+    finetune: FinetuneConfig | None = None,
 ) -> dict[str, bytes]:
-    """config.toml, scaling.safetensors, and a file per layer."""
+    """config.toml, scaling.safetensors, a file per layer, and what is known of the data."""
     whole = RunConfig(
-        data=validated(DataConfig, {"data": FROM_ARRAY, "scale": scaling.kind}), pretrain=config, finetune=finetune
+        data=known.config.model_copy(update={"data": FROM_ARRAY, "scale": scaling.kind}),
+        pretrain=config,
+        finetune=finetune,
     )
-    files = config_file(whole) | scaling_file(scaling)
+    files = config_file(whole) | scaling_file(scaling) | (known_files(known) if known.recorded else {})
     for number, (autoencoder, layer) in enumerate(zip(network.autoencoders, config.layers, strict=True), start=1):
         files |= trained_layer_file(number, autoencoder, layer)
     return files

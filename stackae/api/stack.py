@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.api.rows import divided_rows, others_of, source_of
+from stackae.api.options import Names, data_config
+from stackae.api.rows import divided_rows, others_of
 from stackae.api.saving import save_run, stack_files
 from stackae.config import CorruptionConfig, DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
 from stackae.config.kinds import Kind
 from stackae.config.notation import InitialConfig, RampConfig
+from stackae.config.run import Missing
 from stackae.config.values import Activation, EngineName, Init, Loss, Optimizer, Precision, Scale, Schedule
-from stackae.data.arraylike import ArrayLike, image_shape, scaled
+from stackae.data.arraylike import ArrayLike, image_shape, rows_of, scaled
+from stackae.data.given_rows import UNKNOWN, Given, known_by, rows_known, rows_to_train_on, scaled_known
+from stackae.data.loading import labels_digest
+from stackae.data.provenance import Known, KnownData
+from stackae.data.rows import Rows
 from stackae.data.scaling import Scaling
+from stackae.data.source import Source
+from stackae.data.tables.columns import Encoding
+from stackae.data.tables.encoding import columns_of
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.pretraining import pretrain_stack, settle
 from stackae.training.callbacks import Callback, EpochRecord
@@ -39,12 +49,14 @@ class PretrainedStack:
         scaling: what was fitted on the training rows.
         config: the settings, with every ``auto`` settled.
         history: a record of every epoch of every layer, oldest first.
+        known: what is kept of the rows: their columns, and how those of a data frame became features.
     """
 
     network: StackedAutoencoder
     scaling: Scaling
     config: PretrainConfig
     history: tuple[EpochRecord, ...] = ()
+    known: KnownData = UNKNOWN
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -62,8 +74,7 @@ class PretrainedStack:
             DataError: rows of another width, or what is no finite real number. ConfigError: no such layer.
         """
         self.network.check_layer(layer)
-        rows = scaled("x", x, self.scaling)
-        return in_batches(lambda part: self.network.encode(part, layer), rows, self.network.device).cpu()
+        return in_batches(lambda part: self.network.encode(part, layer), self.rows(x), self.network.device).cpu()
 
     def decode(self, h: ArrayLike, layer: int | None = None) -> Tensor:
         """Reconstructions of codes: h (n, n_hidden) -> (n, n_visible) in the data's own units, without gradient.
@@ -85,6 +96,29 @@ class PretrainedStack:
         """decode(encode(x)): x (n, n_visible) -> (n, n_visible), both in the data's own units; errors as ``encode``."""
         return self.decode(self.encode(x, layer), layer)
 
+    def columns(self, z: ArrayLike) -> dict[str, np.ndarray]:
+        """The columns of the data frame that the stack was trained on, by name, from features z (n, n_visible) in their
+        units, such as ``reconstruct`` gives: ``pandas.DataFrame(stack.columns(stack.reconstruct(frame)))``.
+
+        Numbers are as they are, of a category it is the one with the largest feature, of an ordinal and a boolean the
+        nearest, times are datetime64. Of an array, the columns are x0, x1, ...
+
+        Raises:
+            DataError: features of another width, or what is no finite real number.
+        """
+        values = rows_of("z", z)
+        self.scaling.check_width(values.shape, "z")
+        encoding = self.known.encoding or Encoding.of_numbers([f"x{place}" for place in range(values.shape[1])])
+        return columns_of(encoding, values)
+
+    def rows(self, x: ArrayLike) -> Rows:
+        """Rows as the network reads them: x in the data's own units -> (n, n_visible), scaled; errors as ``encode``."""
+        return scaled_known("x", x, self.known, self.scaling)
+
+    def read(self, given: Given) -> Source:
+        """Rows with their targets, of which those that cannot be read are left out, with a warning."""
+        return rows_known(given, known_by(self.known, self.scaling), self.scaling.fill is not None, leaves_out=True)
+
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write a folder with weights, scaling, settings and history, which ``stackae.load`` and `--run` read.
 
@@ -95,15 +129,24 @@ class PretrainedStack:
         Raises:
             ConfigError: something is there already. DiskError: it could not be written.
         """
-        save_run(path, stack_files(self.network, self.scaling, self.config), self.history, force)
+        save_run(path, stack_files(self.network, self.scaling, self.config, self.known), self.history, force)
 
 
 def pretrain(
     x: ArrayLike,
     layers: Sequence[int | str] | int | str,
+    y: str | None = None,
     *,
+    clean: ArrayLike | None = None,
     validation: ArrayLike | float | None = 0.1,
     scale: Scale | Scaling = "auto",
+    target_kind: Literal["classes", "numbers"] = "classes",
+    columns: Names = None,
+    drop: Names = None,
+    categorical: Names = None,
+    ordinal: str | Mapping[str, Sequence[str]] | None = None,
+    missing: Missing = "mean",
+    missing_values: Names = None,
     kind: PerLayer[Kind] | None = None,
     activation: PerLayer[Activation] | None = None,
     output_activation: PerLayer[Activation] | None = None,
@@ -144,12 +187,21 @@ def pretrain(
 
     Args:
         x: (n, n_visible) rows in their own units, or images (n, h, w) or (n, h, w, channels): numpy arrays of any real
-            type, tensors, lists, data frames. They are scaled here, and so is all that the stack reads later.
+            type, tensors, lists. They are scaled here, and so is all that the stack reads later. Or a data frame, by
+            Arrow's protocol or ``__dataframe__``: columns become features by what they hold, as those of a file do, and
+            are known by name later; what is told of them are ``DataWarning``s.
         layers: the width of each code in units, bottom first: (300, 150). Convolutions stand below, as in
             ("conv16", "pool", 64), for rows that are images or after their shape: ("28x28x1", "conv16", "pool", 64).
         validation: the share of the rows that chooses each layer's best epoch, or other rows that do; None keeps the
             last epoch.
         scale: how the features are scaled (``DataConfig.scale``), or a fitted ``Scaling``.
+        y: of a data frame, the column of labels, which is no feature, or "A,B" of several with ``target_kind`` numbers;
+            ``finetune`` learns from it.
+        clean: clean rows of the same shape, which the first layer makes of x, in place of noise.
+        columns, drop, categorical, missing_values: of a data frame, names of columns, or words for missing cells: "A",
+            "A,B" or a sequence; ordinal is {"size": ["small", "medium", "large"]} (``DataConfig``).
+        missing: what becomes of missing cells, of arrays too: mean, indicator, mask, drop or refuse
+            (``DataConfig.missing``).
         kind, activation, output_activation, tied, loss, corruption, emphasis, dropout, sparsity, revive, contraction,
             weight_decay, weight_l1, max_norm, init, initial_weights, ridge, hidden, beta, learning_rate, max_epochs,
             batch_size, patience: settings of a layer, one value for all or a sequence of one per layer; None is the
@@ -165,12 +217,29 @@ def pretrain(
     Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of deep networks.
     """
     given = {name: value for name, value in locals().items() if name in SETTINGS}
-    source = source_of(x, None, None)
+    data = data_config(
+        {"columns": columns, "drop": drop, "categorical": categorical, "missing_values": missing_values},
+        ordinal,
+        missing if not isinstance(scale, Scaling) or scale.fill is not None else "refuse",
+        target_kind,
+    )
+    source = rows_to_train_on(Given(x, y, target_kind, clean), data)
+    known = KnownData(data.model_copy(update={"target": y}), encoding=source.encoding)._replace(
+        columns=source.column_names,
+        targets=source.targets or (() if y is None else (y,)),
+        classes=source.classes,
+        ignored=source.ignored,
+    )
     config = PretrainConfig.from_options(widths_of(x, layers, source.x.shape[1]), **given)
-    parts = divided_rows(source, others_of(validation, None), scale)
+    others = others_of(validation, None, Known("the stack", source.x.shape[1], known), source.gaps)
+    parts = divided_rows(source, others, scale)
     check_pretraining(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x))
     result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
-    return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history))
+    known = known._replace(
+        config=known.config.model_copy(update={"scale": parts.scaling.kind}),
+        rows=len(parts.division.sums), labels=labels_digest(source), division=parts.division,
+    )  # fmt: skip
+    return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history), known)
 
 
 def widths_of(x: ArrayLike, layers: Sequence[int | str] | int | str, n_visible: int) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike as NumpyLike
 from torch import Tensor
 
 from stackae.data.formats.npy import check_shape, image_of
-from stackae.data.formats.parquet import INDEX, kind_of
 from stackae.data.label_shapes import plain_labels
 from stackae.data.labels import classes_of_arrays
 from stackae.data.loading import part_of_rows
@@ -19,11 +18,10 @@ from stackae.data.memory import check_memory
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import bytes_held, check_real, checked_labels, real_rows
+from stackae.data.tables.arrow import is_frame
 from stackae.data.targets import checked_targets, targets_of_arrays
-from stackae.errors import DataError, legible
+from stackae.errors import DataError
 
-SHOWN = 5
-FRAMES = ("__arrow_c_stream__", "__dataframe__")  # what data frames are read by, beside ``__array__``
 ArrayLike = NumpyLike | Tensor | ByteRows
 """What numpy reads (arrays of any real type and layout, structured ones, lists, objects with ``__array__`` such as data
 frames and datasets of h5py), data frames by Arrow's protocol or ``__dataframe__``, scipy's sparse matrices, tensors of
@@ -65,54 +63,32 @@ def array_of(name: str, value: ArrayLike) -> np.ndarray:
     return array
 
 
-def _of_frame(name: str, value: Any) -> np.ndarray:
-    """The columns of a data frame of several types, (n, d) float64: numbers, booleans, times.
-
-    Times are seconds since 1970, UTC; a missing cell is NaN. Raises DataError, which names them, for columns of texts.
-    """
-    import pyarrow as pa
-    from pyarrow import interchange
-
-    table = pa.table(value) if hasattr(value, "__arrow_c_stream__") else interchange.from_dataframe(value)
-    columns, others = list[np.ndarray](), list[str]()
-    for field, column in zip(table.schema, table.itercolumns(), strict=True):
-        kind = kind_of(field.type)
-        if INDEX.fullmatch(field.name):
-            continue
-        if kind is None or kind.stored == "texts":
-            others.append(f"'{legible(field.name)}'")
-        else:
-            columns.append(np.asarray(kind.read(column.combine_chunks())))
-    if others or not columns:
-        shown = ", ".join(others[:SHOWN]) + ", ..." * (len(others) > SHOWN) or "none"
-        raise DataError(
-            f"{name}: expected columns of numbers, booleans and times, got text in {shown}; encode or drop them, or "
-            "save the frame as .parquet and train on that file"
-        )
-    return np.column_stack(columns)
-
-
-def rows_of(name: str, value: ArrayLike) -> np.ndarray:
-    """(n, d) uint8, float32 or float64, C-contiguous: rows of the value, of which images are flattened.
+def array_rows(name: str, value: ArrayLike) -> np.ndarray:
+    """(n, d) real numbers of the value's own type, NaN where masked: its rows, of which images are flattened.
 
     Raises:
-        DataError: another number of axes, no cells, no real numbers, or a NaN or Inf; the sentence names the argument.
+        DataError: another number of axes, no cells, or no real numbers; the sentence names the argument.
     """
     array = array_of(name, value)
-    if array.dtype == object and array.ndim == 2 and any(hasattr(value, each) for each in FRAMES):
-        array = _of_frame(name, value)
     if not array.ndim and array.dtype == object:
         raise DataError(
             f"{name}: expected an array of rows, got {type(value).__name__}; convert it to a dense numpy array"
         )
     check_real(name, array)
     check_shape(array.shape, name)
-    return real_rows(name, array.reshape(len(array), -1) if array.size else array)
+    if not array.size:
+        real_rows(name, array)
+    return array.reshape(len(array), -1)
+
+
+def rows_of(name: str, value: ArrayLike) -> np.ndarray:
+    """(n, d) uint8, float32 or float64, C-contiguous; DataError as ``array_rows``, and for a NaN or Inf."""
+    return real_rows(name, array_rows(name, value))
 
 
 def image_shape(name: str, value: ArrayLike) -> tuple[int, ...] | None:
     """(height, width) or (height, width, channels) where each row is an image."""
-    return image_of(array_of(name, value).shape)
+    return None if is_frame(value) else image_of(array_of(name, value).shape)
 
 
 def scaled(name: str, value: ArrayLike, scaling: Scaling) -> Rows:

@@ -17,6 +17,9 @@ from stackae.data.tables.notes import about_columns
 from stackae.data.tables.roles import listed, names_of, roles_of, target_names, target_places
 from stackae.errors import DataError, legible, nearest
 
+FROM_ARRAY = "an array"
+"""Stands for the data of a stack that was trained on rows which Python gave, and keeps none of them."""
+
 
 class KnownData(NamedTuple):
     """Data of one training: ``config``, the names of the features in their order (none where the data have none), of

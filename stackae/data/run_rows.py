@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from stackae.config import DataConfig
+from stackae.data.arrays.finite_rows import finite_rows
 from stackae.data.arrays.gaps import for_run
 from stackae.data.division import LEFT_OUT, TEST, TRAIN, VALIDATION, Division, sums_of, without_classes
-from stackae.data.finite_rows import finite_rows
 from stackae.data.formats import Tell, ignored, is_named, place_of
 from stackae.data.labels import named
 from stackae.data.loading import (

@@ -24,7 +24,6 @@ from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.runs.records import read_json
 from stackae.runs.run import Run
 
-FROM_ARRAY = "an array"  # stands for the data in a folder that was saved from Python, without rows
 LARGEST_RECORD = 1 << 26  # bytes; for data with longer names, no record is stored
 MOST_ROWS = 1 << 27  # rows whose part is stored, at nine bytes per row
 Names = tuple[str, ...]
@@ -69,21 +68,29 @@ def data_files(dataset: Dataset, training: str = "") -> dict[str, bytes]:
     """Make data.json and division.safetensors of the training data; ``training`` is "" or "finetune-"."""
     division, config = dataset.division, dataset.config
     assert division is not None
-    record = DataRecord(
-        rows=len(division.sums),
-        columns=dataset.column_names,
-        targets=dataset.targets or ((config.target,) if config.target is not None else ()),
-        classes=dataset.classes,
-        ignored=dataset.ignored,
-        labels=dataset.labels,
+    known = KnownData(
+        config,
+        dataset.column_names,
+        dataset.targets or ((config.target,) if config.target is not None else ()),
+        dataset.classes,
+        dataset.ignored,
+        len(division.sums),
+        dataset.labels,
+        division,
         encoding=dataset.encoding,
     )
+    return known_files(known, training)
+
+
+def known_files(known: KnownData, training: str = "") -> dict[str, bytes]:
+    """Make data.json, and division.safetensors where the part of each row is known."""
+    record = DataRecord(**{name: getattr(known, name) for name in DataRecord.model_fields if name != "format"})
     content = record.pack()
     if len(content) > LARGEST_RECORD:
         content = record.model_copy(update={"columns": (), "classes": (), "ignored": (), "encoding": None}).pack()
     files = {f"{training}data.json": content}
-    if record.rows <= MOST_ROWS:
-        files[f"{training}division.safetensors"] = pack_division(division)
+    if known.division is not None and known.rows <= MOST_ROWS:
+        files[f"{training}division.safetensors"] = pack_division(known.division)
     return files
 
 

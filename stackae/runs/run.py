@@ -174,10 +174,12 @@ class Run(Folder):
         Raises:
             ConfigError: there is no such layer. RunError: as ``load_stack`` and ``load_calibration``.
         """
+        from stackae.runs.kept_data import known_of  # which reads runs
+
         calibration, stack = self.load_calibration(), self.load_stack(engine)
         stack.check_layer(layer)
         scores = calibration.scores(stack, layer)
-        return Detector(self.load_scaling(), scores)
+        return Detector(self.load_scaling(), scores, known_of(self).pretraining)
 
     def has_head(self, head: str) -> bool:
         """Return whether the run has a fine-tuned head of that kind."""

@@ -11,12 +11,13 @@ from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConf
 from stackae.config.values import Model, is_text, validated
 from stackae.data import Dataset, Part
 from stackae.data.formats import Place, place_of
+from stackae.data.provenance import FROM_ARRAY
 from stackae.data.reading import OF_DIALECT, OF_TABLES
 from stackae.data.run_rows import RowsRead, read_dataset, read_rows
 from stackae.errors import ConfigError, DataError, argument, legible, nearest
 from stackae.runs import Run
 from stackae.runs.checkpointer import EVERY
-from stackae.runs.kept_data import FROM_ARRAY, known_of
+from stackae.runs.kept_data import known_of
 from stackae.workflows.callbacks import Callbacks
 
 Tables = dict[str, dict[str, Any]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from face_cases import NAMES, QUICK, X, Y, trained_stack
 from scipy import sparse
 
 import stackae
-from stackae.errors import ConfigError, DataError
+from stackae.errors import ConfigError, DataError, DataWarning
 
 
 class Frame:
@@ -79,11 +80,13 @@ def stack() -> stackae.PretrainedStack:
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_in_any_holder_are_read_alike(stack: stackae.PretrainedStack, form: str) -> None:
     held = FORMS[form](X)
-    codes = stack.encode(held)
-    assert codes.dtype == torch.float32 and not codes.requires_grad and torch.equal(codes, stack.encode(X))
-    assert torch.equal(stack.reconstruct(held), stack.decode(codes))
-    again = stackae.pretrain(held, (6, 4), scale="minmax", **QUICK)
-    assert torch.equal(again.encode(X), codes) and again.config == stack.config
+    named = isinstance(held, pd.DataFrame)  # whose names the stack, trained on an array, does not know
+    with pytest.warns(DataWarning, match="in the(ir)? order") if named else nullcontext():
+        codes = stack.encode(held)
+        assert codes.dtype == torch.float32 and not codes.requires_grad and torch.equal(codes, stack.encode(X))
+        assert torch.equal(stack.reconstruct(held), stack.decode(codes))
+        again = stackae.pretrain(held, (6, 4), scale="minmax", **QUICK)
+        assert torch.equal(again.encode(X), codes) and again.config == stack.config
 
 
 HARM: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -108,7 +111,10 @@ HARM: dict[str, tuple[Any, tuple[str, ...]]] = {
 @pytest.mark.parametrize("harm", HARM)
 def test_what_is_no_rows_is_refused_in_one_sentence(stack: stackae.PretrainedStack, harm: str) -> None:
     value, parts = HARM[harm]
-    calls: list[Callable[[], Any]] = [lambda: stackae.pretrain(value, (6,)), lambda: stack.encode(value)]
+    calls: list[Callable[[], Any]] = [
+        lambda: stackae.pretrain(value, (6,), missing="refuse"),
+        lambda: stack.encode(value),
+    ]
     for call in (*calls, lambda: stackae.finetune(stack, value, Y), lambda: stackae.evaluate(stack, value)):
         with pytest.raises(DataError) as caught:
             call()
@@ -205,17 +211,7 @@ def test_targets_that_do_not_fit_are_refused(
     says(str(caught.value), *parts)
 
 
-def test_a_data_frame_of_several_types(stack: stackae.PretrainedStack, tmp_path: Path) -> None:
-    days = pd.date_range("1970-01-02", periods=40, tz="UTC")
-    frame = pd.DataFrame(X[:, :4]).assign(yes=Y > 1, whole=pd.Series(Y, dtype="Int16"), day=days, far=X[:, 5])
-    frame.columns = frame.columns.astype(str)
-    rows = np.column_stack([X[:, :4], Y > 1, Y, 86_400.0 * np.arange(1, 41), X[:, 5]])
-    assert torch.equal(stack.encode(frame), stack.encode(rows))
-    assert torch.equal(stack.encode(frame.set_index(NAMES[Y])), stack.encode(rows))
-    says(
-        message(stack.encode, frame.assign(kind=NAMES[Y], more="a")),
-        "x: expected columns of numbers, booleans and times, got text in 'kind', 'more'; encode or drop them, or save",
-    )
+def test_arrays_of_files_and_matrices_beyond_the_memory(stack: stackae.PretrainedStack, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = X
         assert torch.equal(stack.encode(file["x"]), stack.encode(X))

@@ -28,8 +28,10 @@ SETTINGS = {
 @pytest.mark.parametrize("function", SETTINGS, ids=lambda function: function.__name__)
 def test_every_setting_is_an_argument_with_the_default_of_the_settings(function: Any) -> None:
     parameters = inspect.signature(function).parameters
-    own = {"stack", "x", "y", "layers", "validation", "scale", "callback"}
-    assert parameters.keys() - own == SETTINGS[function]
+    own = {"stack", "x", "y", "clean", "layers", "validation", "callback"}
+    data = parameters.keys() & stackae.DataConfig.model_fields.keys()
+    assert parameters.keys() - own - data == SETTINGS[function]
+    assert all(parameters[name].default == stackae.DataConfig.model_fields[name].default for name in data)
     for model in (stackae.FinetuneConfig,) if function is stackae.finetune else (TrainingConfig,):
         told = {
             name: parameters[name].default

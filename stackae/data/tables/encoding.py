@@ -106,6 +106,23 @@ def decoded(encoding: Encoding, values: np.ndarray) -> list[tuple[str, Sequence[
     return found
 
 
+def columns_of(encoding: Encoding, values: np.ndarray) -> dict[str, np.ndarray]:
+    """The same as arrays (n,) by name: numbers, datetime64 of times, bool of what was stored as such, else texts."""
+    found: dict[str, np.ndarray] = {}
+    start = 0
+    for taken, (name, cells) in zip(encoding.featured, decoded(encoding, values), strict=True):
+        if taken.kind == "number":
+            found[name] = values[:, start]
+        elif taken.kind == "time":
+            found[name] = (values[:, start] * 1e6).round().astype("datetime64[us]")
+        else:
+            found[name] = np.array(cells)
+            if taken.categories == ("False", "True"):
+                found[name] = found[name] == "True"
+        start += taken.width
+    return found
+
+
 def _decoded(taken: Taken, features: np.ndarray) -> Sequence[str]:
     if taken.kind == "number":
         numbers: list[str] = features[:, 0].astype("U").tolist()

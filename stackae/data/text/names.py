@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from stackae.errors import legible
 
 SHOWN = 5
 
 
-def names_of(path: Path, header: Sequence[str] | None, width: int, trailing: bool) -> tuple[tuple[str, ...], list[str]]:
+def names_of(
+    table: object, header: Sequence[str] | None, width: int, trailing: bool
+) -> tuple[tuple[str, ...], list[str]]:
     """A distinct name per column and what should be said of them; the first may be "", a ``trailing`` last one is too.
 
     Without a header they are x0, x1, ...; a column whose name was there before is NAME.1, as pandas names it, and one
@@ -33,9 +34,9 @@ def names_of(path: Path, header: Sequence[str] | None, width: int, trailing: boo
     notes = list[str]()
     if renamed:
         more = f" and {len(renamed) - SHOWN} more" if len(renamed) > SHOWN else ""
-        notes.append(f"{path}: names that come twice are numbered: {', '.join(renamed[:SHOWN])}{more}")
+        notes.append(f"{table}: names that come twice are numbered: {', '.join(renamed[:SHOWN])}{more}")
     if unnamed:
-        notes.append(f"{path}: columns without a name ({unnamed}) are named by their place, x0 being the first")
+        notes.append(f"{table}: columns without a name ({unnamed}) are named by their place, x0 being the first")
     return tuple(names), notes
 
 

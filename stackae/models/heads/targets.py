@@ -26,7 +26,7 @@ def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Ten
             f"targets: expected numbers to train {what}, got classes; read them with "
             f"{argument('target_kind', 'numbers')}, or use {argument('head', 'classifier')}"
         )
-    y = torch.full((len(data.x), 1), torch.nan) if y is None else y.reshape(len(y), -1)
+    y = torch.full((len(data.x), 1), torch.nan) if y is None else y[:, None] if y.dim() == 1 else y
     known = ~y.isnan().all(dim=1)
     x, y = (data.x, y) if bool(known.all()) else (subset(data.x, known), y[known])
     lacking = y.isnan().all(dim=0).nonzero().flatten().tolist()
