@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stackae.data.loading import Dataset as Dataset
     from stackae.data.loading import Part as Part
     from stackae.data.loading import load_data as load_data
+    from stackae.data.loading import load_pool as load_pool
     from stackae.data.loading import load_source as load_source
     from stackae.data.loading import scaled_rows as scaled_rows
     from stackae.data.minibatches import epoch_order as epoch_order

@@ -17,7 +17,7 @@ from stackae.data.inspect.index_column import index_note
 from stackae.data.labels import named
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
-from stackae.data.order.held_out import at_borders, check_parts
+from stackae.data.order.held_out import at_borders, check_parts, way_of
 from stackae.data.order.windows import over_time, placed
 from stackae.data.outliers import Merged, Outlier, merged, outliers, sampled
 from stackae.data.paired import PairedRows
@@ -109,11 +109,31 @@ def load_data(config: DataConfig, scaling: Scaling | None = None, tell: Tell = i
     part alone; at least one row always remains there. Raises what load_source raises, DataError when a given scaling is
     of another width or no row is left to train on, and ConfigError when a class to be left out is not there.
     """
+    source, parts = _divided(config, tell)
+    return dataset_of(source, config, Division(sums_of(source), parts), scaling)
+
+
+def load_pool(config: DataConfig, tell: Tell = ignored) -> tuple[Dataset, np.ndarray | None]:
+    """The data with training and validation rows as one training part, and which of its rows are for validation.
+
+    That is (n,) bool, or None where these are drawn at random, and any may be. Raises what ``load_data`` raises.
+    """
+    source, parts = _divided(config, tell)
+    held = parts == VALIDATION
+    division = Division(sums_of(source), np.where(held, TRAIN, parts).astype(np.uint8))
+    drawn = way_of(source.places, config) == "random" and config.validation_rows is None
+    unheld = config.model_copy(update={"validation_fraction": 0.0, "validation_rows": None})
+    dataset = dataset_of(source, unheld, division, None)
+    return dataset, None if drawn else held[division.parts == TRAIN]
+
+
+def _divided(config: DataConfig, tell: Tell) -> tuple[Source, np.ndarray]:
+    """The checked source, and the part of every row."""
     source = load_source(config, tell)
     source = source._replace(notes=(*source.notes, *index_note(source.x, source.column_names)))
     parts = divided(source, config)
     check_parts(source.name, source.places, parts, config)
-    return dataset_of(source, config, Division(sums_of(source), parts), scaling)
+    return source, parts
 
 
 def dataset_of(source: Source, config: DataConfig, division: Division, scaling: Scaling | None) -> Dataset:

@@ -17,7 +17,7 @@ from stackae.analysis.comparison.running import Runner, cells_of, run_cells
 from stackae.analysis.comparison.task import Cell, Fit, Task
 from stackae.analysis.comparison.verdict import Comparison, comparison_of
 from stackae.config import RunConfig, read_tables
-from stackae.data import Dataset, load_data
+from stackae.data import Dataset, load_pool
 from stackae.data.fingerprint import fingerprint
 from stackae.data.formats import FORMATS
 from stackae.data.inspect.advice import notes_of
@@ -80,19 +80,18 @@ def compare(
     callbacks, tables, params = Logged(callbacks or Callbacks()), read_tables(config), dict(options or {})
     data = data_settings(params, tables)
     folder = _folder(out, data.data)
-    unheld = data.model_copy(update={"validation_fraction": 0.0, "validation_rows": None})
     with callbacks.progress(f"reading {data.data}") as tell:
-        dataset = load_data(unheld, tell=tell)
+        dataset, held = load_pool(data, tell)
     if params.get("layers") is None and "layers" not in tables.get("pretrain", {}):
         params["layers"] = usual_layers(dataset.train.x.shape[1])
     pretrain, finetune = pretrain_settings(params, tables), tables.get("finetune", {})
-    task = task_of(dataset, pretrain, finetune, data.validation_fraction, budget)
+    task = task_of(dataset, pretrain, finetune, data.validation_fraction, budget, held)
     plan = plan_of(task, contenders, labels, seeds)
     check_pretraining(task.pretrain, len(task.parts[0]), len(task.parts[1]), count=len(plan.seeds))
     settings = RunConfig(data=data, pretrain=task.pretrain, finetune=task.finetune)
     make_folder(folder)
     with writing(folder):
-        cells = Cells(folder, settings, budget, _digest(dataset))
+        cells = Cells(folder, settings, budget, _digest(dataset, held))
         callbacks.note(*_summary(task, dataset, plan, cells))
         fits = _resumably(task, plan, cells, callbacks)
         outcome = comparison_of(plan.contenders, plan.total, bool(task.classes), fits)
@@ -103,12 +102,13 @@ def compare(
     return CompareResult(folder, outcome, document, [*files, CELLS])
 
 
-def _digest(dataset: Dataset) -> str:
-    """SHA-256 of all rows in their order, test rows too, their parts and their labels."""
+def _digest(dataset: Dataset, held: np.ndarray | None) -> str:
+    """SHA-256 of all rows in their order, test rows too, their parts and their labels, and of which rows are held."""
     assert dataset.division is not None
     digest = hashlib.sha256(f"{fingerprint(dataset)} {dataset.labels}".encode())
     for each in dataset.division:
         digest.update(np.ascontiguousarray(each).data)
+    digest.update(b"" if held is None else held.tobytes())
     return digest.hexdigest()
 
 

@@ -17,7 +17,6 @@ from stackae.autoencoders.start import OUTPUTS
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig, TrainingConfig
 from stackae.data import Part
 from stackae.data.labelled import is_scarce
-from stackae.data.order.held_out import VALIDATION, hold_out
 from stackae.data.rows import Rows, subset
 from stackae.errors import DivergedError
 from stackae.finetuning import finetune_stack
@@ -173,9 +172,8 @@ def _parts(task: Task, cell: Cell) -> tuple[Part, Part | None]:
     assert task.train.y is not None
     validation = None
     if not is_scarce(task.train.y[rows], task.finetune.row):
-        groups = task.y[rows] if task.classes else None
-        kept, held = hold_out(groups, len(rows), task.held_out, cell.seed, VALIDATION - 1)
-        rows, validation = rows[kept], _part(task, rows[held])
+        rows, held = task.divided(rows, cell.seed)
+        validation = _part(task, held) if len(held) else None
     if cell.contender != UNLABELLED:
         return _part(task, rows), validation
     y = torch.full_like(task.train.y, -1)

@@ -43,9 +43,17 @@ class Plan(NamedTuple):
 
 
 def task_of(
-    dataset: Dataset, pretrain: PretrainConfig, finetune: Mapping[str, Any], held_out: float, budget: str
+    dataset: Dataset,
+    pretrain: PretrainConfig,
+    finetune: Mapping[str, Any],
+    held_out: float,
+    budget: str,
+    held: np.ndarray | None = None,
 ) -> Task:
-    """Make the comparison of a data set, whose validation rows are none, and of settings that are not yet settled."""
+    """Make the comparison of a data set, whose validation rows are none, and of settings that are not yet settled.
+
+    ``held`` are the rows of its training part that choose epochs, None where a share of them is to be drawn.
+    """
     if budget not in BUDGETS:
         raise ConfigError(
             f"{argument('budget')}: expected {' or '.join(BUDGETS)}, got '{budget}'{nearest(budget, BUDGETS)}"
@@ -62,6 +70,7 @@ def task_of(
         pretrain=settled,
         finetune=validated(FinetuneConfig, shared | dict(finetune) | head),
         held_out=held_out,
+        held=held,
         budget=budget,
         image_shape=dataset.image_shape,
     )

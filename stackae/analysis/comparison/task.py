@@ -46,6 +46,7 @@ class Task:
         classes: the number of classes, 0 for targets that are numbers.
         pretrain, finetune: settings of the networks, every ``auto`` of the former settled; seeds are set per cell.
         held_out: share of the training rows that choose the best epoch of unsupervised training.
+        held: (n,) bool, which of them do, where they must not be drawn: windows share rows, groups are whole.
         budget: epochs (every network is fine-tuned for as many) or seconds (a network without pretraining is
             fine-tuned for as long as the pretrained one was trained in all).
         image_shape: (h, w) or (h, w, channels) of rows that are images.
@@ -59,6 +60,7 @@ class Task:
     held_out: float = 0.1
     budget: str = "epochs"
     image_shape: tuple[int, ...] | None = None
+    held: np.ndarray | None = None
 
     @cached_property
     def y(self) -> np.ndarray:
@@ -69,8 +71,19 @@ class Task:
     @cached_property
     def parts(self) -> tuple[Rows, Rows]:
         """The rows of unsupervised training, and those that choose its best epochs."""
-        kept, held = hold_out(None, len(self.train.x), self.held_out, SPLIT_SEED, VALIDATION - 1)
+        if self.held is None:
+            kept, held = hold_out(None, len(self.train.x), self.held_out, SPLIT_SEED, VALIDATION - 1)
+        else:
+            kept, held = np.flatnonzero(~self.held), np.flatnonzero(self.held)
         return subset(self.train.x, torch.from_numpy(kept)), subset(self.train.x, torch.from_numpy(held))
+
+    def divided(self, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labelled rows to learn from, and those of them that choose the best epoch; the latter may be none."""
+        if self.held is not None:
+            held = self.held[rows]
+            return (rows, rows[:0]) if held.all() else (rows[~held], rows[held])
+        kept, chosen = hold_out(self.y[rows] if self.classes else None, len(rows), self.held_out, seed, VALIDATION - 1)
+        return rows[kept], rows[chosen]
 
     def rows_of(self, cell: Cell) -> np.ndarray:
         """The rows whose labels a cell learns from, the same ones for every contender."""
