@@ -62,4 +62,6 @@ def load(
     if settings is None or settings.head != head:
         settings = FinetuneConfig(head=head)
     network, names = run.load_head(head, engine)
-    return FinetunedModel(network.eval(), names, stack, settings, history_of(run, [head]))
+    learned = config.finetune_data if config.finetune is settings else None
+    column = None if learned is None else learned.target
+    return FinetunedModel(network.eval(), names, stack, settings, history_of(run, [head]), column)

@@ -41,6 +41,7 @@ class FinetunedModel:
         stack: the stack that it began from, with its scaling.
         config: the settings of the fine-tuning.
         history: a record of every epoch, oldest first.
+        target: the column of a data frame that it learned from.
     """
 
     network: Finetuned
@@ -48,6 +49,7 @@ class FinetunedModel:
     stack: PretrainedStack
     config: FinetuneConfig
     history: tuple[EpochRecord, ...] = ()
+    target: str | None = None
 
     @property
     def head(self) -> HeadName:
@@ -90,7 +92,7 @@ class FinetunedModel:
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write a folder with the stack, the head and the names; arguments and errors as ``PretrainedStack.save``."""
         stack = self.stack
-        files = stack_files(stack.network, stack.scaling, stack.config, stack.known, self.config)
+        files = stack_files(stack.network, stack.scaling, stack.config, stack.known, self.config, self.target)
         files |= trained_head_file(self.head, self.network, self.names)
         save_run(path, files, (*stack.history, *self.history), force)
 
@@ -185,4 +187,5 @@ def finetune(
         callback=callback,
     )
     trained.model.eval()
-    return FinetunedModel(trained.model, names, stack, settings, tuple(trained.history))
+    column = y if isinstance(y, str) else None
+    return FinetunedModel(trained.model, names, stack, settings, tuple(trained.history), column)

@@ -11,7 +11,7 @@ from torch import Tensor
 from stackae.config import DataConfig
 from stackae.data import Part
 from stackae.data.arraylike import ArrayLike
-from stackae.data.division import TRAIN, VALIDATION, Division, divided, sums_of
+from stackae.data.division import TRAIN, VALIDATION, divided
 from stackae.data.given_rows import Given, rows_known
 from stackae.data.loading import part_of_rows
 from stackae.data.provenance import Known
@@ -21,14 +21,14 @@ from stackae.errors import ConfigError, DataError
 
 
 class Divided(NamedTuple):
-    """The two parts of a training, the scaling of both, their ``order``, as ``Parts`` has it, and the part of each row,
-    those of validation last where they are given apart."""
+    """The two parts of a training, the scaling of both, their ``order``, as ``Parts`` has it, and the ``parts`` of all
+    rows, those of validation last where they are given apart."""
 
     train: Part
     validation: Part
     scaling: Scaling
     order: Tensor | None
-    division: Division
+    parts: np.ndarray
 
 
 def check_made(name: str, value: object, *kinds: type) -> None:
@@ -75,7 +75,6 @@ def divided_rows(source: Source, validation: Source | float | None, scaling: Sca
     """
     if isinstance(validation, Source):
         train, held_out, others = np.arange(len(source.x)), np.arange(len(validation.x)), validation
-        sums = np.concatenate([sums_of(source), sums_of(others)])
         parts = np.repeat(np.array([TRAIN, VALIDATION], dtype=np.uint8), [len(train), len(held_out)])
     else:
         share = validation or 0.0
@@ -83,7 +82,6 @@ def divided_rows(source: Source, validation: Source | float | None, scaling: Sca
             raise ConfigError(f"validation: expected rows, or a share of x from 0 to below 1, got {share}; use 0.1")
         parts = divided(source, DataConfig(validation_fraction=share, test_fraction=0.0))
         train, held_out, others = np.flatnonzero(parts == TRAIN), np.flatnonzero(parts == VALIDATION), source
-        sums = sums_of(source)
     fitted = scaling if isinstance(scaling, Scaling) else Scaling.fit(scaling, source.x[train], source.gaps)
     for each in (source, others):
         fitted.check_width(each.x.shape, each.name)
@@ -93,4 +91,4 @@ def divided_rows(source: Source, validation: Source | float | None, scaling: Sca
         for each, rows in ((source, train), (others, held_out))
     )
     order = None if others is validation else torch.from_numpy(np.concatenate((train, held_out))).argsort()
-    return Divided(first, second, fitted, order, Division(sums, parts))
+    return Divided(first, second, fitted, order, parts)

@@ -23,13 +23,14 @@ def stack_files(
     config: PretrainConfig,
     known: KnownData,
     finetune: FinetuneConfig | None = None,
+    target: str | None = None,
 ) -> dict[str, bytes]:
     """config.toml, scaling.safetensors, a file per layer, and what is known of the data."""
-    whole = RunConfig(
-        data=known.config.model_copy(update={"data": FROM_ARRAY, "scale": scaling.kind}),
-        pretrain=config,
-        finetune=finetune,
-    )
+    data = known.config.model_copy(update={"data": FROM_ARRAY, "scale": scaling.kind})
+    learned = None
+    if finetune is not None and target is not None:
+        learned = data.model_copy(update={"target": target, "target_kind": finetune.row.targets or "classes"})
+    whole = RunConfig(data=data, pretrain=config, finetune=finetune, finetune_data=learned)
     files = config_file(whole) | scaling_file(scaling) | (known_files(known) if known.recorded else {})
     for number, (autoencoder, layer) in enumerate(zip(network.autoencoders, config.layers, strict=True), start=1):
         files |= trained_layer_file(number, autoencoder, layer)

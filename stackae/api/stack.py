@@ -21,8 +21,10 @@ from stackae.config.notation import InitialConfig, RampConfig
 from stackae.config.run import Missing
 from stackae.config.values import Activation, EngineName, Init, Loss, Optimizer, Precision, Scale, Schedule
 from stackae.data.arraylike import ArrayLike, image_shape, rows_of, scaled
+from stackae.data.division import Division, sums_of
 from stackae.data.given_rows import UNKNOWN, Given, known_by, rows_known, rows_to_train_on, scaled_known
 from stackae.data.loading import labels_digest
+from stackae.data.pictures.of_runs import settled_pictures
 from stackae.data.provenance import Known, KnownData
 from stackae.data.rows import Rows
 from stackae.data.scaling import Scaling
@@ -235,10 +237,15 @@ def pretrain(
     parts = divided_rows(source, others, scale)
     check_pretraining(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x))
     result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
+    every = [source, others] if isinstance(others, Source) else [source]
+    division = Division(np.concatenate([*map(sums_of, every)]), parts.parts)
+    settled = {"scale": parts.scaling.kind, **settled_pictures(source)}
     known = known._replace(
-        config=known.config.model_copy(update={"scale": parts.scaling.kind}),
-        rows=len(parts.division.sums), labels=labels_digest(source), division=parts.division,
-    )  # fmt: skip
+        config=known.config.model_copy(update=settled),
+        rows=len(parts.parts),
+        labels=labels_digest(source),
+        division=division,
+    )
     return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history), known)
 
 

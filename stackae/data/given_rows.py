@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
-from stackae.data.arraylike import ArrayLike, array_rows, targets_of
+from stackae.data.arraylike import ArrayLike, array_rows, image_shape, targets_of
 from stackae.data.arrays.gaps import for_run, with_gaps
 from stackae.data.loading import part_of_rows, samples
 from stackae.data.provenance import FROM_ARRAY, Known, KnownData, check_width, matched
 from stackae.data.reading import OF_TABLES, dialect_of
-from stackae.data.rows import Rows, inputs_of
+from stackae.data.rows import Rows
 from stackae.data.run_notes import SHOWN_ROWS, of_bad_rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import Source
@@ -93,10 +93,13 @@ def rows_known(given: Given, known: Known, fills: bool, leaves_out: bool = False
 
 
 def scaled_known(name: str, x: ArrayLike, known: KnownData, scaling: Scaling) -> Rows:
-    """Rows as a network of that stack reads them. Raises DataError as ``rows_known``, and for another width."""
+    """Rows as a network of that stack reads them, pairs where missing cells are masked.
+
+    Raises DataError as ``rows_known``, and for another width.
+    """
     found = rows_known(Given(x, names=(name, "", "")), known_by(known, scaling), scaling.fill is not None)
     scaling.check_width(found.x.shape, name)
-    return inputs_of(part_of_rows(found.x, None, np.arange(len(found.x)), scaling).x)
+    return part_of_rows(found.x, None, np.arange(len(found.x)), scaling, found.clean).x
 
 
 def known_by(known: KnownData, scaling: Scaling) -> Known:
@@ -127,7 +130,7 @@ def _frame(given: Given, config: DataConfig) -> Frame | None:
 def _of_array(given: Given) -> Source:
     """The unchecked rows of an array with their targets. Raises DataError for clean rows of another shape."""
     name, _, of_clean = given.names
-    source = Source(name, array_rows(name, given.x))
+    source = Source(name, array_rows(name, given.x), image_shape=image_shape(name, given.x))
     if isinstance(given.y, str):
         raise ConfigError(
             f"{given.names[1]}: expected a column of {name}, whose columns have no names, got '{legible(given.y)}'; "

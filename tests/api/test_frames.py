@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,12 +145,18 @@ def test_heads_learn_from_a_column_and_everything_is_saved(frame: pd.DataFrame, 
     assert torch.equal(quiet(again.predict, frame).values, found.values)
     reports = [quiet(stackae.evaluate, each, frame, "label") for each in (model, again)]
     assert str(reports[0]) == str(reports[1]) and reports[0].rows == ROWS
-    numbers = quiet(lambda: stackae.finetune(stack, frame, "size,when", head="regressor", validation=None, **QUICK))
-    assert numbers.names == ("size", "when")
+    numbers = quiet(lambda: stackae.finetune(stack, frame, "size,count", head="regressor", validation=None, **QUICK))
+    assert numbers.names == ("size", "count")
+    numbers.save(tmp_path / "numbers")
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    shell = Shell(tmp_path)
+    found_again = shell.does("evaluate", "--run", "numbers", "--data", "new.csv", "--json")
+    assert [each["target"] for each in json.loads(found_again)["regressor"]["targets"]] == ["size", "count"]
+    kept = stackae.load(tmp_path / "numbers")
+    assert isinstance(kept, stackae.FinetunedModel) and kept.target == "size,count" and again.target == "label"
     given = quiet(lambda: stackae.finetune(stack, frame[:40], "label", validation=frame[40:], **QUICK))
     assert given.names == ("bad", "good")
-    frame.to_csv(tmp_path / "new.csv", index=False)
-    Shell(tmp_path).does("predict", "--run", "model", "--data", "new.csv", "--out", "p.npy")
+    shell.does("predict", "--run", "model", "--data", "new.csv", "--out", "p.npy")
     assert np.array_equal(np.load(tmp_path / "p.npy"), found.values.numpy())
 
 
@@ -267,6 +274,12 @@ def test_detectors_and_comparisons_read_frames(frame: pd.DataFrame, tmp_path: Pa
     shell = Shell(tmp_path)
     shell.does("pretrain", "--data", "a.parquet", "--target", "label", "--layers", "auto,4", "--run", "runs/a")
     shell.does("score", "--run", "runs/a")
+    masked = ("--missing", "mask", "--run", "runs/masked", "--layers", "auto,4", "--epochs", "1")
+    shell.does("pretrain", "--data", "a.parquet", "--target", "label", *masked)
+    shell.does("score", "--run", "runs/masked", "--data", "a.parquet", "--part", "all", "--out", "scores.csv")
+    scores = pd.read_csv(tmp_path / "scores.csv")["score"].to_numpy()
+    detector = stackae.load_run(tmp_path / "runs/masked").load_detector()
+    assert quiet(detector.scores, frame).numpy() == pytest.approx(scores)
     detector = stackae.load_run(tmp_path / "runs/a").load_detector()
     assert torch.equal(quiet(detector.scores, frame), quiet(detector.scores, frame[frame.columns[::-1]]))
     chosen = {"labels": (20,), "seeds": 1, "contenders": ("pretrained", "logistic"), "finetuning": QUICK}
