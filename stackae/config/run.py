@@ -37,7 +37,8 @@ class DataConfig(Model):
     missing_values: str | None = None
     """Cells of a text file, as A,B, that mean a missing value beside "", ?, NA, N/A, NaN and null."""
     target: str | None = None
-    """Column of a table with the labels, for numbers also several, as A,B,C; or an array of labels, or a file of it."""
+    """Column of a table with the labels, for numbers also several, as A,B,C; or an array of labels, or a file of it;
+    or, of pictures, a table with their names and labels, as FILE or FILE:COLUMN."""
     target_kind: Literal["classes", "numbers"] = "classes"
     """Kind of targets: classes, or numbers (for a regressor or several labels)."""
     leave_out: str | None = None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stackae.config import DataConfig
-from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, Tell, ignored, listed, place_of
+from stackae.data.formats import FORMATS, NAMES, SETS, TABLES, Place, Tell, ignored, listed, place_of, table_of
 from stackae.data.formats.digits import load_digits
 from stackae.data.formats.idx import FOLDERS, load_idx_folder
 from stackae.data.formats.vision import PREFIX, load_vision
@@ -45,8 +45,13 @@ def check_columns_named(config: DataConfig) -> None:
     named_set = config.data in NAMES or config.data.startswith(PREFIX)
     tables = f"its columns have no names, as those of a {listed(TABLES)} file have"
     no_table = named_set or (place is not None and not place.format.named)
-    no_targets = named_set or (place is not None and place.format.pictures)
-    for setting, refused in {"target": no_targets, **dict.fromkeys(OF_TABLES, no_table)}.items():
+    pictures = place is not None and place.format.pictures
+    if pictures and config.target is not None and table_of(config.target) is None:
+        raise ConfigError(
+            f"target: expected a table with the names of the pictures and their labels, as labels.csv or "
+            f"labels.csv:COLUMN, got '{legible(config.target)}'; name one, or leave it out where folders are classes"
+        )
+    for setting, refused in {"target": named_set, **dict.fromkeys(OF_TABLES, no_table)}.items():
         if (name := getattr(config, setting)) is not None and refused:
             raise ConfigError(f"{setting}: expected none for {config.data}, got '{legible(name)}'; {tables}")
 

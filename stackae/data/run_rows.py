@@ -12,7 +12,7 @@ from stackae.config import DataConfig
 from stackae.data.arrays.finite_rows import finite_rows
 from stackae.data.arrays.gaps import for_run
 from stackae.data.division import LEFT_OUT, TEST, TRAIN, VALIDATION, Division, sums_of, without_classes
-from stackae.data.formats import Tell, ignored, is_named, place_of
+from stackae.data.formats import Tell, ignored, is_named, place_of, table_of
 from stackae.data.labels import named
 from stackae.data.loading import (
     Dataset,
@@ -170,7 +170,8 @@ def _read_source(config: DataConfig, known: Known, target_given: bool, scaling: 
     table, fills = is_named(config.data), scaling.fill is not None
     if not table:
         place = place_of(config.data)
-        may_have = target_given or (place is not None and place.format.store is not None)  # an array of targets
+        of_pictures = place is not None and place.format.pictures and table_of(config.target) is not None
+        may_have = target_given or of_pictures or (place is not None and place.format.store is not None)  # an array
         config = config.model_copy(update=dict.fromkeys(OF_TABLES if may_have else ("target", *OF_TABLES)))
     check_columns_named(config)
     with reading(config):

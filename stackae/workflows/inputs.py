@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stackae.config import DataConfig, FinetuneConfig, LayerConfig, PretrainConfig, RunConfig, read_tables
 from stackae.config.values import Model, is_text, validated
 from stackae.data import Dataset, Part
-from stackae.data.formats import Place, place_of
+from stackae.data.formats import Place, place_of, table_of
 from stackae.data.provenance import FROM_ARRAY
 from stackae.data.reading import OF_DIALECT, OF_TABLES
 from stackae.data.run_rows import RowsRead, read_dataset, read_rows
@@ -145,7 +145,7 @@ def absolute(config: DataConfig) -> DataConfig:
 
 def _file_of(name: str) -> Place | None:
     """Return where targets lie that have a file of their own."""
-    place = place_of(name)
+    place = table_of(name) or place_of(name)
     return place if place is not None and place.path.is_file() else None
 
 

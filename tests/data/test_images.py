@@ -140,7 +140,7 @@ def test_a_set_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert load_source(DataConfig(data="./digits")).x.shape == (4, 20)
     assert ("digits", *FOLDERS) == NAMES
     text = message(load_source, DataConfig(data="./digits", target="y"), error=ConfigError)
-    assert "target: expected none for ./digits" in text
+    assert "target: expected a table with the names of the pictures" in text
 
 
 # ---- what is made of a picture

@@ -68,9 +68,11 @@ class Format:
         """
         numbers = config.target_kind == "numbers"
         if self.pictures:
+            from stackae.data.pictures.labels import labelled
             from stackae.data.pictures.reading import load_images
 
-            return load_images(place.path, config.size, config.colour, numbers, tell)
+            images = load_images(place.path, config.size, config.colour, numbers, tell)
+            return images if config.target is None else labelled(images, place.path, config)
         from stackae.data.arrays.reading import Asked, load_arrays
 
         masked = config.missing == "mask"
@@ -171,6 +173,17 @@ def place_of(data: str) -> Place | None:
     if whole is not None and not there:
         return Place(Path(data), whole)
     return Place(*(there or named)[0]) if named else None
+
+
+def table_of(target: str | None) -> Place | None:
+    """Where a table of labels lies that is named by its path, or as FILE:COLUMN; None for anything else."""
+    if target is None:
+        return None
+    for path, inside in ((target, ""), (target.rpartition(":")[0], target.rpartition(":")[2])):
+        found = format_of(path)
+        if found is not None and found.named and Path(path).is_file():
+            return Place(Path(path), found, inside)
+    return None
 
 
 def is_named(data: Path | str) -> bool:
