@@ -19,6 +19,7 @@ from stackae.data.arraylike import ArrayLike, image_shape
 from stackae.data.classes import of_classes, trained_classes
 from stackae.data.given_rows import Given, known_by
 from stackae.data.labelled import Parts, learned_parts
+from stackae.data.paired import PairedRows
 from stackae.data.source import Source
 from stackae.errors import ConfigError
 from stackae.finetuning import finetune_stack
@@ -171,7 +172,8 @@ def finetune(
     divided = divided_rows(source, others, stack.scaling)
     parts = learned_parts(Parts(divided.train, divided.validation, divided.order), settings)
     names = trained_classes(parts.train.y, source.classes) if kind == "classes" else source.targets
-    check_finetuning(settings, stack.config, len(parts.train.x), len(parts.validation.x), len(names))
+    counts, paired = (len(parts.train.x), len(parts.validation.x)), isinstance(parts.train.x, PairedRows)
+    check_finetuning(settings, stack.config, *counts, len(names), paired=paired)
     train_part, held_out = parts.train, parts.validation
     if kind == "classes":
         train_part = of_classes(train_part, source.classes, names)

@@ -24,6 +24,7 @@ from stackae.data.arraylike import ArrayLike, image_shape, rows_of, scaled
 from stackae.data.division import Division, sums_of
 from stackae.data.given_rows import UNKNOWN, Given, known_by, rows_known, rows_to_train_on, scaled_known
 from stackae.data.loading import labels_digest
+from stackae.data.paired import PairedRows
 from stackae.data.pictures.of_runs import settled_pictures
 from stackae.data.provenance import Known, KnownData
 from stackae.data.rows import Rows
@@ -235,7 +236,8 @@ def pretrain(
     config = PretrainConfig.from_options(widths_of(x, layers, source.x.shape[1]), **given)
     others = others_of(validation, None, Known("the stack", source.x.shape[1], known), source.gaps)
     parts = divided_rows(source, others, scale)
-    check_pretraining(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x))
+    paired = isinstance(parts.train.x, PairedRows)
+    check_pretraining(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x), paired=paired)
     result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
     every = [source, others] if isinstance(others, Source) else [source]
     division = Division(np.concatenate([*map(sums_of, every)]), parts.parts)

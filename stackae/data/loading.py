@@ -72,6 +72,16 @@ class Dataset(NamedTuple):
     row_shape: tuple[int, ...] = ()
     encoding: Encoding | None = None
 
+    @property
+    def rows(self) -> tuple[int, int]:
+        """How many are trained on, and how many validated on."""
+        return len(self.train.x), len(self.validation.x)
+
+    @property
+    def paired(self) -> bool:
+        """Whether what is to be made of rows is not these rows."""
+        return isinstance(self.train.x, PairedRows)
+
 
 def load_source(config: DataConfig, tell: Tell = ignored) -> Source:
     """The checked rows and labels of ``config.data``.

@@ -27,6 +27,8 @@ LBFGS = 4 * HISTORY + 8  # the same with its pairs, here and in torch
 SAVED = 6  # numbers per parameter while a checkpoint of it is written
 SOLVED = 3  # numbers per parameter of a closed form, beside its matrices
 TRAINED = 3  # numbers per number that a row becomes on its way through a layer, gradients included
+PASSED = 2  # numbers per cell that an eager pass holds beside those
+PAIRED = 2  # numbers per cell of rows with targets of their own: the target, and its weight
 
 
 class Part(NamedTuple):
@@ -48,26 +50,35 @@ class Phase(NamedTuple):
         return sum(part.bytes for part in self.parts)
 
 
-def check_pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> None:
+def check_pretraining(
+    config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0, *, paired: bool = False
+) -> None:
     """Check the memory of training ``count`` stacks together on ``rows`` rows.
 
     ``kept`` is the number of parameters of stacks that were trained before and stay in memory. 0 rows give the minimum
-    that any data need.
+    that any data need. ``paired`` says that they are ``PairedRows``.
 
     Raises:
         ConfigError: it exceeds the free memory of the machine, its container or our limit; it names the largest part.
     """
-    _check(list(pretraining(config, rows, held_out, count, kept)), config.device)
+    _check(list(pretraining(config, rows, held_out, count, kept, paired)), config.device)
 
 
-def check_finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int) -> None:
+def check_finetuning(
+    config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int, *, paired: bool = False
+) -> None:
     """Check the memory of training a head with ``outputs`` outputs. Raises ConfigError as ``check_pretraining``."""
-    _check([finetuning(config, stack, rows, held_out, outputs)], config.device)
+    _check([finetuning(config, stack, rows, held_out, outputs, paired)], config.device)
 
 
-def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0) -> Iterator[Phase]:
-    """Yield the phases: each layer's training, and its encoding, when inputs and codes are in memory together."""
-    fused = choose_step(config.engine, choose_device(config.device), config.precision, config.trains_eagerly).fused
+def pretraining(
+    config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0, paired: bool = False
+) -> Iterator[Phase]:
+    """Yield the phases: each layer's training, and its encoding, when inputs and codes are in memory together.
+
+    The first layer steps eagerly where its rows are ``paired``.
+    """
+    able = choose_step(config.engine, choose_device(config.device), config.precision, config.trains_eagerly).fused
     before = (
         [Part("the stacks of other widths", NUMBER * kept, f"name fewer or narrower {argument('widths')}")]
         if kept
@@ -77,20 +88,28 @@ def pretraining(config: PretrainConfig, rows: int, held_out: int, count: int = 1
         n, whole = config.layer_sizes[number - 1], config.optimizer == "lbfgs"
         layer = layer.model_copy(update={"batch_size": max(rows, 1)}) if whole else layer
         inputs = _codes(number - 1, n, rows + held_out, count)
-        held = [*before, *inputs]
-        training = _training(number, n, layer, rows, held_out, count, LBFGS if whole else FUSED if fused else EAGER)
+        held, pairs = [*before, *inputs], paired and number == 1
+        fused = able and not pairs
+        times = LBFGS if whole else FUSED if fused else EAGER
+        training = _training(number, n, layer, rows, held_out, count, times, pairs)
         yield Phase(f"layer {number} is trained", [*held, *training])
         if number < len(config.layers):
             codes = _codes(number, layer.n_hidden, rows + held_out, count)
-            passing = _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, fused)
+            passing = _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, able)
             yield Phase(f"layer {number} makes its codes", [*held, *codes, *passing])
 
 
-def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int) -> Phase:
-    """The phase of a head's training, with the layers below it, or on their codes alone."""
+def finetuning(
+    config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int, paired: bool = False
+) -> Phase:
+    """The phase of a head's training, with the layers below it, or on their codes alone.
+
+    A reconstruction steps eagerly where its rows are ``paired``.
+    """
+    paired = paired and not config.row.predicts
     pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
     top = stack.layer_sizes[-1]
-    fused = choose_step(config.engine, choose_device(config.device), lacks=config.steps_eagerly).fused
+    fused = choose_step(config.engine, choose_device(config.device), lacks=config.steps_eagerly).fused and not paired
     whole = config.optimizer == "lbfgs"
     times, batch = LBFGS if whole else FUSED if fused else EAGER, rows if whole else config.batch_size
     numbers = sum(KINDS[layer.kind].autoencoder.unrolled_numbers_of(n, layer) for n, layer in pairs)
@@ -105,10 +124,15 @@ def finetuning(config: FinetuneConfig, stack: PretrainConfig, rows: int, held_ou
         ),
         Part(
             f"a step of {batch:,} rows",
-            _batch(pairs, batch, rows),
+            _batch(pairs, batch, rows) + _targets(stack.n_visible, min(batch, max(rows, 1)), paired),
             f"lower {argument('batch_size')}",
         ),
-        Part(f"a pass over {ROWS_AT_ONCE:,} rows", _widest_pass(pairs, max(rows, held_out)), _narrower()),
+        Part(
+            f"a pass over {ROWS_AT_ONCE:,} rows",
+            _widest_pass(pairs, max(rows, held_out))
+            + _targets(stack.n_visible, min(max(rows, held_out), ROWS_AT_ONCE), paired),
+            _narrower(),
+        ),
     ]
     if alone:
         parts += _codes(len(pairs), top, rows + held_out, 1)
@@ -129,7 +153,7 @@ def _codes(number: int, width: int, rows: int, count: int) -> list[Part]:
 
 
 def _training(
-    number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, held: int
+    number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, held: int, paired: bool
 ) -> Iterator[Part]:
     numbers, fused = numbers_of(n, layer), held == FUSED
     seeds = f"train fewer {argument('seeds')} together, or " if count > 1 else ""
@@ -145,17 +169,24 @@ def _training(
     )
     if not layer.row.solved:
         batch = min(layer.batch_size, max(rows, 1))
-        size = NUMBER * TRAINED * batch * _row(n, layer) * count
+        size = (NUMBER * TRAINED * batch * _row(n, layer) + _targets(n, batch, paired)) * count
         yield Part(f"a step of {batch:,} rows", size, f"lower {argument('batch_size')}")
-    yield from _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, fused)
+    yield from _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, fused, paired)
 
 
-def _passing(number: int, n: int, layer: LayerConfig, rows: int, noisy: bool, fused: bool) -> list[Part]:
+def _passing(
+    number: int, n: int, layer: LayerConfig, rows: int, noisy: bool, fused: bool, paired: bool = False
+) -> list[Part]:
     """The memory of a pass over many rows at once, for validation and for codes."""
-    drawn = 0 if not noisy else n if fused else 6 * n
-    size = NUMBER * min(rows, ROWS_AT_ONCE) * (_row(n, layer) + drawn)
+    beside = (n if noisy else 0) if fused else (6 * n if noisy else PASSED * n)
+    size = NUMBER * min(rows, ROWS_AT_ONCE) * (_row(n, layer) + beside) + _targets(n, min(rows, ROWS_AT_ONCE), paired)
     remedy = "give it fewer channels" if layer.row.images else f"make layer {number} narrower"
     return [Part(f"a pass of {min(rows, ROWS_AT_ONCE):,} rows through layer {number}", size, remedy)]
+
+
+def _targets(n: int, rows: int, paired: bool) -> int:
+    """The bytes of targets and weights of so many rows of n cells."""
+    return NUMBER * PAIRED * n * rows * paired
 
 
 def _row(n: int, layer: LayerConfig) -> int:

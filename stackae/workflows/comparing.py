@@ -87,7 +87,8 @@ def compare(
     pretrain, finetune = pretrain_settings(params, tables), tables.get("finetune", {})
     task = task_of(dataset, pretrain, finetune, data.validation_fraction, budget, held)
     plan = plan_of(task, contenders, labels, seeds)
-    check_pretraining(task.pretrain, len(task.parts[0]), len(task.parts[1]), count=len(plan.seeds))
+    rows, held_out = map(len, task.parts)
+    check_pretraining(task.pretrain, rows, held_out, len(plan.seeds), paired=dataset.paired)
     settings = RunConfig(data=data, pretrain=task.pretrain, finetune=task.finetune)
     make_folder(folder)
     with writing(folder):

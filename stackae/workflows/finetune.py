@@ -130,7 +130,7 @@ def finetuning_work(run: Run, settings: FinetuneConfig, dataset: Dataset) -> Wor
 def check_memory(run: Run, dataset: Dataset, settings: FinetuneConfig) -> None:
     """Raise ConfigError if the training of the head does not fit into the memory."""
     outputs = {"classes": len(dataset.classes), "numbers": len(dataset.targets), None: 0}[settings.row.targets]
-    check_finetuning(settings, run.pretrain_config, len(dataset.train.x), len(dataset.validation.x), outputs)
+    check_finetuning(settings, run.pretrain_config, *dataset.rows, outputs, paired=dataset.paired)
 
 
 def train_head(

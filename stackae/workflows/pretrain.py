@@ -116,7 +116,7 @@ def _prepared(
     left_out = settings.data.leave_out is not None
     settled = [settle(each, dataset.train.x, dataset.row_shape, left_out) for each in configs]
     why, configs = reasons(configs[0], dataset.train.x, left_out), settled
-    check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
+    check_pretraining(configs[0], *dataset.rows, len(configs), paired=dataset.paired)
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
     return place, begun, names, configs, why, dataset
 

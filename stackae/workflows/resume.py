@@ -187,7 +187,7 @@ def _pretraining(path: Path, checkpoint: Checkpoint, moved: Moved, session: Sess
     configs = [each.pretrain.model_copy(update=moved.given("device", "engine")) for each in work.settings]
     runs = runs_in(path, work.runs)
     dataset = same_data(work, moved, scaling=_kept_scaling(runs[0]))
-    check_pretraining(configs[0], len(dataset.train.x), len(dataset.validation.x), len(configs))
+    check_pretraining(configs[0], *dataset.rows, len(configs), paired=dataset.paired)
     session.callbacks.note(*summary(configs, dataset))
     return train_stacks(Folder(path), runs, work, configs, dataset, session, checkpoint)
 

@@ -163,7 +163,7 @@ def _configs(
     for width, config in zip(widths, asked, strict=True):
         top = settled.layers[-1].model_copy(update={"n_hidden": width})
         configs.append(settled.model_copy(update={"layers": (*settled.layers[:-1], top)}))
-        check_pretraining(configs[-1], len(dataset.train.x), len(dataset.validation.x), kept=kept)
+        check_pretraining(configs[-1], *dataset.rows, kept=kept, paired=dataset.paired)
         kept += sum(numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
     choose_step(configs[0].engine, choose_device(configs[0].device), configs[0].precision)
     return configs

@@ -12,10 +12,15 @@ import torch
 from cli_cases import says
 from replica_cases import HELD_OUT, ROWS, config
 from shell import Shell
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from stackae.autoencoders.statistics import MATRICES
 from stackae.config import FinetuneConfig, PretrainConfig
 from stackae.data import memory
+from stackae.data.paired import PairedRows
+from stackae.data.rows import Rows
 from stackae.errors import ConfigError
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import pretrain_stack, pretrain_together, settle
@@ -24,6 +29,7 @@ from stackae.training.footprint import (
     EAGER,
     FUSED,
     LBFGS,
+    PAIRED,
     SAVED,
     check_finetuning,
     check_pretraining,
@@ -94,6 +100,63 @@ def test_inputs_that_no_layer_reads_any_more_are_given_back(monkeypatch):
     monkeypatch.setattr(Reads, "through", seen)
     pretrain_stack(ROWS, config("20,12,6,4"), validation=HELD_OUT, callback=Looking())
     assert alive == [False, True]
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of tensors that were made while it is entered, and are still held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[int, tuple[Any, int]] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        given = {each.untyped_storage()._cdata for each in tensors(args)}
+        self.held = {key: (storage, size) for key, (storage, size) in self.held.items() if not storage.expired()}
+        for storage in (each.untyped_storage() for each in tensors(made)):
+            if storage._cdata not in given and storage._cdata not in self.held:
+                self.held[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self.peak = max(self.peak, sum(size for _, size in self.held.values()))
+        return made
+
+
+def tensors(found: Any) -> list[torch.Tensor]:
+    return [each for each in tree_leaves(found) if isinstance(each, torch.Tensor)]
+
+
+@pytest.mark.parametrize("rows", ["complete", "masked", "noisy"])
+@pytest.mark.parametrize("options", [{}, {"batch_size": 2048}, {"corruption": "masking:0.25"}], ids=str)
+def test_no_more_is_held_than_is_counted(rows: str, options: dict[str, Any]) -> None:
+    """Of an eager step; what fused ones and ops hold within is not seen."""
+
+    def of_kind(x: torch.Tensor) -> Rows:
+        missing = torch.rand(x.shape, generator=draw) < 0.4
+        target = {"masked": torch.where(missing, torch.nan, x), "noisy": 0.9 * x}
+        return x if rows == "complete" else PairedRows(x, target[rows])
+
+    draw = torch.Generator().manual_seed(0)
+    x, held_out = (of_kind(torch.rand(count, 64, generator=draw)) for count in (4096, 1024))
+    plain = {"engine": "eager", "corruption": "none", "activation": "sigmoid", "init": "random"}
+    given, paired = settle(of("64,8", **{**plain, **options}), x), rows != "complete"
+    with Live() as live:
+        pretrain_stack(x, given, validation=held_out)
+    (phase,) = pretraining(given, len(x), len(held_out), paired=paired)
+    assert 0.2 * phase.bytes < live.peak <= phase.bytes
+
+
+def test_targets_and_the_eager_step_of_a_first_layer_are_counted() -> None:
+    given, x = settle(config("20,12,6", init="random"), ROWS), 20
+    plain, paired = (list(pretraining(given, 100, 10, paired=each)) for each in (False, True))
+    parts, beside = ([part.bytes for part in phases[0].parts] for phases in (plain, paired))
+    assert beside[0] - parts[0] == 4 * (EAGER - FUSED) * numbers_of(20, given.layers[0])
+    batch = given.layers[0].batch_size
+    assert beside[1] - parts[1] == 4 * PAIRED * x * min(batch, 100) and beside[2] - parts[2] >= 4 * PAIRED * x * 100
+    assert [phase.parts for phase in paired[2:]] == [phase.parts for phase in plain[2:]]
+    head = FinetuneConfig(head="reconstruction", device="cpu")
+    assert finetuning(head, given, 100, 10, 0, True).bytes > finetuning(head, given, 100, 10, 0).bytes
+    classifier = FinetuneConfig(device="cpu")
+    assert finetuning(classifier, given, 100, 10, 3, True) == finetuning(classifier, given, 100, 10, 3)
 
 
 def test_parameters_are_those_of_the_file_times_what_is_held_of_each():
