@@ -9,12 +9,12 @@ from stackae.data import Part
 from stackae.data.paired import PairedRows
 from stackae.data.placement import placed
 from stackae.data.rows import inputs_of
-from stackae.models.heads.base import HeadTask
+from stackae.models.heads.base import HeadTask, Prepared
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
-from stackae.semisupervised.training import fit_unlabelled, settled_method
+from stackae.semisupervised.training import fit_unlabelled, settled_method, spread_labels
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
-from stackae.training.candidates import Choice, choose
+from stackae.training.candidates import Choice, can_compare_head, choose, head_by_folds
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
 from stackae.training.choice import head_step
 from stackae.training.folds import rows_with_labels
@@ -90,21 +90,33 @@ def finetune_stack(
         validation = None if validation is None else Part(inputs_of(validation.x), validation.y)
     known, callback, checkpointer = rows_with_labels(train), callback or NoCallback(), checkpointer or NoCheckpoints()
     method = settled_method(config, stack, int(known.sum()), len(known))
-    doubting = config.unlabelled == "auto"
-    config = config.model_copy(update={"unlabelled": method.name})
-    task = HeadTask(stack, train, validation, config, n_classes, loss)
-    choice = Choice("all", method.reason) if config.learns_unlabelled else choose(task, callback)
-    settled = config.model_copy(update={"train": choice.train})
-    task, step = task._replace(config=settled), head_step(stack, settled, paired)
+    labels_alone = config.model_copy(update={"unlabelled": "none"})
+    task, doubting = HeadTask(stack, train, validation, labels_alone, n_classes, loss), config.unlabelled == "auto"
+    if method.name == "none":
+        return _by_labels(task, choose(task, callback), paired, callback, checkpointer)
+    alone = head_by_folds(task, callback) if doubting and can_compare_head(task) else None
+    settled = config.model_copy(update={"unlabelled": method.name, "train": "all"})
+    head, x = prepared_on(task._replace(config=settled)), placed(train.x, choose_device(config.device))
+    spreading = spread_labels(head, x, known, settled, callback, image_shape)
+    method = spreading.decided(method, doubting, None if alone is None else alone.right)
+    if method.name == "none":
+        choice = choose(task, callback, alone)
+        choice = choice._replace(why="; ".join(filter(None, (method.reason, choice.why))))
+        return _by_labels(task, choice, paired, callback, checkpointer)
+    settled = settled.model_copy(update={"unlabelled": method.name})
+    history = fit_unlabelled(head, task.start, x, spreading, settled, callback, checkpointer)
+    choice = Choice("all", f"{method.name}, as {method.reason}")
+    return FinetuneResult(head.model, history, head_step(stack, settled, paired), choice, _held_out(head))
+
+
+def _by_labels(
+    task: HeadTask, choice: Choice, paired: bool, callback: Callback, checkpointer: Checkpointer
+) -> FinetuneResult:
+    """Train on the labelled rows alone what was chosen."""
+    settled = task.config.model_copy(update={"train": choice.train})
+    task, step = task._replace(config=settled), head_step(task.stack, settled, paired)
     head = prepared_on(task)
-    rows = 0 if head.held_out is None else len(head.held_out)
-    if config.learns_unlabelled:
-        x = placed(train.x, choose_device(config.device))
-        history, method = fit_unlabelled(
-            head, task.start, x, known, settled, callback, checkpointer, doubting, image_shape
-        )
-        choice = choice._replace(why=f"{method.name}, as {method.reason}")
-        return FinetuneResult(head.model, history, step, choice, rows)
+    rows = _held_out(head)
     if choice.train == "head" and choice.decay is not None:
         history = fit_solved(head, settled, choice.decay, callback, checkpointer)
         return FinetuneResult(head.model, history, step, choice, rows)
@@ -115,6 +127,10 @@ def finetune_stack(
             head = prepared_on(task)
             solve(head, settled, choice.decay)
     return FinetuneResult(head.model, history, step, choice, rows)
+
+
+def _held_out(head: Prepared[Any]) -> int:
+    return 0 if head.held_out is None else len(head.held_out)
 
 
 def best_of(history: list[EpochRecord]) -> EpochRecord:

@@ -16,13 +16,13 @@ from stackae.data.rows import Rows, subset
 from stackae.models.stack import in_batches
 from stackae.random import Purpose, permutation
 from stackae.training.callbacks import Callback, NoCallback
+from stackae.training.folds import folds
 
 NEIGHBOURS = 10
 SCALE_NEIGHBOUR = 7  # whose distance is the scale of a row (Zelnik-Manor & Perona)
 COMPONENTS = 50
 ALPHA, ROUNDS = 0.99, 100
 SEARCHED_AT_ONCE, PROBES = 4096, 2000
-FOLDS, AGREEMENT_LAYER = 5, 1000  # of ``agreement``, and the layer number of its stream
 MOST_ROWS = 100_000  # of the graph: the time of the search grows with their square
 
 
@@ -122,19 +122,16 @@ def spread(neighbours: Neighbours, start: np.ndarray) -> np.ndarray:
 def agreement(neighbours: Neighbours, y: Tensor, n_classes: int, seed: int) -> float:
     """Return the share of labelled rows whose class spreading finds while the labels of their fold are withheld.
 
-    The FOLDS folds of y (n,) int64, -1 where unknown, are drawn by the seed.
+    The folds of y (n,) int64, -1 where unknown, are those by which a head is cross-validated first.
     """
     known = (y >= 0).nonzero().flatten()
-    order = permutation(len(known), seed=seed, purpose=Purpose.SPLIT, layer=AGREEMENT_LAYER)
-    starts = []
-    for fold in range(FOLDS):
-        kept = known[order[torch.arange(len(known)) % FOLDS != fold]]
-        start = np.zeros((len(y), n_classes))
-        start[kept, y[kept]] = 1
-        starts.append(start)
-    shares = torch.from_numpy(spread(neighbours, np.concatenate(starts, axis=1))).view(len(y), FOLDS, n_classes)
-    found = shares[known[order], torch.arange(len(known)) % FOLDS].argmax(dim=1)
-    return float((found == y[known[order]]).float().mean())
+    parts = list(folds(y[known], 1, seed))
+    start = np.zeros((len(y), len(parts), n_classes))
+    for fold, (kept, _) in enumerate(parts):
+        start[known[kept], fold, y[known[kept]]] = 1
+    shares = torch.from_numpy(spread(neighbours, start.reshape(len(y), -1))).view(start.shape)
+    right = [shares[known[held], fold].argmax(dim=1) == y[known[held]] for fold, (_, held) in enumerate(parts)]
+    return float(torch.cat(right).float().mean())
 
 
 def affinities(neighbours: Neighbours) -> scipy.sparse.csr_matrix:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stackae.autoencoders.dense import Dense
 from stackae.config import FinetuneConfig
+from stackae.config.values import Comparison
 from stackae.data.labelled import SCARCE
 from stackae.data.rows import Rows, subset
 from stackae.errors import ConfigError, argument
@@ -99,42 +100,85 @@ class UnlabelledReplica(Replica):
         return Validation(*head.validate(head.model, head.held_out, head.held_out))
 
 
-def fit_unlabelled(
+class Spreading(NamedTuple):
+    """What spreading makes of the labels.
+
+    Attributes:
+        task: what a network learns from.
+        right: the share of withheld labels that spreading finds; None of numbers, and where every row has a label.
+        comparison: what says which rows are alike.
+        epochs: of the training.
+    """
+
+    task: UnlabelledTask
+    right: float | None
+    comparison: Comparison
+    epochs: int
+
+    def decided(self, method: Method, doubting: bool, head: float | None) -> Method:
+        """Settle the method by ``right``; where it was not requested (``doubting``), it may be a weaker one, or none.
+
+        It is pseudo-label where spreading finds less than TRUST of the withheld labels: classes then are no clusters,
+        and decided answers would only be wrong ones. It is none where spreading finds less than ``head``, the share
+        that a head on the codes finds without the other rows.
+        """
+        if self.right is None:
+            return Method(method.name, "requested")
+        reason = f"spreading finds {self.right:.0%} of withheld labels by {self.comparison}"
+        reason += "" if head is None else f", a head on the codes {head:.0%}"
+        if not doubting or (self.right >= TRUST and self.right >= (head or 0)):
+            return Method(method.name, reason)
+        return Method("pseudo-label" if self.right >= (head or 0) else "none", reason)
+
+
+def spread_labels(
     head: Prepared[Any],
-    start: StackedAutoencoder,
     x: Rows,
     known: Tensor,
     config: FinetuneConfig,
     callback: Callback,
-    checkpointer: Checkpointer,
-    doubting: bool = False,
     image_shape: tuple[int, ...] | None = None,
-) -> tuple[list[EpochRecord], Method]:
-    """Train the whole model in place, by ``config.unlabelled``. Returns one record per epoch, and what trained it.
+) -> Spreading:
+    """Spread the labels of ``head`` over all training rows.
 
     Args:
-        head: its model, of dense layers alone, and its labelled rows.
-        start: the stack whose encoders the model has.
+        head: its model, and its labelled rows.
         x: (n, n_visible) all training rows.
         known: (n,) bool, which of them have labels: the rows of ``head``, in their order.
-        doubting: train on pseudo-labels instead where spreading finds less than TRUST of withheld labels. Classes then
-            are no clusters, and decided answers would only be wrong ones.
         image_shape: (h, w) or (h, w, channels) of rows that are images.
     """
-    order = permutation(len(x), seed=config.seed, purpose=Purpose.LABELLED_BATCH, counter=1 << 62)
-    sample = subset(x, order[:SAMPLE].sort().values)
     epochs = settled_epochs(config.max_epochs, len(x), config.batch_size, FEWEST_STEPS)
-    if SCARCE * head.model.layer_sizes[-1] <= len(head.x) <= MOST_SOLVED:
-        solve(head, config, USUAL_DECAY)  # by fewer labels it would be sure of what is wrong
-    network = make_network(head, start, config, sample)
     rows = graph_rows(known, config.seed)
     by = settled_comparison(x, config.neighbours, image_shape)
     neighbours = nearest(comparable(on_graph(x, rows), by, image_shape), callback)
     steps = epochs * math.ceil(len(x) / config.batch_size)
     task, right = make_task(head, x, known, rows, neighbours, config.seed, steps)
-    method = "pseudo-label" if doubting and right is not None and right < TRUST else config.unlabelled
-    objective = METHODS[method](network, x, task=task, seed=config.seed, max_norm=config.max_norm)
-    reason = "requested" if right is None else f"spreading finds {right:.0%} of withheld labels by {by}"
+    return Spreading(task, right, by, epochs)
+
+
+def fit_unlabelled(
+    head: Prepared[Any],
+    start: StackedAutoencoder,
+    x: Rows,
+    spreading: Spreading,
+    config: FinetuneConfig,
+    callback: Callback,
+    checkpointer: Checkpointer,
+) -> list[EpochRecord]:
+    """Train the whole model in place, by ``config.unlabelled``. Returns one record per epoch.
+
+    Args:
+        head: its model, of dense layers alone, and its labelled rows.
+        start: the stack whose encoders the model has.
+        x: (n, n_visible) all training rows.
+        spreading: of the labels over them.
+    """
+    order = permutation(len(x), seed=config.seed, purpose=Purpose.LABELLED_BATCH, counter=1 << 62)
+    sample = subset(x, order[:SAMPLE].sort().values)
+    if SCARCE * head.model.layer_sizes[-1] <= len(head.x) <= MOST_SOLVED:
+        solve(head, config, USUAL_DECAY)  # by fewer labels it would be sure of what is wrong
+    network = make_network(head, start, config, sample)
+    objective = METHODS[config.unlabelled](network, x, task=spreading.task, seed=config.seed, max_norm=config.max_norm)
     replica = UnlabelledReplica(
         network=network,
         x=x,
@@ -146,21 +190,22 @@ def fit_unlabelled(
         sample=sample,
     )
     optimizer = make_optimizer(network, config, config.learning_rate, config.weight_decay)
+    patience = 0 if config.patience == "auto" else config.patience  # the last epochs gain most
     stage = Stage(
         name=config.head,
-        title=f"{config.head} {'-'.join(map(str, head.model.layer_sizes))}, {method}",
+        title=f"{config.head} {'-'.join(map(str, head.model.layer_sizes))}, {config.unlabelled}",
         number=HEAD_NUMBER,
         replicas=[replica],
         step=OneByOne([EagerStep(objective, optimizer, ramp=ramp_of(config, len(x), config.batch_size))]),
-        max_epochs=epochs,
+        max_epochs=spreading.epochs,
         batch_size=config.batch_size,
-        patience=Patience.of(0 if config.patience == "auto" else config.patience, epochs),  # the last epochs gain most
+        patience=Patience.of(patience, spreading.epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
     )
     history = alone(Trainer(stage, callback, checkpointer).fit())
     replica.fold()
-    return history, Method(method, reason)
+    return history
 
 
 def make_network(

@@ -40,6 +40,11 @@ class Choice(NamedTuple):
     rows: int = 0
 
     @property
+    def right(self) -> float | None:
+        """The share of rows whose class a cross-validated training finds; None without one, or without classes."""
+        return None if self.folded is None or self.folded.error is None else 1 - self.folded.error
+
+    @property
     def name(self) -> str:
         """What is trained, for a person."""
         return "head alone, by L-BFGS" if self.decay is not None else self.train
@@ -54,12 +59,13 @@ class Choice(NamedTuple):
         return self._replace(train="all", why=why, decay=None)
 
 
-def choose(task: HeadTask, callback: Callback) -> Choice:
+def choose(task: HeadTask, callback: Callback, alone: Choice | None = None) -> Choice:
     """Choose what ``train="auto"`` trains; other values are their own choice.
 
-    Rows that are held out choose; where none are, folds of the labelled rows do. All layers are trained without a
-    comparison where they are asked for by a setting that a solved head does not have, where the head does not predict,
-    where the weights below it are random, and where labels are many.
+    Rows that are held out choose; where none are, folds of the labelled rows do: ``alone`` is what they already say of
+    the head, as ``head_by_folds`` returns it. All layers are trained without a comparison where they are asked for by a
+    setting that a solved head does not have, where the head does not predict, where the weights below it are random,
+    and where labels are many.
     """
     config, rows = task.config, labels_of(task.train)
     if config.train != "auto":
@@ -76,16 +82,25 @@ def choose(task: HeadTask, callback: Callback) -> Choice:
         return Choice("all", decay=DECAYS[best], alone=scores[best])
     if not can_fold(task.train.y):
         return Choice("head", f"{rows:,} labels are too few to compare by", USUAL_DECAY)
-    return _by_folds(task, rows, callback)
+    return _by_folds(task, alone or head_by_folds(task, callback), callback)
 
 
-def _by_folds(task: HeadTask, rows: int, callback: Callback) -> Choice:
-    sizes = "-".join(map(str, task.stack.layer_sizes))
+def can_compare_head(task: HeadTask) -> bool:
+    """Whether the labelled rows are enough for folds of a head alone, and few enough to solve it."""
+    return can_fold(task.train.y) and labels_of(task.train) <= MOST_SOLVED
+
+
+def head_by_folds(task: HeadTask, callback: Callback) -> Choice:
+    """The head alone, with the decay of the lowest cross-validated loss on the labelled rows, of which folds exist."""
+    sizes, rows = "-".join(map(str, task.stack.layer_sizes)), labels_of(task.train)
     scores = cross_validated(
         task, f"{sizes} head alone, decays by cross-validation", scores_of_decays, repeats_of(rows), callback
     )
-    decay = DECAYS[_best(scores)]
-    alone = Choice("head", "", decay, folded=scores[_best(scores)], rows=rows)
+    return Choice("head", "", DECAYS[_best(scores)], folded=scores[_best(scores)], rows=rows)
+
+
+def _by_folds(task: HeadTask, alone: Choice, callback: Callback) -> Choice:
+    sizes, rows = "-".join(map(str, task.stack.layer_sizes)), alone.rows
     if _work(task, rows) > MOST_WORK:
         return alone._replace(why=f"{rows:,} labels are few")
     (others,) = cross_validated(task, f"{sizes} all layers, by cross-validation", _all_layers, 1, callback)
