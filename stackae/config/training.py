@@ -96,8 +96,8 @@ class FinetuneConfig(TrainingConfig):
     """Seed by which the kept labels are drawn."""
     unlabelled: Unlabelled = "auto"
     """Learning from rows without labels: none, pseudo-label, adversarial, ladder, or auto: where most rows of a
-    classifier on dense layers have none, adversarial; pseudo-label if spreading misses many of withheld labels, and none
-    if a head on the codes misses fewer; else none."""
+    classifier on dense layers have none, adversarial; pseudo-label if spreading misses many withheld labels, none if a
+    head on the codes misses fewer; else none."""
     neighbours: Comparison = "auto"
     """Comparison of rows when labels spread to neighbours: values, gradients (of images), or auto: gradients for images
     of gray pixels, else values."""
