@@ -224,7 +224,7 @@ def mat_seeds() -> list[bytes]:
 
 def sparse_seeds() -> list[bytes]:
     files = []
-    for form in (sparse.csr_array, sparse.csc_array, sparse.coo_array):
+    for form in (sparse.csr_array, sparse.csc_array, sparse.coo_array, sparse.bsr_array, sparse.dia_array):
         buffer = io.BytesIO()
         sparse.save_npz(buffer, form(np.eye(3)), compressed=False)
         files.append(buffer.getvalue())
@@ -239,6 +239,10 @@ def hdf5_seeds() -> list[bytes]:
             file.create_dataset("x", data=np.arange(8.0).reshape(4, 2), **settings)
             file.create_dataset("y", data=[1, 2, 1, 2])
         files.append(buffer.getvalue())
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["x"], file["y"] = np.arange(8.0).reshape(4, 2), np.array(["a", "bc", "a", ""], h5py.string_dtype())
+    files.append(buffer.getvalue())
     return files
 
 

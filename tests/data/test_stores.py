@@ -40,6 +40,10 @@ def mat73(path: Path, **arrays: np.ndarray) -> Path:
             stored = array.astype(np.uint8) if array.dtype == bool else array
             file.create_dataset(name, data=stored.T).attrs["MATLAB_class"] = np.bytes_(kinds[array.dtype.str[1:]])
         file["#refs#/a"] = np.ones((3, 3))
+    return with_head(path)
+
+
+def with_head(path: Path) -> Path:
     head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
     return write(path, head.ljust(512, b"\0") + path.read_bytes()[512:])
 
@@ -79,7 +83,11 @@ def test_a_mat_file_is_read_as_it_was_written(
 
 
 @laws
-@given(st.sampled_from(["f8", "f4", "?", "u1", "i2"]), st.sampled_from(["csr", "csc", "coo", "mat"]), st.data())
+@given(
+    st.sampled_from(["f8", "f4", "?", "u1", "i2"]),
+    st.sampled_from(["csr", "csc", "coo", "bsr", "dia", "mat"]),
+    st.data(),
+)
 def test_a_sparse_matrix_is_the_dense_one(tmp_path: Path, dtype: str, form: str, data: st.DataObject) -> None:
     dense = data.draw(hnp.arrays(np.dtype(dtype), (4, 3), elements=st.integers(0, 1)))
     dense[0, 0] = 1
@@ -226,9 +234,60 @@ def test_texts_of_matlab(tmp_path: Path, texts: object) -> None:
 
 
 def test_texts_of_hdf5(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.h5", x=X, y=np.array([b"a", b"b"] * 6), any=np.array(["a"] * 12, object))
+    path = saved(tmp_path / "a.h5", x=X, y=np.array([b"a", b"b"] * 6))
     assert source_of(path).classes == ("a", "b")
-    assert "got texts of any length; convert it" in message(lambda: source_of(path, target="any"))
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 1)])
+@pytest.mark.parametrize("at_once", [1, 1 << 28])
+def test_texts_of_any_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], at_once: int
+) -> None:
+    monkeypatch.setattr("stackae.data.arrays.hdf5_texts.AT_ONCE", at_once)
+    texts = np.array(["cat", "döggy", "", "\u4e2d" * 1000] * 3, object).reshape(shape)
+    source = source_of(saved(tmp_path / "a.h5", x=X, y=texts))
+    assert source.classes == ("cat", "döggy", "\u4e2d" * 1000) and source.y is not None
+    assert source.y.tolist() == [0, 1, -1, 2] * 3
+
+
+def test_texts_that_are_no_labels(tmp_path: Path) -> None:
+    def of(texts: object) -> str:
+        return message(source_of, saved(tmp_path / "a.h5", x=X, y=np.array(texts, object)))
+
+    assert "expected labels of at most 1,000 characters, got 5,000; save class names" in of(["a"] * 11 + ["b" * 5000])
+    assert "/y: expected one text per row, got shape (6, 2); save class names" in of([["a", "b"]] * 6)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = X, np.array([b"\xff"] * 12, h5py.string_dtype())
+    assert "/y: expected an HDF5 file, got damaged data ('utf-8' codec" in message(source_of, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.array(["a"] * 12, h5py.string_dtype())
+    assert "/x: expected an array of real numbers, got text" in message(source_of, tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("kind", ["double", "logical"])
+def test_a_sparse_matrix_of_matlab_7_3(tmp_path: Path, kind: str) -> None:
+    cells = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 0]])
+    matrix, path = sparse.csc_array(cells), tmp_path / "a.mat"
+
+    def write_parts(parts: dict[str, object]) -> None:
+        with h5py.File(path, "w", userblock_size=512) as file:
+            group = file.create_group("x")
+            group.attrs["MATLAB_sparse"], group.attrs["MATLAB_class"] = np.uint64(4), np.bytes_(kind)
+            for name, part in parts.items():
+                group[name] = part
+        with_head(path)
+
+    parts = {"data": matrix.data.astype("u1" if kind == "logical" else "f8"), "ir": matrix.indices, "jc": matrix.indptr}
+    write_parts(parts)
+    source = source_of(path)
+    np.testing.assert_array_equal(source.x, cells)
+    assert "a sparse matrix with 4 of 4 x 3 cells" in source.notes[0]
+    write_parts(parts | {"ir": [0, 9, 1, 3]})
+    assert "x: expected a sparse matrix of shape (4, 3), got" in message(source_of, path)
+    write_parts({"jc": np.zeros(4, "u8")})
+    np.testing.assert_array_equal(source_of(path).x, np.zeros((4, 3)))
+    write_parts({"data": [1.0]})
+    assert "x: expected an HDF5 file, got damaged data" in message(source_of, path)
 
 
 # ---- where data lie
@@ -373,7 +432,10 @@ def test_sparse_matrices_that_mean_harm(tmp_path: Path) -> None:
         return message(source_of, path)
 
     row = {"indices": [0, 1], "indptr": [0, 1, 2]}
-    assert "expected a sparse matrix in one of the forms csr, csc, coo, got 'bsr'" in of(b"bsr", (2, 2), **row)
+    assert "in one of the forms csr, csc, bsr, coo, dia, got 'lil'; save matrix.tocsr()" in of(b"lil", (2, 2), **row)
+    assert "expected a sparse matrix of shape (2, 2), got" in of(b"bsr", (2, 2), **row)
+    assert "bytes available; save matrix.tocsr()" in of(b"dia", (1, 1 << 20), offsets=np.zeros(1 << 18, np.int64))
+    assert "expected a sparse matrix of shape (2, 2), got" in of(b"dia", (2, 2), offsets=[0, 0])
     assert "got 'csr'; save matrix.tocsr()" in of(b"csr", (2, 2))
     assert "expected a sparse matrix with rows and columns, got shape [2]" in of(b"csr", [2], **row)
     assert "got 9,223,372,036,854,775,808 bytes to be held" in of(b"csr", (1 << 30, 1 << 30), **row)

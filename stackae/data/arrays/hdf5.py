@@ -1,4 +1,4 @@
-"""HDF5 files, MATLAB's of version 7.3 among them: datasets of numbers and of texts of a fixed length.
+"""HDF5 files, MATLAB's of version 7.3 among them: datasets of numbers and of texts.
 
 What would make the library look elsewhere or run code that is not its own is refused before anything is read: links to
 other files, virtual datasets, datasets in files of their own, and filters other than those of every installation.
@@ -6,6 +6,7 @@ other files, virtual datasets, datasets in files of their own, and filters other
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from stackae.data.arrays.hdf5_texts import is_of_texts, texts_of
+from stackae.data.arrays.sparse import dense
 from stackae.data.arrays.store import MOST_ARRAYS, Declared, Store, Stored, called
 from stackae.data.formats.bounded import DEFLATE_LIMIT, opened
 from stackae.data.formats.npy import LONGEST_LABEL, MOST_DIMENSIONS, check_kind
@@ -22,7 +25,7 @@ from stackae.data.source import bytes_held
 from stackae.errors import DataError, SetupError, legible
 
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip"}
-MATLAB_TYPE = "MATLAB_class"
+MATLAB_TYPE, SPARSE = "MATLAB_class", "MATLAB_sparse"
 MATLAB_NUMBERS = (
     b"double",
     b"single",
@@ -47,7 +50,7 @@ def opened_hdf5(path: Path, matlab: bool = False) -> Iterator[Store]:
         with _damage(str(path)):
             root = h5py.File(file, "r")
         try:
-            yield Store(path, dict(_stored(path, root, matlab)))
+            yield Store(path, dict(_stored(path, root, matlab, os.fstat(file.fileno()).st_size)))
         finally:
             root.close()
 
@@ -64,16 +67,19 @@ def _damage(label: str) -> Iterator[None]:
         raise DataError(f"{label}: expected an HDF5 file, got damaged data ({cause}); save it again") from None
 
 
-def _stored(path: Path, root: Any, matlab: bool) -> Iterator[tuple[str, Stored]]:
+def _stored(path: Path, root: Any, matlab: bool, size: int) -> Iterator[tuple[str, Stored]]:
     """Every dataset that hard links lead to."""
     import h5py
 
     found: list[tuple[str, Any]] = []
+    matrices: dict[str, Any] = {}
 
     def look(name: str, item: Any) -> bool | None:
-        if isinstance(item, h5py.Dataset):
+        if matlab and SPARSE in item.attrs:
+            matrices[name] = item
+        elif isinstance(item, h5py.Dataset) and name.rpartition("/")[0] not in matrices:
             found.append((name, item))
-        return True if len(found) > MOST_ARRAYS else None
+        return True if len(found) + len(matrices) > MOST_ARRAYS else None
 
     with _damage(str(path)):
         if root.visititems(look):
@@ -83,14 +89,42 @@ def _stored(path: Path, root: Any, matlab: bool) -> Iterator[tuple[str, Stored]]
                 continue
             name = name if matlab else f"/{name}"
             label = called(path, name)
-            yield name, Stored(partial(_declared, label, dataset, matlab), partial(_read, label, dataset, matlab))
+            yield name, Stored(partial(_declared, label, dataset, matlab), partial(_read, label, dataset, matlab, size))
+        for name, group in matrices.items():
+            label = called(path, name)
+            yield (
+                name,
+                Stored(partial(_declared_sparse, label, group), partial(_read_sparse, label, group, size), sparse=True),
+            )
+
+
+def _declared_sparse(label: str, group: Any) -> Declared:
+    """Of a sparse matrix of MATLAB's: its rows are an attribute, its columns those whose beginnings are stored."""
+    with _damage(label):
+        return Declared((int(group.attrs[SPARSE]), len(group["jc"]) - 1))
+
+
+def _read_sparse(label: str, group: Any, size: int, kinds: str) -> np.ndarray:
+    rows, columns = _declared_sparse(label, group).shape
+    with _damage(label):
+        starts, *others = (
+            _read(label, group[part], False, size, "iuf") if part in group else np.zeros(0)
+            for part in ("jc", "data", "ir")
+        )
+        data, places = others
+        dtype = np.dtype(np.bool_ if bytes(group.attrs.get(MATLAB_TYPE, b"")) == b"logical" else np.float64)
+        check_kind(label, dtype.kind, "a sparse matrix", kinds)
+        return dense(
+            label, "csc", (rows, columns), data.astype(dtype), places.astype(np.int64), starts.astype(np.int64)
+        )
 
 
 def _declared(label: str, dataset: Any, matlab: bool) -> Declared:
     with _damage(label):
         shape = tuple(dataset.shape or ())
         declared = Declared.of(shape[::-1] if matlab else shape, dataset.dtype)
-        return declared if _is_number(dataset, matlab) else declared._replace(kind="text")
+        texts = not _is_number(dataset, matlab) or is_of_texts(dataset)
+        return declared._replace(kind="text") if texts else declared
 
 
 def _is_number(dataset: Any, matlab: bool) -> bool:
@@ -101,10 +135,11 @@ def _is_number(dataset: Any, matlab: bool) -> bool:
     return kind.kind == "S" and kind.itemsize < 64 and bytes(dataset.attrs[MATLAB_TYPE]) in MATLAB_NUMBERS
 
 
-def _read(label: str, dataset: Any, matlab: bool, kinds: str) -> np.ndarray:
+def _read(label: str, dataset: Any, matlab: bool, size: int, kinds: str) -> np.ndarray:
     with _damage(label):
-        dtype = dataset.dtype
-        check_kind(label, dtype.kind if _is_number(dataset, matlab) else "O", _type(dataset, matlab), kinds)
+        dtype, of_texts = dataset.dtype, is_of_texts(dataset)
+        kind = "U" if of_texts else dtype.kind if _is_number(dataset, matlab) else "O"
+        check_kind(label, kind, _type(dataset, matlab), kinds)
         shape = tuple(dataset.shape or ())
         if not shape or min(shape) < 1 or len(shape) > MOST_DIMENSIONS:
             raise DataError(
@@ -117,15 +152,15 @@ def _read(label: str, dataset: Any, matlab: bool, kinds: str) -> np.ndarray:
                 "names or numbers"
             )
         _check_storage(label, dataset)
+        if of_texts:
+            return texts_of(label, dataset, size)
         array = np.empty(shape, dtype.newbyteorder("="))
         dataset.read_direct(array)
         return array.T if matlab else array
 
 
 def _type(dataset: Any, matlab: bool) -> str:
-    if not _is_number(dataset, matlab):
-        return "text"
-    return "texts of any length" if dataset.dtype.kind == "O" else legible(str(dataset.dtype))
+    return legible(str(dataset.dtype)) if _is_number(dataset, matlab) and not is_of_texts(dataset) else "text"
 
 
 def _check_storage(label: str, dataset: Any) -> None:

@@ -14,7 +14,13 @@ from stackae.data.source import bytes_held
 from stackae.errors import DataError, legible
 
 KEYS = {"format", "shape", "data"}  # of every matrix that scipy.sparse.save_npz writes
-COMPRESSED = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
+COMPRESSED = {
+    "csr": ("indices", "indptr"),
+    "csc": ("indices", "indptr"),
+    "bsr": ("indices", "indptr"),
+    "coo": ("row", "col"),
+    "dia": ("offsets",),
+}
 
 
 def stored_sparse(path: Path, arrays: Mapping[str, Stored]) -> Stored:
@@ -40,7 +46,7 @@ def stored_sparse(path: Path, arrays: Mapping[str, Stored]) -> Stored:
 
 
 def dense(
-    label: str, form: str, shape: tuple[int, int], data: np.ndarray, first: np.ndarray, second: np.ndarray
+    label: str, form: str, shape: tuple[int, int], data: np.ndarray, first: np.ndarray, second: np.ndarray | None = None
 ) -> np.ndarray:
     """The matrix (n, d) of a form of ``COMPRESSED``; cells that are there twice are added.
 
@@ -49,12 +55,14 @@ def dense(
     from scipy import sparse
 
     check_memory(label, bytes_held(data.dtype, shape[0] * shape[1]), "a sparse matrix is made dense: give fewer rows")
-    parts = (data, (first, second)) if form == "coo" else (data, first, second)
+    parts: tuple[object, ...] = (data, (first, second)) if form == "coo" else (data, first, second)
+    if form == "dia":  # scipy looks at every place of a diagonal, however few are stored
+        check_memory(label, 3 * 8 * first.size * shape[1], "save matrix.tocsr()")
     try:
-        matrix = getattr(sparse, f"{form}_array")(parts, shape=shape)
-        if form != "coo":
+        matrix = getattr(sparse, f"{form}_array")(parts if form != "dia" else (data, first), shape=shape)
+        if form not in ("coo", "dia"):
             matrix.check_format(full_check=True)
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
         cause = legible(" ".join(str(error).split()), 200)
         raise DataError(f"{label}: expected a sparse matrix of shape {shape}, got {cause}; save it again") from None
     rows: np.ndarray = matrix.toarray()
