@@ -215,6 +215,7 @@ def mat_seeds() -> list[bytes]:
             {"x": x, "y": [1, 2, 1, 2]},
             {"x": x > 2, "y": ["a", "b"] * 2},
             {"x": sparse.csc_array(x), "z": 1j},
+            {"s": {"name": "a", "x": x, "t": {"y": x}}},
         ):
             buffer = io.BytesIO()
             savemat(buffer, arrays, do_compression=packed)

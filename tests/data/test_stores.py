@@ -264,6 +264,23 @@ def test_texts_that_are_no_labels(tmp_path: Path) -> None:
     assert "/x: expected an array of real numbers, got text" in message(source_of, tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_fields_of_matlab_s_structures(tmp_path: Path, compressed: bool) -> None:
+    path, names = tmp_path / "a.mat", np.array(["a", "bc"] * 6, object)
+    inner = {"x": X * 2, "none": np.zeros((0, 0)), "deeper": {"at": {"last": {"too deep": X}}}}
+    savemat(
+        path, {"s": {"info": "text", "inner": inner, "names": names}, "many": [{"x": X}] * 2}, do_compression=compressed
+    )
+    np.testing.assert_array_equal(source_of(path).x, X * 2)
+    source = source_of(path, "s.inner.x", target="s.names")
+    assert source.name == f"{path}:s.inner.x" and source.classes == ("a", "bc")
+    told = message(source_of, path, "s.inner")
+    assert "s.inner: expected an array of real numbers, got struct" in told
+    told = message(source_of, path, "s.x")
+    assert "holds s (1 x 1 struct), s.info (1 x 4 char), s.inner (1 x 1 struct), s.inner.x (12 x 5)" in told
+    assert "s.inner.deeper.at.last (1 x 1 struct)" in told and "too deep" not in told and "many (1 x 2 cell)" in told
+
+
 @pytest.mark.parametrize("kind", ["double", "logical"])
 def test_a_sparse_matrix_of_matlab_7_3(tmp_path: Path, kind: str) -> None:
     cells = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 0]])
@@ -333,6 +350,9 @@ def packed(content: bytes) -> bytes:
 
 FAR, STARTS = (element(5, np.array(each, "<i4").tobytes()) for each in ([9], [0, 1, 1]))
 ONES = element(9, np.ones(6).tobytes())
+FOUR = element(5, struct.pack("<i", 4))  # bytes of the name of a field
+PLAIN = matrix(b"", 6, (3, 2), ONES)
+SHORT = struct.pack("<II", 14, 8) + matrix(b"", 6, (3, 2), ONES)[8:]
 
 
 @pytest.mark.parametrize(
@@ -341,6 +361,11 @@ ONES = element(9, np.ones(6).tobytes())
         ([], "got no arrays; save the rows as x"),
         ([matrix(b"x", 6, (3, 2), ONES, flags=8)], "x: expected an array of real numbers, got complex"),
         ([matrix(b"x", 3, (1, 1))], "x: expected an array of real numbers, got object"),
+        ([matrix(b"x", 2, (1, 1), element(5, bytes(4)))], "expected a MATLAB array, got names of fields of 0 bytes"),
+        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abcde"))], "got names of fields that are cut short"),
+        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abc\0"), ONES)], "array, got an element of type 9"),
+        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abc\0"), SHORT)], "got an element beyond the one that holds it"),
+        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abc\0" * 2), PLAIN, PLAIN)], "x.abc: expected a name of its"),
         ([matrix(b"x", 16, (1, 1))], "x: expected an array of real numbers, got function"),
         ([matrix(b"x", 6, (0, 2), element(9, b""))], "x: expected at least one element and at most 4 dimensions"),
         ([matrix(b"x", 6, (1,) * 5 + (6,), ONES)], "x: expected at least one element and at most 4 dimensions"),

@@ -1,8 +1,8 @@
 """Arrays of MATLAB's files of version 5: elements of a type, a size and content, as they are or compressed by zlib.
 
 Real numbers, characters, cells of texts and sparse matrices are read, each from its own bytes and no more of them than
-its header accounts for; objects, structures and functions are named and left. The format is public ("MAT-File Format",
-The MathWorks).
+its header accounts for, those within a structure too; objects and functions are named and left. The format is public
+("MAT-File Format", The MathWorks).
 """
 
 from __future__ import annotations
@@ -17,105 +17,29 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stackae.data.arrays.mat5_elements import (
+    CELL,
+    CHAR,
+    COMPLEX,
+    LOGICAL,
+    MATRIX,
+    NUMBERS,
+    SPARSE,
+    TYPES,
+    Elements,
+    Header,
+)
+from stackae.data.arrays.mat5_fields import fields_of, header_at
 from stackae.data.arrays.sparse import dense
 from stackae.data.arrays.store import MOST_ARRAYS, Declared, Stored, called
-from stackae.data.formats.bounded import CHUNK_BYTES, DEFLATE_LIMIT, Stream, read_up_to
+from stackae.data.formats.bounded import CHUNK_BYTES, DEFLATE_LIMIT
 from stackae.data.formats.npy import LONGEST_LABEL, MOST_DIMENSIONS, check_kind
-from stackae.data.labels import LAST_CHARACTER, SURROGATES
 from stackae.data.memory import check_memory
 from stackae.data.source import bytes_held
 from stackae.errors import DataError
 
 START = 128  # of the elements
-MATRIX, COMPRESSED = 14, 15  # types of elements
-TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-CHARACTERS = {1: "u1", 2: "u1", 4: "u2", 16: "u1", 17: "u2", 18: "u4"}  # types of what texts are stored as
-UTF8 = 16
-CELL, CHAR, SPARSE, FUNCTION, OPAQUE = 1, 4, 5, 16, 17  # classes of arrays
-NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
-OTHERS = {CELL: "cell", 2: "struct", 3: "object", CHAR: "char", FUNCTION: "function", OPAQUE: "object"}
-COMPLEX, LOGICAL = 0x08, 0x02  # flags
-MOST_AXES, LONGEST_NAME = 32, 255
-
-
-class Header(NamedTuple):
-    """What stands before the numbers of an array."""
-
-    name: str
-    kind: int
-    flags: int
-    shape: tuple[int, ...]
-
-    @property
-    def declared(self) -> Declared:
-        kind = OTHERS.get(self.kind, "numbers" if self.kind in NUMBERS or self.kind == SPARSE else "unknown")
-        return Declared(self.shape, "complex" if self.flags & COMPLEX else kind)
-
-    @property
-    def cells(self) -> int:
-        return self.declared.size
-
-
-class Elements:
-    """The elements of a stream in their order; ``label`` begins the messages of DataError."""
-
-    def __init__(self, stream: Stream, order: str, label: str) -> None:
-        self._stream, self.order, self.label = stream, order, label
-
-    def tag(self) -> tuple[int, int, bytearray | None]:
-        """Type and size of the next element, and its content where that stands within its tag."""
-        tag = self._bytes(8)
-        first, size = np.frombuffer(tag, f"{self.order}u4").tolist()
-        if first >> 16:
-            self._fits(first >> 16 <= 4, "an element of more than 4 bytes within its tag")
-            return first & 0xFFFF, first >> 16, tag[4 : 4 + (first >> 16)]
-        return first, size, None
-
-    def content(self, types: dict[int, str], most: int) -> np.ndarray:
-        """The next element, of one of these types and at most so many numbers."""
-        return self._numbers(types, most)[1]
-
-    def _numbers(self, types: dict[int, str], most: int) -> tuple[int, np.ndarray]:
-        kind, size, content = self.tag()
-        self._fits(kind in types, f"an element of type {kind}")
-        dtype = np.dtype(types[kind]).newbyteorder(self.order)  # type: ignore[arg-type]  # < or >
-        self._fits(size % dtype.itemsize == 0 and size // dtype.itemsize <= most, f"an element of {size} bytes")
-        if content is None:
-            content = self._bytes(size)
-            self._bytes(-size % 8)
-        return kind, np.frombuffer(content, dtype)
-
-    def header(self) -> Header:
-        """What stands before the numbers of the array that begins here."""
-        kind, _, _ = self.tag()
-        self._fits(kind == MATRIX, f"an element of type {kind}")
-        flags = self.content({6: "u4"}, 2)
-        self._fits(len(flags) == 2, "an array without flags")
-        kind = int(flags[0]) & 0xFF
-        shape: tuple[int, ...] = ()
-        if kind != OPAQUE:
-            shape = tuple(self.content({5: "i4"}, MOST_AXES).tolist())
-            self._fits(len(shape) > 1 and min(shape) >= 0, f"an array of shape {shape}")
-        name = self.content({1: "u1", 2: "u1", 16: "u1"}, LONGEST_NAME).tobytes()
-        return Header(name.decode("latin-1"), kind, int(flags[0]) >> 8 & 0xFF, shape)
-
-    def text(self, count: int) -> np.ndarray:
-        """The codes of so many characters."""
-        kind, codes = self._numbers(CHARACTERS, 4 * count)
-        if kind == UTF8:
-            codes = np.array([ord(letter) for letter in codes.tobytes().decode("utf-8", "surrogateescape")], "u4")
-        sound = len(codes) == count and ((codes < SURROGATES[0]) | (codes > SURROGATES[1])).all()
-        self._fits(bool(sound) and int(codes.max(initial=0)) <= LAST_CHARACTER, "characters that are no text")
-        return codes
-
-    def _bytes(self, count: int) -> bytearray:
-        content = read_up_to(self._stream, count, self.label)
-        self._fits(len(content) == count, "a file that is cut short")
-        return content
-
-    def _fits(self, sound: bool, fault: str) -> None:
-        if not sound:
-            raise DataError(f"{self.label}: expected a MATLAB array, got {fault}; save it again by save -v7")
+COMPRESSED = 15  # a type of elements
 
 
 class _Section:
@@ -166,14 +90,22 @@ def stored_arrays(path: Path, file: io.BufferedReader, order: str) -> dict[str, 
     """The arrays of an open file by name. Raises DataError for a file whose elements do not fit it."""
     found: dict[str, Stored] = {}
     for place in _places(path, file, order):
-        header = _elements(file, place, order, str(path)).header()
+        elements = _elements(file, place, order, str(path))
+        header = elements.header()
         if not header.name:  # what functions of the file refer to
             continue
-        label = called(path, header.name)
-        if header.name in found:
-            raise DataError(f"{label}: expected a name of its own for each array, got it twice; save it by save -v7")
-        read = partial(_read, file, place, order, label)
-        found[header.name] = Stored(partial(_declared, header), read, header.kind == SPARSE)
+        for name, within, inner in fields_of(elements, header, header.name):
+            label = called(path, name)
+            if name in found:
+                raise DataError(
+                    f"{label}: expected a name of its own for each array, got it twice; save it by save -v7"
+                )
+            if len(found) == MOST_ARRAYS:
+                raise DataError(
+                    f"{path}: expected at most {MOST_ARRAYS:,} arrays, got more; save rows and labels alone"
+                )
+            read = partial(_read, file, place, order, label, within)
+            found[name] = Stored(partial(_declared, inner), read, inner.kind == SPARSE)
     return found
 
 
@@ -203,10 +135,12 @@ def _elements(file: io.BufferedReader, place: _Place, order: str, label: str) ->
     return Elements(_Inflated(section) if place.compressed else section, order, label)
 
 
-def _read(file: io.BufferedReader, place: _Place, order: str, label: str, kinds: str) -> np.ndarray:
+def _read(
+    file: io.BufferedReader, place: _Place, order: str, label: str, within: tuple[int, ...], kinds: str
+) -> np.ndarray:
     """The array at a place, of these kinds of numpy's dtypes, with the type that it has in MATLAB."""
     elements = _elements(file, place, order, label)
-    header = elements.header()
+    header = header_at(elements, within)
     dtype = np.dtype(NUMBERS.get(header.kind, "f8"))
     texts = header.kind in (CHAR, CELL)
     real = not header.flags & COMPLEX and (header.kind in NUMBERS or header.kind == SPARSE)
