@@ -20,6 +20,8 @@ EXAMPLES = """[bold]Examples[/bold]
 
 stackae data check sensors.csv --target label
 
+stackae data check machines.csv --group machine --window 60 --stride 30
+
 stackae data check images.npy --json
 
 stackae data check mnist --data-root DIR
@@ -41,6 +43,7 @@ def check(
     missing_values: o.MissingValues = None,
     target: o.Target = None,
     target_kind: o.TargetKind = None,
+    leave_out: o.LeaveOut = None,
     columns: o.Columns = None,
     drop: o.Drop = None,
     ids: o.Ids = None,
@@ -51,11 +54,22 @@ def check(
     pixels: o.Pixels = None,
     size: o.Size = None,
     colour: o.Colour = None,
+    image_shape: o.ImageShape = None,
+    scale: o.Scale = None,
+    window: o.Window = None,
+    stride: o.Stride = None,
+    group: o.Group = None,
+    time: o.Time = None,
+    split: o.Split = None,
+    validation_fraction: o.ValidationFraction = None,
+    validation_rows: o.ValidationRows = None,
+    test_fraction: o.TestFraction = None,
     json: o.Json = False,
 ) -> None:
     """Say whether pretraining would take the data, and what they hold; exit code 3 when it would refuse them.
 
-    Says what each column of a table is taken for. Reads .npy files in pieces: they may be larger than the memory.
+    Says what each column of a table is taken for, and which rows or windows would be trained, validated and tested on.
+    Reads .npy files in pieces: they may be larger than the memory.
     """
     from stackae.workflows import check_data
 
@@ -76,6 +90,8 @@ def _show(found: DataCheck) -> None:
         table(report.data, ["", *(name for name, _ in parts)], rows)
     if found.columns:
         table("Columns", list(found.columns[0]), [[legible(cell, 60) for cell in row] for row in found.columns[1:]])
+    if found.parts:
+        table("Parts", found.parts[0], found.parts[1:])
     if report.ragged_rows or report.not_numbers:
         say(
             f"besides     {report.ragged_rows:,} rows of another width, {report.not_numbers:,} cells that are no number"

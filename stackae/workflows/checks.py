@@ -39,6 +39,17 @@ class DataCheck(NamedTuple):
         encoding = self.report.encoding
         return [] if encoding is None else [list(TITLES), *overview(encoding)]
 
+    @property
+    def parts(self) -> list[list[str]]:
+        """Return titles, then the number of samples in each part, and of groups; nothing of data that are refused."""
+        found = self.report.parted
+        if found is None:
+            return []
+        names = [name for name, count in found.samples.items() if count or name != "none"]
+        lines = {"windows" if found.windows else "rows": found.samples, "groups": found.groups}
+        counted = [[what, *(f"{each[name]:,}" for name in names)] for what, each in lines.items() if each]
+        return [["", *names], *counted]
+
     def described(self, part: Examined) -> dict[str, str]:
         """Return the properties of a part by name, as text for people."""
         found, shape = part.findings, self.report.row_shape or self.report.image_shape
@@ -73,6 +84,7 @@ class DataCheck(NamedTuple):
             "row_shape": report.row_shape or None,
             "ragged_rows": report.ragged_rows,
             "not_numbers": report.not_numbers,
+            "parts": None if report.parted is None else report.parted.to_dict(),
             "columns": None if report.encoding is None else [_column(each) for each in report.encoding.columns],
             "next": self.next_command or None,
         }
@@ -102,7 +114,8 @@ def check_data(
 def _next_command(config: DataConfig, report: Report) -> str:
     """Return a pretraining command whose layers fit the width of the data."""
     assert report.training is not None
-    width, defaults = report.training.findings.columns, DataConfig.model_fields
+    width = report.training.findings.columns if report.parted is None else report.parted.width
+    defaults = DataConfig.model_fields
     layers = f"{width},{max(1, min(512, width // 2))},{max(1, min(256, width // 4))}"
     words = ["stackae", "pretrain", "--layers", layers, "--data", config.data]
     for name in (name for name in defaults if name != "data"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from shell import LAYERS, Shell
 
 from stackae.cli.progress import Meter
@@ -138,3 +139,50 @@ assert report.training.findings.rows == {shape[0]} and len(report.training.findi
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def machines(folder: Path, rows: int = 240) -> None:
+    draw = np.random.default_rng(0)
+    lines = [f"m{row // 40},{row},{draw.random():.4f},{draw.random():.4f}" for row in range(rows)]
+    (folder / "machines.csv").write_text("\n".join(["machine,second,a,b", *lines]) + "\n")
+    np.save(folder / "signal.npy", draw.random((rows, 2)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("machines.csv", "--group", "machine", "--time", "second", "--window", "10", "--stride", "5"),
+        ("machines.csv", "--group", "machine", "--drop", "second"),
+        ("machines.csv", "--drop", "machine,second", "--window", "8", "--stride", "3", "--test-fraction", "0.3"),
+        ("machines.csv", "--drop", "machine", "--split", "time", "--validation-fraction", "0.25"),
+        ("signal.npy", "--window", "10", "--stride", "5"),
+        ("signal.npy", "--validation-rows", "last:20"),
+        ("labelled.csv", "--target", "kind", "--leave-out", "a"),
+        ("labelled.npz",),
+    ],
+    ids=" ".join,
+)
+def test_parts_are_those_of_pretraining(fresh: Shell, options: tuple[str, ...]) -> None:
+    machines(fresh.folder)
+    document = json.loads(fresh.does("data", "check", *options, "--json"))
+    data = fresh.does("data", "check", *options)
+    assert "Parts" in data and document["next"].startswith(f"stackae pretrain --layers {document['parts']['width']},")
+    fresh.does(*document["next"].split()[1:], "--epochs", "1")
+    parts = load_file(fresh.run / "division.safetensors")["parts"]
+    counts = [int((parts == part).sum()) for part in range(3)]
+    assert list(document["parts"]["samples"].values()) == [*counts, len(parts) - sum(counts)]
+    if "--group" in options:
+        assert sum(document["parts"]["groups"].values()) == 6
+
+
+def test_what_cannot_be_divided_is_refused_as_by_pretraining(fresh: Shell) -> None:
+    machines(fresh.folder)
+    for code, options in (
+        (3, ("machines.csv", "--drop", "machine", "--window", "900")),
+        (2, ("machines.csv", "--drop", "machine", "--window", "10", "--stride", "5", "--split", "random")),
+        (2, ("signal.npy", "--group", "machine")),
+    ):
+        checked = fresh("data", "check", *options)
+        trained = fresh("pretrain", "--layers", "auto,2", "--data", *options)
+        assert checked.code == trained.code == code
+        assert checked.err.splitlines()[-1] == trained.err.splitlines()[-1].replace(f"{fresh.folder}/", "")

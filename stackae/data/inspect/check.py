@@ -18,15 +18,19 @@ from stackae.data.formats.bounded import opened
 from stackae.data.formats.npy import about_shape
 from stackae.data.inspect.examine import Examiner, Findings
 from stackae.data.inspect.index_column import Counting, index_note
+from stackae.data.inspect.parted import Parted, parted
+from stackae.data.order.windows import over_time
 from stackae.data.reading import file_of, read_file, read_named, read_table, reading
 from stackae.data.scaling import checked_span
 from stackae.data.source import CHUNK_CELLS, Source, checked, not_finite
 from stackae.data.tables.columns import Encoding
-from stackae.data.tables.fitting import surveyed
+from stackae.data.tables.fitting import check_fitted, surveyed
+from stackae.data.tables.refusals import ragged
 from stackae.data.tables.roles import roles_of
-from stackae.data.tables.sources import encoded, source_of
+from stackae.data.tables.sources import looked_at
 from stackae.errors import WHOLE, DataError, StackaeError, legible
 
+READ = 0.9  # of the progress on a table: the rest is looking at its rows
 Progress = Callable[[float], None]
 """Called now and then with the share of the data examined so far, 0 to 1."""
 
@@ -44,6 +48,7 @@ class Report(NamedTuple):
     """What was found. refusal is "" where pretraining takes the data; training is None where they cannot be read.
 
     Of a table, ``encoding`` is what its columns are taken for; rows that are refused are not among those of training.
+    ``parted`` says what samples pretraining makes of the rows that it takes, and in which parts they are.
     """
 
     data: str
@@ -58,6 +63,7 @@ class Report(NamedTuple):
     not_numbers: int = 0
     notes: tuple[str, ...] = ()
     encoding: Encoding | None = None
+    parted: Parted | None = None
 
 
 def check_data(config: DataConfig, progress: Progress = lambda share: None) -> Report:
@@ -75,14 +81,27 @@ def check_data(config: DataConfig, progress: Progress = lambda share: None) -> R
 def _check(config: DataConfig, progress: Progress) -> Report:
     named = read_named(config)
     if named is not None:
-        return _check_source(named, progress)
+        named = over_time(named, config)
+        return _with_parts(_check_source(named, progress), named, config)
     if is_named(config.data):
         return _check_table(config, progress)
     place = file_of(config)
-    whole = config.pixels or config.target is not None or config.missing in ("indicator", "drop")
+    whole = config.pixels or config.window or config.target is not None or config.missing in ("indicator", "drop")
     if place.format.pieces is None or whole:
-        return _check_source(with_gaps(read_file(config, tell=progress), config), progress)
+        source = with_gaps(over_time(read_file(config, tell=progress), config), config)
+        return _with_parts(_check_source(source, progress), source, config)
     return _check_array(place.path, place.format, config, progress)
+
+
+def _with_parts(report: Report, source: Source, config: DataConfig) -> Report:
+    """The report with what becomes of the rows of a source, where they are taken."""
+    if report.refusal or source.x.ndim != 2:
+        return report
+    try:
+        found = parted(source, config)
+    except DataError as error:
+        return report._replace(refusal=_text_of(error))
+    return report._replace(parted=found, notes=(*report.notes, *found.notes))
 
 
 def _check_source(source: Source, progress: Progress) -> Report:
@@ -130,7 +149,11 @@ def _check_array(path: Path, found: Format, config: DataConfig, progress: Progre
     refusal = refusal or _refusal_of_cells(str(path), findings, config)
     examined = Examined(findings, str(pieces.dtype))
     notes = (*about_shape(findings.rows, pieces.row_shape), *counting.note(()))
-    return Report(str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes)
+    report = Report(
+        str(path), refusal, examined, image_shape=pieces.image_shape, row_shape=pieces.row_shape, notes=notes
+    )
+    rows = np.broadcast_to(np.uint8(0), (findings.rows, findings.columns))
+    return _with_parts(report, Source(str(path), rows), config)
 
 
 def _refusal_of_cells(name: str, findings: Findings, config: DataConfig) -> str:
@@ -145,28 +168,41 @@ def _refusal_of_cells(name: str, findings: Findings, config: DataConfig) -> str:
 
 
 def _check_table(config: DataConfig, progress: Progress) -> Report:
-    """What pretraining says of the table, and what the rows hold that it could take."""
-    frame = read_table(config, progress)
-    report = Report(frame.name, "", ragged_rows=frame.bad_rows, notes=frame.notes)
+    """What pretraining says of the table, and what the rows hold that it could take, some rows at a time."""
+    frame = read_table(config, lambda share: progress(READ * share))
+    refusal = _text_of(ragged(frame)) if frame.bad_rows else ""
+    report = Report(frame.name, refusal, ragged_rows=frame.bad_rows, notes=frame.notes)
     try:
-        source = source_of(frame, config)
+        encoding, faults = surveyed(frame, config)
     except DataError as error:
-        report = report._replace(refusal=_text_of(error))
-        try:
-            encoding, faults = surveyed(frame, config)
-            report = report._replace(encoding=encoding, column_names=encoding.names, not_numbers=len(faults))
-            source, *_ = encoded(frame, encoding, roles_of(frame.name, frame.names, config).targets, config)
-        except DataError:  # columns that are not there, or no row that is left
-            return report
-    if not source.x.size:
+        return report._replace(refusal=refusal or _text_of(error))
+    refusal = refusal or _refusal(lambda: check_fitted(frame, encoding, faults))
+    report = report._replace(refusal=refusal, encoding=encoding, column_names=encoding.names, not_numbers=len(faults))
+    if not encoding.names:
         return report
-    found = _check_source(source, progress)
-    assert found.training is not None
-    findings = found.training.findings._replace(first_bad=[])  # missing cells, which are no fault
-    return found._replace(
-        refusal=report.refusal or found.refusal, training=found.training._replace(findings=findings, dtype="table"),
-        encoding=source.encoding, ragged_rows=frame.bad_rows, not_numbers=report.not_numbers,
-    )  # fmt: skip
+    examiner, counting = Examiner(len(encoding.names)), Counting()
+
+    def look(x: np.ndarray) -> None:
+        examiner.add(x)
+        counting.add(x[:, 0])
+        progress(READ + (1 - READ) * examiner.rows / len(frame.numbers))
+
+    try:
+        source = looked_at(frame, encoding, roles_of(frame.name, frame.names, config).targets, config, look)
+    except DataError as error:
+        return report._replace(refusal=report.refusal or _text_of(error))
+    findings = examiner.findings()._replace(first_bad=[])  # missing cells, which are no fault
+    counts = _class_counts(source.y, len(source.classes))
+    index = counting.note(source.column_names) if findings.columns > 1 else ()
+    return _with_parts(
+        report._replace(
+            training=Examined(findings, "table", *counts),
+            classes=source.classes,
+            notes=(*source.notes, *index),
+        ),
+        source,
+        config,
+    )
 
 
 def _with_range_checked(report: Report) -> Report:

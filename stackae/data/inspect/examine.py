@@ -98,6 +98,11 @@ class Examiner:
             row, column = np.argwhere(too_large)[0].tolist()
             self._first_too_large = BadCell(self._rows + row, column, str(stored[row, column]))
 
+    @property
+    def rows(self) -> int:
+        """How many there were so far."""
+        return self._rows
+
     def findings(self) -> Findings:
         """Of all rows so far; no errors."""
         repeated, compared = self._row_sums.repeated()

@@ -56,14 +56,14 @@ def over_time(source: Source, config: DataConfig) -> Source:
     return source._replace(x=x, x_test=x_test, clean=clean, test_clean=test_clean, notes=(*source.notes, turned))
 
 
-def placed(source: Source, config: DataConfig) -> Source:
+def placed(source: Source, config: DataConfig, filled: bool = True) -> Source:
     """The source with the ``places`` of its samples: windows where ``config.window`` asks for them, else its rows.
 
     A window of N rows x (N, c) is a sample of c N numbers, channel by channel: row_shape is (c, N), or () of one
     channel. They begin every ``stride`` rows, N by default, and never span two groups, a row that was left out, or a
     step of time that is longer than 1.5 times the usual one. Rows are in the order of their times, where they have
     such, within each group. The class of a window is that of most of its rows that have one, the last such of as many;
-    targets that are numbers are those of its last row.
+    targets that are numbers are those of its last row. Windows that are not ``filled`` are zeros without memory.
 
     Raises ConfigError for a group or a time without a table, DataError where no group is as long as a window, and where
     the windows do not fit in the memory.
@@ -75,15 +75,15 @@ def placed(source: Source, config: DataConfig) -> Source:
             )
     if config.window is None:
         return source if source.order is None else source._replace(places=_places_of_rows(source.order))
-    found = _windowed(source, config)
+    found = _windowed(source, config, filled)
     if source.x_test is None:
         return found
     own = source._replace(x=source.x_test, y=source.y_test, clean=source.test_clean, order=None)
-    test = _windowed(own, config)
+    test = _windowed(own, config, filled)
     return found._replace(x_test=test.x, y_test=test.y, test_clean=test.clean, test_places=test.places)
 
 
-def _windowed(source: Source, config: DataConfig) -> Source:
+def _windowed(source: Source, config: DataConfig, filled: bool) -> Source:
     """The windows of the training part of a source."""
     x, y, clean = source.x, source.y, source.clean
     assert config.window is not None
@@ -100,9 +100,9 @@ def _windowed(source: Source, config: DataConfig) -> Source:
     places = Places(order.numbers[first], cut.starts, length, order.groups[first], order.names, order.by)
     labels, mixed = (None, 0) if y is None else _labels(y[cut.order], cut.starts, length, len(source.classes))
     return source._replace(
-        x=_taken(x, cut, length),
+        x=_taken(x, cut, length) if filled else np.broadcast_to(np.uint8(0), (len(first), length * channels)),
         y=labels,
-        clean=None if clean is None else _taken(clean, cut, length),
+        clean=None if clean is None or not filled else _taken(clean, cut, length),
         column_names=tuple(f"{name}[{step}]" for name in source.column_names for step in range(length)),
         row_shape=(channels, length) if channels > 1 else (),
         places=places,

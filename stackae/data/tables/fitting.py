@@ -24,6 +24,12 @@ def fitted(frame: Frame, config: DataConfig) -> Encoding:
     the first ten by file, line, column and value, with their total.
     """
     encoding, faults = surveyed(frame, config)
+    check_fitted(frame, encoding, faults)
+    return encoding
+
+
+def check_fitted(frame: Frame, encoding: Encoding, faults: list[Fault]) -> None:
+    """Raises DataError for the faults of ``surveyed`` columns, and for no feature."""
     if faults:
         raise refused(frame, faults)
     if not encoding.names:
@@ -31,7 +37,6 @@ def fitted(frame: Frame, config: DataConfig) -> Encoding:
             f"{frame.name}: expected a column for a feature besides the target, got none of {listed(frame.names)}; add "
             f"features, or keep a column of text by {argument('categorical')}"
         )
-    return encoding
 
 
 def surveyed(frame: Frame, config: DataConfig) -> tuple[Encoding, list[Fault]]:

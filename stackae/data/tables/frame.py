@@ -65,3 +65,8 @@ class Frame(NamedTuple):
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    def part(self, rows: slice) -> Frame:
+        """Some of its rows, which lie where they were; their lines are not known."""
+        columns = tuple(column._replace(values=column.values[rows]) for column in self.columns)
+        return self._replace(columns=columns, numbers=self.numbers[rows], lines=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from stackae.config import DataConfig
 from stackae.data.labels import classes_of_texts
 from stackae.data.memory import check_memory
 from stackae.data.order.places import RowOrder
-from stackae.data.source import MOST_NAMED, BadRow, Source
+from stackae.data.source import CHUNK_CELLS, MOST_NAMED, BadRow, Source
 from stackae.data.tables.cells import numbers_of, texts_of, too_large
 from stackae.data.tables.columns import Encoding, Taken
 from stackae.data.tables.encoding import encode, seconds_of
@@ -50,8 +50,44 @@ def source_of(frame: Frame, config: DataConfig) -> Source:
         raise ragged(frame)
     encoding = fitted(frame, config)
     found = encoded(frame, encoding, roles_of(frame.name, frame.names, config).targets, config)
-    dropped = about_dropped(frame.name, encoding.featured, found.bad_rows)
-    return found.source._replace(notes=(*frame.notes, *about_columns(frame, encoding), *dropped, *found.source.notes))
+    return found.source._replace(notes=(*told_of(frame, encoding, found.bad_rows), *found.source.notes))
+
+
+def told_of(frame: Frame, encoding: Encoding, bad_rows: int) -> list[str]:
+    """Notes on how a table was read, on columns that are left out, and on rows that are."""
+    dropped = about_dropped(frame.name, encoding.featured, bad_rows)
+    return [*frame.notes, *about_columns(frame, encoding), *dropped]
+
+
+def looked_at(
+    frame: Frame, encoding: Encoding, targets: Sequence[int], config: DataConfig, look: Callable[[np.ndarray], None]
+) -> Source:
+    """The source of the rows to be trained on without their features, which ``look`` is given some rows at a time.
+
+    x are zeros without memory. Raises DataError where no row is sound, and for too many classes.
+    """
+    fault, fills = np.full(len(frame.numbers), SOUND), config.missing not in LEAVES_OUT
+    y, classes, names = _targets(frame, targets, config, fault)
+    step = max(1, CHUNK_CELLS // max(1, len(encoding.names)))
+    for start in range(0, len(fault), step):
+        rows = slice(start, start + step)
+        x, _ = _features(frame.part(rows), encoding, fills, fault[rows])
+        look(x[fault[rows] == SOUND])
+    sound = fault == SOUND
+    if not sound.any():
+        raise none_left(frame, sorted([*frame.bad, *_bad_rows(frame, fault)])[:MOST_NAMED])
+    out, filled = int((~sound).sum()), about_filled(frame.name, encoding.featured) if fills else []
+    return Source(
+        frame.name,
+        np.broadcast_to(np.uint8(0), (int(sound.sum()), len(encoding.names))),
+        None if y is None else y[sound],
+        classes,
+        column_names=encoding.names,
+        targets=names,
+        notes=(*told_of(frame, encoding, frame.bad_rows + out), *filled),
+        encoding=encoding,
+        order=_order(frame, config, sound),
+    )
 
 
 def encoded(
