@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST_NAME = 24  # characters of a class
+MOST_CHANNELS, CHANNEL = 16, 0.4  # of a window that have a curve each, and its height, where a row alone has 1
 
 
 def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100) -> bytes:
@@ -41,29 +42,40 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
     return png_of(figure)
 
 
-def reconstructions(rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...] | None) -> bytes:
+def reconstructions(
+    rows: list[tuple[str, Tensor]], image_shape: tuple[int, ...] | None, window: int | None = None
+) -> bytes:
     """Draw named rows of images under one another: originals over their reconstructions.
 
-    Each entry is (name, (n, n_visible)). Without an image shape, the rows are drawn as curves over the features.
+    Each entry is (name, (n, n_visible)). Without an image shape, the rows are drawn as curves over the features; those
+    of a ``window`` of several channels as a curve per channel, each on the scale that it has in the originals.
     """
-    figure = new_figure(1.0 * len(rows[0][1]) + 1.2, 1.05 * len(rows) + 0.3)
     shape = drawable(image_shape)
+    channels = 1 if window is None else max(1, rows[0][1].shape[1] // window)
+    channels = channels if shape is None and channels <= MOST_CHANNELS else 1
+    figure = new_figure(1.0 * len(rows[0][1]) + 1.2, 1.05 * len(rows) * max(1.0, CHANNEL * channels) + 0.3)
     named = [(name, numbers_of(values)) for name, values in rows]
-    low, high = float(named[0][1].min()), float(named[0][1].max())
-    high = high if high > low else low + max(1.0, 1e-6 * abs(low))
     if shape is None:
-        _draw_rows_as_curves(figure, named, low, high)
+        _draw_rows_as_curves(figure, named, channels)
     else:
-        _draw_rows_as_images(figure, named, shape, low, high)
+        _draw_rows_as_images(figure, named, shape, *_range_of(named[0][1]))
     return png_of(figure)
 
 
-def _draw_rows_as_curves(figure: Figure, rows: list[tuple[str, np.ndarray]], low: float, high: float) -> None:
+def _range_of(values: np.ndarray) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return low, high if high > low else low + max(1.0, 1e-6 * abs(low))
+
+
+def _draw_rows_as_curves(figure: Figure, rows: list[tuple[str, np.ndarray]], channels: int) -> None:
+    """Draw the first channel on top; a curve fills its band where it is as large as the originals are."""
     grid = figure.subplots(len(rows), len(rows[0][1]), squeeze=False)
+    ranges = [_range_of(part) for part in np.split(rows[0][1], channels, axis=1)]
     for (name, values), line in zip(rows, grid, strict=True):
         for axes, value in zip(line, values, strict=True):
-            axes.set(xticks=[], yticks=[], ylim=(low, high))
-            axes.plot(value, linewidth=0.8)
+            axes.set(xticks=[], yticks=[], ylim=(-0.03 * channels, 1.03 * channels))
+            for place, (part, (low, high)) in enumerate(zip(np.split(value, channels), ranges, strict=True)):
+                axes.plot(channels - 1 - place + (part - low) / (high - low), linewidth=0.8, color=f"C{place % 10}")
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
 
 

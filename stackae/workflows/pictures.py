@@ -36,7 +36,7 @@ def pretraining_pictures(run: Run, dataset: Dataset) -> dict[str, bytes]:
         | codes("codes.png", stack.encode, dataset)
         | {
             "filters.png": plots.filters(weight, own_shape or dataset.image_shape),
-            "reconstructions.png": plots.reconstructions(examples, dataset.image_shape),
+            "reconstructions.png": plots.reconstructions(examples, dataset.image_shape, dataset.config.window),
         }
     )
 

@@ -90,7 +90,8 @@ def reconstruct_run(
         write_table(path, table, None, callbacks, rows.bad_rows)
         return result._replace(shape=table.values.shape)
     named = example_rows(opened, stack, rows.x, rows.y, drawn, number, deep)
-    write_content(path, pictures.reconstructions(named, rows.image_shape), opened if out is None else None)
+    drawn_as = rows.image_shape, opened.config.data.window
+    write_content(path, pictures.reconstructions(named, *drawn_as), opened if out is None else None)
     return result._replace(rows=[name for name, _ in named])
 
 
