@@ -285,3 +285,9 @@ def test_detectors_and_comparisons_read_frames(frame: pd.DataFrame, tmp_path: Pa
     chosen = {"labels": (20,), "seeds": 1, "contenders": ("pretrained", "logistic"), "finetuning": QUICK}
     found = quiet(lambda: stackae.compare(frame, "label", (4,), settings=QUICK, **chosen))
     assert len(found.rows) == 2
+
+
+def test_a_category_of_numbers_is_numbers_unless_it_is_named(frame: pd.DataFrame) -> None:
+    coded = frame.assign(zip=pd.Categorical(np.arange(ROWS) % 3))
+    assert "zip" in trained(coded).known.columns
+    assert {"zip=0", "zip=1", "zip=2"} <= {*trained(coded, categorical="zip").known.columns}
