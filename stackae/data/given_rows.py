@@ -24,6 +24,8 @@ from stackae.data.tables.frame import Frame
 from stackae.data.tables.sources import encoded, source_of
 from stackae.errors import ConfigError, DataError, DataWarning, legible
 
+OF_SAMPLES = ("window", "stride", "group", "time", "image_shape")
+"""Settings by which the rows of a file become samples, which those of an array in Python are already."""
 UNKNOWN = KnownData(DataConfig(data=FROM_ARRAY), recorded=False)
 """What is known of rows that nobody kept anything of."""
 
@@ -62,7 +64,8 @@ def rows_to_train_on(given: Given, config: DataConfig) -> Source:
 
 
 def rows_known(given: Given, known: Known, fills: bool, leaves_out: bool = False) -> Source:
-    """The checked rows as those that a stack was trained on: columns of a data frame by name; notes are warnings.
+    """The checked rows as those that a stack was trained on: columns of a data frame by name, cut into windows where
+    that run has such; rows of an array are samples. Notes are warnings.
 
     Rows with cells that cannot be read are refused, or left out where that is asked for. Raises DataError for these,
     and for columns that are missing. Missing cells are NaN where the scaling ``fills`` them.
@@ -70,6 +73,7 @@ def rows_known(given: Given, known: Known, fills: bool, leaves_out: bool = False
     config = known.pretraining.config.model_copy(update=_target(given))
     frame = _frame(given, config)
     if frame is None:
+        config = config.model_copy(update=dict.fromkeys(OF_SAMPLES))
         source = _of_array(given)
         if fills:
             source = for_run(source, known.pretraining.encoding, config)

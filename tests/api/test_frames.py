@@ -291,3 +291,16 @@ def test_a_category_of_numbers_is_numbers_unless_it_is_named(frame: pd.DataFrame
     coded = frame.assign(zip=pd.Categorical(np.arange(ROWS) % 3))
     assert "zip" in trained(coded).known.columns
     assert {"zip=0", "zip=1", "zip=2"} <= {*trained(coded, categorical="zip").known.columns}
+
+
+def test_rows_of_arrays_are_the_windows_of_a_run_and_those_of_frames_are_cut(tmp_path: Path) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(ROWS, 2)), columns=["a", "b"])
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    shell = Shell(tmp_path)
+    shell.does("pretrain", "--data", "a.csv", "--window", "5", "--layers", "auto,3", "--epochs", "1", "--run", "runs/a")
+    shell.does("encode", "--run", "runs/a", "--data", "a.csv", "--out", "codes.npy")
+    codes = np.load(tmp_path / "codes.npy")
+    stack = stackae.load(tmp_path / "runs/a")
+    windows = frame.to_numpy().reshape(12, 5, 2).swapaxes(1, 2).reshape(12, 10)
+    assert np.array_equal(quiet(stack.encode, windows).numpy(), codes)
+    assert np.array_equal(quiet(stack.encode, frame).numpy(), codes)
