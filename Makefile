@@ -3,6 +3,8 @@
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= build/gpu
@@ -16,11 +18,17 @@ setup: $(VENV)/built
 $(VENV)/locked: requirements.lock
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "stackae needs Python 3.11 or newer"'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -r requirements.lock
 	touch $@
 
+# Of a build, a line per compiled file as it is done; all of it goes to a log, which is shown where it fails.
+COMPILED := sed -unE 's:^ *(\[[0-9]+/[0-9]+\]) .* -c [^ ]*/([^/ ]+) .*:\1 \2:p'
+
 $(VENV)/built: $(VENV)/locked setup.py pyproject.toml $(SOURCES)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@mkdir -p build
+	@echo "stackae's extension is compiled once, in a minute or two (build/build.log):"
+	@$(BIN)/python -m pip install --verbose --disable-pip-version-check --no-build-isolation --no-deps -e . 2>&1 | \
+		tee build/build.log | $(COMPILED) || { cat build/build.log; exit 1; }
 	touch $@
 
 demo: setup
@@ -30,7 +38,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
-lint: setup
+lint: $(VENV)/locked
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -57,7 +65,7 @@ SANITIZED_PYTHON := env PYTHONSAFEPATH=1 PYTHONPATH=$(SANITIZED)/lib CUDA_VISIBL
 sanitize: $(VENV)/locked
 	mkdir -p $(SANITIZED)
 	STACKAE_SANITIZE=1 STACKAE_CUDA=0 $(BIN)/python setup.py build --build-base $(SANITIZED) \
-		--build-lib $(SANITIZED)/lib >$(SANITIZED)/build.log 2>&1 || { cat $(SANITIZED)/build.log; exit 1; }
+		--build-lib $(SANITIZED)/lib 2>&1 | tee $(SANITIZED)/build.log | $(COMPILED) || { cat $(SANITIZED)/build.log; exit 1; }
 	$(SANITIZED_PYTHON) -c 'from stackae.ops import build_info; assert "-fsanitize=" in build_info()["flags"]'
 	$(SANITIZED_PYTHON) -m pytest --capture=no --hypothesis-profile=ci $(SANITIZED_TESTS)
 
@@ -79,7 +87,7 @@ endif
 emulate: $(VENV)/locked
 	mkdir -p $(EMULATED)
 	STACKAE_EMULATE=1 STACKAE_SANITIZE=$(SANITIZE) $(BIN)/python setup.py build --build-base $(EMULATED)/$(SANITIZE) \
-		--build-lib $(EMULATED_LIB) >$(EMULATED)/build.log 2>&1 || { cat $(EMULATED)/build.log; exit 1; }
+		--build-lib $(EMULATED_LIB) 2>&1 | tee $(EMULATED)/build.log | $(COMPILED) || { cat $(EMULATED)/build.log; exit 1; }
 	$(EMULATED_PYTHON) -c 'from stackae.ops import products; assert products("cpu", "tf32")'
 	$(EMULATED_PYTHON) -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci $(EMULATED_TESTS)
 

@@ -55,6 +55,7 @@ def _ended(shell: Shell, *arguments: str) -> int:
     raise AssertionError("main() ends by SystemExit")
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("after", [0, 1, 5])
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO])
@@ -68,6 +69,7 @@ def test_a_training_outlasts_the_stream_of_its_progress(
     assert fresh("runs", "verify", "runs/it").out.startswith("runs/it: every file is as it was written")
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("number", "code"), [(errno.EPIPE, 0), (errno.EIO, 0), (errno.ENOSPC, 7), (errno.EDQUOT, 7)])
 def test_a_closed_pipe_costs_nothing_and_a_full_disk_is_told_when_all_is_done(
     number: int, code: int, fresh: Shell

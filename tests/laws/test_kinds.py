@@ -106,7 +106,7 @@ def test_a_training_of_any_kind_goes_on_to_the_same_bytes(fresh: Shell, kind: st
     with a_step_a_call(), stopped_at(0, lambda requests: None) as count:
         fresh.does(*command)
     wanted = result(run)
-    for stop in range(1, count[0] + 1, 5):
+    for stop in range(1, count[0] + 1, 11):
         shutil.rmtree(run)
         with a_step_a_call(), stopped_at(stop, lambda requests: setattr(requests, "stop", 2)):
             assert fresh(*command).code == 130
