@@ -31,9 +31,9 @@ def commands() -> Iterator[None]:
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory, where the system has such a folder with room: what is written is synced each time, which disks do slowly.
+    """In memory, where the system has a folder with room there: on a disk most of the time goes to syncing it.
 
-    What tests of lost writes and full disks need, they simulate.
+    Disks that are full, fail or lose what was not synced are simulated by the tests of them.
     """
     memory = Path("/dev/shm")
     if not memory.is_dir() or shutil.disk_usage(memory).free < ROOM:
