@@ -35,6 +35,11 @@ class Targets(NamedTuple):
     names: tuple[str, ...]
 
 
+def is_sparse(value: object) -> bool:
+    """Whether the value is a sparse matrix of scipy's."""
+    return hasattr(value, "toarray") and hasattr(value, "nnz")
+
+
 def array_of(name: str, value: ArrayLike) -> np.ndarray:
     """The value as a numpy array of its own type, without its gradient; masked cells are NaN.
 
@@ -42,7 +47,7 @@ def array_of(name: str, value: ArrayLike) -> np.ndarray:
         DataError: it is no array; the sentence names the argument.
     """
     found: Any = value.raw if isinstance(value, ByteRows) else value
-    if hasattr(found, "toarray") and hasattr(found, "nnz"):  # a sparse matrix of scipy's
+    if is_sparse(found):
         check_memory(name, bytes_held(found.dtype, math.prod(found.shape)), "a sparse matrix is made dense: give fewer")
         found = found.toarray()
     try:

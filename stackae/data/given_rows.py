@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.config import DataConfig
-from stackae.data.arraylike import ArrayLike, array_rows, image_shape, targets_of
+from stackae.data.arraylike import ArrayLike, array_rows, image_shape, is_sparse, targets_of
 from stackae.data.arrays.gaps import for_run, with_gaps
 from stackae.data.loading import part_of_rows, samples
 from stackae.data.provenance import FROM_ARRAY, Known, KnownData, check_width, matched
@@ -49,7 +49,7 @@ def rows_to_train_on(given: Given, config: DataConfig) -> Source:
     config = config.model_copy(update=_target(given))
     frame = _frame(given, config)
     if frame is None:
-        source = with_gaps(_of_array(given), config)
+        source = with_gaps(_of_array(given, config), config)
         for setting in OF_TABLES:
             if (value := getattr(config, setting)) is not None:
                 raise ConfigError(
@@ -74,7 +74,7 @@ def rows_known(given: Given, known: Known, fills: bool, leaves_out: bool = False
     frame = _frame(given, config)
     if frame is None:
         config = config.model_copy(update=dict.fromkeys(OF_SAMPLES))
-        source = _of_array(given)
+        source = _of_array(given, config)
         if fills:
             source = for_run(source, known.pretraining.encoding, config)
         elif leaves_out and config.missing == "drop":
@@ -131,10 +131,15 @@ def _frame(given: Given, config: DataConfig) -> Frame | None:
     return None if given.clean is not None else frame_of(given.names[0], given.x, dialect_of(config))
 
 
-def _of_array(given: Given) -> Source:
-    """The unchecked rows of an array with their targets. Raises DataError for clean rows of another shape."""
+def _of_array(given: Given, config: DataConfig) -> Source:
+    """The unchecked rows of an array with their targets; of a sparse matrix that is masked, cells of 0 are missing.
+
+    Raises DataError for clean rows of another shape.
+    """
     name, _, of_clean = given.names
     source = Source(name, array_rows(name, given.x), image_shape=image_shape(name, given.x))
+    if config.missing == "mask" and is_sparse(given.x):
+        source = source._replace(x=np.where(source.x == 0, np.nan, source.x))
     if isinstance(given.y, str):
         raise ConfigError(
             f"{given.names[1]}: expected a column of {name}, whose columns have no names, got '{legible(given.y)}'; "

@@ -16,6 +16,7 @@ import torch
 from cli_cases import says
 from data_files import message
 from face_cases import QUICK
+from scipy import sparse
 from shell import Shell
 
 import stackae
@@ -304,3 +305,14 @@ def test_rows_of_arrays_are_the_windows_of_a_run_and_those_of_frames_are_cut(tmp
     windows = frame.to_numpy().reshape(12, 5, 2).swapaxes(1, 2).reshape(12, 10)
     assert np.array_equal(quiet(stack.encode, windows).numpy(), codes)
     assert np.array_equal(quiet(stack.encode, frame).numpy(), codes)
+
+
+def test_cells_that_a_sparse_matrix_does_not_store_are_masked_as_those_of_its_file(tmp_path: Path) -> None:
+    ratings = sparse.random_array((ROWS, 6), density=0.5, rng=0, format="csr")
+    sparse.save_npz(tmp_path / "a.npz", ratings)
+    options = ("--layers", "auto,4", "--scale", "minmax", "--test-fraction", "0", "--epochs", "2", "--missing", "mask")
+    Shell(tmp_path).does("pretrain", "--data", "a.npz", *options, "--run", "runs/a")
+    stack = stackae.pretrain(ratings, (4,), missing="mask", **SETTINGS)
+    stack.save(tmp_path / "saved")
+    for name in WEIGHTS:
+        assert (tmp_path / "saved" / name).read_bytes() == (tmp_path / "runs/a" / name).read_bytes()
