@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import TEXT_FORMATS, idx_bytes, laws, npy_bytes, write, write_idx_folder
+from data_files import TEXT_FORMATS, idx_bytes, laws, npy_bytes, peak_of, write, write_idx_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,8 +17,9 @@ from hypothesis.extra import numpy as hnp
 from stackae.config import DataConfig
 from stackae.data import load_data, load_source
 from stackae.data.inspect.advice import warnings_of
-from stackae.data.inspect.check import check_data
+from stackae.data.inspect.check import Report, check_data
 from stackae.data.inspect.examine import Examiner, Findings
+from stackae.data.reading import read_table
 from stackae.errors import ConfigError, DataError
 
 cells = st.sampled_from([0.0, -0.0, 1.0, 0.5, -3.25, 7e-41, 1e30, math.nan, math.inf, -math.inf, 1e300])
@@ -277,3 +278,23 @@ def test_infinite_cells_of_a_first_column_are_no_steps(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,b\n" + "inf,1\n" * 6 + "1,2\n2,3\n3,4\n4,5\n5,6\n6,7\n")
     report = check_data(DataConfig(data=str(path)))
     assert not report.refusal and not any("counts the rows" in note for note in report.notes)
+
+
+def test_no_second_copy_of_a_table_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its columns are held, and the rows that become of them a few at a time: those are found as they are whole."""
+    rows, columns = 20_000, 30
+    x = np.random.default_rng(0).random((rows, columns)).round(3)
+    lines = [",".join([*(f"c{column}" for column in range(columns)), "kind"])]
+    lines += [",".join([*map(str, row), "ab"[at % 2]]) for at, row in enumerate(x.tolist())]
+    config = DataConfig(data=str(write(tmp_path / "a.csv", "\n".join(lines) + "\n")), target="kind")
+    whole = check_data(config)
+    monkeypatch.setattr("stackae.data.tables.sources.CHUNK_CELLS", 1000 * columns)
+    frame, reports = read_table(config), list[Report]()
+    monkeypatch.setattr("stackae.data.inspect.check.read_table", lambda *given: frame)
+    monkeypatch.setattr("stackae.data.outliers.MOST_ROWS", 100)
+    assert peak_of(lambda: reports.append(check_data(config))) < x.nbytes / 2
+    (report,) = reports
+    assert report.training is not None and whole.training is not None
+    assert plain(report.training.findings) == plain(whole.training.findings)
+    assert plain(report.training.findings) == plain(examined(x)._replace(first_bad=[]))
+    assert report.notes == whole.notes and report.training.counts.tolist() == [rows // 2, rows // 2]

@@ -13,6 +13,7 @@ from stackae.data.text.cells import is_missing, number_of
 from stackae.data.text.quick import Coded, Piece
 
 BYTES_OF_TEXT = 120  # that a short text and its place take, beside its characters
+TOGETHER = 8  # parts of a column that become one, so that what parsed them has its memory again
 
 
 class Columns:
@@ -27,6 +28,7 @@ class Columns:
         self.held = 0
         self._missing = missing
         self._parts: list[list[np.ndarray]] = [[] for _ in range(width)]
+        self._loose = [0] * width  # of the last parts
         self._known: list[dict[str, int]] = [{} for _ in range(width)]
 
     def add(self, wanted: Sequence[int], piece: Piece) -> None:
@@ -36,11 +38,19 @@ class Columns:
                 if self._parts[place]:
                     self.again.add(place)
                     self.held -= sum(part.nbytes for part in self._parts[place])
-                    self._parts[place] = []
+                    self._parts[place], self._loose[place] = [], 0
             if place not in self.again:
                 part = self._in_one_code(place, column) if isinstance(column, Coded) else column
-                self._parts[place].append(part)
+                self._keep(place, part)
                 self.held += part.nbytes
+
+    def _keep(self, place: int, part: np.ndarray) -> None:
+        parts = self._parts[place]
+        parts.append(part)
+        self._loose[place] += 1
+        if self._loose[place] == TOGETHER:
+            parts[-TOGETHER:] = [np.concatenate(parts[-TOGETHER:])]
+            self._loose[place] = 0
 
     def _in_one_code(self, place: int, column: Coded) -> np.ndarray:
         known, codes = self._known[place], array("i")
