@@ -33,6 +33,8 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
         bound = float(np.abs(w).max()) or 1.0
         shown = axes.imshow(w, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
         axes.set(title="first-layer weights", xlabel="feature", ylabel="unit")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_major_locator().set_params(integer=True)
         figure.colorbar(shown)
         return png_of(figure)
     count = min(most, len(w))
