@@ -25,6 +25,8 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
 
     Without an image shape, draw the weights as one heat map: units down, features across.
     """
+    from matplotlib.ticker import MaxNLocator
+
     w = weight.detach().cpu().numpy()
     figure = new_figure(8, 8)
     shape = drawable(image_shape)
@@ -34,7 +36,7 @@ def filters(weight: Tensor, image_shape: tuple[int, ...] | None, most: int = 100
         shown = axes.imshow(w, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
         axes.set(title="first-layer weights", xlabel="feature", ylabel="unit")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.get_major_locator().set_params(integer=True)
+            axis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(shown)
         return png_of(figure)
     count = min(most, len(w))
