@@ -41,6 +41,7 @@ SAMPLE = 16_384  # rows whose statistics replace those of the batch in the final
 RADIUS = 0.35  # of the adversarial perturbation, in typical distances to the nearest row
 FEWEST_UNLABELLED = 100
 TRUST = 0.85  # share of withheld labels that spreading finds where classes are clusters
+MARGIN = 0.5  # standard errors
 
 
 METHODS: dict[str, type[PseudoLabelObjective]] = {
@@ -119,16 +120,21 @@ class Spreading(NamedTuple):
         """Settle the method by ``right``; where it was not requested (``doubting``), it may be a weaker one, or none.
 
         It is pseudo-label where spreading finds less than TRUST of the withheld labels: classes then are no clusters,
-        and decided answers would only be wrong ones. It is none where spreading finds less than ``head``, the share
-        that a head on the codes finds without the other rows.
+        and decided answers would only be wrong ones. It is none where spreading does not find more than ``head``, the
+        share that a head on the codes finds without the other rows, by MARGIN standard errors of that share: where
+        classes are clusters, spreading is far ahead, and where few labels cannot tell both apart, the simpler one is
+        safer.
         """
         if self.right is None:
             return Method(method.name, "requested")
         reason = f"spreading finds {self.right:.0%} of withheld labels by {self.comparison}"
-        reason += "" if head is None else f", a head on the codes {head:.0%}"
-        if not doubting or (self.right >= TRUST and self.right >= (head or 0)):
+        if not doubting:
             return Method(method.name, reason)
-        return Method("pseudo-label" if self.right >= (head or 0) else "none", reason)
+        ahead = True
+        if head is not None:
+            reason += f", a head on the codes {head:.0%}"
+            ahead = self.right > head + MARGIN * math.sqrt(head * (1 - head) / len(self.task.labelled))
+        return Method("none" if not ahead else method.name if self.right >= TRUST else "pseudo-label", reason)
 
 
 def spread_labels(
