@@ -9,6 +9,7 @@ import struct
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from stackae.config import DataConfig
 from stackae.data import Source
+from stackae.data.arrays.reading import Asked, load_arrays
 from stackae.data.formats import FORMATS
 from stackae.data.formats.idx import DTYPES
 from stackae.data.formats.text_frame import read_frame
@@ -52,6 +54,10 @@ def load_text(path: Path, target: str | None = None, numbers: bool = False, drop
     kind = "numbers" if numbers else "classes"
     config = DataConfig(data=str(path), target=target, target_kind=kind, drop=drop, missing="refuse")
     return checked(source_of(read_frame(path), config))
+
+
+def arrays_in(path: Path, inside: str = "", **asked: Any) -> Source:
+    return checked(load_arrays(path, Asked(inside, **asked)))
 
 
 def same_frames(one: Frame, other: Frame) -> None:

@@ -35,7 +35,7 @@ def codes(shell: Shell, content: str, *options: str) -> np.ndarray:
 def test_every_command_on_runs_takes_the_options_of_files() -> None:
     import typer.main
 
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app).commands
     for name in ON_RUNS:
         assert {option for each in commands[name].params for option in each.opts} >= DIALECT, name
 

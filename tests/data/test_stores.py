@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from data_files import laws, message, write
+from data_files import arrays_in, laws, message, write
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -24,7 +20,6 @@ from stackae.data.arrays.reading import Asked, load_arrays
 from stackae.data.formats import FORMATS, place_of
 from stackae.data.inspect.check import check_data
 from stackae.data.label_shapes import plain_labels
-from stackae.data.source import Source, checked
 from stackae.errors import DataError, SetupError
 
 X = np.random.default_rng(0).normal(size=(12, 5))
@@ -60,10 +55,6 @@ def saved(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
-def source_of(path: Path, inside: str = "", **asked: Any) -> Source:
-    return checked(load_arrays(path, Asked(inside, **asked)))
-
-
 # ---- what is read
 
 
@@ -75,9 +66,9 @@ def test_a_mat_file_is_read_as_it_was_written(
     elements = st.floats(-1000, 1000, width=16) if "f" in dtype else None
     array = data.draw(hnp.arrays(np.dtype(dtype), shape, elements=elements))
     savemat(tmp_path / "a.mat", {"x": array, "other": "text"}, do_compression=packed)
-    source = source_of(tmp_path / "a.mat")
+    source = arrays_in(tmp_path / "a.mat")
     np.save(tmp_path / "a.npy", array)
-    same = source_of(tmp_path / "a.npy")
+    same = arrays_in(tmp_path / "a.npy")
     np.testing.assert_array_equal(source.x, same.x)
     assert (source.x.dtype, source.image_shape, source.row_shape) == (same.x.dtype, same.image_shape, same.row_shape)
 
@@ -94,14 +85,14 @@ def test_a_sparse_matrix_is_the_dense_one(tmp_path: Path, dtype: str, form: str,
     if form == "mat":
         dense = dense.astype(bool if dtype == "?" else float)
         savemat(tmp_path / "a.mat", {"x": sparse.csc_matrix(dense)})
-        source = source_of(tmp_path / "a.mat")
+        source = arrays_in(tmp_path / "a.mat")
     else:
         sparse.save_npz(tmp_path / "a.npz", getattr(sparse, f"{form}_matrix")(dense))
-        source = source_of(tmp_path / "a.npz")
+        source = arrays_in(tmp_path / "a.npz")
     known = f"a sparse matrix with {(dense != 0).sum()} of 4 x 3 cells"
     assert source.notes[0].endswith(f"{known} that are not 0; missing='mask' takes the others as missing")
     np.save(tmp_path / "a.npy", dense)
-    np.testing.assert_array_equal(source.x, source_of(tmp_path / "a.npy").x)
+    np.testing.assert_array_equal(source.x, arrays_in(tmp_path / "a.npy").x)
     masked = load_arrays(tmp_path / f"a.{'mat' if form == 'mat' else 'npz'}", Asked(masked=True))
     np.testing.assert_array_equal(masked.x, np.where(dense == 0, np.nan, dense))
     assert masked.notes[0].endswith(f"{known}; the others are missing")
@@ -119,11 +110,11 @@ def test_all_formats_give_the_same_bytes(tmp_path: Path) -> None:
 def test_matlab_of_version_7_3(tmp_path: Path) -> None:
     cube, yes = np.random.default_rng(1).random((3, 4, 2)), X > 0
     path = mat73(tmp_path / "a.mat", x=X, cube=cube, yes=yes, name=np.array([[97, 98]], np.uint16))
-    np.testing.assert_array_equal(source_of(path).x, X)
-    np.testing.assert_array_equal(source_of(path, "cube", pixels=True).x, cube.reshape(-1, 2))
-    assert source_of(path, "yes").x.tolist() == yes.tolist()
-    assert "name: expected an array of real numbers, got text" in message(source_of, path, "name")
-    assert "holds cube (3 x 4 x 2), name (1 x 2 text), x (12 x 5), yes (12 x 5)" in message(source_of, path, "nome")
+    np.testing.assert_array_equal(arrays_in(path).x, X)
+    np.testing.assert_array_equal(arrays_in(path, "cube", pixels=True).x, cube.reshape(-1, 2))
+    assert arrays_in(path, "yes").x.tolist() == yes.tolist()
+    assert "name: expected an array of real numbers, got text" in message(arrays_in, path, "name")
+    assert "holds cube (3 x 4 x 2), name (1 x 2 text), x (12 x 5), yes (12 x 5)" in message(arrays_in, path, "nome")
 
 
 # ---- which arrays
@@ -133,7 +124,7 @@ def test_matlab_of_version_7_3(tmp_path: Path) -> None:
 def test_rows_and_labels_by_name(tmp_path: Path, suffix: str) -> None:
     slash = "/" if suffix == ".h5" else ""
     path = saved(tmp_path / f"a{suffix}", data=X, other=X + 1, kinds=Y[:, None].astype(float))
-    text = message(source_of, path)
+    text = message(arrays_in, path)
     assert "expected one array of rows, or one named x, got" in text and f"{slash}data (12 x 5)" in text
     assert f"name it, as data='a{suffix}:{slash}data'" in text
     source = load_source(DataConfig(data=f"{path}:other", target="kinds"))
@@ -143,21 +134,21 @@ def test_rows_and_labels_by_name(tmp_path: Path, suffix: str) -> None:
     assert f"target: expected an array of {path}, got 'kind', and it holds" in text and "mean" in text
     assert "data: expected an array" in message(load_source, DataConfig(data=f"{path}:nothing"))
     alone = saved(tmp_path / f"b{suffix}", data=X, kinds=Y)
-    (note,) = source_of(alone).notes
+    (note,) = arrays_in(alone).notes
     assert note.startswith(f"{alone}: rows are {slash}data (12 x 5); labels may be {slash}kinds (")
     assert note.endswith(f"name them by target='{slash}kinds'")
 
 
 def test_the_names_that_people_give(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npz", X_train=X, y_train=Y, X_test=X[:4], y_test=Y[:4])
-    source = source_of(path)
+    source = arrays_in(path)
     assert source.x_test is not None and source.y_test is not None
     assert source.x_test.shape == (4, 5) and source.y_test.tolist() == [0, 1, 2, 0]
     odd = saved(tmp_path / "b.mat", X=X, y=(Y > 2).astype(float)[:, None])
-    assert source_of(odd).classes == ("0", "1") and source_of(odd, numbers=True).targets == ("y",)
-    assert source_of(saved(tmp_path / "c.npz", x=X, z=Y), target="z").classes == ("1", "2", "3")
+    assert arrays_in(odd).classes == ("0", "1") and arrays_in(odd, numbers=True).targets == ("y",)
+    assert arrays_in(saved(tmp_path / "c.npz", x=X, z=Y), target="z").classes == ("1", "2", "3")
     pair = saved(tmp_path / "d.npz", x=X, z=Y, x_test=X[:2], z_test=Y[:2])
-    assert source_of(pair, target="z").y_test is not None
+    assert arrays_in(pair, target="z").y_test is not None
 
 
 def test_labels_in_a_file_of_their_own(tmp_path: Path) -> None:
@@ -174,14 +165,14 @@ def test_labels_in_a_file_of_their_own(tmp_path: Path) -> None:
 def test_a_cube_and_its_labels(tmp_path: Path) -> None:
     cube, truth = np.random.default_rng(0).random((4, 5, 6)), np.arange(20).reshape(4, 5) % 3
     path, labels = saved(tmp_path / "cube.mat", cube=cube), saved(tmp_path / "truth.mat", truth=truth)
-    source = source_of(path, target=str(labels), pixels=True)
+    source = arrays_in(path, target=str(labels), pixels=True)
     np.testing.assert_array_equal(source.x, cube.reshape(20, 6))
     assert source.y is not None and [source.classes[each] for each in source.y] == [str(each) for each in truth.flat]
     assert (source.image_shape, source.row_shape) == (None, ())
     assert "one per place of a cube of shape (4, 5, 6); make each place a row by pixels" in message(
-        lambda: source_of(path, target=str(labels))
+        lambda: arrays_in(path, target=str(labels))
     )
-    assert "pixels: expected a cube" in message(lambda: source_of(saved(tmp_path / "a.npz", x=X), pixels=True))
+    assert "pixels: expected a cube" in message(lambda: arrays_in(saved(tmp_path / "a.npz", x=X), pixels=True))
     np.save(tmp_path / "cube.npy", np.asfortranarray(cube))
     config = DataConfig(data=str(tmp_path / "cube.npy"), pixels=True)
     report = check_data(config)
@@ -190,7 +181,7 @@ def test_a_cube_and_its_labels(tmp_path: Path) -> None:
 
 def test_images_along_the_last_axis(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 3, 12)).astype(np.uint8)
-    source = source_of(saved(tmp_path / "a.mat", X=images, y=Y[:, None]))
+    source = arrays_in(saved(tmp_path / "a.mat", X=images, y=Y[:, None]))
     np.testing.assert_array_equal(source.x, np.moveaxis(images, -1, 0).reshape(12, -1))
     assert source.image_shape == (8, 8, 3)
 
@@ -228,14 +219,14 @@ def test_sentences_of_labels() -> None:
 @pytest.mark.parametrize("texts", [["cat", "a dog", "cat"], np.array([["cat"], ["dög"], [""]], object)])
 def test_texts_of_matlab(tmp_path: Path, texts: object) -> None:
     savemat(tmp_path / "a.mat", {"x": X[:3], "y": texts})
-    source, names = source_of(tmp_path / "a.mat"), np.ravel(texts).tolist()
+    source, names = arrays_in(tmp_path / "a.mat"), np.ravel(texts).tolist()
     assert source.y is not None
     assert [source.classes[each] if each >= 0 else "" for each in source.y] == names
 
 
 def test_texts_of_hdf5(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.h5", x=X, y=np.array([b"a", b"b"] * 6))
-    assert source_of(path).classes == ("a", "b")
+    assert arrays_in(path).classes == ("a", "b")
 
 
 @pytest.mark.parametrize("shape", [(12,), (12, 1)])
@@ -245,23 +236,23 @@ def test_texts_of_any_length(
 ) -> None:
     monkeypatch.setattr("stackae.data.arrays.hdf5_texts.AT_ONCE", at_once)
     texts = np.array(["cat", "döggy", "", "\u4e2d" * 1000] * 3, object).reshape(shape)
-    source = source_of(saved(tmp_path / "a.h5", x=X, y=texts))
+    source = arrays_in(saved(tmp_path / "a.h5", x=X, y=texts))
     assert source.classes == ("cat", "döggy", "\u4e2d" * 1000) and source.y is not None
     assert source.y.tolist() == [0, 1, -1, 2] * 3
 
 
 def test_texts_that_are_no_labels(tmp_path: Path) -> None:
     def of(texts: object) -> str:
-        return message(source_of, saved(tmp_path / "a.h5", x=X, y=np.array(texts, object)))
+        return message(arrays_in, saved(tmp_path / "a.h5", x=X, y=np.array(texts, object)))
 
     assert "expected labels of at most 1,000 characters, got 5,000; save class names" in of(["a"] * 11 + ["b" * 5000])
     assert "/y: expected one text per row, got shape (6, 2); save class names" in of([["a", "b"]] * 6)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"], file["y"] = X, np.array([b"\xff"] * 12, h5py.string_dtype())
-    assert "/y: expected an HDF5 file, got damaged data ('utf-8' codec" in message(source_of, tmp_path / "a.h5")
+    assert "/y: expected an HDF5 file, got damaged data ('utf-8' codec" in message(arrays_in, tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = np.array(["a"] * 12, h5py.string_dtype())
-    assert "/x: expected an array of real numbers, got text" in message(source_of, tmp_path / "a.h5")
+    assert "/x: expected an array of real numbers, got text" in message(arrays_in, tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -271,12 +262,12 @@ def test_fields_of_matlab_s_structures(tmp_path: Path, compressed: bool) -> None
     savemat(
         path, {"s": {"info": "text", "inner": inner, "names": names}, "many": [{"x": X}] * 2}, do_compression=compressed
     )
-    np.testing.assert_array_equal(source_of(path).x, X * 2)
-    source = source_of(path, "s.inner.x", target="s.names")
+    np.testing.assert_array_equal(arrays_in(path).x, X * 2)
+    source = arrays_in(path, "s.inner.x", target="s.names")
     assert source.name == f"{path}:s.inner.x" and source.classes == ("a", "bc")
-    told = message(source_of, path, "s.inner")
+    told = message(arrays_in, path, "s.inner")
     assert "s.inner: expected an array of real numbers, got struct" in told
-    told = message(source_of, path, "s.x")
+    told = message(arrays_in, path, "s.x")
     assert "holds s (1 x 1 struct), s.info (1 x 4 char), s.inner (1 x 1 struct), s.inner.x (12 x 5)" in told
     assert "s.inner.deeper.at.last (1 x 1 struct)" in told and "too deep" not in told and "many (1 x 2 cell)" in told
 
@@ -296,15 +287,15 @@ def test_a_sparse_matrix_of_matlab_7_3(tmp_path: Path, kind: str) -> None:
 
     parts = {"data": matrix.data.astype("u1" if kind == "logical" else "f8"), "ir": matrix.indices, "jc": matrix.indptr}
     write_parts(parts)
-    source = source_of(path)
+    source = arrays_in(path)
     np.testing.assert_array_equal(source.x, cells)
     assert "a sparse matrix with 4 of 4 x 3 cells" in source.notes[0]
     write_parts(parts | {"ir": [0, 9, 1, 3]})
-    assert "x: expected a sparse matrix of shape (4, 3), got" in message(source_of, path)
+    assert "x: expected a sparse matrix of shape (4, 3), got" in message(arrays_in, path)
     write_parts({"jc": np.zeros(4, "u8")})
-    np.testing.assert_array_equal(source_of(path).x, np.zeros((4, 3)))
+    np.testing.assert_array_equal(arrays_in(path).x, np.zeros((4, 3)))
     write_parts({"data": [1.0]})
-    assert "x: expected an HDF5 file, got damaged data" in message(source_of, path)
+    assert "x: expected an HDF5 file, got damaged data" in message(arrays_in, path)
 
 
 # ---- where data lie
@@ -327,151 +318,8 @@ def test_a_file_of_the_whole_name_wins(tmp_path: Path, monkeypatch: pytest.Monke
     assert "got 'absent.mat': no such file" in message(load_source, DataConfig(data="absent.mat:x"))
 
 
-# ---- what is refused
-
-
-def element(kind: int, content: bytes) -> bytes:
-    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
-
-
-def matrix(name: bytes, kind: int, shape: tuple[int, ...], *elements: bytes, flags: int = 0) -> bytes:
-    head = element(6, struct.pack("<II", kind | flags << 8, 0)) + element(5, struct.pack(f"<{len(shape)}i", *shape))
-    return element(14, head + element(1, name) + b"".join(elements))
-
-
-def mat(path: Path, *elements: bytes) -> Path:
-    return write(path, b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(elements))
-
-
-def packed(content: bytes) -> bytes:
-    body = zlib.compress(content)
-    return struct.pack("<II", 15, len(body)) + body
-
-
-FAR, STARTS = (element(5, np.array(each, "<i4").tobytes()) for each in ([9], [0, 1, 1]))
-ONES = element(9, np.ones(6).tobytes())
-FOUR = element(5, struct.pack("<i", 4))  # bytes of the name of a field
-PLAIN = matrix(b"", 6, (3, 2), ONES)
-SHORT = struct.pack("<II", 14, 8) + matrix(b"", 6, (3, 2), ONES)[8:]
-
-
-@pytest.mark.parametrize(
-    ("elements", "sentence"),
-    [
-        ([], "got no arrays; save the rows as x"),
-        ([matrix(b"x", 6, (3, 2), ONES, flags=8)], "x: expected an array of real numbers, got complex"),
-        ([matrix(b"x", 3, (1, 1))], "x: expected an array of real numbers, got object"),
-        ([matrix(b"x", 2, (1, 1), element(5, bytes(4)))], "expected a MATLAB array, got names of fields of 0 bytes"),
-        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abcde"))], "got names of fields that are cut short"),
-        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abc\0"), ONES)], "array, got an element of type 9"),
-        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abc\0"), SHORT)], "got an element beyond the one that holds it"),
-        ([matrix(b"x", 2, (1, 1), FOUR, element(1, b"abc\0" * 2), PLAIN, PLAIN)], "x.abc: expected a name of its"),
-        ([matrix(b"x", 16, (1, 1))], "x: expected an array of real numbers, got function"),
-        ([matrix(b"x", 6, (0, 2), element(9, b""))], "x: expected at least one element and at most 4 dimensions"),
-        ([matrix(b"x", 6, (1,) * 5 + (6,), ONES)], "x: expected at least one element and at most 4 dimensions"),
-        ([matrix(b"x", 6, (3, 4), ONES)], "x: expected 12 numbers of shape (3, 4), got 6"),
-        ([matrix(b"x", 6, (3, 1), ONES)], "x: expected a MATLAB array, got an element of 48 bytes"),
-        ([matrix(b"x", 6, (-3, -2), ONES)], "expected a MATLAB array, got an array of shape (-3, -2)"),
-        ([matrix(b"x", 6, (1 << 30, 1 << 30), ONES)], "x: expected no more cells than"),
-        ([packed(matrix(b"x", 6, (1 << 20, 1 << 20), ONES))], "x: expected no more cells than"),
-        ([packed(matrix(b"x", 6, (300, 200), ONES))], "x: expected no more cells than"),
-        ([packed(matrix(b"x", 6, (30, 20), ONES))], "x: expected 600 numbers of shape (30, 20), got 6"),
-        ([matrix(b"x", 6, (3, 2), ONES)] * 2, "x: expected a name of its own for each array"),
-        ([matrix(b"n" * 256, 6, (3, 2), ONES)], "expected a MATLAB array, got an element of 256 bytes"),
-        ([element(3, bytes(8))], "expected arrays, got an element of type 3"),
-        ([struct.pack("<II", 14, 1 << 30)], "got an element of type 14 and 1,073,741,824 bytes at byte 128"),
-        ([matrix(b"x", 5, (3, 2), element(5, bytes(8)), element(5, bytes(4)), ONES)], "expected a sparse matrix"),
-        ([matrix(b"x", 5, (3, 2), FAR, STARTS, ONES)], "x: expected a sparse matrix of shape (3, 2), got"),
-    ],
-)  # fmt: skip
-def test_a_mat_file_that_means_harm(tmp_path: Path, elements: list[bytes], sentence: str) -> None:
-    assert sentence in message(source_of, mat(tmp_path / "a.mat", *elements))
-
-
-def test_cells_that_are_no_texts(tmp_path: Path) -> None:
-    x, text = matrix(b"x", 6, (3, 2), ONES), matrix(b"", 4, (1, 2), element(4, "ab".encode("utf-16-le")))
-    deep = matrix(b"", 6, (1, 1), element(9, bytes(8)))
-    for cell, sentence in (
-        (deep, "got cells of numbers"),
-        (matrix(b"", 1, (1, 1), deep), "got cells of cell"),
-        (matrix(b"", 4, (2, 2), element(4, bytes(8))), "expected cells of one text"),
-        (matrix(b"", 4, (1, 2), element(4, b"\0\xd8\0\xdc")), "got characters that are no text"),
-    ):
-        path = mat(tmp_path / "a.mat", x, matrix(b"y", 1, (3, 1), text, text, cell))
-        assert sentence in message(source_of, path)
-    assert source_of(mat(tmp_path / "a.mat", x, matrix(b"y", 1, (3, 1), text, text, text))).classes == ("ab",)
-
-
-@pytest.mark.parametrize(
-    ("content", "got"),
-    [(b"short", "a file of 5 bytes"), (b"1 2 3 " * 40, "text"), (bytes(200), "another kind of file, or version 4")],
-)
-def test_what_is_no_mat_file(tmp_path: Path, content: bytes, got: str) -> None:
-    text = message(source_of, write(tmp_path / "a.mat", content))
-    assert text.endswith(f"expected a MATLAB file of version 5, 7 or 7.3, got {got}; save it by save -v7")
-
-
-def linked(file: h5py.File) -> None:
-    file["x"] = h5py.ExternalLink("/etc/passwd", "/x")
-    file["soft"] = h5py.SoftLink("/x")
-
-
-def virtual(file: h5py.File) -> None:
-    layout = h5py.VirtualLayout((3, 2), "f8")
-    layout[:] = h5py.VirtualSource("other.h5", "x", (3, 2))
-    file.create_virtual_dataset("x", layout)
-
-
-def hollow(file: h5py.File) -> None:
-    file.create_dataset("x", (1 << 40, 8), "f8", chunks=(1024, 8))
-    file["x"][:3] = 1
-
-
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (linked, "expected one array of rows, or one named x, got no arrays"),
-        (virtual, "/x: expected numbers in this very file, got a virtual dataset"),
-        (
-            lambda file: file.create_dataset("x", (3, 2), "f8", external=[("/etc/passwd", 0, 48)]),
-            "/x: expected numbers in this very file, got a dataset in another file",
-        ),
-        (lambda file: file.create_dataset("x", data=X, compression="lzf"), "/x: expected a dataset that is plain or"),
-        (hollow, "/x: expected no more numbers than 65,536 stored bytes can hold"),
-        (lambda file: file.create_dataset("x", data=X * 1j), "/x: expected an array of real numbers, got complex128"),
-        (lambda file: file.create_dataset("x", (0, 3), "f8"), "/x: expected at least one element"),
-        (lambda file: file.create_dataset("x", data=np.float64(3)), "/x: expected at least one element"),
-    ],
-)
-def test_an_hdf5_file_that_means_harm(tmp_path: Path, make: Callable[[h5py.File], object], sentence: str) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        make(file)
-    assert sentence in message(source_of, tmp_path / "a.h5")
-
-
-def test_sparse_matrices_that_mean_harm(tmp_path: Path) -> None:
-    path, data = tmp_path / "a.npz", np.ones(2)
-
-    def of(form: object, shape: object, **parts: object) -> str:
-        np.savez(path, format=form, shape=shape, data=data, **parts)
-        return message(source_of, path)
-
-    row = {"indices": [0, 1], "indptr": [0, 1, 2]}
-    assert "in one of the forms csr, csc, bsr, coo, dia, got 'lil'; save matrix.tocsr()" in of(b"lil", (2, 2), **row)
-    assert "expected a sparse matrix of shape (2, 2), got" in of(b"bsr", (2, 2), **row)
-    assert "bytes available; save matrix.tocsr()" in of(b"dia", (1, 1 << 20), offsets=np.zeros(1 << 18, np.int64))
-    assert "expected a sparse matrix of shape (2, 2), got" in of(b"dia", (2, 2), offsets=[0, 0])
-    assert "got 'csr'; save matrix.tocsr()" in of(b"csr", (2, 2))
-    assert "expected a sparse matrix with rows and columns, got shape [2]" in of(b"csr", [2], **row)
-    assert "got 9,223,372,036,854,775,808 bytes to be held" in of(b"csr", (1 << 30, 1 << 30), **row)
-    assert "a sparse matrix is made dense: give fewer rows" in of(b"csr", (1 << 30, 1 << 30), **row)
-    assert "expected a sparse matrix of shape (2, 2), got" in of(b"csr", (2, 2), indices=[0, 9], indptr=[0, 1, 2])
-    assert "expected a sparse matrix of shape (2, 2), got" in of(b"csr", (2, 2), indices=[0, 1], indptr=[0, 9, 2])
-    assert "expected a sparse matrix of shape (2, 2), got" in of(b"coo", (2, 2), row=[0, 7], col=[0, 1])
-
-
 def test_h5py_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.h5", x=X)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    assert "pip install 'stackae[hdf5]'" in message(source_of, path, error=SetupError)
+    assert "pip install 'stackae[hdf5]'" in message(arrays_in, path, error=SetupError)
     assert issubclass(DataError, ValueError)
