@@ -82,8 +82,9 @@ using Scaling = std::pair<std::optional<at::Tensor>, std::optional<at::Tensor>>;
 stackae::Training training(const Layers& layers, const at::Tensor& x, const Scaling& scaling,
                            const std::optional<at::Tensor>& labels, const std::string& loss,
                            const std::tuple<std::string, double, double, double>& corruption,
-                           const std::tuple<std::string, double, double>& sparsity, double contraction, int64_t seed,
-                           int64_t layer, const std::string& optimizer, double weight_decay, double momentum) {
+                           const std::tuple<std::string, double, double>& sparsity, double contraction,
+                           double weight_l1, int64_t seed, int64_t layer, const std::string& optimizer,
+                           double weight_decay, double momentum) {
   stackae::Training made;
   const at::Tensor none;
   for (const auto& [weight, bias, activation, tied_to] : layers)
@@ -95,7 +96,8 @@ stackae::Training training(const Layers& layers, const at::Tensor& x, const Scal
       std::make_from_tuple<stackae::Corruption>(corruption),
       {named<stackae::Sparsity>("sparsity", penalty, stackae::sparsity_names), target, weight, contraction},
       seed,
-      layer};
+      layer,
+      weight_l1};
   auto& update = made.update;
   update.rule = named<stackae::Rule>("optimizer", optimizer, stackae::rule_names);
   update.weight_decay = weight_decay;
@@ -115,8 +117,8 @@ std::unique_ptr<stackae::TrainStep> train_step(std::vector<stackae::Training> tr
 void bind_step(py::module_& m) {
   py::class_<stackae::Training>(m, "Training")
       .def(py::init(&training), py::kw_only(), py::arg("layers"), py::arg("x"), py::arg("scaling"), py::arg("labels"),
-           py::arg("loss"), py::arg("corruption"), py::arg("sparsity"), py::arg("contraction"), py::arg("seed"),
-           py::arg("layer"), py::arg("optimizer"), py::arg("weight_decay"), py::arg("momentum"));
+           py::arg("loss"), py::arg("corruption"), py::arg("sparsity"), py::arg("contraction"), py::arg("weight_l1"),
+           py::arg("seed"), py::arg("layer"), py::arg("optimizer"), py::arg("weight_decay"), py::arg("momentum"));
   py::class_<stackae::TrainStep>(m, "TrainStep")
       .def(
           "advance",

@@ -32,12 +32,14 @@ constexpr std::array<std::string_view, 3> rule_names = {"sgd", "adam", "adamw"};
 constexpr std::array<std::string_view, 3> precision_names = {"fp32", "tf32", "bf16"};
 
 // The objective of a network: the loss of its last layer's output, from inputs corrupted by (seed, layer, step), and
-// penalties on its first layer's code. Kernels take this struct as it is.
+// penalties on its first layer's code. Kernels take this struct as it is. What follows the layer is the CPU's alone:
+// weight_l1 times the sum of the absolute weights, each counted once.
 struct Objective {
   Loss loss = Loss::squared_error;
   Corruption corruption;
   CodePenalty penalty;
   int64_t seed = 0, layer = 0;
+  double weight_l1 = 0;
 };
 
 struct Update {

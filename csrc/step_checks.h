@@ -86,12 +86,19 @@ inline void check_training(const Training& training) {
                     "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", objective.seed,
                     " and ", objective.layer);
   check_penalty(objective.penalty, layers);
+  TORCH_CHECK_VALUE(objective.weight_l1 >= 0, "weight_l1: expected a weight of at least 0, got ", objective.weight_l1);
   if (objective.loss != Loss::cross_entropy) {
     TORCH_CHECK_VALUE(n_out == n_visible, "layers: expected a reconstruction of ", n_visible, " features, got ", n_out);
     return;
   }
   TORCH_CHECK_VALUE(layers.back().activation == Activation::linear, "layers: expected linear logits on top");
   check_labels(rows, n_out);
+}
+
+// What the step of a GPU does not have.
+inline void check_fused_on_gpu(const Training& training) {
+  TORCH_CHECK_VALUE(training.objective.weight_l1 == 0,
+                    "weight_l1: expected a training on the CPU, got one on a GPU, whose fused step has none");
 }
 
 // Networks that train together have one shape; they may differ in seeds, rates, noise, penalties and rows.

@@ -81,6 +81,12 @@ double entry_pass(const double* c, int64_t ld, EntryPenalty<double> entry, const
 void norms_pass(const float* matrix, int64_t columns, int64_t begin, int64_t end, float* norms);
 void norms_pass(const double* matrix, int64_t columns, int64_t begin, int64_t end, double* norms);
 
+// c += strength sign(w) over a tile; returns the sum of |w|.
+double weight_l1_pass(float* c, int64_t ld, const float* w, int64_t w_ld, float strength, int64_t rows,
+                      int64_t columns);
+double weight_l1_pass(double* c, int64_t ld, const double* w, int64_t w_ld, double strength, int64_t rows,
+                      int64_t columns);
+
 // c += term_i w_i over the rows of a tile, whose first row has the first term.
 void weight_term_pass(float* c, int64_t ld, const float* w, int64_t w_ld, const float* terms, int64_t rows,
                       int64_t columns);

@@ -33,7 +33,8 @@ class Tiles {
     for (const auto& layer : network.layers) {
       if (!brgemm) most = std::max(most, layer.n_out * padded(layer.n_in));       // a weight gradient
       if (half) most = std::max(most, blocks * tile_rows * padded(layer.n_out));  // logits
-      most_tiles = std::max({most_tiles, blocks * stripes_of(size, layer.n_out), blocks * stripes_of(1, layer.n_out)});
+      most_tiles = std::max({most_tiles, blocks * stripes_of(size, layer.n_out), blocks * stripes_of(1, layer.n_out),
+                             row_blocks(layer.n_out) * stripes_of(layer.n_out, layer.n_in)});
     }
     whole = arena.make<T>(most);
     losses = arena.make<double>(most_tiles);

@@ -62,7 +62,7 @@ class Step final : public CpuStep {
     for (int64_t l = network_.last(); l > 0; --l) backward(l, batch);
     for (int64_t l = 0; l <= network_.last(); ++l) {
       if (!network_.layers[l].tied)
-        move_weight(l, batch, OptimizerScalars<T>(update_, learning_rate, step, /*decays=*/true));
+        loss += move_weight(l, batch, OptimizerScalars<T>(update_, learning_rate, step, /*decays=*/true));
       move_bias(l, batch, OptimizerScalars<T>(update_, learning_rate, step, /*decays=*/false));
     }
     return loss;
@@ -181,22 +181,28 @@ class Step final : public CpuStep {
                     });
   }
 
-  void move_weight(int64_t l, const Batch& batch, const OptimizerScalars<T>& scalars) {
+  // Returns the L1 penalty of the weight as it was.
+  double move_weight(int64_t l, const Batch& batch, const OptimizerScalars<T>& scalars) {
     auto& layer = network_.layers[l];
     products_.clear();
     for (int64_t each = l; each <= network_.last(); ++each)
       if (network_.layers[each].owner == l) products_.push_back(network_.weight_product(each, batch.size));
     const T* const terms = l == 0 ? network_.code.weight_terms : nullptr;
+    const double l1 = objective_.weight_l1;
     tiles_.for_each(products_, {}, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
       const int64_t at = tile.row_begin * layer.n_in + tile.column_begin;
       const int64_t rows = tile.row_end - tile.row_begin, columns = tile.column_end - tile.column_begin;
       if (terms != nullptr)
         weight_term_pass(c, ld, layer.weight + at, layer.n_in, terms + tile.row_begin, rows, columns);
+      if (l1 > 0)
+        tiles_.losses[tile.number] =
+            weight_l1_pass(c, ld, layer.weight + at, layer.n_in, static_cast<T>(l1), rows, columns);
       if (!update_pass(layer.weight + at, layer.n_in, c, ld, layer.first + at, layer.second + at, rows, columns,
                        update_.rule, scalars))
         moved_.store(false, std::memory_order_relaxed);
       store_weight(c, ld, layer, tile, pairs);
     });
+    return l1 > 0 ? l1 * tiles_.sum_of_losses() : 0;
   }
 
   void move_bias(int64_t l, const Batch& batch, const OptimizerScalars<T>& scalars) {

@@ -33,6 +33,7 @@ std::optional<std::string> products(Precision) {
 
 std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision) {
   check_trainings(trainings);
+  for (const auto& each : trainings) check_fused_on_gpu(each);
   const c10::DeviceGuard guard(trainings[0].layers[0].bias.device());
   const auto type = trainings[0].layers[0].bias.scalar_type();
   const bool library = takes_library(trainings[0].layers);

@@ -121,17 +121,26 @@ class LayerConfig(Model):
 
     @property
     def steps_eagerly(self) -> str:
-        """The first setting that the fused step does not have; "" where it has all of them."""
+        """The first setting that no fused step has; "" where there is none."""
         asked = {
             f"kind {self.kind}": not self.row.fused,
             f"emphasis {self.emphasis.model_dump()}": self.emphasis != EmphasisConfig(),
             f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few,
-            f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"revive {self.revive}": self.revive != "none",
         }
         return next((name for name, given in asked.items() if given), "")
+
+    @property
+    def fused_on_cpu(self) -> str:
+        """The first setting that the CPU's fused step alone has; "" where there is none."""
+        asked = {f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0}
+        return next((name for name, given in asked.items() if given), "")
+
+    def lacks_on(self, device: str) -> str:
+        """The first setting that the fused step of a device does not have; "" where it has all of them."""
+        return self.steps_eagerly or (self.fused_on_cpu if device.startswith("cuda") else "")
 
     @property
     def changes_its_objective(self) -> str:

@@ -50,7 +50,7 @@ class TrainingConfig(Model):
 
     @property
     def trains_eagerly(self) -> str:
-        """The first setting of these that the fused step does not have; "" where it has all of them."""
+        """The first setting of these that no fused step has; "" where there is none."""
         if self.optimizer == "lbfgs":
             return "optimizer lbfgs"
         return f"momentum_ramp {self.momentum_ramp.model_dump()}" if self.momentum_ramp else ""
@@ -170,7 +170,7 @@ class FinetuneConfig(TrainingConfig):
 
     @property
     def steps_eagerly(self) -> str:
-        """The first setting that the fused step does not have; "" where it has all of them."""
+        """The first setting that no fused step has; "" where there is none."""
         asked = {
             f"head {self.head}": not self.row.fused,
             f"train {self.train} of head {self.head}": self.train == "head" and not self.row.fused_alone,

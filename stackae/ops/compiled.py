@@ -142,6 +142,7 @@ def training(
     corruption: tuple[str, float, float, float] = ("none", 0.0, 0.0, 1.0),
     sparsity: tuple[str, float, float] = ("none", 0.5, 0.0),
     contraction: float = 0.0,
+    weight_l1: float = 0.0,
     seed: int = 0,
     layer: int = 0,
     optimizer: str = "adam",
@@ -163,6 +164,7 @@ def training(
         sparsity: kind, ρ and weight of a penalty on the first layer's code h. ``kl``: weight · Σ_j KL(ρ ‖ ρ̂_j), with
             tanh codes mapped by (h + 1) / 2. ``l1``: (weight/B) Σ |h|.
         contraction: λ of (λ/B) Σ_i ‖∂h_i/∂x_i‖²_F of the first layer's code, in closed form.
+        weight_l1: weight of Σ|W| over the layers' own weights; on the CPU alone.
         optimizer: sgd, adam or adamw, as in torch.optim; ``weight_decay`` applies to weights, not to biases.
         momentum: momentum of sgd; β₁ of adam and adamw, whose β₂ is 0.999.
 
@@ -178,6 +180,7 @@ def training(
         corruption=corruption,
         sparsity=sparsity,
         contraction=contraction,
+        weight_l1=weight_l1,
         seed=seed,
         layer=layer,
         optimizer=optimizer,

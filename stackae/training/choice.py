@@ -16,7 +16,7 @@ def layer_steps(config: PretrainConfig, paired: bool = False) -> dict[int, StepC
     """
     device = choose_device(config.device)
     lacks = {
-        number: layer.steps_eagerly or config.trains_eagerly or (PAIRS if paired and number == 1 else "")
+        number: layer.lacks_on(device.type) or config.trains_eagerly or (PAIRS if paired and number == 1 else "")
         for number, layer in enumerate(config.layers, start=1)
         if not layer.row.solved
     }

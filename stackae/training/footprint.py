@@ -78,7 +78,8 @@ def pretraining(
 
     The first layer steps eagerly where its rows are ``paired``.
     """
-    able = choose_step(config.engine, choose_device(config.device), config.precision, config.trains_eagerly).fused
+    device = choose_device(config.device)
+    able = choose_step(config.engine, device, config.precision, config.trains_eagerly).fused
     before = (
         [Part("the stacks of other widths", NUMBER * kept, f"name fewer or narrower {argument('widths')}")]
         if kept
@@ -90,8 +91,8 @@ def pretraining(
         inputs = _codes(number - 1, n, rows + held_out, count)
         held, pairs = [*before, *inputs], paired and number == 1
         fused = able and not pairs
-        times = LBFGS if whole else FUSED if fused else EAGER
-        training = _training(number, n, layer, rows, held_out, count, times, pairs)
+        times = LBFGS if whole else FUSED if fused and not layer.lacks_on(device.type) else EAGER
+        training = _training(number, n, layer, rows, held_out, count, times, fused, pairs)
         yield Phase(f"layer {number} is trained", [*held, *training])
         if number < len(config.layers):
             codes = _codes(number, layer.n_hidden, rows + held_out, count)
@@ -153,14 +154,14 @@ def _codes(number: int, width: int, rows: int, count: int) -> list[Part]:
 
 
 def _training(
-    number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, held: int, paired: bool
+    number: int, n: int, layer: LayerConfig, rows: int, held_out: int, count: int, held: int, fused: bool, paired: bool
 ) -> Iterator[Part]:
-    numbers, fused = numbers_of(n, layer), held == FUSED
+    numbers = numbers_of(n, layer)
     seeds = f"train fewer {argument('seeds')} together, or " if count > 1 else ""
     if layer.closed_form:
         other = argument("kind", "dense") if layer.row.solved else argument("init", "random")
         yield Part(f"moments of {n:,} x {n:,}", MATRICES * 8 * n**2, f"use {other}, or give fewer columns")
-    times = SOLVED if layer.row.solved else (max(held, EAGER) if layer.steps_eagerly else held) + SAVED
+    times = (SOLVED if layer.row.solved else held) + SAVED
     narrower = f"{seeds}make layer {number} narrower"
     yield Part(
         f"the parameters of layer {number}, their optimizer state and copies",

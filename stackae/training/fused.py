@@ -39,6 +39,7 @@ def kernel_training(objective: Objective, config: TrainingConfig, weight_decay: 
         corruption=astuple(objective.corruption),
         sparsity=("none", 0.5, 0.0) if penalty is None else penalty.kernel,
         contraction=objective.contraction,
+        weight_l1=objective.weight_l1,
         seed=objective.seed,
         layer=objective.layer,
         optimizer=config.optimizer,

@@ -15,7 +15,7 @@ from torch import Tensor
 from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.autoencoders.dense import Autoencoder
 from stackae.autoencoders.selection import batch_top_k, threshold_of, top_k
-from stackae.config import LayerConfig, TrainingConfig
+from stackae.config import LayerConfig, PretrainConfig, TrainingConfig
 from stackae.config.values import validated
 from stackae.errors import ConfigError
 from stackae.objectives.contraction import SLOPES
@@ -245,7 +245,20 @@ def test_texts_come_back(text: str) -> None:
 
 
 def test_the_fused_step_serves_what_it_has(tmp_path: Path) -> None:
-    assert LayerConfig(n_hidden=8, contraction=0.1).steps_eagerly == ""
-    for settings in ({"emphasis": "1:0"}, {"dropout": 0.1}, {"weight_l1": 1}, {"max_norm": 1}):
+    plain = LayerConfig(n_hidden=8, contraction=0.1)
+    assert plain.lacks_on("cpu") == plain.lacks_on("cuda") == ""
+    for settings in ({"emphasis": "1:0"}, {"dropout": 0.1}, {"max_norm": 1}):
         name = next(iter(settings))
-        assert validated(LayerConfig, {"n_hidden": 8, **settings}).steps_eagerly.startswith(name)
+        layer = validated(LayerConfig, {"n_hidden": 8, **settings})
+        assert layer.lacks_on("cpu").startswith(name) and layer.lacks_on("cuda").startswith(name)
+
+
+@pytest.mark.parametrize(("settings", "found"), [({"weight_l1": 0.1}, "weight_l1 0.1")])
+def test_what_the_step_of_a_cpu_has_alone_is_an_eager_one_on_a_gpu(settings: dict[str, Any], found: str) -> None:
+    layer = validated(LayerConfig, {"n_hidden": 8, **settings})
+    assert (layer.lacks_on("cpu"), layer.lacks_on("cuda")) == ("", found)
+    given = {"n_visible": 9, "layers": [layer], "precision": "bf16"}
+    assert validated(PretrainConfig, {**given, "device": "cpu"}).layers == (layer,)
+    for on_gpu in ({"device": "cuda:0"}, {"precision": "tf32"}):
+        with pytest.raises(ConfigError, match=f"expected a layer that the fused step trains, got {found} in layer 1"):
+            validated(PretrainConfig, {**given, **on_gpu})

@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from step_cases import (
+    DEVICE_STEP,
     HALF,
     assert_equal_training,
     both_steps,
@@ -32,6 +33,10 @@ from stackae.pretraining import pretrain_stack
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+CPU_ALONE = st.fixed_dictionaries({"weight_l1": st.sampled_from([0.0, 0.01])})
+"""What the step of a GPU does not have."""
+
+
 @st.composite
 def cases(draw: Any) -> dict[str, Any]:
     """Everything that a dense layer may be asked to do, in any combination that the configuration allows."""
@@ -47,6 +52,7 @@ def cases(draw: Any) -> dict[str, Any]:
         "sparsity": draw(st.sampled_from(penalties)),
         "corruption": Corruption(kind, 0.3 if kind != "none" else 0.0, -0.5, 1.5),
         "contraction": draw(st.sampled_from([0.0, 0.05])),
+        **draw(st.just({}) if DEVICE_STEP else CPU_ALONE),
     }
 
 

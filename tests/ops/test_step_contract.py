@@ -10,6 +10,7 @@ import pytest
 import torch
 from step_cases import (
     DEVICE,
+    DEVICE_STEP,
     HALF,
     byte_rows,
     classification,
@@ -30,6 +31,8 @@ from stackae.ops.compiled import DenseLayer, products, train_step, training
 from stackae.ops.engine import choose_step
 
 CASE = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "contraction": 0.1}
+if not DEVICE_STEP:
+    CASE |= {"weight_l1": 1e-3}
 
 
 def trained_bits(threads: int, cuts: list[int], **training: Any) -> list[Tensor]:
@@ -116,7 +119,7 @@ def test_after_the_first_batch_nothing_is_allocated_and_little_dispatched(loss):
     x = byte_rows(256, 100)
     if loss == "mse":
         noise = Corruption("masking", 0.3)
-        case = {"sparsity": KlSparsity(0.1, 0.1), "corruption": noise, "tied": False, "contraction": 0.1}
+        case = {"corruption": noise, **CASE}
         step = fused_step(objective(x, 50, torch.float32, **case), TrainingConfig(), 1e-4)
     else:
         one = classification(x, torch.arange(256) % 7, (100, 50, 7), torch.float32, "sigmoid")
@@ -188,6 +191,7 @@ CHAIN = [DenseLayer(W, B, "sigmoid"), DenseLayer(None, C, "linear", 0)]
         ([CHAIN[0]], X, {"contraction": 0.1}, "contraction: expected a code between two layers, got one layer"),
         (CHAIN, X, {"sparsity": ("l1", 0.5, -0.1)}, "contraction: expected weights of at least 0, got -0.1 and 0"),
         (CHAIN, X, {"sparsity": ("l2", 0.5, 0.1)}, "sparsity: expected one of none, kl, l1, got 'l2'"),
+        (CHAIN, X, {"weight_l1": -0.1}, "weight_l1: expected a weight of at least 0, got -0.1"),
         (CHAIN, X, {"contraction": -0.1}, "expected weights of at least 0, got 0 and -0.1"),
         (CHAIN, X, {"sparsity": ("kl", 1.5, 0.1)}, r"sparsity: expected a target mean activation in \(0, 1\), got 1.5"),
         (
