@@ -16,9 +16,12 @@ from unittest.mock import patch
 import pytest
 import typer.main
 from cli_cases import PRETRAIN
+from hypothesis import settings
 from shell import PICTURES, Shell, undrawn_picture, write_data
 
 ROOM = 1 << 30
+settings.register_profile("untimed", deadline=None)  # the first example of a test pays for what it imports
+settings.load_profile("untimed")
 sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks; last, so that a build elsewhere stays first
 
 

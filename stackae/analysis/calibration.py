@@ -34,7 +34,7 @@ from stackae.analysis.combined import (
     evenly,
     fit_combined,
 )
-from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
+from stackae.autoencoders.pca import PrincipalComponents
 from stackae.data.loading import Dataset
 from stackae.data.outliers import Outlier
 from stackae.data.rows import Rows
@@ -44,7 +44,6 @@ from stackae.models.stack import StackedAutoencoder
 
 MOST_ROWS = 1 << 17  # validation rows that are scored
 MOST_SCORES = 1 << 21  # of all layers together
-MOST_DIRECTIONS = 1 << 11  # the smaller of the numbers of rows and columns: solving takes seconds at most
 MOST_COUNTED = 1 << 53  # rows: beyond it, float64 skips integers
 MOST_NUMBERS = 1 << 23  # of principal components: 32 MiB
 COMBINED = {"reference": "reference", "validation": "code_lof_distance", "known": "known"}  # its tensors in the file
@@ -108,17 +107,19 @@ class Calibration:
         return found
 
 
-def calibrations(stacks: Iterable[StackedAutoencoder], dataset: Dataset) -> Iterator[Calibration]:
+def calibrations(
+    stacks: Iterable[StackedAutoencoder], dataset: Dataset, principal: PrincipalComponents | None
+) -> Iterator[Calibration]:
     """Yield the calibration of each stack; all have the same sizes and were trained on these data.
 
-    Raises DataError as ``calibrate``.
+    ``principal`` is ``principal_of`` the training rows. Raises DataError as ``calibrate``.
     """
     train, validation = dataset.train.x, dataset.validation.x
     flattened = () if dataset.scaling.kind == "robust" else dataset.outliers
     baselines = None
     for number, stack in enumerate(stacks):
         if number == 0:
-            baselines = fit_baselines(train, validation, stack.layer_sizes)
+            baselines = fit_baselines(principal, validation, stack.layer_sizes)
         found = calibrate(stack, validation, baselines, dataset.image_shape, flattened)
         yield replace(found, combined=fit_combined(stack, train, validation))
 
@@ -144,21 +145,18 @@ def calibrate(
     return Calibration(torch.stack(scores), baselines, image_shape, flattened)
 
 
-def fit_baselines(train: Rows, validation: Rows, layer_sizes: tuple[int, ...]) -> Baselines | None:
-    """Fit PCA and Mahalanobis distance on training rows (n, d) for a stack of these sizes; None if they are too large.
+def fit_baselines(
+    principal: PrincipalComponents | None, validation: Rows, layer_sizes: tuple[int, ...]
+) -> Baselines | None:
+    """Score validation rows (n, d) by PCA and Mahalanobis distance, for a stack of these sizes.
 
-    They are too large if both n and d are above MOST_DIRECTIONS, if the components have more than MOST_NUMBERS
-    elements, or if the memory does not suffice for the fit. Components are stored as float32, as precise as the rows.
+    None without components of the training rows, and if they have more than MOST_NUMBERS elements. Components are
+    stored as float32, as precise as the rows.
 
     Raises:
         DataError: a validation row has no finite score.
     """
-    count, width = train.shape
-    if min(count, width) > MOST_DIRECTIONS or min(count, width) * width > MOST_NUMBERS:
-        return None
-    try:
-        principal = principal_components_of(train)
-    except DataError:
+    if principal is None or principal.components.numel() > MOST_NUMBERS:
         return None
     wanted = max(int((principal.variances > smallest_variance(principal)).sum()), *layer_sizes[1:])
     kept = principal._replace(components=principal.components[:wanted].float().double())

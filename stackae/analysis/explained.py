@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stackae.analysis.sweep import principal_errors
+from stackae.analysis.principal import principal_errors
+from stackae.autoencoders.pca import PrincipalComponents
 from stackae.data.paired import PairedRows
 from stackae.data.rows import Rows
 from stackae.errors import DataError
 from stackae.models.evaluation import evaluate_reconstruction
 from stackae.models.stack import StackedAutoencoder
 
-MOST_COLUMNS = 2048  # the eigenvectors of more take minutes
 POINT = 0.01  # of the variance, that a layer may explain less than PCA
 
 
@@ -35,13 +35,12 @@ class Explained(NamedTuple):
         return self.pca_explained is not None and self.explained < self.pca_explained - POINT
 
 
-def principal_errors_of(train: Rows, measured: Rows) -> list[float] | None:
-    """Return ``principal_errors`` of the rows; None where they are too wide, or too many for the memory, and of pairs,
-    whose targets are not themselves."""
-    if min(train.shape) > MOST_COLUMNS or isinstance(train, PairedRows):
+def principal_errors_of(principal: PrincipalComponents | None, measured: Rows) -> list[float] | None:
+    """Return ``principal_errors``; None without components or the memory, and of pairs, whose targets are others."""
+    if principal is None or isinstance(measured, PairedRows):
         return None
     try:
-        return [float(each) for each in principal_errors(train, measured)]
+        return principal_errors(principal, measured).tolist()
     except DataError:
         return None
 

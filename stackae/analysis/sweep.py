@@ -9,15 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from stackae.apart import apart
-from stackae.autoencoders.pca import PrincipalComponents, principal_components, principal_components_of
-from stackae.autoencoders.statistics import Moments
+from stackae.autoencoders.pca import principal_components_of
 from stackae.config import PretrainConfig
 from stackae.data import Dataset, Part
-from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DivergedError
 from stackae.models.evaluation import ReconstructionReport, evaluate_reconstruction
-from stackae.models.stack import ROWS_AT_ONCE
 from stackae.pretraining import PretrainResult, pretrain_together
 from stackae.training.callbacks import Callback
 from stackae.training.checkpointing import NoCheckpoints, StageResult
@@ -96,36 +93,6 @@ def _check_alike(configs: Sequence[PretrainConfig]) -> None:
 
 
 @apart
-def principal_errors(train: Rows, measured: Rows) -> Tensor:
-    """(d + 1,) float64 mean of ‖x − z‖² over the measured rows, z by m principal components of the training rows.
-
-    For m = 0 to d: Σ_{j>m} E(v_j · (x − μ))², from the feature statistics of both, so that all widths together cost as
-    much as one. With fewer rows than columns it uses the Gram matrix, beyond whose components the error stays constant
-    up to m = d. In the units of ``squared_error``. Raises DataError if there are no rows, or the memory is too small.
-    """
-    if len(train) < train.shape[1]:
-        return _errors_along(principal_components_of(train), measured)
-    principal = principal_components(Moments.of(train))
-    found = Moments.of(measured)
-    axes, shift = principal.components, found.mean - principal.mean
-    spread = ((axes @ found.covariance) * axes).sum(dim=1) + (axes @ shift).square()
-    return principal._replace(variances=spread.clamp(min=0)).errors
-
-
-def _errors_along(principal: PrincipalComponents, measured: Rows) -> Tensor:
-    """Compute ``principal_errors`` by projecting each measured row."""
-    axes = principal.components
-    spread, rest = axes.new_zeros(len(axes)), axes.new_zeros(())
-    for part in in_order(len(measured), ROWS_AT_ONCE):
-        centered = measured[part].double() - principal.mean
-        along = centered @ axes.t()
-        spread += along.square().sum(dim=0)
-        rest += (centered - along @ axes).square().sum()
-    left = spread.flip(0).cumsum(0).flip(0) + rest
-    beyond = rest.expand(len(principal.mean) - len(axes))
-    return torch.cat([left, beyond, rest.new_zeros(1)]) / len(measured)
-
-
 def plane_of(codes: Tensor, method: str, seed: int = 0) -> Tensor:
     """codes (n, m) -> (n, 2) to plot: their first two principal components, or their t-SNE embedding.
 

@@ -17,8 +17,7 @@ from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
 from stackae.errors import ConfigError, DataError, nearest
 
-ROWS_AT_ONCE = 4096
-EXACT_ROWS = 1024  # |(b − 128)²| <= 2^14: a sum over this many rows is an integer that float32 holds exactly
+ROWS_AT_ONCE = 1024  # of bytes, |(b − 128)²| <= 2^14: a sum over this many is an integer that float32 holds exactly
 STRIP = 256  # columns of a symmetric matmul that are computed at once, from the diagonal down
 MATRICES = 12  # (d, d) float64 matrices in memory at once, those of the solver included
 
@@ -38,7 +37,7 @@ class Moments:
     ) -> Moments:
         """Compute the moments of x (n, d), or of the codes encode(x) (n, m), in one pass on ``device`` or that of x.
 
-        Each chunk of 4,096 rows is centered by its own mean in float64, and the chunks are merged: a large mean costs
+        Each chunk of 1,024 rows is centered by its own mean in float64, and the chunks are merged: a large mean costs
         no precision, and only a chunk and a few (d, d) matrices are in memory. Bytes are summed as integers, exactly:
         their moments are those of the scaled numbers before rounding to float32, bit-identical for any number of
         threads.
@@ -95,7 +94,7 @@ def _of_bytes(x: ByteRows, device: torch.device) -> Moments:
     check_room(width, device)
     total = torch.zeros(width, dtype=torch.float64, device=device)
     products = torch.zeros(width, width, dtype=torch.float64, device=device)
-    for part in in_order(count, EXACT_ROWS):
+    for part in in_order(count, ROWS_AT_ONCE):
         rows = x.raw[part].to(device).float().sub_(128)
         total += rows.sum(dim=0)
         products += _gram(rows)

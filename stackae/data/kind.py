@@ -10,6 +10,7 @@ from stackae.data.paired import PairedRows
 from stackae.data.rows import Rows, aim_of
 
 MOST_ROWS, MOST_CELLS = 4096, 1 << 22  # evenly spaced rows that are looked at
+STRIP = 32  # columns that are held in float64 at a time
 CONTRAST = 0.7  # from which on pixels are nearly zeros and ones
 IMAGE = 64  # columns from which on rows within [0, 1] count as pixels
 FAR = 20.0  # standard deviations, all cells alike, beyond which a value is far
@@ -65,23 +66,29 @@ class RowsKind(NamedTuple):
         return "columns in [0, 1]" if self.in_unit else "columns of numbers"
 
 
+def most_looked_at(width: int) -> int:
+    """Return the maximum number of rows of a width that ``kind_of`` looks at."""
+    return max(1, min(MOST_ROWS, MOST_CELLS // max(1, width)))
+
+
 @torch.no_grad()
 def kind_of(x: Rows) -> RowsKind:
     """Look at rows x (n, d), n >= 1: at all of them for their range, else at no more than 4,096."""
     count, width = x.shape
-    most = max(1, min(MOST_ROWS, MOST_CELLS // width))
-    rows = aim_of(x, torch.arange(0, count, -(-count // most))).target
+    rows = aim_of(x, torch.arange(0, count, -(-count // most_looked_at(width)))).target
     low, high = float(x.min()), float(x.max())
-    mean, variance = rows.double().mean(dim=0), float(rows.double().var(dim=0, correction=0).sum())
+    moments = [torch.var_mean(strip.double(), dim=0, correction=0) for strip in torch.split(rows, STRIP, dim=1)]
+    variances, mean = (torch.cat(each) for each in zip(*moments, strict=True))
+    variance = float(variances.sum())
     binary_variance = float((mean * (1 - mean)).sum())
     scale = (variance / width) ** 0.5
-    farthest = float((rows - rows.mean(dim=0)).abs().max()) / scale if scale > 0 else 0.0
+    farthest = max(float((end - mean).abs().max()) for end in rows.aminmax(dim=0)) / scale if scale > 0 else 0.0
     zeros = rows == 0
     return RowsKind(
         width,
         in_unit=low >= 0 and high <= 1,
         binary=low == 0 and high == 1 and bool((zeros | (rows == 1)).all()),
-        zeros=float(zeros.float().mean()),
+        zeros=int(zeros.count_nonzero()) / max(1, zeros.numel()),
         variance=variance,
         contrast=variance / binary_variance if binary_variance > 0 else 0.0,
         farthest=farthest,

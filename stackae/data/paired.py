@@ -13,7 +13,7 @@ from torch import Tensor
 from stackae.data.minibatches import in_order
 from stackae.errors import DataError
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)

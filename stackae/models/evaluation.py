@@ -83,16 +83,21 @@ def spread_of(x: Rows) -> float:
     if len(x) == 0:
         raise DataError("data: expected rows to reconstruct, got none")
     parts = list(in_order(len(x), ROWS_AT_ONCE))
-    sums = [_weighed(x, part, torch.zeros(x.shape[1], dtype=torch.float64)) for part in parts]
-    mean = torch.stack([each[0] for each in sums]).sum(0) / torch.stack([each[1] for each in sums]).sum(0).clamp(
-        min=1e-9
-    )
-    return sum(_weighed(x, part, mean)[2] for part in parts) / len(x)
+    sums, weights = (torch.stack(each).sum(0) for each in zip(*(_weighed_sum(x, part) for part in parts), strict=True))
+    mean = sums / weights.clamp(min=1e-9)
+    return sum(_weighed_squares(x, part, mean) for part in parts) / len(x)
 
 
-def _weighed(x: Rows, part: slice, mean: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Σ_i w_ij (t_ij − mean_j) and Σ_i w_ij per column, and Σ_ij w_ij (t_ij − mean_j)², in float64."""
-    aim = aim_of(x, part)
-    apart = aim.target.double() - mean.to(aim.target.device)
-    weight = torch.ones_like(apart) if aim.weight is None else aim.weight.double()
-    return (weight * apart).sum(0), weight.sum(0), (weight * apart.square()).sum().item()
+def _weighed_sum(x: Rows, part: slice) -> tuple[Tensor, Tensor]:
+    """Σ_i w_ij t_ij and Σ_i w_ij, per column, in float64."""
+    target, weight = aim_of(x, part)[1:]
+    if weight is None:
+        return target.sum(0, dtype=torch.float64), target.new_full((x.shape[1],), len(target), dtype=torch.float64)
+    return (weight.double() * target).sum(0), weight.sum(0, dtype=torch.float64)
+
+
+def _weighed_squares(x: Rows, part: slice, mean: Tensor) -> float:
+    """Σ_ij w_ij (t_ij − mean_j)², in float64."""
+    target, weight = aim_of(x, part)[1:]
+    squares = (target - mean).square_()
+    return float((squares if weight is None else squares.mul_(weight)).sum())

@@ -16,7 +16,7 @@ from stackae.data.placement import home
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 1024
 
 
 class StackedAutoencoder(nn.Module):

@@ -15,6 +15,7 @@ import torch
 from stackae.autoencoders.statistics import MATRICES
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.data import memory
+from stackae.data.kind import STRIP, most_looked_at
 from stackae.errors import ConfigError, argument
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.kinds import KINDS, numbers_of
@@ -28,6 +29,7 @@ SAVED = 6  # numbers per parameter while a checkpoint of it is written
 SOLVED = 3  # numbers per parameter of a closed form, beside its matrices
 TRAINED = 3  # numbers per number that a row becomes on its way through a layer, gradients included
 PASSED = 2  # numbers per cell that an eager pass holds beside those
+LOOKED = 3  # numbers per cell of the same that a look at them holds beside the input
 PAIRED = 2  # numbers per cell of rows with targets of their own: the target, and its weight
 
 
@@ -98,6 +100,7 @@ def pretraining(
             codes = _codes(number, layer.n_hidden, rows + held_out, count)
             passing = _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, able)
             yield Phase(f"layer {number} makes its codes", [*held, *codes, *passing])
+    yield Phase("the rows are looked at", [_look(config.n_visible, rows, paired)])
 
 
 def finetuning(
@@ -138,6 +141,15 @@ def finetuning(
     if alone:
         parts += _codes(len(pairs), top, rows + held_out, 1)
     return Phase(f"the {config.head} is trained", parts)
+
+
+def _look(n: int, rows: int, paired: bool) -> Part:
+    """The rows that settle ``auto``, targets and weights included."""
+    looked_at = min(rows, most_looked_at(n))
+    size = looked_at * ((NUMBER * (1 + LOOKED) + 1) * n if paired else NUMBER * n) + 8 * (
+        looked_at * min(n, STRIP) + 2 * n
+    )
+    return Part(f"a look at {looked_at:,} rows", size, "give fewer columns")
 
 
 def _narrower() -> str:

@@ -10,6 +10,7 @@ from stackae.analysis.anomaly import ReconstructionError, feature_errors
 from stackae.analysis.calibration import CalibratedScore, Calibration, calibrations, fit_calibrated
 from stackae.analysis.combined import fit_combined
 from stackae.analysis.peers import fit_peers
+from stackae.analysis.principal import principal_of
 from stackae.analysis.score_notes import notes_of
 from stackae.analysis.scoring import RowsToScore, Scored, score_all
 from stackae.data.formats import WRITTEN_TABLES
@@ -118,7 +119,7 @@ def _calibration(stack: StackedAutoencoder, rows: RowsToScore, callbacks: Callba
     if kept is not None:
         return kept if kept.combined else replace(kept, combined=fit_combined(stack, own.train.x, own.validation.x))
     callbacks.busy(FITTING)
-    return next(calibrations([stack], own))
+    return next(calibrations([stack], own, principal_of(own.train.x)))
 
 
 def _scored(

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from stackae.analysis.calibration import calibrations
 from stackae.analysis.explained import Explained, explained_by, principal_errors_of
+from stackae.analysis.principal import principal_of
+from stackae.autoencoders.pca import PrincipalComponents
 from stackae.config import PretrainConfig, RunConfig
 from stackae.data import Dataset
 from stackae.data.fingerprint import fingerprint
@@ -118,9 +120,11 @@ def train_stacks(
     results = results_together(configs, per_layer)
     if all(isinstance(each, DivergedError) for each in results) and isinstance(results[0], DivergedError):
         raise results[0]
-    trained = PretrainedRun(folder.path, runs, configs, results, _explained(runs, results, dataset, callbacks))
+    callbacks.busy("measuring layers beside PCA")
+    principal = principal_of(dataset.train.x)
+    trained = PretrainedRun(folder.path, runs, configs, results, _explained(runs, results, dataset, principal))
     _publish(folder, trained, dataset, callbacks, new=resumed is None)
-    _calibrate(trained.finite, dataset, callbacks)
+    _calibrate(trained.finite, dataset, principal, callbacks)
     for kept in complete(folder.path, runs):
         callbacks.note(f"kept        {shown(kept.absolute())}: there lies more than the run that was replaced")
     folder.publish({}, made_from=checkpointer.number)
@@ -129,14 +133,16 @@ def train_stacks(
 
 
 def _explained(
-    runs: Sequence[Run], outcomes: Sequence[PretrainResult | DivergedError], dataset: Dataset, callbacks: Callbacks
+    runs: Sequence[Run],
+    outcomes: Sequence[PretrainResult | DivergedError],
+    dataset: Dataset,
+    principal: PrincipalComponents | None,
 ) -> list[list[Explained]]:
     """Measure the layers beside PCA."""
-    callbacks.busy("measuring layers beside PCA")
     _, measured = _measured(dataset)
-    principal = principal_errors_of(dataset.train.x, measured)
+    errors = principal_errors_of(principal, measured)
     return [
-        [] if isinstance(outcome, DivergedError) else explained_by(run.load_stack(), measured, principal)
+        [] if isinstance(outcome, DivergedError) else explained_by(run.load_stack(), measured, errors)
         for run, outcome in zip(runs, outcomes, strict=True)
     ]
 
@@ -159,12 +165,14 @@ def _publish(folder: Folder, trained: PretrainedRun, dataset: Dataset, callbacks
         folder.publish(curves_together(trained.finite))
 
 
-def _calibrate(runs: Sequence[Run], dataset: Dataset, callbacks: Callbacks) -> None:
+def _calibrate(
+    runs: Sequence[Run], dataset: Dataset, principal: PrincipalComponents | None, callbacks: Callbacks
+) -> None:
     """Store the calibration of scores in each run; if that fails, the trained layers are not lost."""
     callbacks.busy("calibrating scores")
     try:
         stacks = (run.load_stack() for run in runs)
-        for run, calibration in zip(runs, calibrations(stacks, dataset), strict=True):
+        for run, calibration in zip(runs, calibrations(stacks, dataset, principal), strict=True):
             run.publish(calibration_file(calibration))
     except (DataError, MemoryError, RuntimeError) as error:
         reason = error if isinstance(error, DataError) else explained(error)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from stackae.analysis.principal import principal_errors
 from stackae.analysis.sweep import (
     MOST_EMBEDDED,
     POINTS,
@@ -16,9 +17,9 @@ from stackae.analysis.sweep import (
     check_neighbors,
     document_of,
     plane_of,
-    principal_errors,
     sweep_widths,
 )
+from stackae.autoencoders.pca import principal_components_of
 from stackae.config import LayerConfig, PretrainConfig, RunConfig, read_tables
 from stackae.data import Dataset, load_data
 from stackae.data.formats import FORMATS
@@ -186,7 +187,7 @@ def _train(dataset: Dataset, configs: list[PretrainConfig], callbacks: Callbacks
     callbacks.note(*summary(configs[:1], dataset))
     held_out = len(dataset.validation.x) > 0
     part, rows = ("validation", dataset.validation) if held_out else ("train", dataset.train)
-    principal = principal_errors(dataset.train.x, rows.x).tolist()
+    principal = principal_errors(principal_components_of(dataset.train.x), rows.x).tolist()
     swept = []
     with callbacks.training(1) as callback:
         for each in sweep_widths(dataset.train.x, configs, validation=dataset.validation.x, callback=callback):

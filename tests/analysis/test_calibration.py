@@ -24,6 +24,7 @@ from stackae.analysis.calibration import (
     read_calibration,
 )
 from stackae.analysis.detector import Detector
+from stackae.analysis.principal import principal_of
 from stackae.autoencoders.dense import Autoencoder
 from stackae.data.outliers import Outlier
 from stackae.data.scaling import Scaling
@@ -42,7 +43,9 @@ def stack_of(*sizes):
 def made(train=None, validation=None, sizes=SIZES):
     train = rows(40, sizes[0]) if train is None else train
     validation = rows(21, sizes[0], seed=1) if validation is None else validation
-    return calibrate(stack_of(*sizes), validation, fit_baselines(train, validation, sizes), (2, 3), FLATTENED)
+    return calibrate(
+        stack_of(*sizes), validation, fit_baselines(principal_of(train), validation, sizes), (2, 3), FLATTENED
+    )
 
 
 def read_again(calibration, sizes=SIZES):
@@ -58,7 +61,9 @@ def test_what_is_read_again_scores_as_what_is_fitted_on_the_rows(count, sizes):
     train, validation, others = rows(count, sizes[0]), rows(21, sizes[0], seed=1), rows(9, sizes[0], seed=2)
     stack, kept = (
         stack_of(*sizes),
-        read_again(calibrate(stack_of(*sizes), validation, fit_baselines(train, validation, sizes)), sizes),
+        read_again(
+            calibrate(stack_of(*sizes), validation, fit_baselines(principal_of(train), validation, sizes)), sizes
+        ),
     )
     for layer in (None, *range(1, len(sizes))):
         fitted = fit_scores(stack, train, layer)
@@ -111,25 +116,16 @@ def test_of_many_layers_fewer_rows_are_taken():
     assert most_rows(10 * module.MOST_SCORES) == 1
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_DIRECTIONS", 5), ("MOST_NUMBERS", 35)])
-def test_large_baselines_are_not_kept_but_fitted(limit, value, monkeypatch):
-    monkeypatch.setattr(module, limit, value)
+def test_large_baselines_are_not_kept_but_fitted(monkeypatch):
+    monkeypatch.setattr(module, "MOST_NUMBERS", 35)
     train, validation, stack = rows(40, 6), rows(21, 6, seed=1), stack_of(*SIZES)
-    assert fit_baselines(train, validation, SIZES) is None
+    assert (
+        fit_baselines(principal_of(train), validation, SIZES) is None and fit_baselines(None, validation, SIZES) is None
+    )
     for name, (score, scores) in fit_calibrated(stack, train, validation, 1).items():
         expected = fit_scores(stack, train, 1)[name]
         torch.testing.assert_close(score(validation), expected(validation))
         torch.testing.assert_close(scores, expected(validation).sort().values)
-
-
-def test_baselines_that_the_memory_does_not_hold_are_not_kept(monkeypatch):
-    def full(*arguments: object) -> None:
-        raise DataError("full")
-
-    monkeypatch.setattr("stackae.autoencoders.statistics.check_memory", full)
-    monkeypatch.setattr("stackae.autoencoders.pca.check_memory", full)
-    assert fit_baselines(rows(40, 6), rows(9, 6), SIZES) is None
-    assert fit_baselines(rows(4, 6), rows(9, 6), SIZES) is None
 
 
 def test_a_validation_row_without_a_finite_score_is_refused():

@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from stackae.analysis import sweep
-from stackae.analysis.sweep import MOST_EMBEDDED, SharedBelow, plane_of, principal_errors, sweep_widths
-from stackae.autoencoders.pca import principal_components
-from stackae.autoencoders.statistics import Moments
+from stackae.analysis.sweep import MOST_EMBEDDED, SharedBelow, plane_of, sweep_widths
 from stackae.config import PretrainConfig
 from stackae.errors import ConfigError, DivergedError
 from stackae.models.evaluation import evaluate_reconstruction
@@ -92,47 +90,6 @@ def test_configurations_differ_in_the_top_width_alone(layers):
         list(sweep_widths(rows(20), [config("9,3"), config("9,4", loss="bce")]))
 
 
-# ---- principal components
-
-
-def test_principal_errors_are_those_of_projecting_each_row():
-    train, measured = rows(40), rows(25, seed=1) + 0.5
-    principal = principal_components(Moments.of(train))
-    found = principal_errors(train, measured)
-    for count in range(10):
-        axes, centred = principal.components[:count], measured.double() - principal.mean
-        expected = (centred - centred @ axes.t() @ axes).square().sum(dim=1).mean()
-        torch.testing.assert_close(found[count], expected, atol=1e-12, rtol=1e-9)
-
-
-def test_principal_errors_of_fewer_rows_than_columns_are_those_of_projecting_each_row():
-    train, measured = rows(5), rows(25, seed=1) + 0.5
-    principal = principal_components(Moments.of(train))
-    found = principal_errors(train, measured)
-    assert len(found) == train.shape[1] + 1
-    for count in range(len(found) - 1):
-        axes, centred = principal.components[: min(count, 4)], measured.double() - principal.mean
-        expected = (centred - centred @ axes.t() @ axes).square().sum(dim=1).mean()
-        torch.testing.assert_close(found[count], expected, atol=1e-10, rtol=1e-9)
-    assert float(found[-1]) == 0
-
-
-@pytest.mark.parametrize("count", [1, 2, 9])
-def test_the_plane_of_fewer_codes_than_units_has_two_coordinates(count):
-    codes = rows(count, width=30)
-    plane = plane_of(codes, "pca")
-    assert plane.shape == (count, 2)
-    spread = torch.linalg.svdvals((codes - codes.mean(dim=0)).double())[:2]
-    torch.testing.assert_close(plane.square().sum(dim=0).sqrt()[: len(spread)], spread, atol=1e-6, rtol=1e-5)
-
-
-def test_principal_errors_fall_to_nothing_and_are_the_variances_left_on_the_fitted_rows():
-    x = rows(40)
-    found = principal_errors(x, x)
-    assert bool((found.diff() <= 0).all()) and float(found[-1]) == 0
-    torch.testing.assert_close(found, principal_components(Moments.of(x)).errors)
-
-
 # ---- the plane
 
 
@@ -165,3 +122,12 @@ def test_what_no_plane_is_found_for():
         plane_of(rows(4), "tsne")
     with pytest.raises(ValueError, match=r"codes: expected at most 2,000 rows for tsne, got 2,001; choose some"):
         plane_of(rows(MOST_EMBEDDED + 1), "tsne")
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_the_plane_of_fewer_codes_than_units_has_two_coordinates(count):
+    codes = rows(count, width=30)
+    plane = plane_of(codes, "pca")
+    assert plane.shape == (count, 2)
+    spread = torch.linalg.svdvals((codes - codes.mean(dim=0)).double())[:2]
+    torch.testing.assert_close(plane.square().sum(dim=0).sqrt()[: len(spread)], spread, atol=1e-6, rtol=1e-5)

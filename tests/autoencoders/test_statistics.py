@@ -85,7 +85,7 @@ def test_moments_of_bytes_are_the_same_bits_in_any_order_and_pieces(monkeypatch)
     numbers = raw(2500, 20)
     scaling = Scaling.fit("unit", numbers)
     wanted = Moments.of(ByteRows(numbers, scaling))
-    monkeypatch.setattr(stackae.autoencoders.statistics, "EXACT_ROWS", 999)
+    monkeypatch.setattr(stackae.autoencoders.statistics, "ROWS_AT_ONCE", 999)
     found = Moments.of(ByteRows(numbers.flip(0), scaling))
     assert torch.equal(found.mean, wanted.mean) and torch.equal(found.scatter, wanted.scatter)
 

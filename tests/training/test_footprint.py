@@ -77,7 +77,7 @@ def test_codes_are_counted_to_the_byte_for_every_stack(monkeypatch):
     monkeypatch.setattr(Reads, "through", seen)
     configs = [config("20,12,6", seed=seed) for seed in range(3)]
     pretrain_together(ROWS, configs, validation=HELD_OUT)
-    for phase in list(pretraining(configs[0], len(ROWS), len(HELD_OUT), 3))[1:]:
+    for phase in list(pretraining(configs[0], len(ROWS), len(HELD_OUT), 3))[1:-1]:
         assert [part.bytes for part in phase.parts if part.what == "the codes of layer 1"] == [sum(sizes)]
 
 
@@ -141,8 +141,8 @@ def test_no_more_is_held_than_is_counted(rows: str, options: dict[str, Any]) -> 
     given, paired = settle(of("64,8", **{**plain, **options}), x), rows != "complete"
     with Live() as live:
         pretrain_stack(x, given, validation=held_out)
-    (phase,) = pretraining(given, len(x), len(held_out), paired=paired)
-    assert 0.2 * phase.bytes < live.peak <= phase.bytes
+    most = max(phase.bytes for phase in pretraining(given, len(x), len(held_out), paired=paired))
+    assert 0.2 * most < live.peak <= most
 
 
 def test_targets_and_the_eager_step_of_a_first_layer_are_counted() -> None:
@@ -152,7 +152,7 @@ def test_targets_and_the_eager_step_of_a_first_layer_are_counted() -> None:
     assert beside[0] - parts[0] == 4 * (EAGER - FUSED) * numbers_of(20, given.layers[0])
     batch = given.layers[0].batch_size
     assert beside[1] - parts[1] == 4 * PAIRED * x * min(batch, 100) and beside[2] - parts[2] >= 4 * PAIRED * x * 100
-    assert [phase.parts for phase in paired[2:]] == [phase.parts for phase in plain[2:]]
+    assert [phase.parts for phase in paired[2:-1]] == [phase.parts for phase in plain[2:-1]]
     head = FinetuneConfig(head="reconstruction", device="cpu")
     assert finetuning(head, given, 100, 10, 0, True).bytes > finetuning(head, given, 100, 10, 0).bytes
     classifier = FinetuneConfig(device="cpu")
@@ -163,7 +163,7 @@ def test_parameters_are_those_of_the_file_times_what_is_held_of_each():
     for options, times in (({}, FUSED), ({"engine": "eager"}, EAGER), ({"dropout": "0.1"}, EAGER)):
         given = settle(config("20,12", **options), ROWS)
         held = sum(each.numel() for each in pretrain_stack(ROWS, given).stack.parameters())
-        (phase,) = pretraining(given, 100, 10, 2)
+        phase, _ = pretraining(given, 100, 10, 2)
         named = {part.what: part.bytes for part in phase.parts}
         assert held == numbers_of(20, given.layers[0])
         assert named["the parameters of layer 1, their optimizer state and copies"] == 4 * held * (times + SAVED) * 2

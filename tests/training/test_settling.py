@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stackae.analysis.explained import Explained, explained_by, principal_errors_of
+from stackae.analysis.principal import principal_of
 from stackae.config import DataConfig, LayerConfig, PretrainConfig
 from stackae.data import load_data
 from stackae.data.kind import kind_of
@@ -220,7 +221,7 @@ def test_by_default_every_layer_explains_what_pca_of_its_width_does(make, scale,
     data = load_data(DataConfig(data=str(tmp_path / "rows.npy"), scale=scale))
     config = PretrainConfig.from_options("32,16,8", device="cpu")
     stack = pretrain_stack(data.train.x, config, validation=data.validation.x).stack
-    principal = principal_errors_of(data.train.x, data.validation.x)
+    principal = principal_errors_of(principal_of(data.train.x), data.validation.x)
     found = explained_by(stack, data.validation.x, principal)
     assert [each.n_hidden for each in found] == [16, 8]
     for each in found:
@@ -231,9 +232,9 @@ def test_a_layer_far_below_pca_says_so_and_wide_rows_have_none():
     x = planted(300)
     config = PretrainConfig.from_options("32,8", device="cpu", activation="relu", max_epochs=1, corruption="none")
     stack = pretrain_stack(x, config).stack
-    (found,) = explained_by(stack, x, principal_errors_of(x, x))
+    (found,) = explained_by(stack, x, principal_errors_of(principal_of(x), x))
     assert found.below and found.pca_explained == pytest.approx(0.995, abs=0.005)
-    assert principal_errors_of(torch.zeros(2049, 2049), x) is None
+    assert principal_of(torch.zeros(2049, 2049)) is None and principal_errors_of(None, x) is None
     (alone,) = explained_by(stack, x, None)
     assert alone.pca_explained is None and not alone.below
 
