@@ -15,9 +15,10 @@ from torch import Tensor
 
 from stackae.analysis.anomaly import OfKnownCells, QuadraticScore, of_known, score_rows
 from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
+from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows, inputs_of, known_of, subset
 from stackae.errors import DataError
-from stackae.models.stack import StackedAutoencoder
+from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 
 RIDGE = 0.01  # share of the mean variance that replaces as much of each variance
 NEIGHBOURS = 20
@@ -77,13 +78,17 @@ class Neighbourhood:
     def fit(cls, rows: Tensor) -> Self:
         """Fit on rows (m, d), m >= 2, with NEIGHBOURS neighbours, or as many as there are. No errors."""
         neighbours = min(NEIGHBOURS, len(rows) - 1)
-        between = torch.cdist(rows, rows).fill_diagonal_(math.inf)
-        nearest = between.topk(neighbours, largest=False)
-        reach = torch.maximum(nearest.values, nearest.values[:, -1][nearest.indices])
+        found = []
+        for part in in_order(len(rows), ROWS_AT_ONCE // 4):
+            between = torch.cdist(rows[part], rows)
+            between[:, part].fill_diagonal_(math.inf)
+            found.append(between.topk(neighbours, largest=False))
+        distances, nearest = (torch.cat(each) for each in zip(*found, strict=True))
+        reach = torch.maximum(distances, distances[:, -1][nearest])
         densities = _density(reach)
-        factor = densities[nearest.indices].mean(dim=1) / densities
-        own = torch.stack((factor, nearest.values.mean(dim=1)), dim=1)
-        return cls(rows, nearest.values[:, -1], densities, neighbours, own)
+        factor = densities[nearest].mean(dim=1) / densities
+        own = torch.stack((factor, distances.mean(dim=1)), dim=1)
+        return cls(rows, distances[:, -1], densities, neighbours, own)
 
     def __call__(self, x: Tensor) -> Tensor:
         """x (batch, d) float64 -> (batch, 2): LOF, mean distance."""
@@ -142,7 +147,7 @@ class CombinedScore(OfKnownCells):
 
 def _code_and_residual(stack: StackedAutoencoder, x: Tensor) -> tuple[Tensor, Tensor]:
     h = stack.encode(x)
-    return h.double(), x.double() - stack.decode(h).double()
+    return h.double(), x.double().sub_(stack.decode(h))
 
 
 def _roots(code: Tensor, lonely: Tensor) -> Tensor:
