@@ -76,20 +76,31 @@ TORCH_LIBRARY(stackae, m) {
 
 namespace {
 
-using Layers = std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t>>;
+using Layers =
+    std::vector<std::tuple<std::optional<at::Tensor>, at::Tensor, std::string, int64_t, double, int64_t, bool>>;
 using Scaling = std::pair<std::optional<at::Tensor>, std::optional<at::Tensor>>;
 
 stackae::Training training(const Layers& layers, const at::Tensor& x, const Scaling& scaling,
-                           const std::optional<at::Tensor>& labels, const std::string& loss,
-                           const std::tuple<std::string, double, double, double>& corruption,
+                           const std::optional<at::Tensor>& labels, const std::optional<at::Tensor>& targets,
+                           const Scaling& target_scaling, const std::optional<at::Tensor>& weights,
+                           const std::string& loss, const std::tuple<std::string, double, double, double>& corruption,
                            const std::tuple<std::string, double, double>& sparsity, double contraction,
-                           double weight_l1, int64_t seed, int64_t layer, const std::string& optimizer,
-                           double weight_decay, double momentum) {
+                           double weight_l1, double max_norm, const std::pair<double, double>& emphasis,
+                           const std::tuple<double, double, int64_t>& dropout, int64_t seed, int64_t layer,
+                           const std::string& optimizer, double weight_decay, double momentum) {
   stackae::Training made;
   const at::Tensor none;
-  for (const auto& [weight, bias, activation, tied_to] : layers)
-    made.layers.push_back({weight.value_or(none), bias, stackae::parse_activation(activation), tied_to});
-  made.rows = {x, scaling.first.value_or(none), scaling.second.value_or(none), labels.value_or(none)};
+  for (const auto& [weight, bias, activation, tied_to, rate, begins, decays] : layers)
+    made.layers.push_back(
+        {weight.value_or(none), bias, stackae::parse_activation(activation), tied_to, rate, begins, decays});
+  made.rows = {x,
+               scaling.first.value_or(none),
+               scaling.second.value_or(none),
+               labels.value_or(none),
+               targets.value_or(none),
+               target_scaling.first.value_or(none),
+               target_scaling.second.value_or(none),
+               weights.value_or(none)};
   const auto& [penalty, target, weight] = sparsity;
   made.objective = {
       named<stackae::Loss>("loss", loss, stackae::loss_names),
@@ -97,7 +108,10 @@ stackae::Training training(const Layers& layers, const at::Tensor& x, const Scal
       {named<stackae::Sparsity>("sparsity", penalty, stackae::sparsity_names), target, weight, contraction},
       seed,
       layer,
-      weight_l1};
+      weight_l1,
+      max_norm,
+      {emphasis.first, emphasis.second},
+      {std::get<0>(dropout), std::get<1>(dropout), std::get<2>(dropout)}};
   auto& update = made.update;
   update.rule = named<stackae::Rule>("optimizer", optimizer, stackae::rule_names);
   update.weight_decay = weight_decay;
@@ -117,8 +131,10 @@ std::unique_ptr<stackae::TrainStep> train_step(std::vector<stackae::Training> tr
 void bind_step(py::module_& m) {
   py::class_<stackae::Training>(m, "Training")
       .def(py::init(&training), py::kw_only(), py::arg("layers"), py::arg("x"), py::arg("scaling"), py::arg("labels"),
-           py::arg("loss"), py::arg("corruption"), py::arg("sparsity"), py::arg("contraction"), py::arg("weight_l1"),
-           py::arg("seed"), py::arg("layer"), py::arg("optimizer"), py::arg("weight_decay"), py::arg("momentum"));
+           py::arg("targets"), py::arg("target_scaling"), py::arg("weights"), py::arg("loss"), py::arg("corruption"),
+           py::arg("sparsity"), py::arg("contraction"), py::arg("weight_l1"), py::arg("max_norm"), py::arg("emphasis"),
+           py::arg("dropout"), py::arg("seed"), py::arg("layer"), py::arg("optimizer"), py::arg("weight_decay"),
+           py::arg("momentum"));
   py::class_<stackae::TrainStep>(m, "TrainStep")
       .def(
           "advance",

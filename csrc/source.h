@@ -13,18 +13,20 @@ struct Source {
   const float *offset = nullptr, *scale = nullptr;  // for bytes
 };
 
-inline Source source_of(const Rows& rows) {
-  const auto kind = rows.x.scalar_type();
+inline Source source_of(const at::Tensor& x, const at::Tensor& offset, const at::Tensor& scale) {
+  const auto kind = x.scalar_type();
   Source source;
   source.type = kind == at::kByte     ? Source::Type::bytes
                 : kind == at::kDouble ? Source::Type::double_precision
                                       : Source::Type::single_precision;
-  source.data = rows.x.const_data_ptr();
-  source.width = rows.x.size(1);
-  if (rows.offset.defined()) source.offset = rows.offset.const_data_ptr<float>();
-  if (rows.scale.defined()) source.scale = rows.scale.const_data_ptr<float>();
+  source.data = x.const_data_ptr();
+  source.width = x.size(1);
+  if (offset.defined()) source.offset = offset.const_data_ptr<float>();
+  if (scale.defined()) source.scale = scale.const_data_ptr<float>();
   return source;
 }
+
+inline Source source_of(const Rows& rows) { return source_of(rows.x, rows.offset, rows.scale); }
 
 // A byte as the number it stands for.
 STACKAE_HOST_DEVICE STACKAE_INLINE float scaled_byte(uint8_t byte, float offset, float scale) {

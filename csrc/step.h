@@ -14,11 +14,18 @@
 
 namespace stackae {
 
-// y = f(x W^T + b); weight (n_out, n_in), or undefined where W is the transposed weight of layer `tied_to`.
+// y = f(x W^T + b); weight (n_out, n_in), or undefined where W is the transposed weight of layer `tied_to`. The layer
+// stands still before step `begins`, from which Adam counts, and then learns at `rate` times the given learning rate;
+// its weight decays where it says so.
 struct DenseLayer {
   at::Tensor weight, bias;
   Activation activation = Activation::linear;
   int64_t tied_to = -1;
+  double rate = 1;
+  int64_t begins = 0;
+  bool decays = true;
+
+  bool moves(int64_t step) const { return step >= begins; }
 };
 
 enum class Loss { squared_error, binary_cross_entropy, cross_entropy };
@@ -31,15 +38,35 @@ constexpr std::array<std::string_view, 3> loss_names = {"mse", "bce", "cross_ent
 constexpr std::array<std::string_view, 3> rule_names = {"sgd", "adam", "adamw"};
 constexpr std::array<std::string_view, 3> precision_names = {"fp32", "tf32", "bf16"};
 
+// Weights of the errors of inputs that the corruption replaced, and of the others.
+struct Emphasis {
+  double replaced = 1, others = 1;
+  bool given() const { return replaced != 1 || others != 1; }
+};
+
+// The probabilities by which an input is dropped, and a unit of each of the first `layers` layers; what is kept is
+// divided by its own probability. Drawn by (seed, layer, step), from streams apart from the corruption's.
+struct Dropout {
+  double inputs = 0, units = 0;
+  int64_t layers = 0;
+  bool of_layer(int64_t l) const { return units > 0 && l < layers; }
+};
+
+// Layers below this number have streams of their own: for the corruption, and for the dropout of inputs and of units.
+constexpr int64_t stream_places = 1 << 20;
+
 // The objective of a network: the loss of its last layer's output, from inputs corrupted by (seed, layer, step), and
 // penalties on its first layer's code. Kernels take this struct as it is. What follows the layer is the CPU's alone:
-// weight_l1 times the sum of the absolute weights, each counted once.
+// weight_l1 times the sum of the absolute weights, each counted once; after a step, every unit's incoming weights are
+// scaled down to the norm max_norm, where that is not 0.
 struct Objective {
   Loss loss = Loss::squared_error;
   Corruption corruption;
   CodePenalty penalty;
   int64_t seed = 0, layer = 0;
-  double weight_l1 = 0;
+  double weight_l1 = 0, max_norm = 0;
+  Emphasis emphasis;
+  Dropout dropout;
 };
 
 struct Update {
@@ -48,9 +75,11 @@ struct Update {
 };
 
 // x (n, n_visible): floating-point numbers of the network's type or float32 as they are, or bytes, read as
-// (x - offset) / scale. labels (n,) int64 for cross-entropy; otherwise the rows are their own targets.
+// (x - offset) / scale. What the network's output should be: of the class that labels (n,) int64 name, by cross-entropy
+// or as 1 beside zeros; or targets (n, n_out), given as x may be, NaN where unknown; without both, the rows themselves.
+// weights (n,), of the network's type, multiply the loss of each row.
 struct Rows {
-  at::Tensor x, offset, scale, labels;
+  at::Tensor x, offset, scale, labels, targets, target_offset, target_scale, weights;
 };
 
 // One network and its objective.

@@ -33,19 +33,19 @@ inline int64_t width_in(const std::vector<DenseLayer>& layers, size_t i) {
 }
 
 // Rows lie on the device of the parameters, or in host memory: then they are copied batch by batch.
-inline void check_rows(const Rows& rows, int64_t n_visible, at::ScalarType type, at::Device device) {
-  TORCH_CHECK_VALUE(rows.x.dim() == 2 && rows.x.size(1) == n_visible, "x: expected shape (n, ", n_visible, "), got ",
-                    rows.x.sizes());
-  TORCH_CHECK_VALUE((rows.x.device() == device || rows.x.is_cpu()) && rows.x.is_contiguous(),
-                    "x: expected contiguous rows on ", device, " or on the CPU");
-  const auto kind = rows.x.scalar_type();
-  TORCH_CHECK_TYPE(kind == at::kByte || kind == at::kFloat || kind == type, "x: expected uint8, float32 or ", type,
+inline void check_rows(const char* what, const at::Tensor& x, const at::Tensor& offset, const at::Tensor& scale,
+                       int64_t width, const at::Tensor& like) {
+  TORCH_CHECK_VALUE(x.dim() == 2 && x.size(1) == width, what, ": expected shape (n, ", width, "), got ", x.sizes());
+  TORCH_CHECK_VALUE((x.device() == like.device() || x.is_cpu()) && x.is_contiguous(), what,
+                    ": expected contiguous rows on ", like.device(), " or on the CPU");
+  const auto kind = x.scalar_type(), type = like.scalar_type();
+  TORCH_CHECK_TYPE(kind == at::kByte || kind == at::kFloat || kind == type, what, ": expected uint8, float32 or ", type,
                    ", got ", kind);
   if (kind != at::kByte) return;
-  for (const auto& each : {rows.offset, rows.scale})
+  for (const auto& each : {offset, scale})
     TORCH_CHECK_VALUE(each.defined() && each.scalar_type() == at::kFloat && each.is_contiguous() && each.dim() == 1 &&
-                          each.size(0) == n_visible && each.device() == rows.x.device(),
-                      "offset and scale: expected float32 of shape (", n_visible, ",) beside bytes");
+                          each.size(0) == width && each.device() == x.device(),
+                      "offset and scale: expected float32 of shape (", width, ",) beside bytes");
 }
 
 inline void check_labels(const Rows& rows, int64_t classes) {
@@ -57,6 +57,41 @@ inline void check_labels(const Rows& rows, int64_t classes) {
   const auto lowest = rows.labels.min().item<int64_t>(), highest = rows.labels.max().item<int64_t>();
   TORCH_CHECK_VALUE(lowest >= 0 && highest < classes, "labels: expected 0 to ", classes - 1, ", got ",
                     lowest < 0 ? lowest : highest);
+}
+
+// What the output should be, and the weights of rows.
+inline void check_targets(const Training& training) {
+  const auto& [layers, objective, update, rows] = training;
+  const int64_t n = rows.x.size(0), n_visible = rows.x.size(1), n_out = layers.back().bias.size(0);
+  const auto& like = layers[0].bias;
+  TORCH_CHECK_VALUE(!rows.weights.defined() ||
+                        (rows.weights.scalar_type() == like.scalar_type() && rows.weights.is_contiguous() &&
+                         rows.weights.sizes() == at::IntArrayRef({n}) && rows.weights.device() == rows.x.device()),
+                    "weights: expected ", like.scalar_type(), " of shape (", n, ",) beside x");
+  if (objective.loss == Loss::cross_entropy) {
+    TORCH_CHECK_VALUE(layers.back().activation == Activation::linear, "layers: expected linear logits on top");
+    return check_labels(rows, n_out);
+  }
+  if (rows.labels.defined()) return check_labels(rows, n_out);
+  if (rows.targets.defined()) {
+    check_rows("targets", rows.targets, rows.target_offset, rows.target_scale, n_out, like);
+    TORCH_CHECK_VALUE(rows.targets.size(0) == n && rows.targets.device() == rows.x.device(), "targets: expected ", n,
+                      " rows beside x, got ", rows.targets.size(0));
+    return;
+  }
+  TORCH_CHECK_VALUE(n_out == n_visible, "layers: expected a reconstruction of ", n_visible, " features, got ", n_out);
+}
+
+inline void check_noise(const Objective& objective, int64_t layers) {
+  const auto& [inputs, units, dropped] = objective.dropout;
+  TORCH_CHECK_VALUE(inputs >= 0 && inputs < 1 && units >= 0 && units < 1,
+                    "dropout: expected probabilities of at least 0 and below 1, got ", inputs, " and ", units);
+  TORCH_CHECK_VALUE(dropped >= 0 && dropped < layers, "dropout: expected that of the outputs of fewer than ", layers,
+                    " layers, got ", dropped);
+  TORCH_CHECK_VALUE(inputs + units == 0 || objective.layer + layers < stream_places, "layer: expected one below ",
+                    stream_places - layers, " beside dropout, got ", objective.layer);
+  TORCH_CHECK_VALUE(!objective.emphasis.given() || objective.corruption.noise != Noise::gaussian,
+                    "emphasis: expected noise that strikes some inputs and leaves others, got gaussian");
 }
 
 inline void check_penalty(const CodePenalty& penalty, const std::vector<DenseLayer>& layers) {
@@ -80,25 +115,36 @@ inline void check_training(const Training& training) {
   for (size_t i = 1; i < layers.size(); ++i)
     TORCH_CHECK_VALUE(width_in(layers, i) == layers[i - 1].bias.size(0), "layer ", i + 1, ": expected to read ",
                       layers[i - 1].bias.size(0), " outputs of the layer below, got ", width_in(layers, i));
-  const int64_t n_visible = width_in(layers, 0), n_out = layers.back().bias.size(0);
-  check_rows(rows, n_visible, layers[0].bias.scalar_type(), layers[0].bias.device());
+  check_rows("x", rows.x, rows.offset, rows.scale, width_in(layers, 0), layers[0].bias);
   TORCH_CHECK_VALUE(objective.seed >= 0 && objective.layer >= 0 && objective.layer < (1 << 24),
                     "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", objective.seed,
                     " and ", objective.layer);
   check_penalty(objective.penalty, layers);
-  TORCH_CHECK_VALUE(objective.weight_l1 >= 0, "weight_l1: expected a weight of at least 0, got ", objective.weight_l1);
-  if (objective.loss != Loss::cross_entropy) {
-    TORCH_CHECK_VALUE(n_out == n_visible, "layers: expected a reconstruction of ", n_visible, " features, got ", n_out);
-    return;
-  }
-  TORCH_CHECK_VALUE(layers.back().activation == Activation::linear, "layers: expected linear logits on top");
-  check_labels(rows, n_out);
+  check_noise(objective, static_cast<int64_t>(layers.size()));
+  TORCH_CHECK_VALUE(objective.weight_l1 >= 0 && objective.max_norm >= 0,
+                    "weight_l1 and max_norm: expected numbers of at least 0, got ", objective.weight_l1, " and ",
+                    objective.max_norm);
+  for (const auto& layer : layers)
+    TORCH_CHECK_VALUE(layer.begins == 0 || objective.weight_l1 == 0,
+                      "weight_l1: expected layers that all move from the first step on, got one that begins with step ",
+                      layer.begins);
+  check_targets(training);
 }
 
 // What the step of a GPU does not have.
 inline void check_fused_on_gpu(const Training& training) {
-  TORCH_CHECK_VALUE(training.objective.weight_l1 == 0,
-                    "weight_l1: expected a training on the CPU, got one on a GPU, whose fused step has none");
+  const auto& [layers, objective, update, rows] = training;
+  const auto refuse = [](bool given, const char* what) {
+    TORCH_CHECK_VALUE(!given, what, ": expected a training on the CPU, got one on a GPU, whose fused step has none");
+  };
+  refuse(objective.weight_l1 > 0, "weight_l1");
+  refuse(objective.max_norm > 0, "max_norm");
+  refuse(objective.emphasis.given(), "emphasis");
+  refuse(objective.dropout.inputs > 0 || objective.dropout.units > 0, "dropout");
+  refuse(rows.targets.defined() || (rows.labels.defined() && objective.loss != Loss::cross_entropy), "targets");
+  refuse(rows.weights.defined(), "weights of rows");
+  for (const auto& layer : layers)
+    refuse(layer.rate != 1 || layer.begins > 0 || !layer.decays, "learning rates and decay of single layers");
 }
 
 // Networks that train together have one shape; they may differ in seeds, rates, noise, penalties and rows.

@@ -58,6 +58,8 @@ struct LayerState {
   O *panel = nullptr, *transposed = nullptr;
   int64_t panel_ld = 0, transposed_ld = 0;
   T *pre = nullptr, *sums = nullptr;
+  uint8_t* dropped = nullptr;  // the output's units, of a batch
+  O* whole = nullptr;          // the output before them
 };
 
 // All layers; outputs[l] is what layer l reads and outputs[l + 1] what it writes, gradients[l] belongs to its
@@ -70,6 +72,7 @@ struct Network {
   std::vector<Form<O>> outputs, gradients;
   CodeTerms<T> code;  // of the first layer
   T* no_slopes = nullptr;
+  uint8_t* struck = nullptr;  // the inputs that the corruption of a batch replaced, where errors are weighed by that
   std::vector<at::Tensor> moments;
   Arena parameters, batch;
   bool brgemm = false;
@@ -96,7 +99,7 @@ struct Network {
   }
 
   // Buffers for batches of up to `size` rows.
-  void add_batch(int64_t size, const CodePenalty& penalty) {
+  void add_batch(int64_t size, const Objective& objective) {
     batch.clear();
     outputs.assign(layers.size() + 1, {});
     gradients.assign(layers.size(), {});
@@ -110,8 +113,12 @@ struct Network {
       gradients[l] = make_form(layer.n_out, rows, brgemm && !layer.tied, layer.tied);
       layer.pre = batch.make<T>(keeps_preactivation(layer.activation) ? rows * padded(layer.n_out) : 0);
       layer.sums = batch.make<T>(blocks * padded(layer.n_out));
+      if (!objective.dropout.of_layer(static_cast<int64_t>(l))) continue;
+      layer.dropped = batch.make<uint8_t>(rows * padded(layer.n_out));
+      layer.whole = batch.make<O>(rows * padded(layer.n_out));
     }
-    add_code(penalty, blocks);
+    if (objective.emphasis.given()) struck = batch.make<uint8_t>(rows * outputs[0].ld);
+    add_code(objective.penalty, blocks);
   }
 
   // The penalty sums of the output of layer l in a batch of so many rows; only the first layer's code has penalties.

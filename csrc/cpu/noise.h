@@ -42,20 +42,45 @@ STACKAE_INLINE void corrupt_chunk(const Corruption& corruption, T* x, float* dra
   }
 }
 
-// Row number `row` of a batch of rows of the given width.
+// Calls chunk(begin, draws, width) for every chunk of row number `row` of a batch of rows of the given width.
+template <typename Chunk>
+STACKAE_INLINE void draw_row(const Stream& stream, int64_t row, int64_t width, Chunk chunk) {
+  const int64_t chunks = (width + chunk_words - 1) / chunk_words;
+  alignas(64) float draws[chunk_words];
+  for (int64_t number = 0; number < chunks; ++number) {
+    draw_chunk(stream, static_cast<uint32_t>((row * chunks + number) * chunk_blocks), draws);
+    const int64_t begin = number * chunk_words;
+    if (begin + chunk_words <= width)
+      chunk(begin, draws, chunk_words);
+    else
+      chunk(begin, draws, width - begin);
+  }
+}
+
 template <typename T>
 STACKAE_INLINE void corrupt_row(const Corruption& corruption, const Stream& stream, T* x, int64_t row, int64_t width) {
   if (corruption.noise == Noise::none) return;
-  const int64_t chunks = (width + chunk_words - 1) / chunk_words;
-  alignas(64) float draws[chunk_words];
-  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-    draw_chunk(stream, static_cast<uint32_t>((row * chunks + chunk) * chunk_blocks), draws);
-    const int64_t begin = chunk * chunk_words;
-    if (begin + chunk_words <= width)
-      corrupt_chunk(corruption, x + begin, draws, chunk_words);
-    else
-      corrupt_chunk(corruption, x + begin, draws, width - begin);
-  }
+  draw_row(stream, row, width, [&](int64_t begin, float* draws, int64_t count) STACKAE_LAMBDA_INLINE {
+    corrupt_chunk(corruption, x + begin, draws, count);
+  });
+}
+
+// struck: 1 where masking of this level would have replaced the entry.
+STACKAE_INLINE void strike_row(float level, const Stream& stream, uint8_t* struck, int64_t row, int64_t width) {
+  draw_row(stream, row, width, [&](int64_t begin, const float* draws, int64_t count) STACKAE_LAMBDA_INLINE {
+    for (int64_t j = 0; j < count; ++j) struck[begin + j] = draws[j] < level;
+  });
+}
+
+// Entries that are not dropped are divided by their probability.
+template <typename T>
+STACKAE_INLINE void drop_row(double level, const Stream& stream, T* x, int64_t row, int64_t width) {
+  if (level == 0) return;
+  const auto limit = static_cast<float>(level);
+  const T scale = static_cast<T>(1 / (1 - level));
+  draw_row(stream, row, width, [&](int64_t begin, const float* draws, int64_t count) STACKAE_LAMBDA_INLINE {
+    for (int64_t j = 0; j < count; ++j) x[begin + j] = draws[j] < limit ? T(0) : x[begin + j] * scale;
+  });
 }
 
 }  // namespace stackae::cpu

@@ -10,17 +10,11 @@
 
 #include <c10/util/BFloat16.h>
 
-#include "../source.h"
 #include "../update.h"
+#include "batch.h"
 #include "parallel.h"
 
 namespace stackae::cpu {
-
-// One batch: its rows of the source, and their number.
-struct Batch {
-  const int64_t* rows;
-  int64_t size;
-};
 
 // A code's penalties (code_penalty.h), unit by unit: accumulated sums, by row blocks, and gradient terms. Null: no such
 // penalty; but without slopes they are zeros.
@@ -33,22 +27,25 @@ struct CodeTerms {
   bool centred = false;
 };
 
-#define STACKAE_DECLARE_PASSES(T, O)                                                                                \
-  /* Rows [begin, end) of the batch, corrupted, as rows and, where it is given, as right factor; begin is even. */  \
-  void gather_pass(const Source& source, const Batch& batch, const Corruption& corruption, const Stream& stream,    \
-                   int64_t begin, int64_t end, T* buffer, O* rows, O* panel, int64_t ld);                           \
-  /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; accumulates. */             \
-  void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,    \
-                       const CodeTerms<T>& code, const Tile& tile);                                                 \
-  /* c = (c + slope_j + slope(h)) f'(h)  + term_j f'(h) f''(h), also as rows, and its column sums. */               \
-  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const CodeTerms<T>& code,    \
-                       Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile);                 \
-  /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */    \
-  double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Source& source,       \
-                     const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile);             \
-  /* The same for softmax cross-entropy; the tile holds whole rows. */                                              \
-  double softmax_pass(T* c, int64_t ld, const T* bias, const int64_t* labels, const Batch& batch, T share, O* rows, \
-                      int64_t rows_ld, T* sums, int64_t classes, const Tile& tile);
+#define STACKAE_DECLARE_PASSES(T, O)                                                                               \
+  /* Rows [begin, end) of the batch, corrupted, as rows and, where it is given, as right factor; begin is even. */ \
+  void gather_pass(const Source& source, const Batch& batch, const Noises& noises, int64_t begin, int64_t end,     \
+                   T* buffer, O* rows, O* panel, int64_t ld);                                                      \
+  /* c = f(c + bias), also as rows of the operand; pre keeps c + bias where f needs it; accumulates. */            \
+  void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,   \
+                       const CodeTerms<T>& code, const Tile& tile);                                                \
+  /* c = (c + slope_j + slope(h)) f'(h)  + term_j f'(h) f''(h), also as rows, and its column sums. */              \
+  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const CodeTerms<T>& code,   \
+                       Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile);                \
+  /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */   \
+  double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Targets<T>& targets, \
+                     const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile);            \
+  /* The same for softmax cross-entropy; the tile holds whole rows. */                                             \
+  double softmax_pass(T* c, int64_t ld, const T* bias, const Targets<T>& targets, const Batch& batch, T share,     \
+                      O* rows, int64_t rows_ld, T* sums, int64_t classes, const Tile& tile);                       \
+  /* c = c scale where it was not struck, else 0, also as rows; where `whole` is given, it keeps c as it was. */   \
+  void drop_pass(T* c, int64_t ld, const uint8_t* struck, O* whole, O* rows, int64_t rows_ld, T scale,             \
+                 const Tile& tile);
 STACKAE_DECLARE_PASSES(float, float)
 STACKAE_DECLARE_PASSES(float, c10::BFloat16)
 STACKAE_DECLARE_PASSES(double, double)
@@ -65,6 +62,9 @@ STACKAE_DECLARE_PASSES(double, double)
 STACKAE_DECLARE_FORMS(float)
 STACKAE_DECLARE_FORMS(c10::BFloat16)
 #undef STACKAE_DECLARE_FORMS
+
+// Which entries of a batch are replaced or dropped by this level: 1 in `struck`, in rows of whole vectors.
+void strike(double level, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck);
 
 // Updates a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
 // with the strides of p. False where some of them would not be finite: those keep their values (update.h).
@@ -86,6 +86,10 @@ double weight_l1_pass(float* c, int64_t ld, const float* w, int64_t w_ld, float 
                       int64_t columns);
 double weight_l1_pass(double* c, int64_t ld, const double* w, int64_t w_ld, double strength, int64_t rows,
                       int64_t columns);
+
+// Scales the rows of a tile of weights whose squared norm is beyond that of longest to it; true where there were any.
+bool shorten_pass(float* w, int64_t ld, const float* norms, float longest, int64_t rows, int64_t columns);
+bool shorten_pass(double* w, int64_t ld, const double* norms, double longest, int64_t rows, int64_t columns);
 
 // c += term_i w_i over the rows of a tile, whose first row has the first term.
 void weight_term_pass(float* c, int64_t ld, const float* w, int64_t w_ld, const float* terms, int64_t rows,

@@ -32,14 +32,16 @@ STACKAE_INLINE T* in_place(T* row, T*) {
 STACKAE_INLINE float* in_place(c10::BFloat16*, float* buffer) { return buffer; }
 
 template <typename T, typename O>
-STACKAE_INLINE void gather_rows(const Source& source, const Batch& batch, const Corruption& corruption,
-                                const Stream& stream, int64_t begin, int64_t end, T* buffer, O* rows, O* panel,
-                                int64_t ld) {
+STACKAE_INLINE void gather_rows(const Source& source, const Batch& batch, const Noises& noises, int64_t begin,
+                                int64_t end, T* buffer, O* rows, O* panel, int64_t ld) {
+  const Corruption corruption = noises.objective.corruption;
+  const double dropped = noises.objective.dropout.inputs;
   for (int64_t i = begin; i < end; ++i) {
     if (i + 1 < end) prefetch_row(source, batch.rows[i + 1]);
     T* const row = in_place(rows + i * ld, buffer);
     read_row(source, batch.rows[i], 0, source.width, row);
-    corrupt_row(corruption, stream, row, i, source.width);
+    corrupt_row(corruption, noises.corruption(), row, i, source.width);
+    drop_row(dropped, noises.inputs(), row, i, source.width);
     write_row(row, rows + i * ld, source.width);
   }
   if (panel != nullptr) pair_up(rows, panel, ld, begin, end, source.width);
@@ -47,11 +49,10 @@ STACKAE_INLINE void gather_rows(const Source& source, const Batch& batch, const 
 
 }  // namespace
 
-#define STACKAE_DEFINE(T, O)                                                                                    \
-  STACKAE_MULTIVERSION void gather_pass(const Source& source, const Batch& batch, const Corruption& corruption, \
-                                        const Stream& stream, int64_t begin, int64_t end, T* buffer, O* rows,   \
-                                        O* panel, int64_t ld) {                                                 \
-    gather_rows(source, batch, corruption, stream, begin, end, buffer, rows, panel, ld);                        \
+#define STACKAE_DEFINE(T, O)                                                                                           \
+  STACKAE_MULTIVERSION void gather_pass(const Source& source, const Batch& batch, const Noises& noises, int64_t begin, \
+                                        int64_t end, T* buffer, O* rows, O* panel, int64_t ld) {                       \
+    gather_rows(source, batch, noises, begin, end, buffer, rows, panel, ld);                                           \
   }
 STACKAE_DEFINE(float, float)
 STACKAE_DEFINE(float, c10::BFloat16)

@@ -188,23 +188,6 @@ STACKAE_INLINE void add_weight_terms(T* __restrict c, int64_t ld, const T* __res
 }
 
 template <typename T>
-STACKAE_INLINE double add_weight_signs(T* c, int64_t ld, const T* w, int64_t w_ld, T strength, int64_t rows,
-                                       int64_t columns) {
-  T sums[tile_columns] = {};
-  for (int64_t i = 0; i < rows; ++i) {
-    T* __restrict const slope = c + i * ld;
-    const T* __restrict const own = w + i * w_ld;
-    for (int64_t j = 0; j < columns; ++j) {
-      slope[j] += own[j] > 0 ? strength : own[j] < 0 ? -strength : T(0);
-      sums[j] += own[j] < 0 ? -own[j] : own[j];
-    }
-  }
-  double total = 0;
-  for (int64_t j = 0; j < columns; ++j) total += static_cast<double>(sums[j]);
-  return total;
-}
-
-template <typename T>
 STACKAE_INLINE double entry_sum(const T* c, int64_t ld, EntryPenalty<T> entry, const Tile& tile) {
   double sum = 0;
   for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i)
@@ -249,10 +232,6 @@ STACKAE_DEFINE(c10::BFloat16)
   }                                                                                                                    \
   STACKAE_MULTIVERSION void norms_pass(const T* matrix, int64_t columns, int64_t begin, int64_t end, T* norms) {       \
     square_rows(matrix, columns, begin, end, norms);                                                                   \
-  }                                                                                                                    \
-  STACKAE_MULTIVERSION double weight_l1_pass(T* c, int64_t ld, const T* w, int64_t w_ld, T strength, int64_t rows,     \
-                                             int64_t columns) {                                                        \
-    return add_weight_signs(c, ld, w, w_ld, strength, rows, columns);                                                  \
   }                                                                                                                    \
   STACKAE_MULTIVERSION void weight_term_pass(T* c, int64_t ld, const T* w, int64_t w_ld, const T* terms, int64_t rows, \
                                              int64_t columns) {                                                        \

@@ -12,6 +12,7 @@
 #include <cmath>
 
 #include "../versions.h"
+#include "code_sums.h"
 #include "tiles.h"
 
 namespace stackae::cpu {
@@ -25,7 +26,9 @@ class Step final : public CpuStep {
         objective_(training.objective),
         update_(training.update),
         rows_(std::move(training.rows)),
-        source_(source_of(rows_)) {
+        source_(source_of(rows_)),
+        unit_scale_(static_cast<T>(1 / (1 - objective_.dropout.units))),
+        targets_(rows_, objective_) {
     network_.brgemm = tiles_.brgemm = brgemm_serves(c10::CppTypeToScalarType<O>::value);
     network_.add_layers(parameters_);
   }
@@ -54,77 +57,60 @@ class Step final : public CpuStep {
 
  private:
   double one_step(const Batch& batch, int64_t step, double learning_rate) {
-    gather(batch, step);
+    const Noises noises{objective_, step};
+    gather(batch, noises);
     double loss = 0;
-    for (int64_t l = 0; l < network_.last(); ++l) loss += forward(l, batch);
+    for (int64_t l = 0; l < network_.last(); ++l) loss += forward(l, batch, noises);
     loss += objective_.loss == Loss::cross_entropy ? classify(batch) : reconstruct(batch);
     if (!std::isfinite(loss)) return loss;
-    for (int64_t l = network_.last(); l > 0; --l) backward(l, batch);
-    for (int64_t l = 0; l <= network_.last(); ++l) {
-      if (!network_.layers[l].tied)
-        loss += move_weight(l, batch, OptimizerScalars<T>(update_, learning_rate, step, /*decays=*/true));
-      move_bias(l, batch, OptimizerScalars<T>(update_, learning_rate, step, /*decays=*/false));
+    int64_t lowest = 0;
+    while (lowest < network_.last() && !parameters_[lowest].moves(step)) ++lowest;
+    for (int64_t l = network_.last(); l > lowest; --l) backward(l, batch);
+    for (int64_t l = lowest; l <= network_.last(); ++l) {
+      const auto& own = parameters_[l];
+      if (!own.moves(step)) continue;
+      const auto scalars = [&](bool decays) {
+        return OptimizerScalars<T>(update_, own.rate * learning_rate, step - own.begins, decays);
+      };
+      if (!network_.layers[l].tied) loss += move_weight(l, batch, scalars(own.decays));
+      move_bias(l, batch, scalars(/*decays=*/false));
     }
     return loss;
   }
 
-  void gather(const Batch& batch, int64_t step) {
-    const Stream stream(objective_.seed, Purpose::corruption, static_cast<uint32_t>(objective_.layer), step);
+  void gather(const Batch& batch, const Noises& noises) {
     const auto& form = network_.outputs[0];
     O* const panel = network_.half ? form.panel : nullptr;
     const int64_t pairs = (batch.size + 1) / 2;
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * source_.width));
     at::parallel_for(0, pairs, grain, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
-      gather_pass(source_, batch, objective_.corruption, stream, 2 * begin, std::min(2 * end, batch.size),
-                  tiles_.input_row(), form.rows, panel, form.ld);
+      gather_pass(source_, batch, noises, 2 * begin, std::min(2 * end, batch.size), tiles_.input_row(), form.rows,
+                  panel, form.ld);
     });
+    if (network_.struck != nullptr)
+      strike(objective_.corruption.level, noises.corruption(), batch.size, source_.width, network_.struck);
   }
 
   // Output of layer l, which is not the last; returns the penalties on the code.
-  double forward(int64_t l, const Batch& batch) {
+  double forward(int64_t l, const Batch& batch, const Noises& noises) {
     auto& layer = network_.layers[l];
     auto& out = network_.outputs[l + 1];
     const auto& penalty = objective_.penalty;
     const CodeTerms<T> code = network_.code_terms(l, penalty, batch.size);
     const double weight = l == 0 && penalty.has_entries() ? penalty.weight / static_cast<double>(batch.size) : 0;
-    tiles_.for_each(
-        {network_.output_product(l, batch.size)}, out, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
-          activation_pass(c, ld, layer.padded_bias, layer.activation, out.rows, layer.pre, out.ld, code, tile);
-          tiles_.losses[tile.number] = weight > 0 ? weight * entry_pass(c, ld, code.entry, tile) : 0;
-          store(c, ld, out, tile, pairs);
-        });
-    return (weight > 0 ? tiles_.sum_of_losses() : 0) + (l == 0 ? settle(code, batch.size) : 0);
-  }
-
-  // The penalties of a code by its sums; leaves its slopes and terms.
-  double settle(const CodeTerms<T>& code, int64_t size) {
-    const auto& layer = network_.layers[0];
-    const auto& penalty = objective_.penalty;
-    const auto rows = static_cast<double>(size);
-    const auto sum = [&](const T* sums, int64_t unit) {
-      double total = 0;
-      for (int64_t block = 0; block < row_blocks(size); ++block)
-        total += static_cast<double>(sums[block * padded(layer.n_out) + unit]);
-      return total;
-    };
-    double divergence = 0, contraction = 0;
-    for (int64_t j = 0; penalty.has_means() && j < layer.n_out; ++j) {
-      const double mean = sum(code.means, j), complement = sum(code.complements, j);
-      divergence += kl_value(penalty.target, mean, complement);
-      code.slopes[j] = kl_slope<T>(penalty, code.centred, mean, complement, rows);
-    }
-    if (penalty.contracts())
-      at::parallel_for(
-          0, layer.n_out, std::max<int64_t>(1, smallest_parallel_size / layer.n_in),
-          [&](int64_t begin, int64_t end) { norms_pass(layer.weight, layer.n_in, begin, end, code.terms); });
-    for (int64_t j = 0; penalty.contracts() && j < layer.n_out; ++j) {
-      const double steepness = sum(code.steepness, j);
-      contraction += steepness * static_cast<double>(code.terms[j]);
-      code.terms[j] = contraction_term(penalty, code.terms[j], rows);
-      code.weight_terms[j] = weight_term<T>(penalty, steepness);
-    }
-    return penalty.weight * divergence + penalty.contraction * contraction;
+    O* const whole = layer.whole != nullptr ? layer.whole : out.rows;
+    if (layer.dropped != nullptr)
+      strike(objective_.dropout.units, noises.units(l), batch.size, layer.n_out, layer.dropped);
+    tiles_.for_each({network_.output_product(l, batch.size)}, out,
+                    [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
+                      activation_pass(c, ld, layer.padded_bias, layer.activation, whole, layer.pre, out.ld, code, tile);
+                      tiles_.losses[tile.number] = weight > 0 ? weight * entry_pass(c, ld, code.entry, tile) : 0;
+                      if (layer.dropped != nullptr)
+                        drop_pass(c, ld, layer.dropped, layer.whole, out.rows, out.ld, unit_scale_, tile);
+                      store(c, ld, out, tile, pairs);
+                    });
+    return (weight > 0 ? tiles_.sum_of_losses() : 0) + (l == 0 ? settle(layer, penalty, code, batch.size) : 0);
   }
 
   double reconstruct(const Batch& batch) {
@@ -134,8 +120,8 @@ class Step final : public CpuStep {
     const T share = T(1) / static_cast<T>(batch.size);
     tiles_.for_each(
         {network_.output_product(l, batch.size)}, form, [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
-          tiles_.losses[tile.number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss, source_,
-                                                   batch, share, form.rows, form.ld, layer.sums, tile);
+          tiles_.losses[tile.number] = output_pass(c, ld, layer.padded_bias, layer.activation, objective_.loss,
+                                                   targets_, batch, share, form.rows, form.ld, layer.sums, tile);
           store(c, ld, form, tile, pairs);
         });
     return tiles_.sum_of_losses();
@@ -156,9 +142,8 @@ class Step final : public CpuStep {
     for_each_tile(batch.size, 1, layer.n_out, [&](const Tile& block) {
       Tile tile = block;
       T* const c = logits + tile.row_begin * form.ld;
-      tiles_.losses[tile.row_block] =
-          softmax_pass(c, form.ld, layer.padded_bias, rows_.labels.const_data_ptr<int64_t>(), batch, share, form.rows,
-                       form.ld, layer.sums, layer.n_out, tile);
+      tiles_.losses[tile.row_block] = softmax_pass(c, form.ld, layer.padded_bias, targets_, batch, share, form.rows,
+                                                   form.ld, layer.sums, layer.n_out, tile);
       for (tile.column_begin = 0; tile.column_begin < layer.n_out; tile.column_begin = tile.column_end) {
         tile.column_end = std::min(tile.column_begin + tile_columns, layer.n_out);
         store(c + tile.column_begin, form.ld, form, tile, tiles_.scratch().pairs);
@@ -173,9 +158,13 @@ class Step final : public CpuStep {
     auto& below = network_.layers[l - 1];
     auto &kept = network_.outputs[l], &form = network_.gradients[l - 1];
     const CodeTerms<T> code = network_.code_terms(l - 1, objective_.penalty, batch.size);
+    const O* const whole = below.whole != nullptr ? below.whole : kept.rows;
     tiles_.for_each({network_.input_product(l, batch.size)}, form,
                     [&](T* c, int64_t ld, const Tile& tile, uint32_t* pairs) {
-                      derivative_pass(c, ld, kept.rows, below.pre, kept.ld, code, below.activation, form.rows, form.ld,
+                      if (below.dropped != nullptr)
+                        drop_pass(c, ld, below.dropped, static_cast<O*>(nullptr), static_cast<O*>(nullptr), kept.ld,
+                                  unit_scale_, tile);
+                      derivative_pass(c, ld, whole, below.pre, kept.ld, code, below.activation, form.rows, form.ld,
                                       below.sums, tile);
                       store(c, ld, form, tile, pairs);
                     });
@@ -202,7 +191,21 @@ class Step final : public CpuStep {
         moved_.store(false, std::memory_order_relaxed);
       store_weight(c, ld, layer, tile, pairs);
     });
-    return l1 > 0 ? l1 * tiles_.sum_of_losses() : 0;
+    const double penalty = l1 > 0 ? l1 * tiles_.sum_of_losses() : 0;
+    if (objective_.max_norm > 0) constrain(layer);
+    return penalty;
+  }
+
+  // Scales the weights of units whose norm is beyond the limit, and renews the forms of these alone.
+  void constrain(LayerState<T, O>& layer) {
+    norms_.resize(std::max<size_t>(norms_.size(), layer.n_out));
+    norms_of(layer, norms_.data());
+    for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) {
+      T* const w = layer.weight + tile.row_begin * layer.n_in + tile.column_begin;
+      if (shorten_pass(w, layer.n_in, norms_.data() + tile.row_begin, static_cast<T>(objective_.max_norm),
+                       tile.row_end - tile.row_begin, tile.column_end - tile.column_begin))
+        refresh(layer, tile);
+    });
   }
 
   void move_bias(int64_t l, const Batch& batch, const OptimizerScalars<T>& scalars) {
@@ -235,24 +238,26 @@ class Step final : public CpuStep {
     if (size > capacity_ || at::get_num_threads() > threads_) {
       capacity_ = std::max(capacity_, size);
       threads_ = std::max(threads_, at::get_num_threads());
-      network_.add_batch(capacity_, objective_.penalty);
+      network_.add_batch(capacity_, objective_);
+      targets_.struck = network_.struck;
+      targets_.struck_ld = network_.outputs[0].ld;
       tiles_.add_room(network_, capacity_, threads_, network_.batch);
     }
     if (!versions_.changed(parameters_)) return;
     for (auto& layer : network_.layers) {
       std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
-      if (network_.brgemm && !layer.tied) refresh(layer);
+      if (!layer.tied) for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) { refresh(layer, tile); });
     }
   }
 
-  void refresh(LayerState<T, O>& layer) {
-    for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) {
-      Scratch<T>& own = tiles_.scratch();
-      for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
-        std::copy_n(layer.weight + i * layer.n_in + tile.column_begin, tile.column_end - tile.column_begin,
-                    own.c + (i - tile.row_begin) * scratch_ld);
-      store_weight(own.c, scratch_ld, layer, tile, own.pairs);
-    });
+  // The forms of a tile of a weight.
+  void refresh(const LayerState<T, O>& layer, const Tile& tile) {
+    if (!network_.brgemm) return;
+    Scratch<T>& own = tiles_.scratch();
+    for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
+      std::copy_n(layer.weight + i * layer.n_in + tile.column_begin, tile.column_end - tile.column_begin,
+                  own.c + (i - tile.row_begin) * scratch_ld);
+    store_weight(own.c, scratch_ld, layer, tile, own.pairs);
   }
 
   std::vector<DenseLayer> parameters_;
@@ -260,9 +265,12 @@ class Step final : public CpuStep {
   const Update update_;
   const Rows rows_;
   const Source source_;
+  const T unit_scale_;  // of units that are not dropped
+  Targets<T> targets_;
   Network<T, O> network_;
   Tiles<T, O> tiles_;
   std::vector<Product<O>> products_;
+  std::vector<T> norms_;
   Versions versions_;
   int64_t capacity_ = 0;
   int threads_ = 0;

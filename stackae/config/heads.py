@@ -19,10 +19,10 @@ class HeadRow:
     """Its class, in the module of ``stackae.models.heads`` that has the head's name."""
     targets: Literal["classes", "numbers"] | None = None
     """What it learns besides rows, as ``target_kind`` has it; None where rows are all."""
-    fused: bool = False
-    """Trained by the fused step together with the encoders."""
-    fused_alone: bool = False
-    """Trained by the fused step on the codes of encoders that stand still."""
+    fused_on_cuda: bool = False
+    """Trained by the fused step of a GPU too, together with the encoders."""
+    fused_alone_on_cuda: bool = False
+    """The same on the codes of encoders that stand still."""
     has_error: bool = False
     """The share that it has wrong chooses the best epoch, before its loss."""
 
@@ -33,8 +33,10 @@ class HeadRow:
 
 
 HEADS: dict[str, HeadRow] = {
-    "classifier": HeadRow("Classifier", targets="classes", fused=True, fused_alone=True, has_error=True),
-    "reconstruction": HeadRow("DeepAutoencoder", fused=True),
+    "classifier": HeadRow(
+        "Classifier", targets="classes", fused_on_cuda=True, fused_alone_on_cuda=True, has_error=True
+    ),
+    "reconstruction": HeadRow("DeepAutoencoder", fused_on_cuda=True),
     "regressor": HeadRow("Regressor", targets="numbers"),
     "multilabel": HeadRow("MultilabelClassifier", targets="numbers", has_error=True),
 }

@@ -124,18 +124,20 @@ class LayerConfig(Model):
         """The first setting that no fused step has; "" where there is none."""
         asked = {
             f"kind {self.kind}": not self.row.fused,
-            f"emphasis {self.emphasis.model_dump()}": self.emphasis != EmphasisConfig(),
-            f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few,
-            f"max_norm {self.max_norm:g}": self.max_norm > 0,
-            f"revive {self.revive}": self.revive != "none",
         }
         return next((name for name, given in asked.items() if given), "")
 
     @property
     def fused_on_cpu(self) -> str:
         """The first setting that the CPU's fused step alone has; "" where there is none."""
-        asked = {f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0}
+        asked = {
+            f"emphasis {self.emphasis.model_dump()}": self.emphasis != EmphasisConfig(),
+            f"dropout {self.dropout.model_dump()}": bool(self.dropout),
+            f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0,
+            f"max_norm {self.max_norm:g}": self.max_norm > 0,
+            f"revive {self.revive}": self.revive != "none",
+        }
         return next((name for name, given in asked.items() if given), "")
 
     def lacks_on(self, device: str) -> str:
@@ -251,6 +253,11 @@ class LayerConfig(Model):
             raise ValueError(
                 f"contraction {self.contraction:g}: expected a code that follows its input smoothly, got {other}, "
                 "which switches units off; leave out one of the two"
+            )
+        if self.revive != "none" and self.sparsity.kind == "kl":
+            raise ValueError(
+                f"revive {self.revive}: expected units that can fall silent for good, got sparsity "
+                f"{self.sparsity.model_dump()}, which revives them by itself; leave out one of the two"
             )
         if self.revive != "none" and self.activation != "auto" and ACTIVATIONS[self.activation].saturates:
             raise ValueError(

@@ -171,9 +171,14 @@ class FinetuneConfig(TrainingConfig):
     @property
     def steps_eagerly(self) -> str:
         """The first setting that no fused step has; "" where there is none."""
+        return f"unlabelled {self.unlabelled}" if self.learns_unlabelled else self.trains_eagerly
+
+    @property
+    def fused_on_cpu(self) -> str:
+        """The first setting that the CPU's fused step alone has; "" where there is none."""
         asked = {
-            f"head {self.head}": not self.row.fused,
-            f"train {self.train} of head {self.head}": self.train == "head" and not self.row.fused_alone,
+            f"head {self.head}": not self.row.fused_on_cuda,
+            f"train {self.train} of head {self.head}": self.train == "head" and not self.row.fused_alone_on_cuda,
             f"train {self.train}": self.train == "gradual",
             f"layer_decay {self.layer_decay:g}": self.layer_decay != 1,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
@@ -181,9 +186,12 @@ class FinetuneConfig(TrainingConfig):
             f"outputs {self.outputs}": self.outputs != "softmax",
             **self._noise,
             f"decaying {self.decaying}": self.decaying != "all" and self.train != "head",
-            f"unlabelled {self.unlabelled}": self.learns_unlabelled,
         }
-        return next((name for name, given in asked.items() if given), self.trains_eagerly)
+        return next((name for name, given in asked.items() if given), "")
+
+    def lacks_on(self, device: str) -> str:
+        """The first setting that the fused step of a device does not have; "" where it has all of them."""
+        return self.steps_eagerly or (self.fused_on_cpu if device.startswith("cuda") else "")
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
@@ -236,9 +244,10 @@ class FinetuneConfig(TrainingConfig):
                 f"optimizer lbfgs: expected one objective of all weights, got {several[0]}; use optimizer adam, or "
                 "leave it out"
             )
-        if self.precision != "fp32" and self.steps_eagerly:
+        lacks = self.lacks_on("cuda" if self.precision == "tf32" else self.device)
+        if self.precision != "fp32" and lacks:
             raise ValueError(
-                f"precision {self.precision}: expected a training that the fused step has, got {self.steps_eagerly}; "
+                f"precision {self.precision}: expected a training that the fused step has, got {lacks}; "
                 "use precision fp32"
             )
         return self

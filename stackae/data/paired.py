@@ -90,6 +90,11 @@ class PairedRows:
         pairs = ((self.inputs[part], self.targets[part]) for part in in_order(len(self), ROWS_AT_ONCE))
         return any(bool(((x != t) & ~t.isnan()).any()) for x, t in pairs)
 
+    @property
+    def weight(self) -> float:
+        """w of the known cells: n d / |O|."""
+        return self.targets.numel() / self._known
+
     def known(self, index: slice | Tensor) -> Tensor:
         """(rows, d) bool: which cells of these rows are not missing."""
         return ~self.targets[index].isnan()
@@ -100,7 +105,7 @@ class PairedRows:
         if self._known == self.targets.numel():
             return Aim(x, t)
         absent = t.isnan()
-        weight = torch.where(absent, 0.0, t.new_full((), self.targets.numel() / self._known))
+        weight = torch.where(absent, 0.0, t.new_full((), self.weight))
         return Aim(x, torch.where(absent, x, t), weight)
 
 

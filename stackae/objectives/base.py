@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.autoencoders.dense import Dense
 from stackae.config import LayerConfig
-from stackae.data.paired import Aim
-from stackae.data.rows import Rows, aim_of
+from stackae.data.paired import Aim, PairedRows
+from stackae.data.rows import ByteRows, Rows, aim_of
 from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms, penalty_of
 from stackae.ops.step import DenseLayer
 
@@ -93,8 +93,37 @@ class Objective:
 
     @property
     def labels(self) -> Tensor | None:
-        """Classes (n,) int64 for cross_entropy, else None."""
+        """Classes (n,) int64 of a classifier, else None."""
         return None
+
+    @property
+    def wanted(self) -> Rows:
+        """The rows to reconstruct: x itself, unless the network reads their codes."""
+        return self.x
+
+    @property
+    def targets(self) -> Tensor | ByteRows | None:
+        """What the outputs should be, (n, n_out), NaN where unknown; None for the rows of x themselves, or labels."""
+        if isinstance(self.wanted, PairedRows):
+            return self.wanted.targets
+        return None if self.wanted is self.x else self.wanted
+
+    @property
+    def row_weights(self) -> Tensor | None:
+        """The weight of each row's loss, (n,); None where all are 1."""
+        if not isinstance(self.wanted, PairedRows) or not self.wanted.missing:
+            return None
+        return self.wanted.targets.new_full((len(self.wanted),), self.wanted.weight)
+
+    @property
+    def kernel_loss(self) -> str:
+        """The loss as ``stackae.ops.training`` names it."""
+        return self.loss
+
+    @property
+    def codes(self) -> int:
+        """How many of the chain's layers make codes: those whose units dropout drops."""
+        return 1
 
     @property
     def chain(self) -> list[DenseLayer]:

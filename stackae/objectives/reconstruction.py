@@ -10,7 +10,7 @@ from torch import Tensor
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.dense import Autoencoder
 from stackae.data.minibatches import in_order
-from stackae.data.paired import Aim, PairedRows
+from stackae.data.paired import Aim
 from stackae.data.rows import Rows
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.base import Objective
@@ -37,7 +37,7 @@ class ReconstructionObjective(Objective):
     @property
     def chain(self) -> list[DenseLayer]:
         one = self.network
-        if not isinstance(one, Autoencoder) or isinstance(self.x, PairedRows):
+        if not isinstance(one, Autoencoder):
             return []
         output = "linear" if self.loss == "bce" else one.output_activation
         decoder = DenseLayer(one.decoder_weight, one.decoder_bias, output, tied_to=0 if one.tied else -1)

@@ -139,10 +139,16 @@ def training(
     loss: str,
     scaling: tuple[Tensor, Tensor] | None = None,
     labels: Tensor | None = None,
+    targets: Tensor | None = None,
+    target_scaling: tuple[Tensor, Tensor] | None = None,
+    weights: Tensor | None = None,
     corruption: tuple[str, float, float, float] = ("none", 0.0, 0.0, 1.0),
     sparsity: tuple[str, float, float] = ("none", 0.5, 0.0),
     contraction: float = 0.0,
     weight_l1: float = 0.0,
+    max_norm: float = 0.0,
+    emphasis: tuple[float, float] = (1.0, 1.0),
+    dropout: tuple[float, float, int] = (0.0, 0.0, 0),
     seed: int = 0,
     layer: int = 0,
     optimizer: str = "adam",
@@ -159,14 +165,23 @@ def training(
             pre-activation. ``cross_entropy``: of softmax(z) for ``labels`` in nats, mean over rows. Targets are not
             corrupted.
         scaling: offset and scale, (n_visible,) float32, for uint8.
-        labels: (n,) int64.
+        labels: (n,) int64. With a loss of mse or bce, the target of an output is 1 for the row's label, else 0.
+        targets: (n, n_out), as x may be, with a ``target_scaling`` where they are uint8; an entry that is NaN has no
+            part in the loss. Without targets and labels, the rows are their own targets.
+        weights: (n,) in the layers' type: weights of the rows in the loss.
         corruption: kind, level, low, high of ``corrupt``, drawn by (seed, layer, step).
         sparsity: kind, ρ and weight of a penalty on the first layer's code h. ``kl``: weight · Σ_j KL(ρ ‖ ρ̂_j), with
             tanh codes mapped by (h + 1) / 2. ``l1``: (weight/B) Σ |h|.
         contraction: λ of (λ/B) Σ_i ‖∂h_i/∂x_i‖²_F of the first layer's code, in closed form.
-        weight_l1: weight of Σ|W| over the layers' own weights; on the CPU alone.
+        weight_l1: weight of Σ|W| over the layers' own weights.
+        max_norm: maximum L2 norm of each unit's incoming weights after a step; 0 is no limit.
+        emphasis: weights of the errors of inputs that masking or salt-and-pepper noise replaced, and of the others.
+        dropout: the probabilities of dropping an input, after the corruption, and a unit of each of the first so many
+            layers' outputs, after their penalties. What is kept is divided by its probability.
         optimizer: sgd, adam or adamw, as in torch.optim; ``weight_decay`` applies to weights, not to biases.
         momentum: momentum of sgd; β₁ of adam and adamw, whose β₂ is 0.999.
+
+    Targets, weights, weight_l1, max_norm, emphasis, dropout, and rates of single layers are there on the CPU alone.
 
     Raises:
         ValueError: an unknown loss, penalty or optimizer, or an invalid corruption.
@@ -176,11 +191,17 @@ def training(
         x=x,
         scaling=scaling or (None, None),
         labels=labels,
+        targets=targets,
+        target_scaling=target_scaling or (None, None),
+        weights=weights,
         loss=loss,
         corruption=corruption,
         sparsity=sparsity,
         contraction=contraction,
         weight_l1=weight_l1,
+        max_norm=max_norm,
+        emphasis=emphasis,
+        dropout=dropout,
         seed=seed,
         layer=layer,
         optimizer=optimizer,

@@ -9,12 +9,19 @@ from torch import Tensor
 
 
 class DenseLayer(NamedTuple):
-    """f(y Wᵀ + b), a layer of a chain; weight W (n_out, n_in), or None where W is layer ``tied_to``'s, transposed."""
+    """f(y Wᵀ + b), a layer of a chain; weight W (n_out, n_in), or None where W is layer ``tied_to``'s, transposed.
+
+    The layer learns at ``rate`` times the given learning rate from step ``begins`` on, with which Adam begins to count,
+    and stands still before; its weight decays only where ``decays`` says so.
+    """
 
     weight: Tensor | None
     bias: Tensor
     activation: str
     tied_to: int = -1
+    rate: float = 1.0
+    begins: int = 0
+    decays: bool = True
 
 
 class Batches(NamedTuple):

@@ -16,7 +16,9 @@ def layer_steps(config: PretrainConfig, paired: bool = False) -> dict[int, StepC
     """
     device = choose_device(config.device)
     lacks = {
-        number: layer.lacks_on(device.type) or config.trains_eagerly or (PAIRS if paired and number == 1 else "")
+        number: layer.lacks_on(device.type)
+        or config.trains_eagerly
+        or (PAIRS if paired and number == 1 and device.type == "cuda" else "")
         for number, layer in enumerate(config.layers, start=1)
         if not layer.row.solved
     }
@@ -28,11 +30,12 @@ def head_step(stack: StackedAutoencoder, config: FinetuneConfig, paired: bool = 
 
     ``paired``: the rows of a reconstruction are ``PairedRows``.
     """
-    lacks = config.steps_eagerly or (PAIRS if paired else "")
-    if not lacks and config.train != "head":
+    device = choose_device(config.device)
+    lacks = config.lacks_on(device.type) or (PAIRS if paired and device.type == "cuda" else "")
+    if not lacks and (config.train != "head" or not config.row.predicts):
         found = (one.not_dense(decoding=not config.row.predicts) for one in stack.autoencoders)
         lacks = next((f"layer {number} of {each}" for number, each in enumerate(found, start=1) if each), "")
-    return choose_step(config.engine, choose_device(config.device), config.precision, lacks)
+    return choose_step(config.engine, device, config.precision, lacks)
 
 
 def shown_layer_steps(config: PretrainConfig, paired: bool = False) -> str:

@@ -78,7 +78,7 @@ def pretraining(
 ) -> Iterator[Phase]:
     """Yield the phases: each layer's training, and its encoding, when inputs and codes are in memory together.
 
-    The first layer steps eagerly where its rows are ``paired``.
+    On a GPU the first layer steps eagerly where its rows are ``paired``.
     """
     device = choose_device(config.device)
     able = choose_step(config.engine, device, config.precision, config.trains_eagerly).fused
@@ -93,7 +93,8 @@ def pretraining(
         inputs = _codes(number - 1, n, rows + held_out, count)
         held, pairs = [*before, *inputs], paired and number == 1
         fused = able and not pairs
-        times = LBFGS if whole else FUSED if fused and not layer.lacks_on(device.type) else EAGER
+        lacks = not able or layer.lacks_on(device.type) or (pairs and device.type == "cuda")
+        times = LBFGS if whole else EAGER if lacks else FUSED
         training = _training(number, n, layer, rows, held_out, count, times, fused, pairs)
         yield Phase(f"layer {number} is trained", [*held, *training])
         if number < len(config.layers):
@@ -108,12 +109,14 @@ def finetuning(
 ) -> Phase:
     """The phase of a head's training, with the layers below it, or on their codes alone.
 
-    A reconstruction steps eagerly where its rows are ``paired``.
+    On a GPU a reconstruction steps eagerly where its rows are ``paired``.
     """
     paired = paired and not config.row.predicts
     pairs = list(zip(stack.layer_sizes, stack.layers, strict=False))
     top = stack.layer_sizes[-1]
-    fused = choose_step(config.engine, choose_device(config.device), lacks=config.steps_eagerly).fused and not paired
+    device = choose_device(config.device)
+    lacks = config.lacks_on(device.type) or ("pairs" if paired and device.type == "cuda" else "")
+    fused = choose_step(config.engine, device, lacks=lacks).fused
     whole = config.optimizer == "lbfgs"
     times, batch = LBFGS if whole else FUSED if fused else EAGER, rows if whole else config.batch_size
     numbers = sum(KINDS[layer.kind].autoencoder.unrolled_numbers_of(n, layer) for n, layer in pairs)

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, inputs_of
 from stackae.objectives.base import Objective
+from stackae.ops.step import DenseLayer
 
 if TYPE_CHECKING:
     from stackae.ops.compiled import FusedReplicas, Training
@@ -21,28 +24,45 @@ def fused_replicas(trainings: Sequence[Training], precision: str) -> FusedReplic
     return step
 
 
-def kernel_training(objective: Objective, config: TrainingConfig, weight_decay: float) -> Training:
-    """Convert the objective to the kernels' record.
+def kernel_training(
+    objective: Objective, config: TrainingConfig, weight_decay: float, layers: Sequence[DenseLayer] | None = None
+) -> Training:
+    """Convert the objective to the kernels' record; ``layers`` are its chain, with learning rates of their own.
 
     Raises:
         TypeError: its network is not a chain of dense layers.
     """
-    x, penalty = inputs_of(objective.x), objective.sparsity
-    if not objective.chain:
+    chain, penalty, weights = layers or objective.chain, objective.sparsity, objective.row_weights
+    if not chain:
         raise TypeError(f"objective: expected one on a chain of dense layers, got {type(objective).__name__}")
+    (x, scaling), (targets, target_scaling) = _cells(inputs_of(objective.x)), _cells(objective.targets)
+    dropout, emphasis = objective.dropout, objective.emphasis
     return importlib.import_module("stackae.ops.compiled").training(
-        layers=objective.chain,
-        x=x.raw if isinstance(x, ByteRows) else x.contiguous(),
-        scaling=(x.scaling.offset, x.scaling.scale) if isinstance(x, ByteRows) else None,
+        layers=chain,
+        x=x,
+        scaling=scaling,
         labels=objective.labels,
-        loss=objective.loss,
+        targets=targets,
+        target_scaling=target_scaling,
+        weights=None if weights is None else weights.to(chain[0].bias),
+        loss=objective.kernel_loss,
         corruption=astuple(objective.corruption),
         sparsity=("none", 0.5, 0.0) if penalty is None else penalty.kernel,
         contraction=objective.contraction,
         weight_l1=objective.weight_l1,
+        max_norm=objective.max_norm,
+        emphasis=(1.0, 1.0) if emphasis is None else astuple(emphasis),
+        dropout=(0.0, 0.0, 0) if dropout is None else (*(each.level for each in dropout), objective.codes),
         seed=objective.seed,
         layer=objective.layer,
         optimizer=config.optimizer,
         weight_decay=weight_decay,
         momentum=config.momentum,
     )
+
+
+def _cells(x: Tensor | ByteRows | None) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
+    """The numbers of rows as they lie in memory, and the scaling of bytes."""
+    if isinstance(x, ByteRows):
+        return x.raw, (x.scaling.offset, x.scaling.scale)
+    return None if x is None else x.contiguous(), None

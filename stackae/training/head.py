@@ -99,19 +99,24 @@ def make_step(
 ) -> ReplicasStep:
     """Make the chosen step, which trains the objective's network in place."""
     model = objective.network
+    layers = [part.trained for part in reversed(model.parts)]
+    begins = gradual_begins(len(layers), epochs, steps_per_epoch) if config.train == "gradual" else [0] * len(layers)
+    rates, ramp = LayerRates(config.layer_decay, begins), ramp_of(config, len(objective.x), config.batch_size)
     if step.fused:
-        return fused_replicas([kernel_training(objective, config, config.weight_decay)], config.precision)
+        depths = [max(0, len(layers) - 1 - place) for place in range(len(objective.chain))]
+        chain = [
+            each._replace(rate=rates.decay**depth, begins=begins[depth], decays=depth == 0 or config.decaying == "all")
+            for each, depth in zip(objective.chain, depths, strict=True)
+        ]
+        return fused_replicas([kernel_training(objective, config, config.weight_decay, chain)], config.precision)
     if config.precision != "fp32":
         raise ConfigError(
-            f"precision {config.precision}: expected a chain of dense layers that keep all units, got others among "
-            "them, which are trained by an eager step; use precision fp32"
+            f"precision {config.precision}: expected a training that the fused step has, got {step.lacks}, which is "
+            "trained by an eager step; use precision fp32"
         )
-    layers = [part.trained for part in reversed(model.parts)]
     if config.optimizer == "lbfgs":
         decays = objective.weights if config.decaying == "all" else [each for each in layers[0] if each.dim() > 1]
         return OneByOne([LbfgsStep(objective, decays, config.weight_decay)])
-    begins = gradual_begins(len(layers), epochs, steps_per_epoch) if config.train == "gradual" else [0] * len(layers)
-    rates, ramp = LayerRates(config.layer_decay, begins), ramp_of(config, len(objective.x), config.batch_size)
     if rates.all_alike and config.decaying == "all":
         optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay)
         return OneByOne([EagerStep(objective, optimizer, ramp=ramp)])

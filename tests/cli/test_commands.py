@@ -252,20 +252,21 @@ def test_the_summary_names_the_step_and_why(fresh: Shell, options: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    ("dropout", "line"),
+    ("sparsity", "line"),
     [
-        ("0.2", "step     eager on cpu (fp32, products by "),
-        ("0,0.2", "; layer 2 eager: dropout 0.2:0.2)"),
-        ("0.2,0", "step     fused on cpu (fp32, products by "),
+        ("lifetime:0.1", "step     eager on cpu (fp32, products by "),
+        ("none,lifetime:0.1", "; layer 2 eager: sparsity lifetime:0.1)"),
+        ("lifetime:0.1,none", "step     fused on cpu (fp32, products by "),
     ],
 )
-def test_the_summary_names_layers_that_are_trained_by_another_step(fresh: Shell, dropout: str, line: str) -> None:
-    assert line in fresh(*PRETRAIN, "--dropout", dropout, "--dry-run").err
+def test_the_summary_names_layers_that_are_trained_by_another_step(fresh: Shell, sparsity: str, line: str) -> None:
+    options = ("--sparsity", sparsity, "--activation", "relu", "--dry-run")
+    assert line in fresh(*PRETRAIN, *options).err
 
 
 def test_a_precision_that_no_layer_has_is_refused(fresh: Shell) -> None:
-    error = fresh.refuses(2, *PRETRAIN, "--dropout", "0.2", "--precision", "bf16")
-    assert "precision bf16: expected a layer that the fused step trains, got dropout 0.2:0.2 in layer 1; use" in error
+    error = fresh.refuses(2, *PRETRAIN, "--dropout", "0.2", "--precision", "tf32")
+    assert "precision tf32: expected a layer that the fused step trains, got dropout 0.2:0.2 in layer 1; use" in error
 
 
 def test_l1_sparsity_comes_back_from_the_run_folder(fresh: Shell) -> None:

@@ -126,7 +126,7 @@ def test_a_gradual_training_goes_on_to_the_same_bytes(trained: Shell, head: str,
 def test_how_it_is_trained_is_said_and_kept(trained: Shell) -> None:
     result = trained("finetune", *GRADUAL, "--json")
     says(result.err, "head     classifier, pretrained weights, train gradual, layer decay 0.5, max norm 0.9")
-    says(result.err, "step     eager on cpu (", "train gradual")
+    says(result.err, "step     fused on cpu (")
     document, kept = json.loads(result.out), settings(trained.run)["finetune"]
     for name, value in {"head": "classifier", "train": "gradual", "layer_decay": 0.5, "max_norm": 0.9}.items():
         assert document[name] == kept[name] == value
@@ -140,8 +140,8 @@ def test_settings_of_the_training_that_do_not_fit_are_refused(trained: Shell) ->
         "layer_decay 0.5: expected layers below the head that are trained, got train head; use train all or gradual",
     )
     says(
-        trained.refuses(2, "finetune", "--precision", "bf16", "--max-norm", "1"),
-        "precision bf16: expected a training that the fused step has, got max_norm 1; use precision fp32",
+        trained.refuses(2, "finetune", "--precision", "tf32", "--max-norm", "1"),
+        "precision tf32: expected a training that the fused step has, got max_norm 1; use precision fp32",
     )
 
 

@@ -69,7 +69,7 @@ def test_a_run_is_trained_on_them_resumed_and_measured_against_the_clean_rows(tm
     options = ("--data", "a.npz", "--layers", "auto,6,4", "--seed", "1")
     told = shell("pretrain", *options, "--run", "runs/a")
     assert told.code == 0 and "noisy rows, of which the clean ones are to be made" in told.err
-    assert "layer 1 eager: targets beside its rows" in told.err and "no noise" in told.err
+    assert "step     fused on cpu" in told.err and "no noise" in told.err
     shell.does("pretrain", *options, "--run", "runs/b")
     names = ("layer1.safetensors", "layer2.safetensors", "scaling.safetensors", "config.toml")
     for name in names:

@@ -34,6 +34,7 @@ KINDS = {
         "--initial-weights", "uniform:0.2,normal:0.1", "--learning-rate", "0.1,0.05",
     ),
     "winners": ("8,12,4", "--activation", "relu", "--sparsity", "lifetime:0.2,none", "--corruption", "none"),
+    "units that are revived": ("8,12,6", "--activation", "relu", "--revive", "resample", "--dropout", "0.1:0.3"),
     "contraction": ("8,6", "--contraction", "0.1", "--weight-l1", "0.001"),
     "emphasis": ("8,6", "--emphasis", "1:0.5", "--corruption", "salt-and-pepper:0.3"),
     "of each something": (
@@ -66,7 +67,7 @@ def test_the_summary_of_a_fine_tuning_names_the_step_that_is_taken(
 def test_a_precision_is_refused_where_no_step_has_it(fresh: Shell) -> None:
     fresh.does(*pretraining("convolutions"))
     error = fresh.refuses(2, "finetune", "--precision", "bf16")
-    assert "precision bf16: expected a chain of dense layers that keep all units, got others among them" in error
+    assert "precision bf16: expected a training that the fused step has, got layer 1 of kind convolutional" in error
 
 
 @pytest.mark.parametrize("kind", KINDS)

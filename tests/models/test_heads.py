@@ -93,10 +93,11 @@ def test_random_weights_are_of_the_same_layers(kind):
 def test_the_fused_step_is_taken_of_dense_layers_and_of_nothing_that_it_lacks(monkeypatch):
     taken = []
     monkeypatch.setattr(head, "fused_replicas", lambda *a: taken.append(1) or fused.fused_replicas(*a))
-    for given, count in (({}, 1), ({"train": "head"}, 0), ({"max_norm": 1.0}, 0), ({"layer_decay": 0.5}, 0)):
+    for given, count in (({}, 1), ({"train": "head"}, 1), ({"max_norm": 1.0}, 1), ({"layer_decay": 0.5}, 1)):
         taken.clear()
         finetune_stack(STACK, TRAIN, settings(**given))
         assert len(taken) == count
+    taken.clear()
     for kind in ("convolutional", "variational", "marginalised", "top-k"):
         finetune_stack(stack_of(kind), TRAIN, settings())
     assert not taken
@@ -240,7 +241,7 @@ def test_settings_that_do_not_fit_are_refused():
             {"train": "gradually"},
             "train: expected one of auto, head, all, gradual, got 'gradually'; did you mean 'gradual'?",
         ),
-        ({"precision": "bf16", "train": "gradual"}, "precision bf16: expected a training that the fused step has, got"),
+        ({"precision": "tf32", "train": "gradual"}, "precision tf32: expected a training that the fused step has, got"),
     ):
         with pytest.raises(ConfigError) as caught:
             settings(**given)

@@ -228,6 +228,10 @@ def test_a_saturated_unit_is_dead_and_a_lively_one_is_not() -> None:
             {"revive": "resample", "activation": "sigmoid"},
             "expected units that can fall silent for good, got activation sigmoid",
         ),
+        (
+            {"revive": "resample", "sparsity": "kl:0.1:0.1"},
+            "expected units that can fall silent for good, got sparsity kl:0.1:0.1, which revives them by itself",
+        ),
         ({"revive": "maybe"}, "expected one of none, resample, got 'maybe'"),
     ],
 )
@@ -247,13 +251,20 @@ def test_texts_come_back(text: str) -> None:
 def test_the_fused_step_serves_what_it_has(tmp_path: Path) -> None:
     plain = LayerConfig(n_hidden=8, contraction=0.1)
     assert plain.lacks_on("cpu") == plain.lacks_on("cuda") == ""
-    for settings in ({"emphasis": "1:0"}, {"dropout": 0.1}, {"max_norm": 1}):
-        name = next(iter(settings))
-        layer = validated(LayerConfig, {"n_hidden": 8, **settings})
-        assert layer.lacks_on("cpu").startswith(name) and layer.lacks_on("cuda").startswith(name)
+    few = validated(LayerConfig, {"n_hidden": 8, "sparsity": "top-k:2", "activation": "relu"})
+    assert few.lacks_on("cpu") == few.lacks_on("cuda") == "sparsity top-k:2"
 
 
-@pytest.mark.parametrize(("settings", "found"), [({"weight_l1": 0.1}, "weight_l1 0.1")])
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"emphasis": "1:0", "corruption": "masking:0.2"}, "emphasis 1.0:0.0"),
+        ({"dropout": 0.1}, "dropout 0.1:0.1"),
+        ({"weight_l1": 0.1}, "weight_l1 0.1"),
+        ({"max_norm": 1}, "max_norm 1"),
+        ({"revive": "resample"}, "revive resample"),
+    ],
+)
 def test_what_the_step_of_a_cpu_has_alone_is_an_eager_one_on_a_gpu(settings: dict[str, Any], found: str) -> None:
     layer = validated(LayerConfig, {"n_hidden": 8, **settings})
     assert (layer.lacks_on("cpu"), layer.lacks_on("cuda")) == ("", found)

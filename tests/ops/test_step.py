@@ -22,7 +22,7 @@ from step_cases import (
     train,
 )
 
-from stackae.autoencoders.corruption import Corruption
+from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.config import DataConfig, PretrainConfig, TrainingConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.config.values import CORRUPTIONS
@@ -33,7 +33,14 @@ from stackae.pretraining import pretrain_stack
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-CPU_ALONE = st.fixed_dictionaries({"weight_l1": st.sampled_from([0.0, 0.01])})
+CPU_ALONE = st.fixed_dictionaries(
+    {
+        "weight_l1": st.sampled_from([0.0, 0.01]),
+        "max_norm": st.sampled_from([0.0, 0.4]),
+        "dropout": st.sampled_from([None, (Dropout(0.2, 1), Dropout(0.0, 2)), (Dropout(0.1, 1), Dropout(0.5, 2))]),
+        "emphasis": st.sampled_from([None, Emphasis(1.0, 0.5), Emphasis(2.0, 0.0)]),
+    }
+)
 """What the step of a GPU does not have."""
 
 
@@ -44,6 +51,9 @@ def cases(draw: Any) -> dict[str, Any]:
     loss = draw(st.sampled_from(["mse", "bce"]))
     penalties = [None, L1Sparsity(0.01)] + [KlSparsity(0.1, 0.3)] * ACTIVATIONS[activation].saturates
     kind = draw(st.sampled_from(CORRUPTIONS))
+    alone = draw(st.just({}) if DEVICE_STEP else CPU_ALONE)
+    if kind == "gaussian":  # which strikes all inputs
+        alone["emphasis"] = None
     return {
         "activation": activation,
         "output_activation": "sigmoid" if loss == "bce" else draw(st.sampled_from(tuple(ACTIVATIONS))),
@@ -52,7 +62,7 @@ def cases(draw: Any) -> dict[str, Any]:
         "sparsity": draw(st.sampled_from(penalties)),
         "corruption": Corruption(kind, 0.3 if kind != "none" else 0.0, -0.5, 1.5),
         "contraction": draw(st.sampled_from([0.0, 0.05])),
-        **draw(st.just({}) if DEVICE_STEP else CPU_ALONE),
+        **alone,
     }
 
 

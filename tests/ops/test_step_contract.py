@@ -23,7 +23,7 @@ from step_cases import (
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from stackae.autoencoders.corruption import Corruption
+from stackae.autoencoders.corruption import Corruption, Dropout
 from stackae.config import TrainingConfig
 from stackae.errors import SetupError
 from stackae.objectives.penalties import KlSparsity
@@ -32,7 +32,7 @@ from stackae.ops.engine import choose_step
 
 CASE = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "contraction": 0.1}
 if not DEVICE_STEP:
-    CASE |= {"weight_l1": 1e-3}
+    CASE |= {"weight_l1": 1e-3, "max_norm": 0.5, "dropout": (Dropout(0.1, 1), Dropout(0.3, 2))}
 
 
 def trained_bits(threads: int, cuts: list[int], **training: Any) -> list[Tensor]:
@@ -191,7 +191,30 @@ CHAIN = [DenseLayer(W, B, "sigmoid"), DenseLayer(None, C, "linear", 0)]
         ([CHAIN[0]], X, {"contraction": 0.1}, "contraction: expected a code between two layers, got one layer"),
         (CHAIN, X, {"sparsity": ("l1", 0.5, -0.1)}, "contraction: expected weights of at least 0, got -0.1 and 0"),
         (CHAIN, X, {"sparsity": ("l2", 0.5, 0.1)}, "sparsity: expected one of none, kl, l1, got 'l2'"),
-        (CHAIN, X, {"weight_l1": -0.1}, "weight_l1: expected a weight of at least 0, got -0.1"),
+        (CHAIN, X, {"weight_l1": -0.1}, "weight_l1 and max_norm: expected numbers of at least 0, got -0.1 and 0"),
+        (
+            [CHAIN[0]._replace(begins=3), CHAIN[1]],
+            X,
+            {"weight_l1": 0.1},
+            "weight_l1: expected layers that all move from the first step on, got one that begins with step 3",
+        ),
+        (
+            CHAIN,
+            X,
+            {"dropout": (0.1, 1.0, 1)},
+            "dropout: expected probabilities of at least 0 and below 1, got 0.1 and",
+        ),
+        (CHAIN, X, {"dropout": (0.0, 0.1, 2)}, "dropout: expected that of the outputs of fewer than 2 layers, got 2"),
+        (CHAIN, X, {"dropout": (0.1, 0.0, 0), "layer": 1 << 20}, "layer: expected one below 1048574 beside dropout"),
+        (
+            CHAIN,
+            X,
+            {"emphasis": (1.0, 0.5), "corruption": ("gaussian", 0.1, 0.0, 1.0)},
+            "emphasis: expected noise that strikes some inputs and leaves others, got gaussian",
+        ),
+        (CHAIN, X, {"weights": torch.ones(7)}, r"weights: expected Float of shape \(8,\) beside x"),
+        (CHAIN, X, {"targets": torch.ones(8, 3)}, r"targets: expected shape \(n, 4\), got \[8, 3\]"),
+        (CHAIN, X, {"targets": torch.ones(7, 4)}, "targets: expected 8 rows beside x, got 7"),
         (CHAIN, X, {"contraction": -0.1}, "expected weights of at least 0, got 0 and -0.1"),
         (CHAIN, X, {"sparsity": ("kl", 1.5, 0.1)}, r"sparsity: expected a target mean activation in \(0, 1\), got 1.5"),
         (

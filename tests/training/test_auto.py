@@ -197,7 +197,7 @@ def test_noise_and_dropout_are_drawn_by_the_step(head: str) -> None:
     plain, *others = ([p.detach() for p in one.model.parameters()] for one in models)
     assert all(torch.equal(a, b) for a, b in zip(others[0], others[1], strict=True))
     assert not torch.equal(plain[0], others[0][0]) and not torch.equal(plain[0], others[2][0])
-    assert head != "classifier" or models[1].step.lacks == "corruption masking:0.5"
+    assert models[1].step.fused
 
 
 def test_noise_that_cannot_be_is_refused() -> None:

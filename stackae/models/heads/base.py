@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import torch
@@ -104,6 +104,11 @@ class FinetuneObjective(Objective):
     """The objective of a head on encoders: the base class of every head's."""
 
     network: Finetuned
+    layer: int = field(default=HEAD_NUMBER, kw_only=True)
+
+    @property
+    def codes(self) -> int:
+        return len(self.network.encoders)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -116,13 +121,13 @@ class FinetuneObjective(Objective):
         """
         one, engine = self.network, choose_engine("auto")
         h = self.x[rows].to(one.device)
-        h = self.corruption(h, engine, seed=self.seed, layer=HEAD_NUMBER, step=step)
+        h = self.corruption(h, engine, seed=self.seed, layer=self.layer, step=step)
         if self.dropout is None:
             return one.encode(h)
         inputs, units = self.dropout
-        h = inputs(h, engine, seed=self.seed, layer=HEAD_NUMBER, step=step)
+        h = inputs(h, engine, seed=self.seed, layer=self.layer, step=step)
         for number, encoder in enumerate(one.encoders):
-            h = units(encoder(h), engine, seed=self.seed, layer=HEAD_NUMBER + number, step=step)
+            h = units(encoder(h), engine, seed=self.seed, layer=self.layer + number, step=step)
         return h
 
 

@@ -107,9 +107,21 @@ class ClassificationObjective(FinetuneObjective):
         return self.y.contiguous()
 
     @property
+    def row_weights(self) -> Tensor | None:
+        if self.outputs == "softmax":
+            return None if self.weight is None else self.weight[self.y]
+        return torch.full_like(self.y, 0.5, dtype=torch.float32) * (1 if self.weight is None else self.weight[self.y])
+
+    @property
+    def kernel_loss(self) -> str:
+        return "cross_entropy" if self.outputs == "softmax" else "mse"
+
+    @property
     def chain(self) -> list[DenseLayer]:
-        fused = self.weight is None and self.outputs == "softmax"
-        return links(self.network.parts, self.loss) if fused else []
+        dense = links(self.network.parts, self.loss)
+        if self.outputs == "sigmoid":
+            dense[-1:] = [each._replace(activation="sigmoid") for each in dense[-1:]]
+        return dense
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         logits, y = self.network.head(self.code(rows, step)), self.y[rows].to(self.network.device)

@@ -26,6 +26,8 @@ from stackae.models.heads.targets import (
     targets_of,
 )
 from stackae.models.stack import in_batches
+from stackae.objectives.base import links
+from stackae.ops.step import DenseLayer
 
 
 class LabelReport(NamedTuple):
@@ -137,6 +139,14 @@ class MultilabelObjective(FinetuneObjective):
 
     y: Tensor
     loss: str = field(default="bce", kw_only=True)
+
+    @property
+    def chain(self) -> list[DenseLayer]:
+        return links(self.network.parts, self.loss)
+
+    @property
+    def targets(self) -> Tensor:
+        return self.y.to(self.parameters[0].dtype)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         z = self.network.head(self.code(rows, step))

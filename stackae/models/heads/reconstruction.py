@@ -14,7 +14,6 @@ from stackae.autoencoders.parameters import fill
 from stackae.config import PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data import Rows, in_order
-from stackae.data.paired import PairedRows
 from stackae.data.rows import aim_of
 from stackae.errors import ConfigError, DataError
 from stackae.models.evaluation import ReconstructionReport, reconstruction_report, spread_of
@@ -160,9 +159,12 @@ class UnrolledObjective(FinetuneObjective):
     target: Rows
 
     @property
+    def wanted(self) -> Rows:
+        return self.target
+
+    @property
     def chain(self) -> list[DenseLayer]:
-        parts = [*self.network.encoders, *self.network.head.each]
-        return links(parts, self.loss) if self.x is self.target and not isinstance(self.x, PairedRows) else []
+        return links([*self.network.encoders, *self.network.head.each], self.loss)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         one = self.network

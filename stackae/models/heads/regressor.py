@@ -25,6 +25,8 @@ from stackae.models.heads.targets import (
     targets_of,
 )
 from stackae.models.stack import in_batches
+from stackae.objectives.base import links
+from stackae.ops.step import DenseLayer
 
 
 class TargetReport(NamedTuple):
@@ -135,6 +137,14 @@ class RegressionObjective(FinetuneObjective):
     """(1/B) Σ_i Σ_j (z_ij − y_ij)² over the known targets; y (n, n_targets) is standardized, NaN where unknown."""
 
     y: Tensor
+
+    @property
+    def chain(self) -> list[DenseLayer]:
+        return links(self.network.parts, self.loss)
+
+    @property
+    def targets(self) -> Tensor:
+        return self.y.to(self.parameters[0].dtype)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         z = self.network.head(self.code(rows, step))
