@@ -87,7 +87,8 @@ stackae::Training training(const Layers& layers, const at::Tensor& x, const Scal
                            const std::tuple<std::string, double, double>& sparsity, double contraction,
                            double weight_l1, double max_norm, const std::pair<double, double>& emphasis,
                            const std::tuple<double, double, int64_t>& dropout, int64_t seed, int64_t layer,
-                           const std::string& optimizer, double weight_decay, double momentum) {
+                           const std::string& optimizer, double weight_decay, double momentum,
+                           const std::tuple<double, int64_t, int64_t>& momentum_ramp) {
   stackae::Training made;
   const at::Tensor none;
   for (const auto& [weight, bias, activation, tied_to, rate, begins, decays] : layers)
@@ -116,6 +117,7 @@ stackae::Training training(const Layers& layers, const at::Tensor& x, const Scal
   update.rule = named<stackae::Rule>("optimizer", optimizer, stackae::rule_names);
   update.weight_decay = weight_decay;
   (update.rule == stackae::Rule::sgd ? update.momentum : update.beta1) = momentum;
+  std::tie(update.last_momentum, update.ramp_epochs, update.steps_per_epoch) = momentum_ramp;
   return made;
 }
 
@@ -134,7 +136,7 @@ void bind_step(py::module_& m) {
            py::arg("targets"), py::arg("target_scaling"), py::arg("weights"), py::arg("loss"), py::arg("corruption"),
            py::arg("sparsity"), py::arg("contraction"), py::arg("weight_l1"), py::arg("max_norm"), py::arg("emphasis"),
            py::arg("dropout"), py::arg("seed"), py::arg("layer"), py::arg("optimizer"), py::arg("weight_decay"),
-           py::arg("momentum"));
+           py::arg("momentum"), py::arg("momentum_ramp"));
   py::class_<stackae::TrainStep>(m, "TrainStep")
       .def(
           "advance",

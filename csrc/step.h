@@ -1,6 +1,7 @@
 // The arguments and results of a training step: networks, objectives, updates, and the rows that are read.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,6 +73,17 @@ struct Objective {
 struct Update {
   Rule rule = Rule::adam;
   double weight_decay = 0, momentum = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  // The momentum of SGD moves to `last_momentum` over so many epochs; 0 for none. The CPU alone has this.
+  double last_momentum = 0;
+  int64_t ramp_epochs = 0, steps_per_epoch = 1;
+
+  double momentum_at(int64_t step) const {
+    constexpr double least = 1e-30;  // at 0 there would be no velocity
+    if (ramp_epochs == 0) return momentum;
+    const double done = static_cast<double>(step / steps_per_epoch);
+    const double share = ramp_epochs > 1 ? std::min(1.0, done / static_cast<double>(ramp_epochs - 1)) : 1.0;
+    return std::max(momentum + (last_momentum - momentum) * share, least);
+  }
 };
 
 // x (n, n_visible): floating-point numbers of the network's type or float32 as they are, or bytes, read as

@@ -120,6 +120,10 @@ inline void check_training(const Training& training) {
                     "seed and layer: expected a seed of at least 0 and a layer below 16777216, got ", objective.seed,
                     " and ", objective.layer);
   check_penalty(objective.penalty, layers);
+  TORCH_CHECK_VALUE(
+      update.ramp_epochs == 0 || (update.rule == Rule::sgd && update.ramp_epochs > 0 && update.steps_per_epoch > 0),
+      "momentum_ramp: expected epochs of at least one step, and optimizer sgd, got ", update.ramp_epochs, " epochs of ",
+      update.steps_per_epoch, " steps, and ", rule_names[static_cast<size_t>(update.rule)]);
   check_noise(objective, static_cast<int64_t>(layers.size()));
   TORCH_CHECK_VALUE(objective.weight_l1 >= 0 && objective.max_norm >= 0,
                     "weight_l1 and max_norm: expected numbers of at least 0, got ", objective.weight_l1, " and ",
@@ -137,6 +141,7 @@ inline void check_fused_on_gpu(const Training& training) {
   const auto refuse = [](bool given, const char* what) {
     TORCH_CHECK_VALUE(!given, what, ": expected a training on the CPU, got one on a GPU, whose fused step has none");
   };
+  refuse(update.ramp_epochs > 0, "momentum_ramp");
   refuse(objective.weight_l1 > 0, "weight_l1");
   refuse(objective.max_norm > 0, "max_norm");
   refuse(objective.emphasis.given(), "emphasis");

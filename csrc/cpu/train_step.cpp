@@ -63,6 +63,8 @@ class Step final : public CpuStep {
     for (int64_t l = 0; l < network_.last(); ++l) loss += forward(l, batch, noises);
     loss += objective_.loss == Loss::cross_entropy ? classify(batch) : reconstruct(batch);
     if (!std::isfinite(loss)) return loss;
+    Update update = update_;
+    update.momentum = update_.momentum_at(step);
     int64_t lowest = 0;
     while (lowest < network_.last() && !parameters_[lowest].moves(step)) ++lowest;
     for (int64_t l = network_.last(); l > lowest; --l) backward(l, batch);
@@ -70,7 +72,7 @@ class Step final : public CpuStep {
       const auto& own = parameters_[l];
       if (!own.moves(step)) continue;
       const auto scalars = [&](bool decays) {
-        return OptimizerScalars<T>(update_, own.rate * learning_rate, step - own.begins, decays);
+        return OptimizerScalars<T>(update, own.rate * learning_rate, step - own.begins, decays);
       };
       if (!network_.layers[l].tied) loss += move_weight(l, batch, scalars(own.decays));
       move_bias(l, batch, scalars(/*decays=*/false));

@@ -37,6 +37,6 @@ def _common(config: PretrainConfig) -> Iterator[tuple[str, object]]:
         for name in LayerConfig.model_fields:
             if name not in MAY_DIFFER:
                 yield f"layer {number}: {name}", getattr(layer, name)
-        eager = layer.steps_eagerly or config.trains_eagerly
+        eager = layer.steps_eagerly or config.trains_eagerly("cpu")
         fused = "the fused one of a CPU" if layer.fused_on_cpu else "the fused one"
         yield f"layer {number}: the step", "an eager one" if eager else fused

@@ -48,12 +48,12 @@ class TrainingConfig(Model):
     device: Device = "auto"
     """Device to train on: cpu, cuda, cuda:N, or auto (a GPU if there is one)."""
 
-    @property
-    def trains_eagerly(self) -> str:
-        """The first setting of these that no fused step has; "" where there is none."""
+    def trains_eagerly(self, device: str) -> str:
+        """The first of these settings that the fused step of a device does not have; "" where it has all of them."""
         if self.optimizer == "lbfgs":
             return "optimizer lbfgs"
-        return f"momentum_ramp {self.momentum_ramp.model_dump()}" if self.momentum_ramp else ""
+        ramp = bool(self.momentum_ramp) and device.startswith("cuda")
+        return f"momentum_ramp {self.momentum_ramp.model_dump()}" if ramp else ""
 
     @model_validator(mode="after")
     def _ramp_fits(self) -> Self:
@@ -169,11 +169,6 @@ class FinetuneConfig(TrainingConfig):
         }
 
     @property
-    def steps_eagerly(self) -> str:
-        """The first setting that no fused step has; "" where there is none."""
-        return f"unlabelled {self.unlabelled}" if self.learns_unlabelled else self.trains_eagerly
-
-    @property
     def fused_on_cpu(self) -> str:
         """The first setting that the CPU's fused step alone has; "" where there is none."""
         asked = {
@@ -191,7 +186,9 @@ class FinetuneConfig(TrainingConfig):
 
     def lacks_on(self, device: str) -> str:
         """The first setting that the fused step of a device does not have; "" where it has all of them."""
-        return self.steps_eagerly or (self.fused_on_cpu if device.startswith("cuda") else "")
+        if self.learns_unlabelled:
+            return f"unlabelled {self.unlabelled}"
+        return self.trains_eagerly(device) or (self.fused_on_cpu if device.startswith("cuda") else "")
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:

@@ -154,6 +154,7 @@ def training(
     optimizer: str = "adam",
     weight_decay: float = 0.0,
     momentum: float = 0.9,
+    momentum_ramp: tuple[float, int, int] = (0.0, 0, 1),
 ) -> Training:
     """Make the kernels' record of a chain of dense layers and its objective.
 
@@ -180,8 +181,11 @@ def training(
             layers' outputs, after their penalties. What is kept is divided by its probability.
         optimizer: sgd, adam or adamw, as in torch.optim; ``weight_decay`` applies to weights, not to biases.
         momentum: momentum of sgd; β₁ of adam and adamw, whose β₂ is 0.999.
+        momentum_ramp: the momentum of sgd in the last of so many epochs of so many steps, between which and the first
+            it changes epoch by epoch; of 0 epochs, it is constant.
 
-    Targets, weights, weight_l1, max_norm, emphasis, dropout, and rates of single layers are there on the CPU alone.
+    Targets, weights, weight_l1, max_norm, emphasis, dropout, a ramp, and rates of single layers are there on the CPU
+    alone.
 
     Raises:
         ValueError: an unknown loss, penalty or optimizer, or an invalid corruption.
@@ -207,6 +211,7 @@ def training(
         optimizer=optimizer,
         weight_decay=weight_decay,
         momentum=momentum,
+        momentum_ramp=momentum_ramp,
     )
 
 

@@ -81,7 +81,7 @@ def pretraining(
     On a GPU the first layer steps eagerly where its rows are ``paired``.
     """
     device = choose_device(config.device)
-    able = choose_step(config.engine, device, config.precision, config.trains_eagerly).fused
+    able = choose_step(config.engine, device, config.precision, config.trains_eagerly(device.type)).fused
     before = (
         [Part("the stacks of other widths", NUMBER * kept, f"name fewer or narrower {argument('widths')}")]
         if kept

@@ -13,6 +13,7 @@ from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, inputs_of
 from stackae.objectives.base import Objective
 from stackae.ops.step import DenseLayer
+from stackae.training.rates import MomentumRamp
 
 if TYPE_CHECKING:
     from stackae.ops.compiled import FusedReplicas, Training
@@ -25,9 +26,15 @@ def fused_replicas(trainings: Sequence[Training], precision: str) -> FusedReplic
 
 
 def kernel_training(
-    objective: Objective, config: TrainingConfig, weight_decay: float, layers: Sequence[DenseLayer] | None = None
+    objective: Objective,
+    config: TrainingConfig,
+    weight_decay: float,
+    layers: Sequence[DenseLayer] | None = None,
+    ramp: MomentumRamp | None = None,
 ) -> Training:
-    """Convert the objective to the kernels' record; ``layers`` are its chain, with learning rates of their own.
+    """Convert the objective to the kernels' record.
+
+    ``layers`` are its chain, with learning rates of their own; ``ramp`` gives the momentum of SGD by epoch.
 
     Raises:
         TypeError: its network is not a chain of dense layers.
@@ -58,6 +65,7 @@ def kernel_training(
         optimizer=config.optimizer,
         weight_decay=weight_decay,
         momentum=config.momentum,
+        momentum_ramp=(0.0, 0, 1) if ramp is None else (ramp.last, ramp.epochs, ramp.steps_per_epoch),
     )
 
 

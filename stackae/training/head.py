@@ -108,7 +108,7 @@ def make_step(
             each._replace(rate=rates.decay**depth, begins=begins[depth], decays=depth == 0 or config.decaying == "all")
             for each, depth in zip(objective.chain, depths, strict=True)
         ]
-        return fused_replicas([kernel_training(objective, config, config.weight_decay, chain)], config.precision)
+        return fused_replicas([kernel_training(objective, config, config.weight_decay, chain, ramp)], config.precision)
     if config.precision != "fp32":
         raise ConfigError(
             f"precision {config.precision}: expected a training that the fused step has, got {step.lacks}, which is "

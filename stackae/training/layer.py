@@ -185,12 +185,12 @@ def train_layer(
 
 def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
     """Make the step that trains these layers together, in place: the choice of ``layer_steps``, the same for all."""
+    ramp = ramp_of(replicas[0].config, len(replicas[0].x), replicas[0].layer.batch_size)
     if replicas[0].step.fused:
-        trainings = [kernel_training(each.objective, each.config, each.weight_decay) for each in replicas]
+        trainings = [kernel_training(each.objective, each.config, each.weight_decay, ramp=ramp) for each in replicas]
         return fused_replicas(trainings, replicas[0].config.precision)
     if replicas[0].config.optimizer == "lbfgs":
         return OneByOne([LbfgsStep(each.objective, each.objective.weights, each.weight_decay) for each in replicas])
     optimizers = [make_optimizer(each.network, each.config, each.learning_rate, each.weight_decay) for each in replicas]
     objectives = [each.objective for each in replicas]
-    ramp = ramp_of(replicas[0].config, len(replicas[0].x), replicas[0].layer.batch_size)
     return OneByOne([EagerStep(*pair, ramp=ramp) for pair in zip(objectives, optimizers, strict=True)])

@@ -87,6 +87,13 @@ def test_step(tmp_path, capsys):
     assert "| 64x784-64 | bf16" not in (results := (tmp_path / "results.md").read_text()) and "| 64x784-64 |" in results
 
 
+def test_step_settings(tmp_path, capsys):
+    run("step_settings", "--json", tmp_path / "settings.json", "--rounds", 1, "--only", "max-norm")
+    rows = rows_of(tmp_path / "settings.json")
+    assert [row["case"] for row in rows] == ["max-norm", "classifier, max-norm"]
+    assert all(row["fused_us"] > 0 and row["ratio"] > 0 for row in rows) and "extra" in capsys.readouterr().out
+
+
 def test_step_says_that_no_row_was_asked_for():
     with pytest.raises(SystemExit, match="expected a row to measure, got none"):
         run("step", "--only", "no such row")

@@ -212,6 +212,12 @@ CHAIN = [DenseLayer(W, B, "sigmoid"), DenseLayer(None, C, "linear", 0)]
             {"emphasis": (1.0, 0.5), "corruption": ("gaussian", 0.1, 0.0, 1.0)},
             "emphasis: expected noise that strikes some inputs and leaves others, got gaussian",
         ),
+        (
+            CHAIN,
+            X,
+            {"optimizer": "adam", "momentum_ramp": (0.9, 3, 10)},
+            "momentum_ramp: expected epochs of at least one step, and optimizer sgd, got 3 epochs of 10 steps",
+        ),
         (CHAIN, X, {"weights": torch.ones(7)}, r"weights: expected Float of shape \(8,\) beside x"),
         (CHAIN, X, {"targets": torch.ones(8, 3)}, r"targets: expected shape \(n, 4\), got \[8, 3\]"),
         (CHAIN, X, {"targets": torch.ones(7, 4)}, "targets: expected 8 rows beside x, got 7"),

@@ -28,6 +28,7 @@ from torch import Tensor
 from stackae.autoencoders.corruption import Corruption
 from stackae.config import PretrainConfig, TrainingConfig
 from stackae.objectives.penalties import KlSparsity, L1Sparsity
+from stackae.ops.compiled import DenseLayer, train_step, training
 from stackae.pretraining import pretrain_stack
 
 pytestmark = pytest.mark.skipif(not DEVICE_STEP, reason="needs a GPU, or the build of `make emulate`")
@@ -193,3 +194,26 @@ def test_memory_is_flat_over_ten_layers():
     added, sizes = held() - before, [each.nbytes for each in second.stack.state_dict().values()]
     assert len(second.stack.layers) == len(first.stack.layers) == 10
     assert added <= sum(-(-size // 512) * 512 for size in sizes)  # in blocks of 512 bytes
+
+
+ALONE = {
+    "momentum_ramp": {"optimizer": "sgd", "momentum_ramp": (0.9, 3, 10)},
+    "weight_l1": {"weight_l1": 0.1},
+    "max_norm": {"max_norm": 1.0},
+    "emphasis": {"emphasis": (1.0, 0.5), "corruption": ("masking", 0.1, 0.0, 1.0)},
+    "dropout": {"dropout": (0.1, 0.0, 0)},
+    "targets": {"targets": torch.ones(8, 4)},
+    "weights of rows": {"weights": torch.ones(8)},
+}
+
+
+@pytest.mark.parametrize("what", ALONE)
+def test_what_the_step_of_a_cpu_has_alone_is_refused(what: str) -> None:
+    x = torch.zeros(8, 4, device=DEVICE)
+    chain = [DenseLayer(torch.zeros(4, 4, device=DEVICE), torch.zeros(4, device=DEVICE), "linear")]
+    given = {name: value.to(DEVICE) if isinstance(value, Tensor) else value for name, value in ALONE[what].items()}
+    with pytest.raises(ValueError, match=f"{what}: expected a training on the CPU, got one on a GPU, whose fused step"):
+        train_step(training(layers=chain, x=x, **{"loss": "mse", **given}))
+    slower = [each._replace(rate=0.5) for each in chain]
+    with pytest.raises(ValueError, match="learning rates and decay of single layers: expected a training on the CPU"):
+        train_step(training(layers=slower, x=x, loss="mse"))

@@ -85,12 +85,14 @@ def both(make: Any, config: FinetuneConfig) -> list[tuple[Any, Alone]]:
 
 @st.composite
 def configs(draw: Any) -> FinetuneConfig:
+    optimizer = draw(st.sampled_from(["sgd", "adam", "adamw"]))
     return FinetuneConfig(
         train=draw(st.sampled_from(["all", "gradual"])),
         layer_decay=draw(st.sampled_from([1.0, 0.5])),
         decaying=draw(st.sampled_from(["all", "head"])),
-        optimizer=draw(st.sampled_from(["sgd", "adam", "adamw"])),
+        optimizer=optimizer,
         momentum=draw(st.sampled_from([0.0, 0.9])),
+        momentum_ramp=draw(st.sampled_from(["none", "0.8:1", "0.5:3"])) if optimizer == "sgd" else "none",
         weight_decay=draw(st.sampled_from([0.0, 1e-2])),
     )
 

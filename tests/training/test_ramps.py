@@ -89,12 +89,13 @@ def test_a_head_follows_decay_per_step_and_ramp() -> None:
         torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_decay_is_fused_and_a_ramp_is_eager_with_its_reason() -> None:
+def test_decay_is_fused_and_so_is_a_ramp_on_a_cpu() -> None:
     stack = pretrain_stack(X, layers()).stack
     assert not layer_steps(layers(rate_decay=1.01))[1].lacks
-    assert layer_steps(layers(momentum_ramp="0.9:3"))[1].lacks == "momentum_ramp 0.9:3"
-    settings = {"optimizer": "sgd", "momentum_ramp": "0.9:3"}
-    assert head_step(stack, FinetuneConfig(**settings)).lacks == "momentum_ramp 0.9:3"
+    assert layer_steps(layers(momentum_ramp="0.9:3"))[1].fused
+    config = FinetuneConfig(optimizer="sgd", momentum_ramp="0.9:3", device="cpu")
+    assert head_step(stack, config).fused
+    assert layers(momentum_ramp="0.9:3").trains_eagerly("cuda") == config.lacks_on("cuda") == "momentum_ramp 0.9:3"
 
 
 def test_a_decayed_rate_is_recorded() -> None:
