@@ -120,5 +120,6 @@ class EagerStep:
         loss = self._objective(rows, step)
         torch.autograd.backward(loss, inputs=self._optimizer.moving)
         self._optimizer.step(loss.detach(), learning_rate)
-        self._objective.constrain()
+        if not self._optimizer.stands_still:
+            self._objective.constrain()
         return loss.detach()

@@ -117,10 +117,9 @@ def other_rows(patch: Patch) -> None:
     """What is trained is not what was given: features weigh differently."""
     real = layer.kernel_training
 
-    def told(objective: Any, *given: Any) -> Any:
-        return real(
-            dataclasses.replace(objective, x=objective.x * torch.linspace(1, 1.1, objective.x.shape[1])), *given
-        )
+    def told(objective: Any, *given: Any, **named: Any) -> Any:
+        x = objective.x * torch.linspace(1, 1.1, objective.x.shape[1])
+        return real(dataclasses.replace(objective, x=x), *given, **named)
 
     patch.setattr(layer, "kernel_training", told)
 

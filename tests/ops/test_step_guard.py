@@ -9,6 +9,7 @@ import pytest
 import torch
 from step_cases import (
     BUILD,
+    DEVICE_STEP,
     ENGINES,
     bits,
     classification,
@@ -18,7 +19,7 @@ from step_cases import (
 )
 from torch import Tensor
 
-from stackae.autoencoders.corruption import Corruption
+from stackae.autoencoders.corruption import Corruption, Dropout
 from stackae.config import TrainingConfig
 from stackae.objectives.penalties import KlSparsity
 from stackae.ops.compiled import train_together
@@ -34,6 +35,8 @@ TRAININGS = [
 ]
 OPTIMISERS = pytest.mark.parametrize("training", TRAININGS, ids=lambda each: "-".join(map(str, each.values())))
 CASE = {"tied": False, "sparsity": KlSparsity(0.1, 0.3), "corruption": Corruption("gaussian", 0.3)}
+if not DEVICE_STEP:
+    CASE |= {"weight_l1": 1e-3, "max_norm": 0.5, "dropout": (Dropout(0.0, 1), Dropout(0.3, 2))}
 BATCH, COUNT = 16, 5
 RATES = [0.01] * COUNT
 ORDER = torch.arange(COUNT * BATCH)
