@@ -59,7 +59,8 @@ constexpr int64_t stream_places = 1 << 20;
 // The objective of a network: the loss of its last layer's output, from inputs corrupted by (seed, layer, step), and
 // penalties on its first layer's code. Kernels take this struct as it is. What follows the layer is the CPU's alone:
 // weight_l1 times the sum of the absolute weights, each counted once; after a step, every unit's incoming weights are
-// scaled down to the norm max_norm, where that is not 0.
+// scaled down to the norm max_norm, where that is not 0; of the code, all units stay active, or where keeps is not 0
+// the keeps largest of each row, with over_batch on average over the batch.
 struct Objective {
   Loss loss = Loss::squared_error;
   Corruption corruption;
@@ -68,6 +69,8 @@ struct Objective {
   double weight_l1 = 0, max_norm = 0;
   Emphasis emphasis;
   Dropout dropout;
+  int64_t keeps = 0;
+  bool over_batch = false;
 };
 
 struct Update {

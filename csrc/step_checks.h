@@ -108,6 +108,25 @@ inline void check_penalty(const CodePenalty& penalty, const std::vector<DenseLay
                     "sparsity: expected a target mean activation in (0, 1), got ", penalty.target);
 }
 
+inline void check_keeps(const Training& training) {
+  const auto& [layers, objective, update, rows] = training;
+  if (objective.keeps == 0) return;
+  TORCH_CHECK_VALUE(
+      layers.size() == 2 && layers[1].bias.size(0) == rows.x.size(1) && objective.loss != Loss::cross_entropy,
+      "keeps: expected an autoencoder of one layer each way, got ", layers.size(), " layers and loss ",
+      loss_names[static_cast<size_t>(objective.loss)]);
+  TORCH_CHECK_VALUE(objective.keeps > 0 && objective.keeps <= layers[0].bias.size(0), "keeps: expected 0 to ",
+                    layers[0].bias.size(0), " units of the code, got ", objective.keeps);
+  const auto refuse = [](bool given, const char* what) {
+    TORCH_CHECK_VALUE(!given, what, ": expected a code of which all units are kept, got keeps beside it");
+  };
+  refuse(objective.penalty.weight > 0 || objective.penalty.contraction > 0, "sparsity and contraction");
+  refuse(objective.dropout.units > 0, "dropout of units");
+  refuse(objective.max_norm > 0, "max_norm");
+  for (const auto& layer : layers)
+    refuse(layer.rate != 1 || layer.begins > 0 || !layer.decays, "learning rates and decay of single layers");
+}
+
 inline void check_training(const Training& training) {
   const auto& [layers, objective, update, rows] = training;
   TORCH_CHECK_VALUE(!layers.empty(), "layers: expected at least one, got none");
@@ -133,6 +152,7 @@ inline void check_training(const Training& training) {
                       "weight_l1: expected layers that all move from the first step on, got one that begins with step ",
                       layer.begins);
   check_targets(training);
+  check_keeps(training);
 }
 
 // What the step of a GPU does not have.
@@ -148,6 +168,7 @@ inline void check_fused_on_gpu(const Training& training) {
   refuse(objective.dropout.inputs > 0 || objective.dropout.units > 0, "dropout");
   refuse(rows.targets.defined() || (rows.labels.defined() && objective.loss != Loss::cross_entropy), "targets");
   refuse(rows.weights.defined(), "weights of rows");
+  refuse(objective.keeps > 0, "keeps");
   for (const auto& layer : layers)
     refuse(layer.rate != 1 || layer.begins > 0 || !layer.decays, "learning rates and decay of single layers");
 }

@@ -8,7 +8,6 @@
 // not be finite, or whose moments would not, keeps its value.
 #include "train_step.h"
 
-#include <atomic>
 #include <cmath>
 
 #include "../versions.h"
@@ -33,30 +32,10 @@ class Step final : public CpuStep {
     network_.add_layers(parameters_);
   }
 
-  Progress advance(const Batches& batches, int64_t batch_size, int64_t step) override {
-    const auto& [rows, learning_rates, total] = batches;
-    const int64_t count = rows.numel();
-    Progress progress{total, 0};
-    if (count == 0) return progress;
-    const FlushDenormals flush;
-    prepare(std::min(batch_size, count));
-    for (const double learning_rate : learning_rates) {
-      const int64_t begin = progress.steps * batch_size;
-      const Batch batch{rows.const_data_ptr<int64_t>() + begin, std::min(batch_size, count - begin)};
-      moved_ = true;
-      const double loss = one_step(batch, step + progress.steps, learning_rate);
-      progress.total += loss * static_cast<double>(batch.size);
-      if (!std::isfinite(loss) || !moved_) break;
-      ++progress.steps;
-    }
-    versions_.moved(parameters_);
-    return progress;
-  }
-
   std::vector<at::Tensor> moments() const override { return network_.moments; }
 
  private:
-  double one_step(const Batch& batch, int64_t step, double learning_rate) {
+  double one_step(const Batch& batch, int64_t step, double learning_rate) override {
     const Noises noises{objective_, step};
     gather(batch, noises);
     double loss = 0;
@@ -236,7 +215,7 @@ class Step final : public CpuStep {
   // ---- memory
 
   // Everything is there for batches of this size and for the threads there are, and the forms are those of the weights.
-  void prepare(int64_t size) {
+  void prepare(int64_t size) override {
     if (size > capacity_ || at::get_num_threads() > threads_) {
       capacity_ = std::max(capacity_, size);
       threads_ = std::max(threads_, at::get_num_threads());
@@ -251,6 +230,8 @@ class Step final : public CpuStep {
       if (!layer.tied) for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) { refresh(layer, tile); });
     }
   }
+
+  void finish() override { versions_.moved(parameters_); }
 
   // The forms of a tile of a weight.
   void refresh(const LayerState<T, O>& layer, const Tile& tile) {
@@ -276,10 +257,29 @@ class Step final : public CpuStep {
   Versions versions_;
   int64_t capacity_ = 0;
   int threads_ = 0;
-  std::atomic<bool> moved_ = true;  // all parameters by this step; threads have a tile each
 };
 
 }  // namespace
+
+Progress CpuStep::advance(const Batches& batches, int64_t batch_size, int64_t step) {
+  const auto& [rows, learning_rates, total] = batches;
+  const int64_t count = rows.numel();
+  Progress progress{total, 0};
+  if (count == 0) return progress;
+  const FlushDenormals flush;
+  prepare(std::min(batch_size, count));
+  for (const double learning_rate : learning_rates) {
+    const int64_t begin = progress.steps * batch_size;
+    const Batch batch{rows.const_data_ptr<int64_t>() + begin, std::min(batch_size, count - begin)};
+    moved_ = true;
+    const double loss = one_step(batch, step + progress.steps, learning_rate);
+    progress.total += loss * static_cast<double>(batch.size);
+    if (!std::isfinite(loss) || !moved_) break;
+    ++progress.steps;
+  }
+  finish();
+  return progress;
+}
 
 std::unique_ptr<CpuStep> make_cpu_step(Training training, Precision precision) {
   if (precision == Precision::bf16) return std::make_unique<Step<float, c10::BFloat16>>(std::move(training));

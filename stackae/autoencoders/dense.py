@@ -181,6 +181,11 @@ class Autoencoder(LayerAutoencoder):
         decoder_weight = [] if self.decoder_weight is None else [self.decoder_weight]
         return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
 
+    @property
+    def kept_units(self) -> tuple[int, bool]:
+        """How many units of a row of the code are kept in training, 0 for all, and whether over the batch."""
+        return self.keeps, self.threshold is not None
+
     def not_dense(self, decoding: bool) -> str:
         sparsity = "top-k" if self.threshold is None else "batch-top-k"
         return f"kind dense, sparsity {sparsity}:{self.keeps}" if self.keeps else ""

@@ -124,9 +124,19 @@ class LayerConfig(Model):
         """The first setting that no fused step has; "" where there is none."""
         asked = {
             f"kind {self.kind}": not self.row.fused,
-            f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few,
+            f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few and not self.sparsity.count,
+            **(self._needs_all_units if self.sparsity.count else {}),
         }
         return next((name for name, given in asked.items() if given), "")
+
+    @property
+    def _needs_all_units(self) -> dict[str, bool]:
+        """What a fused step has where all units are kept, by its setting."""
+        beside = f" beside sparsity {self.sparsity.model_dump()}"
+        return {
+            f"dropout {self.dropout.model_dump()}{beside}": self.dropout.decoder > 0,
+            f"max_norm {self.max_norm:g}{beside}": self.max_norm > 0,
+        }
 
     @property
     def fused_on_cpu(self) -> str:
@@ -138,11 +148,17 @@ class LayerConfig(Model):
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
             f"revive {self.revive}": self.revive != "none",
         }
-        return next((name for name, given in asked.items() if given), "")
+        return next((name for name, given in asked.items() if given), self.fused_in_fp32)
 
-    def lacks_on(self, device: str) -> str:
+    @property
+    def fused_in_fp32(self) -> str:
+        """The first setting that the CPU's fused step has in fp32 alone; "" where there is none."""
+        return f"sparsity {self.sparsity.model_dump()}" if self.sparsity.count else ""
+
+    def lacks_on(self, device: str, precision: str = "fp32") -> str:
         """The first setting that the fused step of a device does not have; "" where it has all of them."""
-        return self.steps_eagerly or (self.fused_on_cpu if device.startswith("cuda") else "")
+        rest = self.fused_on_cpu if device.startswith("cuda") else self.fused_in_fp32 if precision != "fp32" else ""
+        return self.steps_eagerly or rest
 
     @property
     def changes_its_objective(self) -> str:

@@ -38,7 +38,7 @@ class PretrainConfig(TrainingConfig):
     @model_validator(mode="after")
     def _a_layer_has_the_precision(self) -> Self:
         device = "cuda" if self.precision == "tf32" else self.device
-        reasons = [layer.lacks_on(device) or self.trains_eagerly(device) for layer in self.layers]
+        reasons = [layer.lacks_on(device, self.precision) or self.trains_eagerly(device) for layer in self.layers]
         if self.precision != "fp32" and all(reasons):
             raise ValueError(
                 f"precision {self.precision}: expected a layer that the fused step trains, got {reasons[0]} in layer "

@@ -149,6 +149,8 @@ def training(
     max_norm: float = 0.0,
     emphasis: tuple[float, float] = (1.0, 1.0),
     dropout: tuple[float, float, int] = (0.0, 0.0, 0),
+    keeps: int = 0,
+    over_batch: bool = False,
     seed: int = 0,
     layer: int = 0,
     optimizer: str = "adam",
@@ -179,6 +181,9 @@ def training(
         emphasis: weights of the errors of inputs that masking or salt-and-pepper noise replaced, and of the others.
         dropout: the probabilities of dropping an input, after the corruption, and a unit of each of the first so many
             layers' outputs, after their penalties. What is kept is divided by its probability.
+        keeps: k of top-k: the k largest units of the first layer's code stay active in each row, or with
+            ``over_batch`` k per row on average over the batch; the others are 0. Of equal ones, the first stay. 0 keeps
+            all. For an autoencoder in fp32, without penalties on the code, dropout of its units and max_norm.
         optimizer: sgd, adam or adamw, as in torch.optim; ``weight_decay`` applies to weights, not to biases.
         momentum: momentum of sgd; β₁ of adam and adamw, whose β₂ is 0.999.
         momentum_ramp: the momentum of sgd in the last of so many epochs of so many steps, between which and the first
@@ -206,6 +211,7 @@ def training(
         max_norm=max_norm,
         emphasis=emphasis,
         dropout=dropout,
+        keeps=(keeps, over_batch),
         seed=seed,
         layer=layer,
         optimizer=optimizer,

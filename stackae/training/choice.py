@@ -16,7 +16,7 @@ def layer_steps(config: PretrainConfig, paired: bool = False) -> dict[int, StepC
     """
     device = choose_device(config.device)
     lacks = {
-        number: layer.lacks_on(device.type)
+        number: layer.lacks_on(device.type, config.precision)
         or config.trains_eagerly(device.type)
         or (PAIRS if paired and number == 1 and device.type == "cuda" else "")
         for number, layer in enumerate(config.layers, start=1)

@@ -93,7 +93,7 @@ def pretraining(
         inputs = _codes(number - 1, n, rows + held_out, count)
         held, pairs = [*before, *inputs], paired and number == 1
         fused = able and not pairs
-        lacks = not able or layer.lacks_on(device.type) or (pairs and device.type == "cuda")
+        lacks = not able or layer.lacks_on(device.type, config.precision) or (pairs and device.type == "cuda")
         times = LBFGS if whole else EAGER if lacks else FUSED
         training = _training(number, n, layer, rows, held_out, count, times, fused, pairs)
         yield Phase(f"layer {number} is trained", [*held, *training])

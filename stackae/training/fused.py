@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from stackae.autoencoders.dense import Autoencoder
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, inputs_of
 from stackae.objectives.base import Objective
@@ -43,7 +44,8 @@ def kernel_training(
     if not chain:
         raise TypeError(f"objective: expected one on a chain of dense layers, got {type(objective).__name__}")
     (x, scaling), (targets, target_scaling) = _cells(inputs_of(objective.x)), _cells(objective.targets)
-    dropout, emphasis = objective.dropout, objective.emphasis
+    dropout, emphasis, network = objective.dropout, objective.emphasis, objective.network
+    keeps, over_batch = network.kept_units if isinstance(network, Autoencoder) else (0, False)
     return importlib.import_module("stackae.ops.compiled").training(
         layers=chain,
         x=x,
@@ -60,6 +62,8 @@ def kernel_training(
         max_norm=objective.max_norm,
         emphasis=(1.0, 1.0) if emphasis is None else astuple(emphasis),
         dropout=(0.0, 0.0, 0) if dropout is None else (*(each.level for each in dropout), objective.codes),
+        keeps=keeps,
+        over_batch=over_batch,
         seed=objective.seed,
         layer=objective.layer,
         optimizer=config.optimizer,

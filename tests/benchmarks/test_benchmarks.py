@@ -18,7 +18,7 @@ import torch
 from cli_cases import PNG
 from shell import Shell
 
-from benchmarks import profile_step, step, study
+from benchmarks import profile_step, sparse, step, study
 from benchmarks.cases import FIRST
 from benchmarks.machine import as_lines
 from benchmarks.profile_step import Kernel
@@ -128,6 +128,18 @@ def test_on_a_gpu_what_is_compiled_comes_last_in_rows_of_its_own():
     assert len(set(rows)) == len(rows) and {name for part, name in rows if part == "compiled"} == {
         name for part, name in rows if part == "cases"
     }
+
+
+def test_sparse(tmp_path, monkeypatch, capsys):
+    small = sparse.SparseCase(8, 6, 40, 3)
+    monkeypatch.setattr(sparse, "MEASURED", (small, small._replace(tied=True), small._replace(over_batch=True)))
+    run("sparse", "--json", tmp_path / "sparse.json", "--rounds", 1, "--leave-out", "dense")
+    found = rows_of(tmp_path / "sparse.json")
+    names = ["8x6-40, top-k:3", "8x6-40, top-k:3, tied", "8x6-40, batch-top-k:3"]
+    assert [row["case"] for row in found] == names
+    assert all(row["ratios"].keys() == {"eager", "eager, fused Adam", "product"} for row in found)
+    assert all(row["bytes"] > 0 and row["dense_code"] == 4 * 8 * 40 for row in found)
+    assert "3 rows measured" in capsys.readouterr().out
 
 
 def test_few_steps(capsys):

@@ -39,6 +39,8 @@ def objective(x: Rows, n_hidden: int, dtype: torch.dtype = torch.float64, **give
         activation=given.pop("activation", "sigmoid"),
         output_activation=given.pop("output_activation", "sigmoid"),
         tied=given.pop("tied", True),
+        keeps=given.pop("keeps", 0),
+        over_batch=given.pop("over_batch", False),
         seed=5,
     )
     return ReconstructionObjective(autoencoder.to(x.device, dtype), x, **{"seed": 3, "layer": 2, **given})

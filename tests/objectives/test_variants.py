@@ -251,8 +251,14 @@ def test_texts_come_back(text: str) -> None:
 def test_the_fused_step_serves_what_it_has(tmp_path: Path) -> None:
     plain = LayerConfig(n_hidden=8, contraction=0.1)
     assert plain.lacks_on("cpu") == plain.lacks_on("cuda") == ""
-    few = validated(LayerConfig, {"n_hidden": 8, "sparsity": "top-k:2", "activation": "relu"})
-    assert few.lacks_on("cpu") == few.lacks_on("cuda") == "sparsity top-k:2"
+    relu = {"n_hidden": 8, "activation": "relu"}
+    for settings, found in (
+        ({"sparsity": "lifetime:0.1"}, "sparsity lifetime:0.1"),
+        ({"sparsity": "top-k:2", "max_norm": 1}, "max_norm 1 beside sparsity top-k:2"),
+        ({"sparsity": "top-k:2", "dropout": "0:0.5"}, "dropout 0.0:0.5 beside sparsity top-k:2"),
+    ):
+        few = validated(LayerConfig, {**relu, **settings})
+        assert few.lacks_on("cpu") == few.lacks_on("cuda") == found
 
 
 @pytest.mark.parametrize(
@@ -273,3 +279,13 @@ def test_what_the_step_of_a_cpu_has_alone_is_an_eager_one_on_a_gpu(settings: dic
     for on_gpu in ({"device": "cuda:0"}, {"precision": "tf32"}):
         with pytest.raises(ConfigError, match=f"expected a layer that the fused step trains, got {found} in layer 1"):
             validated(PretrainConfig, {**given, **on_gpu})
+
+
+@pytest.mark.parametrize("text", ["top-k:2", "batch-top-k:2"])
+def test_the_step_of_a_cpu_keeps_few_units_in_fp32_alone(text: str) -> None:
+    layer = validated(LayerConfig, {"n_hidden": 8, "activation": "relu", "sparsity": text})
+    assert layer.lacks_on("cpu") == ""
+    assert layer.lacks_on("cuda") == layer.lacks_on("cpu", "bf16") == f"sparsity {text}"
+    given = {"n_visible": 9, "layers": [layer], "device": "cpu", "precision": "bf16"}
+    with pytest.raises(ConfigError, match=f"the fused step trains, got sparsity {text} in layer 1; use precision fp32"):
+        validated(PretrainConfig, given)

@@ -221,6 +221,23 @@ CHAIN = [DenseLayer(W, B, "sigmoid"), DenseLayer(None, C, "linear", 0)]
         (CHAIN, X, {"weights": torch.ones(7)}, r"weights: expected Float of shape \(8,\) beside x"),
         (CHAIN, X, {"targets": torch.ones(8, 3)}, r"targets: expected shape \(n, 4\), got \[8, 3\]"),
         (CHAIN, X, {"targets": torch.ones(7, 4)}, "targets: expected 8 rows beside x, got 7"),
+        (CHAIN, X, {"keeps": 4}, "keeps: expected 0 to 3 units of the code, got 4"),
+        (CHAIN, X, {"keeps": -1}, "keeps: expected 0 to 3 units of the code, got -1"),
+        (CHAIN * 2, X, {"keeps": 2}, "keeps: expected an autoencoder of one layer each way, got 4 layers and loss mse"),
+        (
+            CHAIN,
+            X,
+            {"keeps": 2, "contraction": 0.1},
+            "sparsity and contraction: expected a code of which all units are",
+        ),
+        (CHAIN, X, {"keeps": 2, "dropout": (0.0, 0.1, 1)}, "dropout of units: expected a code of which all"),
+        (CHAIN, X, {"keeps": 2, "max_norm": 1.0}, "max_norm: expected a code of which all units are kept, got keeps"),
+        (
+            [CHAIN[0]._replace(rate=0.5), CHAIN[1]],
+            X,
+            {"keeps": 2},
+            "learning rates and decay of single layers: expected a code of which all units are kept, got keeps beside",
+        ),
         (CHAIN, X, {"contraction": -0.1}, "expected weights of at least 0, got 0 and -0.1"),
         (CHAIN, X, {"sparsity": ("kl", 1.5, 0.1)}, r"sparsity: expected a target mean activation in \(0, 1\), got 1.5"),
         (

@@ -202,6 +202,7 @@ ALONE = {
     "max_norm": {"max_norm": 1.0},
     "emphasis": {"emphasis": (1.0, 0.5), "corruption": ("masking", 0.1, 0.0, 1.0)},
     "dropout": {"dropout": (0.1, 0.0, 0)},
+    "keeps": {"keeps": 2},
     "targets": {"targets": torch.ones(8, 4)},
     "weights of rows": {"weights": torch.ones(8)},
 }
@@ -210,7 +211,7 @@ ALONE = {
 @pytest.mark.parametrize("what", ALONE)
 def test_what_the_step_of_a_cpu_has_alone_is_refused(what: str) -> None:
     x = torch.zeros(8, 4, device=DEVICE)
-    chain = [DenseLayer(torch.zeros(4, 4, device=DEVICE), torch.zeros(4, device=DEVICE), "linear")]
+    chain = [DenseLayer(torch.zeros(4, 4, device=DEVICE), torch.zeros(4, device=DEVICE), "linear") for _ in range(2)]
     given = {name: value.to(DEVICE) if isinstance(value, Tensor) else value for name, value in ALONE[what].items()}
     with pytest.raises(ValueError, match=f"{what}: expected a training on the CPU, got one on a GPU, whose fused step"):
         train_step(training(layers=chain, x=x, **{"loss": "mse", **given}))

@@ -159,11 +159,12 @@ def test_targets_of_a_first_layer_are_counted() -> None:
     assert finetuning(classifier, given, 100, 10, 3, True) == finetuning(classifier, given, 100, 10, 3)
 
 
-KEEPS = {"sparsity": "top-k:2", "activation": "relu"}
+KEEPS, SPARES = ({"sparsity": text, "activation": "relu"} for text in ("top-k:2", "lifetime:0.1"))
 
 
 def test_parameters_are_those_of_the_file_times_what_is_held_of_each():
-    for options, times in (({}, FUSED), ({"engine": "eager"}, EAGER), ({"dropout": "0.1"}, FUSED), (KEEPS, EAGER)):
+    cases = (({}, FUSED), ({"engine": "eager"}, EAGER), ({"dropout": "0.1"}, FUSED), (KEEPS, FUSED), (SPARES, EAGER))
+    for options, times in cases:
         given = settle(config("20,12", **options), ROWS)
         held = sum(each.numel() for each in pretrain_stack(ROWS, given).stack.parameters())
         phase, _ = pretraining(given, 100, 10, 2)

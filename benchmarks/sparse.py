@@ -1,0 +1,185 @@
+"""The fused step of a code that keeps few units, against the eager one and against that of a code that keeps all.
+
+    python -m benchmarks.sparse [--json FILE] [--threads N] [--rounds N] [--only TEXT] [--leave-out NAME]
+
+An untied autoencoder, relu code and linear output, squared error, Adam, on rows that lie in memory. The first contender
+is the fused step, and a ratio is the time of another / its time. eager: autograd over the ops and Adam, as
+``--engine eager`` trains; eager, fused Adam: torch alone, with torch.topk and torch.optim.Adam(fused=True); dense:
+the fused step of the same layers that keeps all units; product: x W^T alone, by torch.mm(out=), the one dense matmul
+of the step. A call takes ``STEPS`` steps. bytes: what the step asks torch for at its first batch, beside parameters
+and optimizer state; dense_code: the bytes of a batch of codes of all units.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.machine import machine, save
+from benchmarks.timing import Comparison, Run, compare
+from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.selection import batch_top_k, top_k
+from stackae.config import TrainingConfig
+from stackae.objectives.reconstruction import ReconstructionObjective
+from stackae.ops import train_step
+from stackae.training.fused import kernel_training
+from stackae.training.optimizers import make_optimizer
+from stackae.training.step import EagerStep, TrainStep
+
+STEPS, RATE = 2, 1e-3
+
+
+class SparseCase(NamedTuple):
+    """batch x n_visible-n_hidden, of which ``keeps`` units are kept."""
+
+    batch: int
+    n_visible: int
+    n_hidden: int
+    keeps: int
+    tied: bool = False
+    over_batch: bool = False
+
+    @property
+    def name(self) -> str:
+        kind = "batch-top-k" if self.over_batch else "top-k"
+        tied = ", tied" if self.tied else ""
+        return f"{self.batch}x{self.n_visible}-{self.n_hidden}, {kind}:{self.keeps}{tied}"
+
+
+MEASURED = (
+    SparseCase(256, 784, 4096, 32),
+    SparseCase(256, 784, 4096, 32, tied=True),
+    SparseCase(256, 784, 4096, 32, over_batch=True),
+    SparseCase(64, 784, 1024, 20),
+    SparseCase(256, 784, 16384, 32),
+    SparseCase(256, 4096, 32768, 64),
+)
+
+
+def autoencoder(case: SparseCase, keeps: int) -> Autoencoder:
+    return Autoencoder(
+        case.n_visible,
+        case.n_hidden,
+        activation="relu",
+        output_activation="linear",
+        tied=case.tied,
+        keeps=keeps,
+        over_batch=case.over_batch and keeps > 0,
+    )
+
+
+def rows(case: SparseCase) -> Tensor:
+    return torch.rand(STEPS * case.batch, case.n_visible, generator=torch.Generator().manual_seed(1))
+
+
+def fused(case: SparseCase, keeps: int) -> TrainStep:
+    objective = ReconstructionObjective(autoencoder(case, keeps), rows(case))
+    return train_step(kernel_training(objective, TrainingConfig(), 0.0))
+
+
+def eager(case: SparseCase) -> TrainStep:
+    one = autoencoder(case, case.keeps)
+    return EagerStep(ReconstructionObjective(one, rows(case)), make_optimizer(one, TrainingConfig(), RATE, 0.0))
+
+
+def advancing(step: TrainStep, case: SparseCase) -> Run:
+    order, done = torch.arange(STEPS * case.batch), itertools.count(0, STEPS)
+
+    def run() -> None:
+        if step.advance(order, case.batch, next(done), [RATE] * STEPS).steps < STEPS:
+            raise ArithmeticError(f"{case.name}: expected {STEPS} steps, got fewer")
+
+    return run
+
+
+def usual(case: SparseCase) -> Run:
+    """The step as a script has it, by torch alone."""
+    one, x = autoencoder(case, case.keeps), rows(case)
+    optimizer = torch.optim.Adam(one.parameters(), lr=RATE, fused=True)
+    weight = one.encoder.weight.t() if one.decoder_weight is None else one.decoder_weight
+    keep = batch_top_k if case.over_batch else top_k
+
+    def run() -> None:
+        for batch in torch.split(x, case.batch):
+            optimizer.zero_grad(set_to_none=True)
+            h = keep(torch.relu(F.linear(batch, one.encoder.weight, one.encoder.bias)), case.keeps)
+            loss = F.mse_loss(F.linear(h, weight, one.decoder_bias), batch, reduction="sum") / len(batch)
+            torch.autograd.backward(loss)
+            optimizer.step()
+
+    return run
+
+
+def product(case: SparseCase) -> Run:
+    x, weight = torch.rand(case.batch, case.n_visible), torch.rand(case.n_hidden, case.n_visible)
+    out = torch.empty(case.batch, case.n_hidden)
+
+    def run() -> None:
+        for _ in range(STEPS):
+            torch.mm(x, weight.t(), out=out)
+
+    return run
+
+
+CONTENDERS: dict[str, Callable[[SparseCase], Run]] = {
+    "fused": lambda case: advancing(fused(case, case.keeps), case),
+    "eager": lambda case: advancing(eager(case), case),
+    "eager, fused Adam": usual,
+    "dense": lambda case: advancing(fused(case, 0), case),
+    "product": product,
+}
+
+
+def asked_bytes(case: SparseCase) -> int:
+    """What the fused step asks torch for in its first call."""
+    run = CONTENDERS["fused"](case)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
+        run()
+    return sum(max(0, each.self_cpu_memory_usage) for each in profiler.events())
+
+
+def entry(case: SparseCase, results: list[Comparison]) -> dict[str, Any]:
+    return {
+        "case": case.name,
+        **case._asdict(),
+        "fused_us_per_step": results[0].microseconds / STEPS,
+        "ratios": {each.name: each.ratio for each in results[1:-1]},
+        "noise": results[-1].interval,
+        "bytes": asked_bytes(case),
+        "dense_code": 4 * case.batch * case.n_hidden,
+        "detail": {each.name: each._asdict() for each in results},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="written after every row")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="rows whose name holds one of these")
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="NAME", help="contenders that are not measured")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    about = {**machine(torch.device("cpu")), "threads": asked.threads, "rounds": asked.rounds, "steps_a_call": STEPS}
+    entries = []
+    for case in (each for each in MEASURED if any(text in each.name for text in asked.only)):
+        runs = {name: make(case) for name, make in CONTENDERS.items() if name not in asked.leave_out}
+        entries.append(entry(case, compare(runs, rounds=asked.rounds, sample_ms=2, device=torch.device("cpu"))))
+        found = entries[-1]
+        ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in found["ratios"].items())
+        print(f"{case.name:34} | {found['fused_us_per_step'] / 1e3:8.2f} ms a step | {ratios}", flush=True)
+        if asked.json:
+            save(asked.json, about, entries)
+    print(f"{len(entries)} rows measured")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+// See train_step.h: the step of an autoencoder whose code keeps K units of each row, or K * rows of the batch.
+//
+// The one dense matmul is the encoder's, as W x^T: its tiles go by unit after unit and are sifted while they are in
+// cache (sparse_selection.h), so that no dense code of the batch is ever there. All else reads and writes active units
+// alone: a row of the output is a sum of K rows of the decoder's transposed weight, and one pass over the units makes
+// both gradients of a unit's weights from its own rows of the batch, in their order, and updates these weights while
+// they are in cache. A unit has one thread: the same bits for any number of them.
+//
+// Weights of units that are not active are updated too: Adam moves them by its moments, and the next matmul reads all
+// of the encoder's. The decoder's weight and its moments are kept transposed; the user's weight is written at the end
+// of a call.
+#include <cmath>
+
+#include "../versions.h"
+#include "product.h"
+#include "sparse_selection.h"
+#include "sparse_weights.h"
+#include "tiles.h"
+#include "train_step.h"
+
+namespace stackae::cpu {
+namespace {
+
+constexpr int64_t units_at_once = 512;  // of a matmul by ATen
+
+template <typename T>
+class SparseStep final : public CpuStep {
+ public:
+  explicit SparseStep(Training training)
+      : weights_(std::move(training.layers)),
+        objective_(training.objective),
+        update_(training.update),
+        rows_(std::move(training.rows)),
+        source_(source_of(rows_)),
+        targets_(rows_, objective_),
+        brgemm_(brgemm_serves(c10::CppTypeToScalarType<T>::value)),
+        selection_(objective_.keeps, objective_.over_batch, n_hidden_) {}
+
+  std::vector<at::Tensor> moments() const override { return weights_.moments; }
+
+ private:
+  // The gradients of a unit's weights, and a tile of pre-activations.
+  struct Scratch {
+    T *outgoing, *incoming, *c, *ranks;
+    uint8_t* hits;
+  };
+
+  double one_step(const Batch& batch, int64_t step, double learning_rate) override {
+    gather(batch, {objective_, step});
+    encode(batch.size);
+    double loss = reconstruct(batch);
+    if (!std::isfinite(loss)) return loss;
+    code_.transpose(batch.size, n_hidden_);
+    Update update = update_;
+    update.momentum = update_.momentum_at(step);
+    loss += move_units({update, learning_rate, step, /*decays=*/true});
+    const OptimizerScalars<T> scalars(update, learning_rate, step, /*decays=*/false);
+    move_bias(encoder_, bias_gradient_, n_hidden_, scalars);
+    for (int64_t block = 1; block < row_blocks(batch.size); ++block)
+      for (int64_t j = 0; j < n_visible_; ++j) sums_[j] += sums_[block * ld_ + j];
+    move_bias(decoder_, sums_, n_visible_, scalars);
+    std::copy_n(decoder_.bias, n_visible_, weights_.padded_bias);
+    return loss;
+  }
+
+  // Inputs as rows, and transposed as the right factor of the matmul.
+  void gather(const Batch& batch, const Noises& noises) {
+    const int64_t pairs = (batch.size + 1) / 2;
+    const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * n_visible_));
+    at::parallel_for(0, pairs, grain, [&](int64_t begin, int64_t end) {
+      const FlushDenormals flush;
+      gather_pass(source_, batch, noises, 2 * begin, std::min(2 * end, batch.size), static_cast<T*>(nullptr), x_,
+                  static_cast<T*>(nullptr), ld_);
+    });
+    if (struck_ != nullptr) strike(objective_.corruption.level, noises.corruption(), batch.size, n_visible_, struck_);
+    if (brgemm_)
+      for_each_tile(batch.size, n_visible_, 1, [&](const Tile& tile) {
+        transpose_pass(x_ + tile.row_begin * ld_ + tile.column_begin, ld_,
+                       columns_ + tile.column_begin * columns_ld_ + tile.row_begin, columns_ld_,
+                       tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
+      });
+  }
+
+  void encode(int64_t size) {
+    selection_.begin(size);
+    const int64_t at_once = brgemm_ ? n_hidden_ : units_at_once;
+    for (int64_t first = 0; first < n_hidden_; first += at_once) {
+      const int64_t units = std::min(at_once, n_hidden_ - first);
+      if (!brgemm_)
+        gemm(units, size, n_visible_, encoder_.weight + first * n_visible_, n_visible_, false, x_, ld_, true, whole_,
+             columns_ld_, /*add=*/false);
+      for_each_tile(units, size, brgemm_ ? n_visible_ : 8, [&](Tile tile) {
+        const Scratch own = scratch();
+        T* const c = brgemm_ ? own.c : whole_ + tile.row_begin * columns_ld_ + tile.column_begin;
+        tile.row_begin += first;
+        tile.row_end += first;
+        if constexpr (std::is_same_v<T, float>)
+          if (brgemm_)
+            brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, n_visible_,
+                         encoder_.weight + tile.row_begin * n_visible_, n_visible_, columns_ + tile.column_begin,
+                         columns_ld_, c, scratch_ld, /*add=*/false);
+        selection_.sift(c, keeps_preactivation(weights_.layers[0].activation) ? own.ranks : c,
+                        brgemm_ ? scratch_ld : columns_ld_, encoder_.bias, weights_.layers[0].activation, own.hits,
+                        tile);
+      });
+    }
+    selection_.finish(code_);
+    const int64_t entries = code_.starts[size];
+    at::parallel_for(0, entries, smallest_parallel_size, [&](int64_t begin, int64_t end) {
+      const FlushDenormals flush;
+      entries_pass(code_.kept + begin, code_.values + begin, code_.slopes + begin, end - begin,
+                   weights_.layers[0].activation);
+    });
+  }
+
+  // The loss; g_ becomes its gradient with respect to the output's pre-activation, and sums_ that of the bias.
+  double reconstruct(const Batch& batch) {
+    const T share = T(1) / static_cast<T>(batch.size);
+    for_each_tile(batch.size, n_visible_, objective_.keeps, [&](const Tile& tile) {
+      T* const c = g_ + tile.row_begin * ld_ + tile.column_begin;
+      decode_pass(c, ld_, decoder_.weight, n_visible_, code_.starts, code_.units, code_.values, tile);
+      losses_[tile.number] = output_pass(c, ld_, weights_.padded_bias, weights_.layers[1].activation, objective_.loss,
+                                         targets_, batch, share, g_, ld_, sums_, tile);
+    });
+    double total = 0;
+    for (int64_t i = 0; i < row_blocks(batch.size) * stripes_of(batch.size, n_visible_); ++i) total += losses_[i];
+    return total;
+  }
+
+  // The gradients and the updates of each unit's weights, and the gradient of its bias; returns the weights' L1
+  // penalty.
+  double move_units(const OptimizerScalars<T>& scalars) {
+    const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / n_visible_);
+    at::parallel_for(0, n_hidden_, grain, [&](int64_t begin, int64_t end) {
+      const FlushDenormals flush;
+      const Scratch own = scratch();
+      bool moved = true;
+      for (int64_t j = begin; j < end; ++j) {
+        const int64_t at = j * n_visible_, entry = code_.unit_starts[j];
+        T *const incoming = own.incoming, *const outgoing = weights_.tied ? incoming : own.outgoing;
+        std::fill_n(incoming, n_visible_, T(0));
+        if (!weights_.tied) std::fill_n(outgoing, n_visible_, T(0));
+        bias_gradient_[j] = unit_pass({code_.rows + entry, code_.unit_values + entry, code_.unit_slopes + entry,
+                                       code_.unit_starts[j + 1] - entry},
+                                      decoder_.weight + at, g_, ld_, x_, ld_, outgoing, incoming, n_visible_);
+        norms_[j] = 0;
+        moved &= move_row(encoder_, j, incoming, scalars);
+        if (!weights_.tied) moved &= move_row(decoder_, j, outgoing, scalars);
+      }
+      if (!moved) moved_.store(false, std::memory_order_relaxed);
+    });
+    double total = 0;
+    for (int64_t j = 0; j < n_hidden_; ++j) total += norms_[j];
+    return objective_.weight_l1 * total;
+  }
+
+  bool move_row(const Parameters<T>& of, int64_t j, T* gradient, const OptimizerScalars<T>& scalars) {
+    const int64_t at = j * n_visible_;
+    for (int64_t k = 0; objective_.weight_l1 > 0 && k < n_visible_; k += tile_columns)
+      norms_[j] += weight_l1_pass(gradient + k, n_visible_, of.weight + at + k, n_visible_,
+                                  static_cast<T>(objective_.weight_l1), 1, std::min(tile_columns, n_visible_ - k));
+    return update_pass(of.weight + at, n_visible_, gradient, n_visible_, of.first + at, of.second + at, 1, n_visible_,
+                       update_.rule, scalars);
+  }
+
+  void move_bias(const Parameters<T>& of, T* gradient, int64_t width, const OptimizerScalars<T>& scalars) {
+    if (!update_pass(of.bias, width, gradient, width, of.bias_first, of.bias_second, 1, width, update_.rule, scalars))
+      moved_ = false;
+  }
+
+  // ---- memory
+
+  // Everything is there for batches of this size and for the threads there are, and the copies are those of the
+  // parameters.
+  void prepare(int64_t size) override {
+    if (size > capacity_ || at::get_num_threads() > threads_) {
+      capacity_ = std::max(capacity_, size);
+      threads_ = std::max(threads_, at::get_num_threads());
+      add_batch();
+    }
+    if (versions_.changed(weights_.layers)) weights_.read();
+  }
+
+  void finish() override {
+    weights_.write();
+    versions_.moved(weights_.layers);
+  }
+
+  void add_batch() {
+    batch_.clear();
+    const int64_t blocks = row_blocks(capacity_), rows = blocks * tile_rows, entries = objective_.keeps * capacity_;
+    ld_ = padded(n_visible_);
+    columns_ld_ = padded(rows);
+    x_ = batch_.make<T>(rows * ld_);
+    g_ = batch_.make<T>(rows * ld_);
+    struck_ = objective_.emphasis.given() ? batch_.make<uint8_t>(rows * ld_) : nullptr;
+    targets_.struck = struck_;
+    targets_.struck_ld = ld_;
+    columns_ = batch_.make<T>(brgemm_ ? n_visible_ * columns_ld_ : 0);
+    whole_ = batch_.make<T>(brgemm_ ? 0 : std::min(units_at_once, n_hidden_) * columns_ld_);
+    sums_ = batch_.make<T>(blocks * ld_);
+    bias_gradient_ = batch_.make<T>(padded(n_hidden_));
+    norms_ = batch_.make<double>(n_hidden_);
+    losses_ = batch_.make<double>(blocks * std::max(stripes_of(1, n_visible_), stripes_of(capacity_, n_visible_)));
+    selection_.add_room(capacity_, threads_, batch_);
+    code_.add_room(capacity_, entries, n_hidden_, batch_);
+    scratch_numbers_ = 2 * ld_ + 2 * tile_rows * std::max(scratch_ld, columns_ld_);
+    scratch_ = batch_.make<T>(threads_ * scratch_numbers_);
+    hits_ = batch_.make<uint8_t>(threads_ * tile_rows * std::max(scratch_ld, columns_ld_));
+  }
+
+  Scratch scratch() {
+    const int64_t thread = at::get_thread_num(), tile = tile_rows * std::max(scratch_ld, columns_ld_);
+    T* const own = scratch_ + thread * scratch_numbers_;
+    T* const ranks = own + 2 * ld_ + tile;
+    return {own, own + ld_, own + 2 * ld_, ranks, hits_ + thread * tile};
+  }
+
+  SparseWeights<T> weights_;
+  Parameters<T>&encoder_ = weights_.encoder, &decoder_ = weights_.decoder;
+  const int64_t n_visible_ = weights_.n_visible, n_hidden_ = weights_.n_hidden;
+  const Objective objective_;
+  const Update update_;
+  const Rows rows_;
+  const Source source_;
+  Targets<T> targets_;
+  const bool brgemm_;
+  Arena batch_;
+  Selection<T> selection_;
+  SparseCode<T> code_;
+  Versions versions_;
+  int64_t capacity_ = 0, ld_ = 0, columns_ld_ = 0, scratch_numbers_ = 0;
+  int threads_ = 0;
+  T *x_ = nullptr, *g_ = nullptr, *columns_ = nullptr, *whole_ = nullptr, *sums_ = nullptr, *bias_gradient_ = nullptr;
+  T* scratch_ = nullptr;
+  uint8_t *hits_ = nullptr, *struck_ = nullptr;
+  double *losses_ = nullptr, *norms_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<CpuStep> make_sparse_step(Training training) {
+  if (training.layers[0].bias.scalar_type() == at::kDouble)
+    return std::make_unique<SparseStep<double>>(std::move(training));
+  return std::make_unique<SparseStep<float>>(std::move(training));
+}
+
+}  // namespace stackae::cpu
