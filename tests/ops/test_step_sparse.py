@@ -234,9 +234,9 @@ def allocated(n_hidden: int, calls: int, size: int = 512) -> list[int]:
 
 
 def test_the_first_batch_alone_asks_for_memory_and_none_for_a_dense_code():
-    narrow, again = allocated(64, 2)
+    narrow, again = allocated(1024, 2)
     wide, _ = allocated(4096, 2)
-    dense_code = 4 * 512 * (4096 - 64)
+    dense_code = 4 * 512 * (4096 - 1024)
     assert narrow > 0 and again == 0
     assert 0 < wide - narrow < dense_code / 10
 
