@@ -152,14 +152,18 @@ def test_bytes_train_to_the_same_bits_as_the_numbers_they_stand_for(kind, corrup
     assert all(torch.equal(a, b) for a, b in zip(trained[0][1], trained[1][1], strict=True))
 
 
+MORE = {"weight_l1": 1e-3, "max_norm": 1.0, "dropout": (Dropout(0.1, 1), Dropout(0.3, 2)), "emphasis": Emphasis(1, 0.5)}
+
+
 @HALF
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("tied", [True, False])
-def test_bfloat16_products_give_the_loss_and_weights_to_their_precision(shape, tied):
+@pytest.mark.parametrize("more", [{}] if DEVICE_STEP else [{}, MORE], ids=len)
+def test_bfloat16_products_give_the_loss_and_weights_to_their_precision(shape, tied, more):
     n, width, n_hidden, batch_size = shape
     x = rows_of(n, width, torch.float32)
     noise = Corruption("masking", 0.3)
-    case = {"tied": tied, "sparsity": KlSparsity(0.1, 0.3), "corruption": noise, "contraction": 0.1}
+    case = {"tied": tied, "sparsity": KlSparsity(0.1, 0.3), "corruption": noise, "contraction": 0.1, **more}
     results = []
     for precision in ("fp32", "bf16"):
         one = objective(x, n_hidden, torch.float32, **case)
