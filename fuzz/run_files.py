@@ -12,6 +12,7 @@ import torch
 
 from stackae.analysis.anomaly import score_rows
 from stackae.analysis.calibration import calibrate, fit_baselines, pack_calibration, read_calibration
+from stackae.analysis.principal import principal_of
 from stackae.autoencoders.dense import Autoencoder, Dense
 from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig
 from stackae.data.division import Division
@@ -192,7 +193,7 @@ def scaling_seeds() -> list[bytes]:
 def calibration_seeds() -> list[bytes]:
     stack = StackedAutoencoder([Autoencoder(3, 2, engine="eager")])
     train, validation = torch.eye(3), torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.5, 1.0]])
-    baselines = fit_baselines(train, validation, stack.layer_sizes)
+    baselines = fit_baselines(principal_of(train), validation, stack.layer_sizes)
     return [
         pack_calibration(calibrate(stack, validation)),
         pack_calibration(calibrate(stack, validation, baselines, (1, 3))),
