@@ -1,6 +1,6 @@
 """The fused step of a code that keeps few units, against the eager one and against that of a code that keeps all.
 
-    python -m benchmarks.sparse [--json FILE] [--threads N] [--rounds N] [--only TEXT] [--leave-out NAME]
+    python -m benchmarks.sparse [--json FILE] [--append] [--threads N] [--rounds N] [--only TEXT] [--leave-out NAME]
 
 An untied autoencoder, relu code and linear output, squared error, Adam, on rows that lie in memory. The first contender
 is the fused step, and a ratio is the time of another / its time. eager: autograd over the ops and Adam, as
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,6 +163,7 @@ def entry(case: SparseCase, results: list[Comparison]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="written after every row")
+    parser.add_argument("--append", action="store_true", help="keep what FILE has, and measure the rest")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="rows whose name holds one of these")
@@ -169,8 +171,11 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     about = {**machine(torch.device("cpu")), "threads": asked.threads, "rounds": asked.rounds, "steps_a_call": STEPS}
-    entries = []
-    for case in (each for each in MEASURED if any(text in each.name for text in asked.only)):
+    entries = json.loads(asked.json.read_text())["rows"] if asked.append and asked.json.exists() else []
+    known = {row["case"] for row in entries}
+    for case in MEASURED:
+        if case.name in known or not any(text in case.name for text in asked.only):
+            continue
         runs = {name: make(case) for name, make in CONTENDERS.items() if name not in asked.leave_out}
         entries.append(entry(case, compare(runs, rounds=asked.rounds, sample_ms=2, device=torch.device("cpu"))))
         found = entries[-1]

@@ -133,7 +133,9 @@ def test_on_a_gpu_what_is_compiled_comes_last_in_rows_of_its_own():
 def test_sparse(tmp_path, monkeypatch, capsys):
     small = sparse.SparseCase(8, 6, 40, 3)
     monkeypatch.setattr(sparse, "MEASURED", (small, small._replace(tied=True), small._replace(over_batch=True)))
-    run("sparse", "--json", tmp_path / "sparse.json", "--rounds", 1, "--leave-out", "dense")
+    options = ("--json", tmp_path / "sparse.json", "--rounds", 1, "--leave-out", "dense")
+    run("sparse", *options, "--only", "8x6-40, top-k:3")
+    run("sparse", *options, "--append")
     found = rows_of(tmp_path / "sparse.json")
     names = ["8x6-40, top-k:3", "8x6-40, top-k:3, tied", "8x6-40, batch-top-k:3"]
     assert [row["case"] for row in found] == names
