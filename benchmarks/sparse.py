@@ -3,11 +3,11 @@
     python -m benchmarks.sparse [--json FILE] [--append] [--threads N] [--rounds N] [--only TEXT] [--leave-out NAME]
 
 An untied autoencoder, relu code and linear output, squared error, Adam, on rows that lie in memory. The first contender
-is the fused step, and a ratio is the time of another / its time. eager: autograd over the ops and Adam, as
-``--engine eager`` trains; eager, fused Adam: torch alone, with torch.topk and torch.optim.Adam(fused=True); dense:
-the fused step of the same layers that keeps all units; product: x W^T alone, by torch.mm(out=), the one dense matmul
-of the step. A call takes ``STEPS`` steps. bytes: what the step asks torch for at its first batch, beside parameters
-and optimizer state; dense_code: the bytes of a batch of codes of all units.
+is the fused step, and a ratio is the time of another / its time. eager: autograd over the compiled ops, the step that
+these codes take on a GPU; eager, fused Adam: torch alone, with torch.topk and torch.optim.Adam(fused=True); dense: the
+fused step of the same layers that keeps all units; product: x W^T alone, by torch.mm(out=), the one dense matmul of the
+step. A call takes ``STEPS`` steps. bytes: what the step asks torch for at its first batch, beside parameters and
+optimizer state; dense_code: the bytes of a batch of codes of all units.
 """
 
 from __future__ import annotations
