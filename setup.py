@@ -161,7 +161,8 @@ def emulated_sources(folder: Path) -> list[Path]:
         if not wrapper.exists() or wrapper.read_text() != text:
             wrapper.write_text(text)
         wrapped.append(wrapper)
-    return [*wrapped, ROOT / "csrc/cuda/emulated/device.cpp", ROOT / "csrc/cpu/product.cpp"]
+    own = [ROOT / "csrc/cpu" / f"{name}.cpp" for name in ("level", "matmul", "product")]
+    return [*wrapped, ROOT / "csrc/cuda/emulated/device.cpp", *own]
 
 
 def extension(home: str | None):

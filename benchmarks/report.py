@@ -68,7 +68,7 @@ def microseconds(row: Row, name: str, unit: str = "") -> str:
 
 def cases(rows: Sequence[Row]) -> list[str]:
     """Every case: the fused step's time, its share of the floor, and the others against it."""
-    libraries = (FLOOR, "MKL", "brgemm")
+    libraries = (FLOOR, "MKL", "brgemm", "own matmuls")
     names = dict.fromkeys(name for row in rows for name in (*row.get("ratios", {}), *row.get("failed", {})))
     others = [name for name in names if name not in (*libraries, "fused", "the row")]
     cells = []

@@ -7,9 +7,11 @@ Every contender trains the same network on the same rows, which lie in memory, o
 fused step's, above 1 where the fused step wins, with the 95 % interval. floor: time of the products alone / time of the
 fused step.
 
-On the CPU a call takes four steps. The floor is the faster of MKL (torch.mm with out=) and oneDNN brgemm (operands
-already in the layout that it wants). All is float32, but for rows that say bf16: there fused and floor have bfloat16
-products, the others stay in float32, and the ratio is one of precision too.
+On the CPU a call takes four steps. The floor is the faster of MKL (torch.mm with out=) and the step's own matmuls
+(operands already in the layout that they want; oneDNN's brgemm in bfloat16). All is float32, but for rows that say
+bf16: there fused and floor have bfloat16 products, the others stay in float32, and the ratio is one of precision too.
+STACKAE_CPU_LEVEL=v3 measures what a processor without AVX-512 would run; ATEN_CPU_CAPABILITY=avx2,
+ONEDNN_MAX_CPU_ISA=AVX2 and MKL_ENABLE_INSTRUCTIONS=AVX2 ask the same of the others.
 
 On CUDA the fused step takes up to 1,000 steps a call, with one synchronisation; the others run 20 steps at a time, as
 often as fill a sample, which is synchronised at its ends alone. In a row all sides have one precision: tf32 is torch's

@@ -194,8 +194,8 @@ def graphed_products(case: StepCase, steps: int, device: torch.device, precision
     return Captured(products(case, steps, device, dtype))
 
 
-def brgemm_products(case: StepCase, steps: int) -> Run:
-    """The five products by oneDNN brgemm, operands already in the layout that it wants."""
+def own_products(case: StepCase, steps: int) -> Run:
+    """The five products by the fused step's matmul, operands already in the layout that it wants."""
     b, n, m = case.batch, case.n_visible, case.n_hidden
     shapes = [(b, n, m), (b, m, n), (b, n, m), (m, b, n), (m, b, n)]
     factors = [(torch.rand(rows, depth), torch.rand(depth, columns)) for rows, depth, columns in shapes]

@@ -11,9 +11,9 @@ from torch import Tensor
 from benchmarks.cases import POPULATED, STEPS_MEASURED, StepCase
 from benchmarks.step_contenders import (
     UsualStep,
-    brgemm_products,
     fused_step,
     of_rows,
+    own_products,
     products,
     usual_loss,
 )
@@ -22,6 +22,7 @@ from benchmarks.timing import Run, compare
 from stackae import ops
 
 STEPS = 4  # a call
+OWN = "own matmuls"
 AT_ONCE = (1, 8)
 CPU = torch.device("cpu")
 
@@ -39,7 +40,7 @@ def planned(rounds: int, compiled: bool) -> Iterator[Planned]:
 def measure(case: StepCase, rounds: int, compiled: bool) -> Entry:
     results = compare(contenders(case, compiled), rounds=rounds, sample_ms=2, device=CPU)
     precision = "bf16" if case.bfloat16 else "fp32"
-    return entry("cases", case.name, case, precision, results, floors=("MKL", "brgemm"), steps=STEPS)
+    return entry("cases", case.name, case, precision, results, floors=("MKL", OWN), steps=STEPS)
 
 
 def measure_population(name: str, case: StepCase, rounds: int) -> Entry:
@@ -71,6 +72,5 @@ def contenders(case: StepCase, compiled: bool) -> dict[str, Run]:
             name = f"torch.compile, {'fused ' * fused}Adam"
             found[name] = UsualStep(case, x, order, of_rows(torch.compile(usual_loss)), fused=fused).eager(STEPS)
     found["MKL"] = products(case, STEPS, CPU)
-    if ops.products("cpu", precision) == "oneDNN brgemm":
-        found["brgemm"] = brgemm_products(case, STEPS)
+    found[OWN] = own_products(case, STEPS)
     return found

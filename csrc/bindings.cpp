@@ -5,21 +5,13 @@
 #include <torch/library.h>
 
 #include "build_info.h"  // written by setup.py
+#include "cpu/level.h"
 #include "cpu/product.h"
 #include "step.h"
 
 namespace py = pybind11;
 
 namespace {
-
-const char* active_cpu_level() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return "x86-64-v4";
-  if (__builtin_cpu_supports("x86-64-v3")) return "x86-64-v3";
-#endif
-  return "default";
-}
 
 // The enumerator whose name stands in its place among the known ones.
 template <typename Enum, size_t count>
@@ -46,7 +38,7 @@ py::dict build_info() {
   info["compiler"] = STACKAE_COMPILER;
   info["flags"] = STACKAE_FLAGS;
   info["cpu_levels"] = STACKAE_CPU_LEVELS;
-  info["cpu_level_in_use"] = active_cpu_level();
+  info["cpu_level_in_use"] = std::string(stackae::cpu::cpu_level_names[static_cast<size_t>(stackae::cpu::cpu_level())]);
   info["cuda_products"] = products("cuda", "fp32").value_or("none");
   info["cpu_products"] = "float32: " + products("cpu", "fp32").value_or("none") +
                          ", bfloat16: " + products("cpu", "bf16").value_or("none");
@@ -165,7 +157,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("build_info", &build_info, "How this extension was built: compiler, flags, CPU levels, CUDA, git revision.");
   m.def("products", &products,
         "The library of the fused step's products on a device at a precision, None where it has none.");
-  m.def("bare_product", &stackae::cpu::bare_product, "out = a b by the fused step's library, for benchmarks.");
+  m.def("bare_product", &stackae::cpu::bare_product, "out = a b by the fused step's matmul, for benchmarks.");
   m.def(
       "keeps_preactivation",
       [](const std::string& activation) { return stackae::keeps_preactivation(stackae::parse_activation(activation)); },

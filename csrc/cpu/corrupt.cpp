@@ -28,11 +28,10 @@ STACKAE_INLINE void corrupt_one(const scalar_t* from, scalar_t* to, const Corrup
   for (int64_t j = 0; j < width; ++j) to[j] = static_cast<scalar_t>(buffer[j]);
 }
 
-#define STACKAE_DEFINE_ROW(scalar_t)                                                                         \
-  STACKAE_MULTIVERSION void corrupt_kernel(const scalar_t* from, scalar_t* to, const Corruption& corruption, \
-                                           const Stream& stream, int64_t row, int64_t width,                 \
-                                           at::opmath_type<scalar_t>* buffer) {                              \
-    corrupt_one(from, to, corruption, stream, row, width, buffer);                                           \
+#define STACKAE_DEFINE_ROW(scalar_t)                                                                          \
+  void corrupt_kernel(const scalar_t* from, scalar_t* to, const Corruption& corruption, const Stream& stream, \
+                      int64_t row, int64_t width, at::opmath_type<scalar_t>* buffer) {                        \
+    return STACKAE_AT_LEVEL(corrupt_one(from, to, corruption, stream, row, width, buffer));                   \
   }
 
 STACKAE_DEFINE_ROW(float)

@@ -3,7 +3,7 @@
 // Fused: matmul + bias + activation forward; activation derivative + bias gradient backward. Never materialized:
 // the pre-activation (but where f' is of it), the derivative.
 // Contract: empty batches and empty layers work; the passes and tiled matmuls give the same bits for any thread
-// count; those of a matmul that ATen computes depend on its library.
+// count; those of the matmuls left to ATen (bfloat16, few rows) depend on its library.
 #include <type_traits>
 #include <vector>
 
@@ -91,15 +91,14 @@ STACKAE_INLINE void derivative_tile(const scalar_t* grad_y, const scalar_t* kept
   });
 }
 
-#define STACKAE_DEFINE_TILES(scalar_t)                                                                            \
-  STACKAE_MULTIVERSION void bias_act_kernel(scalar_t* y, scalar_t* pre, const scalar_t* bias, int64_t columns,    \
-                                            const Tile& tile, Activation activation) {                            \
-    bias_act_tile(y, pre, bias, columns, tile, activation);                                                       \
-  }                                                                                                               \
-  STACKAE_MULTIVERSION void derivative_kernel(const scalar_t* grad_y, const scalar_t* kept, scalar_t* grad_pre,   \
-                                              at::opmath_type<scalar_t>* sums, int64_t columns, const Tile& tile, \
-                                              Activation activation) {                                            \
-    derivative_tile(grad_y, kept, grad_pre, sums, columns, tile, activation);                                     \
+#define STACKAE_DEFINE_TILES(scalar_t)                                                                                \
+  void bias_act_kernel(scalar_t* y, scalar_t* pre, const scalar_t* bias, int64_t columns, const Tile& tile,           \
+                       Activation activation) {                                                                       \
+    return STACKAE_AT_LEVEL(bias_act_tile(y, pre, bias, columns, tile, activation));                                  \
+  }                                                                                                                   \
+  void derivative_kernel(const scalar_t* grad_y, const scalar_t* kept, scalar_t* grad_pre,                            \
+                         at::opmath_type<scalar_t>* sums, int64_t columns, const Tile& tile, Activation activation) { \
+    return STACKAE_AT_LEVEL(derivative_tile(grad_y, kept, grad_pre, sums, columns, tile, activation));                \
   }
 
 STACKAE_DEFINE_TILES(float)
@@ -114,7 +113,7 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
   const int64_t rows = x.size(0), columns = weight.size(0), depth = x.size(1);
   Tensor y = at::empty({rows, columns}, x.options());
   Tensor pre = at::empty(keeps_preactivation(activation) ? y.sizes() : at::IntArrayRef{0}, x.options());
-  const bool by_tile = brgemm_pays(x, weight.t());
+  const bool by_tile = tiles_pay(x, weight.t());
   const Tensor input = by_tile ? row_major(x) : x, packed = by_tile ? row_major(weight.t()) : weight.t();
   if (!by_tile) at::mm_out(y, x, packed);
   if (!by_tile && activation == Activation::linear && !bias.has_value()) return {y, pre};
@@ -125,9 +124,10 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
     auto* const pre_data = pre.mutable_data_ptr<scalar_t>();
     const auto* const bias_data = bias_row.const_data_ptr<scalar_t>();
     for_each_tile(rows, columns, by_tile ? depth : 1, [&](const Tile& tile) {
-      if constexpr (std::is_same_v<scalar_t, float>)
+      if constexpr (std::is_floating_point_v<scalar_t>)
         if (by_tile)
-          brgemm_tile(input.const_data_ptr<float>(), packed.const_data_ptr<float>(), y_data, depth, columns, tile);
+          multiply_tile(Left<scalar_t>{input.const_data_ptr<scalar_t>(), depth, /*transposed=*/false},
+                        packed.const_data_ptr<scalar_t>(), columns, y_data, columns, depth, tile);
       bias_act_kernel(y_data, pre_data, bias_data, columns, tile, activation);
     });
   });

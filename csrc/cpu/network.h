@@ -35,7 +35,7 @@ struct Form {
   int64_t ld = 0, columns_ld = 0;
 };
 
-// a b for a (m, k), b (k, n), each with its row stride; only ATen's matmuls have transposed factors.
+// a b for a (m, k), b (k, n), each with its row stride; brgemm has no transposed left factor.
 template <typename O>
 struct Product {
   int64_t m, n, k;
@@ -44,7 +44,6 @@ struct Product {
   bool a_transposed;
   const O* b;
   int64_t ldb;
-  bool b_transposed;
 };
 
 // A layer's parameters, and its weight as right factor of a matmul with W (panel) and with W^T (transposed).
@@ -75,7 +74,6 @@ struct Network {
   uint8_t* struck = nullptr;  // the inputs that the corruption of a batch replaced, where errors are weighed by that
   std::vector<at::Tensor> moments;
   Arena parameters, batch;
-  bool brgemm = false;
 
   int64_t last() const { return static_cast<int64_t>(layers.size()) - 1; }
 
@@ -109,8 +107,8 @@ struct Network {
       auto& layer = layers[l];
       const bool is_last = l + 1 == layers.size();
       const bool next_tied = !is_last && layers[l + 1].tied;
-      if (!is_last) outputs[l + 1] = make_form(layer.n_out, rows, brgemm && next_tied, !next_tied);
-      gradients[l] = make_form(layer.n_out, rows, brgemm && !layer.tied, layer.tied);
+      if (!is_last) outputs[l + 1] = make_form(layer.n_out, rows, half && next_tied, !next_tied);
+      gradients[l] = make_form(layer.n_out, rows, half && !layer.tied, layer.tied);
       layer.pre = batch.make<T>(keeps_preactivation(layer.activation) ? rows * padded(layer.n_out) : 0);
       layer.sums = batch.make<T>(blocks * padded(layer.n_out));
       if (!objective.dropout.of_layer(static_cast<int64_t>(l))) continue;
@@ -152,23 +150,20 @@ struct Network {
     const auto& owner = layers[layer.owner];
     const auto& left = layer.tied ? outputs[l] : gradients[l];
     const auto& right = layer.tied ? gradients[l] : outputs[l];
-    Product<O> product{owner.n_out, owner.n_in, batch, nullptr, 0, !brgemm, right.panel, right.ld, false};
-    product.a = brgemm ? left.columns : left.rows;
-    product.lda = brgemm ? left.columns_ld : left.ld;
+    Product<O> product{owner.n_out, owner.n_in, batch, left.rows, left.ld, true, right.panel, right.ld};
+    if constexpr (half) {
+      product.a = left.columns;
+      product.lda = left.columns_ld;
+      product.a_transposed = false;
+    }
     return product;
   }
 
  private:
   Product<O> with_weight(const LayerState<T, O>& layer, Product<O> product, bool transposed) const {
     const auto& owner = layers[layer.owner];
-    if (!brgemm) {
-      if constexpr (std::is_same_v<T, O>) product.b = owner.weight;
-      product.ldb = owner.n_in;
-      product.b_transposed = transposed;
-    } else {
-      product.b = transposed ? owner.transposed : owner.panel;
-      product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
-    }
+    product.b = transposed ? owner.transposed : owner.panel;
+    product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
     return product;
   }
 
@@ -198,7 +193,6 @@ struct Network {
     to.weight = weight.mutable_data_ptr<T>();
     to.first = add_moment(weight);
     to.second = add_moment(weight);
-    if (!brgemm) return;
     const int64_t depth = half ? (to.n_in + 1) / 2 : to.n_in, unit = half ? 2 : 1;
     to.transposed_ld = padded(to.n_out);
     to.transposed = parameters.make<O>(padded(depth) * to.transposed_ld * unit);

@@ -3,6 +3,7 @@
 // A small layer is too little work for two threads, so networks that train together share the threads out instead; each
 // result is bit-identical to training alone, wherever the network's step does not depend on the number of threads.
 #include "../step_checks.h"
+#include "level.h"
 #include "parallel.h"
 #include "product.h"
 #include "train_step.h"
@@ -43,9 +44,8 @@ class CpuTrainStep final : public TrainStep {
 
 std::optional<std::string> products(Precision precision) {
   if (precision == Precision::tf32) return std::nullopt;
-  const bool half = precision == Precision::bf16;
-  if (brgemm_serves(half ? at::kBFloat16 : at::kFloat)) return "oneDNN brgemm";
-  return half ? std::nullopt : std::optional<std::string>("ATen");
+  if (precision == Precision::bf16) return brgemm_serves() ? std::optional<std::string>("oneDNN brgemm") : std::nullopt;
+  return "own tiles, " + std::string(cpu_level_names[static_cast<size_t>(cpu_level())]);
 }
 
 std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision) {

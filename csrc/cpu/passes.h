@@ -51,20 +51,21 @@ STACKAE_DECLARE_PASSES(float, c10::BFloat16)
 STACKAE_DECLARE_PASSES(double, double)
 #undef STACKAE_DECLARE_PASSES
 
-// The forms that brgemm reads (operand.h); pairs is scratch of tile_rows x tile_columns words.
-#define STACKAE_DECLARE_FORMS(O)                                                                                       \
-  /* The tile as columns, and as a right factor, each where it is wanted. */                                           \
-  void store_pass(const float* c, int64_t ld, O* columns, int64_t columns_ld, O* panel, int64_t panel_ld,              \
-                  uint32_t* pairs, const Tile& tile);                                                                  \
-  /* The tile of a weight as right factor of matmuls with the weight and with its transpose. */                        \
-  void store_weight_pass(const float* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, int64_t transposed_ld, \
+// The forms that matmuls read (operand.h); pairs is scratch of tile_rows x tile_columns words.
+// The tile as columns, and as a right factor, each where it is wanted.
+void store_pass(const float* c, int64_t ld, c10::BFloat16* columns, int64_t columns_ld, c10::BFloat16* panel,
+                int64_t panel_ld, uint32_t* pairs, const Tile& tile);
+// The tile of a weight as right factor of matmuls with the weight and with its transpose.
+#define STACKAE_DECLARE_FORMS(T, O)                                                                                \
+  void store_weight_pass(const T* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, int64_t transposed_ld, \
                          uint32_t* pairs, const Tile& tile);
-STACKAE_DECLARE_FORMS(float)
-STACKAE_DECLARE_FORMS(c10::BFloat16)
+STACKAE_DECLARE_FORMS(float, float)
+STACKAE_DECLARE_FORMS(float, c10::BFloat16)
+STACKAE_DECLARE_FORMS(double, double)
 #undef STACKAE_DECLARE_FORMS
 
-// Which entries of a batch are replaced or dropped by this level: 1 in `struck`, in rows of whole vectors.
-void strike(double level, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck);
+// Which entries of a batch are replaced or dropped at this rate: 1 in `struck`, in rows of whole vectors.
+void strike(double rate, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck);
 
 // Updates a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
 // with the strides of p. False where some of them would not be finite: those keep their values (update.h).

@@ -49,10 +49,10 @@ STACKAE_INLINE void gather_rows(const Source& source, const Batch& batch, const 
 
 }  // namespace
 
-#define STACKAE_DEFINE(T, O)                                                                                           \
-  STACKAE_MULTIVERSION void gather_pass(const Source& source, const Batch& batch, const Noises& noises, int64_t begin, \
-                                        int64_t end, T* buffer, O* rows, O* panel, int64_t ld) {                       \
-    gather_rows(source, batch, noises, begin, end, buffer, rows, panel, ld);                                           \
+#define STACKAE_DEFINE(T, O)                                                                                   \
+  void gather_pass(const Source& source, const Batch& batch, const Noises& noises, int64_t begin, int64_t end, \
+                   T* buffer, O* rows, O* panel, int64_t ld) {                                                 \
+    return STACKAE_AT_LEVEL(gather_rows(source, batch, noises, begin, end, buffer, rows, panel, ld));          \
   }
 STACKAE_DEFINE(float, float)
 STACKAE_DEFINE(float, c10::BFloat16)

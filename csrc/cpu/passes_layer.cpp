@@ -125,14 +125,7 @@ STACKAE_INLINE void pair_neighbours(const float* c, int64_t ld, uint32_t* __rest
   }
 }
 
-STACKAE_INLINE void store_forms(const float* c, int64_t ld, float* columns, int64_t columns_ld, float*, int64_t,
-                                uint32_t*, const Tile& tile) {
-  if (columns == nullptr) return;
-  transpose_tile(reinterpret_cast<const uint32_t*>(c), ld,
-                 reinterpret_cast<uint32_t*>(columns + tile.column_begin * columns_ld + tile.row_begin), columns_ld,
-                 tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
-}
-
+template <CpuLevel level>
 STACKAE_INLINE void store_forms(const float* c, int64_t ld, c10::BFloat16* columns, int64_t columns_ld,
                                 c10::BFloat16* panel, int64_t panel_ld, uint32_t* pairs, const Tile& tile) {
   const int64_t rows = tile.row_end - tile.row_begin, width = whole_vectors(tile), half = tile.row_begin / 2;
@@ -140,17 +133,28 @@ STACKAE_INLINE void store_forms(const float* c, int64_t ld, c10::BFloat16* colum
     pair_rows(c, ld, reinterpret_cast<uint32_t*>(panel) + half * panel_ld + tile.column_begin, panel_ld, rows, width);
   if (columns == nullptr) return;
   pair_rows(c, ld, pairs, tile_columns, rows, width);
-  transpose_tile(pairs, tile_columns,
-                 reinterpret_cast<uint32_t*>(columns) + tile.column_begin * (columns_ld / 2) + half, columns_ld / 2,
-                 (rows + 1) / 2, width);
+  transpose_tile<level>(pairs, tile_columns,
+                        reinterpret_cast<uint32_t*>(columns) + tile.column_begin * (columns_ld / 2) + half,
+                        columns_ld / 2, (rows + 1) / 2, width);
 }
 
+// The weight is its own panel.
+template <CpuLevel level>
 STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, float*, int64_t, float* transposed,
-                                       int64_t transposed_ld, uint32_t* pairs, const Tile& tile) {
-  store_forms(c, ld, transposed, transposed_ld, static_cast<float*>(nullptr), 0, pairs, tile);
+                                       int64_t transposed_ld, uint32_t*, const Tile& tile) {
+  transpose_tile<level>(reinterpret_cast<const uint32_t*>(c), ld,
+                        reinterpret_cast<uint32_t*>(transposed + tile.column_begin * transposed_ld + tile.row_begin),
+                        transposed_ld, tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
+}
+template <CpuLevel level>
+STACKAE_INLINE void store_weight_forms(const double* c, int64_t ld, double*, int64_t, double* transposed,
+                                       int64_t transposed_ld, uint32_t*, const Tile& tile) {
+  copy_transposed(c, ld, transposed + tile.column_begin * transposed_ld + tile.row_begin, transposed_ld,
+                  tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
 }
 
 // The transposed weight in pairs of its rows, which are pairs of neighbors in a row of the weight.
+template <CpuLevel level>
 STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, c10::BFloat16* panel, int64_t panel_ld,
                                        c10::BFloat16* transposed, int64_t transposed_ld, uint32_t* pairs,
                                        const Tile& tile) {
@@ -159,9 +163,9 @@ STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, c10::BFloat16
   pair_rows(c, ld, reinterpret_cast<uint32_t*>(panel) + half_row * panel_ld + tile.column_begin, panel_ld, rows,
             whole_vectors(tile));
   pair_neighbours(c, ld, pairs, tile_columns / 2, rows, width);
-  transpose_tile(pairs, tile_columns / 2,
-                 reinterpret_cast<uint32_t*>(transposed) + half_column * transposed_ld + tile.row_begin, transposed_ld,
-                 rows, (width + 1) / 2);
+  transpose_tile<level>(pairs, tile_columns / 2,
+                        reinterpret_cast<uint32_t*>(transposed) + half_column * transposed_ld + tile.row_begin,
+                        transposed_ld, rows, (width + 1) / 2);
 }
 
 template <typename T>
@@ -198,44 +202,45 @@ STACKAE_INLINE double entry_sum(const T* c, int64_t ld, EntryPenalty<T> entry, c
 
 }  // namespace
 
-#define STACKAE_DEFINE(T, O)                                                                                           \
-  STACKAE_MULTIVERSION void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre,   \
-                                            int64_t rows_ld, const CodeTerms<T>& code, const Tile& tile) {             \
-    activate_tile(c, ld, bias, activation, rows, pre, rows_ld, code, tile);                                            \
-  }                                                                                                                    \
-  STACKAE_MULTIVERSION void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld,            \
-                                            const CodeTerms<T>& code, Activation activation, O* rows, int64_t rows_ld, \
-                                            T* sums, const Tile& tile) {                                               \
-    derive_tile(c, ld, kept, pre, kept_ld, code, activation, rows, rows_ld, sums, tile);                               \
+#define STACKAE_DEFINE(T, O)                                                                                      \
+  void activation_pass(T* c, int64_t ld, const T* bias, Activation activation, O* rows, T* pre, int64_t rows_ld,  \
+                       const CodeTerms<T>& code, const Tile& tile) {                                              \
+    return STACKAE_AT_LEVEL(activate_tile(c, ld, bias, activation, rows, pre, rows_ld, code, tile));              \
+  }                                                                                                               \
+  void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const CodeTerms<T>& code,  \
+                       Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile) {              \
+    return STACKAE_AT_LEVEL(derive_tile(c, ld, kept, pre, kept_ld, code, activation, rows, rows_ld, sums, tile)); \
   }
 STACKAE_DEFINE(float, float)
 STACKAE_DEFINE(float, c10::BFloat16)
 STACKAE_DEFINE(double, double)
 #undef STACKAE_DEFINE
 
-#define STACKAE_DEFINE(O)                                                                                            \
-  STACKAE_MULTIVERSION void store_pass(const float* c, int64_t ld, O* columns, int64_t columns_ld, O* panel,         \
-                                       int64_t panel_ld, uint32_t* pairs, const Tile& tile) {                        \
-    store_forms(c, ld, columns, columns_ld, panel, panel_ld, pairs, tile);                                           \
-  }                                                                                                                  \
-  STACKAE_MULTIVERSION void store_weight_pass(const float* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, \
-                                              int64_t transposed_ld, uint32_t* pairs, const Tile& tile) {            \
-    store_weight_forms(c, ld, panel, panel_ld, transposed, transposed_ld, pairs, tile);                              \
+void store_pass(const float* c, int64_t ld, c10::BFloat16* columns, int64_t columns_ld, c10::BFloat16* panel,
+                int64_t panel_ld, uint32_t* pairs, const Tile& tile) {
+  return STACKAE_AT_LEVEL(store_forms<level>(c, ld, columns, columns_ld, panel, panel_ld, pairs, tile));
+}
+
+#define STACKAE_DEFINE(T, O)                                                                                       \
+  void store_weight_pass(const T* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, int64_t transposed_ld, \
+                         uint32_t* pairs, const Tile& tile) {                                                      \
+    return STACKAE_AT_LEVEL(                                                                                       \
+        store_weight_forms<level>(c, ld, panel, panel_ld, transposed, transposed_ld, pairs, tile));                \
   }
-STACKAE_DEFINE(float)
-STACKAE_DEFINE(c10::BFloat16)
+STACKAE_DEFINE(float, float)
+STACKAE_DEFINE(float, c10::BFloat16)
+STACKAE_DEFINE(double, double)
 #undef STACKAE_DEFINE
 
-#define STACKAE_DEFINE(T)                                                                                              \
-  STACKAE_MULTIVERSION double entry_pass(const T* c, int64_t ld, EntryPenalty<T> entry, const Tile& tile) {            \
-    return entry_sum(c, ld, entry, tile);                                                                              \
-  }                                                                                                                    \
-  STACKAE_MULTIVERSION void norms_pass(const T* matrix, int64_t columns, int64_t begin, int64_t end, T* norms) {       \
-    square_rows(matrix, columns, begin, end, norms);                                                                   \
-  }                                                                                                                    \
-  STACKAE_MULTIVERSION void weight_term_pass(T* c, int64_t ld, const T* w, int64_t w_ld, const T* terms, int64_t rows, \
-                                             int64_t columns) {                                                        \
-    add_weight_terms(c, ld, w, w_ld, terms, rows, columns);                                                            \
+#define STACKAE_DEFINE(T)                                                                                            \
+  double entry_pass(const T* c, int64_t ld, EntryPenalty<T> entry, const Tile& tile) {                               \
+    return STACKAE_AT_LEVEL(entry_sum(c, ld, entry, tile));                                                          \
+  }                                                                                                                  \
+  void norms_pass(const T* matrix, int64_t columns, int64_t begin, int64_t end, T* norms) {                          \
+    return STACKAE_AT_LEVEL(square_rows(matrix, columns, begin, end, norms));                                        \
+  }                                                                                                                  \
+  void weight_term_pass(T* c, int64_t ld, const T* w, int64_t w_ld, const T* terms, int64_t rows, int64_t columns) { \
+    return STACKAE_AT_LEVEL(add_weight_terms(c, ld, w, w_ld, terms, rows, columns));                                 \
   }
 STACKAE_DEFINE(float)
 STACKAE_DEFINE(double)

@@ -123,16 +123,15 @@ STACKAE_INLINE double softmax_rows(T* c, int64_t ld, const T* bias, const Target
 
 }  // namespace
 
-#define STACKAE_DEFINE(T, O)                                                                                 \
-  STACKAE_MULTIVERSION double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, \
-                                          const Targets<T>& targets, const Batch& batch, T share, O* rows,   \
-                                          int64_t rows_ld, T* sums, const Tile& tile) {                      \
-    return output_tile(c, ld, bias, activation, loss, targets, batch, share, rows, rows_ld, sums, tile);     \
-  }                                                                                                          \
-  STACKAE_MULTIVERSION double softmax_pass(T* c, int64_t ld, const T* bias, const Targets<T>& targets,       \
-                                           const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums,   \
-                                           int64_t classes, const Tile& tile) {                              \
-    return softmax_rows(c, ld, bias, targets, batch, share, rows, rows_ld, sums, classes, tile);             \
+#define STACKAE_DEFINE(T, O)                                                                                       \
+  double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Targets<T>& targets, \
+                     const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile) {           \
+    return STACKAE_AT_LEVEL(                                                                                       \
+        output_tile(c, ld, bias, activation, loss, targets, batch, share, rows, rows_ld, sums, tile));             \
+  }                                                                                                                \
+  double softmax_pass(T* c, int64_t ld, const T* bias, const Targets<T>& targets, const Batch& batch, T share,     \
+                      O* rows, int64_t rows_ld, T* sums, int64_t classes, const Tile& tile) {                      \
+    return STACKAE_AT_LEVEL(softmax_rows(c, ld, bias, targets, batch, share, rows, rows_ld, sums, classes, tile)); \
   }
 STACKAE_DEFINE(float, float)
 STACKAE_DEFINE(float, c10::BFloat16)

@@ -33,31 +33,28 @@ STACKAE_INLINE void drop_tile(T* c, int64_t ld, const uint8_t* struck, O* whole,
   }
 }
 
+STACKAE_INLINE void strike_rows(float level, const Stream& stream, int64_t begin, int64_t end, int64_t width,
+                                uint8_t* struck) {
+  for (int64_t i = begin; i < end; ++i) strike_row(level, stream, struck + i * padded(width), i, width);
+}
+
 }  // namespace
 
-#define STACKAE_DEFINE(T, O)                                                                                       \
-  STACKAE_MULTIVERSION void drop_pass(T* c, int64_t ld, const uint8_t* struck, O* whole, O* rows, int64_t rows_ld, \
-                                      T scale, const Tile& tile) {                                                 \
-    drop_tile(c, ld, struck, whole, rows, rows_ld, scale, tile);                                                   \
+#define STACKAE_DEFINE(T, O)                                                                           \
+  void drop_pass(T* c, int64_t ld, const uint8_t* struck, O* whole, O* rows, int64_t rows_ld, T scale, \
+                 const Tile& tile) {                                                                   \
+    return STACKAE_AT_LEVEL(drop_tile(c, ld, struck, whole, rows, rows_ld, scale, tile));              \
   }
 STACKAE_DEFINE(float, float)
 STACKAE_DEFINE(float, c10::BFloat16)
 STACKAE_DEFINE(double, double)
 #undef STACKAE_DEFINE
 
-namespace {
-
-STACKAE_MULTIVERSION void strike_pass(float level, const Stream& stream, int64_t begin, int64_t end, int64_t width,
-                                      uint8_t* struck) {
-  for (int64_t i = begin; i < end; ++i) strike_row(level, stream, struck + i * padded(width), i, width);
-}
-
-}  // namespace
-
-void strike(double level, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck) {
-  at::parallel_for(
-      0, rows, std::max<int64_t>(1, smallest_parallel_size / (8 * width)),
-      [&](int64_t begin, int64_t end) { strike_pass(static_cast<float>(level), stream, begin, end, width, struck); });
+void strike(double rate, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck) {
+  at::parallel_for(0, rows, std::max<int64_t>(1, smallest_parallel_size / (8 * width)),
+                   [&](int64_t begin, int64_t end) {
+                     STACKAE_AT_LEVEL(strike_rows(static_cast<float>(rate), stream, begin, end, width, struck));
+                   });
 }
 
 }  // namespace stackae::cpu

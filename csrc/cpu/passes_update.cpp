@@ -76,15 +76,13 @@ STACKAE_INLINE bool move_tile(T* p, int64_t p_ld, T* g, int64_t g_ld, T* first, 
 
 }  // namespace
 
-STACKAE_MULTIVERSION bool update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second,
-                                      int64_t rows, int64_t columns, Rule rule,
-                                      const OptimizerScalars<float>& scalars) {
-  return move_tile(p, p_ld, g, g_ld, first, second, rows, columns, rule, scalars);
+bool update_pass(float* p, int64_t p_ld, float* g, int64_t g_ld, float* first, float* second, int64_t rows,
+                 int64_t columns, Rule rule, const OptimizerScalars<float>& scalars) {
+  return STACKAE_AT_LEVEL(move_tile(p, p_ld, g, g_ld, first, second, rows, columns, rule, scalars));
 }
-STACKAE_MULTIVERSION bool update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second,
-                                      int64_t rows, int64_t columns, Rule rule,
-                                      const OptimizerScalars<double>& scalars) {
-  return move_tile(p, p_ld, g, g_ld, first, second, rows, columns, rule, scalars);
+bool update_pass(double* p, int64_t p_ld, double* g, int64_t g_ld, double* first, double* second, int64_t rows,
+                 int64_t columns, Rule rule, const OptimizerScalars<double>& scalars) {
+  return STACKAE_AT_LEVEL(move_tile(p, p_ld, g, g_ld, first, second, rows, columns, rule, scalars));
 }
 
 }  // namespace stackae::cpu

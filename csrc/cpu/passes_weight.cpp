@@ -39,13 +39,12 @@ STACKAE_INLINE bool shorten_rows(T* w, int64_t ld, const T* norms, T longest, in
 
 }  // namespace
 
-#define STACKAE_DEFINE(T)                                                                                              \
-  STACKAE_MULTIVERSION double weight_l1_pass(T* c, int64_t ld, const T* w, int64_t w_ld, T strength, int64_t rows,     \
-                                             int64_t columns) {                                                        \
-    return add_weight_signs(c, ld, w, w_ld, strength, rows, columns);                                                  \
-  }                                                                                                                    \
-  STACKAE_MULTIVERSION bool shorten_pass(T* w, int64_t ld, const T* norms, T longest, int64_t rows, int64_t columns) { \
-    return shorten_rows(w, ld, norms, longest, rows, columns);                                                         \
+#define STACKAE_DEFINE(T)                                                                                        \
+  double weight_l1_pass(T* c, int64_t ld, const T* w, int64_t w_ld, T strength, int64_t rows, int64_t columns) { \
+    return STACKAE_AT_LEVEL(add_weight_signs(c, ld, w, w_ld, strength, rows, columns));                          \
+  }                                                                                                              \
+  bool shorten_pass(T* w, int64_t ld, const T* norms, T longest, int64_t rows, int64_t columns) {                \
+    return STACKAE_AT_LEVEL(shorten_rows(w, ld, norms, longest, rows, columns));                                 \
   }
 STACKAE_DEFINE(float)
 STACKAE_DEFINE(double)

@@ -28,6 +28,14 @@ STACKAE_INLINE void sift_rows(T* __restrict c, T* __restrict ranks, int64_t ld, 
 }
 
 template <typename T>
+STACKAE_INLINE void sift_tile(T* c, T* ranks, int64_t ld, const T* bias, Activation activation, const T* floors,
+                              uint8_t* hits, int64_t units, int64_t rows) {
+  with_activation<T>(activation, [=](auto f) __attribute__((always_inline)) {
+    sift_rows<decltype(f)>(c, ranks, ld, bias, floors, hits, units, rows);
+  });
+}
+
+template <typename T>
 STACKAE_INLINE void activate_entries(const T* __restrict kept, T* __restrict values, T* __restrict slopes,
                                      int64_t count, Activation activation) {
   with_activation<T>(activation, [=](auto f) __attribute__((always_inline)) {
@@ -101,17 +109,19 @@ STACKAE_INLINE T unit_gradient(const UnitEntries<T>& entries, const T* w, const 
   return sum;
 }
 
-template <typename T>
+template <CpuLevel level, typename T>
 STACKAE_INLINE void transpose_blocks(const T* from, int64_t from_ld, T* to, int64_t to_ld, int64_t rows,
                                      int64_t columns) {
-  for (int64_t i = 0; i < rows; i += 16)
-    for (int64_t j = 0; j < columns; j += 16) {
+  constexpr int lanes = level == CpuLevel::v4 ? 16 : 8;
+  for (int64_t i = 0; i < rows; i += lanes)
+    for (int64_t j = 0; j < columns; j += lanes) {
       const T* const block = from + i * from_ld + j;
       T* const out = to + j * to_ld + i;
-      const int64_t height = std::min<int64_t>(16, rows - i), width = std::min<int64_t>(16, columns - j);
-      if constexpr (sizeof(T) == 4)
-        if (height == 16 && width == 16) {
-          transpose_block(reinterpret_cast<const uint32_t*>(block), from_ld, reinterpret_cast<uint32_t*>(out), to_ld);
+      const int64_t height = std::min<int64_t>(lanes, rows - i), width = std::min<int64_t>(lanes, columns - j);
+      if constexpr (sizeof(T) == 4 && level != CpuLevel::base)
+        if (height == lanes && width == lanes) {
+          transpose_block<lanes>(reinterpret_cast<const uint32_t*>(block), from_ld, reinterpret_cast<uint32_t*>(out),
+                                 to_ld);
           continue;
         }
       for (int64_t b = 0; b < width; ++b)
@@ -122,26 +132,23 @@ STACKAE_INLINE void transpose_blocks(const T* from, int64_t from_ld, T* to, int6
 }  // namespace
 
 #define STACKAE_DEFINE(T)                                                                                             \
-  STACKAE_MULTIVERSION void sift_pass(T* c, T* ranks, int64_t ld, const T* bias, Activation activation,               \
-                                      const T* floors, uint8_t* hits, int64_t units, int64_t rows) {                  \
-    with_activation<T>(activation, [=](auto f) __attribute__((always_inline)) {                                       \
-      sift_rows<decltype(f)>(c, ranks, ld, bias, floors, hits, units, rows);                                          \
-    });                                                                                                               \
+  void sift_pass(T* c, T* ranks, int64_t ld, const T* bias, Activation activation, const T* floors, uint8_t* hits,    \
+                 int64_t units, int64_t rows) {                                                                       \
+    return STACKAE_AT_LEVEL(sift_tile(c, ranks, ld, bias, activation, floors, hits, units, rows));                    \
   }                                                                                                                   \
-  STACKAE_MULTIVERSION void entries_pass(const T* kept, T* values, T* slopes, int64_t count, Activation activation) { \
-    activate_entries(kept, values, slopes, count, activation);                                                        \
+  void entries_pass(const T* kept, T* values, T* slopes, int64_t count, Activation activation) {                      \
+    return STACKAE_AT_LEVEL(activate_entries(kept, values, slopes, count, activation));                               \
   }                                                                                                                   \
-  STACKAE_MULTIVERSION void decode_pass(T* c, int64_t ld, const T* weight, int64_t weight_ld, const int64_t* starts,  \
-                                        const int32_t* units, const T* values, const Tile& tile) {                    \
-    decode_rows(c, ld, weight, weight_ld, starts, units, values, tile);                                               \
+  void decode_pass(T* c, int64_t ld, const T* weight, int64_t weight_ld, const int64_t* starts, const int32_t* units, \
+                   const T* values, const Tile& tile) {                                                               \
+    return STACKAE_AT_LEVEL(decode_rows(c, ld, weight, weight_ld, starts, units, values, tile));                      \
   }                                                                                                                   \
-  STACKAE_MULTIVERSION T unit_pass(const UnitEntries<T>& entries, const T* w, const T* g, int64_t g_ld, const T* x,   \
-                                   int64_t x_ld, T* outgoing, T* incoming, int64_t width) {                           \
-    return unit_gradient(entries, w, g, g_ld, x, x_ld, outgoing, incoming, width);                                    \
+  T unit_pass(const UnitEntries<T>& entries, const T* w, const T* g, int64_t g_ld, const T* x, int64_t x_ld,          \
+              T* outgoing, T* incoming, int64_t width) {                                                              \
+    return STACKAE_AT_LEVEL(unit_gradient(entries, w, g, g_ld, x, x_ld, outgoing, incoming, width));                  \
   }                                                                                                                   \
-  STACKAE_MULTIVERSION void transpose_pass(const T* from, int64_t from_ld, T* to, int64_t to_ld, int64_t rows,        \
-                                           int64_t columns) {                                                         \
-    transpose_blocks(from, from_ld, to, to_ld, rows, columns);                                                        \
+  void transpose_pass(const T* from, int64_t from_ld, T* to, int64_t to_ld, int64_t rows, int64_t columns) {          \
+    return STACKAE_AT_LEVEL(transpose_blocks<level>(from, from_ld, to, to_ld, rows, columns));                        \
   }
 STACKAE_DEFINE(float)
 STACKAE_DEFINE(double)

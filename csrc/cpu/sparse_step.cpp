@@ -21,8 +21,6 @@
 namespace stackae::cpu {
 namespace {
 
-constexpr int64_t units_at_once = 512;  // of a matmul by ATen
-
 template <typename T>
 class SparseStep final : public CpuStep {
  public:
@@ -33,7 +31,6 @@ class SparseStep final : public CpuStep {
         rows_(std::move(training.rows)),
         source_(source_of(rows_)),
         targets_(rows_, objective_),
-        brgemm_(brgemm_serves(c10::CppTypeToScalarType<T>::value)),
         selection_(objective_.keeps, objective_.over_batch, n_hidden_) {}
 
   std::vector<at::Tensor> moments() const override { return weights_.moments; }
@@ -73,37 +70,23 @@ class SparseStep final : public CpuStep {
                   static_cast<T*>(nullptr), ld_);
     });
     if (struck_ != nullptr) strike(objective_.corruption.level, noises.corruption(), batch.size, n_visible_, struck_);
-    if (brgemm_)
-      for_each_tile(batch.size, n_visible_, 1, [&](const Tile& tile) {
-        transpose_pass(x_ + tile.row_begin * ld_ + tile.column_begin, ld_,
-                       columns_ + tile.column_begin * columns_ld_ + tile.row_begin, columns_ld_,
-                       tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
-      });
+    for_each_tile(batch.size, n_visible_, 1, [&](const Tile& tile) {
+      transpose_pass(x_ + tile.row_begin * ld_ + tile.column_begin, ld_,
+                     columns_ + tile.column_begin * columns_ld_ + tile.row_begin, columns_ld_,
+                     tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
+    });
   }
 
   void encode(int64_t size) {
     selection_.begin(size);
-    const int64_t at_once = brgemm_ ? n_hidden_ : units_at_once;
-    for (int64_t first = 0; first < n_hidden_; first += at_once) {
-      const int64_t units = std::min(at_once, n_hidden_ - first);
-      if (!brgemm_)
-        gemm(units, size, n_visible_, encoder_.weight + first * n_visible_, n_visible_, false, x_, ld_, true, whole_,
-             columns_ld_, /*add=*/false);
-      for_each_tile(units, size, brgemm_ ? n_visible_ : 8, [&](Tile tile) {
-        const Scratch own = scratch();
-        T* const c = brgemm_ ? own.c : whole_ + tile.row_begin * columns_ld_ + tile.column_begin;
-        tile.row_begin += first;
-        tile.row_end += first;
-        if constexpr (std::is_same_v<T, float>)
-          if (brgemm_)
-            brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, n_visible_,
-                         encoder_.weight + tile.row_begin * n_visible_, n_visible_, columns_ + tile.column_begin,
-                         columns_ld_, c, scratch_ld, /*add=*/false);
-        selection_.sift(c, keeps_preactivation(weights_.layers[0].activation) ? own.ranks : c,
-                        brgemm_ ? scratch_ld : columns_ld_, encoder_.bias, weights_.layers[0].activation, own.hits,
-                        tile);
-      });
-    }
+    for_each_tile(n_hidden_, size, n_visible_, [&](const Tile& tile) {
+      const Scratch own = scratch();
+      multiply(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, n_visible_,
+               Left<T>{encoder_.weight + tile.row_begin * n_visible_, n_visible_, /*transposed=*/false},
+               columns_ + tile.column_begin, columns_ld_, own.c, scratch_ld, /*add=*/false);
+      selection_.sift(own.c, keeps_preactivation(weights_.layers[0].activation) ? own.ranks : own.c, scratch_ld,
+                      encoder_.bias, weights_.layers[0].activation, own.hits, tile);
+    });
     selection_.finish(code_);
     const int64_t entries = code_.starts[size];
     at::parallel_for(0, entries, smallest_parallel_size, [&](int64_t begin, int64_t end) {
@@ -196,21 +179,20 @@ class SparseStep final : public CpuStep {
     struck_ = objective_.emphasis.given() ? batch_.make<uint8_t>(rows * ld_) : nullptr;
     targets_.struck = struck_;
     targets_.struck_ld = ld_;
-    columns_ = batch_.make<T>(brgemm_ ? n_visible_ * columns_ld_ : 0);
-    whole_ = batch_.make<T>(brgemm_ ? 0 : std::min(units_at_once, n_hidden_) * columns_ld_);
+    columns_ = batch_.make<T>(n_visible_ * columns_ld_);
     sums_ = batch_.make<T>(blocks * ld_);
     bias_gradient_ = batch_.make<T>(padded(n_hidden_));
     norms_ = batch_.make<double>(n_hidden_);
     losses_ = batch_.make<double>(blocks * std::max(stripes_of(1, n_visible_), stripes_of(capacity_, n_visible_)));
     selection_.add_room(capacity_, threads_, batch_);
     code_.add_room(capacity_, entries, n_hidden_, batch_);
-    scratch_numbers_ = 2 * ld_ + 2 * tile_rows * std::max(scratch_ld, columns_ld_);
+    scratch_numbers_ = 2 * ld_ + 2 * tile_rows * scratch_ld;
     scratch_ = batch_.make<T>(threads_ * scratch_numbers_);
-    hits_ = batch_.make<uint8_t>(threads_ * tile_rows * std::max(scratch_ld, columns_ld_));
+    hits_ = batch_.make<uint8_t>(threads_ * tile_rows * scratch_ld);
   }
 
   Scratch scratch() {
-    const int64_t thread = at::get_thread_num(), tile = tile_rows * std::max(scratch_ld, columns_ld_);
+    const int64_t thread = at::get_thread_num(), tile = tile_rows * scratch_ld;
     T* const own = scratch_ + thread * scratch_numbers_;
     T* const ranks = own + 2 * ld_ + tile;
     return {own, own + ld_, own + 2 * ld_, ranks, hits_ + thread * tile};
@@ -224,14 +206,13 @@ class SparseStep final : public CpuStep {
   const Rows rows_;
   const Source source_;
   Targets<T> targets_;
-  const bool brgemm_;
   Arena batch_;
   Selection<T> selection_;
   SparseCode<T> code_;
   Versions versions_;
   int64_t capacity_ = 0, ld_ = 0, columns_ld_ = 0, scratch_numbers_ = 0;
   int threads_ = 0;
-  T *x_ = nullptr, *g_ = nullptr, *columns_ = nullptr, *whole_ = nullptr, *sums_ = nullptr, *bias_gradient_ = nullptr;
+  T *x_ = nullptr, *g_ = nullptr, *columns_ = nullptr, *sums_ = nullptr, *bias_gradient_ = nullptr;
   T* scratch_ = nullptr;
   uint8_t *hits_ = nullptr, *struck_ = nullptr;
   double *losses_ = nullptr, *norms_ = nullptr;

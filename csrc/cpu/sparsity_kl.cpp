@@ -39,11 +39,10 @@ STACKAE_INLINE void mean_tile(const scalar_t* h, opmath_t* sums, opmath_t* compl
   std::copy_n(off, width, complements + offset);
 }
 
-#define STACKAE_DEFINE_TILE(scalar_t)                                                                            \
-  STACKAE_MULTIVERSION void mean_kernel(const scalar_t* h, at::opmath_type<scalar_t>* sums,                      \
-                                        at::opmath_type<scalar_t>* complements, at::opmath_type<scalar_t> share, \
-                                        int64_t columns, const Tile& tile) {                                     \
-    mean_tile(h, sums, complements, share, columns, tile);                                                       \
+#define STACKAE_DEFINE_TILE(scalar_t)                                                                          \
+  void mean_kernel(const scalar_t* h, at::opmath_type<scalar_t>* sums, at::opmath_type<scalar_t>* complements, \
+                   at::opmath_type<scalar_t> share, int64_t columns, const Tile& tile) {                       \
+    return STACKAE_AT_LEVEL(mean_tile(h, sums, complements, share, columns, tile));                            \
   }
 
 STACKAE_DEFINE_TILE(float)

@@ -22,8 +22,7 @@ struct Scratch {
 template <typename T, typename O>
 class Tiles {
  public:
-  bool brgemm = false;
-  T* whole = nullptr;        // a matmul that is computed at once
+  T* whole = nullptr;        // logits, where they are not the operand's rows
   double* losses = nullptr;  // of each tile
 
   // Room for batches of up to `size` rows, on as many threads as given.
@@ -31,7 +30,6 @@ class Tiles {
     const int64_t blocks = row_blocks(size), width = network.layers[0].n_in;
     int64_t most = 0, most_tiles = blocks;
     for (const auto& layer : network.layers) {
-      if (!brgemm) most = std::max(most, layer.n_out * padded(layer.n_in));       // a weight gradient
       if (half) most = std::max(most, blocks * tile_rows * padded(layer.n_out));  // logits
       most_tiles = std::max({most_tiles, blocks * stripes_of(size, layer.n_out), blocks * stripes_of(1, layer.n_out),
                              row_blocks(layer.n_out) * stripes_of(layer.n_out, layer.n_in)});
@@ -48,17 +46,14 @@ class Tiles {
   template <typename Body>
   void for_each(c10::ArrayRef<Product<O>> products, const Form<O>& form, Body body) {
     const auto& first = products[0];
-    T* const rows = own_type(form.rows, brgemm ? nullptr : whole);
+    T* const rows = own_type(form.rows, nullptr);
     const int64_t ld = padded(first.n);
-    if (!brgemm)
-      for (const auto& product : products) multiply_whole(product, rows, ld, &product != &first);
     used_ = row_blocks(first.m) * stripes_of(first.m, first.n);
-    for_each_tile(first.m, first.n, brgemm ? first.k : 1, [&](const Tile& tile) {
+    for_each_tile(first.m, first.n, first.k, [&](const Tile& tile) {
       Scratch<T>& own = scratch();
       T* const c = rows != nullptr ? rows + tile.row_begin * ld + tile.column_begin : own.c;
       const int64_t c_ld = rows != nullptr ? ld : scratch_ld;
-      if (brgemm)
-        for (const auto& product : products) multiply_tile(product, tile, c, c_ld, &product != &first);
+      for (const auto& product : products) add_product(product, tile, c, c_ld, &product != &first);
       body(c, c_ld, tile, own.pairs);
     });
   }
@@ -85,16 +80,16 @@ class Tiles {
  private:
   static constexpr bool half = Network<T, O>::half;
 
-  void multiply_tile(const Product<O>& p, const Tile& tile, T* c, int64_t ld, bool add) {
-    const int64_t unit = half ? 2 : 1, depth = (p.k + unit - 1) / unit * unit;
-    if constexpr (std::is_same_v<T, float>)
-      brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, depth,
-                   p.a + tile.row_begin * p.lda, p.lda, p.b + tile.column_begin * unit, p.ldb, c, ld, add);
-  }
-
-  void multiply_whole(const Product<O>& p, T* c, int64_t ld, bool add) {
-    if constexpr (std::is_same_v<T, O>)
-      gemm(p.m, p.n, p.k, p.a, p.lda, p.a_transposed, p.b, p.ldb, p.b_transposed, c, ld, add);
+  void add_product(const Product<O>& p, const Tile& tile, T* c, int64_t ld, bool add) {
+    const int64_t rows = tile.row_end - tile.row_begin, columns = tile.column_end - tile.column_begin;
+    if constexpr (half) {
+      const int64_t depth = (p.k + 1) / 2 * 2;
+      brgemm_block(rows, columns, depth, p.a + tile.row_begin * p.lda, p.lda, p.b + 2 * tile.column_begin, p.ldb, c, ld,
+                   add);
+    } else {
+      const Left<T> a{p.a, p.lda, p.a_transposed};
+      multiply(rows, columns, p.k, a.from(tile.row_begin, 0), p.b + tile.column_begin, p.ldb, c, ld, add);
+    }
   }
 
   int64_t used_ = 0, stride_ = 0;

@@ -3,9 +3,9 @@
 // gradient; each weight gradient with the update of its weight.
 //
 // Never materialized: the reconstruction, a target, noise, pre-activations (but where f' is of them), weight gradients.
-// Contract: nothing is allocated after the first batch of a size; brgemm's results are bit-identical for any thread
-// count, ATen's are those of its library; a batch whose loss is not finite updates nothing, and a parameter that would
-// not be finite, or whose moments would not, keeps its value.
+// Contract: nothing is allocated after the first batch of a size; the bits are the same for any number of threads; a
+// batch whose loss is not finite updates nothing, and a parameter that would not be finite, or whose moments would not,
+// keeps its value.
 #include "train_step.h"
 
 #include <cmath>
@@ -28,7 +28,6 @@ class Step final : public CpuStep {
         source_(source_of(rows_)),
         unit_scale_(static_cast<T>(1 / (1 - objective_.dropout.units))),
         targets_(rows_, objective_) {
-    network_.brgemm = tiles_.brgemm = brgemm_serves(c10::CppTypeToScalarType<O>::value);
     network_.add_layers(parameters_);
   }
 
@@ -201,15 +200,12 @@ class Step final : public CpuStep {
   }
 
   void store(const T* c, int64_t ld, const Form<O>& form, const Tile& tile, uint32_t* pairs) {
-    if constexpr (std::is_same_v<T, float>)
-      if (network_.brgemm)
-        store_pass(c, ld, form.columns, form.columns_ld, network_.half ? form.panel : nullptr, form.ld, pairs, tile);
+    if constexpr (Network<T, O>::half)
+      store_pass(c, ld, form.columns, form.columns_ld, form.panel, form.ld, pairs, tile);
   }
 
   void store_weight(const T* c, int64_t ld, const LayerState<T, O>& layer, const Tile& tile, uint32_t* pairs) {
-    if constexpr (std::is_same_v<T, float>)
-      if (network_.brgemm)
-        store_weight_pass(c, ld, layer.panel, layer.panel_ld, layer.transposed, layer.transposed_ld, pairs, tile);
+    store_weight_pass(c, ld, layer.panel, layer.panel_ld, layer.transposed, layer.transposed_ld, pairs, tile);
   }
 
   // ---- memory
@@ -235,7 +231,6 @@ class Step final : public CpuStep {
 
   // The forms of a tile of a weight.
   void refresh(const LayerState<T, O>& layer, const Tile& tile) {
-    if (!network_.brgemm) return;
     Scratch<T>& own = tiles_.scratch();
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
       std::copy_n(layer.weight + i * layer.n_in + tile.column_begin, tile.column_end - tile.column_begin,

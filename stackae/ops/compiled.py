@@ -49,15 +49,15 @@ def products(device: str = "cpu", precision: str = "fp32") -> str | None:
 
 
 def bare_product(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """out = a b by oneDNN brgemm alone: the lower bound of a step's time in benchmarks.
+    """out = a b by the fused step's matmul alone: the lower bound of a step's time in benchmarks.
 
     Args:
-        a: (m, k), float32 or bfloat16; all three are contiguous.
-        b: (k, n), or (k / 2, n, 2) for bfloat16: row 2i beside row 2i + 1.
-        out: (m, n) float32.
+        a: (m, k), float32 or float64, rows in row-major order with any stride between them, or its transpose so.
+        b: (k, n), rows as those of a; or (k / 2, n, 2) of bfloat16: row 2i beside row 2i + 1; then all are contiguous.
+        out: (m, n), rows as those of a; of a's type, or float32 for bfloat16.
 
     Raises:
-        ValueError: shapes or types that do not fit, or that brgemm does not support on this processor.
+        ValueError: shapes or types that do not fit, or that have no matmul on this processor.
     """
     _C.bare_product(a, b, out)
 

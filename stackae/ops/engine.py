@@ -122,7 +122,7 @@ def _no_such_products(chosen: Engine, device: torch.device, precision: str) -> s
     if device.type == "cpu" and precision == "bf16":
         return (
             "precision bf16: expected a processor with avx512_bf16 or amx_bf16 and a torch that uses it, got one "
-            f"without, or STACKAE_PRODUCTS=aten; use {argument('precision', 'fp32')}"
+            f"without; use {argument('precision', 'fp32')}"
         )
     if device.type == "cpu":
         remedy = argument("precision", "fp32", "bf16")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import struct
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -10,9 +11,10 @@ from types import ModuleType
 
 import torch
 
-from stackae.errors import BrokenExtensionError, legible
+from stackae.errors import BrokenExtensionError, ConfigError, legible
 
 BUILD = "by `pip install --no-build-isolation -e .` in stackae's source folder, or use engine eager"
+LEVELS = ("default", "v3", "v4")  # what STACKAE_CPU_LEVEL may ask for
 LONGEST_CAUSE = 400  # characters that are shown of the loader's message
 
 
@@ -22,7 +24,11 @@ def load(folder: Path) -> ModuleType:
     Raises:
         ImportError: there is none.
         BrokenExtensionError: there is one, but it does not load, or was built from another version.
+        ConfigError: STACKAE_CPU_LEVEL names no level.
     """
+    level = os.environ.get("STACKAE_CPU_LEVEL")
+    if level not in (None, *LEVELS):
+        raise ConfigError(f"STACKAE_CPU_LEVEL: expected default, v3 or v4, got '{legible(str(level), 40)}'; unset it")
     try:
         for path in (folder / f"_C{suffix}" for suffix in EXTENSION_SUFFIXES):
             check_whole(path)

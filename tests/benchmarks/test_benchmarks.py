@@ -72,6 +72,12 @@ def test_ops(tmp_path):
     assert "| dense_act 64x300->150 forward |" in (tmp_path / "results.md").read_text()
 
 
+def test_matmuls(tmp_path):
+    run("matmuls", "--json", tmp_path / "matmuls.json", "--rounds", 1, "--only", "64x784-64")
+    rows = rows_of(tmp_path / "matmuls.json")
+    assert len(rows) == 5 and all(row["gflops"] > 0 and row["MKL"]["ratio"] > 0 for row in rows)
+
+
 def test_step(tmp_path, capsys):
     file = ("--json", tmp_path / "step.json")
     run("step", *file, "--only", "64x784-64", "--rounds", 1, "--no-compile")

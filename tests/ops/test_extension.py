@@ -14,7 +14,7 @@ import pytest
 import torch
 from shell import Shell
 
-from stackae.errors import BrokenExtensionError, SetupError
+from stackae.errors import BrokenExtensionError, ConfigError, SetupError
 from stackae.ops import compiled as ops
 from stackae.ops import engine, extension
 from stackae.verification import CHECKS
@@ -191,3 +191,9 @@ def test_build_info_tells_how_the_extension_was_built() -> None:
     } <= set(info)
     assert "-fopenmp" in info["flags"]
     assert info["cpu_level_in_use"] in info["cpu_levels"]
+
+
+def test_a_level_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACKAE_CPU_LEVEL", "v5")
+    with pytest.raises(ConfigError, match="STACKAE_CPU_LEVEL: expected default, v3 or v4, got 'v5'; unset it"):
+        extension.load(OWN.parent)

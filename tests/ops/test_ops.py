@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -352,20 +349,3 @@ def test_the_gradient_must_fit_what_forward_kept(device):
         torch.ops.stackae.dense_act_backward(y.t(), y, torch.zeros(3, 4), torch.zeros(2, 4), "sigmoid", True, True)
     with pytest.raises(ValueError, match=r"kept: expected shape \(3, 5\) to match x and weight, got \[3, 2\]"):
         torch.ops.stackae.dense_act_backward(y, y, torch.zeros(3, 4), torch.zeros(5, 4), "sigmoid", True, True)
-
-
-@pytest.mark.skipif(ops.products("cpu", "tf32") is not None, reason="this build has CUDA's kernels in the CPU's place")
-def test_products_by_aten_compute_the_same(device):
-    code = (
-        "import torch\nfrom stackae import ops\nfrom stackae.ops import reference\n"
-        "assert ops.products() == 'ATen' and ops.products('cpu', 'bf16') is None\n"
-        "x, w, b = (torch.rand(*s).requires_grad_() for s in [(70, 50), (30, 50), (30,)])\n"
-        "for act in reference.ACTIVATIONS:\n"
-        "    y, z = ops.dense_act(x, w, b, act), reference.dense_act(x, w, b, act)\n"
-        "    for one, other in zip(torch.autograd.grad(y.sum(), (x, w, b)), torch.autograd.grad(z.sum(), (x, w, b))):\n"
-        "        torch.testing.assert_close(one, other)\n"
-        "    torch.testing.assert_close(y, z)\n"
-    )
-    environment = {**os.environ, "STACKAE_PRODUCTS": "aten"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

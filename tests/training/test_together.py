@@ -14,7 +14,6 @@ from stackae.config import PretrainConfig
 from stackae.data.rows import ByteRows
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, DivergedError
-from stackae.ops.compiled import products
 from stackae.ops.step import StepResult
 from stackae.pretraining import layers_together, pretrain_stack, pretrain_together, settle
 from stackae.training import layer
@@ -22,8 +21,6 @@ from stackae.training import layer
 
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Any:
-    if request.param > 1 and products() != "oneDNN brgemm":
-        pytest.skip("the products of another library depend on the number of threads")
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

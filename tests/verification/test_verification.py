@@ -35,7 +35,6 @@ BY_NAME = {f"{check.group}: {check.name}": check for check in CHECKS}
 ON_CUDA = [name for name in BY_NAME if name.endswith("CUDA")]
 WHERE_THERE_IS_ONE = {
     "fused: step, bfloat16": ops.products("cpu", "bf16") is not None,
-    "fused: step, threads": "brgemm" in str(ops.products("cpu", "fp32")),
 }
 
 
