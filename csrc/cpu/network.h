@@ -4,7 +4,11 @@
 #include <type_traits>
 #include <vector>
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "../step.h"
 #include "operand.h"
@@ -13,17 +17,29 @@
 
 namespace stackae::cpu {
 
-// Zeroed memory that lives as long as the step.
+// Zeroed memory that lives as long as the step; large pieces on huge pages, where the system gives them: a tile of a
+// transposed weight would touch a small page per row.
 class Arena {
  public:
   template <typename T>
   T* make(int64_t count) {
-    kept_.push_back(at::zeros({std::max<int64_t>(1, count * static_cast<int64_t>(sizeof(T)))}, at::kByte));
-    return static_cast<T*>(kept_.back().mutable_data_ptr());
+    at::Tensor piece = at::empty({std::max<int64_t>(1, count * static_cast<int64_t>(sizeof(T)))}, at::kByte);
+    ask_for_huge_pages(piece);
+    kept_.push_back(piece.zero_());
+    return static_cast<T*>(piece.mutable_data_ptr());
   }
   void clear() { kept_.clear(); }
 
  private:
+  static void ask_for_huge_pages([[maybe_unused]] const at::Tensor& piece) {
+#ifdef MADV_HUGEPAGE
+    constexpr uintptr_t page = 1 << 21;
+    const auto begin = reinterpret_cast<uintptr_t>(piece.data_ptr());
+    const uintptr_t first = (begin + page - 1) / page * page, end = (begin + piece.nbytes()) / page * page;
+    if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+#endif
+  }
+
   std::vector<at::Tensor> kept_;
 };
 
