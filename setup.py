@@ -161,7 +161,7 @@ def emulated_sources(folder: Path) -> list[Path]:
         if not wrapper.exists() or wrapper.read_text() != text:
             wrapper.write_text(text)
         wrapped.append(wrapper)
-    own = [ROOT / "csrc/cpu" / f"{name}.cpp" for name in ("level", "matmul", "product")]
+    own = [ROOT / "csrc/cpu" / f"{name}.cpp" for name in ("level", "matmul", "pool", "product")]
     return [*wrapped, ROOT / "csrc/cuda/emulated/device.cpp", *own]
 
 

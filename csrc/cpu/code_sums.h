@@ -8,8 +8,8 @@ namespace stackae::cpu {
 // The squared norm of each unit's incoming weights.
 template <typename T, typename O>
 void norms_of(const LayerState<T, O>& layer, T* norms) {
-  at::parallel_for(0, layer.n_out, std::max<int64_t>(1, smallest_parallel_size / layer.n_in),
-                   [&](int64_t begin, int64_t end) { norms_pass(layer.weight, layer.n_in, begin, end, norms); });
+  parallel_for(layer.n_out, std::max<int64_t>(1, smallest_parallel_size / layer.n_in),
+               [&](int64_t begin, int64_t end) { norms_pass(layer.weight, layer.n_in, begin, end, norms); });
 }
 
 // The penalties of the first layer's code in a batch of `size` rows; leaves its slopes and terms.

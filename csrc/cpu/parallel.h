@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <cstdint>
 
-#include <ATen/Parallel.h>
 #ifdef __SSE__
 #include <xmmintrin.h>
 #endif
+
+#include "pool.h"
 
 namespace stackae::cpu {
 
@@ -60,7 +61,7 @@ void for_each_tile(int64_t rows, int64_t columns, int64_t work, Body body) {
   const int64_t stripes = stripes_of(rows, columns);
   const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, tile_columns) * work;
   const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
-  at::parallel_for(0, row_blocks(rows) * stripes, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(row_blocks(rows) * stripes, grain, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row_block = i / stripes, stripe = i % stripes;

@@ -51,10 +51,9 @@ STACKAE_DEFINE(double, double)
 #undef STACKAE_DEFINE
 
 void strike(double rate, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck) {
-  at::parallel_for(0, rows, std::max<int64_t>(1, smallest_parallel_size / (8 * width)),
-                   [&](int64_t begin, int64_t end) {
-                     STACKAE_AT_LEVEL(strike_rows(static_cast<float>(rate), stream, begin, end, width, struck));
-                   });
+  parallel_for(rows, std::max<int64_t>(1, smallest_parallel_size / (8 * width)), [&](int64_t begin, int64_t end) {
+    STACKAE_AT_LEVEL(strike_rows(static_cast<float>(rate), stream, begin, end, width, struck));
+  });
 }
 
 }  // namespace stackae::cpu

@@ -84,7 +84,7 @@ class Selection {
 
   // A tile of pre-activations c (units, rows), whose rows are units; ranks is c itself where f rises everywhere.
   void sift(T* c, T* ranks, int64_t ld, const T* bias, Activation activation, uint8_t* hits, const Tile& tile) {
-    const int thread = at::get_thread_num();
+    const int thread = thread_number();
     const int64_t units = tile.row_end - tile.row_begin, rows = tile.column_end - tile.column_begin;
     sift_pass(c, ranks, ld, bias + tile.row_begin, activation, floors_ + thread * floors_ld_ + tile.column_begin, hits,
               units, rows);
@@ -102,7 +102,7 @@ class Selection {
 
   // What all threads have kept, as the code's units and pre-activations.
   void finish(SparseCode<T>& code) {
-    at::parallel_for(0, over_batch_ ? 1 : size_, 16, [&](int64_t begin, int64_t end) {
+    parallel_for(over_batch_ ? 1 : size_, 16, [&](int64_t begin, int64_t end) {
       for (int64_t group = begin; group < end; ++group) {
         for (int other = 1; other < threads_; ++other)
           for (int64_t i = 0; i < count(other, group); ++i) offer(0, group, list(other, group)[i]);

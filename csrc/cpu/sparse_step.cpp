@@ -11,6 +11,8 @@
 // of a call.
 #include <cmath>
 
+#include <ATen/Parallel.h>
+
 #include "../versions.h"
 #include "product.h"
 #include "sparse_selection.h"
@@ -64,7 +66,7 @@ class SparseStep final : public CpuStep {
   void gather(const Batch& batch, const Noises& noises) {
     const int64_t pairs = (batch.size + 1) / 2;
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * n_visible_));
-    at::parallel_for(0, pairs, grain, [&](int64_t begin, int64_t end) {
+    parallel_for(pairs, grain, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
       gather_pass(source_, batch, noises, 2 * begin, std::min(2 * end, batch.size), static_cast<T*>(nullptr), x_,
                   static_cast<T*>(nullptr), ld_);
@@ -89,7 +91,7 @@ class SparseStep final : public CpuStep {
     });
     selection_.finish(code_);
     const int64_t entries = code_.starts[size];
-    at::parallel_for(0, entries, smallest_parallel_size, [&](int64_t begin, int64_t end) {
+    parallel_for(entries, smallest_parallel_size, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
       entries_pass(code_.kept + begin, code_.values + begin, code_.slopes + begin, end - begin,
                    weights_.layers[0].activation);
@@ -114,7 +116,7 @@ class SparseStep final : public CpuStep {
   // penalty.
   double move_units(const OptimizerScalars<T>& scalars) {
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / n_visible_);
-    at::parallel_for(0, n_hidden_, grain, [&](int64_t begin, int64_t end) {
+    parallel_for(n_hidden_, grain, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
       const Scratch own = scratch();
       bool moved = true;
@@ -192,7 +194,7 @@ class SparseStep final : public CpuStep {
   }
 
   Scratch scratch() {
-    const int64_t thread = at::get_thread_num(), tile = tile_rows * scratch_ld;
+    const int64_t thread = thread_number(), tile = tile_rows * scratch_ld;
     T* const own = scratch_ + thread * scratch_numbers_;
     T* const ranks = own + 2 * ld_ + tile;
     return {own, own + ld_, own + 2 * ld_, ranks, hits_ + thread * tile};

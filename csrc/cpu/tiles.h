@@ -3,7 +3,6 @@
 
 #include <type_traits>
 
-#include <ATen/Parallel.h>
 #include <c10/util/ArrayRef.h>
 
 #include "network.h"
@@ -72,7 +71,7 @@ class Tiles {
   }
   void use_row_blocks(int64_t rows) { used_ = row_blocks(rows); }
 
-  Scratch<T>& scratch() { return *reinterpret_cast<Scratch<T>*>(scratch_ + at::get_thread_num() * stride_); }
+  Scratch<T>& scratch() { return *reinterpret_cast<Scratch<T>*>(scratch_ + thread_number() * stride_); }
 
   // Beside it, room for a row of the input.
   T* input_row() { return reinterpret_cast<T*>(&scratch() + 1); }

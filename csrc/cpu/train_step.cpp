@@ -10,6 +10,8 @@
 
 #include <cmath>
 
+#include <ATen/Parallel.h>
+
 #include "../versions.h"
 #include "code_sums.h"
 #include "tiles.h"
@@ -63,7 +65,7 @@ class Step final : public CpuStep {
     O* const panel = network_.half ? form.panel : nullptr;
     const int64_t pairs = (batch.size + 1) / 2;
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * source_.width));
-    at::parallel_for(0, pairs, grain, [&](int64_t begin, int64_t end) {
+    parallel_for(pairs, grain, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
       gather_pass(source_, batch, noises, 2 * begin, std::min(2 * end, batch.size), tiles_.input_row(), form.rows,
                   panel, form.ld);
