@@ -1,4 +1,4 @@
-"""The compiled ops, with types, and with the shape functions that torch.compile and torch.export need.
+"""The compiled ops, with types.
 
 Importing this module loads the extension. The differentiable ops have twins of the same name, signature and meaning in
 ``stackae.ops.reference``, in plain torch.
@@ -7,16 +7,13 @@ Importing this module loads the extension. The differentiable ops have twins of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stackae.ops.extension import load
+from stackae.ops.library import LIBRARY
 from stackae.ops.step import Batches, DenseLayer, StepResult
-
-_C = load(Path(__file__).parents[1])
 
 __all__ = [
     "DenseLayer",
@@ -38,13 +35,13 @@ Training = Any  # the result of ``training``, an object of the extension
 
 def build_info() -> dict[str, str]:
     """Report how the extension was built: compiler, flags, CPU levels, CUDA version and architectures, git revision."""
-    info: dict[str, str] = _C.build_info()
+    info: dict[str, str] = LIBRARY.build_info()
     return info
 
 
 def products(device: str = "cpu", precision: str = "fp32") -> str | None:
     """Name the library that computes the fused step's matmuls on a device type at a precision; None without one."""
-    name: str | None = _C.products(device, precision)
+    name: str | None = LIBRARY.products(device, precision)
     return name
 
 
@@ -59,7 +56,7 @@ def bare_product(a: Tensor, b: Tensor, out: Tensor) -> None:
     Raises:
         ValueError: shapes or types that do not fit, or that have no matmul on this processor.
     """
-    _C.bare_product(a, b, out)
+    LIBRARY.bare_product(a, b, out)
 
 
 def dense_act(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "linear") -> Tensor:
@@ -195,7 +192,7 @@ def training(
     Raises:
         ValueError: an unknown loss, penalty or optimizer, or an invalid corruption.
     """
-    return _C.Training(
+    return LIBRARY.Training(
         layers=layers,
         x=x,
         scaling=scaling or (None, None),
@@ -225,7 +222,7 @@ class FusedReplicas:
     """The compiled step of several networks; ``train_together`` makes it."""
 
     def __init__(self, trainings: Sequence[Training], precision: str) -> None:
-        self._step = _C.train_step(trainings, precision)
+        self._step = LIBRARY.train_step(trainings, precision)
 
     def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
         """Advance each network on its own batches, as ``FusedStep.advance``; one without rows is not changed."""
@@ -290,40 +287,3 @@ def train_together(trainings: Sequence[Training], precision: str = "fp32") -> Fu
     loss, optimizer, or type of rows.
     """
     return FusedReplicas(trainings, precision)
-
-
-@torch.library.register_fake("stackae::dense_act_forward")
-def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> tuple[Tensor, Tensor]:
-    y = x.new_empty((x.shape[0], weight.shape[0]))
-    return y, y.new_empty(y.shape if _C.keeps_preactivation(activation) else (0,))
-
-
-@torch.library.register_fake("stackae::dense_act_backward")
-def _(
-    grad_y: Tensor,
-    kept: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    activation: str,
-    input_gradient: bool,
-    weight_gradient: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    grad_x = x.new_empty(x.shape if input_gradient else (0,))
-    grad_weight = x.new_empty(weight.shape if weight_gradient else (0,))
-    return grad_x, grad_weight, kept.new_empty((kept.shape[1],))
-
-
-@torch.library.register_fake("stackae::corrupt")
-def _(x: Tensor, kind: str, level: float, low: float, high: float, seed: int, layer: int, step: int) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-@torch.library.register_fake("stackae::sparsity_kl_forward")
-def _(h: Tensor, rho: float) -> tuple[Tensor, Tensor]:
-    penalty = h.new_empty((), dtype=torch.float64 if h.dtype == torch.float64 else torch.float32)
-    return penalty, h.new_empty((2, h.shape[1]), dtype=torch.float64)
-
-
-@torch.library.register_fake("stackae::sparsity_kl_backward")
-def _(grad_penalty: Tensor, h: Tensor, means: Tensor, rho: float) -> Tensor:
-    return h.new_empty((h.shape[1],))

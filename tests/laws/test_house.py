@@ -174,7 +174,7 @@ def test_the_command_line_has_a_file_per_command_and_few_more():
 
 def test_only_ops_and_what_loads_it_name_the_extension():
     naming = [name_of(path) for path in LIBRARY if "_C" in re.findall(r"\b_C\b", path.read_text())]
-    assert naming == ["ops.compiled", "ops.extension"]
+    assert naming == ["ops.extension"]
 
 
 @pytest.mark.parametrize("here", ["cpu", "cuda"])
