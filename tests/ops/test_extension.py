@@ -17,6 +17,7 @@ from shell import Shell
 from stackae.errors import BrokenExtensionError, ConfigError, SetupError
 from stackae.ops import compiled as ops
 from stackae.ops import engine, extension
+from stackae.ops.library import LIBRARY
 from stackae.verification import CHECKS
 from stackae.verification.check import SKIPPED, run
 
@@ -25,7 +26,7 @@ TOLD = "/site/stackae/_C.so: undefined symbol: _ZN3c104\\x1b[31mWarn"
 REMEDY = "build it again by `pip install --no-build-isolation -e .` in stackae's source folder, or use engine eager"
 SENTENCE = f"stackae's compiled extension: expected one that loads, got one that does not ({TOLD}); {REMEDY}"
 PACKAGE = Path(engine.__file__).parents[1]
-OWN = Path(ops._C.__file__)
+OWN = Path(str(LIBRARY.__file__))
 
 
 @pytest.fixture
