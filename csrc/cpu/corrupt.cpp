@@ -52,7 +52,7 @@ Tensor corrupt_cpu(const Tensor& x, std::string_view kind, double level, double 
     const auto* const source = from.const_data_ptr<scalar_t>();
     auto* const target = to.mutable_data_ptr<scalar_t>();
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, width));
-    parallel_for(x.size(0), grain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, x.size(0), grain, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
       std::vector<at::opmath_type<scalar_t>> buffer(width);
       for (int64_t row = begin; row < end; ++row)

@@ -123,7 +123,7 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
     auto* const y_data = y.mutable_data_ptr<scalar_t>();
     auto* const pre_data = pre.mutable_data_ptr<scalar_t>();
     const auto* const bias_data = bias_row.const_data_ptr<scalar_t>();
-    for_each_tile(rows, columns, by_tile ? depth : 1, [&](const Tile& tile) {
+    for_each_tile<OpThreads>(rows, columns, by_tile ? depth : 1, [&](const Tile& tile) {
       if constexpr (std::is_floating_point_v<scalar_t>)
         if (by_tile)
           multiply_tile(Left<scalar_t>{input.const_data_ptr<scalar_t>(), depth, /*transposed=*/false},
@@ -147,7 +147,7 @@ std::tuple<Tensor, Tensor> activation_gradient(const Tensor& grad_y, const Tenso
     const auto* const grad_in_data = grad_in.const_data_ptr<scalar_t>();
     const auto* const kept_data = kept_in.const_data_ptr<scalar_t>();
     auto* const grad_pre_data = grad_pre.mutable_data_ptr<scalar_t>();
-    for_each_tile(rows, columns, 1, [&](const Tile& tile) {
+    for_each_tile<OpThreads>(rows, columns, 1, [&](const Tile& tile) {
       derivative_kernel(grad_in_data, kept_data, grad_pre_data, sums.data(), columns, tile, activation);
     });
     auto* const grad_bias_data = grad_bias.mutable_data_ptr<scalar_t>();

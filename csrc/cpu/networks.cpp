@@ -2,8 +2,6 @@
 //
 // A small layer is too little work for two threads, so networks that train together share the threads out instead; each
 // result is bit-identical to training alone, wherever the network's step does not depend on the number of threads.
-#include <ATen/Parallel.h>
-
 #include "../step_checks.h"
 #include "level.h"
 #include "parallel.h"

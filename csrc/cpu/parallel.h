@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <ATen/Parallel.h>
 #ifdef __SSE__
 #include <xmmintrin.h>
 #endif
@@ -55,13 +56,28 @@ inline int64_t stripe_begin(int64_t rows, int64_t columns, int64_t s) {
   return std::min(columns, s * ((columns + vector - 1) / vector) / stripes * vector);
 }
 
+// The threads of a step are the pool's. Those of an op are torch's, as are those of the ops around it: these spin where
+// they are for what comes next, and a thread of the pool would have to wait for their core.
+struct StepThreads {
+  template <typename F>
+  static void share(int64_t count, int64_t grain, const F& body) {
+    parallel_for(count, grain, body);
+  }
+};
+struct OpThreads {
+  template <typename F>
+  static void share(int64_t count, int64_t grain, const F& body) {
+    at::parallel_for(0, count, grain, body);
+  }
+};
+
 // work: how much dearer an element is than one of an elementwise pass; dear tiles are shared out sooner.
-template <typename Body>
+template <typename Threads = StepThreads, typename Body>
 void for_each_tile(int64_t rows, int64_t columns, int64_t work, Body body) {
   const int64_t stripes = stripes_of(rows, columns);
   const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, tile_columns) * work;
   const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
-  parallel_for(row_blocks(rows) * stripes, grain, [&](int64_t begin, int64_t end) {
+  Threads::share(row_blocks(rows) * stripes, grain, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row_block = i / stripes, stripe = i % stripes;

@@ -24,8 +24,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int most_threads = 256;
-constexpr int64_t pieces_per_thread = 8;           // what is left of a share can be taken over in so many pieces
-constexpr std::chrono::microseconds patience{20};  // of spinning: about what it costs to wake a thread
+constexpr int64_t pieces_per_thread = 8;            // what is left of a share can be taken over in so many pieces
+constexpr std::chrono::microseconds patience{200};  // of spinning: between two passes of a small step
 
 thread_local int number = 0;
 thread_local bool within = false;

@@ -1,11 +1,11 @@
-// A pool of threads for the passes of a training step, in place of OpenMP's.
+// A pool of threads for the passes of a training step, in place of OpenMP's, which torch's ops use.
 //
 // OpenMP gives each thread a fixed share and lets those that are done spin until the last one is. Where another process
 // has a core, its thread waits for that core with work left, and has spent its claim to it by spinning: two threads are
 // then slower than one. Here a thread that has done its own share takes over what others have not begun, nobody waits
-// for a thread that did not come, and a thread without work spins for some microseconds before it sleeps. What remains
-// is to wait for threads that lost their core amid a piece: where passes take longer than the calling thread would have
-// needed alone, it computes alone for a while, and then tries again.
+// for a thread that did not come, and a thread without work spins for a fifth of a millisecond before it sleeps. What
+// remains is to wait for threads that lost their core amid a piece: where passes take longer than the calling thread
+// would have needed alone, it computes alone for a while, and then tries again.
 //
 // The pieces of a range depend on its size and the number of threads alone, but not which thread computes one: a body
 // must write to places of its piece or of its thread. The same bits follow for any number of threads as long as a body

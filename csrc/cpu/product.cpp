@@ -56,15 +56,15 @@ void multiply_in_tiles(const at::Tensor& a, const at::Tensor& b, const at::Tenso
   const Left<T> left{a.const_data_ptr<T>(), a.stride(transposed ? 1 : 0), transposed};
   const T* const right = b.const_data_ptr<T>();
   T* const to = out.mutable_data_ptr<T>();
-  for_each_tile(m, n, k,
-                [&](const Tile& tile) { multiply_tile(left, right, b.stride(0), to, out.stride(0), k, tile); });
+  for_each_tile<OpThreads>(
+      m, n, k, [&](const Tile& tile) { multiply_tile(left, right, b.stride(0), to, out.stride(0), k, tile); });
 }
 
 void multiply_halves(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
   const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
   const auto *const left = a.const_data_ptr<c10::BFloat16>(), *const right = b.const_data_ptr<c10::BFloat16>();
   auto* const to = out.mutable_data_ptr<float>();
-  for_each_tile(m, n, k, [&](const Tile& tile) {
+  for_each_tile<OpThreads>(m, n, k, [&](const Tile& tile) {
     brgemm_block(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, k, left + tile.row_begin * k, k,
                  right + 2 * tile.column_begin, n, to + tile.row_begin * n + tile.column_begin, n, /*add=*/false);
   });
@@ -97,7 +97,7 @@ at::Tensor row_major(const at::Tensor& t) {
     using T = decltype(zero);
     const T* const from = t.const_data_ptr<T>();
     T* const to = out.mutable_data_ptr<T>();
-    for_each_tile(rows, columns, 1, [=](const Tile& tile) {
+    for_each_tile<OpThreads>(rows, columns, 1, [=](const Tile& tile) {
       copy_transposed(from + tile.column_begin * rows + tile.row_begin, rows,
                       to + tile.row_begin * columns + tile.column_begin, columns, tile.column_end - tile.column_begin,
                       tile.row_end - tile.row_begin);

@@ -11,8 +11,6 @@
 // of a call.
 #include <cmath>
 
-#include <ATen/Parallel.h>
-
 #include "../versions.h"
 #include "product.h"
 #include "sparse_selection.h"

@@ -57,7 +57,7 @@ void column_means(const Tensor& h, double* means) {
   const int64_t rows = h.size(0), columns = h.size(1), blocks = row_blocks(rows);
   std::vector<opmath_t> sums(blocks * columns), complements(blocks * columns);
   const auto* const data = h.const_data_ptr<scalar_t>();
-  for_each_tile(rows, columns, 1, [&](const Tile& tile) {
+  for_each_tile<OpThreads>(rows, columns, 1, [&](const Tile& tile) {
     mean_kernel(data, sums.data(), complements.data(), opmath_t(1) / static_cast<opmath_t>(rows), columns, tile);
   });
   for (int64_t j = 0; j < columns; ++j) {

@@ -10,8 +10,6 @@
 
 #include <cmath>
 
-#include <ATen/Parallel.h>
-
 #include "../versions.h"
 #include "code_sums.h"
 #include "tiles.h"

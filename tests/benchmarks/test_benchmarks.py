@@ -150,6 +150,13 @@ def test_sparse(tmp_path, monkeypatch, capsys):
     assert "3 rows measured" in capsys.readouterr().out
 
 
+def test_neighbour(tmp_path):
+    small = ("--threads", 2, "--rounds", 1, "--seconds", 0, "--only", "64x784-64")
+    run("neighbour", *small, "--json", tmp_path / "neighbour.json")
+    found = rows_of(tmp_path / "neighbour.json")
+    assert [row["cores"] for row in found] == ["free", "beside a neighbour"] and all(row["ratio"] > 0 for row in found)
+
+
 def test_few_steps(capsys):
     run("few_steps", "--device", "cpu")
     lines = capsys.readouterr().out.splitlines()
