@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from replica_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config, together
+from step_cases import DEVICE_STEP
 from torch import Tensor
 
 from stackae.config import PretrainConfig
@@ -21,6 +22,10 @@ from stackae.training import layer
 
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Any:
+    if request.param > 1 and DEVICE_STEP:
+        pytest.skip(
+            "the library beside CUDA's tiles, on the host another one, computes as the number of threads has it"
+        )
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
