@@ -43,7 +43,7 @@ class Study(NamedTuple):
 
 
 STUDIES = {
-    "mnist": Study("MNIST", "784,300,150", "100,1000,6000", 2, OF_CLASSES),
+    "mnist": Study("MNIST", "784,300,150", "100,1000", 2, OF_CLASSES),
     "fashion-mnist": Study("Fashion-MNIST", "784,300,150", "100,1000", 2, OF_CLASSES),
     "digits": Study("digits", "784,300,150", "10,144,all", 3, OF_CLASSES),
     "breast-cancer": Study("breast cancer", "30,16,8", "10,46,all", 10, OF_CLASSES, "load_breast_cancer"),
