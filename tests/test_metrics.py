@@ -52,7 +52,7 @@ def test_the_figures_are_those_of_scikit_learn(data: st.DataObject, n_classes: i
     present = np.unique(y)
     shares = precision_recall_fscore_support(y, predicted, labels=present, zero_division=0)
     assert report.accuracy == pytest.approx(accuracy_score(y, predicted))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # of drawn labels scikit-learn warns where a class is absent, which is allowed here
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true|A single label was found")
         assert report.balanced_accuracy == pytest.approx(balanced_accuracy_score(y, predicted))
     assert report.macro_precision == pytest.approx(shares[0].mean())

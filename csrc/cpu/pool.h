@@ -34,8 +34,8 @@ class Body {
 // The number of the calling thread in a pass, from 0, less than the number of threads: the place of its scratch.
 int thread_number();
 
-// Whether a range of so many items, at least `grain` to a thread, is shared out: not within a pass or another library's
-// parallel region, nor while another thread of the process has the pool.
+// See parallel_for. The calling thread computes alone within a pass or another library's parallel region, and while
+// another thread of the process has the pool.
 void share_out(int64_t count, int64_t grain, const Body& body);
 
 // body(begin, end) for pieces of [0, count) of at least `grain` items, on at::get_num_threads() threads or fewer. An

@@ -29,7 +29,7 @@ from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.config import TrainingConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data.paired import PairedRows
-from stackae.ops.compiled import Batches, products, train_step, train_together
+from stackae.ops.compiled import Batches, train_step, train_together
 from stackae.training.fused import kernel_training
 from stackae.training.optimizers import make_optimizer
 from stackae.training.rates import ramp_of
@@ -168,7 +168,6 @@ FORMS = pytest.mark.parametrize("form", [{}, {"tied": True}, {"over_batch": True
 
 
 @FORMS
-@pytest.mark.skipif(products() == "ATen", reason="ATen's products depend on the number of threads")
 def test_any_number_of_threads_gives_the_same_bits(form):
     one = trained(1, [], **form)
     assert all(trained(threads, [], **form) == one for threads in (2, 3, 4))

@@ -23,9 +23,7 @@ from stackae.training import layer
 @pytest.fixture(params=[1, 2, 3])
 def threads(request: pytest.FixtureRequest) -> Any:
     if request.param > 1 and DEVICE_STEP:
-        pytest.skip(
-            "the library beside CUDA's tiles, on the host another one, computes as the number of threads has it"
-        )
+        pytest.skip("the matmuls of the library beside CUDA's tiles depend on the number of threads")
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

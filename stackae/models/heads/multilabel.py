@@ -16,8 +16,9 @@ from stackae.config import PretrainConfig
 from stackae.data import Part, Rows
 from stackae.errors import DataError, argument
 from stackae.metrics import auroc, average_precision, with_interval
-from stackae.models.heads.base import Finetuned, FinetuneObjective, HeadTask, Prepared, unfilled
+from stackae.models.heads.base import Finetuned, HeadTask, Prepared, unfilled
 from stackae.models.heads.targets import (
+    TargetsObjective,
     held_out_rows,
     known_rows,
     most_numbers,
@@ -26,8 +27,6 @@ from stackae.models.heads.targets import (
     targets_of,
 )
 from stackae.models.stack import in_batches
-from stackae.objectives.base import links
-from stackae.ops.step import DenseLayer
 
 
 class LabelReport(NamedTuple):
@@ -131,22 +130,13 @@ class MultilabelClassifier(Finetuned):
 
 
 @dataclass(frozen=True)
-class MultilabelObjective(FinetuneObjective):
+class MultilabelObjective(TargetsObjective):
     """−(1/B) Σ_i Σ_j y_ij ln p_ij + (1−y_ij) ln(1−p_ij) over the known labels, in nats.
 
     y (n, n_labels) is 0, 1, or NaN where unknown.
     """
 
-    y: Tensor
     loss: str = field(default="bce", kw_only=True)
-
-    @property
-    def chain(self) -> list[DenseLayer]:
-        return links(self.network.parts, self.loss)
-
-    @property
-    def targets(self) -> Tensor:
-        return self.y.to(self.parameters[0].dtype)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         z = self.network.head(self.code(rows, step))

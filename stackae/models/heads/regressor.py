@@ -15,8 +15,9 @@ from stackae.autoencoders.parameters import fill
 from stackae.config import PretrainConfig
 from stackae.data import Part, Rows
 from stackae.metrics import r_squared
-from stackae.models.heads.base import Finetuned, FinetuneObjective, HeadTask, Prepared, unfilled
+from stackae.models.heads.base import Finetuned, HeadTask, Prepared, unfilled
 from stackae.models.heads.targets import (
+    TargetsObjective,
     held_out_rows,
     known_rows,
     most_numbers,
@@ -25,8 +26,6 @@ from stackae.models.heads.targets import (
     targets_of,
 )
 from stackae.models.stack import in_batches
-from stackae.objectives.base import links
-from stackae.ops.step import DenseLayer
 
 
 class TargetReport(NamedTuple):
@@ -133,18 +132,8 @@ class Regressor(Finetuned):
 
 
 @dataclass(frozen=True)
-class RegressionObjective(FinetuneObjective):
+class RegressionObjective(TargetsObjective):
     """(1/B) Σ_i Σ_j (z_ij − y_ij)² over the known targets; y (n, n_targets) is standardized, NaN where unknown."""
-
-    y: Tensor
-
-    @property
-    def chain(self) -> list[DenseLayer]:
-        return links(self.network.parts, self.loss)
-
-    @property
-    def targets(self) -> Tensor:
-        return self.y.to(self.parameters[0].dtype)
 
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         z = self.network.head(self.code(rows, step))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +15,25 @@ from stackae.data.rows import subset
 from stackae.data.targets import MOST_TARGETS
 from stackae.errors import DataError, argument
 from stackae.models.files import check_numbers
-from stackae.models.heads.base import Finetuned, check_description, dense_numbers
+from stackae.models.heads.base import Finetuned, FinetuneObjective, check_description, dense_numbers
 from stackae.models.stack import ROWS_AT_ONCE
+from stackae.objectives.base import links
+from stackae.ops.step import DenseLayer
+
+
+@dataclass(frozen=True)
+class TargetsObjective(FinetuneObjective):
+    """The objective of a head with several outputs per row, of targets y (n, n_targets), NaN where unknown."""
+
+    y: Tensor
+
+    @property
+    def chain(self) -> list[DenseLayer]:
+        return links(self.network.parts, self.loss)
+
+    @property
+    def targets(self) -> Tensor:
+        return self.y.to(self.parameters[0].dtype)
 
 
 def known_rows(data: Part, what: str, may_lack: bool = False) -> tuple[Rows, Tensor]:
