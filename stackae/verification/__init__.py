@@ -5,7 +5,7 @@ finite differences, autograd's Jacobian, the SVD, random draws, plain torch. The
 the same each time.
 """
 
-from stackae.verification import engines, gradients, laws, noise, resuming, sampling
+from stackae.verification import engines, gradients, laws, noise, ops, resuming, sampling
 from stackae.verification.check import FAILED, PASSED, SKIPPED, Case, Check, NotHereError, Outcome, chosen, run, run_all
 
 __all__ = [
@@ -28,6 +28,7 @@ _ALL = [
     *laws.CHECKS,
     *sampling.CHECKS,
     *noise.CHECKS,
+    *ops.CHECKS,
     *engines.CHECKS,
     *resuming.CHECKS,
 ]

@@ -1,10 +1,9 @@
-"""Fused against eager: compare every compiled op with its twin, and the whole step with autograd and torch.optim."""
+"""Fused against eager: compare the whole training step with autograd and torch.optim."""
 
 from __future__ import annotations
 
-import importlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -12,31 +11,26 @@ from torch import Tensor
 
 from stackae.config import FinetuneConfig
 from stackae.config.activations import ACTIVATIONS
-from stackae.config.values import CORRUPTIONS
-from stackae.ops import reference
 from stackae.ops.step import Batches
 from stackae.training.head import make_step as make_head_step
 from stackae.training.layer import make_step
 from stackae.training.optimizers import make_optimizer
 from stackae.training.step import EagerStep, OneByOne, ReplicasStep
-from stackae.verification.check import Case, Check, NotHereError
+from stackae.verification.check import Case, Check
 from stackae.verification.heads import HEADS, step_of
 from stackae.verification.subjects import (
     CPU,
+    CUDA,
     EAGER_REMEDY,
+    SHAPES,
     distance,
     furthest,
-    need_extension,
+    fused_check,
     need_step,
-    normal,
     replica_of,
     rows_of,
 )
 
-CUDA = torch.device("cuda")
-ROUNDING = {torch.float64: 1e-13, torch.float32: 4e-6, torch.bfloat16: 2e-2}
-"""The relative distance of an op's result to float64 that a type's rounding allows."""
-SHAPES = ((40, 17, 9), (33, 70, 65))
 STEPS, BATCH, RATE = 8, 16, 0.01
 OPTIMIZERS = ("sgd", "adam", "adamw")
 PENALTIES = ("none", "kl:0.1:0.3", "l1:0.01")
@@ -49,65 +43,10 @@ OF_CPU: tuple[dict[str, Any], ...] = (
     {},
 )
 """What the step of a CPU has alone: dropout goes with no contraction, emphasis with noise that strikes some inputs."""
-
-
-# ---- ops
-
-
-def dense_cases(device: torch.device) -> Iterator[Case]:
-    """Compare y and the gradients of x, weight and bias with the twin in float64, on inputs exact in the type."""
-    ops = _ops(device)
-    for dtype, activation, (batch, n_in, n_out) in itertools.product(ROUNDING, ACTIVATIONS, SHAPES):
-        x, weight, bias = normal(batch, n_in, seed=1), normal(n_out, n_in, seed=2) / n_in**0.5, normal(n_out, seed=3)
-        given = [each.to(device, dtype).requires_grad_() for each in (x, weight, bias)]
-        exact = [each.detach().double().requires_grad_() for each in given]
-        found, wanted = ops.dense_act(*given, activation), reference.dense_act(exact[0], exact[1], exact[2], activation)
-        clear = torch.nn.functional.linear(*exact).abs() > 1e-2  # at a kink, rounding may choose the other slope
-        slope = (normal(batch, n_out, seed=4).to(device) * clear).to(dtype)
-        pairs = zip(
-            (found, *torch.autograd.grad(found, given, slope)),
-            (wanted, *torch.autograd.grad(wanted, exact, slope.double())),
-            strict=True,
-        )
-        worst = max(distance(a, b) for a, b in pairs)
-        yield Case(f"{activation}, {_name(dtype)}, {batch}x{n_in}-{n_out}", worst, ROUNDING[dtype])
-
-
-def corrupt_cases(device: torch.device) -> Iterator[Case]:
-    """Compare noise with the twin's: masking and salt-and-pepper bit-identical, Gaussian noise up to rounding."""
-    ops = _ops(device)
-    for dtype, kind, shape in itertools.product(ROUNDING, CORRUPTIONS, ((37, 130), (64, 64))):
-        x = normal(*shape).to(device, dtype)
-        given = (kind, 0.4, -1.5, 2.5, 2**40 + 7, 3, 2**33 + 1)
-        found, wanted = ops.corrupt(x, *given), reference.corrupt(x, *given)
-        bound = max(ROUNDING[dtype], 1e-6) if kind == "gaussian" else 0.0
-        yield Case(f"{kind}, {_name(dtype)}", distance(found, wanted), bound)
-
-
-def sparsity_cases(device: torch.device) -> Iterator[Case]:
-    """Compare the penalty and its gradient with the twin in float64."""
-    ops = _ops(device)
-    for dtype, shape in itertools.product(ROUNDING, SHAPES):
-        h = torch.sigmoid(normal(shape[0], shape[2]) * 3).to(device, dtype).requires_grad_()
-        exact = h.detach().double().requires_grad_()
-        found, wanted = ops.sparsity_kl(h, 0.05), reference.sparsity_kl(exact, 0.05)
-        slopes = [torch.autograd.grad(*pair)[0] for pair in ((found, h), (wanted, exact))]
-        worst = max(distance(found, wanted), distance(slopes[0], slopes[1]))
-        yield Case(f"{_name(dtype)}, {shape[0]}x{shape[2]}", worst, ROUNDING[dtype])
-
-
-def _ops(device: torch.device) -> Any:
-    need_extension()
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise NotHereError("no CUDA device")
-    return importlib.import_module("stackae.ops.compiled")
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-# ---- the step
+KEPT = ("top-k:3", "batch-top-k:3")
+BESIDE_KEPT: tuple[dict[str, Any], ...] = ({"weight_l1": 0.01}, {"dropout": "0.2:0"}, {"emphasis": "1:0.5"}, {})
+KEEPS_ALL: dict[str, Any] = {}
+FEW: dict[str, Any] = {"sparsity": "top-k:5", "activation": "relu", "contraction": 0.0}
 
 
 class Trained(NamedTuple):
@@ -151,24 +90,49 @@ def settings(loss: str) -> Iterator[tuple[str, dict[str, Any]]]:
             )
 
 
-def step_cases(loss: str, device: torch.device) -> Iterator[Case]:
-    """Compare losses and weights after some float64 steps, one of them with a smaller batch.
+def kept_settings() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield settings of codes that keep few units: every activation that they have, and all else rotated through."""
+    outputs, able = tuple(ACTIVATIONS), [f for f in ACTIVATIONS if not ACTIVATIONS[f].saturates]
+    for number, (f, tied, optimizer) in enumerate(itertools.product(able, (True, False), OPTIMIZERS)):
+        kept, noise, loss = KEPT[number // 2 % 2], NOISES[number % 4], ("mse", "bce")[number // 3 % 2]
+        output = "sigmoid" if loss == "bce" else outputs[number % len(outputs)]
+        more = BESIDE_KEPT[number % len(BESIDE_KEPT)]
+        if "emphasis" in more:
+            noise = "salt-and-pepper:0.3"
+        yield (
+            ", ".join([f, "tied" if tied else "untied", optimizer, kept, noise, f"output {output}", *more]),
+            {
+                "activation": f,
+                "output_activation": output,
+                "tied": tied,
+                "loss": loss,
+                "optimizer": optimizer,
+                "sparsity": kept,
+                "corruption": noise,
+                "weight_decay": 0.01 * (number % 2),
+                **more,
+            },
+        )
 
-    The compiled op draws Gaussian noise for both: the twin's agrees only up to float32 rounding.
-    """
+
+def step_cases(loss: str, device: torch.device) -> Iterator[Case]:
+    """Compare losses and weights after some float64 steps, one of them with a smaller batch."""
     need_step(device)
     for number, (name, options) in enumerate(settings(loss)):
-        rows, n, m = SHAPES[number % 2]
         noise = options["corruption"]
         if noise.startswith("gaussian") and device.type == "cuda":
             continue  # on CUDA it agrees only up to rounding, which Adam amplifies
         more = OF_CPU[number % len(OF_CPU)] if device.type == "cpu" else {}
         if not ("dropout" in more and options["contraction"]) and not ("emphasis" in more and noise[0] not in "ms"):
             name, options = ", ".join([name, *more]), {**options, **more}
-        x = rows_of(rows, n)
-        found = _trained(f"{n},{m}", x, device, torch.float64, engine="fused", **options)
-        ops = "fused" if noise.startswith("gaussian") else "eager"
-        yield Case(name, found.off(_by_autograd(f"{n},{m}", x, engine=ops, **options)), 1e-9)
+        yield _compared(name, number, device, options)
+
+
+def kept_cases() -> Iterator[Case]:
+    """Compare the step of codes that keep few units in the same way; it is the CPU's alone."""
+    need_step(CPU)
+    for number, (name, options) in enumerate(kept_settings()):
+        yield _compared(name, number, CPU, options)
 
 
 def precision_cases(precision: str, bound: float, device: torch.device) -> Iterator[Case]:
@@ -176,12 +140,13 @@ def precision_cases(precision: str, bound: float, device: torch.device) -> Itera
     need_step(device, precision)
     plain: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "corruption": "masking:0.3", "sparsity": "kl:0.1:0.3"}
     plain["contraction"] = 0.1
-    for tied, (rows, n, m) in itertools.product((True, False), ((40, 17, 9), (96, 200, 130))):
+    kept = [FEW] if precision == "fp32" and device.type == "cpu" else []
+    for more, tied, (rows, n, m) in itertools.product((KEEPS_ALL, *kept), (True, False), ((40, 17, 9), (96, 200, 130))):
         x = rows_of(rows, n).float().double()
-        given = {**plain, "tied": tied}
+        given = {**plain, "tied": tied, **more}
         found = _trained(f"{n},{m}", x, device, torch.float32, engine="fused", precision=precision, **given)
         wanted = _by_autograd(f"{n},{m}", x, engine="eager", **given)
-        yield Case(f"{n}-{m}, {'tied' if tied else 'untied'}", found.off(wanted), bound)
+        yield Case(_named(f"{n}-{m}", tied, more), found.off(wanted), bound)
 
 
 def head_cases(device: torch.device) -> Iterator[Case]:
@@ -202,23 +167,26 @@ def together_cases() -> Iterator[Case]:
     """Compare each of several networks that train together with the same network trained alone."""
     need_step(CPU)
     x = rows_of(40, 17)
-    each: list[dict[str, Any]] = [
-        {"engine": "fused", "seed": seed, "learning_rate": 0.01 * (seed + 1)} for seed in range(3)
-    ]
-    replicas = [replica_of("17,9", x, **options) for options in each]
-    make_step(replicas).advance([Batches(torch.arange(40), [RATE] * 3)] * 3, BATCH, 0)
-    for number, replica in enumerate(replicas):
-        alone = replica_of("17,9", x, **each[number])
-        make_step([alone]).advance([Batches(torch.arange(40), [RATE] * 3)], BATCH, 0)
-        yield Case(f"network {number + 1} of 3", furthest(replica.network.trained, alone.network.trained), 1e-12)
+    for more in (KEEPS_ALL, FEW):
+        each: list[dict[str, Any]] = [
+            {"engine": "fused", "seed": seed, "learning_rate": 0.01 * (seed + 1), **more} for seed in range(3)
+        ]
+        replicas = [replica_of("17,9", x, **options) for options in each]
+        make_step(replicas).advance([Batches(torch.arange(40), [RATE] * 3)] * 3, BATCH, 0)
+        for number, replica in enumerate(replicas):
+            alone = replica_of("17,9", x, **each[number])
+            make_step([alone]).advance([Batches(torch.arange(40), [RATE] * 3)], BATCH, 0)
+            name = ", ".join([f"network {number + 1} of 3", *([more["sparsity"]] if more else [])])
+            yield Case(name, furthest(replica.network.trained, alone.network.trained), 1e-12)
 
 
 def thread_cases() -> Iterator[Case]:
     """Count the losses and weights that differ between one thread and several."""
     need_step(CPU)
     x = rows_of(96, 200).float()
-    for optimizer, tied in itertools.product(("sgd", "adam"), (True, False)):
-        options = {"optimizer": optimizer, "tied": tied, "corruption": "masking:0.3", "sparsity": "kl:0.1:0.3"}
+    plain = {"corruption": "masking:0.3", "sparsity": "kl:0.1:0.3"}
+    for more, optimizer, tied in itertools.product((KEEPS_ALL, FEW), ("sgd", "adam"), (True, False)):
+        options = {**plain, "optimizer": optimizer, "tied": tied, **more}
         found = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
@@ -228,7 +196,19 @@ def thread_cases() -> Iterator[Case]:
             for other in found[1:]
             for a, b in zip([other.losses, *other.parameters], [found[0].losses, *found[0].parameters], strict=True)
         )
-        yield Case(f"{optimizer}, {'tied' if tied else 'untied'}", differ, 0)
+        yield Case(_named(optimizer, tied, more), differ, 0)
+
+
+def _named(first: str, tied: bool, more: dict[str, Any]) -> str:
+    return ", ".join([first, "tied" if tied else "untied", *([more["sparsity"]] if more else [])])
+
+
+def _compared(name: str, number: int, device: torch.device, options: dict[str, Any]) -> Case:
+    """Train both ways. The compiled op draws Gaussian noise for both: the twin's agrees up to float32 rounding."""
+    rows, n, m = SHAPES[number % len(SHAPES)]
+    x, ops = rows_of(rows, n), "fused" if options["corruption"].startswith("gaussian") else "eager"
+    found = _trained(f"{n},{m}", x, device, torch.float64, engine="fused", **options)
+    return Case(name, found.off(_by_autograd(f"{n},{m}", x, engine=ops, **options)), 1e-9)
 
 
 def _trained(layers: str, x: Tensor, device: torch.device, dtype: torch.dtype, **options: Any) -> Trained:
@@ -257,27 +237,17 @@ def _advanced(step: ReplicasStep, parameters: list[Tensor], count: int) -> Train
     return Trained(torch.tensor(losses, dtype=torch.float64), [each.detach().clone() for each in parameters])
 
 
-def _on(measure: Callable[..., Iterator[Case]], *given: Any) -> Callable[[], Iterator[Case]]:
-    return lambda: measure(*given)
-
-
-def _check(name: str, compared: str, measure: Callable[[], Iterator[Case]], threads: bool = False) -> Check:
-    return Check("fused", name, compared, "relative error", measure, EAGER_REMEDY, threads)
-
-
-_OP = "and its gradients to be those of plain torch in float64"
+_TOGETHER = "networks that train together to be those that train alone"
 _STEP = f"losses and weights after {STEPS} steps to be those of autograd and torch.optim"
 
 CHECKS = (
-    _check("dense_act", f"values {_OP}", _on(dense_cases, CPU), threads=True),
-    _check("sparsity_kl", f"the penalty {_OP}", _on(sparsity_cases, CPU), threads=True),
-    _check("corrupt", "noise to be that of plain torch", _on(corrupt_cases, CPU), threads=True),
-    _check("step, squared error", f"float64: {_STEP}", _on(step_cases, "mse", CPU)),
-    _check("step, cross-entropy", f"float64: {_STEP}", _on(step_cases, "bce", CPU)),
-    _check("step, heads", f"float64: {_STEP}", _on(head_cases, CPU)),
-    _check("step, float32", f"fp32: {_STEP}", _on(precision_cases, "fp32", 1e-4, CPU)),
-    _check("step, bfloat16", f"bf16: {_STEP}", _on(precision_cases, "bf16", 3e-2, CPU)),
-    _check("step, together", "networks that train together to be those that train alone", together_cases, threads=True),
+    fused_check("step, squared error", f"float64: {_STEP}", step_cases, "mse", CPU),
+    fused_check("step, cross-entropy", f"float64: {_STEP}", step_cases, "bce", CPU),
+    fused_check("step, kept units", f"float64: {_STEP}", kept_cases),
+    fused_check("step, heads", f"float64: {_STEP}", head_cases, CPU),
+    fused_check("step, float32", f"fp32: {_STEP}", precision_cases, "fp32", 1e-4, CPU),
+    fused_check("step, bfloat16", f"bf16: {_STEP}", precision_cases, "bf16", 3e-2, CPU),
+    fused_check("step, together", _TOGETHER, together_cases, threads=True),
     Check(
         "fused",
         "step, threads",
@@ -287,11 +257,8 @@ CHECKS = (
         EAGER_REMEDY,
         threads=True,
     ),
-    _check("dense_act, CUDA", f"values {_OP}", _on(dense_cases, CUDA)),
-    _check("sparsity_kl, CUDA", f"the penalty {_OP}", _on(sparsity_cases, CUDA)),
-    _check("corrupt, CUDA", "noise to be that of plain torch", _on(corrupt_cases, CUDA)),
-    _check("step, CUDA", f"float64: {_STEP}", _on(step_cases, "mse", CUDA)),
-    _check("step, fp32, CUDA", f"fp32: {_STEP}", _on(precision_cases, "fp32", 1e-4, CUDA)),
-    _check("step, tf32, CUDA", f"tf32: {_STEP}", _on(precision_cases, "tf32", 1e-2, CUDA)),
-    _check("step, bf16, CUDA", f"bf16: {_STEP}", _on(precision_cases, "bf16", 3e-2, CUDA)),
+    fused_check("step, CUDA", f"float64: {_STEP}", step_cases, "mse", CUDA),
+    fused_check("step, fp32, CUDA", f"fp32: {_STEP}", precision_cases, "fp32", 1e-4, CUDA),
+    fused_check("step, tf32, CUDA", f"tf32: {_STEP}", precision_cases, "tf32", 1e-2, CUDA),
+    fused_check("step, bf16, CUDA", f"bf16: {_STEP}", precision_cases, "bf16", 3e-2, CUDA),
 )

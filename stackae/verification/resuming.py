@@ -54,8 +54,8 @@ def cases(engine: str) -> Iterator[Case]:
         batch_size=16,
         device="cpu",
         engine=engine,
-        activation="tanh",
-        sparsity="kl:0.1:0.1",
+        activation="tanh,relu",
+        sparsity="kl:0.1:0.1,top-k:2",
         corruption="masking:0.3,gaussian:0.1",
     )
     config = settle(config, x)

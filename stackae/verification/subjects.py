@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,10 @@ from stackae.ops.engine import choose_step, find_extension
 from stackae.pretraining import settle
 from stackae.random import Purpose, uniform
 from stackae.training.layer import LayerReplica, Reads
-from stackae.verification.check import SIGMAS, Case, NotHereError
+from stackae.verification.check import SIGMAS, Case, Check, NotHereError
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+SHAPES = ((40, 17, 9), (33, 70, 65))  # rows, inputs and units, of which several are not multiples of a vector
 SEED = 5
 OF_THE_EXTENSION = "the extension"
 EAGER_REMEDY = "train with `--engine eager` meanwhile, which does without the extension"
@@ -97,3 +98,10 @@ def against_draws(name: str, drawn: Tensor, expected: Tensor | float, error: Ten
     place = int(z.argmax())  # NaN, if there is any
     mean, bar, law = (float(each.flatten()[place]) for each in (drawn, error, wanted))
     return Case(name, float(z[place]), SIGMAS, f"{mean:.5g} ± {bar:.1g}, expected {law:.5g}")
+
+
+def fused_check(
+    name: str, compared: str, measure: Callable[..., Iterator[Case]], *given: Any, threads: bool = False
+) -> Check:
+    """Make a check of compiled code, by the relative error of what ``measure(*given)`` compares."""
+    return Check("fused", name, compared, "relative error", lambda: measure(*given), EAGER_REMEDY, threads)

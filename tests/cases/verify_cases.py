@@ -169,6 +169,7 @@ FAULTS: dict[str, Callable[[Patch], None]] = {
     "fused: corrupt": lambda p: through(p, ops, "corrupt", lambda x: x + 1e-3),
     "fused: step, squared error": lambda p: at_rate(p, 1.001),
     "fused: step, cross-entropy": lambda p: at_rate(p, 1.001),
+    "fused: step, kept units": lambda p: at_rate(p, 1.001),
     "fused: step, heads": lambda p: at_rate(p, 1.001),
     "fused: step, float32": lambda p: at_rate(p, 1.5),
     "fused: step, bfloat16": lambda p: at_rate(p, 4.0),
