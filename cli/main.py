@@ -12,6 +12,7 @@ import typer
 
 from stackae import __version__
 from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError, naming_options
+from stackae.threads import limit_threads
 
 from . import (
     compare,
@@ -94,6 +95,7 @@ def main() -> None:
     """
     signals.install()
     console.forget_documents()
+    limit_threads()
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever backend the environment names
     if len(os.environ.get("COLUMNS", "")) > 4:
         del os.environ["COLUMNS"]  # help is padded to this width, which may exceed the terminal's

@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from stackae.errors import WHOLE, argument, legible
+from stackae.threads import shown_threads
 from stackae.training.callbacks import Callback, NoCallback
 
 if TYPE_CHECKING:
@@ -205,5 +206,5 @@ def _versions() -> str:
 
     return (
         f"stackae {__version__}, torch {torch.__version__}, Python {platform.python_version()}, "
-        f"{platform.node()}, {torch.get_num_threads()} threads, process {os.getpid()}"
+        f"{platform.node()}, threads {shown_threads(torch.get_num_threads())}, process {os.getpid()}"
     )

@@ -13,6 +13,7 @@ import torch
 from stackae import __version__, verification
 from stackae.errors import VerificationError
 from stackae.ops.engine import find_extension
+from stackae.threads import shown_threads
 from stackae.verification import FAILED, PASSED, SKIPPED, Outcome, chosen, run_all
 from stackae.verification.subjects import OF_THE_EXTENSION
 
@@ -26,7 +27,8 @@ def examine_installation() -> tuple[dict[str, Any], str]:
         "stackae": __version__,
         "python": platform.python_version(),
         "torch_installed": torch.__version__,
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "processor": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "threads": shown_threads(torch.get_num_threads()),
         "gpus": ", ".join(gpus) or "none",
     }
     extension = find_extension()

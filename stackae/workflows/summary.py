@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, TypeVar
 
+import torch
+
 from stackae.analysis.explained import Explained
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
@@ -21,6 +23,7 @@ from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import PretrainResult
 from stackae.runs import Run
 from stackae.semisupervised.training import settled_method
+from stackae.threads import shown_threads
 from stackae.training.candidates import planned
 from stackae.training.choice import shown_head_step, shown_layer_steps
 from stackae.training.folds import labels_of, rows_with_labels
@@ -30,7 +33,7 @@ OfLayer = TypeVar("OfLayer", "LayerReport", "LayerOverSeeds")
 
 
 def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[str] = ()) -> list[str]:
-    """Describe the rows, the training step, with its reason, and what the user should know of the data.
+    """Describe the rows, the training step and the threads, with reasons, and what the user should know of the data.
 
     ``why`` are the lines of ``stackae.pretraining.reasons``, where the layers are to be trained from now on.
     """
@@ -41,6 +44,7 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[s
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
         *_columns(dataset),
         f"step     {shown_layer_steps(config, isinstance(dataset.train.x, PairedRows))}",
+        f"threads  {shown_threads(torch.get_num_threads())}",
         *together,
         *why,
         *(f"note     {sentence}" for sentence in notes_of(dataset)),
@@ -217,7 +221,7 @@ def over_seeds(reports: Sequence[LayerReport]) -> LayerOverSeeds:
 
 
 def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[str]:
-    """Describe the training rows, which weights are trained, and the training step, with its reason."""
+    """Describe the training rows, which weights are trained, the training step and the threads, with reasons."""
     decay = f", layer decay {settings.layer_decay:g}" if settings.layer_decay != 1 else ""
     norm = f", max norm {settings.max_norm:g}" if settings.max_norm else ""
     norm += ", class weight balanced" if settings.class_weight == "balanced" else ""
@@ -231,6 +235,7 @@ def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[s
         f"head     {settings.head}, {settings.init} weights, train {trained}{decay}{norm}",
         *unlabelled,
         f"step     {shown_head_step(stack, settled)}",
+        f"threads  {shown_threads(torch.get_num_threads())}",
     ]
 
 

@@ -17,7 +17,7 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("apart", "documents", "errors", "lazy", "random", "config.documented"),
+    ("apart", "documents", "errors", "lazy", "random", "threads", "config.documented"),
     ("config.activations", "config.kinds", "config.heads"),
     ("config", "metrics", "ops", "plots"),
     ("data",),
@@ -54,7 +54,7 @@ OUTSIDE = {
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 
 TABLES = ("stackae.config.documented", "stackae.config.activations", "stackae.config.kinds", "stackae.config.heads")
-LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.workflows.callbacks", *TABLES)
+LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.threads", "stackae.workflows.callbacks", *TABLES)
 DOOR = ("console", "progress")
 FRAME = ("main", "start", "console", "progress", "screen", "signals", "libraries", "options")
 SHARED = ("figures", "reports")

@@ -18,6 +18,7 @@ from stackae.data.memory import check_memory
 from stackae.data.pictures.folder import Pictures, pictures_of
 from stackae.data.source import Source
 from stackae.errors import DataError, argument, legible
+from stackae.threads import usable_cpus
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -152,7 +153,7 @@ def _decoded(found: Pictures, wanted: Wanted, tell: Callable[[float], None]) -> 
         rows[place] = pixels.reshape(-1)
         return wanted.colour and bool((pixels == pixels[..., :1]).all())
 
-    with ThreadPoolExecutor(os.cpu_count(), "decode") as pool:  # Pillow decodes outside of Python's lock
+    with ThreadPoolExecutor(usable_cpus().threads, "decode") as pool:  # Pillow decodes outside of Python's lock
         try:
             for place, greyish in enumerate(pool.map(read, range(len(rows)))):
                 grey = grey and greyish
