@@ -25,7 +25,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,6 +37,8 @@ import torch
 from benchmarks.end_to_end_contenders import OURS, Contender, Metrics, contenders
 from benchmarks.end_to_end_data import held_out_rows, prepare
 from benchmarks.machine import machine, write
+from benchmarks.processes import output_of
+from benchmarks.timing import turns
 
 
 class Outcome(NamedTuple):
@@ -58,15 +59,11 @@ def timed(contender: Contender, run: Path, seed: int, threads: int, scale: float
     command = contender.command(run, seed)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=run.parent, env=environment, capture_output=True, text=True, check=False)
+    printed = output_of(command, run.parent, environment)
     seconds = time.perf_counter() - started
-    if done.returncode != 0:
-        print(f"{' '.join(command)}\n{done.stderr}", file=sys.stderr)
-        last_line = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
-        raise RuntimeError(f"expected exit code 0, got {done.returncode}: {last_line}")
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     last: dict[str, Metrics] = {record["stage"]: record for record in records}
-    training = contender.training_seconds(records, done.stdout)
+    training = contender.training_seconds(records, printed)
     epochs = training + sum(record.get("validation_seconds", 0.0) for record in records)
     return Outcome(
         seconds + (scale - 1) * epochs,
@@ -87,22 +84,22 @@ def measure(asked: argparse.Namespace, folder: Path) -> Iterator[Measured]:
     """What is known after each run."""
     outcomes: dict[str, list[Outcome]] = {}
     failed: dict[str, str] = {}
-    for number in range(asked.rounds):
-        for name, contender in list(contenders(asked, folder).items())[:: 1 if number % 2 == 0 else -1]:
-            if name in failed:
-                continue
-            run = folder / f"{number} {name}"
-            scale = asked.epochs / (contender.epochs or asked.epochs)
-            try:
-                outcome = timed(contender, run, number, asked.threads, scale)
-            except RuntimeError as error:
-                failed[name] = str(error)
-                outcomes.pop(name, None)
-                print(f"round {number + 1}  {name:18} failed: {error}", flush=True)
-            else:
-                outcomes.setdefault(name, []).append(outcome)
-                print(f"round {number + 1}  {name:18} {outcome.seconds:8.2f} s", flush=True)
-            yield Measured(outcomes, failed)
+    known = contenders(asked, folder)
+    for number, name in turns(known, asked.rounds):
+        if name in failed:
+            continue
+        run = folder / f"{number} {name}"
+        scale = asked.epochs / (known[name].epochs or asked.epochs)
+        try:
+            outcome = timed(known[name], run, number, asked.threads, scale)
+        except RuntimeError as error:
+            failed[name] = str(error)
+            outcomes.pop(name, None)
+            print(f"round {number + 1}  {name:18} failed: {error}", flush=True)
+        else:
+            outcomes.setdefault(name, []).append(outcome)
+            print(f"round {number + 1}  {name:18} {outcome.seconds:8.2f} s", flush=True)
+        yield Measured(outcomes, failed)
 
 
 def means(rounds: list[list[float]]) -> list[float]:

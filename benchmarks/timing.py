@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ FEWEST_SAMPLES = 5
 ONE_EACH: Mapping[str, int] = {}
 
 Run = Callable[[], object]
+T = TypeVar("T")
 
 
 class Comparison(NamedTuple):
@@ -90,14 +91,28 @@ def compare(
             run()
     calls = {name: _calls_for(run, sample_ms, device) for name, run in runners.items()}
     samples: dict[str, list[tuple[float, bool]]] = {name: [] for name in runners}
-    for number in range(rounds):
-        for name in list(runners)[:: 1 if number % 2 == 0 else -1]:
-            samples[name].append(_sample(runners[name], calls[name], device))
+    for _, name in turns(runners, rounds):
+        samples[name].append(_sample(runners[name], calls[name], device))
     generator = np.random.default_rng(0)
     parts = {name: steps.get(name.removesuffix(AGAIN), 1) for name in runners}
     times = {name: np.array([spent for spent, _ in values]) / parts[name] for name, values in samples.items()}
     clean = {name: np.array([through for _, through in values]) for name, values in samples.items()}
     return [_summary(name, times[name], times[first], clean[name] & clean[first], generator) for name in runners]
+
+
+def turns(contenders: Iterable[T], rounds: int) -> Iterator[tuple[int, T]]:
+    """Every contender in every round, with the round's number; their order is flipped from round to round."""
+    in_order = list(contenders)
+    for number in range(rounds):
+        for contender in in_order[:: 1 if number % 2 == 0 else -1]:
+            yield number, contender
+
+
+def median_interval(ratios: np.ndarray, generator: np.random.Generator) -> tuple[float, float]:
+    """The 95 % bootstrap interval of their median."""
+    draws = np.median(generator.choice(ratios, size=(2000, len(ratios))), axis=1)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _calls_for(run: Run, sample_ms: float, device: torch.device) -> int:
@@ -127,9 +142,7 @@ def _summary(
 ) -> Comparison:
     enough = int(clean.sum()) >= FEWEST_SAMPLES
     own, ratios = (times[clean], (times / first)[clean]) if enough else (times, times / first)
-    draws = np.median(generator.choice(ratios, size=(2000, len(ratios))), axis=1)
     lower, upper = np.percentile(own, [25, 75])
-    low, high = np.percentile(draws, [2.5, 97.5])
     return Comparison(
         name=name,
         microseconds=float(np.median(own)),
@@ -138,5 +151,5 @@ def _summary(
         samples=len(own),
         clean=enough,
         ratio=float(np.median(ratios)),
-        interval=(float(low), float(high)),
+        interval=median_interval(ratios, generator),
     )
