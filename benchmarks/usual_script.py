@@ -5,7 +5,7 @@
 It imports nothing of stackae. The usual way: torchvision's dataset, ToTensor image by image, a DataLoader,
 nn.Sequential, autograd, Adam as it comes; layer 2 reads its codes through the frozen layer 1 in every batch.
 --in-memory is the careful way: the images are one tensor from the start, each layer's codes are computed once, Adam is
-fused.
+fused. benchmarks.peers_fits trains by both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,16 +23,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
+CPU = torch.device("cpu")
+
 
 class Autoencoder(nn.Module):
-    def __init__(self, n_visible: int, n_hidden: int) -> None:
+    def __init__(self, n_visible: int, n_hidden: int, output: type[nn.Module] = nn.Sigmoid) -> None:
         super().__init__()
         encoding, decoding = nn.Linear(n_visible, n_hidden), nn.Linear(n_hidden, n_visible)
         for layer in (encoding, decoding):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.encoder = nn.Sequential(encoding, nn.Sigmoid())
-        self.decoder = nn.Sequential(decoding, nn.Sigmoid())
+        self.decoder = nn.Sequential(decoding, output())
 
     def forward(self, x: Tensor) -> Tensor:
         z: Tensor = self.decoder(self.encoder(x))
@@ -62,12 +64,40 @@ class InMemory:
 Batches = InMemory | DataLoader[tuple[Tensor, Tensor]]
 
 
-def codes(images: Tensor, encoders: list[nn.Module], device: torch.device) -> Tensor:
+def codes(images: Tensor, encoders: Sequence[nn.Module], device: torch.device) -> Tensor:
     x = images.view(len(images), -1).to(device)
     with torch.no_grad():
         for encoder in encoders:
             x = encoder(x)
     return x
+
+
+def train_epoch(
+    autoencoder: Autoencoder,
+    training: Batches,
+    optimizer: torch.optim.Optimizer,
+    *,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    frozen: Sequence[nn.Module] = (),
+    masking: float = 0.0,
+    device: torch.device = CPU,
+) -> float:
+    """One pass over the rows; returns the mean of their losses."""
+    criterion = nn.MSELoss(reduction="sum")
+    autoencoder.train()
+    total, seen = 0.0, 0
+    for images, _ in training:
+        x = codes(images, frozen, device)
+        noisy = x * (torch.rand_like(x) >= masking) if masking else x
+        loss = criterion(autoencoder(noisy), x) / len(x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+        total += loss.item() * len(x)
+        seen += len(x)
+    return total / seen
 
 
 def train_layer(
@@ -86,18 +116,15 @@ def train_layer(
     history: list[dict[str, object]] = []
     for epoch in range(1, asked.epochs + 1):
         started = time.perf_counter()
-        autoencoder.train()
-        total, seen = 0.0, 0
-        for images, _ in training:
-            x = codes(images, frozen, asked.device)
-            noisy = x * (torch.rand_like(x) >= asked.masking)
-            loss = criterion(autoencoder(noisy), x) / len(x)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            total += loss.item() * len(x)
-            seen += len(x)
+        loss = train_epoch(
+            autoencoder,
+            training,
+            optimizer,
+            scheduler=scheduler,
+            frozen=frozen,
+            masking=asked.masking,
+            device=asked.device,
+        )
         trained = time.perf_counter()
         autoencoder.eval()
         held_total, held_seen = 0.0, 0
@@ -106,9 +133,9 @@ def train_layer(
                 x = codes(images, frozen, asked.device)
                 held_total += criterion(autoencoder(x), x).item()
                 held_seen += len(x)
-        record = {"epoch": epoch, "loss": total / seen, "validation_loss": held_total / held_seen}
+        record = {"epoch": epoch, "loss": loss, "validation_loss": held_total / held_seen}
         times = {"seconds": trained - started, "validation_seconds": time.perf_counter() - trained}
-        print(f"layer {number} epoch {epoch}: loss {total / seen:.4f} validation {held_total / held_seen:.4f}")
+        print(f"layer {number} epoch {epoch}: loss {loss:.4f} validation {held_total / held_seen:.4f}")
         history.append({"stage": f"layer{number}", **record, **times})
     return history
 
