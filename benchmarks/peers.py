@@ -53,11 +53,13 @@ class Place(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Seconds of the training and of the whole call, the loss of the held-out rows, and versions of packages."""
+    """Seconds of the training and of the whole call, the loss of the held-out rows, how many cores other processes kept
+    busy meanwhile, and versions of packages."""
 
     training: float
     call: float
     loss: float
+    others: float
     versions: dict[str, str]
 
 
@@ -86,7 +88,8 @@ def trained(asked: argparse.Namespace, environment: Environment, folder: Path, p
     options = [f"--{option}={value}" for option, value in settings.items()]
     printed = output_of([str(python), "-m", "benchmarks.peers_contenders", name, *options], ROOT, limit=asked.limit)
     said = json.loads(printed.splitlines()[-1])
-    return Outcome(said["training"], said["call"], loss(folder / "held-out.npy", out), said["versions"])
+    found = loss(folder / "held-out.npy", out)
+    return Outcome(said["training"], said["call"], found, said["others"], said["versions"])
 
 
 def loss(held_out: Path, reconstructed: Path) -> float:
@@ -105,7 +108,8 @@ def row_of(place: Place, runs: Sequence[Outcome], ours: Sequence[Outcome], gener
         row[f"{part}_ratio"] = statistics.median(ratios)
         row[f"{part}_interval"] = median_interval(np.array(ratios), generator)
     row["loss"] = statistics.mean(run.loss for run in runs)
-    row["rounds"] = [[run.training, run.call, run.loss] for run in runs]
+    row["others"] = max(run.others for run in runs)
+    row["rounds"] = [[run.training, run.call, run.loss, run.others] for run in runs]
     contender = CONTENDERS[place.name.removesuffix(AGAIN)]
     return {**row, "versions": runs[0].versions, "differs": contender.differs}
 
@@ -145,7 +149,8 @@ def measure(asked: argparse.Namespace, environment: Environment, folder: Path) -
             print(f"{told} failed: {error}", flush=True)
         else:
             outcomes[place].append(outcome)
-            print(f"{told} {outcome.training:7.2f} s, call {outcome.call:7.2f} s, loss {outcome.loss:.3f}", flush=True)
+            times = f"{outcome.training:7.2f} s, call {outcome.call:7.2f} s"
+            print(f"{told} {times}, loss {outcome.loss:.3f}, {outcome.others:.2f} cores shared", flush=True)
         yield found(outcomes, failed)
 
 
@@ -233,6 +238,8 @@ def main() -> None:
     titles = ("threads", "", "training, s", "ratio", "ratio of the call", "loss", "")
     print("\n".join(table(titles, map(cells, rows))))
     print("\n".join(verdict(rows, threads) for threads in asked.threads))
+    shared = max((row["others"] for row in rows if "failed" not in row), default=0.0)
+    print(f"other processes kept up to {shared:.2f} cores busy meanwhile")
 
 
 if __name__ == "__main__":

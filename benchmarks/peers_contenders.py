@@ -6,7 +6,8 @@
 DIR holds rows.npy and held-out.npy, float32 rows in [0, 1], and the same rows as MNIST/raw. First comes a training on a
 few batches that is not timed: for imports, compilation and first allocations. Then the one that counts, from new
 weights: ``training`` is the seconds of the passes over the rows alone, ``call`` those of the whole call that a user
-writes. Reconstructions of the held-out rows go to FILE; times and versions are the last line that is printed.
+writes. Reconstructions of the held-out rows go to FILE; the last line that is printed says times, versions, and how
+many cores other processes kept busy during the call: a machine that was shared has measured something else.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import functools
 import importlib.metadata
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from benchmarks.peers_fits import (
     Fit,
@@ -64,12 +66,21 @@ CONTENDERS = {
 }
 
 
-def train(name: str, setting: Setting, epochs: int) -> Trained:
-    """The training that counts, after one on a few batches."""
+def train(name: str, setting: Setting, epochs: int) -> tuple[Trained, float]:
+    """The training that counts, after one on a few batches; and how many cores other processes kept busy meanwhile."""
     fit = CONTENDERS[name].prepare(setting)
     rows, batch_size = len(setting.x), setting.batch_size
     fit(min(rows, WARM_UP_BATCHES * batch_size + rows % batch_size), 1)
-    return fit(rows, epochs)
+    before, started = busy_beside_this(), time.perf_counter()
+    trained = fit(rows, epochs)
+    return trained, (busy_beside_this() - before) / (time.perf_counter() - started)
+
+
+def busy_beside_this(stat: Path = Path("/proc/stat")) -> float:
+    """Processor seconds that other processes have taken since the machine started."""
+    user, nice, system = map(int, stat.read_text().split(maxsplit=4)[1:4])
+    own = os.times()
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.user - own.system
 
 
 def bind(threads: int) -> None:
@@ -95,10 +106,10 @@ def main(given: Sequence[str] | None = None) -> None:
 
     x, held_out = (np.load(asked.folder / f"{part}.npy") for part in ("rows", "held-out"))
     setting = Setting(x, asked.folder, asked.hidden, asked.batch_size, asked.rate, asked.seed)
-    trained = train(asked.name, setting, asked.epochs)
+    trained, others = train(asked.name, setting, asked.epochs)
     np.save(asked.out, trained.reconstruct(held_out))
     versions = {name: importlib.metadata.version(name) for name in CONTENDERS[asked.name].packages}
-    said: dict[str, Any] = {"training": trained.training, "call": trained.call, "versions": versions}
+    said = {"training": trained.training, "call": trained.call, "others": others, "versions": versions}
     print(json.dumps(said))
 
 

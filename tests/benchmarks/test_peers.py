@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import re
 import sys
 import types
@@ -79,7 +80,8 @@ def test_peers_leave_a_row_each(tmp_path, here, monkeypatch, capsys):
     losses = [row["loss"] for row in ran]
     assert max(losses) < 1.2 * min(losses) and rows[OURS + AGAIN]["loss"] == rows[OURS]["loss"]
     printed = capsys.readouterr().out
-    assert "| 1 | PyOD | failed |" in printed and "1 threads: the best peer takes " in printed
+    for said in ("| 1 | PyOD | failed |", "1 threads: the best peer takes ", " cores busy meanwhile"):
+        assert said in printed
 
 
 def test_without_stackae_there_is_no_comparison(here, monkeypatch):
@@ -108,7 +110,8 @@ def test_a_contender_is_a_process(tmp_path):
     options = (f"--folder={tmp_path}", f"--out={tmp_path / 'z.npy'}", "--hidden=3", "--batch-size=16")
     printed = output_of([sys.executable, "-m", "benchmarks.peers_contenders", "scikit-learn", *options], ROOT)
     said = json.loads(printed.splitlines()[-1])
-    assert 0 < said["training"] <= said["call"] and said["versions"].keys() == {"scikit-learn"}
+    assert 0 < said["training"] <= said["call"] and said["others"] < 2 * os.cpu_count()
+    assert said["versions"].keys() == {"scikit-learn"}
     assert 0 < peers.loss(tmp_path / "held-out.npy", tmp_path / "z.npy") < 6
 
 
@@ -122,6 +125,17 @@ def test_what_counts_comes_after_a_few_batches(monkeypatch):
     monkeypatch.setitem(CONTENDERS, "told", Contender(prepare, ()))
     peers_contenders.train("told", setting(np.zeros((1003, 2), np.float32), batch_size=10), 5)
     assert fits == [(10 * WARM_UP_BATCHES + 3, 1), (1003, 5)]
+
+
+def test_what_other_processes_take_is_told(tmp_path):
+    """Not what this one does."""
+    ticks, stat = os.sysconf("SC_CLK_TCK"), tmp_path / "stat"
+    found = []
+    for others in (100, 103):
+        stat.write_text(f"cpu  {others * ticks} 0 {2 * ticks} 99999 0 0\ncpu0 1 2 3\n")
+        found.append(peers_contenders.busy_beside_this(stat) + sum(os.times()[:2]))
+    assert found == pytest.approx([102, 105], abs=0.5)
+    assert peers_contenders.busy_beside_this() > 0
 
 
 def setting(x: np.ndarray, batch_size: int = 2) -> Setting:
@@ -221,7 +235,7 @@ def test_keras_begins_each_fit_from_its_first_weights(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "before")
     x = np.ones((4, 2), np.float32)
     fit = by_keras(setting(x), "jax")
-    assert peers_contenders.os.environ["KERAS_BACKEND"] == "jax"
+    assert os.environ["KERAS_BACKEND"] == "jax"
     fit(2, 1)
     assert np.array_equal(fit(3, 5).reconstruct(x), 15 * x) and states == [0, 0]
 
