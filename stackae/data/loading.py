@@ -244,13 +244,19 @@ def part_of_rows(
     if clean is not None:
         return Part(PairedRows(_scaled(x, rows, scaling), _scaled(clean, rows, scaling, filled=False)), labels)
     if x.dtype == np.uint8 and scaling.of_bytes:
-        raw = np.require(x if len(rows) == len(x) else x[rows], requirements=("C", "W"))
+        raw = np.require(taken(x, rows), requirements=("C", "W"))
         return Part(ByteRows(torch.from_numpy(raw), scaling), labels)
     return Part(_scaled(x, rows, scaling), labels)
 
 
+def taken(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The given rows of x, ascending; x itself where they are all of them."""
+    return x if len(rows) == len(x) else x[rows]
+
+
 def _scaled(x: np.ndarray, rows: np.ndarray, scaling: Scaling, filled: bool = True) -> Tensor:
     scaled = torch.empty(len(rows), x.shape[1])
+    whole = len(rows) == len(x)
     for piece in in_order(len(rows), max(1, CHUNK_CELLS // x.shape[1])):
-        scaled[piece] = scaling.transform(x[rows[piece]], filled)
+        scaled[piece] = scaling.transform(x[piece] if whole else x[rows[piece]], filled)
     return scaled

@@ -23,6 +23,7 @@ from stackae.data import Part, Scaling, Source, epoch_order, in_order, load_data
 from stackae.data import loading as loading_module
 from stackae.data.division import hold_out
 from stackae.data.formats import FORMATS, listed
+from stackae.data.loading import part_of_rows, taken
 from stackae.data.source import checked
 from stackae.errors import ConfigError, DataError
 
@@ -339,3 +340,17 @@ def test_scaled_rows_keeps_the_order() -> None:
     assert both.y is not None and both.y.tolist() == [0, -1, 0, -1]
     assert torch.equal(both.x, torch.from_numpy(np.concatenate([x, x[:1] + 10])) / 2)
     assert scaled_rows(Source("s", x, x_test=x), scaling).y is None
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+def test_all_rows_are_taken_as_they_lie(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a copy before they are scaled, to the same numbers as rows that are picked; floats are not shared."""
+    monkeypatch.setattr(loading_module, "CHUNK_CELLS", 4)
+    x, every = np.arange(10).reshape(5, 2).astype(dtype), np.arange(5)
+    assert taken(x, every) is x and taken(x, every[::2]).tolist() == x[::2].tolist()
+    scaling = Scaling.fit("unit", x)
+    whole, picked = part_of_rows(x, None, every, scaling), part_of_rows(np.vstack([x, x]), None, every, scaling)
+    assert torch.equal(whole.x[every], picked.x[every])
+    if dtype == "f4":
+        whole.x[:] = -1
+        assert x.min() == 0
