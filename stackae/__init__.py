@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from stackae.config import FinetuneConfig as FinetuneConfig
     from stackae.config import LayerConfig as LayerConfig
     from stackae.config import PretrainConfig as PretrainConfig
+    from stackae.config import ReviveConfig as ReviveConfig
     from stackae.config import RunConfig as RunConfig
     from stackae.config import SparsityConfig as SparsityConfig
     from stackae.data import ByteRows as ByteRows

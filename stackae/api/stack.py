@@ -15,7 +15,15 @@ from torch import Tensor
 from stackae.api.options import Names, data_config
 from stackae.api.rows import divided_rows, others_of
 from stackae.api.saving import save_run, stack_files
-from stackae.config import CorruptionConfig, DropoutConfig, EmphasisConfig, LayerConfig, PretrainConfig, SparsityConfig
+from stackae.config import (
+    CorruptionConfig,
+    DropoutConfig,
+    EmphasisConfig,
+    LayerConfig,
+    PretrainConfig,
+    ReviveConfig,
+    SparsityConfig,
+)
 from stackae.config.kinds import Kind
 from stackae.config.notation import InitialConfig, RampConfig
 from stackae.config.run import Missing
@@ -159,7 +167,7 @@ def pretrain(
     emphasis: PerLayer[str | EmphasisConfig] | None = None,
     dropout: PerLayer[str | float | DropoutConfig] | None = None,
     sparsity: PerLayer[str | SparsityConfig] | None = None,
-    revive: PerLayer[Literal["none", "resample"]] | None = None,
+    revive: PerLayer[str | ReviveConfig] | None = None,
     contraction: PerLayer[float | Literal["auto"]] | None = None,
     weight_decay: PerLayer[float] | None = None,
     weight_l1: PerLayer[float] | None = None,

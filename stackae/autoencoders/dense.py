@@ -168,6 +168,11 @@ class Autoencoder(LayerAutoencoder):
         return self.decoder_weight is None
 
     @property
+    def decoder_matrix(self) -> Tensor:
+        """W′ (n_visible, n_hidden), which is Wᵀ where the weights are tied."""
+        return self.encoder.weight.t() if self.decoder_weight is None else self.decoder_weight
+
+    @property
     def activation(self) -> str:
         return self.encoder.activation
 
@@ -230,8 +235,8 @@ class Autoencoder(LayerAutoencoder):
         return Dense(*self._decoder_copies(), self.output_activation, engine)
 
     def _decoder_copies(self) -> tuple[Tensor, Tensor]:
-        weight = self.encoder.weight.t() if self.decoder_weight is None else self.decoder_weight
-        return weight.detach().clone(memory_format=torch.contiguous_format), self.decoder_bias.detach().clone()
+        weight = self.decoder_matrix.detach().clone(memory_format=torch.contiguous_format)
+        return weight, self.decoder_bias.detach().clone()
 
     def anew(self, seed: int, layer: int) -> Autoencoder:
         return Autoencoder(
@@ -251,8 +256,7 @@ class Autoencoder(LayerAutoencoder):
 
     def _decode(self, h: Tensor, activation: str) -> Tensor:
         check_width("h", h, self.n_hidden)
-        weight = self.encoder.weight.t() if self.decoder_weight is None else self.decoder_weight
-        return self.encoder.engine.dense_act(h, weight, self.decoder_bias, activation)
+        return self.encoder.engine.dense_act(h, self.decoder_matrix, self.decoder_bias, activation)
 
     def extra_repr(self) -> str:
         kept = f", keeps={self.keeps}" if self.keeps else ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stackae.config.notation import CorruptionConfig as CorruptionConfig
     from stackae.config.notation import DropoutConfig as DropoutConfig
     from stackae.config.notation import EmphasisConfig as EmphasisConfig
+    from stackae.config.notation import ReviveConfig as ReviveConfig
     from stackae.config.notation import SparsityConfig as SparsityConfig
     from stackae.config.run import DataConfig as DataConfig
     from stackae.config.run import RunConfig as RunConfig

@@ -26,6 +26,7 @@ METAVARS = {
     "Labels": "<int|int-per-class|all>",
     "CorruptionConfig": "<kind:level>",
     "SparsityConfig": "<kind:...>",
+    "ReviveConfig": "<kind:...>",
     "EmphasisConfig": "<float:float>",
     "DropoutConfig": "<float>",
     "InitialConfig": "<kind:level>",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from stackae.config.activations import ACTIVATIONS
 from stackae.config.kinds import KINDS, Kind, KindRow
-from stackae.config.notation import CorruptionConfig, DropoutConfig, EmphasisConfig, InitialConfig, SparsityConfig
+from stackae.config.notation import (
+    CorruptionConfig,
+    DropoutConfig,
+    EmphasisConfig,
+    InitialConfig,
+    ReviveConfig,
+    SparsityConfig,
+)
 from stackae.config.values import (
     Activation,
     BatchSize,
@@ -55,8 +62,8 @@ class LayerConfig(Model):
     """Share of inputs and of code units to drop, as P (both) or P:Q."""
     sparsity: SparsityConfig = SparsityConfig()
     """Sparsity of the code: none, kl:RHO:WEIGHT, l1:WEIGHT, top-k:K, batch-top-k:K or lifetime:SHARE."""
-    revive: Literal["none", "resample"] = "none"
-    """Resampling of dead units: none, or resample."""
+    revive: ReviveConfig = ReviveConfig(kind="none")
+    """Revival of dead units: none, resample, or beside top-k auxiliary, auxiliary:K or auxiliary:K:ROWS."""
     contraction: Penalty = "auto"
     """Weight of the squared Frobenius norm of the encoder's Jacobian, or auto: by the data, none beside noise."""
     weight_decay: NonNegative = 1e-5
@@ -125,6 +132,7 @@ class LayerConfig(Model):
         asked = {
             f"kind {self.kind}": not self.row.fused,
             f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few and not self.sparsity.count,
+            f"revive {self.revive.model_dump()}": self.revive.kind == "auxiliary",
             **(self._needs_all_units if self.sparsity.count else {}),
         }
         return next((name for name, given in asked.items() if given), "")
@@ -146,7 +154,7 @@ class LayerConfig(Model):
             f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"weight_l1 {self.weight_l1:g}": self.weight_l1 > 0,
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
-            f"revive {self.revive}": self.revive != "none",
+            f"revive {self.revive.model_dump()}": bool(self.revive),
         }
         return next((name for name, given in asked.items() if given), self.fused_in_fp32)
 
@@ -168,7 +176,7 @@ class LayerConfig(Model):
             f"corruption {self.corruption.model_dump()}": self.corruption.level > 0 and not self.row.solved,
             f"dropout {self.dropout.model_dump()}": bool(self.dropout),
             f"max_norm {self.max_norm:g}": self.max_norm > 0,
-            f"revive {self.revive}": self.revive != "none",
+            f"revive {self.revive.model_dump()}": bool(self.revive),
         }
         return next((name for name, given in asked.items() if given), "")
 
@@ -257,6 +265,15 @@ class LayerConfig(Model):
         return self
 
     @model_validator(mode="after")
+    def _dead_units_fit(self) -> Self:
+        if self.revive.kind == "auxiliary" and not self.sparsity.count:
+            raise ValueError(
+                f"revive {self.revive.model_dump()}: expected a code that keeps the largest units, got sparsity "
+                f"{self.sparsity.model_dump()}; use revive resample, or sparsity top-k:K"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _noise_fits(self) -> Self:
         strikes = self.corruption.kind == "auto" or self.corruption.strikes_single_inputs
         if self.emphasis != EmphasisConfig() and not strikes:
@@ -270,14 +287,14 @@ class LayerConfig(Model):
                 f"contraction {self.contraction:g}: expected a code that follows its input smoothly, got {other}, "
                 "which switches units off; leave out one of the two"
             )
-        if self.revive != "none" and self.sparsity.kind == "kl":
+        if self.revive and self.sparsity.kind == "kl":
             raise ValueError(
-                f"revive {self.revive}: expected units that can fall silent for good, got sparsity "
+                f"revive {self.revive.model_dump()}: expected units that can fall silent for good, got sparsity "
                 f"{self.sparsity.model_dump()}, which revives them by itself; leave out one of the two"
             )
-        if self.revive != "none" and self.activation != "auto" and ACTIVATIONS[self.activation].saturates:
+        if self.revive and self.activation != "auto" and ACTIVATIONS[self.activation].saturates:
             raise ValueError(
-                f"revive {self.revive}: expected units that can fall silent for good, got activation "
+                f"revive {self.revive.model_dump()}: expected units that can fall silent for good, got activation "
                 f"{self.activation}, whose units always have a gradient; use revive none, or activation relu"
             )
         return self

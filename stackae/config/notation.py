@@ -1,4 +1,4 @@
-"""Settings that are written as short texts: noise and its emphasis, dropout, sparsity, initial weights, ramps."""
+"""Settings written as short texts: noise and its emphasis, dropout, sparsity, revival, initial weights, ramps."""
 
 from __future__ import annotations
 
@@ -167,6 +167,44 @@ class SparsityConfig(Model):
         forms = {"none": "none", "kl": f"kl:{self.target!r}:{self.weight!r}", "l1": f"l1:{self.weight!r}"}
         forms["lifetime"] = f"lifetime:{self.target!r}"
         return forms.get(self.kind, f"{self.kind}:{self.count}")
+
+
+class ReviveConfig(Model):
+    """What brings silent units back: ``none``, ``resample``, ``auxiliary``, ``auxiliary:K`` or ``auxiliary:K:ROWS``.
+
+    resample turns dead units, after each epoch of the first half, towards rows that are reconstructed badly. auxiliary
+    is for top-k codes: units that no row activated in the last ROWS rows are dead, and in every step the K largest of
+    them per row are trained to make what the kept units leave of it.
+    """
+
+    kind: Literal["none", "resample", "auxiliary"] = "none"
+    """How units are revived."""
+    count: Annotated[int, Field(ge=0)] = 0
+    """Dead units per row of auxiliary; 0 is twice as many as the code keeps."""
+    rows: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
+    """Rows in which a unit was not active, one after another, after which auxiliary takes it for dead."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        kind, _, rest = value.partition(":")
+        if kind != "auxiliary":
+            return {"kind": kind} | _nothing_more(value, rest)
+        count, colon, rows = rest.partition(":")
+        form = "auxiliary, auxiliary:K or auxiliary:K:ROWS, such as auxiliary:64:1000"
+        given = {"count": _count(count, form, value)} if rest else {}
+        return {"kind": kind, **given} | ({"rows": _count(rows, form, value)} if colon else {})
+
+    @model_serializer
+    def _to_text(self) -> str:
+        if self.kind != "auxiliary" or self == ReviveConfig(kind="auxiliary"):
+            return self.kind
+        return f"auxiliary:{self.count}" + (f":{self.rows}" if self.rows != ReviveConfig().rows else "")
+
+    def __bool__(self) -> bool:
+        return self.kind != "none"
 
 
 class InitialConfig(Model):

@@ -13,6 +13,7 @@ from stackae.autoencoders.dense import Dense
 from stackae.config import LayerConfig
 from stackae.data.paired import Aim, PairedRows
 from stackae.data.rows import ByteRows, Rows, aim_of
+from stackae.objectives.auxiliary import Auxiliary, auxiliary_of
 from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms, penalty_of
 from stackae.ops.step import DenseLayer
 
@@ -32,6 +33,7 @@ class Objective:
         contraction: weight of ‖∂h/∂x̃‖²_F, mean over the batch.
         weight_l1: weight of Σ|W| over the encoder's weights, and an untied decoder's.
         max_norm: maximum L2 norm of each unit's incoming weights after a step; 0 is no limit.
+        auxiliary: a loss of dead units of a top-k code, and how long each has been silent.
         beta: weight of the KL divergence of a variational code.
         seed, layer: the stream of all random draws.
     """
@@ -47,6 +49,7 @@ class Objective:
     contraction: float = 0.0
     weight_l1: float = 0.0
     max_norm: float = 0.0
+    auxiliary: Auxiliary | None = None
     beta: float = 1.0
     seed: int = 0
     layer: int = 0
@@ -68,6 +71,7 @@ class Objective:
             contraction=float(layer.contraction) if layer.contracts else 0.0,
             weight_l1=layer.weight_l1,
             max_norm=layer.max_norm,
+            auxiliary=auxiliary_of(layer, network),
             beta=layer.beta,
             seed=seed,
             layer=number,
@@ -130,10 +134,20 @@ class Objective:
         """The dense layers for the fused step, bottom first; empty where the network is not a chain of them."""
         return []
 
-    def constrain(self) -> None:
-        """Project the parameters back onto their constraints, after every update."""
+    @property
+    def memory(self) -> list[Tensor]:
+        """What it keeps from step to step, beside the parameters: to resume, the same must be there."""
+        return [] if self.auxiliary is None else [self.auxiliary.silent]
+
+    def moved(self, refused: Tensor) -> None:
+        """Follow an update: project the parameters back onto their constraints, and count the rows of silent units.
+
+        ``refused`` is a scalar, not 0 where the step changed nothing.
+        """
         if self.max_norm:
             clip_norms([each for each in self.weights if each.grad is not None], self.max_norm)
+        if self.auxiliary is not None:
+            self.auxiliary.count_on(refused)
 
 
 def links(parts: Sequence[nn.Module], loss: str) -> list[DenseLayer]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from stackae.ops.reference import SLOPES
 
 
 class Decoder(Protocol):
@@ -36,3 +39,19 @@ def binary_cross_entropy(decoder: Decoder, h: Tensor, x: Tensor, weight: Tensor 
 
 
 LOSSES = {"mse": squared_error, "bce": binary_cross_entropy}
+
+
+@torch.no_grad()
+def residual(
+    decoder: Decoder, h: Tensor, x: Tensor, weight: Tensor | None, loss: str, output_activation: str
+) -> Tensor:
+    """w (x − z) of a cross-entropy and w (x − z) g′(s) of a squared error: which way s should move, z = g(s).
+
+    It is the negative gradient of a row's loss with respect to s, the reconstruction before its activation g, halved
+    where the loss is a square: of a linear output, x − z. h (batch, n_hidden), x and w (batch, n_visible) -> (batch,
+    n_visible). Friedman (2001), Greedy function approximation: pseudo-residuals.
+    """
+    left = x - decoder.decode(h)
+    if loss != "bce" and output_activation != "linear":
+        left = left * SLOPES[output_activation](decoder.decode_logits(h))
+    return left if weight is None else weight * left

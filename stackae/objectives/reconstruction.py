@@ -15,7 +15,7 @@ from stackae.data.rows import Rows
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.base import Objective
 from stackae.objectives.contraction import contraction
-from stackae.objectives.losses import LOSSES
+from stackae.objectives.losses import LOSSES, residual
 from stackae.ops.reference import ACTIVATIONS
 from stackae.ops.step import DenseLayer
 from stackae.random import EVALUATION_COUNTER
@@ -58,15 +58,22 @@ class ReconstructionObjective(Objective):
         """Return x̃, the reconstruction loss, and the penalties by setting name, for rows x (batch, n_visible)."""
         one, penalties = self.network, {}
         seen = self._seen(aim.x, step)
-        code, contracted = self._coded(seen)
+        before, code = self._coded(seen)
         code = one.kept(code, training=True)
+        if self.auxiliary is not None:
+            self.auxiliary.watch(code)
         if self.sparsity is not None:
             penalties["sparsity"] = self.sparsity(code, one.activation, one.engine)
-        if contracted is not None:
-            penalties["contraction"] = self.contraction * contracted
+        if self.contraction and before is not None:
+            steepness = contraction(before, self._dense.encoder.weight, self._dense.activation)
+            penalties["contraction"] = self.contraction * steepness
         if self.weight_l1:
             penalties["weight_l1"] = self.weight_l1 * torch.stack([each.abs().sum() for each in self.weights]).sum()
-        return seen, self._reconstruction(code, aim, step), penalties
+        code, weight = self._dropped(code, step), self._weight(aim, step)
+        if self.auxiliary is not None and before is not None:
+            lacking = residual(one, code, aim.target, weight, self.loss, one.output_activation)
+            penalties["revive"] = self.auxiliary(before, self._dense.decoder_matrix, lacking)
+        return seen, LOSSES[self.loss](one, code, aim.target, weight), penalties
 
     @torch.no_grad()
     def clean_loss(self, x: Rows) -> float:
@@ -92,8 +99,9 @@ class ReconstructionObjective(Objective):
         total = 0.0
         for part in in_order(len(x), ROWS_AT_ONCE):
             aim, step = self.aim(part, x), EVALUATION_COUNTER + part.start
-            code = self.network.encode(self._seen(aim.x, step))
-            total += self._reconstruction(code, aim, step).item() * len(code)
+            code = self._dropped(self.network.encode(self._seen(aim.x, step)), step)
+            loss = LOSSES[self.loss](self.network, code, aim.target, self._weight(aim, step))
+            total += loss.item() * len(code)
         return total / len(x)
 
     def _seen(self, clean: Tensor, step: int) -> Tensor:
@@ -102,23 +110,30 @@ class ReconstructionObjective(Objective):
         seen = self.corruption(clean, one.engine, **stream)
         return seen if self.dropout is None else self.dropout[0](seen, one.engine, **stream)
 
-    def _reconstruction(self, code: Tensor, aim: Aim, step: int) -> Tensor:
-        one, stream, weight = self.network, self._stream(step), aim.weight
-        if self.emphasis is not None:
-            emphasized = self.emphasis(aim.x, self.corruption, one.engine, **stream)
-            weight = emphasized if weight is None else weight * emphasized
-        kept = code if self.dropout is None else self.dropout[1](code, one.engine, **stream)
-        return LOSSES[self.loss](one, kept, aim.target, weight)
+    def _dropped(self, code: Tensor, step: int) -> Tensor:
+        """Drop out units of the code: the input of the decoder."""
+        return code if self.dropout is None else self.dropout[1](code, self.network.engine, **self._stream(step))
+
+    def _weight(self, aim: Aim, step: int) -> Tensor | None:
+        """The weight of each entry's error, (batch, n_visible); None where all are 1."""
+        if self.emphasis is None:
+            return aim.weight
+        emphasized = self.emphasis(aim.x, self.corruption, self.network.engine, **self._stream(step))
+        return emphasized if aim.weight is None else aim.weight * emphasized
 
     def _stream(self, step: int) -> dict[str, int]:
         return {"seed": self.seed, "layer": self.layer, "step": step}
 
-    def _coded(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute the code, and the contractive penalty (unweighted) where it is requested, else None."""
-        one = self.network
-        if not self.contraction:
-            return one.code(x), None
-        if not isinstance(one, Autoencoder):
-            raise TypeError(f"contraction: expected a dense autoencoder, got {type(one).__name__}")
+    def _coded(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Compute the pre-activations of the code, where a penalty needs them, and the code."""
+        if not self.contraction and self.auxiliary is None:
+            return None, self.network.code(x)
+        one = self._dense
         before = one.engine.dense_act(x, one.encoder.weight, one.encoder.bias, "linear")
-        return ACTIVATIONS[one.activation](before), contraction(before, one.encoder.weight, one.activation)
+        return before, ACTIVATIONS[one.activation](before)
+
+    @property
+    def _dense(self) -> Autoencoder:
+        if not isinstance(self.network, Autoencoder):
+            raise TypeError(f"objective: expected a dense autoencoder, got {type(self.network).__name__}")
+        return self.network

@@ -201,7 +201,8 @@ def copies_of(work: Work) -> int:
     the moments of Adam or the vectors of L-BFGS."""
     settings = work.settings[0]
     training = settings.finetune if work.command == "finetune" and settings.finetune else settings.pretrain
-    return 2 + (VECTORS if training.optimizer == "lbfgs" else 2)
+    counts = any(layer.revive.kind == "auxiliary" for layer in settings.pretrain.layers)  # the rows of silent units
+    return 2 + (VECTORS if training.optimizer == "lbfgs" else 2) + int(counts)
 
 
 def pack_tensors(replica: ReplicaSnapshot) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import torch
@@ -103,7 +104,7 @@ class LayerReplica(Replica):
         noise = self.layer.corruption
         return Corruption(noise.kind, noise.level, self.reads.low, self.reads.high)
 
-    @property
+    @cached_property
     def objective(self) -> LayerObjective:
         kind = KINDS[self.layer.kind].objective
         return kind.of(self.network, self.x, self.layer, self.corruption, seed=self.seed, number=self.number)
@@ -151,7 +152,7 @@ class LayerReplica(Replica):
         return dead_units(one, sample)
 
     def resample(self, dead: Tensor, epoch: int, optimizer_state: Sequence[Tensor]) -> None:
-        if self.layer.revive == "resample" and isinstance(self.network, Autoencoder):
+        if self.layer.revive.kind == "resample" and isinstance(self.network, Autoencoder):
             stream = {"seed": self.seed, "layer": self.number, "epoch": epoch}
             resample_units(self.network, self.sample, dead, optimizer_state, **stream)
 

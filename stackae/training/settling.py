@@ -164,7 +164,7 @@ def _other(layer: LayerConfig, reads: Reads) -> dict[str, Any]:
 
 def _activation(layer: LayerConfig, reads: Reads, above: LayerConfig | None) -> str:
     """Choose units that can be silent where the settings need such, saturating ones for features, else near linear."""
-    if layer.sparsity.keeps_few or layer.revive != "none":
+    if layer.sparsity.keeps_few or layer.revive:
         return "relu"
     denoising = reads.in_unit and layer.corruption.kind not in ("auto", "none")
     squeezed = layer.sparsity.kind == "kl" or layer.contracts

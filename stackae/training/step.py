@@ -41,8 +41,9 @@ class TrainStep(Protocol):
     def optimizer_state(self) -> list[Tensor]:
         """Return the optimizer state, layer by layer: two tensors for its weight, unless tied, and two for its bias.
 
-        They are Adam's first and second moments, or SGD's velocity and zeros: the state itself, not a copy. To resume
-        bit-identically, load the same parameters, copy the state in, and give ``advance`` the number of the next step.
+        They are Adam's first and second moments, or SGD's velocity and zeros: the state itself, not a copy; what the
+        objective keeps from step to step comes last. To resume bit-identically, load the same parameters, copy the
+        state in, and give ``advance`` the number of the next step.
         """
         ...
 
@@ -112,7 +113,7 @@ class EagerStep:
         return StepResult(total, steps)
 
     def optimizer_state(self) -> list[Tensor]:
-        return list(self._optimizer.moments)
+        return [*self._optimizer.moments, *self._objective.memory]
 
     def _one(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:
         for parameter in self._objective.parameters:
@@ -121,5 +122,5 @@ class EagerStep:
         torch.autograd.backward(loss, inputs=self._optimizer.moving)
         self._optimizer.step(loss.detach(), learning_rate)
         if not self._optimizer.stands_still:
-            self._objective.constrain()
+            self._objective.moved(self._optimizer.refused)
         return loss.detach()

@@ -28,6 +28,9 @@ KINDS = {
     "principal components": ("8,5,2", "--kind", "pca"),
     "starts in closed form": ("8,6,3", "--init", "pca,marginalized", "--weights", "tied,untied"),
     "kept units": ("8,12,6", "--activation", "relu", "--sparsity", "top-k:4,batch-top-k:2", "--revive", "resample"),
+    "units that learn what is left": (
+        "8,12,6", "--activation", "relu", "--sparsity", "top-k:3,batch-top-k:2", "--revive", "auxiliary:4:20,auxiliary",
+    ),
     "whole batches": ("8,6,4", "--optimizer", "lbfgs", "--corruption", "none", "--patience", "2:2:0.9"),
     "a ramp, drawn in a range": (
         "8,6,4", "--optimizer", "sgd", "--momentum", "0", "--momentum-ramp", "0.9:2", "--rate-decay", "1.1",

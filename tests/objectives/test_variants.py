@@ -232,7 +232,7 @@ def test_a_saturated_unit_is_dead_and_a_lively_one_is_not() -> None:
             {"revive": "resample", "sparsity": "kl:0.1:0.1"},
             "expected units that can fall silent for good, got sparsity kl:0.1:0.1, which revives them by itself",
         ),
-        ({"revive": "maybe"}, "expected one of none, resample, got 'maybe'"),
+        ({"revive": "maybe"}, "expected one of none, resample, auxiliary, got 'maybe'"),
     ],
 )
 def test_what_does_not_go_together_is_refused(settings: dict[str, Any], sentence: str) -> None:

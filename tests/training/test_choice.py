@@ -34,7 +34,7 @@ CHOICES: dict[str, list[Any]] = {
     "dropout": [0.0, 0.2],
     "weight_l1": [0.0, 0.1],
     "max_norm": [0.0, 1.0],
-    "revive": ["none", "resample"],
+    "revive": ["none", "resample", "auxiliary:2:30"],
 }
 
 
