@@ -57,7 +57,7 @@ lint: $(VENV)/locked
 #   hypothesis profile    without deadlines: the code runs several times slower
 SANITIZED := $(CURDIR)/build/sanitized
 SANITIZED_TESTS ?= $(addprefix tests/ops/test_,matmul.py ops.py step.py step_contract.py step_calls.py step_guard.py \
-	step_heads.py)
+	step_heads.py step_sparse.py) tests/objectives/test_auxiliary.py
 SANITIZED_PYTHON := env PYTHONSAFEPATH=1 PYTHONPATH=$(SANITIZED)/lib CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=passive \
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:abort_on_error=1 \

@@ -78,9 +78,11 @@ stackae::Training training(const Layers& layers, const at::Tensor& x, const Scal
                            const std::string& loss, const std::tuple<std::string, double, double, double>& corruption,
                            const std::tuple<std::string, double, double>& sparsity, double contraction,
                            double weight_l1, double max_norm, const std::pair<double, double>& emphasis,
-                           const std::tuple<double, double, int64_t>& dropout, const std::pair<int64_t, bool>& keeps,
-                           int64_t seed, int64_t layer, const std::string& optimizer, double weight_decay,
-                           double momentum, const std::tuple<double, int64_t, int64_t>& momentum_ramp) {
+                           const std::tuple<double, double, int64_t>& dropout,
+                           const std::tuple<int64_t, bool, double>& keeps,
+                           const std::tuple<int64_t, int64_t, double>& auxiliary, int64_t seed, int64_t layer,
+                           const std::string& optimizer, double weight_decay, double momentum,
+                           const std::tuple<double, int64_t, int64_t>& momentum_ramp) {
   stackae::Training made;
   const at::Tensor none;
   for (const auto& [weight, bias, activation, tied_to, rate, begins, decays] : layers)
@@ -105,8 +107,10 @@ stackae::Training training(const Layers& layers, const at::Tensor& x, const Scal
       max_norm,
       {emphasis.first, emphasis.second},
       {std::get<0>(dropout), std::get<1>(dropout), std::get<2>(dropout)},
-      keeps.first,
-      keeps.second};
+      std::get<0>(keeps),
+      std::get<1>(keeps),
+      std::get<2>(keeps),
+      std::make_from_tuple<stackae::Auxiliary>(auxiliary)};
   auto& update = made.update;
   update.rule = named<stackae::Rule>("optimizer", optimizer, stackae::rule_names);
   update.weight_decay = weight_decay;
@@ -129,8 +133,8 @@ void bind_step(py::module_& m) {
       .def(py::init(&training), py::kw_only(), py::arg("layers"), py::arg("x"), py::arg("scaling"), py::arg("labels"),
            py::arg("targets"), py::arg("target_scaling"), py::arg("weights"), py::arg("loss"), py::arg("corruption"),
            py::arg("sparsity"), py::arg("contraction"), py::arg("weight_l1"), py::arg("max_norm"), py::arg("emphasis"),
-           py::arg("dropout"), py::arg("keeps"), py::arg("seed"), py::arg("layer"), py::arg("optimizer"),
-           py::arg("weight_decay"), py::arg("momentum"), py::arg("momentum_ramp"));
+           py::arg("dropout"), py::arg("keeps"), py::arg("auxiliary"), py::arg("seed"), py::arg("layer"),
+           py::arg("optimizer"), py::arg("weight_decay"), py::arg("momentum"), py::arg("momentum_ramp"));
   py::class_<stackae::TrainStep>(m, "TrainStep")
       .def(
           "advance",

@@ -53,6 +53,16 @@ struct Dropout {
   bool of_layer(int64_t l) const { return units > 0 && l < layers; }
 };
 
+// A loss of dead units of a code that keeps few: those that were not active in the last `rows` rows. The `keeps` of
+// them with the largest pre-activations a in a row make sum_j a_j D_j of it, D_j the decoder's weights of unit j;
+// `weight` / batch size times the squared distance to what the reconstruction lacks is added to the loss, and is
+// constant in that. What it lacks is -B / 2 times the gradient of a squared error with respect to the output's
+// pre-activation, and -B times that of a cross-entropy.
+struct Auxiliary {
+  int64_t keeps = 0, rows = 0;
+  double weight = 0;
+};
+
 // Layers below this number have streams of their own: for the corruption, and for the dropout of inputs and of units.
 constexpr int64_t stream_places = 1 << 20;
 
@@ -60,7 +70,8 @@ constexpr int64_t stream_places = 1 << 20;
 // penalties on its first layer's code. Kernels take this struct as it is. What follows the layer is the CPU's alone:
 // weight_l1 times the sum of the absolute weights, each counted once; after a step, every unit's incoming weights are
 // scaled down to the norm max_norm, where that is not 0; of the code, all units stay active, or where keeps is not 0
-// the keeps largest of each row, with over_batch on average over the batch.
+// the keeps largest of each row, with over_batch on average over the batch, or where share is not 0 each unit in the
+// share of the batch's rows in which it is largest.
 struct Objective {
   Loss loss = Loss::squared_error;
   Corruption corruption;
@@ -71,6 +82,10 @@ struct Objective {
   Dropout dropout;
   int64_t keeps = 0;
   bool over_batch = false;
+  double share = 0;
+  Auxiliary auxiliary;
+
+  bool keeps_few() const { return keeps > 0 || share > 0; }
 };
 
 struct Update {
@@ -132,7 +147,8 @@ class TrainStep {
   virtual std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) = 0;
 
   // The optimizer state, network by network and layer by layer: the first and second moments of its weight, where it
-  // has one of its own, and of its bias. The next step continues from what is copied into them.
+  // has one of its own, and of its bias; with an auxiliary loss, at last the rows since each unit was active, counted
+  // up to its limit. The next step continues from what is copied into them.
   virtual std::vector<std::vector<at::Tensor>> moments() const = 0;
 };
 

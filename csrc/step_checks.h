@@ -110,19 +110,24 @@ inline void check_penalty(const CodePenalty& penalty, const std::vector<DenseLay
 
 inline void check_keeps(const Training& training) {
   const auto& [layers, objective, update, rows] = training;
-  if (objective.keeps == 0) return;
+  const auto& [dead, silent_rows, weight] = objective.auxiliary;
+  TORCH_CHECK_VALUE(dead == 0 || (dead > 0 && silent_rows > 0 && silent_rows <= 1 << 24 && weight >= 0),
+                    "auxiliary: expected at least 0 units, 1 to ", 1 << 24, " rows and a weight of at least 0, got ",
+                    dead, ", ", silent_rows, " and ", weight);
+  TORCH_CHECK_VALUE(dead == 0 || objective.keeps > 0, "auxiliary: expected a code that keeps few units, got keeps 0");
+  TORCH_CHECK_VALUE(objective.share >= 0 && objective.share < 1 && (objective.share == 0 || objective.keeps == 0),
+                    "share: expected at least 0 and below 1, and 0 beside keeps, got ", objective.share);
+  if (objective.keeps == 0 && objective.share == 0) return;
   TORCH_CHECK_VALUE(
       layers.size() == 2 && layers[1].bias.size(0) == rows.x.size(1) && objective.loss != Loss::cross_entropy,
       "keeps: expected an autoencoder of one layer each way, got ", layers.size(), " layers and loss ",
       loss_names[static_cast<size_t>(objective.loss)]);
-  TORCH_CHECK_VALUE(objective.keeps > 0 && objective.keeps <= layers[0].bias.size(0), "keeps: expected 0 to ",
+  TORCH_CHECK_VALUE(objective.keeps >= 0 && objective.keeps <= layers[0].bias.size(0), "keeps: expected 0 to ",
                     layers[0].bias.size(0), " units of the code, got ", objective.keeps);
   const auto refuse = [](bool given, const char* what) {
-    TORCH_CHECK_VALUE(!given, what, ": expected a code of which all units are kept, got keeps beside it");
+    TORCH_CHECK_VALUE(!given, what, ": expected a code of which all units are kept, got keeps or share beside it");
   };
   refuse(objective.penalty.weight > 0 || objective.penalty.contraction > 0, "sparsity and contraction");
-  refuse(objective.dropout.units > 0, "dropout of units");
-  refuse(objective.max_norm > 0, "max_norm");
   for (const auto& layer : layers)
     refuse(layer.rate != 1 || layer.begins > 0 || !layer.decays, "learning rates and decay of single layers");
 }
@@ -169,6 +174,7 @@ inline void check_fused_on_gpu(const Training& training) {
   refuse(rows.targets.defined() || (rows.labels.defined() && objective.loss != Loss::cross_entropy), "targets");
   refuse(rows.weights.defined(), "weights of rows");
   refuse(objective.keeps > 0, "keeps");
+  refuse(objective.share > 0, "share");
   for (const auto& layer : layers)
     refuse(layer.rate != 1 || layer.begins > 0 || !layer.decays, "learning rates and decay of single layers");
 }

@@ -15,7 +15,8 @@ class CpuTrainStep final : public TrainStep {
  public:
   CpuTrainStep(std::vector<Training> trainings, Precision precision) : trainings_(std::move(trainings)) {
     for (const auto& training : trainings_)
-      steps_.push_back(training.objective.keeps > 0 ? make_sparse_step(training) : make_cpu_step(training, precision));
+      steps_.push_back(training.objective.keeps_few() ? make_sparse_step(training)
+                                                      : make_cpu_step(training, precision));
   }
 
   std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
@@ -55,8 +56,9 @@ std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision preci
     const auto type = trainings[0].layers[0].bias.scalar_type();
     TORCH_CHECK_TYPE(type == at::kFloat, "precision bf16: expected float32 parameters, got ", type);
     for (const auto& each : trainings)
-      TORCH_CHECK_VALUE(each.objective.keeps == 0, "precision bf16: expected a code of which all units are kept, got ",
-                        each.objective.keeps, " of them");
+      TORCH_CHECK_VALUE(!each.objective.keeps_few(),
+                        "precision bf16: expected a code of which all units are kept, got ", each.objective.keeps,
+                        " of them, or a share of ", each.objective.share);
     TORCH_CHECK(products(precision),
                 "precision bf16: expected a processor with avx512_bf16 or amx_bf16, got one without");
   }

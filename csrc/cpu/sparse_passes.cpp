@@ -75,6 +75,60 @@ STACKAE_INLINE T add_scaled_and_dot(T* __restrict to, const T* __restrict from, 
   return total;
 }
 
+// As strike_row (noise.h) draws for a whole row.
+STACKAE_INLINE float draw_of(const Stream& stream, int64_t row, int64_t unit, int64_t n_hidden) {
+  const int64_t chunks = (n_hidden + chunk_words - 1) / chunk_words, word = unit % chunk_words;
+  const int64_t block = (row * chunks + unit / chunk_words) * chunk_blocks + word % chunk_blocks;
+  uint32_t words[4];
+  philox_block(stream, static_cast<uint32_t>(block), words[0], words[1], words[2], words[3]);
+  return unit_interval(words[word / chunk_blocks]);
+}
+
+template <typename T>
+STACKAE_INLINE void drop_entries(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t begin,
+                                 int64_t end, int64_t n_hidden, double rate, const Stream& stream) {
+  const auto limit = static_cast<float>(rate);
+  const T scale = static_cast<T>(1 / (1 - rate));
+  for (int64_t i = begin; i < end; ++i)
+    for (int64_t e = starts[i]; e < starts[i + 1]; ++e) {
+      const T kept = draw_of(stream, i, units[e], n_hidden) < limit ? T(0) : scale;
+      values[e] *= kept;
+      slopes[e] *= kept;
+    }
+}
+
+template <typename T>
+STACKAE_INLINE double lack_of_tile(T* c, const T* g, int64_t ld, T lack, T factor, const Tile& tile) {
+  const int64_t width = tile.column_end - tile.column_begin;
+  T squares[tile_columns] = {};
+  for (int64_t i = 0; i < tile.row_end - tile.row_begin; ++i) {
+    T* __restrict const row = c + i * ld;
+    const T* __restrict const slope = g + i * ld;
+    for (int64_t j = 0; j < width; ++j) {
+      const T off = row[j] + lack * slope[j];
+      squares[j] += off * off;
+      row[j] = factor * off;
+    }
+  }
+  double total = 0;
+  for (int64_t j = 0; j < width; ++j) total += static_cast<double>(squares[j]);
+  return total;
+}
+
+template <typename T>
+STACKAE_INLINE void squares_of_columns(const T* w, int64_t ld, T* __restrict sums, int64_t rows, int64_t columns) {
+  std::fill_n(sums, columns, T(0));
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) sums[j] += w[i * ld + j] * w[i * ld + j];
+}
+
+template <typename T>
+STACKAE_INLINE void scale_columns(T* __restrict w, int64_t ld, const T* __restrict factors, int64_t rows,
+                                  int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) w[i * ld + j] *= factors[j];
+}
+
 STACKAE_INLINE void prefetch(const void* row, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(row) + at);
 }
@@ -142,6 +196,19 @@ STACKAE_INLINE void transpose_blocks(const T* from, int64_t from_ld, T* to, int6
   void decode_pass(T* c, int64_t ld, const T* weight, int64_t weight_ld, const int64_t* starts, const int32_t* units, \
                    const T* values, const Tile& tile) {                                                               \
     return STACKAE_AT_LEVEL(decode_rows(c, ld, weight, weight_ld, starts, units, values, tile));                      \
+  }                                                                                                                   \
+  void drop_entries_pass(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t begin,            \
+                         int64_t end, int64_t n_hidden, double rate, const Stream& stream) {                          \
+    return STACKAE_AT_LEVEL(drop_entries(values, slopes, starts, units, begin, end, n_hidden, rate, stream));         \
+  }                                                                                                                   \
+  double lack_pass(T* c, const T* g, int64_t ld, T lack, T factor, const Tile& tile) {                                \
+    return STACKAE_AT_LEVEL(lack_of_tile(c, g, ld, lack, factor, tile));                                              \
+  }                                                                                                                   \
+  void squares_pass(const T* w, int64_t ld, T* sums, int64_t rows, int64_t columns) {                                 \
+    return STACKAE_AT_LEVEL(squares_of_columns(w, ld, sums, rows, columns));                                          \
+  }                                                                                                                   \
+  void scale_columns_pass(T* w, int64_t ld, const T* factors, int64_t rows, int64_t columns) {                        \
+    return STACKAE_AT_LEVEL(scale_columns(w, ld, factors, rows, columns));                                            \
   }                                                                                                                   \
   T unit_pass(const UnitEntries<T>& entries, const T* w, const T* g, int64_t g_ld, const T* x, int64_t x_ld,          \
               T* outgoing, T* incoming, int64_t width) {                                                              \

@@ -43,6 +43,11 @@ struct SparseCode {
     for (T** const each : {&kept, &values, &slopes, &unit_values, &unit_slopes}) *each = arena.make<T>(entries);
   }
 
+  UnitEntries<T> of_unit(int64_t j) const {
+    const int64_t first = unit_starts[j];
+    return {rows + first, unit_values + first, unit_slopes + first, unit_starts[j + 1] - first};
+  }
+
   // The entries unit by unit, by a counting sort; starts[j + 1] counts, and then is where the next of unit j goes.
   void transpose(int64_t size, int64_t n_hidden) {
     std::fill_n(unit_starts, n_hidden + 2, int64_t(0));
@@ -75,19 +80,20 @@ class Selection {
     floors_ld_ = size;
   }
 
-  void begin(int64_t size) {
+  // Of a batch of so many rows, `keeps` units are kept, at the most those that there is room for.
+  void begin(int64_t size, int64_t keeps) {
     size_ = size;
-    kept_ = keeps_ * (over_batch_ ? size : 1);
+    kept_ = keeps * (over_batch_ ? size : 1);
     std::fill_n(counts_, threads_ * groups_, int64_t(0));
     std::fill_n(floors_, threads_ * floors_ld_, -std::numeric_limits<T>::infinity());
   }
 
-  // A tile of pre-activations c (units, rows), whose rows are units; ranks is c itself where f rises everywhere.
+  // A tile of pre-activations c (units, rows), whose rows are units, as is bias; ranks is c itself where f rises
+  // everywhere.
   void sift(T* c, T* ranks, int64_t ld, const T* bias, Activation activation, uint8_t* hits, const Tile& tile) {
     const int thread = thread_number();
     const int64_t units = tile.row_end - tile.row_begin, rows = tile.column_end - tile.column_begin;
-    sift_pass(c, ranks, ld, bias + tile.row_begin, activation, floors_ + thread * floors_ld_ + tile.column_begin, hits,
-              units, rows);
+    sift_pass(c, ranks, ld, bias, activation, floors_ + thread * floors_ld_ + tile.column_begin, hits, units, rows);
     for (int64_t u = 0; u < units; ++u)
       for (int64_t j = 0; j < rows; j += 8) {
         uint64_t some;
@@ -98,6 +104,20 @@ class Selection {
             offer(thread, row, {finite_rank(ranks[at]), c[at], row * n_hidden_ + tile.row_begin + u});
           }
       }
+  }
+
+  // Of such a tile after its bias was added, the units that are among `these`, by their pre-activations.
+  void sift_these(const uint8_t* these, T* c, int64_t ld, uint8_t* hits, Tile tile) {
+    constexpr T no_bias[tile_rows] = {};
+    const int64_t first = tile.row_begin, end = tile.row_end;
+    while (tile.row_begin < end) {
+      tile.row_end = tile.row_begin + 1;
+      const bool wanted = these[tile.row_begin] != 0;
+      while (tile.row_end < end && (these[tile.row_end] != 0) == wanted) ++tile.row_end;
+      T* const rows = c + (tile.row_begin - first) * ld;
+      if (wanted) sift(rows, rows, ld, no_bias, Activation::linear, hits, tile);
+      tile.row_begin = tile.row_end;
+    }
   }
 
   // What all threads have kept, as the code's units and pre-activations.

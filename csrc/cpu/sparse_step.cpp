@@ -13,6 +13,8 @@
 
 #include "../versions.h"
 #include "product.h"
+#include "sparse_auxiliary.h"
+#include "sparse_lifetime.h"
 #include "sparse_selection.h"
 #include "sparse_weights.h"
 #include "tiles.h"
@@ -25,15 +27,21 @@ template <typename T>
 class SparseStep final : public CpuStep {
  public:
   explicit SparseStep(Training training)
-      : weights_(std::move(training.layers)),
+      : weights_(std::move(training.layers), training.objective.max_norm > 0),
         objective_(training.objective),
         update_(training.update),
         rows_(std::move(training.rows)),
         source_(source_of(rows_)),
         targets_(rows_, objective_),
-        selection_(objective_.keeps, objective_.over_batch, n_hidden_) {}
+        selection_(objective_.keeps, objective_.over_batch, n_hidden_),
+        lifetime_(objective_.share, n_hidden_),
+        dead_(objective_, weights_.layers[0]) {}
 
-  std::vector<at::Tensor> moments() const override { return weights_.moments; }
+  std::vector<at::Tensor> moments() const override {
+    std::vector<at::Tensor> all = weights_.moments;
+    if (dead_.silent.defined()) all.push_back(dead_.silent);
+    return all;
+  }
 
  private:
   // The gradients of a unit's weights, and a tile of pre-activations.
@@ -43,11 +51,15 @@ class SparseStep final : public CpuStep {
   };
 
   double one_step(const Batch& batch, int64_t step, double learning_rate) override {
-    gather(batch, {objective_, step});
+    const Noises noises{objective_, step};
+    gather(batch, noises);
     encode(batch.size);
+    if (objective_.dropout.of_layer(0)) drop(batch.size, noises.units(0));
     double loss = reconstruct(batch);
+    loss += dead_.lose(decoder_.weight, g_, batch.size, losses_);
     if (!std::isfinite(loss)) return loss;
     code_.transpose(batch.size, n_hidden_);
+    dead_.transpose(batch.size);
     Update update = update_;
     update.momentum = update_.momentum_at(step);
     loss += move_units({update, learning_rate, step, /*decays=*/true});
@@ -57,6 +69,7 @@ class SparseStep final : public CpuStep {
       for (int64_t j = 0; j < n_visible_; ++j) sums_[j] += sums_[block * ld_ + j];
     move_bias(decoder_, sums_, n_visible_, scalars);
     std::copy_n(decoder_.bias, n_visible_, weights_.padded_bias);
+    if (moved_) dead_.count_rows(batch.size);
     return loss;
   }
 
@@ -78,28 +91,55 @@ class SparseStep final : public CpuStep {
   }
 
   void encode(int64_t size) {
-    selection_.begin(size);
-    for_each_tile(n_hidden_, size, n_visible_, [&](const Tile& tile) {
-      const Scratch own = scratch();
-      multiply(tile.row_end - tile.row_begin, tile.column_end - tile.column_begin, n_visible_,
-               Left<T>{encoder_.weight + tile.row_begin * n_visible_, n_visible_, /*transposed=*/false},
-               columns_ + tile.column_begin, columns_ld_, own.c, scratch_ld, /*add=*/false);
-      selection_.sift(own.c, keeps_preactivation(weights_.layers[0].activation) ? own.ranks : own.c, scratch_ld,
-                      encoder_.bias, weights_.layers[0].activation, own.hits, tile);
-    });
-    selection_.finish(code_);
+    if (objective_.share > 0)
+      lifetime_.select(size, encoder_.bias, activation_, code_,
+                       [&](int64_t begin, int64_t end, T* c, int64_t ld) { product(begin, end, 0, size, c, ld); });
+    else
+      select(size);
     const int64_t entries = code_.starts[size];
     parallel_for(entries, smallest_parallel_size, [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
-      entries_pass(code_.kept + begin, code_.values + begin, code_.slopes + begin, end - begin,
-                   weights_.layers[0].activation);
+      entries_pass(code_.kept + begin, code_.values + begin, code_.slopes + begin, end - begin, activation_);
     });
+    dead_.watch(code_, size);
+  }
+
+  // c (units, rows) = W x^T for these of them.
+  void product(int64_t unit, int64_t unit_end, int64_t row, int64_t row_end, T* c, int64_t ld) const {
+    multiply(unit_end - unit, row_end - row, n_visible_,
+             Left<T>{encoder_.weight + unit * n_visible_, n_visible_, /*transposed=*/false}, columns_ + row,
+             columns_ld_, c, ld, /*add=*/false);
+  }
+
+  void select(int64_t size) {
+    selection_.begin(size, objective_.keeps);
+    dead_.begin(size);
+    for_each_tile(n_hidden_, size, n_visible_, [&](const Tile& tile) {
+      const Scratch own = scratch();
+      product(tile.row_begin, tile.row_end, tile.column_begin, tile.column_end, own.c, scratch_ld);
+      selection_.sift(own.c, keeps_preactivation(activation_) ? own.ranks : own.c, scratch_ld,
+                      encoder_.bias + tile.row_begin, activation_, own.hits, tile);
+      dead_.sift(own.c, scratch_ld, own.hits, tile);
+    });
+    selection_.finish(code_);
+  }
+
+  // How many units of a row are kept, about.
+  int64_t kept(int64_t size) const { return std::max<int64_t>(1, code_.starts[size] / size); }
+
+  // Kept units that dropout drops stay in the code, as 0.
+  void drop(int64_t size, const Stream& stream) {
+    parallel_for(size, std::max<int64_t>(1, smallest_parallel_size / (8 * kept(size))),
+                 [&](int64_t begin, int64_t end) {
+                   drop_entries_pass(code_.values, code_.slopes, code_.starts, code_.units, begin, end, n_hidden_,
+                                     objective_.dropout.units, stream);
+                 });
   }
 
   // The loss; g_ becomes its gradient with respect to the output's pre-activation, and sums_ that of the bias.
   double reconstruct(const Batch& batch) {
     const T share = T(1) / static_cast<T>(batch.size);
-    for_each_tile(batch.size, n_visible_, objective_.keeps, [&](const Tile& tile) {
+    for_each_tile(batch.size, n_visible_, kept(batch.size), [&](const Tile& tile) {
       T* const c = g_ + tile.row_begin * ld_ + tile.column_begin;
       decode_pass(c, ld_, decoder_.weight, n_visible_, code_.starts, code_.units, code_.values, tile);
       losses_[tile.number] = output_pass(c, ld_, weights_.padded_bias, weights_.layers[1].activation, objective_.loss,
@@ -119,19 +159,21 @@ class SparseStep final : public CpuStep {
       const Scratch own = scratch();
       bool moved = true;
       for (int64_t j = begin; j < end; ++j) {
-        const int64_t at = j * n_visible_, entry = code_.unit_starts[j];
+        const int64_t at = j * n_visible_;
         T *const incoming = own.incoming, *const outgoing = weights_.tied ? incoming : own.outgoing;
         std::fill_n(incoming, n_visible_, T(0));
         if (!weights_.tied) std::fill_n(outgoing, n_visible_, T(0));
-        bias_gradient_[j] = unit_pass({code_.rows + entry, code_.unit_values + entry, code_.unit_slopes + entry,
-                                       code_.unit_starts[j + 1] - entry},
-                                      decoder_.weight + at, g_, ld_, x_, ld_, outgoing, incoming, n_visible_);
+        bias_gradient_[j] =
+            unit_pass(code_.of_unit(j), decoder_.weight + at, g_, ld_, x_, ld_, outgoing, incoming, n_visible_);
+        bias_gradient_[j] += dead_.unit(j, decoder_.weight + at, x_, outgoing, incoming);
         norms_[j] = 0;
         moved &= move_row(encoder_, j, incoming, scalars);
         if (!weights_.tied) moved &= move_row(decoder_, j, outgoing, scalars);
+        if (objective_.max_norm > 0) weights_.shorten_unit(j, objective_.max_norm);
       }
       if (!moved) moved_.store(false, std::memory_order_relaxed);
     });
+    if (objective_.max_norm > 0) weights_.shorten_outputs(objective_.max_norm);
     double total = 0;
     for (int64_t j = 0; j < n_hidden_; ++j) total += norms_[j];
     return objective_.weight_l1 * total;
@@ -171,7 +213,7 @@ class SparseStep final : public CpuStep {
 
   void add_batch() {
     batch_.clear();
-    const int64_t blocks = row_blocks(capacity_), rows = blocks * tile_rows, entries = objective_.keeps * capacity_;
+    const int64_t blocks = row_blocks(capacity_), rows = blocks * tile_rows;
     ld_ = padded(n_visible_);
     columns_ld_ = padded(rows);
     x_ = batch_.make<T>(rows * ld_);
@@ -184,8 +226,14 @@ class SparseStep final : public CpuStep {
     bias_gradient_ = batch_.make<T>(padded(n_hidden_));
     norms_ = batch_.make<double>(n_hidden_);
     losses_ = batch_.make<double>(blocks * std::max(stripes_of(1, n_visible_), stripes_of(capacity_, n_visible_)));
-    selection_.add_room(capacity_, threads_, batch_);
-    code_.add_room(capacity_, entries, n_hidden_, batch_);
+    if (objective_.share > 0) {
+      lifetime_.add_room(capacity_, threads_, batch_);
+      code_.add_room(capacity_, lifetime_.kept(capacity_) * n_hidden_, n_hidden_, batch_);
+    } else {
+      selection_.add_room(capacity_, threads_, batch_);
+      code_.add_room(capacity_, objective_.keeps * capacity_, n_hidden_, batch_);
+    }
+    dead_.add_room(capacity_, threads_, ld_, batch_);
     scratch_numbers_ = 2 * ld_ + 2 * tile_rows * scratch_ld;
     scratch_ = batch_.make<T>(threads_ * scratch_numbers_);
     hits_ = batch_.make<uint8_t>(threads_ * tile_rows * scratch_ld);
@@ -201,6 +249,7 @@ class SparseStep final : public CpuStep {
   SparseWeights<T> weights_;
   Parameters<T>&encoder_ = weights_.encoder, &decoder_ = weights_.decoder;
   const int64_t n_visible_ = weights_.n_visible, n_hidden_ = weights_.n_hidden;
+  const Activation activation_ = weights_.layers[0].activation;
   const Objective objective_;
   const Update update_;
   const Rows rows_;
@@ -208,7 +257,9 @@ class SparseStep final : public CpuStep {
   Targets<T> targets_;
   Arena batch_;
   Selection<T> selection_;
+  Lifetime<T> lifetime_;
   SparseCode<T> code_;
+  DeadUnits<T> dead_;
   Versions versions_;
   int64_t capacity_ = 0, ld_ = 0, columns_ld_ = 0, scratch_numbers_ = 0;
   int threads_ = 0;

@@ -2,6 +2,7 @@
 // the decoder's transposed, which is a copy of the user's unless both weights are one.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "network.h"
@@ -18,7 +19,8 @@ struct Parameters {
 template <typename T>
 class SparseWeights {
  public:
-  explicit SparseWeights(std::vector<DenseLayer> given)
+  // `constrained`: there will be a largest norm.
+  SparseWeights(std::vector<DenseLayer> given, bool constrained)
       : layers(std::move(given)),
         tied(layers[1].tied_to >= 0),
         n_visible(layers[0].weight.size(1)),
@@ -34,6 +36,7 @@ class SparseWeights {
     }
     add_bias(decoder, layers[1].bias);
     padded_bias = kept_.make<T>(padded(n_visible));
+    if (constrained && !tied) squares_ = kept_.make<T>(row_blocks(n_hidden) * padded(n_visible));
   }
 
   // From the user's parameters, and to them.
@@ -43,6 +46,39 @@ class SparseWeights {
   }
   void write() {
     if (!tied) transpose(decoder.weight, layers[1].weight.template mutable_data_ptr<T>(), n_hidden, n_visible);
+  }
+
+  // The weights of a unit of the code, scaled down where their norm is larger than this.
+  void shorten_unit(int64_t j, double longest) {
+    T norm;
+    T* const row = encoder.weight + j * n_visible;
+    norms_pass(row, n_visible, 0, 1, &norm);
+    shorten_pass(row, n_visible, &norm, static_cast<T>(longest), 1, n_visible);
+  }
+
+  // The same of each output's weights, where these are not the code's: columns of the transposed weight.
+  void shorten_outputs(double longest) {
+    if (tied) return;
+    const int64_t ld = padded(n_visible), blocks = row_blocks(n_hidden);
+    for_each_tile(n_hidden, n_visible, 1, [&](const Tile& tile) {
+      squares_pass(decoder.weight + tile.row_begin * n_visible + tile.column_begin, n_visible,
+                   squares_ + tile.row_block * ld + tile.column_begin, tile.row_end - tile.row_begin,
+                   tile.column_end - tile.column_begin);
+    });
+    bool any = false;
+    for (int64_t block = 1; block < blocks; ++block)
+      for (int64_t k = 0; k < n_visible; ++k) squares_[k] += squares_[block * ld + k];
+    for (int64_t k = 0; k < n_visible; ++k) {
+      const T norm = std::sqrt(squares_[k]), most = static_cast<T>(longest);
+      any |= norm > most;
+      squares_[k] = norm > most ? most / norm : T(1);
+    }
+    if (!any) return;
+    for_each_tile(n_hidden, n_visible, 1, [&](const Tile& tile) {
+      scale_columns_pass(decoder.weight + tile.row_begin * n_visible + tile.column_begin, n_visible,
+                         squares_ + tile.column_begin, tile.row_end - tile.row_begin,
+                         tile.column_end - tile.column_begin);
+    });
   }
 
   const std::vector<DenseLayer> layers;
@@ -79,6 +115,7 @@ class SparseWeights {
   }
 
   Arena kept_;
+  T* squares_ = nullptr;
 };
 
 }  // namespace stackae::cpu

@@ -187,9 +187,10 @@ class Autoencoder(LayerAutoencoder):
         return [self.encoder.weight, self.encoder.bias, *decoder_weight, self.decoder_bias]
 
     @property
-    def kept_units(self) -> tuple[int, bool]:
-        """How many units of a row of the code are kept in training, 0 for all, and whether over the batch."""
-        return self.keeps, self.threshold is not None
+    def kept_units(self) -> tuple[int, bool, float]:
+        """What is kept of a code in training: how many units of a row, 0 for all, whether that is over the batch, and
+        of each unit the share of rows, 0 for all."""
+        return self.keeps, self.threshold is not None, self.share
 
     def not_dense(self, decoding: bool) -> str:
         sparsity = "top-k" if self.threshold is None else "batch-top-k"

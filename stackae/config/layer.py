@@ -128,23 +128,8 @@ class LayerConfig(Model):
 
     @property
     def steps_eagerly(self) -> str:
-        """The first setting that no fused step has; "" where there is none."""
-        asked = {
-            f"kind {self.kind}": not self.row.fused,
-            f"sparsity {self.sparsity.model_dump()}": self.sparsity.keeps_few and not self.sparsity.count,
-            f"revive {self.revive.model_dump()}": self.revive.kind == "auxiliary",
-            **(self._needs_all_units if self.sparsity.count else {}),
-        }
-        return next((name for name, given in asked.items() if given), "")
-
-    @property
-    def _needs_all_units(self) -> dict[str, bool]:
-        """What a fused step has where all units are kept, by its setting."""
-        beside = f" beside sparsity {self.sparsity.model_dump()}"
-        return {
-            f"dropout {self.dropout.model_dump()}{beside}": self.dropout.decoder > 0,
-            f"max_norm {self.max_norm:g}{beside}": self.max_norm > 0,
-        }
+        """The setting that no fused step has; "" where there is none."""
+        return "" if self.row.fused else f"kind {self.kind}"
 
     @property
     def fused_on_cpu(self) -> str:
@@ -161,7 +146,7 @@ class LayerConfig(Model):
     @property
     def fused_in_fp32(self) -> str:
         """The first setting that the CPU's fused step has in fp32 alone; "" where there is none."""
-        return f"sparsity {self.sparsity.model_dump()}" if self.sparsity.count else ""
+        return f"sparsity {self.sparsity.model_dump()}" if self.sparsity.keeps_few else ""
 
     def lacks_on(self, device: str, precision: str = "fp32") -> str:
         """The first setting that the fused step of a device does not have; "" where it has all of them."""

@@ -148,6 +148,8 @@ def training(
     dropout: tuple[float, float, int] = (0.0, 0.0, 0),
     keeps: int = 0,
     over_batch: bool = False,
+    share: float = 0.0,
+    auxiliary: tuple[int, int, float] = (0, 1, 0.0),
     seed: int = 0,
     layer: int = 0,
     optimizer: str = "adam",
@@ -180,7 +182,10 @@ def training(
             layers' outputs, after their penalties. What is kept is divided by its probability.
         keeps: k of top-k: the k largest units of the first layer's code stay active in each row, or with
             ``over_batch`` k per row on average over the batch; the others are 0. Of equal ones, the first stay. 0 keeps
-            all. For an autoencoder in fp32, without penalties on the code, dropout of its units and max_norm.
+            all. For an autoencoder in fp32, without penalties on the code.
+        share: each unit of the first layer's code stays active in this share of a batch's rows, those in which it is
+            largest, at least in one; 0 in all. As keeps, and in its place.
+        auxiliary: units, rows and weight of ``stackae.objectives.auxiliary``, beside kept units; 0 units for none.
         optimizer: sgd, adam or adamw, as in torch.optim; ``weight_decay`` applies to weights, not to biases.
         momentum: momentum of sgd; β₁ of adam and adamw, whose β₂ is 0.999.
         momentum_ramp: the momentum of sgd in the last of so many epochs of so many steps, between which and the first
@@ -208,7 +213,8 @@ def training(
         max_norm=max_norm,
         emphasis=emphasis,
         dropout=dropout,
-        keeps=(keeps, over_batch),
+        keeps=(keeps, over_batch, share),
+        auxiliary=auxiliary,
         seed=seed,
         layer=layer,
         optimizer=optimizer,
@@ -249,7 +255,8 @@ class FusedStep:
     def optimizer_state(self) -> list[Tensor]:
         """Return the optimizer state, layer by layer: two tensors for its weight, unless tied, and two for its bias.
 
-        They are Adam's first and second moments, or SGD's velocity and zeros. The tensors are the step's own memory. To
+        They are Adam's first and second moments, or SGD's velocity and zeros; with an auxiliary loss, the rows since
+        each unit was active come last. The tensors are the step's own memory. To
         resume bit-identically, load the same parameters, copy the state in, and give ``advance`` the number of the
         next step.
         """

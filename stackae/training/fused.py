@@ -12,6 +12,7 @@ from torch import Tensor
 from stackae.autoencoders.dense import Autoencoder
 from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, inputs_of
+from stackae.objectives.auxiliary import WEIGHT
 from stackae.objectives.base import Objective
 from stackae.ops.step import DenseLayer
 from stackae.training.rates import MomentumRamp
@@ -45,7 +46,8 @@ def kernel_training(
         raise TypeError(f"objective: expected one on a chain of dense layers, got {type(objective).__name__}")
     (x, scaling), (targets, target_scaling) = _cells(inputs_of(objective.x)), _cells(objective.targets)
     dropout, emphasis, network = objective.dropout, objective.emphasis, objective.network
-    keeps, over_batch = network.kept_units if isinstance(network, Autoencoder) else (0, False)
+    auxiliary = objective.auxiliary
+    keeps, over_batch, share = network.kept_units if isinstance(network, Autoencoder) else (0, False, 0.0)
     return importlib.import_module("stackae.ops.compiled").training(
         layers=chain,
         x=x,
@@ -64,6 +66,8 @@ def kernel_training(
         dropout=(0.0, 0.0, 0) if dropout is None else (*(each.level for each in dropout), objective.codes),
         keeps=keeps,
         over_batch=over_batch,
+        share=share,
+        auxiliary=(0, 1, 0.0) if auxiliary is None else (auxiliary.count, auxiliary.rows, WEIGHT),
         seed=objective.seed,
         layer=objective.layer,
         optimizer=config.optimizer,

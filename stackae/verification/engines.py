@@ -43,8 +43,14 @@ OF_CPU: tuple[dict[str, Any], ...] = (
     {},
 )
 """What the step of a CPU has alone: dropout goes with no contraction, emphasis with noise that strikes some inputs."""
-KEPT = ("top-k:3", "batch-top-k:3")
-BESIDE_KEPT: tuple[dict[str, Any], ...] = ({"weight_l1": 0.01}, {"dropout": "0.2:0"}, {"emphasis": "1:0.5"}, {})
+KEPT = ("top-k:3", "batch-top-k:3", "lifetime:0.2")
+BESIDE_KEPT: tuple[dict[str, Any], ...] = (
+    {"revive": "auxiliary:2:24"},
+    {"weight_l1": 0.01},
+    {"dropout": "0.2:0.3"},
+    {"max_norm": 0.5},
+    {"emphasis": "1:0.5"},
+)
 KEEPS_ALL: dict[str, Any] = {}
 FEW: dict[str, Any] = {"sparsity": "top-k:5", "activation": "relu", "contraction": 0.0}
 
@@ -94,11 +100,13 @@ def kept_settings() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield settings of codes that keep few units: every activation that they have, and all else rotated through."""
     outputs, able = tuple(ACTIVATIONS), [f for f in ACTIVATIONS if not ACTIVATIONS[f].saturates]
     for number, (f, tied, optimizer) in enumerate(itertools.product(able, (True, False), OPTIMIZERS)):
-        kept, noise, loss = KEPT[number // 2 % 2], NOISES[number % 4], ("mse", "bce")[number // 3 % 2]
+        kept, noise, loss = KEPT[number // 2 % 3], NOISES[number % 4], ("mse", "bce")[number // 3 % 2]
         output = "sigmoid" if loss == "bce" else outputs[number % len(outputs)]
         more = BESIDE_KEPT[number % len(BESIDE_KEPT)]
         if "emphasis" in more:
             noise = "salt-and-pepper:0.3"
+        if "revive" in more and kept.startswith("lifetime"):
+            more = {}
         yield (
             ", ".join([f, "tied" if tied else "untied", optimizer, kept, noise, f"output {output}", *more]),
             {

@@ -56,6 +56,7 @@ def cases(engine: str) -> Iterator[Case]:
         engine=engine,
         activation="tanh,relu",
         sparsity="kl:0.1:0.1,top-k:2",
+        revive="none,auxiliary:2:24",
         corruption="masking:0.3,gaussian:0.1",
     )
     config = settle(config, x)

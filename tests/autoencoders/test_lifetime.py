@@ -46,10 +46,12 @@ def test_training_reconstructs_from_what_is_kept_and_codes_keep_all() -> None:
     assert one.anew(0, 1).kept(one.code(X), training=True).count_nonzero() <= 4 * 8
 
 
-def test_it_is_eager_and_learns() -> None:
-    config = PretrainConfig.from_options("6,8", **GIVEN, max_epochs=40, batch_size=20, learning_rate=0.01)
+@pytest.mark.parametrize("engine", ["fused", "eager"])
+def test_it_learns_by_both_steps(engine: str) -> None:
+    given = {**GIVEN, "engine": engine, "device": "cpu"}
+    config = PretrainConfig.from_options("6,8", **given, max_epochs=40, batch_size=20, learning_rate=0.01)
     result = pretrain_stack(X, config)
-    assert layer_steps(result.config)[1].lacks == "sparsity lifetime:0.1"
+    assert layer_steps(result.config)[1].fused == (engine == "fused")
     assert result.history[-1].loss < 0.7 * result.history[0].loss
 
 

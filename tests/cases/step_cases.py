@@ -15,6 +15,7 @@ from stackae.config import TrainingConfig
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.models.heads.classifier import ClassificationObjective, Classifier
+from stackae.objectives.auxiliary import Auxiliary
 from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.ops.compiled import FusedStep, products, train_step
 from stackae.random import Purpose, uniform
@@ -41,9 +42,13 @@ def objective(x: Rows, n_hidden: int, dtype: torch.dtype = torch.float64, **give
         tied=given.pop("tied", True),
         keeps=given.pop("keeps", 0),
         over_batch=given.pop("over_batch", False),
+        share=given.pop("share", 0.0),
         seed=5,
     )
-    return ReconstructionObjective(autoencoder.to(x.device, dtype), x, **{"seed": 3, "layer": 2, **given})
+    autoencoder.to(x.device, dtype)
+    if "auxiliary" in given:  # the units and rows of an auxiliary loss of its own
+        given["auxiliary"] = Auxiliary(*given["auxiliary"], autoencoder.encoder.bias)
+    return ReconstructionObjective(autoencoder, x, **{"seed": 3, "layer": 2, **given})
 
 
 def both_steps(make: Any, weight_decay: float = 0.0, **training: Any):

@@ -252,16 +252,18 @@ def test_the_summary_names_the_step_and_why(fresh: Shell, options: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    ("sparsity", "line"),
+    ("layers", "kind", "line"),
     [
-        ("lifetime:0.1", "step     eager on cpu (fp32, products by "),
-        ("none,lifetime:0.1", "; layer 2 eager: sparsity lifetime:0.1)"),
-        ("lifetime:0.1,none", "step     fused on cpu (fp32, products by "),
+        ("8,6", "variational", "step     eager on cpu (fp32, products by "),
+        ("8,6,4", "dense,variational", "step     fused on cpu (fp32, products by "),
+        ("8,6,4", "dense,variational", "; layer 2 eager: kind variational)"),
     ],
 )
-def test_the_summary_names_layers_that_are_trained_by_another_step(fresh: Shell, sparsity: str, line: str) -> None:
-    options = ("--sparsity", sparsity, "--activation", "relu", "--dry-run")
-    assert line in fresh(*PRETRAIN, *options).err
+def test_the_summary_names_layers_that_are_trained_by_another_step(
+    fresh: Shell, layers: str, kind: str, line: str
+) -> None:
+    given = [layers if word == "8,6,4" else word for word in PRETRAIN]
+    assert line in fresh(*given, "--kind", kind, "--dry-run").err
 
 
 def test_a_precision_that_no_layer_has_is_refused(fresh: Shell) -> None:

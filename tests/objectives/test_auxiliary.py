@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from step_cases import BUILD, objective, rows_of
+from step_cases import BUILD, DEVICE_STEP, objective, rows_of
 from torch import Tensor
 
 from stackae.autoencoders.conv import ConvolutionalAutoencoder
@@ -22,6 +22,8 @@ from stackae.pretraining import pretrain_stack
 from stackae.training.resampling import dead_units
 
 REFUSED, TAKEN = torch.ones(()), torch.zeros(())
+NO_STEP = pytest.mark.skipif(DEVICE_STEP, reason="the step of a GPU keeps all units")
+ENGINES = pytest.mark.parametrize("engine", [pytest.param("fused", marks=NO_STEP), "eager"])
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -98,9 +100,10 @@ def test_rows_are_counted_since_a_unit_was_active_and_a_refused_step_counts_none
     assert seen == [[0, 0, 4], [4, 4, 8], [4, 4, 8], [0, 0, 10], [2, 2, 10]]
 
 
-def test_a_step_hands_over_what_it_remembers_and_another_goes_on_from_there() -> None:
+@ENGINES
+def test_a_step_hands_over_what_it_remembers_and_another_goes_on_from_there(engine: str) -> None:
     made = [dead_case() for _ in range(3)]
-    steps = [BUILD["eager"](one, TrainingConfig(), 1e-3) for one in made]
+    steps = [BUILD[engine](one, TrainingConfig(), 1e-3) for one in made]
     order, rates = torch.arange(64).repeat(6), [0.01] * 24
     steps[0].advance(order, 16, 0, rates)
     steps[1].advance(order[: 11 * 16], 16, 0, rates[:11])
@@ -118,7 +121,7 @@ def test_a_step_hands_over_what_it_remembers_and_another_goes_on_from_there() ->
 # ---- units that come alive
 
 
-def dead_case(auxiliary: bool = True, rows: int = 48, **given: Any) -> Any:
+def dead_case(auxiliary: bool = True, rows: int = 48) -> Any:
     """Rows of 8 sources, two active in each; of 12 units 3 lie so far below the others that none is ever kept."""
     sources = torch.linalg.qr(drawn(12, 12, seed=3)).Q[:8]
     which = torch.rand(64, 8, generator=torch.Generator().manual_seed(4)).topk(2, dim=1).indices
@@ -130,21 +133,21 @@ def dead_case(auxiliary: bool = True, rows: int = 48, **given: Any) -> Any:
         output_activation="linear",
         tied=False,
         keeps=2,
-        auxiliary=Auxiliary(3, rows, torch.zeros(12, dtype=torch.float64)) if auxiliary else None,
-        **given,
+        **({"auxiliary": (3, rows)} if auxiliary else {}),
     )
     with torch.no_grad():
         made.network.encoder.bias[:3] = -1
     return made
 
 
+@ENGINES
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_dead_units_come_alive_with_it_and_stay_dead_without(optimizer: str) -> None:
+def test_dead_units_come_alive_with_it_and_stay_dead_without(optimizer: str, engine: str) -> None:
     alive = {}
     for auxiliary in (True, False):
         one = dead_case(auxiliary)
         assert bool(dead_units(one.network, one.x)[:3].all())
-        step = BUILD["eager"](one, TrainingConfig(optimizer=optimizer), 0.0)
+        step = BUILD[engine](one, TrainingConfig(optimizer=optimizer), 0.0)
         rate = 0.01 if optimizer == "adam" else 0.3
         progress = step.advance(torch.arange(64).repeat(150), 16, 0, [rate] * 600)
         assert progress.steps == 600 and math.isfinite(progress.total)
@@ -152,12 +155,13 @@ def test_dead_units_come_alive_with_it_and_stay_dead_without(optimizer: str) -> 
     assert alive[True] == 3 and alive[False] == 0
 
 
-def test_no_unit_but_dead_ones_is_moved_by_it() -> None:
+@ENGINES
+def test_no_unit_but_dead_ones_is_moved_by_it(engine: str) -> None:
     """Beside the same step without it, all other units, and the output's bias, move alike."""
     moved, dead = [], torch.zeros(0)
     for auxiliary in (False, True):
         one = dead_case(auxiliary, rows=16)
-        step = BUILD["eager"](one, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
+        step = BUILD[engine](one, TrainingConfig(optimizer="sgd", momentum=0.0), 0.0)
         step.advance(torch.arange(16), 16, 0, [0.0])
         dead = step.optimizer_state()[-1] >= 16
         step.advance(torch.arange(16, 32), 16, 1, [0.1])

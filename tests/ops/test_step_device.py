@@ -203,6 +203,7 @@ ALONE = {
     "emphasis": {"emphasis": (1.0, 0.5), "corruption": ("masking", 0.1, 0.0, 1.0)},
     "dropout": {"dropout": (0.1, 0.0, 0)},
     "keeps": {"keeps": 2},
+    "share": {"share": 0.1},
     "targets": {"targets": torch.ones(8, 4)},
     "weights of rows": {"weights": torch.ones(8)},
 }

@@ -43,19 +43,29 @@ PLAIN_SGD = {"optimizer": "sgd", "momentum": 0.0}
 CASE = {"activation": "relu", "output_activation": "linear", "tied": False, "keeps": 5}
 
 
+def dropout(inputs: float, units: float) -> tuple[Dropout, Dropout]:
+    return Dropout(inputs, 1), Dropout(units, 2)
+
+
 @st.composite
 def cases(draw: Any) -> dict[str, Any]:
-    """Everything that may stand beside kept units. No noise makes rows of zeros: equal units are told apart below."""
+    """Everything that may stand beside kept units. No noise makes equal rows: what is equal is told apart below."""
     loss = draw(st.sampled_from(["mse", "bce"]))
-    kind = draw(st.sampled_from(["none", "gaussian", "salt-and-pepper"]))
+    way = draw(st.sampled_from(["top-k", "batch-top-k", "lifetime"]))
+    kind = draw(st.sampled_from(["none", "gaussian", *(["salt-and-pepper"] if way != "lifetime" else [])]))
+    dead = draw(st.sampled_from([{}, {"auxiliary": (3, 20)}, {"auxiliary": (1000, 1)}])) if way != "lifetime" else {}
     return {
         "activation": draw(st.sampled_from(tuple(ACTIVATIONS))),
         "output_activation": "sigmoid" if loss == "bce" else draw(st.sampled_from(tuple(ACTIVATIONS))),
         "loss": loss,
         "tied": draw(st.booleans()),
-        "over_batch": draw(st.booleans()),
+        "over_batch": way == "batch-top-k",
+        "share": draw(st.sampled_from([0.01, 0.25, 0.9])) if way == "lifetime" else 0.0,
         "corruption": Corruption(kind, 0.3 if kind != "none" else 0.0, -0.5, 1.5),
         "weight_l1": draw(st.sampled_from([0.0, 0.01])),
+        "max_norm": draw(st.sampled_from([0.0, 0.5])),
+        "dropout": draw(st.sampled_from([None, dropout(0.2, 0.0), dropout(0.0, 0.4)])),
+        **dead,
     }
 
 
@@ -72,7 +82,7 @@ def cases(draw: Any) -> dict[str, Any]:
 )
 def test_fused_equals_eager_to_rounding(case, shape, share, training, decay, steps):
     n, width, n_hidden, batch_size = shape
-    x, keeps = rows_of(n, width), max(1, round(share * n_hidden))
+    x, keeps = rows_of(n, width), 0 if case["share"] else max(1, round(share * n_hidden))
     pair = both_steps(lambda: objective(x, n_hidden, keeps=keeps, **case), decay, **training)
     rate = 0.01 / max(width, n_hidden) if training["optimizer"] == "sgd" else 0.01
     assert_equal_training(pair, n, batch_size, steps, 1e-9, rate)
@@ -80,17 +90,27 @@ def test_fused_equals_eager_to_rounding(case, shape, share, training, decay, ste
 
 BESIDE: dict[str, dict[str, Any]] = {
     "emphasis": {"corruption": Corruption("masking", 0.3), "emphasis": Emphasis(1.0, 0.5)},
-    "dropout of inputs": {"dropout": (Dropout(0.2, 1), Dropout(0.0, 2))},
+    "dropout of inputs": {"dropout": dropout(0.2, 0.0)},
     "clean rows beside noisy ones": {},
+    "clean rows with gaps, and an auxiliary loss": {"auxiliary": (4, 64)},
+    "emphasis and an auxiliary loss": {
+        "corruption": Corruption("salt-and-pepper", 0.3),
+        "emphasis": Emphasis(1.0, 0.5),
+        "auxiliary": (4, 64),
+    },
 }
+KEPT = {"top-k": {}, "batch-top-k": {"over_batch": True}, "lifetime": {"keeps": 0, "share": 0.1}}
 
 
 @pytest.mark.parametrize("beside", BESIDE)
-@pytest.mark.parametrize("over_batch", [False, True])
-def test_what_stands_beside_kept_units_equals_eager_to_rounding(beside, over_batch):
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_stands_beside_kept_units_equals_eager_to_rounding(beside, kept):
+    if kept == "lifetime" and "auxiliary" in BESIDE[beside]:
+        return
     x = rows_of(90, 65)
-    rows = PairedRows(x.flip(0), x) if beside.startswith("clean") else x
-    given = {**CASE, "over_batch": over_batch, **BESIDE[beside]}
+    clean = torch.where(x < 0.2, torch.nan, x) if "gaps" in beside else x
+    rows = PairedRows(x.flip(0), clean) if beside.startswith("clean") else x
+    given = {**CASE, **KEPT[kept], **BESIDE[beside]}
     pair = both_steps(lambda: replace(objective(x, 33, **given), x=rows), 1e-3)
     assert_equal_training(pair, 90, 32, 30, 1e-9)
 
@@ -148,6 +168,30 @@ def test_of_equal_units_the_first_are_kept_and_of_equal_rows(over_batch, moved):
     torch.testing.assert_close(one.network.decoder_weight.detach(), outgoing - 0.1 * gradient)
 
 
+def test_of_equal_rows_a_unit_keeps_the_first():
+    """Of 7 rows, each of the 5 units keeps round(0.3 * 7) = 2: the output moves towards the rows 0 and 1."""
+    case = {"activation": "linear", "output_activation": "linear", "tied": False}
+    one = objective(torch.zeros(7, 3, dtype=torch.float64), 5, share=0.3, **case)
+    with torch.no_grad():
+        one.network.encoder.bias.fill_(1.0)
+    outgoing = one.network.decoder_weight.detach().clone()
+    fused_step(one, TrainingConfig(**PLAIN_SGD), 0.0).advance(torch.arange(7), 7, 0, [0.1])
+    kept = (torch.arange(7) < 2).double().unsqueeze(1).expand(7, 5)
+    gradient = (2 / 7) * (kept @ outgoing.t()).t() @ kept
+    torch.testing.assert_close(one.network.decoder_weight.detach(), outgoing - 0.1 * gradient)
+
+
+def test_silent_rows_are_counted_as_by_the_eager_step():
+    pair = both_steps(lambda: objective(rows_of(90, 20), 31, **{**CASE, "keeps": 2, "auxiliary": (4, 100)}))
+    for step in range(12):
+        counts = []
+        for _, each in pair:
+            each.advance(torch.arange(90).roll(7 * step), 32, 3 * step, [0.01] * 3)
+            counts.append(each.optimizer_state()[-1].tolist())
+        assert counts[0] == counts[1]
+        assert len(counts[0]) == 31 and 0 in counts[0] and max(counts[0]) == (90 if step == 0 else 100)
+
+
 def trained(threads: int, cuts: list[int], **given: Any) -> list[bytes]:
     """The bits after 24 steps, handed over in calls that end at the given steps."""
     before = torch.get_num_threads()
@@ -164,7 +208,22 @@ def trained(threads: int, cuts: list[int], **given: Any) -> list[bytes]:
         torch.set_num_threads(before)
 
 
-FORMS = pytest.mark.parametrize("form", [{}, {"tied": True}, {"over_batch": True}, {"activation": "gelu"}])
+FORMS = pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"tied": True},
+        {"over_batch": True},
+        {"activation": "gelu"},
+        {"auxiliary": (12, 500)},
+        {"auxiliary": (400, 100), "tied": True, "over_batch": True},
+        {"dropout": dropout(0.1, 0.3), "max_norm": 0.5},
+        {"max_norm": 0.5, "tied": True},
+        {"keeps": 0, "share": 0.05},
+        {"keeps": 0, "share": 0.3, "tied": True, "activation": "silu"},
+    ],
+    ids=str,
+)
 
 
 @FORMS
@@ -201,16 +260,18 @@ def test_weights_changed_from_outside_are_what_the_next_step_starts_from():
     assert train(step, 64, 16, 4) == train(fused_step(second, TrainingConfig(**PLAIN_SGD), 0.0), 64, 16, 4)
 
 
-def test_a_batch_whose_loss_is_not_finite_moves_nothing():
+@pytest.mark.parametrize("form", [*KEPT.values(), {"keeps": 2, "auxiliary": (4, 16)}], ids=str)
+def test_a_batch_whose_loss_is_not_finite_moves_nothing(form):
     x = rows_of(64, 20, torch.float32)
     x[40] = float("nan")
-    one = objective(x, 10, torch.float32, **CASE)
+    one = objective(x, 10, torch.float32, **{**CASE, **form})
     step = fused_step(one, TrainingConfig(), 0.0)
     assert step.advance(torch.arange(16), 16, 0, [0.1]).steps == 1
-    before = bits(one)
+    before, state = bits(one), [each.clone() for each in step.optimizer_state()]
     total, steps = step.advance(torch.arange(32, 64), 16, 1, [0.1, 0.1])
     assert steps == 0 and not math.isfinite(total)
     assert bits(one) == before
+    assert all(torch.equal(own, kept) for own, kept in zip(step.optimizer_state(), state, strict=True))
 
 
 def test_an_update_that_is_not_finite_is_refused_and_the_weights_stay_finite():
@@ -220,9 +281,9 @@ def test_an_update_that_is_not_finite_is_refused_and_the_weights_stay_finite():
     assert all(bool(parameter.isfinite().all()) for parameter in one.network.parameters())
 
 
-def allocated(n_hidden: int, calls: int, size: int = 512) -> list[int]:
+def allocated(n_hidden: int, calls: int, size: int = 512, **given: Any) -> list[int]:
     """The bytes that each call asks torch for."""
-    one = objective(rows_of(size, 4, torch.float32), n_hidden, torch.float32, **CASE)
+    one = objective(rows_of(size, 4, torch.float32), n_hidden, torch.float32, **{**CASE, **given})
     step, order = fused_step(one, TrainingConfig(), 0.0), torch.arange(size)
     found = []
     for call in range(calls):
@@ -238,6 +299,20 @@ def test_the_first_batch_alone_asks_for_memory_and_none_for_a_dense_code():
     dense_code = 4 * 512 * (4096 - 1024)
     assert narrow > 0 and again == 0
     assert 0 < wide - narrow < dense_code / 10
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"auxiliary": (12, 512)},
+        {"keeps": 0, "share": 0.05},
+        {"dropout": dropout(0.1, 0.3), "max_norm": 0.5},
+    ],
+    ids=str,
+)
+def test_no_later_batch_asks_for_memory(form):
+    first, *later = allocated(700, 3, **form)
+    assert first > 0 and later == [0, 0]
 
 
 def test_networks_that_keep_different_numbers_of_units_train_together():
