@@ -6,8 +6,9 @@ An untied autoencoder, relu code and linear output, squared error, Adam, on rows
 is the fused step, and a ratio is the time of another / its time. eager: autograd over the compiled ops, the step that
 these codes take on a GPU; eager, fused Adam: torch alone, with torch.topk and torch.optim.Adam(fused=True); dense: the
 fused step of the same layers that keeps all units; product: x W^T alone, by torch.mm(out=), the one dense matmul of the
-step. A call takes ``STEPS`` steps. bytes: what the step asks torch for at its first batch, beside parameters and
-optimizer state; dense_code: the bytes of a batch of codes of all units.
+step. A call takes ``STEPS`` steps. Where a row has an auxiliary loss, half of the units are dead. bytes: what the step
+asks torch for at its first batch, beside parameters and optimizer state; dense_code: the bytes of a batch of codes of
+all units.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.machine import machine, save
 from benchmarks.timing import Comparison, Run, compare
 from stackae.autoencoders.dense import Autoencoder
-from stackae.autoencoders.selection import batch_top_k, top_k
 from stackae.config import TrainingConfig
+from stackae.objectives.auxiliary import Auxiliary
 from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.ops import train_step
 from stackae.training.fused import kernel_training
@@ -47,12 +48,14 @@ class SparseCase(NamedTuple):
     keeps: int
     tied: bool = False
     over_batch: bool = False
+    share: float = 0.0
+    auxiliary: int = 0
 
     @property
     def name(self) -> str:
-        kind = "batch-top-k" if self.over_batch else "top-k"
-        tied = ", tied" if self.tied else ""
-        return f"{self.batch}x{self.n_visible}-{self.n_hidden}, {kind}:{self.keeps}{tied}"
+        kind = f"{'batch-' * self.over_batch}top-k:{self.keeps}" if self.keeps else f"lifetime:{self.share:g}"
+        more = [*["tied"] * self.tied, *([f"auxiliary:{self.auxiliary}"] if self.auxiliary else [])]
+        return ", ".join([f"{self.batch}x{self.n_visible}-{self.n_hidden}", kind, *more])
 
 
 MEASURED = (
@@ -62,33 +65,61 @@ MEASURED = (
     SparseCase(64, 784, 1024, 20),
     SparseCase(256, 784, 16384, 32),
     SparseCase(256, 4096, 32768, 64),
+    SparseCase(256, 784, 4096, 32, auxiliary=64),
+    SparseCase(256, 784, 4096, 32, auxiliary=392),
+    SparseCase(256, 784, 4096, 0, share=0.01),
+    SparseCase(256, 784, 4096, 0, share=0.05),
+    SparseCase(256, 784, 4096, 0, share=0.2),
 )
+SILENT = 1000  # rows, after which a unit is dead
 
 
-def autoencoder(case: SparseCase, keeps: int) -> Autoencoder:
-    return Autoencoder(
+def autoencoder(case: SparseCase, few: bool = True) -> Autoencoder:
+    made = Autoencoder(
         case.n_visible,
         case.n_hidden,
         activation="relu",
         output_activation="linear",
         tied=case.tied,
-        keeps=keeps,
-        over_batch=case.over_batch and keeps > 0,
+        keeps=case.keeps if few else 0,
+        over_batch=case.over_batch and few,
+        share=case.share if few else 0.0,
     )
+    if case.auxiliary:
+        with torch.no_grad():
+            made.encoder.bias[case.n_hidden // 2 :] = -100.0
+    return made
+
+
+def auxiliary(case: SparseCase, one: Autoencoder) -> Auxiliary | None:
+    """The loss of the upper half of the units, which are dead from the first step on."""
+    if not case.auxiliary:
+        return None
+    made = Auxiliary(case.auxiliary, SILENT, one.encoder.bias)
+    made.silent[case.n_hidden // 2 :] = SILENT
+    return made
 
 
 def rows(case: SparseCase) -> Tensor:
     return torch.rand(STEPS * case.batch, case.n_visible, generator=torch.Generator().manual_seed(1))
 
 
-def fused(case: SparseCase, keeps: int) -> TrainStep:
-    objective = ReconstructionObjective(autoencoder(case, keeps), rows(case))
-    return train_step(kernel_training(objective, TrainingConfig(), 0.0))
+def objective(case: SparseCase, few: bool = True) -> ReconstructionObjective:
+    one = autoencoder(case, few)
+    return ReconstructionObjective(one, rows(case), auxiliary=auxiliary(case, one) if few else None)
+
+
+def fused(case: SparseCase, few: bool = True) -> TrainStep:
+    made = objective(case, few)
+    step = train_step(kernel_training(made, TrainingConfig(), 0.0))
+    if made.auxiliary is not None:
+        step.optimizer_state()[-1].copy_(made.auxiliary.silent)
+    return step
 
 
 def eager(case: SparseCase) -> TrainStep:
-    one = autoencoder(case, case.keeps)
-    return EagerStep(ReconstructionObjective(one, rows(case)), make_optimizer(one, TrainingConfig(), RATE, 0.0))
+    made = objective(case)
+    return EagerStep(made, make_optimizer(made.network, TrainingConfig(), RATE, 0.0))
 
 
 def advancing(step: TrainStep, case: SparseCase) -> Run:
@@ -103,16 +134,17 @@ def advancing(step: TrainStep, case: SparseCase) -> Run:
 
 def usual(case: SparseCase) -> Run:
     """The step as a script has it, by torch alone."""
-    one, x = autoencoder(case, case.keeps), rows(case)
-    optimizer = torch.optim.Adam(one.parameters(), lr=RATE, fused=True)
-    weight = one.encoder.weight.t() if one.decoder_weight is None else one.decoder_weight
-    keep = batch_top_k if case.over_batch else top_k
+    one, x = autoencoder(case), rows(case)
+    optimizer, dead = torch.optim.Adam(one.parameters(), lr=RATE, fused=True), auxiliary(case, one)
 
     def run() -> None:
         for batch in torch.split(x, case.batch):
             optimizer.zero_grad(set_to_none=True)
-            h = keep(torch.relu(F.linear(batch, one.encoder.weight, one.encoder.bias)), case.keeps)
-            loss = F.mse_loss(F.linear(h, weight, one.decoder_bias), batch, reduction="sum") / len(batch)
+            a = F.linear(batch, one.encoder.weight, one.encoder.bias)
+            z = F.linear(one.kept(torch.relu(a), training=True), one.decoder_matrix, one.decoder_bias)
+            loss = F.mse_loss(z, batch, reduction="sum") / len(batch)
+            if dead is not None:
+                loss = loss + dead(a, one.decoder_matrix, (batch - z).detach())
             torch.autograd.backward(loss)
             optimizer.step()
 
@@ -131,10 +163,10 @@ def product(case: SparseCase) -> Run:
 
 
 CONTENDERS: dict[str, Callable[[SparseCase], Run]] = {
-    "fused": lambda case: advancing(fused(case, case.keeps), case),
+    "fused": lambda case: advancing(fused(case), case),
     "eager": lambda case: advancing(eager(case), case),
     "eager, fused Adam": usual,
-    "dense": lambda case: advancing(fused(case, 0), case),
+    "dense": lambda case: advancing(fused(case, few=False), case),
     "product": product,
 }
 
@@ -180,7 +212,7 @@ def main() -> None:
         entries.append(entry(case, compare(runs, rounds=asked.rounds, sample_ms=2, device=torch.device("cpu"))))
         found = entries[-1]
         ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in found["ratios"].items())
-        print(f"{case.name:34} | {found['fused_us_per_step'] / 1e3:8.2f} ms a step | {ratios}", flush=True)
+        print(f"{case.name:44} | {found['fused_us_per_step'] / 1e3:8.2f} ms a step | {ratios}", flush=True)
         if asked.json:
             save(asked.json, about, entries)
     print(f"{len(entries)} rows measured")

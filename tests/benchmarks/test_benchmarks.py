@@ -138,16 +138,17 @@ def test_on_a_gpu_what_is_compiled_comes_last_in_rows_of_its_own():
 
 def test_sparse(tmp_path, monkeypatch, capsys):
     small = sparse.SparseCase(8, 6, 40, 3)
-    monkeypatch.setattr(sparse, "MEASURED", (small, small._replace(tied=True), small._replace(over_batch=True)))
+    few = small._replace(over_batch=True), small._replace(auxiliary=5), small._replace(keeps=0, share=0.1)
+    monkeypatch.setattr(sparse, "MEASURED", (small, small._replace(tied=True), *few))
     options = ("--json", tmp_path / "sparse.json", "--rounds", 1, "--leave-out", "dense")
     run("sparse", *options, "--only", "8x6-40, top-k:3")
     run("sparse", *options, "--append")
     found = rows_of(tmp_path / "sparse.json")
-    names = ["8x6-40, top-k:3", "8x6-40, top-k:3, tied", "8x6-40, batch-top-k:3"]
-    assert [row["case"] for row in found] == names
+    names = ["top-k:3", "top-k:3, tied", "top-k:3, auxiliary:5", "batch-top-k:3", "lifetime:0.1"]
+    assert [row["case"] for row in found] == [f"8x6-40, {name}" for name in names]
     assert all(row["ratios"].keys() == {"eager", "eager, fused Adam", "product"} for row in found)
     assert all(row["bytes"] > 0 and row["dense_code"] == 4 * 8 * 40 for row in found)
-    assert "3 rows measured" in capsys.readouterr().out
+    assert "5 rows measured" in capsys.readouterr().out
 
 
 def test_neighbour(tmp_path):
