@@ -11,6 +11,7 @@ from typing import NamedTuple
 from stackae.autoencoders.statistics import check_room
 from stackae.config import PretrainConfig
 from stackae.config.together import check_together
+from stackae.data.kind import RowsKind
 from stackae.data.paired import PairedRows
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
@@ -37,11 +38,18 @@ class PretrainResult(NamedTuple):
     steps: dict[int, StepChoice]
 
 
-def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = (), left_out: bool = False) -> PretrainConfig:
+def settle(
+    config: PretrainConfig,
+    x: Rows,
+    row_shape: tuple[int, ...] = (),
+    left_out: bool = False,
+    kind: RowsKind | None = None,
+) -> PretrainConfig:
     """Settle every ``auto`` of the configuration by the training rows x (n, n_visible), their width among them.
 
     ``stackae.training.settling`` says how, ``reasons`` why. ``row_shape`` is the shape of a row in the array that x was
     flattened from; errors name it. ``left_out``: the stack is to tell rows from classes that were left out of them.
+    ``kind`` is ``kind_of`` the rows, where the caller has it.
 
     Raises:
         ConfigError: the first width is not that of x, a decoder cannot reach its targets, or ``PairedRows`` below a
@@ -54,16 +62,16 @@ def settle(config: PretrainConfig, x: Rows, row_shape: tuple[int, ...] = (), lef
     _check_pairs(config, x)
     for number in range(1, len(config.layers) + 1):
         _check_closed_form(config, number)
-    found = settled_layers(config, x, left_out)
+    found = settled_layers(config, x, left_out, kind)
     for each in found:
         _check_output(each)
     return config.model_copy(update={"layers": tuple(each.layer for each in found)})
 
 
-def reasons(config: PretrainConfig, x: Rows, left_out: bool = False) -> list[str]:
-    """Say in a line per layer how ``settle`` settles it, and by what of the rows x (n, n_visible)."""
+def reasons(config: PretrainConfig, x: Rows, left_out: bool = False, kind: RowsKind | None = None) -> list[str]:
+    """Say in a line per layer how ``settle`` settles it, and by what of the rows x (n, n_visible), of this ``kind``."""
     config = config.of_width(x.shape[-1])
-    lines, found = [], settled_layers(config, x, left_out)
+    lines, found = [], settled_layers(config, x, left_out, kind)
     for number, (n, each) in enumerate(zip(config.layer_sizes, found, strict=False), start=1):
         lines.append(f"layer {number}  {n}-{each.layer.n_hidden}  {described(each.layer)}: {each.reads}")
     return lines

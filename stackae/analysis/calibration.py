@@ -31,13 +31,12 @@ from stackae.analysis.combined import (
     MOST_VALIDATION,
     Combined,
     CombinedScore,
-    evenly,
     fit_combined,
 )
 from stackae.autoencoders.pca import PrincipalComponents
 from stackae.data.loading import Dataset
 from stackae.data.outliers import Outlier
-from stackae.data.rows import Rows
+from stackae.data.rows import Rows, evenly
 from stackae.errors import DataError
 from stackae.models.files import LARGEST_HEADER, opened, pack
 from stackae.models.stack import StackedAutoencoder
@@ -108,13 +107,14 @@ class Calibration:
 
 
 def calibrations(
-    stacks: Iterable[StackedAutoencoder], dataset: Dataset, principal: PrincipalComponents | None
+    stacks: Iterable[StackedAutoencoder], dataset: Dataset, principal: PrincipalComponents | None, most: int = MOST_ROWS
 ) -> Iterator[Calibration]:
     """Yield the calibration of each stack; all have the same sizes and were trained on these data.
 
-    ``principal`` is ``principal_of`` the training rows. Raises DataError as ``calibrate``.
+    ``principal`` is ``principal_of`` the training rows. Of more than ``most`` validation rows, as many are scored, at
+    even distances. Raises DataError as ``calibrate``.
     """
-    train, validation = dataset.train.x, dataset.validation.x
+    train, validation = dataset.train.x, evenly(dataset.validation.x, most)
     flattened = () if dataset.scaling.kind == "robust" else dataset.outliers
     baselines = None
     for number, stack in enumerate(stacks):

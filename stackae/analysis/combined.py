@@ -16,7 +16,7 @@ from torch import Tensor
 from stackae.analysis.anomaly import OfKnownCells, QuadraticScore, of_known, score_rows
 from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
 from stackae.data.minibatches import in_order
-from stackae.data.rows import Rows, inputs_of, known_of, subset
+from stackae.data.rows import Rows, evenly, inputs_of, known_of
 from stackae.errors import DataError
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 
@@ -185,9 +185,3 @@ def fit_combined(stack: StackedAutoencoder, train: Rows, validation: Rows) -> Co
     except DataError:
         return None
     return Combined(reference, scores.sort().values, known) if bool(scores.isfinite().all()) else None
-
-
-def evenly(rows: Rows, most: int) -> Rows:
-    """Return at most ``most`` rows, at even distances. No errors."""
-    count = len(rows)
-    return rows if count <= most else subset(rows, torch.arange(most) * count // most)

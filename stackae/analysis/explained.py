@@ -20,7 +20,7 @@ class Explained(NamedTuple):
     """The share of the variance that a layer explains, and that of as many principal components.
 
     ``explained`` is 1 − E‖z − x‖² / E‖x − μ‖², z decoded from the layer's code through the whole stack and μ the mean
-    of the training rows; ``pca_explained`` is the same for principal components of the training rows, None where the
+    of the training rows; ``pca_explained`` is the same for principal components of training rows, None where the
     rows are too wide for them. Both are measured on the same rows.
     """
 

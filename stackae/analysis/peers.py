@@ -10,8 +10,8 @@ from torch import Tensor
 
 from stackae.analysis.anomaly import Score
 from stackae.analysis.calibration import CalibratedScore, calibration_scores
-from stackae.analysis.combined import MOST_VALIDATION, NEIGHBOURS, evenly
-from stackae.data.rows import Rows
+from stackae.analysis.combined import MOST_VALIDATION, NEIGHBOURS
+from stackae.data.rows import Rows, evenly
 
 MOST_ROWS = 10_000  # training rows of LOF, whose time grows with them for every row that is scored
 FURTHEST = 1e18  # scaled values beyond it, whose squares 32 bits cannot hold, count as it

@@ -8,22 +8,22 @@ from torch import Tensor
 from stackae.autoencoders.pca import PrincipalComponents, principal_components_of
 from stackae.autoencoders.statistics import Moments
 from stackae.data.minibatches import in_order
-from stackae.data.rows import Rows
+from stackae.data.rows import Rows, evenly
 from stackae.errors import DataError
 from stackae.models.stack import ROWS_AT_ONCE
 
 MOST_DIRECTIONS = 1 << 11  # the smaller of the numbers of rows and columns: the eigenvectors of more take minutes
 
 
-def principal_of(train: Rows) -> PrincipalComponents | None:
-    """Fit ``principal_components_of`` training rows (n, d).
+def principal_of(train: Rows, most: int | None = None) -> PrincipalComponents | None:
+    """Fit ``principal_components_of`` training rows (n, d); of more than ``most``, of as many at even distances.
 
     None if both n and d are above MOST_DIRECTIONS, or if the memory does not suffice. No errors.
     """
     if min(train.shape) > MOST_DIRECTIONS:
         return None
     try:
-        return principal_components_of(train)
+        return principal_components_of(train if most is None else evenly(train, most))
     except DataError:
         return None
 

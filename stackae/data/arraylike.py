@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import ArrayLike as NumpyLike
 from torch import Tensor
 
@@ -64,6 +63,8 @@ def array_of(name: str, value: ArrayLike) -> np.ndarray:
             "convert it to a numpy array"
         ) from None
     if array.dtype.names and all(array.dtype[field].kind in "buif" for field in array.dtype.names):
+        from numpy.lib.recfunctions import structured_to_unstructured
+
         return structured_to_unstructured(array)
     return array
 

@@ -7,6 +7,7 @@ the same sum with a probability of about 2^-64.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +105,16 @@ def row_sums(x: np.ndarray) -> np.ndarray:
 
 
 def _mixed(cells: np.ndarray) -> np.ndarray:
-    """-0 is 0, and every NaN, which stands for a missing cell, is the same."""
+    """-0 is 0, and every NaN, which stands for a missing cell, is the same; a byte is looked up."""
+    if cells.dtype == np.uint8:
+        looked_up: np.ndarray = _mixed_bytes().take(cells, mode="wrap")  # twice as fast as [cells]
+        return looked_up
     numbers = np.add(cells, 0.0, dtype=np.float64, order="C")
     numbers[np.isnan(numbers)] = np.nan
     return scrambled(numbers.view(np.uint64))
+
+
+@cache
+def _mixed_bytes() -> np.ndarray:
+    """(256,) uint64, what ``_mixed`` makes of the numbers 0 to 255."""
+    return _mixed(np.arange(256.0))

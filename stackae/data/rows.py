@@ -92,6 +92,12 @@ def subset(x: Rows, index: Tensor) -> Rows:
     return x[index] if isinstance(x, Tensor) else x.subset(index)
 
 
+def evenly(x: Rows, most: int) -> Rows:
+    """At most ``most`` of the rows, at even distances, of the same kind as x. No errors."""
+    count = len(x)
+    return x if count <= most else subset(x, torch.arange(most) * count // most)
+
+
 def aim_of(x: Rows, index: slice | Tensor) -> Aim:
     """What is to be made of the rows of a slice or of indices: themselves, unless x are pairs."""
     if isinstance(x, PairedRows):

@@ -145,7 +145,7 @@ def _draw_points(axes: Axes, points: np.ndarray, labels: np.ndarray, colors: dic
     for some, color in ((plain & (labels < 0), UNKNOWN), (plain & (labels >= 0), OTHERS)):
         axes.scatter(points[some, 0], points[some, 1], color=color, alpha=0.5, s=size, linewidths=0)
     order = np.random.default_rng(0).permutation(np.flatnonzero(~plain))
-    each = [colors[label] for label in labels[order]]
+    each = np.array(list(colors.values()))[np.searchsorted(list(colors), labels[order])] if colors else []
     axes.scatter(points[order, 0], points[order, 1], color=each, alpha=0.75, s=size, linewidths=0)
 
 

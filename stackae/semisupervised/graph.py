@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -17,6 +16,9 @@ from stackae.models.stack import in_batches
 from stackae.random import Purpose, permutation
 from stackae.training.callbacks import Callback, NoCallback
 from stackae.training.folds import folds
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 NEIGHBOURS = 10
 SCALE_NEIGHBOUR = 7  # whose distance is the scale of a row (Zelnik-Manor & Perona)
@@ -108,9 +110,11 @@ def spread(neighbours: Neighbours, start: np.ndarray) -> np.ndarray:
 
     Zhou, Bousquet, Lal, Weston & Schölkopf (2004), Learning with local and global consistency.
     """
+    from scipy.sparse import diags
+
     weights = affinities(neighbours)
     degree = np.maximum(np.asarray(weights.sum(axis=1)).ravel(), np.finfo(np.float64).tiny)
-    inverse = scipy.sparse.diags(1 / np.sqrt(degree))
+    inverse = diags(1 / np.sqrt(degree))
     smooth = (inverse @ weights @ inverse).tocsr()
     start = start.astype(np.float64)
     found = start
@@ -134,7 +138,7 @@ def agreement(neighbours: Neighbours, y: Tensor, n_classes: int, seed: int) -> f
     return float(torch.cat(right).float().mean())
 
 
-def affinities(neighbours: Neighbours) -> scipy.sparse.csr_matrix:
+def affinities(neighbours: Neighbours) -> csr_matrix:
     """W_ij = exp(−‖x_i − x_j‖² / (σ_i σ_j)) c_ij² (n, n), where i is a neighbour of j or j one of i; else 0.
 
     σ_i is the distance of row i to its SCALE_NEIGHBOUR-th neighbour, and c_ij counts the rows that are among the
@@ -143,14 +147,16 @@ def affinities(neighbours: Neighbours) -> scipy.sparse.csr_matrix:
     Zelnik-Manor & Perona (2004), Self-tuning spectral clustering; Jarvis & Patrick (1973), Clustering using a
     similarity measure based on shared near neighbors.
     """
+    from scipy.sparse import csr_matrix, eye
+
     n, k = neighbours.indices.shape
     indices, distances = neighbours.indices.numpy(), neighbours.distances.numpy().astype(np.float64)
     scale = np.maximum(distances[:, min(SCALE_NEIGHBOUR, k) - 1], np.finfo(np.float32).tiny)
     near = np.exp(-np.square(distances) / (scale[:, None] * scale[indices]))
     rows = np.repeat(np.arange(n), k)
-    weights = scipy.sparse.csr_matrix((near.ravel(), (rows, indices.ravel())), shape=(n, n))
+    weights = csr_matrix((near.ravel(), (rows, indices.ravel())), shape=(n, n))
     weights = weights.maximum(weights.T)
-    member = scipy.sparse.csr_matrix((np.ones(n * k), (rows, indices.ravel())), shape=(n, n)) + scipy.sparse.eye(n)
+    member = csr_matrix((np.ones(n * k), (rows, indices.ravel())), shape=(n, n)) + eye(n)
     return weights.multiply((member @ member.T).power(2)).tocsr()
 
 

@@ -75,12 +75,15 @@ class SettledLayer(NamedTuple):
     reads: Reads
 
 
-def settled_layers(config: PretrainConfig, x: Rows, left_out: bool = False) -> list[SettledLayer]:
+def settled_layers(
+    config: PretrainConfig, x: Rows, left_out: bool = False, kind: RowsKind | None = None
+) -> list[SettledLayer]:
     """Settle the layers of the configuration, bottom first, by the training rows x (n, n_visible), n >= 1.
 
-    ``left_out``: classes were left out of these rows, to be found later.
+    ``left_out``: classes were left out of these rows, to be found later. ``kind`` is ``kind_of`` them, where the caller
+    has it.
     """
-    data, found = kind_of(x), list[SettledLayer]()
+    data, found = kind or kind_of(x), list[SettledLayer]()
     bears_noise = config.optimizer != "lbfgs"
     features = (data.pixels or data.binary) and len(x) >= ROWS_PER_UNIT * config.layers[0].n_hidden and bears_noise
     below: LayerConfig | None = None

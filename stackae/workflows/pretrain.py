@@ -7,6 +7,7 @@ from pathlib import Path
 from stackae.config import PretrainConfig, RunConfig
 from stackae.config.values import validated
 from stackae.data import Dataset, load_data
+from stackae.data.kind import kind_of
 from stackae.errors import ConfigError, argument
 from stackae.ops.engine import choose_device, choose_step
 from stackae.pretraining import reasons, settle
@@ -114,8 +115,9 @@ def _prepared(
     with callbacks.progress(f"reading {settings.data.data}") as tell:
         dataset = load_data(settings.data, tell=tell)
     left_out = settings.data.leave_out is not None
-    settled = [settle(each, dataset.train.x, dataset.row_shape, left_out) for each in configs]
-    why, configs = reasons(configs[0], dataset.train.x, left_out), settled
+    kind = kind_of(dataset.train.x)
+    settled = [settle(each, dataset.train.x, dataset.row_shape, left_out, kind) for each in configs]
+    why, configs = reasons(configs[0], dataset.train.x, left_out, kind), settled
     check_pretraining(configs[0], *dataset.rows, len(configs), paired=dataset.paired)
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
     return place, begun, names, configs, why, dataset

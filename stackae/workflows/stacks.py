@@ -28,6 +28,11 @@ from stackae.workflows.pictures import curves_together, pretraining_pictures
 from stackae.workflows.session import Session
 from stackae.workflows.summary import LayerOverSeeds, LayerReport, below_pca, layer_reports, over_seeds
 
+FITTED, FEWEST_FITTED, FITTED_PER_COLUMN = 0.1, 1 << 14, 16  # training rows of principal components
+CALIBRATED, FEWEST_CALIBRATED = 0.02, 1 << 11  # validation rows that calibrate scores
+"""What follows a training takes a small part of its time: the share of the rows that all layers read in all epochs that
+is read again, and the number of rows that is read in any case."""
+
 
 class PretrainedRun(NamedTuple):
     """One run per configuration, and its result: a DivergedError if it left the finite numbers.
@@ -121,10 +126,12 @@ def train_stacks(
     if all(isinstance(each, DivergedError) for each in results) and isinstance(results[0], DivergedError):
         raise results[0]
     callbacks.busy("measuring layers beside PCA")
-    principal = principal_of(dataset.train.x)
+    x, epochs = dataset.train.x, max(len(each.history) for each in results if isinstance(each, PretrainResult))
+    seen = epochs * len(x)  # of all layers
+    principal = principal_of(x, max(int(FITTED * seen), FEWEST_FITTED, FITTED_PER_COLUMN * x.shape[1]))
     trained = PretrainedRun(folder.path, runs, configs, results, _explained(runs, results, dataset, principal))
     _publish(folder, trained, dataset, callbacks, new=resumed is None)
-    _calibrate(trained.finite, dataset, principal, callbacks)
+    _calibrate(trained.finite, dataset, principal, max(int(CALIBRATED * seen), FEWEST_CALIBRATED), callbacks)
     for kept in complete(folder.path, runs):
         callbacks.note(f"kept        {shown(kept.absolute())}: there lies more than the run that was replaced")
     folder.publish({}, made_from=checkpointer.number)
@@ -166,13 +173,13 @@ def _publish(folder: Folder, trained: PretrainedRun, dataset: Dataset, callbacks
 
 
 def _calibrate(
-    runs: Sequence[Run], dataset: Dataset, principal: PrincipalComponents | None, callbacks: Callbacks
+    runs: Sequence[Run], dataset: Dataset, principal: PrincipalComponents | None, most: int, callbacks: Callbacks
 ) -> None:
-    """Store the calibration of scores in each run; if that fails, the trained layers are not lost."""
+    """Store the calibration of scores, by at most ``most`` rows, in each run; if it fails, no trained layer is lost."""
     callbacks.busy("calibrating scores")
     try:
         stacks = (run.load_stack() for run in runs)
-        for run, calibration in zip(runs, calibrations(stacks, dataset, principal), strict=True):
+        for run, calibration in zip(runs, calibrations(stacks, dataset, principal, most), strict=True):
             run.publish(calibration_file(calibration))
     except (DataError, MemoryError, RuntimeError) as error:
         reason = error if isinstance(error, DataError) else explained(error)

@@ -42,6 +42,13 @@ def test_principal_errors_fall_to_nothing_and_are_the_variances_left_on_the_fitt
     torch.testing.assert_close(found, principal_components(Moments.of(x)).errors)
 
 
+def test_of_many_rows_some_are_fitted_at_even_distances():
+    x = rows(40, 6)
+    for found, expected in zip(principal_of(x, 20), principal_of(x[::2]), strict=True):
+        assert torch.equal(found, expected)
+    assert torch.equal(principal_of(x, 40).components, principal_of(x).components)
+
+
 def test_components_are_not_fitted_on_rows_that_are_too_wide(monkeypatch):
     monkeypatch.setattr(module, "MOST_DIRECTIONS", 5)
     assert principal_of(rows(40, 6)) is None and principal_of(rows(5, 6)) is not None

@@ -46,7 +46,6 @@ OUTSIDE = {
     "config.values": {"pydantic", "pydantic_core"},
     "models.files": {"safetensors"},
     "runs.records": {"pydantic"},
-    "semisupervised.graph": {"scipy"},
     "runs.state": {"pydantic"},
     "runs.differences": {"pydantic"},
     "runs.kept_data": {"pydantic"},

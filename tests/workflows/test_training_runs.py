@@ -12,11 +12,13 @@ import pytest
 from shell import LAYERS, Shell
 
 from stackae import workflows
+from stackae.analysis.principal import principal_of
+from stackae.data import load_data
 from stackae.errors import ConfigError, DataError, RunError, StoppedError
 from stackae.runs import Requests, Run
 from stackae.runs.verify import damages
 from stackae.training.callbacks import EpochRecord, NoCallback
-from stackae.workflows import Callbacks, Moved
+from stackae.workflows import Callbacks, Moved, stacks
 
 OPTIONS: dict[str, Any] = {"layers": LAYERS, "data": "labelled.npz", "epochs": "2", "device": "cpu"}
 WORDS = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
@@ -31,6 +33,29 @@ def here(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """Data and no run, in the working folder."""
     monkeypatch.chdir(fresh.folder)
     return fresh
+
+
+@pytest.mark.parametrize(("share", "fewest"), [(0.0, 5), (0.01, 5), (1.0, 5), (0.0, 99999)])
+def test_calibrating_takes_a_share_of_the_rows_that_training_read(
+    share: float, fewest: int, here: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[int] = []
+
+    def components_of(x: Any, most: int) -> Any:
+        fitted.append(most)
+        return principal_of(x, most)
+
+    for name in ("FITTED", "CALIBRATED"):
+        monkeypatch.setattr(stacks, name, share)
+        monkeypatch.setattr(stacks, f"FEWEST_{name}", fewest)
+    monkeypatch.setattr(stacks, "FITTED_PER_COLUMN", 0)
+    monkeypatch.setattr(stacks, "principal_of", components_of)
+    run = Run(workflows.pretrain_run(workflows.run_settings(OPTIONS), "it").path)
+    dataset = load_data(run.config.data)
+    most = max(fewest, int(share * len(dataset.train.x) * 2 * 2))  # layers, epochs
+    assert fitted == [most]
+    scored = min(most, len(dataset.validation.x))
+    assert {len(each.validation) for each in run.load_detector().methods.values()} == {scored}
 
 
 class Recorded(Callbacks, NoCallback):
