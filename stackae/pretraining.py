@@ -12,6 +12,7 @@ from stackae.autoencoders.statistics import check_room
 from stackae.config import PretrainConfig
 from stackae.config.together import check_together
 from stackae.data.kind import RowsKind
+from stackae.data.memory import give_back
 from stackae.data.paired import PairedRows
 from stackae.data.placement import home, placed
 from stackae.data.rows import Rows
@@ -222,3 +223,4 @@ def layers_together(
         keep = home(size * len(going), device)  # the codes of all on one device: they are trained together
         reads = {replica.index: replica.reads.through(replica.network, keep) for replica in going}
         del replicas, going  # with them the inputs of this layer, which nobody reads any more
+        give_back()

@@ -18,7 +18,7 @@ from stackae.autoencoders.pca import PrincipalComponents, principal_components_o
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows, evenly, inputs_of, known_of
 from stackae.errors import DataError
-from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
+from stackae.models.stack import StackedAutoencoder
 
 RIDGE = 0.01  # share of the mean variance that replaces as much of each variance
 NEIGHBOURS = 20
@@ -26,6 +26,7 @@ FEWEST_ROWS = 4  # of the reference
 MOST_REFERENCE = 1 << 11  # rows
 MOST_CELLS = 1 << 22  # numbers of the reference rows with their codes
 MOST_VALIDATION = 1 << 13  # rows
+AT_ONCE = 256  # rows whose distances to all reference rows are held
 SMALLEST_SPREAD = 1e-3  # standard deviation of a root
 WEIGHTS = (0.25, 0.5, 0.25)  # of code, local outlier factor, distance
 
@@ -79,7 +80,7 @@ class Neighbourhood:
         """Fit on rows (m, d), m >= 2, with NEIGHBOURS neighbours, or as many as there are. No errors."""
         neighbours = min(NEIGHBOURS, len(rows) - 1)
         found = []
-        for part in in_order(len(rows), ROWS_AT_ONCE // 4):
+        for part in in_order(len(rows), AT_ONCE):
             between = torch.cdist(rows[part], rows)
             between[:, part].fill_diagonal_(math.inf)
             found.append(between.topk(neighbours, largest=False))
@@ -92,6 +93,9 @@ class Neighbourhood:
 
     def __call__(self, x: Tensor) -> Tensor:
         """x (batch, d) float64 -> (batch, 2): LOF, mean distance."""
+        return torch.cat([self._of(x[part]) for part in in_order(len(x), AT_ONCE)] or [x.new_empty(0, 2)])
+
+    def _of(self, x: Tensor) -> Tensor:
         nearest = torch.cdist(x, self.rows).topk(self.neighbours, largest=False)
         reach = torch.maximum(nearest.values, self.distances[nearest.indices])
         factor = self.densities[nearest.indices].mean(dim=1) / _density(reach)
@@ -126,28 +130,28 @@ class CombinedScore(OfKnownCells):
     @torch.no_grad()
     def fit(cls, stack: StackedAutoencoder, x: Tensor, known: Tensor | None = None) -> Self:
         """Fit on reference rows (m, d), m >= 2. Raises DataError where memory does not suffice."""
-        h, r = _code_and_residual(stack, x)
-        variances = [float(each.var(dim=0).sum()) for each in (x.double() - r, h)]
+        h, z = _code_and_reconstruction(stack, x)
+        variances = [float(each.var(dim=0).sum()) for each in (z, h)]
         scale = math.sqrt(variances[0] / variances[1]) if min(variances) > 0 else 1.0
         code = ridge_mahalanobis(principal_components_of(h))
-        neighbourhood = Neighbourhood.fit(torch.cat((scale * h, of_known(r, known)), dim=1))
+        neighbourhood = Neighbourhood.fit(torch.cat((scale * h, of_known(z.neg_().add_(x), known)), dim=1))
         own = _roots(code(h), neighbourhood.own)
         spread = own.std(dim=0).clamp(min=SMALLEST_SPREAD)
         return cls(stack, code, neighbourhood, scale, own.mean(dim=0), spread)
 
     def parts(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """x (batch, d) -> (batch, 3) float64 standardised roots of the parts; Inf beyond the numbers."""
-        h, r = _code_and_residual(self.stack, x)
-        together = torch.cat((self.scale * h, of_known(r, known)), dim=1)
+        h, z = _code_and_reconstruction(self.stack, x)
+        together = torch.cat((self.scale * h, of_known(z.neg_().add_(x), known)), dim=1)
         return (_roots(self.code(h), self.neighbourhood(together)) - self.mean) / self.spread
 
     def __call__(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         return F.softplus(self.parts(x, known) @ self.mean.new_tensor(WEIGHTS))
 
 
-def _code_and_residual(stack: StackedAutoencoder, x: Tensor) -> tuple[Tensor, Tensor]:
+def _code_and_reconstruction(stack: StackedAutoencoder, x: Tensor) -> tuple[Tensor, Tensor]:
     h = stack.encode(x)
-    return h.double(), x.double().sub_(stack.decode(h))
+    return h.double(), stack.decode(h).double()
 
 
 def _roots(code: Tensor, lonely: Tensor) -> Tensor:

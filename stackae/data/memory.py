@@ -1,8 +1,9 @@
-"""What the memory has free, asked before anything large is read into it."""
+"""What the memory has free, asked before anything large is read into it; and giving back what was freed."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 from pathlib import Path
@@ -30,6 +31,12 @@ def free_memory() -> int | None:
     """Bytes that can be had without swapping: the least that any limit leaves, None where nothing tells."""
     found = [limit for limit in (_of_machine(), _of_container(), _of_process()) if limit is not None]
     return min(found, default=None)
+
+
+def give_back() -> None:
+    """Return memory that was freed to the system, where the C library can: it keeps what many smaller arrays took."""
+    with contextlib.suppress(OSError, AttributeError):  # of glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_machine() -> int | None:

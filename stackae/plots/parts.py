@@ -1,12 +1,15 @@
 """What all plots share: figures and their bytes, names shown as written, finite numbers.
 
-matplotlib is imported when the first plot is drawn.
+matplotlib is imported when the first plot is drawn, or aside before it.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +20,23 @@ from stackae.errors import legible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
+
+
+@contextmanager
+def loaded_aside() -> Iterator[None]:
+    """Load matplotlib on a thread of its own meanwhile: a second core is free while data are read.
+
+    An error there is not raised: the first plot meets it again.
+    """
+
+    def load() -> None:
+        with suppress(Exception):
+            import matplotlib.backends.backend_agg
+            import matplotlib.figure  # noqa: F401
+
+    with ThreadPoolExecutor(1, "matplotlib") as thread:
+        thread.submit(load)
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:

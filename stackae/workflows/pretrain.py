@@ -10,6 +10,7 @@ from stackae.data import Dataset, load_data
 from stackae.data.kind import kind_of
 from stackae.errors import ConfigError, argument
 from stackae.ops.engine import choose_device, choose_step
+from stackae.plots.parts import loaded_aside
 from stackae.pretraining import reasons, settle
 from stackae.runs import Folder, Requests, Work, check_free, default_path, latest, new_runs
 from stackae.runs.differences import mathematical, of_work
@@ -63,7 +64,8 @@ def pretrain_run(
         DivergedError: training left the finite numbers. StoppedError: it was requested to stop.
     """
     session = Session.new("pretrain_run", callbacks, requests, checkpoint_every)
-    place, begun, names, configs, why, dataset = _prepared(settings, run, seeds, force, resume, session.callbacks)
+    with loaded_aside():
+        place, begun, names, configs, why, dataset = _prepared(settings, run, seeds, force, resume, session.callbacks)
     if place is not None and begun:
         return _resumed(place, settings, pretraining_work(names, configs, dataset), session)
     session.callbacks.note(*summary(configs, dataset, why))

@@ -13,6 +13,7 @@ from stackae.autoencoders.pca import PrincipalComponents
 from stackae.config import PretrainConfig, RunConfig
 from stackae.data import Dataset
 from stackae.data.fingerprint import fingerprint
+from stackae.data.memory import give_back
 from stackae.data.rows import Rows
 from stackae.errors import DataError, DivergedError, argument, shown
 from stackae.pretraining import PretrainResult, layers_together, results_together
@@ -130,7 +131,9 @@ def train_stacks(
     seen = epochs * len(x)  # of all layers
     principal = principal_of(x, max(int(FITTED * seen), FEWEST_FITTED, FITTED_PER_COLUMN * x.shape[1]))
     trained = PretrainedRun(folder.path, runs, configs, results, _explained(runs, results, dataset, principal))
+    give_back()
     _publish(folder, trained, dataset, callbacks, new=resumed is None)
+    give_back()
     _calibrate(trained.finite, dataset, principal, max(int(CALIBRATED * seen), FEWEST_CALIBRATED), callbacks)
     for kept in complete(folder.path, runs):
         callbacks.note(f"kept        {shown(kept.absolute())}: there lies more than the run that was replaced")

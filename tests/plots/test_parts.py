@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from stackae.plots import latent as latent_pictures
 from stackae.plots import runs as pictures
 from stackae.plots import scores as score_pictures
 from stackae.plots import sweep as sweep_pictures
-from stackae.plots.parts import written
+from stackae.plots.parts import loaded_aside, new_figure, png_of, written
 from stackae.plots.scores import Panel, Suspects
 
 NAMES = ("$x_1", "_hidden", "a\x1b[31m", "a\u202eb", "a\nb", "x\udcff", "$\\frac{1}{$", "{", "^", "\\", "%s")
@@ -95,3 +97,24 @@ def test_numbers_at_the_ends_of_all_and_beyond_are_drawn(shape: tuple[int, ...] 
         suspects = [Suspects("suspects", ["1", "2", "3", "4"], some, rows, some.abs())]
         panels = [Panel("autoencoder", 1.0, torch.rand(5), torch.rand(6))]
         assert _is_whole(score_pictures.anomaly_scores(panels, ["validation", "rows"], suspects, shape))
+
+
+def test_matplotlib_is_there_after_it_was_loaded_aside() -> None:
+    """In a process that has not loaded it."""
+    lines = [
+        "import sys",
+        "from stackae.plots.parts import loaded_aside",
+        "assert 'matplotlib' not in sys.modules",
+        "with loaded_aside(): pass",
+        "assert 'matplotlib.figure' in sys.modules and 'matplotlib.backends.backend_agg' in sys.modules",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_error_of_loading_aside_is_left_to_the_first_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    with loaded_aside():
+        pass
+    with pytest.raises(ImportError):
+        png_of(new_figure(1, 1))
