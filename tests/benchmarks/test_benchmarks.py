@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from unittest.mock import patch
 import pytest
 import torch
 from cli_cases import PNG
-from shell import Shell
+from shell import LAYERS, SIGNALS, Shell, write_data
 
 from benchmarks import profile_step, sparse, step, study
 from benchmarks.cases import FIRST
@@ -156,6 +157,26 @@ def test_neighbour(tmp_path):
     run("neighbour", *small, "--json", tmp_path / "neighbour.json")
     found = rows_of(tmp_path / "neighbour.json")
     assert [row["cores"] for row in found] == ["free", "beside a neighbour"] and all(row["ratio"] > 0 for row in found)
+
+
+def test_start(tmp_path, here, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    write_data(tmp_path)
+    small = ("--data", tmp_path / "labelled.npz", "--layers", LAYERS, "--rounds", 1, "--threads", 1)
+    try:
+        run("start", *small, "--json", tmp_path / "start.json")
+        with pytest.raises(SystemExit):
+            run("start", *small, "--layers", "9,1")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    rows = {row["case"]: row for row in rows_of(tmp_path / "start.json")}
+    counted = sum(row["seconds"] for name, row in rows.items() if name not in ("beyond", "whole"))
+    assert {"import torch", "training", "pictures", "the rest"} < rows.keys()
+    assert rows["whole"]["seconds"] == pytest.approx(counted) and 0 < rows["beyond"]["seconds"] < counted
+    assert rows["whole"]["peak"] >= rows["whole"]["peak_of_torch"] > 1 << 20
+    assert "memory peaks at" in capsys.readouterr().out
 
 
 def test_few_steps(capsys):
