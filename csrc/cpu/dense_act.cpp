@@ -110,12 +110,11 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
                                                  const std::optional<Tensor>& bias, std::string_view activation_name) {
   check_dense(x, weight, bias);
   const auto activation = parse_activation(activation_name);
-  const int64_t rows = x.size(0), columns = weight.size(0), depth = x.size(1);
+  const int64_t rows = x.size(0), columns = weight.size(0);
   Tensor y = at::empty({rows, columns}, x.options());
   Tensor pre = at::empty(keeps_preactivation(activation) ? y.sizes() : at::IntArrayRef{0}, x.options());
   const bool by_tile = tiles_pay(x, weight.t());
-  const Tensor input = by_tile ? row_major(x) : x, packed = by_tile ? row_major(weight.t()) : weight.t();
-  if (!by_tile) at::mm_out(y, x, packed);
+  if (!by_tile) at::mm_out(y, x, weight.t());
   if (!by_tile && activation == Activation::linear && !bias.has_value()) return {y, pre};
   const Tensor bias_row = bias.has_value() ? bias->contiguous() : at::zeros({columns}, x.options());
   with_scalar_type(x.scalar_type(), [&](auto zero) {
@@ -123,13 +122,12 @@ std::tuple<Tensor, Tensor> dense_act_forward_cpu(const Tensor& x, const Tensor& 
     auto* const y_data = y.mutable_data_ptr<scalar_t>();
     auto* const pre_data = pre.mutable_data_ptr<scalar_t>();
     const auto* const bias_data = bias_row.const_data_ptr<scalar_t>();
-    for_each_tile<OpThreads>(rows, columns, by_tile ? depth : 1, [&](const Tile& tile) {
-      if constexpr (std::is_floating_point_v<scalar_t>)
-        if (by_tile)
-          multiply_tile(Left<scalar_t>{input.const_data_ptr<scalar_t>(), depth, /*transposed=*/false},
-                        packed.const_data_ptr<scalar_t>(), columns, y_data, columns, depth, tile);
+    const auto follow = [&](const Tile& tile) {
       bias_act_kernel(y_data, pre_data, bias_data, columns, tile, activation);
-    });
+    };
+    if constexpr (std::is_floating_point_v<scalar_t>)
+      if (by_tile) return multiply_in_tiles<scalar_t>(as_factor(x), as_factor(weight.t()), y, follow);
+    for_each_tile<OpThreads>(rows, columns, 1, follow);
   });
   return {y, pre};
 }

@@ -1,27 +1,30 @@
-// See matmul.h. A tile of c, as many rows and columns as registers hold, is summed over k before anything of it is
-// written: a row of b in vectors, times one number of each row of a. The left factor is read as it lies, transposed or
-// not. The right one too: copying its panels to contiguous memory costs more than it gains (5-10 % at 784-300), but
-// where rows a multiple of 1 kB apart would share cache sets. Where it is wide, each of its rows lies on a page of its
-// own and no hardware prefetches it: while one panel is multiplied, the next is prefetched (17 % at 4096-4096).
+// See matmul.h. A tile of c, as many rows and columns as registers hold, is summed over some depth of k before anything
+// of it is written: a row of b in vectors, times one number of each row of a.
+//
+// What is far apart in memory is copied first, so that it is near when it is read again: a part of b, in panels of as
+// many columns as a tile has, which stays in the second-level cache while the rows of c go by; and of a transposed left
+// factor the rows of a block. Each row of a matrix lies on a page of its own; a core keeps few of their addresses at
+// hand. A copy costs as much as two to four rows of c: it does not pay where few rows read b once.
 #include "matmul.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "multiversion.h"
+#include "operand.h"
 
 namespace stackae::cpu {
 namespace {
 
-constexpr int64_t deepest = 512;             // rows of b that a pass over c reads
-constexpr int64_t deepest_transposed = 256;  // and where the left factor is transposed or the right one wide
-constexpr int64_t most_rows = 64;            // of what is copied
-constexpr int64_t wide_bytes = 1 << 22;      // the rows of a wide right factor are as far apart as this in all
+constexpr int64_t block_rows = 64;  // of c: what they read of a stays in the second-level cache
+constexpr int64_t ahead = 16;       // rows that are prefetched while one is copied
 
 // Registers: 16, or 32 at v4; two vectors of b's row, one number of a, and the tile.
 template <typename T, CpuLevel level>
 struct Shape {
   static constexpr int bytes = level == CpuLevel::v4 ? 64 : level == CpuLevel::v3 ? 32 : 16;
   static constexpr int lanes = bytes / sizeof(T), vectors = 2, rows = level == CpuLevel::v4 ? 12 : 6;
+  static constexpr int64_t width = vectors * lanes;  // of a panel
   typedef T Vector __attribute__((vector_size(bytes)));
   typedef T Unaligned __attribute__((vector_size(bytes), aligned(sizeof(T)), may_alias));
 };
@@ -58,122 +61,132 @@ STACKAE_INLINE void tile_of(int64_t rows, int64_t k, const T* a, int64_t lda, co
   }
 }
 
-// The panel that is multiplied next, row by row, its rows so far apart; null: it is not to be prefetched.
-template <typename T>
-struct Ahead {
-  const T* next;
-  int64_t ld;
-};
-
-// Rows [begin, end) of it, to the second-level cache; an address that is no memory does no harm.
-template <int bytes, typename T>
-STACKAE_INLINE void prefetch_rows(Ahead<T> ahead, int64_t begin, int64_t end) {
-  constexpr int line = 64;
-  for (int64_t p = begin; ahead.next != nullptr && p < end; ++p)
-    for (int at = 0; at < bytes; at += line)
-      __builtin_prefetch(reinterpret_cast<const char*>(ahead.next + p * ahead.ld) + at, /*write=*/0, /*locality=*/2);
-}
-
 // A panel of whole vectors: its rows in tiles as even as they can be.
-template <typename S, int vectors, typename T>
-STACKAE_INLINE void whole_panel(int64_t m, int64_t k, Left<T> a, const T* b, int64_t ldb, T* c, int64_t ldc, bool add,
-                                Ahead<T> ahead) {
+template <typename S, int vectors, bool transposed, typename T>
+STACKAE_INLINE void whole_panel(int64_t m, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, T* c,
+                                int64_t ldc, bool add) {
   const int64_t tiles = (m + S::rows - 1) / S::rows;
   for (int64_t t = 0, i = 0; t < tiles; ++t) {
     const int64_t end = (t + 1) * m / tiles;
-    prefetch_rows<vectors * S::bytes>(ahead, t * k / tiles, (t + 1) * k / tiles);
-    if (a.transposed)
-      tile_of<S, S::rows, vectors, true>(end - i, k, a.at(i, 0), a.ld, b, ldb, c + i * ldc, ldc, add);
-    else
-      tile_of<S, S::rows, vectors, false>(end - i, k, a.at(i, 0), a.ld, b, ldb, c + i * ldc, ldc, add);
+    tile_of<S, S::rows, vectors, transposed>(end - i, k, a + i * (transposed ? 1 : lda), lda, b, ldb, c + i * ldc, ldc,
+                                             add);
     i = end;
   }
 }
 
-// The rows of a panel of b, contiguous, with zeros after its last column.
-template <int width, typename T>
-STACKAE_INLINE void pack(int64_t k, int64_t columns, const T* b, int64_t ldb, T* packed) {
-  for (int64_t p = 0; p < k; ++p)
-    for (int64_t j = 0; j < width; ++j) packed[p * width + j] = j < columns ? b[p * ldb + j] : T(0);
-}
-
 // Columns that do not fill the vectors are computed beside c, over columns of zeros.
-template <typename S, int vectors, typename T>
-STACKAE_INLINE void panel(int64_t m, int64_t columns, int64_t k, Left<T> a, const T* b, int64_t ldb, T* c, int64_t ldc,
-                          bool add, Ahead<T> ahead) {
+template <typename S, int vectors, bool transposed, typename T>
+STACKAE_INLINE void panel(int64_t m, int64_t columns, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, T* c,
+                          int64_t ldc, bool add) {
   constexpr int64_t width = vectors * S::lanes;
   const bool ragged = columns < width;
-  alignas(64) T packed[deepest * width], beside[most_rows * width];
-  if (ragged || ldb * static_cast<int64_t>(sizeof(T)) % 1024 == 0) {
-    pack<width>(k, columns, b, ldb, packed);
-    b = packed;
-    ldb = width;
-  }
-  for (int64_t begin = 0, rows = ragged ? most_rows : m; begin < m; begin += rows) {
-    rows = std::min(rows, m - begin);
-    T *const own = c + begin * ldc, *const to = ragged ? beside : own;
-    const int64_t to_ld = ragged ? width : ldc;
-    for (int64_t i = 0; add && ragged && i < rows; ++i) std::copy_n(own + i * ldc, columns, beside + i * width);
-    whole_panel<S, vectors>(rows, k, a.from(begin, 0), b, ldb, to, to_ld, add, ahead);
-    for (int64_t i = 0; ragged && i < rows; ++i) std::copy_n(beside + i * width, columns, own + i * ldc);
+  alignas(64) T beside[block_rows * width];
+  for (int64_t i = 0; add && ragged && i < m; ++i) std::copy_n(c + i * ldc, columns, beside + i * width);
+  whole_panel<S, vectors, transposed>(m, k, a, lda, b, ldb, ragged ? beside : c, ragged ? width : ldc, add);
+  for (int64_t i = 0; ragged && i < m; ++i) std::copy_n(beside + i * width, columns, c + i * ldc);
+}
+
+// A row that is copied soon, to the first-level cache: no hardware foresees the page that it lies on.
+template <typename T>
+STACKAE_INLINE void prefetch(const T* row, int64_t columns) {
+  constexpr int64_t line = 64 / sizeof(T);
+  for (int64_t j = 0; j < columns; j += line) __builtin_prefetch(row + j);
+}
+
+// Panels of b, row by row, with zeros after the last column.
+template <typename S, typename T>
+STACKAE_INLINE void copy_rows(int64_t k, int64_t columns, const T* b, int64_t ldb, T* copy) {
+  for (int64_t p = 0; p < k; ++p, b += ldb) {
+    prefetch(b + ahead * ldb, columns);
+    int64_t j = 0;
+    for (; j + S::width <= columns; j += S::width) std::copy_n(b + j, S::width, copy + j * k + p * S::width);
+    for (int64_t i = j; j < columns && i < j + S::width; ++i)
+      copy[j * k + p * S::width + i - j] = i < columns ? b[i] : T(0);
   }
 }
 
-// After the last of them come the same columns, k rows further down, or nothing.
-template <CpuLevel level, typename T>
-STACKAE_INLINE void panels(int64_t m, int64_t n, int64_t k, Left<T> a, const T* b, int64_t ldb, T* c, int64_t ldc,
-                           bool add, bool wide) {
-  using S = Shape<T, level>;
-  constexpr int64_t width = S::vectors * S::lanes;
-  for (int64_t j = 0; j < n; j += width) {
-    const int64_t columns = std::min(width, n - j);
-    const Ahead<T> ahead{!wide ? nullptr : j + width < n ? b + j + width : b + k * ldb, ldb};
+// A panel of b's transpose: in blocks that registers transpose, where there are such, else one by one.
+template <typename S, CpuLevel level, typename T>
+STACKAE_INLINE void copy_columns(int64_t k, int64_t columns, const T* b, int64_t ldb, T* copy) {
+  constexpr bool in_blocks = std::is_same_v<T, float> && level != CpuLevel::base;
+  for (int64_t j = 0; j < S::width; j += S::lanes) {
+    int64_t p = 0;
+    if constexpr (in_blocks)
+      for (; j + S::lanes <= columns && p + S::lanes <= k; p += S::lanes)
+        transpose_block<S::lanes>(reinterpret_cast<const uint32_t*>(b + j * ldb + p), ldb,
+                                  reinterpret_cast<uint32_t*>(copy + p * S::width + j), S::width);
+    for (; p < k; ++p)
+      for (int64_t i = j; i < j + S::lanes; ++i) copy[p * S::width + i] = i < columns ? b[i * ldb + p] : T(0);
+  }
+}
+
+template <typename S, CpuLevel level, typename T>
+STACKAE_INLINE void copy_panels(int64_t k, int64_t columns, Factor<T> b, T* copy) {
+  if (!b.transposed) return copy_rows<S>(k, columns, b.data, b.ld, copy);
+  for (int64_t j = 0; j < columns; j += S::width)
+    copy_columns<S, level>(k, std::min(S::width, columns - j), b.at(0, j), b.ld, copy + j * k);
+}
+
+// A block of rows of c; of the part of b, columns before `in_place` lie where they lie, and others in the copy.
+template <typename S, bool transposed, typename T>
+STACKAE_INLINE void block(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, Factor<T> b, const T* copy,
+                          int64_t in_place, T* c, int64_t ldc, bool add) {
+  for (int64_t j = 0; j < n; j += S::width) {
+    const int64_t columns = std::min(S::width, n - j), ld = j < in_place ? b.ld : S::width;
+    const T* const right = j < in_place ? b.at(0, j) : copy + j * k;
     if (columns > S::lanes)
-      panel<S, S::vectors>(m, columns, k, a, b + j, ldb, c + j, ldc, add, ahead);
+      panel<S, S::vectors, transposed>(m, columns, k, a, lda, right, ld, c + j, ldc, add);
     else
-      panel<S, 1>(m, columns, k, a, b + j, ldb, c + j, ldc, add, ahead);
+      panel<S, 1, transposed>(m, columns, k, a, lda, right, ld, c + j, ldc, add);
   }
 }
 
-// A transposed left factor is read in columns, each on pages of its own. Where registers hold six rows of it and the
-// right factor is wide, that many reads cost more than a copy of its rows' numbers side by side (8-13 % at 784-1000).
+// A part of b and all rows of c. Where b is read once and lies in rows, it is read there, but for columns that do not
+// fill a panel, and rows a multiple of 1 kB apart, which share cache sets.
 template <CpuLevel level, typename T>
-STACKAE_INLINE void by_level(int64_t m, int64_t n, int64_t k, Left<T> a, const T* b, int64_t ldb, T* c, int64_t ldc,
-                             bool add, bool wide) {
-  if (level == CpuLevel::v4 || !a.transposed || n < 128 || k < 64)
-    return panels<level>(m, n, k, a, b, ldb, c, ldc, add, wide);
-  alignas(64) T beside[deepest_transposed * most_rows];
-  for (int64_t begin = 0; begin < m; begin += most_rows) {
-    const int64_t rows = std::min(most_rows, m - begin);
-    for (int64_t p = 0; p < k; ++p) std::copy_n(a.at(begin, p), rows, beside + p * most_rows);
-    panels<level>(rows, n, k, Left<T>{beside, most_rows, true}, b, ldb, c + begin * ldc, ldc, add, wide);
+STACKAE_INLINE void by_level(int64_t m, int64_t n, int64_t k, Factor<T> a, Factor<T> b, T* c, int64_t ldc, bool add,
+                             T* copy) {
+  using S = Shape<T, level>;
+  alignas(64) T left[deepest_part * block_rows];
+  const bool copies_all = b.transposed || m > block_rows || b.ld * sizeof(T) % 1024 == 0;
+  const int64_t in_place = copies_all ? 0 : n / S::width * S::width;
+  copy_panels<S, level>(k, n - in_place, b.from(0, in_place), copy + in_place * k);
+  for (int64_t i = 0; i < m; i += block_rows, c += block_rows * ldc) {
+    const int64_t rows = std::min(block_rows, m - i);
+    if (!a.transposed) {
+      block<S, false>(rows, n, k, a.at(i, 0), a.ld, b, copy, in_place, c, ldc, add);
+      continue;
+    }
+    for (int64_t p = 0; p < k; ++p) {
+      prefetch(a.at(i, p + ahead), rows);
+      std::copy_n(a.at(i, p), rows, left + p * block_rows);
+    }
+    block<S, true>(rows, n, k, left, block_rows, b, copy, in_place, c, ldc, add);
   }
 }
 
 template <typename T>
-void in_depths(int64_t m, int64_t n, int64_t k, Left<T> a, const T* b, int64_t ldb, T* c, int64_t ldc, bool add) {
-  const bool wide = k * ldb * static_cast<int64_t>(sizeof(T)) >= wide_bytes;
-  const int64_t most = a.transposed || wide ? deepest_transposed : deepest;
-  const int64_t parts = std::max<int64_t>(1, (k + most - 1) / most);
-  for (int64_t part = 0, begin = 0; part < parts; ++part) {
-    const int64_t end = (part + 1) * k / parts;
-    const Left<T> left = a.from(0, begin);
-    const T* const right = b + begin * ldb;
-    STACKAE_AT_LEVEL(by_level<level>(m, n, end - begin, left, right, ldb, c, ldc, add || part > 0, wide));
-    begin = end;
-  }
+void in_parts(int64_t m, int64_t n, int64_t k, Factor<T> a, Factor<T> b, T* c, int64_t ldc, bool add, Room<T>& room) {
+  const int64_t parts = std::max<int64_t>(1, (k + deepest_part - 1) / deepest_part);
+  for (int64_t j = 0; j < n; j += widest_part)
+    for (int64_t part = 0, begin = 0; part < parts; ++part) {
+      const int64_t end = (part + 1) * k / parts, columns = std::min(widest_part, n - j);
+      const Factor<T> left = a.from(0, begin), right = b.from(begin, j);
+      STACKAE_AT_LEVEL(by_level<level>(m, columns, end - begin, left, right, c + j, ldc, add || part > 0, room.part));
+      begin = end;
+    }
 }
 
 }  // namespace
 
-void multiply(int64_t m, int64_t n, int64_t k, Left<float> a, const float* b, int64_t ldb, float* c, int64_t ldc,
-              bool add) {
-  in_depths(m, n, k, a, b, ldb, c, ldc, add);
+void multiply(int64_t m, int64_t n, int64_t k, Factor<float> a, Factor<float> b, float* c, int64_t ldc, bool add,
+              Room<float>& room) {
+  in_parts(m, n, k, a, b, c, ldc, add, room);
 }
 
-void multiply(int64_t m, int64_t n, int64_t k, Left<double> a, const double* b, int64_t ldb, double* c, int64_t ldc,
-              bool add) {
-  in_depths(m, n, k, a, b, ldb, c, ldc, add);
+void multiply(int64_t m, int64_t n, int64_t k, Factor<double> a, Factor<double> b, double* c, int64_t ldc, bool add,
+              Room<double>& room) {
+  in_parts(m, n, k, a, b, c, ldc, add, room);
 }
 
 }  // namespace stackae::cpu

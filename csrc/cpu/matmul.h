@@ -7,21 +7,28 @@
 
 namespace stackae::cpu {
 
-// a (m, k) in row-major order, or a^T so.
+// A matrix in row-major order, or the transpose of one.
 template <typename T>
-struct Left {
+struct Factor {
   const T* data;
   int64_t ld;
   bool transposed;
 
   const T* at(int64_t row, int64_t column) const { return data + (transposed ? column * ld + row : row * ld + column); }
-  Left from(int64_t row, int64_t column) const { return {at(row, column), ld, transposed}; }
+  Factor from(int64_t row, int64_t column) const { return {at(row, column), ld, transposed}; }
 };
 
-// c (m, n) = a b, or += with `add`; b (k, n) and c in row-major order.
-void multiply(int64_t m, int64_t n, int64_t k, Left<float> a, const float* b, int64_t ldb, float* c, int64_t ldc,
-              bool add);
-void multiply(int64_t m, int64_t n, int64_t k, Left<double> a, const double* b, int64_t ldb, double* c, int64_t ldc,
-              bool add);
+// Room for a part of a right factor, copied in the order in which its numbers are read; at the start of a cache line.
+constexpr int64_t deepest_part = 256, widest_part = 256;
+template <typename T>
+struct Room {
+  alignas(64) T part[deepest_part * widest_part];
+};
+
+// c (m, n) = a b, or += with `add`; a (m, k), b (k, n), c in row-major order.
+void multiply(int64_t m, int64_t n, int64_t k, Factor<float> a, Factor<float> b, float* c, int64_t ldc, bool add,
+              Room<float>& room);
+void multiply(int64_t m, int64_t n, int64_t k, Factor<double> a, Factor<double> b, double* c, int64_t ldc, bool add,
+              Room<double>& room);
 
 }  // namespace stackae::cpu

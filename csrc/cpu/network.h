@@ -17,8 +17,8 @@
 
 namespace stackae::cpu {
 
-// Zeroed memory that lives as long as the step; large pieces on huge pages, where the system gives them: a tile of a
-// transposed weight would touch a small page per row.
+// Zeroed memory that lives as long as the step; large pieces on huge pages, where the system gives them: each row of a
+// part of a matrix would touch a small page of its own.
 class Arena {
  public:
   template <typename T>
@@ -51,7 +51,7 @@ struct Form {
   int64_t ld = 0, columns_ld = 0;
 };
 
-// a b for a (m, k), b (k, n), each with its row stride; brgemm has no transposed left factor.
+// a b for a (m, k), b (k, n), each with its row stride; brgemm has no transposed factors.
 template <typename O>
 struct Product {
   int64_t m, n, k;
@@ -60,9 +60,11 @@ struct Product {
   bool a_transposed;
   const O* b;
   int64_t ldb;
+  bool b_transposed;
 };
 
-// A layer's parameters, and its weight as right factor of a matmul with W (panel) and with W^T (transposed).
+// A layer's parameters, and what brgemm reads of its weight: the right factor of a matmul with W (panel) and with W^T
+// (transposed).
 template <typename T, typename O>
 struct LayerState {
   Activation activation;
@@ -152,13 +154,13 @@ struct Network {
   Product<O> output_product(int64_t l, int64_t batch) const {
     const auto& layer = layers[l];
     const auto& in = outputs[l];
-    return with_weight(layer, {batch, layer.n_out, layer.n_in, in.rows, in.ld, false}, !layer.tied);
+    return with_weight(layer, {batch, layer.n_out, layer.n_in, in.rows, in.ld}, !layer.tied);
   }
 
   Product<O> input_product(int64_t l, int64_t batch) const {
     const auto& layer = layers[l];
     const auto& gradient = gradients[l];
-    return with_weight(layer, {batch, layer.n_in, layer.n_out, gradient.rows, gradient.ld, false}, layer.tied);
+    return with_weight(layer, {batch, layer.n_in, layer.n_out, gradient.rows, gradient.ld}, layer.tied);
   }
 
   Product<O> weight_product(int64_t l, int64_t batch) const {
@@ -166,7 +168,7 @@ struct Network {
     const auto& owner = layers[layer.owner];
     const auto& left = layer.tied ? outputs[l] : gradients[l];
     const auto& right = layer.tied ? gradients[l] : outputs[l];
-    Product<O> product{owner.n_out, owner.n_in, batch, left.rows, left.ld, true, right.panel, right.ld};
+    Product<O> product{owner.n_out, owner.n_in, batch, left.rows, left.ld, true, right.panel, right.ld, false};
     if constexpr (half) {
       product.a = left.columns;
       product.lda = left.columns_ld;
@@ -178,8 +180,14 @@ struct Network {
  private:
   Product<O> with_weight(const LayerState<T, O>& layer, Product<O> product, bool transposed) const {
     const auto& owner = layers[layer.owner];
-    product.b = transposed ? owner.transposed : owner.panel;
-    product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
+    if constexpr (half) {
+      product.b = transposed ? owner.transposed : owner.panel;
+      product.ldb = transposed ? owner.transposed_ld : owner.panel_ld;
+    } else {
+      product.b = owner.weight;
+      product.ldb = owner.n_in;
+      product.b_transposed = transposed;
+    }
     return product;
   }
 
@@ -209,15 +217,11 @@ struct Network {
     to.weight = weight.mutable_data_ptr<T>();
     to.first = add_moment(weight);
     to.second = add_moment(weight);
-    const int64_t depth = half ? (to.n_in + 1) / 2 : to.n_in, unit = half ? 2 : 1;
-    to.transposed_ld = padded(to.n_out);
-    to.transposed = parameters.make<O>(padded(depth) * to.transposed_ld * unit);
     if constexpr (half) {
+      to.transposed_ld = padded(to.n_out);
+      to.transposed = parameters.make<O>(2 * padded((to.n_in + 1) / 2) * to.transposed_ld);
       to.panel_ld = padded(to.n_in);
       to.panel = parameters.make<O>(padded(to.n_out) * to.panel_ld);
-    } else {
-      to.panel_ld = to.n_in;
-      to.panel = to.weight;
     }
   }
 

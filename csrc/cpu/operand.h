@@ -1,7 +1,7 @@
 // The forms in which a matrix is kept for matmuls, written from a tile that is still in cache.
 //
-// Our own tiles compute A B for A in row-major order or transposed and B in row-major order: W^T is a copy, nothing
-// else is. brgemm computes it for bfloat16 A in row-major order and B with its rows in pairs, each pair interleaved,
+// Our own tiles compute A B for factors in row-major order or transposed (matmul.h): nothing is kept beside the matrix
+// itself. brgemm computes it for bfloat16 A in row-major order and B with its rows in pairs, each pair interleaved,
 // (k / 2, n, 2): every transposed factor is a copy, made of 32-bit pairs, so one transposition serves both.
 #pragma once
 

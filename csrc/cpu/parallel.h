@@ -36,7 +36,7 @@ inline int64_t row_blocks(int64_t rows) { return (rows + tile_rows - 1) / tile_r
 
 // Columns begin at a whole vector; `number` counts the tiles of a matrix.
 struct Tile {
-  int64_t row_block, row_begin, row_end, column_begin, column_end, number;
+  int64_t row_block, stripe, row_begin, row_end, column_begin, column_end, number;
 };
 
 // Into how many stripes of columns a matrix is cut: as few as fit; where rows alone give one tile, narrower ones and an
@@ -71,18 +71,46 @@ struct OpThreads {
   }
 };
 
-// work: how much dearer an element is than one of an elementwise pass; dear tiles are shared out sooner.
+// How many tiles' elements make it worth to share them out; work: how much dearer an element is than one of an
+// elementwise pass.
+inline int64_t tile_grain(int64_t rows, int64_t columns, int64_t work) {
+  const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, tile_columns) * work;
+  return std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
+}
+
+inline Tile tile_at(int64_t rows, int64_t columns, int64_t row_block, int64_t stripe) {
+  return {row_block,
+          stripe,
+          row_block * tile_rows,
+          std::min(rows, (row_block + 1) * tile_rows),
+          stripe_begin(rows, columns, stripe),
+          stripe_begin(rows, columns, stripe + 1),
+          row_block * stripes_of(rows, columns) + stripe};
+}
+
 template <typename Threads = StepThreads, typename Body>
 void for_each_tile(int64_t rows, int64_t columns, int64_t work, Body body) {
   const int64_t stripes = stripes_of(rows, columns);
-  const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, tile_columns) * work;
-  const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));
-  Threads::share(row_blocks(rows) * stripes, grain, [&](int64_t begin, int64_t end) {
+  Threads::share(row_blocks(rows) * stripes, tile_grain(rows, columns, work), [&](int64_t begin, int64_t end) {
+    const FlushDenormals flush;
+    for (int64_t i = begin; i < end; ++i) body(tile_at(rows, columns, i / stripes, i % stripes));
+  });
+}
+
+// Tiles of a stripe one below the other, at most `most`: body(from, to) has the first and the last of them. A matmul
+// reads the same columns of its right factor for all; as many are together as leave each thread two groups.
+template <typename Threads = StepThreads, typename Body>
+void for_each_group(int64_t rows, int64_t columns, int64_t work, int64_t most, Body body) {
+  const int64_t stripes = stripes_of(rows, columns), blocks = row_blocks(rows);
+  const int64_t wanted = at::get_num_threads() > 1 ? (2 * at::get_num_threads() + stripes - 1) / stripes : 1;
+  const int64_t groups = std::min(blocks, std::max(wanted, (blocks + most - 1) / most));
+  const int64_t grain = groups > 0 ? std::max<int64_t>(1, tile_grain(rows, columns, work) * groups / blocks) : 1;
+  Threads::share(groups * stripes, grain, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row_block = i / stripes, stripe = i % stripes;
-      body(Tile{row_block, row_block * tile_rows, std::min(rows, (row_block + 1) * tile_rows),
-                stripe_begin(rows, columns, stripe), stripe_begin(rows, columns, stripe + 1), i});
+      const int64_t group = i / stripes, stripe = i % stripes;
+      body(tile_at(rows, columns, group * blocks / groups, stripe),
+           tile_at(rows, columns, (group + 1) * blocks / groups - 1, stripe));
     }
   });
 }

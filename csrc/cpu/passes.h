@@ -56,13 +56,8 @@ STACKAE_DECLARE_PASSES(double, double)
 void store_pass(const float* c, int64_t ld, c10::BFloat16* columns, int64_t columns_ld, c10::BFloat16* panel,
                 int64_t panel_ld, uint32_t* pairs, const Tile& tile);
 // The tile of a weight as right factor of matmuls with the weight and with its transpose.
-#define STACKAE_DECLARE_FORMS(T, O)                                                                                \
-  void store_weight_pass(const T* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, int64_t transposed_ld, \
-                         uint32_t* pairs, const Tile& tile);
-STACKAE_DECLARE_FORMS(float, float)
-STACKAE_DECLARE_FORMS(float, c10::BFloat16)
-STACKAE_DECLARE_FORMS(double, double)
-#undef STACKAE_DECLARE_FORMS
+void store_weight_pass(const float* c, int64_t ld, c10::BFloat16* panel, int64_t panel_ld, c10::BFloat16* transposed,
+                       int64_t transposed_ld, uint32_t* pairs, const Tile& tile);
 
 // Which entries of a batch are replaced or dropped at this rate: 1 in `struck`, in rows of whole vectors.
 void strike(double rate, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck);

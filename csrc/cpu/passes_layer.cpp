@@ -138,21 +138,6 @@ STACKAE_INLINE void store_forms(const float* c, int64_t ld, c10::BFloat16* colum
                         columns_ld / 2, (rows + 1) / 2, width);
 }
 
-// The weight is its own panel.
-template <CpuLevel level>
-STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, float*, int64_t, float* transposed,
-                                       int64_t transposed_ld, uint32_t*, const Tile& tile) {
-  transpose_tile<level>(reinterpret_cast<const uint32_t*>(c), ld,
-                        reinterpret_cast<uint32_t*>(transposed + tile.column_begin * transposed_ld + tile.row_begin),
-                        transposed_ld, tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
-}
-template <CpuLevel level>
-STACKAE_INLINE void store_weight_forms(const double* c, int64_t ld, double*, int64_t, double* transposed,
-                                       int64_t transposed_ld, uint32_t*, const Tile& tile) {
-  copy_transposed(c, ld, transposed + tile.column_begin * transposed_ld + tile.row_begin, transposed_ld,
-                  tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
-}
-
 // The transposed weight in pairs of its rows, which are pairs of neighbors in a row of the weight.
 template <CpuLevel level>
 STACKAE_INLINE void store_weight_forms(const float* c, int64_t ld, c10::BFloat16* panel, int64_t panel_ld,
@@ -221,16 +206,10 @@ void store_pass(const float* c, int64_t ld, c10::BFloat16* columns, int64_t colu
   return STACKAE_AT_LEVEL(store_forms<level>(c, ld, columns, columns_ld, panel, panel_ld, pairs, tile));
 }
 
-#define STACKAE_DEFINE(T, O)                                                                                       \
-  void store_weight_pass(const T* c, int64_t ld, O* panel, int64_t panel_ld, O* transposed, int64_t transposed_ld, \
-                         uint32_t* pairs, const Tile& tile) {                                                      \
-    return STACKAE_AT_LEVEL(                                                                                       \
-        store_weight_forms<level>(c, ld, panel, panel_ld, transposed, transposed_ld, pairs, tile));                \
-  }
-STACKAE_DEFINE(float, float)
-STACKAE_DEFINE(float, c10::BFloat16)
-STACKAE_DEFINE(double, double)
-#undef STACKAE_DEFINE
+void store_weight_pass(const float* c, int64_t ld, c10::BFloat16* panel, int64_t panel_ld, c10::BFloat16* transposed,
+                       int64_t transposed_ld, uint32_t* pairs, const Tile& tile) {
+  return STACKAE_AT_LEVEL(store_weight_forms<level>(c, ld, panel, panel_ld, transposed, transposed_ld, pairs, tile));
+}
 
 #define STACKAE_DEFINE(T)                                                                                            \
   double entry_pass(const T* c, int64_t ld, EntryPenalty<T> entry, const Tile& tile) {                               \

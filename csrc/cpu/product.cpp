@@ -47,18 +47,7 @@ bool is_own_type(const at::Tensor& t) { return t.scalar_type() == at::kFloat || 
 
 // Whether the numbers of each row lie side by side, wherever the rows lie.
 bool in_rows(const at::Tensor& t) { return t.size(1) < 2 || t.stride(1) == 1; }
-
-// a, or its transpose, and b and out in rows.
-template <typename T>
-void multiply_in_tiles(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
-  const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
-  const bool transposed = !in_rows(a);
-  const Left<T> left{a.const_data_ptr<T>(), a.stride(transposed ? 1 : 0), transposed};
-  const T* const right = b.const_data_ptr<T>();
-  T* const to = out.mutable_data_ptr<T>();
-  for_each_tile<OpThreads>(
-      m, n, k, [&](const Tile& tile) { multiply_tile(left, right, b.stride(0), to, out.stride(0), k, tile); });
-}
+bool is_factor(const at::Tensor& t) { return in_rows(t) || in_rows(t.t()); }
 
 void multiply_halves(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
   const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
@@ -89,29 +78,15 @@ void brgemm_block(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64
   at::native::cpublas::brgemm_release(/*is_vnni=*/true);
 }
 
-at::Tensor row_major(const at::Tensor& t) {
-  if (t.is_contiguous() || !t.t().is_contiguous() || !is_own_type(t)) return t.contiguous();
-  const int64_t rows = t.size(0), columns = t.size(1);
-  at::Tensor out = at::empty({rows, columns}, t.options());
-  with_own_type(t, [&](auto zero) {
-    using T = decltype(zero);
-    const T* const from = t.const_data_ptr<T>();
-    T* const to = out.mutable_data_ptr<T>();
-    for_each_tile<OpThreads>(rows, columns, 1, [=](const Tile& tile) {
-      copy_transposed(from + tile.column_begin * rows + tile.row_begin, rows,
-                      to + tile.row_begin * columns + tile.column_begin, columns, tile.column_end - tile.column_begin,
-                      tile.row_end - tile.row_begin);
-    });
-  });
-  return out;
-}
+at::Tensor as_factor(const at::Tensor& t) { return is_factor(t) ? t : t.contiguous(); }
 
 void bare_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
   const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
   const bool half = a.scalar_type() == at::kBFloat16;
   TORCH_CHECK_VALUE(half ? a.is_contiguous() && b.is_contiguous() && out.is_contiguous()
-                         : (in_rows(a) || in_rows(a.t())) && in_rows(b) && in_rows(out),
-                    "bare_product: expected matrices in row-major order, or the left factor's transpose so");
+                         : is_factor(a) && is_factor(b) && in_rows(out),
+                    "bare_product: expected matrices in row-major order, or transposes of such, got strides ",
+                    a.strides(), ", ", b.strides(), ", ", out.strides());
   TORCH_CHECK_VALUE(b.scalar_type() == a.scalar_type() && b.size(0) == (half ? k / 2 : k) && out.size(0) == m &&
                         out.size(1) == n && b.numel() == k * n &&
                         out.scalar_type() == (half ? at::kFloat : a.scalar_type()) &&
@@ -119,14 +94,14 @@ void bare_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& ou
                     "bare_product: expected (m, k), (k, n) or (k / 2, n, 2), (m, n) of a type that has matmuls, got ",
                     a.sizes(), ", ", b.sizes(), ", ", out.sizes(), " ", a.scalar_type());
   if (half) return multiply_halves(a, b, out);
-  with_own_type(a, [&](auto zero) { multiply_in_tiles<decltype(zero)>(a, b, out); });
+  with_own_type(a, [&](auto zero) { multiply_in_tiles<decltype(zero)>(a, b, out, [](const Tile&) {}); });
 }
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   if (!tiles_pay(a, b)) return at::mm(a, b);
   at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
-  const at::Tensor left = in_rows(a) || in_rows(a.t()) ? a : a.contiguous(), right = in_rows(b) ? b : row_major(b);
-  with_own_type(a, [&](auto zero) { multiply_in_tiles<decltype(zero)>(left, right, out); });
+  const at::Tensor left = as_factor(a), right = as_factor(b);
+  with_own_type(a, [&](auto zero) { multiply_in_tiles<decltype(zero)>(left, right, out, [](const Tile&) {}); });
   return out;
 }
 

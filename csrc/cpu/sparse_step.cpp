@@ -44,7 +44,9 @@ class SparseStep final : public CpuStep {
   }
 
  private:
-  // The gradients of a unit's weights, and a tile of pre-activations.
+  static constexpr int64_t most_tiles = 4, tile_numbers = tile_rows * scratch_ld;  // of pre-activations at once
+
+  // The gradients of a unit's weights, and tiles of pre-activations.
   struct Scratch {
     T *outgoing, *incoming, *c, *ranks;
     uint8_t* hits;
@@ -73,7 +75,6 @@ class SparseStep final : public CpuStep {
     return loss;
   }
 
-  // Inputs as rows, and transposed as the right factor of the matmul.
   void gather(const Batch& batch, const Noises& noises) {
     const int64_t pairs = (batch.size + 1) / 2;
     const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / (8 * n_visible_));
@@ -83,11 +84,6 @@ class SparseStep final : public CpuStep {
                   static_cast<T*>(nullptr), ld_);
     });
     if (struck_ != nullptr) strike(objective_.corruption.level, noises.corruption(), batch.size, n_visible_, struck_);
-    for_each_tile(batch.size, n_visible_, 1, [&](const Tile& tile) {
-      transpose_pass(x_ + tile.row_begin * ld_ + tile.column_begin, ld_,
-                     columns_ + tile.column_begin * columns_ld_ + tile.row_begin, columns_ld_,
-                     tile.row_end - tile.row_begin, tile.column_end - tile.column_begin);
-    });
   }
 
   void encode(int64_t size) {
@@ -105,21 +101,25 @@ class SparseStep final : public CpuStep {
   }
 
   // c (units, rows) = W x^T for these of them.
-  void product(int64_t unit, int64_t unit_end, int64_t row, int64_t row_end, T* c, int64_t ld) const {
-    multiply(unit_end - unit, row_end - row, n_visible_,
-             Left<T>{encoder_.weight + unit * n_visible_, n_visible_, /*transposed=*/false}, columns_ + row,
-             columns_ld_, c, ld, /*add=*/false);
+  void product(int64_t unit, int64_t unit_end, int64_t row, int64_t row_end, T* c, int64_t ld) {
+    const Factor<T> weight{encoder_.weight, n_visible_, /*transposed=*/false}, inputs{x_, ld_, /*transposed=*/true};
+    multiply(unit_end - unit, row_end - row, n_visible_, weight.from(unit, 0), inputs.from(0, row), c, ld,
+             /*add=*/false, rooms_[thread_number()]);
   }
 
   void select(int64_t size) {
     selection_.begin(size, objective_.keeps);
     dead_.begin(size);
-    for_each_tile(n_hidden_, size, n_visible_, [&](const Tile& tile) {
+    for_each_group(n_hidden_, size, n_visible_, most_tiles, [&](const Tile& from, const Tile& to) {
       const Scratch own = scratch();
-      product(tile.row_begin, tile.row_end, tile.column_begin, tile.column_end, own.c, scratch_ld);
-      selection_.sift(own.c, keeps_preactivation(activation_) ? own.ranks : own.c, scratch_ld,
-                      encoder_.bias + tile.row_begin, activation_, own.hits, tile);
-      dead_.sift(own.c, scratch_ld, own.hits, tile);
+      product(from.row_begin, to.row_end, from.column_begin, from.column_end, own.c, scratch_ld);
+      for (int64_t block = from.row_block; block <= to.row_block; ++block) {
+        const Tile tile = tile_at(n_hidden_, size, block, from.stripe);
+        T* const c = own.c + (block - from.row_block) * tile_numbers;
+        selection_.sift(c, keeps_preactivation(activation_) ? own.ranks : c, scratch_ld, encoder_.bias + tile.row_begin,
+                        activation_, own.hits, tile);
+        dead_.sift(c, scratch_ld, own.hits, tile);
+      }
     });
     selection_.finish(code_);
   }
@@ -215,13 +215,11 @@ class SparseStep final : public CpuStep {
     batch_.clear();
     const int64_t blocks = row_blocks(capacity_), rows = blocks * tile_rows;
     ld_ = padded(n_visible_);
-    columns_ld_ = padded(rows);
     x_ = batch_.make<T>(rows * ld_);
     g_ = batch_.make<T>(rows * ld_);
     struck_ = objective_.emphasis.given() ? batch_.make<uint8_t>(rows * ld_) : nullptr;
     targets_.struck = struck_;
     targets_.struck_ld = ld_;
-    columns_ = batch_.make<T>(n_visible_ * columns_ld_);
     sums_ = batch_.make<T>(blocks * ld_);
     bias_gradient_ = batch_.make<T>(padded(n_hidden_));
     norms_ = batch_.make<double>(n_hidden_);
@@ -234,16 +232,16 @@ class SparseStep final : public CpuStep {
       code_.add_room(capacity_, objective_.keeps * capacity_, n_hidden_, batch_);
     }
     dead_.add_room(capacity_, threads_, ld_, batch_);
-    scratch_numbers_ = 2 * ld_ + 2 * tile_rows * scratch_ld;
+    scratch_numbers_ = 2 * ld_ + (most_tiles + 1) * tile_numbers;
     scratch_ = batch_.make<T>(threads_ * scratch_numbers_);
-    hits_ = batch_.make<uint8_t>(threads_ * tile_rows * scratch_ld);
+    rooms_ = batch_.make<Room<T>>(threads_);
+    hits_ = batch_.make<uint8_t>(threads_ * tile_numbers);
   }
 
   Scratch scratch() {
-    const int64_t thread = thread_number(), tile = tile_rows * scratch_ld;
-    T* const own = scratch_ + thread * scratch_numbers_;
-    T* const ranks = own + 2 * ld_ + tile;
-    return {own, own + ld_, own + 2 * ld_, ranks, hits_ + thread * tile};
+    const int64_t thread = thread_number();
+    T *const own = scratch_ + thread * scratch_numbers_, *const c = own + 2 * ld_;
+    return {own, own + ld_, c, c + most_tiles * tile_numbers, hits_ + thread * tile_numbers};
   }
 
   SparseWeights<T> weights_;
@@ -261,10 +259,11 @@ class SparseStep final : public CpuStep {
   SparseCode<T> code_;
   DeadUnits<T> dead_;
   Versions versions_;
-  int64_t capacity_ = 0, ld_ = 0, columns_ld_ = 0, scratch_numbers_ = 0;
+  int64_t capacity_ = 0, ld_ = 0, scratch_numbers_ = 0;
   int threads_ = 0;
-  T *x_ = nullptr, *g_ = nullptr, *columns_ = nullptr, *sums_ = nullptr, *bias_gradient_ = nullptr;
+  T *x_ = nullptr, *g_ = nullptr, *sums_ = nullptr, *bias_gradient_ = nullptr;
   T* scratch_ = nullptr;
+  Room<T>* rooms_ = nullptr;
   uint8_t *hits_ = nullptr, *struck_ = nullptr;
   double *losses_ = nullptr, *norms_ = nullptr;
 };

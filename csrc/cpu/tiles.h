@@ -12,10 +12,13 @@ namespace stackae::cpu {
 
 constexpr int64_t scratch_ld = tile_columns + vector_width;  // not a multiple of 1 kB
 
+constexpr int64_t most_tiles = 8;  // one below the other in scratch
+
 template <typename T>
 struct Scratch {
-  alignas(64) T c[tile_rows * scratch_ld];
+  alignas(64) T c[most_tiles * tile_rows * scratch_ld];
   alignas(64) uint32_t pairs[tile_rows * tile_columns];
+  Room<T> room;
 };
 
 template <typename T, typename O>
@@ -27,14 +30,14 @@ class Tiles {
   // Room for batches of up to `size` rows, on as many threads as given.
   void add_room(const Network<T, O>& network, int64_t size, int threads, Arena& arena) {
     const int64_t blocks = row_blocks(size), width = network.layers[0].n_in;
-    int64_t most = 0, most_tiles = blocks;
+    int64_t most = 0, tiles = blocks;
     for (const auto& layer : network.layers) {
       if (half) most = std::max(most, blocks * tile_rows * padded(layer.n_out));  // logits
-      most_tiles = std::max({most_tiles, blocks * stripes_of(size, layer.n_out), blocks * stripes_of(1, layer.n_out),
-                             row_blocks(layer.n_out) * stripes_of(layer.n_out, layer.n_in)});
+      tiles = std::max({tiles, blocks * stripes_of(size, layer.n_out), blocks * stripes_of(1, layer.n_out),
+                        row_blocks(layer.n_out) * stripes_of(layer.n_out, layer.n_in)});
     }
     whole = arena.make<T>(most);
-    losses = arena.make<double>(most_tiles);
+    losses = arena.make<double>(tiles);
     stride_ = sizeof(Scratch<T>) + padded(width) * static_cast<int64_t>(sizeof(T));
     stride_ = (stride_ + 63) / 64 * 64;
     scratch_ = arena.make<char>(threads * stride_);
@@ -48,12 +51,15 @@ class Tiles {
     T* const rows = own_type(form.rows, nullptr);
     const int64_t ld = padded(first.n);
     used_ = row_blocks(first.m) * stripes_of(first.m, first.n);
-    for_each_tile(first.m, first.n, first.k, [&](const Tile& tile) {
+    for_each_group(first.m, first.n, first.k, most_tiles, [&](const Tile& from, const Tile& to) {
       Scratch<T>& own = scratch();
-      T* const c = rows != nullptr ? rows + tile.row_begin * ld + tile.column_begin : own.c;
-      const int64_t c_ld = rows != nullptr ? ld : scratch_ld;
-      for (const auto& product : products) add_product(product, tile, c, c_ld, &product != &first);
-      body(c, c_ld, tile, own.pairs);
+      T* const group = rows != nullptr ? rows + from.row_begin * ld + from.column_begin : own.c;
+      const int64_t group_ld = rows != nullptr ? ld : scratch_ld;
+      for (const auto& product : products)
+        add_product(product, from, to, group, group_ld, &product != &first, own.room);
+      for (int64_t block = from.row_block; block <= to.row_block; ++block)
+        body(group + (block - from.row_block) * tile_rows * group_ld, group_ld,
+             tile_at(first.m, first.n, block, from.stripe), own.pairs);
     });
   }
 
@@ -79,15 +85,17 @@ class Tiles {
  private:
   static constexpr bool half = Network<T, O>::half;
 
-  void add_product(const Product<O>& p, const Tile& tile, T* c, int64_t ld, bool add) {
-    const int64_t rows = tile.row_end - tile.row_begin, columns = tile.column_end - tile.column_begin;
+  // c += or = the product, from one tile to another below it.
+  void add_product(const Product<O>& p, const Tile& from, const Tile& to, T* c, int64_t ld, bool add, Room<T>& room) {
+    const int64_t rows = to.row_end - from.row_begin, columns = from.column_end - from.column_begin;
     if constexpr (half) {
       const int64_t depth = (p.k + 1) / 2 * 2;
-      brgemm_block(rows, columns, depth, p.a + tile.row_begin * p.lda, p.lda, p.b + 2 * tile.column_begin, p.ldb, c, ld,
-                   add);
+      for (int64_t i = 0; i < rows; i += tile_rows)
+        brgemm_block(std::min(tile_rows, rows - i), columns, depth, p.a + (from.row_begin + i) * p.lda, p.lda,
+                     p.b + 2 * from.column_begin, p.ldb, c + i * ld, ld, add);
     } else {
-      const Left<T> a{p.a, p.lda, p.a_transposed};
-      multiply(rows, columns, p.k, a.from(tile.row_begin, 0), p.b + tile.column_begin, p.ldb, c, ld, add);
+      const Factor<T> a{p.a, p.lda, p.a_transposed}, b{p.b, p.ldb, p.b_transposed};
+      multiply(rows, columns, p.k, a.from(from.row_begin, 0), b.from(0, from.column_begin), c, ld, add, room);
     }
   }
 

@@ -205,7 +205,8 @@ class Step final : public CpuStep {
   }
 
   void store_weight(const T* c, int64_t ld, const LayerState<T, O>& layer, const Tile& tile, uint32_t* pairs) {
-    store_weight_pass(c, ld, layer.panel, layer.panel_ld, layer.transposed, layer.transposed_ld, pairs, tile);
+    if constexpr (Network<T, O>::half)
+      store_weight_pass(c, ld, layer.panel, layer.panel_ld, layer.transposed, layer.transposed_ld, pairs, tile);
   }
 
   // ---- memory
@@ -223,7 +224,8 @@ class Step final : public CpuStep {
     if (!versions_.changed(parameters_)) return;
     for (auto& layer : network_.layers) {
       std::copy_n(layer.bias, layer.n_out, layer.padded_bias);
-      if (!layer.tied) for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) { refresh(layer, tile); });
+      if (network_.half && !layer.tied)
+        for_each_tile(layer.n_out, layer.n_in, 1, [&](const Tile& tile) { refresh(layer, tile); });
     }
   }
 
@@ -231,6 +233,7 @@ class Step final : public CpuStep {
 
   // The forms of a tile of a weight.
   void refresh(const LayerState<T, O>& layer, const Tile& tile) {
+    if constexpr (!Network<T, O>::half) return;
     Scratch<T>& own = tiles_.scratch();
     for (int64_t i = tile.row_begin; i < tile.row_end; ++i)
       std::copy_n(layer.weight + i * layer.n_in + tile.column_begin, tile.column_end - tile.column_begin,

@@ -50,8 +50,8 @@ def bare_product(a: Tensor, b: Tensor, out: Tensor) -> None:
 
     Args:
         a: (m, k), float32 or float64, rows in row-major order with any stride between them, or its transpose so.
-        b: (k, n), rows as those of a; or (k / 2, n, 2) of bfloat16: row 2i beside row 2i + 1; then all are contiguous.
-        out: (m, n), rows as those of a; of a's type, or float32 for bfloat16.
+        b: (k, n), as a is; or (k / 2, n, 2) of bfloat16: row 2i beside row 2i + 1; then all are contiguous.
+        out: (m, n), in row-major order with any stride between rows; of a's type, or float32 for bfloat16.
 
     Raises:
         ValueError: shapes or types that do not fit, or that have no matmul on this processor.

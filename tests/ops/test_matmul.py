@@ -15,7 +15,7 @@ from torch import Tensor
 from stackae.ops import compiled as ops
 
 LEVELS = ["default", "x86-64-v3", "x86-64-v4"]
-# One number, ragged and whole tiles of every level, deeper than a pass, a right factor that is prefetched.
+# One number, ragged and whole tiles of every level, deeper and wider than a part, more rows than a group of tiles has.
 SHAPES = [
     (1, 1, 1),
     (3, 2, 0),
@@ -27,6 +27,8 @@ SHAPES = [
     (70, 17, 513),
     (129, 300, 1100),
     (65, 1100, 1030),
+    (600, 40, 270),
+    (64, 256, 300),
 ]
 
 
@@ -47,12 +49,18 @@ def matrix(rows: int, columns: int, dtype: torch.dtype, *, transposed: bool = Fa
     return inside
 
 
-@pytest.mark.parametrize("transposed", [False, True])
+TRANSPOSED = pytest.mark.parametrize(
+    "transposed", list(itertools.product([False, True], repeat=2)), ids=["neither", "right", "left", "both"]
+)
+
+
+@TRANSPOSED
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_every_shape_has_the_right_values_and_nothing_else_is_written(dtype, shape, transposed):
     m, n, k = shape
-    a, b, out = matrix(m, k, dtype, transposed=transposed), matrix(k, n, dtype), matrix(m, n, dtype)
+    a = matrix(m, k, dtype, transposed=transposed[0])
+    b, out = matrix(k, n, dtype, transposed=transposed[1]), matrix(m, n, dtype)
     whole = out._base
     assert whole is not None
     before = int(whole.isnan().sum())
@@ -62,9 +70,10 @@ def test_every_shape_has_the_right_values_and_nothing_else_is_written(dtype, sha
     assert int(whole.isnan().sum()) == before
 
 
-@pytest.mark.parametrize("transposed", [False, True])
+@TRANSPOSED
 def test_a_part_of_a_matmul_has_the_bits_of_the_whole(transposed):
-    a, b = matrix(150, 600, torch.float32, transposed=transposed), matrix(600, 310, torch.float32)
+    a = matrix(150, 600, torch.float32, transposed=transposed[0])
+    b = matrix(600, 310, torch.float32, transposed=transposed[1])
     whole = torch.empty(150, 310)
     ops.bare_product(a, b, whole)
     for (top, bottom), (left, right) in itertools.product(
@@ -75,21 +84,24 @@ def test_a_part_of_a_matmul_has_the_bits_of_the_whole(transposed):
         assert torch.equal(part, whole[top:bottom, left:right])
 
 
-@pytest.mark.parametrize("transposed", [False, True])
+@TRANSPOSED
 def test_any_number_of_threads_gives_the_same_bits(transposed):
-    a, b = matrix(300, 500, torch.float32, transposed=transposed), matrix(500, 700, torch.float32)
+    a = matrix(700, 500, torch.float32, transposed=transposed[0])
+    b = matrix(500, 300, torch.float32, transposed=transposed[1])
     results = []
     for count in (1, 2, 3, 4):
         torch.set_num_threads(count)
-        results.append(torch.empty(300, 700))
+        results.append(torch.empty(700, 300))
         ops.bare_product(a, b, results[-1])
     assert all(torch.equal(each, results[0]) for each in results)
 
 
 def test_what_does_not_fit_is_refused():
     a, b, out = torch.zeros(4, 6), torch.zeros(6, 5), torch.zeros(4, 5)
-    with pytest.raises(ValueError, match="expected matrices in row-major order, or the left factor's transpose so"):
-        ops.bare_product(a, torch.zeros(5, 6).t(), out)
+    with pytest.raises(ValueError, match="expected matrices in row-major order, or transposes of such, got strides"):
+        ops.bare_product(a, torch.zeros(6, 10)[:, ::2], out)
+    with pytest.raises(ValueError, match="expected matrices in row-major order, or transposes of such, got strides"):
+        ops.bare_product(a, b, torch.zeros(5, 4).t())
     with pytest.raises(ValueError, match=r"of a type that has matmuls, got \[4, 6\], \[6, 5\], \[5, 5\] Float"):
         ops.bare_product(a, b, torch.zeros(5, 5))
     with pytest.raises(ValueError, match=r"of a type that has matmuls, got \[4, 6\], \[6, 5\], \[4, 5\] Long"):
