@@ -23,6 +23,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 IMPORTS = ("<frozen importlib._bootstrap>", "_find_and_load")
 PARTS = {
     ("stackae/data/loading.py", "load_data"): "reading and dividing the data",
+    ("stackae/data/kind.py", "kind_of"): "settling the layers",
     ("stackae/pretraining.py", "settle"): "settling the layers",
     ("stackae/pretraining.py", "reasons"): "settling the layers",
     ("stackae/data/fingerprint.py", "fingerprint"): "digest of the data",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
 
+DOTS_PER_INCH = 120
+
 
 @contextmanager
 def loaded_aside() -> Iterator[None]:
@@ -43,18 +45,17 @@ def new_figure(width: float, height: float) -> Figure:
     """Make a figure of that size in inches, without pyplot and its global state."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def png_of(figure: Figure) -> bytes:
     """Render a figure as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in a script that the font lacks
-        figure.savefig(buffer, format="png", dpi=120)
+        FigureCanvasAgg(figure).print_png(buffer)  # savefig would draw twice, once for the layout alone
     return buffer.getvalue()
 
 
