@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+SPINS = "10000"  # about 0.1 ms: longer than from one op to the next; OpenMP of GCC takes 300,000
 ROOT = Path("/")
 PIECE = 1 << 12
 LARGEST = 1 << 20  # bytes that are read of a file: a machine with many containers has thousands of mounts
@@ -66,8 +68,11 @@ def limit_threads(environment: MutableMapping[str, str] = os.environ, root: Path
     """Set OMP_NUM_THREADS where control groups allow fewer CPUs than there are cores, and the user set no number.
 
     For the command line, before it loads a library: torch, MKL, OpenBLAS and pyarrow read the variable when they are
-    loaded, and by themselves they count the CPUs of the affinity, or of the machine.
+    loaded, and by themselves they count the CPUs of the affinity, or of the machine. Also bounds the time for which
+    OpenMP's threads spin, unless the user says how they wait: while another process has a core, they spin in vain.
     """
+    if not any(environment.get(name) for name in WAITING):
+        environment[WAITING[0]] = SPINS
     cpus = usable_cpus(root)
     if cpus.by == "cgroup" and cpus.threads < cpus.cores and _requested(environment) is None:
         environment[VARIABLES[0]] = str(cpus.threads)

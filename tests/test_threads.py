@@ -211,7 +211,24 @@ def test_an_affinity_is_left_to_the_libraries_that_know_it(machine: Path, monkey
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3})
     environment: dict[str, str] = {}
     limit_threads(environment, machine)
-    assert environment == {}
+    assert "OMP_NUM_THREADS" not in environment
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": ""}, "10000"),
+        ({"GOMP_SPINCOUNT": "5"}, "5"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ],
+)
+def test_openmp_spins_for_a_while_unless_told_how_to_wait(
+    machine: Path, given: dict[str, str], wanted: str | None
+) -> None:
+    environment = dict(given)
+    limit_threads(environment, machine)
+    assert environment.get("GOMP_SPINCOUNT") == wanted
 
 
 def test_what_the_command_line_set_is_not_taken_for_the_users(machine: Path) -> None:
