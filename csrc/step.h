@@ -54,10 +54,10 @@ struct Dropout {
 };
 
 // A loss of dead units of a code that keeps few: those that were not active in the last `rows` rows. The `keeps` of
-// them with the largest pre-activations a in a row make sum_j a_j D_j of it, D_j the decoder's weights of unit j;
-// `weight` / batch size times the squared distance to what the reconstruction lacks is added to the loss, and is
-// constant in that. What it lacks is -B / 2 times the gradient of a squared error with respect to the output's
-// pre-activation, and -B times that of a cross-entropy.
+// them with the largest pre-activations a in a row make sum_j a_j D_j of it, D_j the decoder's weights of unit j; the
+// squared distance to what the reconstruction lacks times `weight` q / (2 batch size) is added to the loss, q its
+// curvature: 2 for a squared error, 1/16 for a cross-entropy. What it lacks is the gradient with respect to the
+// output's pre-activation times -batch size / q, and a constant in this loss.
 struct Auxiliary {
   int64_t keeps = 0, rows = 0;
   double weight = 0;

@@ -17,7 +17,7 @@ class DeadUnits {
         n_hidden_(encoder.weight.size(0)),
         n_visible_(encoder.weight.size(1)),
         keeps_(std::min(given_.keeps, n_hidden_)),
-        per_gradient_(objective.loss == Loss::binary_cross_entropy ? 1 : 0.5),
+        curvature_(objective.loss == Loss::binary_cross_entropy ? 1.0 / 16 : 2.0),
         selection_(keeps_, /*over_batch=*/false, n_hidden_) {
     if (keeps_ > 0) silent = at::zeros({n_hidden_}, encoder.bias.options().requires_grad(false));
   }
@@ -64,16 +64,16 @@ class DeadUnits {
     parallel_for(code_.starts[size], smallest_parallel_size, [&](int64_t begin, int64_t end) {
       entries_pass(code_.kept + begin, code_.values + begin, code_.slopes + begin, end - begin, Activation::linear);
     });
-    const double share = given_.weight / static_cast<double>(size);
-    const T lack = static_cast<T>(per_gradient_ * static_cast<double>(size));
+    const double share = given_.weight * curvature_ / static_cast<double>(size);
+    const T lack = static_cast<T>(static_cast<double>(size) / curvature_);
     for_each_tile(size, n_visible_, keeps_, [&](const Tile& tile) {
       const int64_t at = tile.row_begin * ld_ + tile.column_begin;
       decode_pass(gradient_ + at, ld_, weight, n_visible_, code_.starts, code_.units, code_.values, tile);
-      losses[tile.number] = lack_pass(gradient_ + at, g + at, ld_, lack, static_cast<T>(2 * share), tile);
+      losses[tile.number] = lack_pass(gradient_ + at, g + at, ld_, lack, static_cast<T>(share), tile);
     });
     double total = 0;
     for (int64_t i = 0; i < row_blocks(size) * stripes_of(size, n_visible_); ++i) total += losses[i];
-    return share * total;
+    return share / 2 * total;
   }
 
   void transpose(int64_t size) {
@@ -99,7 +99,7 @@ class DeadUnits {
  private:
   const Auxiliary given_;
   const int64_t n_hidden_, n_visible_, keeps_;
-  const double per_gradient_;  // what the reconstruction lacks is -this * batch size * g
+  const double curvature_;  // what the reconstruction lacks is -g times the batch size over this
   Selection<T> selection_;
   SparseCode<T> code_;
   int64_t count_ = 0, ld_ = 0;

@@ -12,11 +12,12 @@ WEIGHT = 1 / 32  # of Gao et al.; under Adam a unit that has no other gradient m
 
 
 class Auxiliary:
-    """(α/B) Σ_i ‖e_i − ê_i‖², ê_i = Σ_{j ∈ A_i} a_ij D_j, from dead units alone, which nothing else gives a gradient.
+    """(α/B) (q/2) Σ_i ‖e_i − ê_i‖², ê_i = Σ_{j ∈ A_i} a_ij D_j, of dead units, which nothing else gives a gradient.
 
-    e_i is what the reconstruction of row i lacks before its output activation, a constant; a_ij the pre-activation of
-    unit j, also where f would make it 0; D_j its decoder weights; A_i the ``count`` dead units with the largest a_ij. A
-    unit is dead while it was not active in the last ``rows`` rows, as ``silent`` counts them. 0 where no unit is dead.
+    e_i is what the reconstruction of row i lacks before its output activation (``losses.residual``), a constant, and q
+    the curvature of its loss, 2 where that is a square; a_ij the pre-activation of unit j, also where f would make it
+    0; D_j its decoder weights; A_i the ``count`` dead units with the largest a_ij. A unit is dead while it was not
+    active in the last ``rows`` rows, as ``silent`` counts them. 0 where no unit is dead.
 
     Attributes:
         silent: (n_hidden,) rows since each unit was last active, at most ``rows``: the state of a training.
@@ -30,13 +31,13 @@ class Auxiliary:
         self.silent = torch.zeros_like(like, requires_grad=False)
         self._next = self.silent.clone()
 
-    def __call__(self, before: Tensor, weight: Tensor, lacking: Tensor) -> Tensor:
+    def __call__(self, before: Tensor, weight: Tensor, lacking: Tensor, curvature: float = 2.0) -> Tensor:
         """before: a (batch, n_hidden); weight: D (n_visible, n_hidden); lacking: e (batch, n_visible) -> scalar."""
         dead = self.silent >= self.rows
         values, units = torch.where(dead, before, -torch.inf).topk(self.count, dim=1)
         code = torch.zeros_like(before).scatter(1, units, torch.where(dead[units], values, 0.0))
         found = (lacking - code @ weight.t()).square().sum() / max(1, len(before))
-        return WEIGHT * dead.any() * found
+        return WEIGHT * curvature / 2 * dead.any() * found
 
     @torch.no_grad()
     def watch(self, code: Tensor) -> None:

@@ -41,17 +41,23 @@ def binary_cross_entropy(decoder: Decoder, h: Tensor, x: Tensor, weight: Tensor 
 LOSSES = {"mse": squared_error, "bce": binary_cross_entropy}
 
 
+CURVATURES = {"mse": 2.0, "bce": 1 / 16}
+"""The second derivative of a row's loss with respect to an output's pre-activation s: of a linear output under squared
+error, and about, z (1 − z), of a sigmoid output that is near 0 or 1 under cross-entropy."""
+
+
 @torch.no_grad()
 def residual(
     decoder: Decoder, h: Tensor, x: Tensor, weight: Tensor | None, loss: str, output_activation: str
 ) -> Tensor:
-    """w (x − z) of a cross-entropy and w (x − z) g′(s) of a squared error: which way s should move, z = g(s).
+    """e = −(B / q) ∂L/∂s: the step of s, where z = g(s), that a loss L of the curvature q asks for.
 
-    It is the negative gradient of a row's loss with respect to s, the reconstruction before its activation g, halved
-    where the loss is a square: of a linear output, x − z. h (batch, n_hidden), x and w (batch, n_visible) -> (batch,
-    n_visible). Friedman (2001), Greedy function approximation: pseudo-residuals.
+    It is w (x − z) g′(s) of a squared error, x − z of a linear output, and 16 w (x − z) of a cross-entropy.
+    h (batch, n_hidden), x and w (batch, n_visible) -> (batch, n_visible).
     """
     left = x - decoder.decode(h)
-    if loss != "bce" and output_activation != "linear":
+    if loss == "bce":
+        left = left / CURVATURES[loss]
+    elif output_activation != "linear":
         left = left * SLOPES[output_activation](decoder.decode_logits(h))
     return left if weight is None else weight * left

@@ -15,7 +15,7 @@ from stackae.data.rows import Rows
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.base import Objective
 from stackae.objectives.contraction import contraction
-from stackae.objectives.losses import LOSSES, residual
+from stackae.objectives.losses import CURVATURES, LOSSES, residual
 from stackae.ops.reference import ACTIVATIONS
 from stackae.ops.step import DenseLayer
 from stackae.random import EVALUATION_COUNTER
@@ -72,7 +72,7 @@ class ReconstructionObjective(Objective):
         code, weight = self._dropped(code, step), self._weight(aim, step)
         if self.auxiliary is not None and before is not None:
             lacking = residual(one, code, aim.target, weight, self.loss, one.output_activation)
-            penalties["revive"] = self.auxiliary(before, self._dense.decoder_matrix, lacking)
+            penalties["revive"] = self.auxiliary(before, self._dense.decoder_matrix, lacking, CURVATURES[self.loss])
         return seen, LOSSES[self.loss](one, code, aim.target, weight), penalties
 
     @torch.no_grad()
