@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -55,7 +55,8 @@ def png_of(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in a script that the font lacks
-        FigureCanvasAgg(figure).print_png(buffer)  # savefig would draw twice, once for the layout alone
+        canvas: Any = FigureCanvasAgg(figure)  # whose method has no types
+        canvas.print_png(buffer)  # savefig would draw twice, once for the layout alone
     return buffer.getvalue()
 
 
