@@ -1,14 +1,17 @@
 """One autoencoder trained by stackae and by its peers, on the same rows.
 
     python -m benchmarks.peers --data-root DIR [--environment DIR] [--only NAME ...] [--json FILE]
-        [--epochs N] [--hidden N] [--batch-size N] [--rate R] [--rounds N] [--threads N ...] [--limit S] [--rows N]
+        [--epochs N] [--hidden N] [--batch-size N] [--rate R] [--rounds N] [--threads N ...] [--rows N]
+        [--limit S] [--patience S]
 
 Every contender (benchmarks.peers_contenders) is a process with N cores, that trains on a few batches, and then from new
 weights, which is timed: the passes over the rows alone (training), and the whole call that a user writes (call), with
 what else that does: stackae's also scales the rows and makes their digests, PyOD's scores them afterwards. Contenders
 take turns, in an order that is flipped from round to round; each round has its seed, and stackae runs twice in it, so
 that the ratio to itself shows what is noise. ratio: time of the other / time of stackae in the same round, median with
-95 % interval. loss: squared error per held-out row, mean over rounds, computed here from what each reconstructed.
+95 % interval. loss: squared error per held-out row, mean and extremes over rounds, computed here from what each
+reconstructed. A training waits until other processes rest, and is done again where they kept a tenth of a core busy
+meanwhile, for as long as --patience allows; how busy they kept it then is told.
 
 Rows are MNIST's 60,000, and its test rows are held out; where there is no MNIST, the embedded digits are repeated to
 its size, and losses are then of rows that were trained on. --rows takes so many digits, to try this out.
@@ -25,7 +28,9 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +39,7 @@ import torch
 
 from benchmarks.end_to_end_data import prepare
 from benchmarks.machine import machine, save
-from benchmarks.peers_contenders import CONTENDERS, OURS
+from benchmarks.peers_contenders import CONTENDERS, OURS, busy_beside_this
 from benchmarks.peers_environment import Environment, prepared
 from benchmarks.processes import output_of
 from benchmarks.report import table
@@ -42,6 +47,9 @@ from benchmarks.timing import AGAIN, median_interval, turns
 from stackae.data.formats.idx import load_idx_folder
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = 0.1
+"""Cores that other processes may keep busy during a training."""
+
 Row = dict[str, Any]
 
 
@@ -92,6 +100,24 @@ def trained(asked: argparse.Namespace, environment: Environment, folder: Path, p
     return Outcome(said["training"], said["call"], found, said["others"], said["versions"])
 
 
+def trained_alone(asked: argparse.Namespace, train: Callable[[], Outcome]) -> Outcome:
+    """One training while other processes rest, or, when patience has ended, as it is."""
+    until = time.monotonic() + asked.patience
+    while True:
+        while time.monotonic() < until and others_over(1.0) > SHARED:
+            pass
+        outcome = train()
+        if outcome.others <= SHARED or time.monotonic() >= until:
+            return outcome
+
+
+def others_over(seconds: float) -> float:
+    """How many cores other processes keep busy, over so many seconds."""
+    before, started = busy_beside_this(), time.perf_counter()
+    time.sleep(seconds)
+    return (busy_beside_this() - before) / (time.perf_counter() - started)
+
+
 def loss(held_out: Path, reconstructed: Path) -> float:
     """Squared error per row."""
     x, z = np.load(held_out), np.load(reconstructed)
@@ -107,9 +133,10 @@ def row_of(place: Place, runs: Sequence[Outcome], ours: Sequence[Outcome], gener
         row[f"{part}_seconds"] = statistics.median(getattr(run, part) for run in runs)
         row[f"{part}_ratio"] = statistics.median(ratios)
         row[f"{part}_interval"] = median_interval(np.array(ratios), generator)
-    row["loss"] = statistics.mean(run.loss for run in runs)
+    losses = [run.loss for run in runs]
+    row["loss"], row["losses"] = statistics.mean(losses), [min(losses), max(losses)]
     row["others"] = max(run.others for run in runs)
-    row["rounds"] = [[run.training, run.call, run.loss, run.others] for run in runs]
+    row["rounds"] = [run[:4] for run in runs]
     contender = CONTENDERS[place.name.removesuffix(AGAIN)]
     return {**row, "versions": runs[0].versions, "differs": contender.differs}
 
@@ -141,7 +168,7 @@ def measure(asked: argparse.Namespace, environment: Environment, folder: Path) -
             continue
         told = f"round {number + 1}, {place.threads} threads  {place.name:22}"
         try:
-            outcome = trained(asked, environment, folder, place, number)
+            outcome = trained_alone(asked, partial(trained, asked, environment, folder, place, number))
         except (RuntimeError, ValueError, OSError) as error:
             if place.name.removesuffix(AGAIN) == OURS:
                 raise RuntimeError(f"{place.name}: {error}") from error
@@ -164,16 +191,9 @@ def cells(row: Row) -> list[str]:
         return [str(row["threads"]), row["case"], "failed", "-", "-", "-", row["failed"]]
     versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
     said = f"{versions}; {row['differs']}" if row["differs"] else versions
-    seconds = f"{row['training_seconds']:.2f}"
-    return [
-        str(row["threads"]),
-        row["case"],
-        seconds,
-        over(row, "training"),
-        over(row, "call"),
-        f"{row['loss']:.3f}",
-        said,
-    ]
+    losses = "{:.2f} [{:.2f}, {:.2f}]".format(row["loss"], *row["losses"])
+    times = [f"{row['training_seconds']:.2f}", over(row, "training"), over(row, "call")]
+    return [str(row["threads"]), row["case"], *times, losses, said]
 
 
 def verdict(rows: Sequence[Row], threads: int) -> str:
@@ -208,6 +228,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--limit", type=float, default=600, metavar="S", help="seconds that a process may take")
+    parser.add_argument("--patience", type=float, default=60, metavar="S", help="for other processes, per training")
     parser.add_argument("--rows", type=int, help="of the embedded digits, in the place of MNIST")
     parser.add_argument("--json", type=Path, metavar="FILE", help="written after every run")
     asked = parser.parse_args()

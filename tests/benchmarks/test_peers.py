@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import io
@@ -19,6 +20,7 @@ import pytest
 import torch
 
 from benchmarks import peers, peers_contenders, peers_environment
+from benchmarks.peers import Outcome
 from benchmarks.peers_contenders import CONTENDERS, OURS, WARM_UP_BATCHES, Contender
 from benchmarks.peers_environment import Environment, pins, prepared
 from benchmarks.peers_fits import Setting, Trained, by_clustpy, by_keras, by_pyod
@@ -26,6 +28,7 @@ from benchmarks.processes import output_of
 from benchmarks.timing import AGAIN, turns
 
 ROOT = Path(__file__).resolve().parents[2]
+AS_IT_IS = ("--threads", 1, "--patience", 0)
 IN_PROCESS = ("stackae", "in memory, fused Adam", "scikit-learn", "DataLoader")
 
 
@@ -64,10 +67,10 @@ def run(*arguments: object) -> None:
 
 def test_peers_leave_a_row_each(tmp_path, here, monkeypatch, capsys):
     """Of those that ran how long they took, of the others why not; the losses show that all train the same."""
-    small = ("--rows", 500, "--hidden", 30, "--batch-size", 32, "--epochs", 6, "--rounds", 2, "--threads", 1)
+    small = ("--rows", 500, "--hidden", 30, "--batch-size", 32, "--epochs", 6, "--rounds", 2)
     only = ("--only", *IN_PROCESS, "PyOD", "broken")
     monkeypatch.setitem(CONTENDERS, "broken", Contender(functools.partial(by_keras, backend="none"), ()))
-    run(*small, *only, "--json", tmp_path / "peers.json")
+    run(*small, *only, *AS_IT_IS, "--json", tmp_path / "peers.json")
     document = json.loads((tmp_path / "peers.json").read_text())
     rows = {row["case"]: row for row in document["rows"]}
     assert set(rows) == {*IN_PROCESS, "PyOD", "broken", OURS + AGAIN}
@@ -87,7 +90,27 @@ def test_peers_leave_a_row_each(tmp_path, here, monkeypatch, capsys):
 def test_without_stackae_there_is_no_comparison(here, monkeypatch):
     monkeypatch.setitem(CONTENDERS, OURS, Contender(functools.partial(by_keras, backend="none"), ()))
     with pytest.raises(SystemExit, match="stackae: No module named 'keras'"):
-        run("--rows", 40, "--rounds", 1, "--threads", 1)
+        run("--rows", 40, "--rounds", 1, *AS_IT_IS)
+
+
+def test_a_shared_training_is_done_again_while_patience_lasts(monkeypatch):
+    """It begins when other processes rest; without patience, it is taken as it is."""
+    busy, told = iter([0.9, 0.2, 0.0, 0.3, 0.0]), []
+    monkeypatch.setattr(peers, "others_over", lambda seconds: told.append("waits") or next(busy))
+    shares = iter([0.5, 0.05, 0.7])
+
+    def train() -> Outcome:
+        told.append("trains")
+        return Outcome(1.0, 1.0, 1.0, next(shares), {})
+
+    patient = argparse.Namespace(patience=60.0)
+    assert peers.trained_alone(patient, train).others == 0.05
+    assert told == ["waits", "waits", "waits", "trains", "waits", "waits", "trains"]
+    assert peers.trained_alone(argparse.Namespace(patience=0.0), train).others == 0.7 and told[-2:] == ["trains"] * 2
+
+
+def test_what_others_take_is_of_cores():
+    assert 0 <= peers.others_over(0.05) < 2 * os.cpu_count()
 
 
 def test_no_more_threads_than_cores():
