@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers --data-root DIR [--environment DIR] [--only NAME ...] [--json FILE]
         [--epochs N] [--hidden N] [--batch-size N] [--rate R] [--rounds N] [--threads N ...] [--rows N]
-        [--limit S] [--patience S]
+        [--limit S] [--patience S] [--append]
 
 Every contender (benchmarks.peers_contenders) is a process with N cores, that trains on a few batches, and then from new
 weights, which is timed: the passes over the rows alone (training), and the whole call that a user writes (call), with
@@ -29,7 +29,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,14 +153,17 @@ def found(outcomes: dict[Place, list[Outcome]], failed: dict[Place, str]) -> lis
     return rows
 
 
-def measure(asked: argparse.Namespace, environment: Environment, folder: Path) -> Iterator[list[Row]]:
-    """The rows that are known after each run.
+def measure(
+    asked: argparse.Namespace, environment: Environment, folder: Path, known: Set[Place] = frozenset()
+) -> Iterator[list[Row]]:
+    """The rows that are found after each run, of contenders that are not known; stackae runs beside them in any case.
 
     Raises:
         RuntimeError: stackae failed, so that there is nothing to compare with.
     """
     names = [name for name in CONTENDERS if name == OURS or any(text in name for text in asked.only)]
-    places = [Place(threads, name) for threads in asked.threads for name in (*names, OURS + AGAIN)]
+    every = [Place(threads, name) for threads in asked.threads for name in (*names, OURS + AGAIN)]
+    places = [place for place in every if place not in known or place.name.removesuffix(AGAIN) == OURS]
     outcomes: dict[Place, list[Outcome]] = {place: [] for place in places}
     failed: dict[Place, str] = {}
     for number, place in turns(places, asked.rounds):
@@ -231,6 +234,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=60, metavar="S", help="for other processes, per training")
     parser.add_argument("--rows", type=int, help="of the embedded digits, in the place of MNIST")
     parser.add_argument("--json", type=Path, metavar="FILE", help="written after every run")
+    parser.add_argument("--append", action="store_true", help="keep what FILE has, and measure the rest")
     asked = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     if max(asked.threads) > cores or min(asked.threads) < 1:
@@ -246,12 +250,16 @@ def main() -> None:
     about = {**machine(torch.device("cpu")), **{name: getattr(asked, name) for name in names}}
     chosen = [each for name, each in CONTENDERS.items() if any(text in name for text in asked.only)]
     environment = prepared(asked.environment, {heading for each in chosen for heading in each.needs})
-    rows: list[Row] = []
+    had = json.loads(asked.json.read_text())["rows"] if asked.append and asked.json.exists() else []
+    had = [row for row in had if "failed" not in row]
+    known = {Place(row["threads"], row["case"]) for row in had}
+    rows: list[Row] = had
     with tempfile.TemporaryDirectory() as temporary:
         about["data"] = write_rows(asked.data_root, Path(temporary), asked.rows)
         print({name: value for name, value in about.items() if name != "build"})
         try:
-            for rows in measure(asked, environment, Path(temporary)):
+            for found_now in measure(asked, environment, Path(temporary), known):
+                rows = had + [row for row in found_now if Place(row["threads"], row["case"]) not in known]
                 if asked.json:
                     save(asked.json, about, rows)
         except RuntimeError as error:

@@ -87,6 +87,21 @@ def test_peers_leave_a_row_each(tmp_path, here, monkeypatch, capsys):
         assert said in printed
 
 
+def test_what_a_file_has_is_kept(tmp_path, here, monkeypatch):
+    """And what failed is tried again; stackae runs beside what is new, whose ratios are to that."""
+    file = ("--json", tmp_path / "peers.json")
+    few = ("--rows", 40, "--hidden", 3, "--batch-size", 8, "--rounds", 1, *AS_IT_IS)
+    monkeypatch.setitem(CONTENDERS, "later", Contender(functools.partial(by_keras, backend="none"), ()))
+    run(*few, *file, "--only", "later")
+    first = json.loads((tmp_path / "peers.json").read_text())["rows"]
+    assert [row["case"] for row in first if "failed" not in row] == [OURS, OURS + AGAIN]
+    monkeypatch.setitem(CONTENDERS, "later", CONTENDERS["scikit-learn"])
+    run(*few, *file, "--only", "later", "--append")
+    second = json.loads((tmp_path / "peers.json").read_text())["rows"]
+    assert second[:2] == [row for row in first if "failed" not in row]
+    assert [row["case"] for row in second] == [OURS, OURS + AGAIN, "later"] and second[2]["call_ratio"] > 0
+
+
 def test_without_stackae_there_is_no_comparison(here, monkeypatch):
     monkeypatch.setitem(CONTENDERS, OURS, Contender(functools.partial(by_keras, backend="none"), ()))
     with pytest.raises(SystemExit, match="stackae: No module named 'keras'"):
