@@ -10,8 +10,8 @@ what else that does: stackae's also scales the rows and makes their digests, PyO
 take turns, in an order that is flipped from round to round; each round has its seed, and stackae runs twice in it, so
 that the ratio to itself shows what is noise. ratio: time of the other / time of stackae in the same round, median with
 95 % interval. loss: squared error per held-out row, mean and extremes over rounds, computed here from what each
-reconstructed. A training waits until other processes rest, and is done again where they kept a tenth of a core busy
-meanwhile, for as long as --patience allows; how busy they kept it then is told.
+reconstructed. A training waits until other processes leave it its cores, and is done again where they kept a tenth of
+one busy meanwhile, for as long as --patience allows; how many cores they did keep busy is told.
 
 Rows are MNIST's 60,000, and its test rows are held out; where there is no MNIST, the embedded digits are repeated to
 its size, and losses are then of rows that were trained on. --rows takes so many digits, to try this out.
@@ -48,7 +48,7 @@ from stackae.data.formats.idx import load_idx_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = 0.1
-"""Cores that other processes may keep busy during a training."""
+"""Cores that other processes may keep busy during a training, beside those that it does not use."""
 
 Row = dict[str, Any]
 
@@ -100,15 +100,19 @@ def trained(asked: argparse.Namespace, environment: Environment, folder: Path, p
     return Outcome(said["training"], said["call"], found, said["others"], said["versions"])
 
 
-def trained_alone(asked: argparse.Namespace, train: Callable[[], Outcome]) -> Outcome:
-    """One training while other processes rest, or, when patience has ended, as it is."""
-    until = time.monotonic() + asked.patience
+def trained_alone(train: Callable[[], Outcome], spare: int, patience: float) -> Outcome:
+    """One training while other processes keep to the ``spare`` cores, or, when patience has ended, as it is."""
+    until, allowed = time.monotonic() + patience, spare + SHARED
     while True:
-        while time.monotonic() < until and others_over(1.0) > SHARED:
+        while time.monotonic() < until and others_over(1.0) > allowed:
             pass
         outcome = train()
-        if outcome.others <= SHARED or time.monotonic() >= until:
+        if outcome.others <= allowed or time.monotonic() >= until:
             return outcome
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def others_over(seconds: float) -> float:
@@ -171,7 +175,8 @@ def measure(
             continue
         told = f"round {number + 1}, {place.threads} threads  {place.name:22}"
         try:
-            outcome = trained_alone(asked, partial(trained, asked, environment, folder, place, number))
+            train = partial(trained, asked, environment, folder, place, number)
+            outcome = trained_alone(train, cores() - place.threads, asked.patience)
         except (RuntimeError, ValueError, OSError) as error:
             if place.name.removesuffix(AGAIN) == OURS:
                 raise RuntimeError(f"{place.name}: {error}") from error
@@ -236,10 +241,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="written after every run")
     parser.add_argument("--append", action="store_true", help="keep what FILE has, and measure the rest")
     asked = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
-    if max(asked.threads) > cores or min(asked.threads) < 1:
+    if max(asked.threads) > cores() or min(asked.threads) < 1:
         sys.exit(
-            f"--threads: expected 1 to {cores}, as many as there are cores, got {max(asked.threads)}; use --threads 1"
+            f"--threads: expected 1 to {cores()}, as many as there are cores, got {max(asked.threads)}; use --threads 1"
         )
     return asked
 

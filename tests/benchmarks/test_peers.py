@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import io
@@ -109,19 +108,18 @@ def test_without_stackae_there_is_no_comparison(here, monkeypatch):
 
 
 def test_a_shared_training_is_done_again_while_patience_lasts(monkeypatch):
-    """It begins when other processes rest; without patience, it is taken as it is."""
-    busy, told = iter([0.9, 0.2, 0.0, 0.3, 0.0]), []
+    """It begins when others leave it its cores, here one of two; without patience, it is taken as it is."""
+    busy, told = iter([1.9, 1.2, 1.0, 1.3, 1.0]), []
     monkeypatch.setattr(peers, "others_over", lambda seconds: told.append("waits") or next(busy))
-    shares = iter([0.5, 0.05, 0.7])
+    shares = iter([1.5, 1.05, 1.7])
 
     def train() -> Outcome:
         told.append("trains")
         return Outcome(1.0, 1.0, 1.0, next(shares), {})
 
-    patient = argparse.Namespace(patience=60.0)
-    assert peers.trained_alone(patient, train).others == 0.05
+    assert peers.trained_alone(train, 1, 60).others == 1.05
     assert told == ["waits", "waits", "waits", "trains", "waits", "waits", "trains"]
-    assert peers.trained_alone(argparse.Namespace(patience=0.0), train).others == 0.7 and told[-2:] == ["trains"] * 2
+    assert peers.trained_alone(train, 1, 0).others == 1.7 and told[-2:] == ["trains"] * 2
 
 
 def test_what_others_take_is_of_cores():
