@@ -299,9 +299,9 @@ def test_results_have_a_line_per_row(path):
 
 
 def test_every_benchmark_has_a_test_of_its_name():
-    """But for those that test_gpu_scripts and test_peers run, and the script that end_to_end does."""
+    """But for those that test_gpu_scripts and test_peers run, and the scripts that end_to_end and start do."""
     programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main()" in path.read_text()}
-    elsewhere = {"gpu_check", "gpu_measure", "gpu_numbers", "gpu_setup", "peers", "usual_script"}
+    elsewhere = {"gpu_check", "gpu_measure", "gpu_numbers", "gpu_setup", "peers", "start_watched", "usual_script"}
     assert elsewhere < programs and {f"test_{name}" for name in programs - elsewhere} <= set(globals())
 
 
