@@ -3,7 +3,7 @@
     python benchmarks/start_watched.py FILE pretrain --layers 784,300,150 ...
 
 A thread looks at the main thread's stack every two milliseconds, and counts the time since its last look for what it
-finds there. FILE gets a JSON document. Torch is imported first and by itself, as nothing of stackae is loaded before.
+finds there. FILE gets a JSON document. Torch is imported first and by itself, as nothing else of stackae is loaded before.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 from types import FrameType
+
+from stackae.threads import limit_threads
 
 EVERY = 0.002  # seconds
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -90,6 +92,7 @@ def peak() -> int:
 
 def main() -> None:
     file, *arguments = sys.argv[1:]
+    limit_threads()  # as the command line does, before a library is loaded
     started = time.perf_counter(), time.process_time()
     import torch  # noqa: F401
 
