@@ -3,7 +3,7 @@
     python benchmarks/start_watched.py FILE pretrain --layers 784,300,150 ...
 
 A thread looks at the main thread's stack every two milliseconds, and counts the time since its last look for what it
-finds there. FILE gets a JSON document. Torch is imported first and by itself, as nothing else of stackae is loaded before.
+finds there. FILE gets a JSON document. Torch is imported by itself, before all else that stackae loads.
 """
 
 from __future__ import annotations
