@@ -175,14 +175,15 @@ def test_no_unit_but_dead_ones_is_moved_by_it(engine: str) -> None:
     assert not torch.equal(weight[:3], plain[0][:3]) and not torch.equal(decoder[:, :3], plain[2][:, :3])
 
 
-def test_a_layer_that_is_trained_with_it_has_fewer_dead_units() -> None:
+@ENGINES
+def test_a_layer_that_is_trained_with_it_has_fewer_dead_units(engine: str) -> None:
     which = torch.rand(800, 60, generator=torch.Generator().manual_seed(4)).topk(3, dim=1).indices
     x = (torch.zeros(800, 60).double().scatter(1, which, 1.0) @ drawn(60, 30) / 30**0.5).float()
     options = {"activation": "relu", "tied": False, "sparsity": "top-k:3", "corruption": "none", "learning_rate": 0.02}
     last = {}
     for revive in ("none", "auxiliary"):
         config = PretrainConfig.from_options("30,80", revive=revive, max_epochs=16, batch_size=32, **options)
-        last[revive] = pretrain_stack(x, config.model_copy(update={"device": "cpu"})).history[-1]
+        last[revive] = pretrain_stack(x, config.model_copy(update={"device": "cpu", "engine": engine})).history[-1]
     assert last["auxiliary"].dead < last["none"].dead / 4
     assert last["auxiliary"].loss < last["none"].loss
 
