@@ -39,7 +39,7 @@ import torch
 
 from benchmarks.end_to_end_data import prepare
 from benchmarks.machine import machine, save
-from benchmarks.peers_contenders import CONTENDERS, OURS, busy_beside_this
+from benchmarks.peers_contenders import CONTENDERS, OURS, busy_beside_this, kept_busy
 from benchmarks.peers_environment import Environment, prepared
 from benchmarks.processes import output_of
 from benchmarks.report import table
@@ -119,7 +119,7 @@ def others_over(seconds: float) -> float:
     """How many cores other processes keep busy, over so many seconds."""
     before, started = busy_beside_this(), time.perf_counter()
     time.sleep(seconds)
-    return (busy_beside_this() - before) / (time.perf_counter() - started)
+    return kept_busy(before, started)
 
 
 def loss(held_out: Path, reconstructed: Path) -> float:

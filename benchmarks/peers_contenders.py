@@ -73,7 +73,7 @@ def train(name: str, setting: Setting, epochs: int) -> tuple[Trained, float]:
     fit(min(rows, WARM_UP_BATCHES * batch_size + rows % batch_size), 1)
     before, started = busy_beside_this(), time.perf_counter()
     trained = fit(rows, epochs)
-    return trained, (busy_beside_this() - before) / (time.perf_counter() - started)
+    return trained, kept_busy(before, started)
 
 
 def busy_beside_this(stat: Path = Path("/proc/stat")) -> float:
@@ -81,6 +81,14 @@ def busy_beside_this(stat: Path = Path("/proc/stat")) -> float:
     user, nice, system = map(int, stat.read_text().split(maxsplit=4)[1:4])
     own = os.times()
     return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+
+def kept_busy(before: float, started: float) -> float:
+    """How many cores other processes have kept busy since then.
+
+    The clocks of the machine and of this process tick apart: where the difference is below zero, it is none.
+    """
+    return max(0.0, busy_beside_this() - before) / (time.perf_counter() - started)
 
 
 def bind(threads: int) -> None:

@@ -126,6 +126,14 @@ def test_what_others_take_is_of_cores():
     assert 0 <= peers.others_over(0.05) < 2 * os.cpu_count()
 
 
+def test_clocks_that_tick_apart_say_none(monkeypatch):
+    """This process had a tick that the machine has not counted yet."""
+    busy = iter([5.0, 4.99])
+    monkeypatch.setattr(peers, "busy_beside_this", lambda: next(busy))
+    monkeypatch.setattr(peers_contenders, "busy_beside_this", lambda: next(busy))
+    assert peers.others_over(0.0) == 0
+
+
 def test_no_more_threads_than_cores():
     with pytest.raises(SystemExit, match=r"--threads: expected 1 to \d+, as many as there are cores, got 4096"):
         run("--threads", 1, 4096)
