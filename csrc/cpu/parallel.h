@@ -71,8 +71,8 @@ struct OpThreads {
   }
 };
 
-// How many tiles' elements make it worth to share them out; work: how much dearer an element is than one of an
-// elementwise pass.
+// The fewest tiles that are worth a thread of their own; work: how much dearer an element is than one of an elementwise
+// pass.
 inline int64_t tile_grain(int64_t rows, int64_t columns, int64_t work) {
   const int64_t tile_size = std::min(rows, tile_rows) * std::min(columns, tile_columns) * work;
   return std::max<int64_t>(1, smallest_parallel_size / std::max<int64_t>(1, tile_size));

@@ -34,7 +34,7 @@ def loaded_aside() -> Iterator[None]:
     def load() -> None:
         with suppress(Exception):
             import matplotlib.backends.backend_agg
-            import matplotlib.figure  # noqa: F401
+            import matplotlib.figure  # noqa: F401 - loaded for the plots to come
 
     with ThreadPoolExecutor(1, "matplotlib") as thread:
         thread.submit(load)

@@ -30,15 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # where torch.compile is loaded
 
 
-@pytest.fixture(autouse=True)
-def as_before() -> Any:
-    """Threads and random numbers are as they were."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python programs that a benchmark starts run in this process: theirs would load torch each time."""

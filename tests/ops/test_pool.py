@@ -10,7 +10,7 @@ from step_cases import DEVICE_STEP, fused_step, objective, rows_of
 
 from stackae.config import TrainingConfig
 
-pytestmark = pytest.mark.skipif(DEVICE_STEP, reason="this build has CUDA's kernels in the CPU's place")
+pytestmark = pytest.mark.skipif(DEVICE_STEP, reason="the step is CUDA's here, on a GPU or emulated: it has no pool")
 SIZE = 256
 
 

@@ -24,7 +24,7 @@ from stackae.ops.engine import StepChoice
 from stackae.ops.step import Batches, StepResult
 from stackae.training.head import make_step
 
-pytestmark = pytest.mark.skipif(DEVICE_STEP, reason="the step of a CPU alone has this")
+pytestmark = pytest.mark.skipif(DEVICE_STEP, reason="the step is CUDA's here, which has none of this")
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ROWS, WIDTH, OUT, BATCH = 45, 12, 5, 16
