@@ -1,4 +1,5 @@
 // Every op's schema, and the Python module that loads them and tells how it was built.
+#include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
@@ -119,13 +120,15 @@ stackae::Training training(const Layers& layers, const at::Tensor& x, const Scal
   return made;
 }
 
-std::unique_ptr<stackae::TrainStep> train_step(std::vector<stackae::Training> trainings, const std::string& precision) {
+std::unique_ptr<stackae::TrainStep> train_step(std::vector<stackae::Training> trainings, const std::string& precision,
+                                               int64_t rank, int64_t ranks,
+                                               std::function<void(const at::Tensor&)> sum) {
   const auto device =
       trainings.empty() || trainings[0].layers.empty() ? at::kCPU : trainings[0].layers[0].bias.device().type();
   const auto* const maker = stackae::steps_on(device);
   TORCH_CHECK(maker != nullptr, "train_step: expected parameters on a device that the extension was built for, got ",
               device);
-  return maker->make(std::move(trainings), precision_of(precision));
+  return maker->make(std::move(trainings), precision_of(precision), {rank, ranks, std::move(sum)});
 }
 
 void bind_step(py::module_& m) {
@@ -150,7 +153,8 @@ void bind_step(py::module_& m) {
           },
           py::arg("batches"), py::arg("batch_size"), py::arg("step"))
       .def("moments", &stackae::TrainStep::moments);
-  m.def("train_step", &train_step, py::arg("trainings"), py::arg("precision"),
+  m.def("train_step", &train_step, py::arg("trainings"), py::arg("precision"), py::arg("rank") = 0,
+        py::arg("ranks") = 1, py::arg("sum") = py::none(),
         "The step of networks that train together, on the device of their parameters.");
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -135,6 +136,19 @@ struct Progress {
   int64_t steps = 0;
 };
 
+// The processes that train one network together: each has all rows and the same parameters, and computes its share of
+// every batch. `sum` replaces the numbers of a tensor by their sums over the ranks, the same bits on each of them; all
+// ranks call it for the same tensors in the same order.
+struct Ranks {
+  int64_t rank = 0, count = 1;
+  std::function<void(const at::Tensor&)> sum;
+
+  bool several() const { return static_cast<bool>(sum); }
+  // The first row of a rank's share of a batch of so many, and with the next rank its end.
+  int64_t begin(int64_t size) const { return size * rank / count; }
+  int64_t end(int64_t size) const { return size * (rank + 1) / count; }
+};
+
 // Trains one network, or several of one shape together.
 class TrainStep {
  public:
@@ -155,7 +169,7 @@ class TrainStep {
 // How a kind of device trains: a step for trainings that fit each other, and the library of its matmuls, if it has any
 // of that precision.
 struct StepMaker {
-  std::unique_ptr<TrainStep> (*make)(std::vector<Training> trainings, Precision precision);
+  std::unique_ptr<TrainStep> (*make)(std::vector<Training> trainings, Precision precision, Ranks ranks);
   std::optional<std::string> (*products)(Precision precision);
 };
 

@@ -200,6 +200,16 @@ inline void check_trainings(const std::vector<Training>& trainings) {
   }
 }
 
+inline void check_ranks(const std::vector<Training>& trainings, const Ranks& ranks) {
+  TORCH_CHECK_VALUE(
+      ranks.count > 0 && ranks.rank >= 0 && ranks.rank < ranks.count && (ranks.several() || ranks.count == 1),
+      "ranks: expected a rank below their number, and a sum over them, got rank ", ranks.rank, " of ", ranks.count);
+  for (const auto& each : trainings)
+    TORCH_CHECK_VALUE(!ranks.several() || (!each.objective.over_batch && each.objective.share == 0),
+                      "ranks: expected a code of which each row keeps its own units, got one that is selected over the "
+                      "batch");
+}
+
 inline void check_advance(const std::vector<Training>& trainings, const std::vector<Batches>& batches,
                           int64_t batch_size, int64_t step) {
   TORCH_CHECK_VALUE(batches.size() == trainings.size(), "batches: expected those of ", trainings.size(),

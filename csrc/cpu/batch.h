@@ -7,10 +7,12 @@
 
 namespace stackae::cpu {
 
-// One batch: its rows of the source, and their number.
+// One batch, or the share of it that this process computes: its rows of the source and their number; the place of the
+// first of them in the whole batch, by which noise is drawn, and the size of that, by which sums become means.
 struct Batch {
   const int64_t* rows;
   int64_t size;
+  int64_t first, whole;
 };
 
 // The streams of a step's noise, by its number.

@@ -13,10 +13,11 @@ namespace {
 
 class CpuTrainStep final : public TrainStep {
  public:
-  CpuTrainStep(std::vector<Training> trainings, Precision precision) : trainings_(std::move(trainings)) {
+  CpuTrainStep(std::vector<Training> trainings, Precision precision, const Ranks& ranks)
+      : trainings_(std::move(trainings)), alone_(!ranks.several()) {
     for (const auto& training : trainings_)
-      steps_.push_back(training.objective.keeps_few() ? make_sparse_step(training)
-                                                      : make_cpu_step(training, precision));
+      steps_.push_back(training.objective.keeps_few() ? make_sparse_step(training, ranks)
+                                                      : make_cpu_step(training, precision, ranks));
   }
 
   std::vector<Progress> advance(const std::vector<Batches>& batches, int64_t batch_size, int64_t step) override {
@@ -25,7 +26,8 @@ class CpuTrainStep final : public TrainStep {
     const auto train = [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) progress[i] = steps_[i]->advance(batches[i], batch_size, step);
     };
-    if (static_cast<int64_t>(steps_.size()) < at::get_num_threads())
+    // Of several ranks, all sum the same networks in the same order.
+    if (!alone_ || static_cast<int64_t>(steps_.size()) < at::get_num_threads())
       train(0, static_cast<int64_t>(steps_.size()));
     else
       at::parallel_for(0, static_cast<int64_t>(steps_.size()), 1, train);
@@ -40,6 +42,7 @@ class CpuTrainStep final : public TrainStep {
 
  private:
   const std::vector<Training> trainings_;
+  const bool alone_;
   std::vector<std::unique_ptr<CpuStep>> steps_;
 };
 
@@ -49,8 +52,9 @@ std::optional<std::string> products(Precision precision) {
   return "own tiles, " + std::string(cpu_level_names[static_cast<size_t>(cpu_level())]);
 }
 
-std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision) {
+std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision, Ranks ranks) {
   check_trainings(trainings);
+  check_ranks(trainings, ranks);
   TORCH_CHECK(precision != Precision::tf32, "precision tf32: expected a CUDA device, got the CPU");
   if (precision == Precision::bf16) {
     const auto type = trainings[0].layers[0].bias.scalar_type();
@@ -62,7 +66,7 @@ std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision preci
     TORCH_CHECK(products(precision),
                 "precision bf16: expected a processor with avx512_bf16 or amx_bf16, got one without");
   }
-  return std::make_unique<CpuTrainStep>(std::move(trainings), precision);
+  return std::make_unique<CpuTrainStep>(std::move(trainings), precision, ranks);
 }
 
 const RegisterSteps cpu(at::kCPU, {make, products});

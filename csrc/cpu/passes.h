@@ -37,7 +37,7 @@ struct CodeTerms {
   /* c = (c + slope_j + slope(h)) f'(h)  + term_j f'(h) f''(h), also as rows, and its column sums. */              \
   void derivative_pass(T* c, int64_t ld, const O* kept, const T* pre, int64_t kept_ld, const CodeTerms<T>& code,   \
                        Activation activation, O* rows, int64_t rows_ld, T* sums, const Tile& tile);                \
-  /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / batch size. */   \
+  /* c = d loss / d (c + bias), also as rows, and its column sums; returns the loss. share is 1 / whole batch. */  \
   double output_pass(T* c, int64_t ld, const T* bias, Activation activation, Loss loss, const Targets<T>& targets, \
                      const Batch& batch, T share, O* rows, int64_t rows_ld, T* sums, const Tile& tile);            \
   /* The same for softmax cross-entropy; the tile holds whole rows. */                                             \
@@ -60,7 +60,7 @@ void store_weight_pass(const float* c, int64_t ld, c10::BFloat16* panel, int64_t
                        int64_t transposed_ld, uint32_t* pairs, const Tile& tile);
 
 // Which entries of a batch are replaced or dropped at this rate: 1 in `struck`, in rows of whole vectors.
-void strike(double rate, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck);
+void strike(double rate, const Stream& stream, const Batch& batch, int64_t width, uint8_t* struck);
 
 // Updates a tile of parameters p by its gradient g, which becomes the new p; first and second are the rule's moments,
 // with the strides of p. False where some of them would not be finite: those keep their values (update.h).

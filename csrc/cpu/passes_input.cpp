@@ -40,8 +40,8 @@ STACKAE_INLINE void gather_rows(const Source& source, const Batch& batch, const 
     if (i + 1 < end) prefetch_row(source, batch.rows[i + 1]);
     T* const row = in_place(rows + i * ld, buffer);
     read_row(source, batch.rows[i], 0, source.width, row);
-    corrupt_row(corruption, noises.corruption(), row, i, source.width);
-    drop_row(dropped, noises.inputs(), row, i, source.width);
+    corrupt_row(corruption, noises.corruption(), row, batch.first + i, source.width);
+    drop_row(dropped, noises.inputs(), row, batch.first + i, source.width);
     write_row(row, rows + i * ld, source.width);
   }
   if (panel != nullptr) pair_up(rows, panel, ld, begin, end, source.width);

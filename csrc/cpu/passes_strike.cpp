@@ -33,9 +33,9 @@ STACKAE_INLINE void drop_tile(T* c, int64_t ld, const uint8_t* struck, O* whole,
   }
 }
 
-STACKAE_INLINE void strike_rows(float level, const Stream& stream, int64_t begin, int64_t end, int64_t width,
-                                uint8_t* struck) {
-  for (int64_t i = begin; i < end; ++i) strike_row(level, stream, struck + i * padded(width), i, width);
+STACKAE_INLINE void strike_rows(float level, const Stream& stream, int64_t first, int64_t begin, int64_t end,
+                                int64_t width, uint8_t* struck) {
+  for (int64_t i = begin; i < end; ++i) strike_row(level, stream, struck + i * padded(width), first + i, width);
 }
 
 }  // namespace
@@ -50,9 +50,9 @@ STACKAE_DEFINE(float, c10::BFloat16)
 STACKAE_DEFINE(double, double)
 #undef STACKAE_DEFINE
 
-void strike(double rate, const Stream& stream, int64_t rows, int64_t width, uint8_t* struck) {
-  parallel_for(rows, std::max<int64_t>(1, smallest_parallel_size / (8 * width)), [&](int64_t begin, int64_t end) {
-    STACKAE_AT_LEVEL(strike_rows(static_cast<float>(rate), stream, begin, end, width, struck));
+void strike(double rate, const Stream& stream, const Batch& batch, int64_t width, uint8_t* struck) {
+  parallel_for(batch.size, std::max<int64_t>(1, smallest_parallel_size / (8 * width)), [&](int64_t begin, int64_t end) {
+    STACKAE_AT_LEVEL(strike_rows(static_cast<float>(rate), stream, batch.first, begin, end, width, struck));
   });
 }
 

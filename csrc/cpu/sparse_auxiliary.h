@@ -56,16 +56,25 @@ class DeadUnits {
     for (int64_t e = 0; e < code.starts[size]; ++e) active_[code.units[e]] |= code.values[e] != 0 ? 1 : 0;
   }
 
+  // Ranks add up their own numbers of rows in which each unit is active; a unit is where any of them has some.
+  void give_active(double* counts) const {
+    for (int64_t j = 0; keeps_ > 0 && j < n_hidden_; ++j) counts[j] = active_[j];
+  }
+  void take_active(const double* counts) {
+    for (int64_t j = 0; keeps_ > 0 && j < n_hidden_; ++j) active_[j] = counts[j] > 0 ? 1 : 0;
+  }
+
   // The loss, by the decoder's weights (units, n_visible) and the gradient g of the reconstruction; losses has room for
   // one number per tile.
-  double lose(const T* weight, const T* g, int64_t size, double* losses) {
+  double lose(const T* weight, const T* g, const Batch& batch, double* losses) {
     if (count_ == 0) return 0;
+    const int64_t size = batch.size;
     selection_.finish(code_);
     parallel_for(code_.starts[size], smallest_parallel_size, [&](int64_t begin, int64_t end) {
       entries_pass(code_.kept + begin, code_.values + begin, code_.slopes + begin, end - begin, Activation::linear);
     });
-    const double share = given_.weight * curvature_ / static_cast<double>(size);
-    const T lack = static_cast<T>(static_cast<double>(size) / curvature_);
+    const double share = given_.weight * curvature_ / static_cast<double>(batch.whole);
+    const T lack = static_cast<T>(static_cast<double>(batch.whole) / curvature_);
     for_each_tile(size, n_visible_, keeps_, [&](const Tile& tile) {
       const int64_t at = tile.row_begin * ld_ + tile.column_begin;
       decode_pass(gradient_ + at, ld_, weight, n_visible_, code_.starts, code_.units, code_.values, tile);

@@ -85,13 +85,13 @@ STACKAE_INLINE float draw_of(const Stream& stream, int64_t row, int64_t unit, in
 }
 
 template <typename T>
-STACKAE_INLINE void drop_entries(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t begin,
-                                 int64_t end, int64_t n_hidden, double rate, const Stream& stream) {
+STACKAE_INLINE void drop_entries(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t first,
+                                 int64_t begin, int64_t end, int64_t n_hidden, double rate, const Stream& stream) {
   const auto limit = static_cast<float>(rate);
   const T scale = static_cast<T>(1 / (1 - rate));
   for (int64_t i = begin; i < end; ++i)
     for (int64_t e = starts[i]; e < starts[i + 1]; ++e) {
-      const T kept = draw_of(stream, i, units[e], n_hidden) < limit ? T(0) : scale;
+      const T kept = draw_of(stream, first + i, units[e], n_hidden) < limit ? T(0) : scale;
       values[e] *= kept;
       slopes[e] *= kept;
     }
@@ -197,9 +197,9 @@ STACKAE_INLINE void transpose_blocks(const T* from, int64_t from_ld, T* to, int6
                    const T* values, const Tile& tile) {                                                               \
     return STACKAE_AT_LEVEL(decode_rows(c, ld, weight, weight_ld, starts, units, values, tile));                      \
   }                                                                                                                   \
-  void drop_entries_pass(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t begin,            \
-                         int64_t end, int64_t n_hidden, double rate, const Stream& stream) {                          \
-    return STACKAE_AT_LEVEL(drop_entries(values, slopes, starts, units, begin, end, n_hidden, rate, stream));         \
+  void drop_entries_pass(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t first,            \
+                         int64_t begin, int64_t end, int64_t n_hidden, double rate, const Stream& stream) {           \
+    return STACKAE_AT_LEVEL(drop_entries(values, slopes, starts, units, first, begin, end, n_hidden, rate, stream));  \
   }                                                                                                                   \
   double lack_pass(T* c, const T* g, int64_t ld, T lack, T factor, const Tile& tile) {                                \
     return STACKAE_AT_LEVEL(lack_of_tile(c, g, ld, lack, factor, tile));                                              \

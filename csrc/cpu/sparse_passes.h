@@ -29,9 +29,9 @@ struct UnitEntries {
   void decode_pass(T* c, int64_t ld, const T* weight, int64_t weight_ld, const int64_t* starts, const int32_t* units,  \
                    const T* values, const Tile& tile);                                                                 \
   /* values and slopes of the rows' entries, divided by the probability of being kept where the stream keeps unit u of \
-     row i in a code of n_hidden units, elsewhere 0. */                                                                \
-  void drop_entries_pass(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t begin,             \
-                         int64_t end, int64_t n_hidden, double rate, const Stream& stream);                            \
+     row first + i in a code of n_hidden units, elsewhere 0. */                                                        \
+  void drop_entries_pass(T* values, T* slopes, const int64_t* starts, const int32_t* units, int64_t first,             \
+                         int64_t begin, int64_t end, int64_t n_hidden, double rate, const Stream& stream);             \
   /* c = factor (c + lack g) over a tile; returns the sum of the squares of c + lack g. Both have stride ld. */        \
   double lack_pass(T* c, const T* g, int64_t ld, T lack, T factor, const Tile& tile);                                  \
   /* sums = the sum over the rows of a matrix of the squares of each column; w *= factors, column by column. */        \

@@ -9,6 +9,9 @@
 // Weights of units that are not active are updated too: Adam moves them by its moments, and the next matmul reads all
 // of the encoder's. The decoder's weight and its moments are kept transposed; the user's weight is written at the end
 // of a call.
+//
+// Several ranks add up what they made of their shares of a batch: the loss and which units were active, and then the
+// gradients of all units, which are in memory then, instead of one unit's at a time.
 #include <cmath>
 
 #include "../versions.h"
@@ -26,8 +29,9 @@ namespace {
 template <typename T>
 class SparseStep final : public CpuStep {
  public:
-  explicit SparseStep(Training training)
-      : weights_(std::move(training.layers), training.objective.max_norm > 0),
+  SparseStep(Training training, Ranks ranks)
+      : CpuStep(std::move(ranks)),
+        weights_(std::move(training.layers), training.objective.max_norm > 0),
         objective_(training.objective),
         update_(training.update),
         rows_(std::move(training.rows)),
@@ -35,7 +39,12 @@ class SparseStep final : public CpuStep {
         targets_(rows_, objective_),
         selection_(objective_.keeps, objective_.over_batch, n_hidden_),
         lifetime_(objective_.share, n_hidden_),
-        dead_(objective_, weights_.layers[0]) {}
+        dead_(objective_, weights_.layers[0]) {
+    if (!ranks_.several()) return;
+    const auto options = weights_.layers[0].bias.options().requires_grad(false);
+    losses_and_active_ = at::zeros({1 + n_hidden_}, at::kDouble);
+    gradients_ = at::zeros({(n_hidden_ * (weights_.tied ? 1 : 2) + 1) * n_visible_ + n_hidden_}, options);
+  }
 
   std::vector<at::Tensor> moments() const override {
     std::vector<at::Tensor> all = weights_.moments;
@@ -56,23 +65,69 @@ class SparseStep final : public CpuStep {
     const Noises noises{objective_, step};
     gather(batch, noises);
     encode(batch.size);
-    if (objective_.dropout.of_layer(0)) drop(batch.size, noises.units(0));
+    if (objective_.dropout.of_layer(0)) drop(batch, noises.units(0));
     double loss = reconstruct(batch);
-    loss += dead_.lose(decoder_.weight, g_, batch.size, losses_);
+    loss += dead_.lose(decoder_.weight, g_, batch, losses_);
+    if (ranks_.several()) loss = add_losses(loss);
     if (!std::isfinite(loss)) return loss;
     code_.transpose(batch.size, n_hidden_);
     dead_.transpose(batch.size);
     Update update = update_;
     update.momentum = update_.momentum_at(step);
+    if (batch.size == 0) std::fill_n(sums_, n_visible_, T(0));
+    for (int64_t block = 1; block < row_blocks(batch.size); ++block)
+      for (int64_t j = 0; j < n_visible_; ++j) sums_[j] += sums_[block * ld_ + j];
+    if (ranks_.several()) add_gradients();
     loss += move_units({update, learning_rate, step, /*decays=*/true});
     const OptimizerScalars<T> scalars(update, learning_rate, step, /*decays=*/false);
     move_bias(encoder_, bias_gradient_, n_hidden_, scalars);
-    for (int64_t block = 1; block < row_blocks(batch.size); ++block)
-      for (int64_t j = 0; j < n_visible_; ++j) sums_[j] += sums_[block * ld_ + j];
     move_bias(decoder_, sums_, n_visible_, scalars);
     std::copy_n(decoder_.bias, n_visible_, weights_.padded_bias);
-    if (moved_) dead_.count_rows(batch.size);
+    if (moved_) dead_.count_rows(batch.whole);
     return loss;
+  }
+
+  // The loss of the whole batch, and the units that are active in any of its rows.
+  double add_losses(double loss) {
+    double* const own = losses_and_active_.mutable_data_ptr<double>();
+    own[0] = loss;
+    dead_.give_active(own + 1);
+    ranks_.sum(losses_and_active_);
+    dead_.take_active(own + 1);
+    return own[0];
+  }
+
+  // All gradients over the whole batch: of each unit's incoming weights, and outgoing ones where they are others, of
+  // the outputs' biases and of the units'.
+  void add_gradients() {
+    T *const own = gradients_.mutable_data_ptr<T>(), *const biases = own + each_ * n_hidden_;
+    parallel_for(n_hidden_, unit_grain(), [&](int64_t begin, int64_t end) {
+      const FlushDenormals flush;
+      for (int64_t j = begin; j < end; ++j) differentiate(j, incoming_of(j, {}), outgoing_of(j, {}));
+    });
+    std::copy_n(sums_, n_visible_, biases);
+    std::copy_n(bias_gradient_, n_hidden_, biases + n_visible_);
+    ranks_.sum(gradients_);
+    std::copy_n(biases, n_visible_, sums_);
+    std::copy_n(biases + n_visible_, n_hidden_, bias_gradient_);
+  }
+
+  // Where the gradients of a unit's weights are made: in scratch, or in memory where ranks add them up.
+  T* incoming_of(int64_t j, const Scratch& own) const {
+    return ranks_.several() ? gradients_.mutable_data_ptr<T>() + j * each_ : own.incoming;
+  }
+  T* outgoing_of(int64_t j, const Scratch& own) const {
+    if (weights_.tied) return incoming_of(j, own);
+    return ranks_.several() ? incoming_of(j, own) + n_visible_ : own.outgoing;
+  }
+
+  // The gradients of the weights of unit j, and of its bias.
+  void differentiate(int64_t j, T* incoming, T* outgoing) {
+    const T* const w = decoder_.weight + j * n_visible_;
+    std::fill_n(incoming, n_visible_, T(0));
+    if (!weights_.tied) std::fill_n(outgoing, n_visible_, T(0));
+    bias_gradient_[j] = unit_pass(code_.of_unit(j), w, g_, ld_, x_, ld_, outgoing, incoming, n_visible_);
+    bias_gradient_[j] += dead_.unit(j, w, x_, outgoing, incoming);
   }
 
   void gather(const Batch& batch, const Noises& noises) {
@@ -83,7 +138,7 @@ class SparseStep final : public CpuStep {
       gather_pass(source_, batch, noises, 2 * begin, std::min(2 * end, batch.size), static_cast<T*>(nullptr), x_,
                   static_cast<T*>(nullptr), ld_);
     });
-    if (struck_ != nullptr) strike(objective_.corruption.level, noises.corruption(), batch.size, n_visible_, struck_);
+    if (struck_ != nullptr) strike(objective_.corruption.level, noises.corruption(), batch, n_visible_, struck_);
   }
 
   void encode(int64_t size) {
@@ -125,20 +180,20 @@ class SparseStep final : public CpuStep {
   }
 
   // How many units of a row are kept, about.
-  int64_t kept(int64_t size) const { return std::max<int64_t>(1, code_.starts[size] / size); }
+  int64_t kept(int64_t size) const { return std::max<int64_t>(1, code_.starts[size] / std::max<int64_t>(1, size)); }
 
   // Kept units that dropout drops stay in the code, as 0.
-  void drop(int64_t size, const Stream& stream) {
-    parallel_for(size, std::max<int64_t>(1, smallest_parallel_size / (8 * kept(size))),
+  void drop(const Batch& batch, const Stream& stream) {
+    parallel_for(batch.size, std::max<int64_t>(1, smallest_parallel_size / (8 * kept(batch.size))),
                  [&](int64_t begin, int64_t end) {
-                   drop_entries_pass(code_.values, code_.slopes, code_.starts, code_.units, begin, end, n_hidden_,
-                                     objective_.dropout.units, stream);
+                   drop_entries_pass(code_.values, code_.slopes, code_.starts, code_.units, batch.first, begin, end,
+                                     n_hidden_, objective_.dropout.units, stream);
                  });
   }
 
   // The loss; g_ becomes its gradient with respect to the output's pre-activation, and sums_ that of the bias.
   double reconstruct(const Batch& batch) {
-    const T share = T(1) / static_cast<T>(batch.size);
+    const T share = T(1) / static_cast<T>(batch.whole);
     for_each_tile(batch.size, n_visible_, kept(batch.size), [&](const Tile& tile) {
       T* const c = g_ + tile.row_begin * ld_ + tile.column_begin;
       decode_pass(c, ld_, decoder_.weight, n_visible_, code_.starts, code_.units, code_.values, tile);
@@ -150,22 +205,17 @@ class SparseStep final : public CpuStep {
     return total;
   }
 
-  // The gradients and the updates of each unit's weights, and the gradient of its bias; returns the weights' L1
-  // penalty.
+  int64_t unit_grain() const { return std::max<int64_t>(1, smallest_parallel_size / n_visible_); }
+
+  // The gradients, unless they are there, and the updates of each unit's weights; returns the weights' L1 penalty.
   double move_units(const OptimizerScalars<T>& scalars) {
-    const int64_t grain = std::max<int64_t>(1, smallest_parallel_size / n_visible_);
-    parallel_for(n_hidden_, grain, [&](int64_t begin, int64_t end) {
+    parallel_for(n_hidden_, unit_grain(), [&](int64_t begin, int64_t end) {
       const FlushDenormals flush;
       const Scratch own = scratch();
       bool moved = true;
       for (int64_t j = begin; j < end; ++j) {
-        const int64_t at = j * n_visible_;
-        T *const incoming = own.incoming, *const outgoing = weights_.tied ? incoming : own.outgoing;
-        std::fill_n(incoming, n_visible_, T(0));
-        if (!weights_.tied) std::fill_n(outgoing, n_visible_, T(0));
-        bias_gradient_[j] =
-            unit_pass(code_.of_unit(j), decoder_.weight + at, g_, ld_, x_, ld_, outgoing, incoming, n_visible_);
-        bias_gradient_[j] += dead_.unit(j, decoder_.weight + at, x_, outgoing, incoming);
+        T *const incoming = incoming_of(j, own), *const outgoing = outgoing_of(j, own);
+        if (!ranks_.several()) differentiate(j, incoming, outgoing);
         norms_[j] = 0;
         moved &= move_row(encoder_, j, incoming, scalars);
         if (!weights_.tied) moved &= move_row(decoder_, j, outgoing, scalars);
@@ -247,6 +297,7 @@ class SparseStep final : public CpuStep {
   SparseWeights<T> weights_;
   Parameters<T>&encoder_ = weights_.encoder, &decoder_ = weights_.decoder;
   const int64_t n_visible_ = weights_.n_visible, n_hidden_ = weights_.n_hidden;
+  const int64_t each_ = (weights_.tied ? 1 : 2) * n_visible_;  // gradients of the weights of a unit
   const Activation activation_ = weights_.layers[0].activation;
   const Objective objective_;
   const Update update_;
@@ -259,6 +310,7 @@ class SparseStep final : public CpuStep {
   SparseCode<T> code_;
   DeadUnits<T> dead_;
   Versions versions_;
+  at::Tensor losses_and_active_, gradients_;  // what ranks add up
   int64_t capacity_ = 0, ld_ = 0, scratch_numbers_ = 0;
   int threads_ = 0;
   T *x_ = nullptr, *g_ = nullptr, *sums_ = nullptr, *bias_gradient_ = nullptr;
@@ -270,10 +322,10 @@ class SparseStep final : public CpuStep {
 
 }  // namespace
 
-std::unique_ptr<CpuStep> make_sparse_step(Training training) {
+std::unique_ptr<CpuStep> make_sparse_step(Training training, Ranks ranks) {
   if (training.layers[0].bias.scalar_type() == at::kDouble)
-    return std::make_unique<SparseStep<double>>(std::move(training));
-  return std::make_unique<SparseStep<float>>(std::move(training));
+    return std::make_unique<SparseStep<double>>(std::move(training), std::move(ranks));
+  return std::make_unique<SparseStep<float>>(std::move(training), std::move(ranks));
 }
 
 }  // namespace stackae::cpu

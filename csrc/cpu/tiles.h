@@ -63,6 +63,16 @@ class Tiles {
     });
   }
 
+  // Calls it for every tile of a matrix that is there, in rows of whole vectors.
+  template <typename Body>
+  void for_each_of(T* matrix, int64_t rows, int64_t columns, Body body) {
+    const int64_t ld = padded(columns);
+    used_ = row_blocks(rows) * stripes_of(rows, columns);
+    for_each_tile(rows, columns, 1, [&](const Tile& tile) {
+      body(matrix + tile.row_begin * ld + tile.column_begin, ld, tile, scratch().pairs);
+    });
+  }
+
   // The rows of an operand as numbers of the arithmetic, or what is given where they are of another type.
   static T* own_type(O* rows, T* otherwise) {
     if constexpr (std::is_same_v<T, O>) return rows != nullptr ? rows : otherwise;

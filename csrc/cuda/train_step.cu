@@ -31,8 +31,10 @@ std::optional<std::string> products(Precision) {
   return "own tiles, from widths of " + std::to_string(library_width) + " by cuBLAS";
 }
 
-std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision) {
+std::unique_ptr<TrainStep> make(std::vector<Training> trainings, Precision precision, Ranks ranks) {
   check_trainings(trainings);
+  TORCH_CHECK_VALUE(!ranks.several(),
+                    "ranks: expected a training on the CPU, got one on a GPU, whose fused step has none");
   for (const auto& each : trainings) check_fused_on_gpu(each);
   const c10::DeviceGuard guard(trainings[0].layers[0].bias.device());
   const auto type = trainings[0].layers[0].bias.scalar_type();

@@ -40,10 +40,10 @@ class Auxiliary:
         return WEIGHT * curvature / 2 * dead.any() * found
 
     @torch.no_grad()
-    def watch(self, code: Tensor) -> None:
-        """Note which units the code (batch, n_hidden) of a step has active."""
-        waited = (self.silent + len(code)).clamp(max=self.rows)
-        self._next = torch.where((code != 0).any(dim=0), 0.0, waited)
+    def watch(self, active: Tensor, rows: int) -> None:
+        """Note which units (n_hidden,) bool are active in some of the ``rows`` rows of a step."""
+        waited = (self.silent + rows).clamp(max=self.rows)
+        self._next = torch.where(active, 0.0, waited)
 
     def count_on(self, refused: Tensor) -> None:
         """Count the rows of the step that was watched, unless it was refused: a scalar that is not 0 then."""

@@ -15,6 +15,7 @@ from stackae.data.paired import Aim, PairedRows
 from stackae.data.rows import ByteRows, Rows, aim_of
 from stackae.objectives.auxiliary import Auxiliary, auxiliary_of
 from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms, penalty_of
+from stackae.objectives.share import Share
 from stackae.ops.step import DenseLayer
 
 
@@ -36,6 +37,7 @@ class Objective:
         auxiliary: a loss of dead units of a top-k code, and how long each has been silent.
         beta: weight of the KL divergence of a variational code.
         seed, layer: the stream of all random draws.
+        batch_share: the rows of a batch that this process computes, where several share it.
     """
 
     network: nn.Module
@@ -53,6 +55,7 @@ class Objective:
     beta: float = 1.0
     seed: int = 0
     layer: int = 0
+    batch_share: Share = field(default_factory=Share)
 
     @classmethod
     def of(

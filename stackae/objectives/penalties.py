@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from stackae.config import SparsityConfig
+from stackae.objectives.share import Share
 from stackae.ops.engine import Engine
+from stackae.ops.reference import kl_of_means
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class L1Sparsity:
         """Kind, target and weight, as ``stackae.ops.training`` takes them; l1 has no target."""
         return "l1", 0.5, self.weight
 
-    def __call__(self, h: Tensor, activation: str, engine: Engine) -> Tensor:
-        """h: (batch, n_hidden) -> scalar."""
+    def __call__(self, h: Tensor, activation: str, engine: Engine, share: Share) -> Tensor:
+        """h: (batch, n_hidden), the codes of a share of a batch -> scalar."""
         return self.weight * h.abs().sum() / max(1, len(h))
 
 
@@ -47,10 +49,14 @@ class KlSparsity:
     def kernel(self) -> tuple[str, float, float]:
         return "kl", self.target, self.weight
 
-    def __call__(self, h: Tensor, activation: str, engine: Engine) -> Tensor:
-        """h: (batch, n_hidden) -> scalar."""
+    def __call__(self, h: Tensor, activation: str, engine: Engine, share: Share) -> Tensor:
+        """h: (batch, n_hidden), the codes of a share of a batch -> scalar."""
         unit = (h + 1) / 2 if activation == "tanh" else h
-        return self.weight * engine.sparsity_kl(unit, self.target)
+        if share.alone:
+            return self.weight * engine.sparsity_kl(unit, self.target)
+        wide = unit.double()
+        means = share.mean(torch.stack((wide.mean(dim=0), (1 - wide).mean(dim=0))))
+        return self.weight * kl_of_means(means[0], means[1], self.target).to(h.dtype)
 
 
 def penalty_of(sparsity: SparsityConfig) -> KlSparsity | L1Sparsity | None:

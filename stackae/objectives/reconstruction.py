@@ -59,11 +59,11 @@ class ReconstructionObjective(Objective):
         one, penalties = self.network, {}
         seen = self._seen(aim.x, step)
         before, code = self._coded(seen)
-        code = one.kept(code, training=True)
+        code = self._kept(code)
         if self.auxiliary is not None:
-            self.auxiliary.watch(code)
+            self.auxiliary.watch(self.batch_share.any((code != 0).any(dim=0)), self.batch_share.size(code))
         if self.sparsity is not None:
-            penalties["sparsity"] = self.sparsity(code, one.activation, one.engine)
+            penalties["sparsity"] = self.sparsity(code, one.activation, one.engine, self.batch_share)
         if self.contraction and before is not None:
             steepness = contraction(before, self._dense.encoder.weight, self._dense.activation)
             penalties["contraction"] = self.contraction * steepness
@@ -106,23 +106,33 @@ class ReconstructionObjective(Objective):
 
     def _seen(self, clean: Tensor, step: int) -> Tensor:
         """Corrupt and drop out rows: the input of the encoder."""
-        one, stream = self.network, self._stream(step)
-        seen = self.corruption(clean, one.engine, **stream)
-        return seen if self.dropout is None else self.dropout[0](seen, one.engine, **stream)
+        engine, stream = self.batch_share.placed(self.network.engine), self._stream(step)
+        seen = self.corruption(clean, engine, **stream)
+        return seen if self.dropout is None else self.dropout[0](seen, engine, **stream)
 
     def _dropped(self, code: Tensor, step: int) -> Tensor:
         """Drop out units of the code: the input of the decoder."""
-        return code if self.dropout is None else self.dropout[1](code, self.network.engine, **self._stream(step))
+        engine = self.batch_share.placed(self.network.engine)
+        return code if self.dropout is None else self.dropout[1](code, engine, **self._stream(step))
 
     def _weight(self, aim: Aim, step: int) -> Tensor | None:
         """The weight of each entry's error, (batch, n_visible); None where all are 1."""
         if self.emphasis is None:
             return aim.weight
-        emphasized = self.emphasis(aim.x, self.corruption, self.network.engine, **self._stream(step))
+        engine = self.batch_share.placed(self.network.engine)
+        emphasized = self.emphasis(aim.x, self.corruption, engine, **self._stream(step))
         return emphasized if aim.weight is None else aim.weight * emphasized
 
     def _stream(self, step: int) -> dict[str, int]:
         return {"seed": self.seed, "layer": self.layer, "step": step}
+
+    def _kept(self, code: Tensor) -> Tensor:
+        """Keep the active units of a sparse code; those that are selected over the batch, over all of it."""
+        one = self.network
+        _, over_batch, share = one.kept_units if isinstance(one, Autoencoder) else (0, False, 0.0)
+        if over_batch or share:
+            return self.batch_share.selected(code, lambda codes: one.kept(codes, training=True))
+        return one.kept(code, training=True)
 
     def _coded(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
         """Compute the pre-activations of the code, where a penalty needs them, and the code."""

@@ -53,10 +53,12 @@ class VariationalObjective(Objective):
     def parts(self, aim: Aim, step: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return x̃, the reconstruction loss, and β KL, for rows x (batch, n_visible)."""
         one = self.network
-        noisy = self.corruption(aim.x, one.engine, seed=self.seed, layer=self.layer, step=step)
+        engine, first = self.batch_share.placed(one.engine), self.batch_share.first
+        noisy = self.corruption(aim.x, engine, seed=self.seed, layer=self.layer, step=step)
         mu, logvar = one.posterior(noisy)
-        noise = normal_rows(*mu.shape, seed=self.seed, purpose=Purpose.LATENT, layer=self.layer, counter=step)
-        h = one.sample(mu, logvar, noise.to(mu))
+        draws, width = first + len(mu), mu.shape[1]
+        noise = normal_rows(draws, width, seed=self.seed, purpose=Purpose.LATENT, layer=self.layer, counter=step)
+        h = one.sample(mu, logvar, noise[first:].to(mu))
         return noisy, LOSSES[self.loss](one, h, aim.target, aim.weight), {"beta": self.beta * gaussian_kl(mu, logvar)}
 
     def clean_loss(self, x: Rows) -> float:

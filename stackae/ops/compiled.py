@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stackae.ops.library import LIBRARY
 from stackae.ops.step import Batches, DenseLayer, StepResult
+from stackae.ranks import ALONE, Ranks
 
 __all__ = [
     "DenseLayer",
@@ -227,8 +228,9 @@ def training(
 class FusedReplicas:
     """The compiled step of several networks; ``train_together`` makes it."""
 
-    def __init__(self, trainings: Sequence[Training], precision: str) -> None:
-        self._step = LIBRARY.train_step(trainings, precision)
+    def __init__(self, trainings: Sequence[Training], precision: str, ranks: Ranks = ALONE) -> None:
+        shared = {"rank": ranks.rank, "ranks": ranks.count, "sum": ranks.sum} if ranks.several else {}
+        self._step = LIBRARY.train_step(trainings, precision, **shared)
 
     def advance(self, batches: Sequence[Batches], batch_size: int, step: int) -> list[StepResult]:
         """Advance each network on its own batches, as ``FusedStep.advance``; one without rows is not changed."""
@@ -243,8 +245,8 @@ class FusedReplicas:
 class FusedStep:
     """The compiled step of one network; ``train_step`` makes it."""
 
-    def __init__(self, training: Training, precision: str) -> None:
-        self._one = FusedReplicas([training], precision)
+    def __init__(self, training: Training, precision: str, ranks: Ranks = ALONE) -> None:
+        self._one = FusedReplicas([training], precision, ranks)
 
     def advance(
         self, rows: Tensor, batch_size: int, step: int, learning_rates: Sequence[float], total: float = 0.0
@@ -256,14 +258,13 @@ class FusedStep:
         """Return the optimizer state, layer by layer: two tensors for its weight, unless tied, and two for its bias.
 
         They are Adam's first and second moments, or SGD's velocity and zeros; with an auxiliary loss, the rows since
-        each unit was active come last. The tensors are the step's own memory. To
-        resume bit-identically, load the same parameters, copy the state in, and give ``advance`` the number of the
-        next step.
+        each unit was active come last. The tensors are the step's own memory. To resume bit-identically, load the same
+        parameters, copy the state in, and give ``advance`` the number of the next step.
         """
         return self._one.optimizer_state()[0]
 
 
-def train_step(training: Training, precision: str = "fp32") -> FusedStep:
+def train_step(training: Training, precision: str = "fp32", ranks: Ranks = ALONE) -> FusedStep:
     """Make the training step of a chain of dense layers, with hand-written gradients and preallocated buffers.
 
     The step is equivalent, up to rounding, to an autograd step over ``corrupt``, ``dense_act`` and ``sparsity_kl``
@@ -277,6 +278,8 @@ def train_step(training: Training, precision: str = "fp32") -> FusedStep:
         precision: precision of the matmuls; all else is computed in the layers' type. ``fp32``: the layers' type, in
             IEEE arithmetic. ``tf32``: operands rounded to 10 bits, CUDA only. ``bf16``: operands rounded to 7 bits.
             tf32 and bf16 sum in float32.
+        ranks: where several train together, each computes its share of every batch. What depends on the whole batch and
+            the gradients are added up. On the CPU alone, and not for codes that are selected over the batch.
 
     Raises:
         ValueError, TypeError: parts that do not fit each other.
@@ -284,13 +287,13 @@ def train_step(training: Training, precision: str = "fp32") -> FusedStep:
 
     Bourlard & Kamp (1988); Vincent et al. (2010); Ng (2011); Kingma & Ba (2015), Adam.
     """
-    return FusedStep(training, precision)
+    return FusedStep(training, precision, ranks)
 
 
-def train_together(trainings: Sequence[Training], precision: str = "fp32") -> FusedReplicas:
+def train_together(trainings: Sequence[Training], precision: str = "fp32", ranks: Ranks = ALONE) -> FusedReplicas:
     """Make the step of networks of one shape that train together: in one launch on CUDA, one thread each on the CPU.
 
     They may differ in parameters, rows, seeds, learning rates, noise and penalties, but not in shape, activations,
     loss, optimizer, or type of rows.
     """
-    return FusedReplicas(trainings, precision)
+    return FusedReplicas(trainings, precision, ranks)

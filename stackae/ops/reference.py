@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stackae.random import Purpose, normal_rows, row_words, to_unit
 
-__all__ = ["ACTIVATIONS", "SLOPES", "corrupt", "dense_act", "sparsity_kl"]
+__all__ = ["ACTIVATIONS", "SLOPES", "corrupt", "dense_act", "kl_of_means", "sparsity_kl"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -74,9 +74,14 @@ def sparsity_kl(h: Tensor, rho: float) -> Tensor:
     if not 0 < rho < 1:
         raise ValueError(f"rho: expected a target mean activation in (0, 1), got {rho}")
     wide = h.double()
-    rho_hat, complement = _floored((wide / len(h)).sum(0)), _floored(((1 - wide) / len(h)).sum(0))
-    kl = rho * (math.log(rho) - rho_hat.log()) + (1 - rho) * (math.log(1 - rho) - complement.log())
-    return kl.sum().to(torch.float64 if h.dtype == torch.float64 else torch.float32)
+    kl = kl_of_means((wide / len(h)).sum(0), ((1 - wide) / len(h)).sum(0), rho)
+    return kl.to(torch.float64 if h.dtype == torch.float64 else torch.float32)
+
+
+def kl_of_means(rho_hat: Tensor, complement: Tensor, rho: float) -> Tensor:
+    """Σ_j KL(ρ ‖ ρ̂_j), from ρ̂ and 1 − ρ̂ (n_hidden,): a scalar."""
+    rho_hat, complement = _floored(rho_hat), _floored(complement)
+    return (rho * (math.log(rho) - rho_hat.log()) + (1 - rho) * (math.log(1 - rho) - complement.log())).sum()
 
 
 def _floored(p: Tensor) -> Tensor:

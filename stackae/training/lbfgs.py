@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stackae.objectives.base import Objective
 from stackae.ops.step import StepResult
+from stackae.ranks import ALONE, Ranks
 
 HISTORY = 20  # pairs of steps and gradient differences
 VECTORS = 2 * HISTORY + 2  # as long as the parameters: the pairs, the direction and the gradient
@@ -26,14 +27,18 @@ class LbfgsStep:
         decays: the weights that decay.
         weight_decay: λ of λ/2 Σ ‖W‖² over them, which is part of the objective here.
 
+    Of several ``ranks``, each computes its share of the rows; all take the same iteration by the sums.
+
     Rows are read in their own order, so that their sum has the same rounding in every epoch. Learning rates are not
     used. A step that finds no finite objective leaves parameters and state as they were.
 
     Liu & Nocedal (1989), On the limited memory BFGS method for large scale optimization.
     """
 
-    def __init__(self, objective: Objective, decays: Sequence[Tensor], weight_decay: float) -> None:
-        self._objective, self._decays, self._weight_decay = objective, list(decays), weight_decay
+    def __init__(
+        self, objective: Objective, decays: Sequence[Tensor], weight_decay: float, ranks: Ranks = ALONE
+    ) -> None:
+        self._objective, self._decays, self._weight_decay, self._ranks = objective, list(decays), weight_decay, ranks
         self._parameters = objective.parameters
         self._optimizer: torch.optim.Optimizer = torch.optim.LBFGS(
             self._parameters,
@@ -92,12 +97,30 @@ class LbfgsStep:
         return losses[0][2], True
 
     def _evaluated(self, weights: Tensor, rows: Tensor, step: int) -> tuple[Tensor, float, float, Tensor]:
+        if self._ranks.several:
+            return self._added_up(weights, rows, step)
         with torch.enable_grad():
             loss = self._objective(rows, step)
             decay = torch.stack([each.square().sum() for each in self._decays]).sum() if self._decays else 0.0
             whole = loss + self._weight_decay / 2 * decay
             gradients = torch.autograd.grad(whole, self._parameters)
         return weights, float(whole.detach()), float(loss.detach()), torch.cat([each.reshape(-1) for each in gradients])
+
+    def _added_up(self, weights: Tensor, rows: Tensor, step: int) -> tuple[Tensor, float, float, Tensor]:
+        share = self._objective.batch_share
+        with torch.enable_grad(), share.of(rows, self._ranks) as own:
+            loss = self._objective(own, step) * share.weight
+            gradients = torch.autograd.grad(loss, self._parameters)
+        sums = torch.cat([*(each.reshape(-1) for each in gradients), loss.detach().reshape(1).to(weights)])
+        self._ranks.sum(sums)
+        total, begin = float(sums[-1]), 0
+        whole = total
+        for each in self._parameters:
+            if any(each is other for other in self._decays):
+                sums[begin : begin + each.numel()] += self._weight_decay * each.detach().reshape(-1)
+                whole += self._weight_decay / 2 * float(each.detach().square().sum())
+            begin += each.numel()
+        return weights, whole, total, sums[:-1]
 
     def _weights(self) -> Tensor:
         return torch.cat([each.detach().reshape(-1) for each in self._parameters])

@@ -11,6 +11,7 @@ from torch import Tensor
 from stackae.data.minibatches import in_order
 from stackae.objectives.base import Objective
 from stackae.ops.step import Batches, StepResult
+from stackae.ranks import ALONE, Ranks
 from stackae.training.guard import GuardedOptimizer
 from stackae.training.rates import LayerRates, MomentumRamp
 
@@ -80,7 +81,8 @@ class EagerStep:
     """A ``TrainStep`` of any objective, by autograd over the ops; ``optimizer`` is a new SGD, Adam or AdamW.
 
     With ``rates``, the given learning rates are the head's, and the layers' are derived from them; with ``ramp``, the
-    momentum of SGD changes by epoch.
+    momentum of SGD changes by epoch. Where several ``ranks`` train together, each computes the loss and the gradients
+    of its share of a batch; their sum is that of the whole batch, and every rank makes the same update by it.
     """
 
     def __init__(
@@ -89,8 +91,9 @@ class EagerStep:
         optimizer: torch.optim.Optimizer,
         rates: LayerRates | None = None,
         ramp: MomentumRamp | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self._objective = objective
+        self._objective, self._ranks = objective, ranks
         self._optimizer = GuardedOptimizer(objective.parameters, optimizer, rates, ramp)
 
     def advance(
@@ -118,9 +121,28 @@ class EagerStep:
     def _one(self, rows: Tensor, step: int, learning_rate: float) -> Tensor:
         for parameter in self._objective.parameters:
             parameter.grad = None
-        loss = self._objective(rows, step)
-        torch.autograd.backward(loss, inputs=self._optimizer.moving)
+        if self._ranks.several:
+            with self._objective.batch_share.of(rows, self._ranks) as own:
+                loss = self._objective(own, step) * self._objective.batch_share.weight
+            torch.autograd.backward(loss, inputs=self._optimizer.moving)
+            loss = self._add_up(loss)
+        else:
+            loss = self._objective(rows, step)
+            torch.autograd.backward(loss, inputs=self._optimizer.moving)
         self._optimizer.step(loss.detach(), learning_rate)
         if not self._optimizer.stands_still:
             self._objective.moved(self._optimizer.refused)
         return loss.detach()
+
+    @torch.no_grad()
+    def _add_up(self, loss: Tensor) -> Tensor:
+        """Make the gradients those of the whole batch, in one sum over the ranks; return its loss."""
+        moving = [each for each in self._optimizer.moving if each.grad is not None]
+        parts = [*(each.grad for each in moving if each.grad is not None), loss.to(moving[0].dtype)]
+        bucket = torch.cat([each.reshape(-1) for each in parts])
+        self._ranks.sum(bucket)
+        begin = 0
+        for parameter in moving:
+            parameter.grad = bucket[begin : begin + parameter.numel()].view_as(parameter)
+            begin += parameter.numel()
+        return bucket[-1]

@@ -96,7 +96,7 @@ def test_rows_are_counted_since_a_unit_was_active_and_a_refused_step_counts_none
     code = torch.tensor([[1.0, 0, 0], [0, -2, 0], [0, 0, 0], [0, 0, 0]])
     seen = []
     for kept, refused in ((code, TAKEN), (code * 0, TAKEN), (code, REFUSED), (code, TAKEN), (code[2:], TAKEN)):
-        one.watch(kept)
+        one.watch((kept != 0).any(dim=0), len(kept))
         one.count_on(refused)
         seen.append(one.silent.tolist())
     assert seen == [[0, 0, 4], [4, 4, 8], [4, 4, 8], [0, 0, 10], [2, 2, 10]]

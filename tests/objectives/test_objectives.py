@@ -9,6 +9,7 @@ from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
 from stackae.objectives.losses import binary_cross_entropy, squared_error
 from stackae.objectives.penalties import KlSparsity, L1Sparsity
+from stackae.objectives.share import Share
 from stackae.ops.engine import choose_engine
 
 X = torch.rand(400, 250, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
@@ -63,10 +64,10 @@ def test_binary_cross_entropy_equals_its_formula_and_its_gradient_survives_satur
 def test_the_penalty_of_a_tanh_code_is_that_of_the_code_mapped_into_the_unit_interval(engine):
     h = torch.tanh(torch.randn(20, 3, dtype=torch.float64))
     chosen = choose_engine(engine)
-    mapped = KlSparsity(0.1, 2.0)((h + 1) / 2, "sigmoid", chosen)
-    assert KlSparsity(0.1, 2.0)(h, "tanh", chosen).item() == pytest.approx(mapped.item(), rel=1e-12)
+    mapped = KlSparsity(0.1, 2.0)((h + 1) / 2, "sigmoid", chosen, Share())
+    assert KlSparsity(0.1, 2.0)(h, "tanh", chosen, Share()).item() == pytest.approx(mapped.item(), rel=1e-12)
 
 
 def test_the_l1_penalty_is_the_mean_over_rows_of_the_sum_of_magnitudes():
     h = torch.tensor([[1.0, -2.0], [0.0, 3.0], [0.5, 0.5]])
-    assert L1Sparsity(0.2)(h, "linear", ENGINE).item() == pytest.approx(0.2 * (3 + 3 + 1) / 3)
+    assert L1Sparsity(0.2)(h, "linear", ENGINE, Share()).item() == pytest.approx(0.2 * (3 + 3 + 1) / 3)

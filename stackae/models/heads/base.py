@@ -119,7 +119,7 @@ class FinetuneObjective(Objective):
 
         Noise is drawn by (seed, layer, step), each layer from a stream of its own.
         """
-        one, engine = self.network, choose_engine("auto")
+        one, engine = self.network, self.batch_share.placed(choose_engine("auto"))
         h = self.x[rows].to(one.device)
         h = self.corruption(h, engine, seed=self.seed, layer=self.layer, step=step)
         if self.dropout is None:

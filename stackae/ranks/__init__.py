@@ -1,0 +1,256 @@
+"""The processes that train one network together: which of them this is, how they add up numbers, and how they agree.
+
+torchrun starts them and tells each its rank, their number and where they meet; the command line joins them. Every rank
+has all rows and the same weights. It computes its share of each batch, and what depends on the whole batch is added up
+before it is used. Rank 0 decides and writes; the others follow it (``stackae.workflows.followers``).
+
+A process that joined no others is alone: rank 0 of 1, with nobody to add up with.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from stackae.errors import SetupError, StackaeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TIMEOUT = timedelta(minutes=10)  # of a rank that answers no more; all come to a sum within moments of each other
+KILLED = "it was killed, as the system does where memory is short"
+LOOK, LAST_WORDS = 0.05, 3.0  # seconds between two looks for a message, and for which a reason is waited for
+
+
+class LostRankError(SetupError):
+    """Another rank ended, or no longer answers; the message says which and why, as far as it left word.
+
+    ``rank`` is its number; None where that is not known.
+    """
+
+    def __init__(self, message: str, rank: int | None = None) -> None:
+        super().__init__(message)
+        self.rank = rank
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together.
+
+    Attributes:
+        rank, count: its number from 0, and their number.
+        local, beside: the same among those on its machine.
+        store: the messages between them; None for one that is alone.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+    beside: int = 1
+    store: Any = None
+
+    @property
+    def several(self) -> bool:
+        return self.count > 1
+
+    @property
+    def leads(self) -> bool:
+        """True on rank 0, which decides, prints and writes."""
+        return self.rank == 0
+
+    def sum(self, numbers: Tensor) -> None:
+        """Replace ``numbers`` by their sums over the ranks, the same bits on each; the order of a sum is fixed.
+
+        All ranks call it for the same tensors in the same order. Raises LostRankError where one of them ended.
+        """
+        import torch.distributed as dist
+
+        with self._among_all():
+            dist.all_reduce(numbers)
+
+    def agreed(self, thing: Any = None) -> Any:
+        """Return the ``thing`` of rank 0 on every rank; what the others give is not read. Errors are those of ``sum``.
+
+        For what may differ between ranks, such as measured times, wherever their steps depend on it.
+        """
+        import torch
+        import torch.distributed as dist
+
+        if not self.several:
+            return thing
+        content = pickle.dumps(thing) if self.leads else b""
+        with self._among_all():
+            size = torch.tensor([len(content)])
+            dist.broadcast(size, 0)
+            box = torch.empty(int(size), dtype=torch.uint8)
+            if self.leads:
+                box.numpy()[:] = memoryview(content)
+            dist.broadcast(box, 0)
+        return thing if self.leads else pickle.loads(box.numpy().tobytes())
+
+    def say(self, name: str, thing: Any) -> None:
+        """Leave a message for the other ranks; a thing that is not None."""
+        self.store.set(name, pickle.dumps(thing))
+
+    def heard(self, name: str) -> Any:
+        """Return the message of that name; None where there is none yet.
+
+        Raises LostRankError where the messages are gone, with the process that held them.
+        """
+        try:
+            content = self.store.get(name) if self.store.check([name]) else b""
+        except RuntimeError as error:
+            raise LostRankError(f"rank 0: expected its messages, got its end: {KILLED}", 0) from error
+        return pickle.loads(content) if content else None
+
+    def wait_for(self, *names: str, idle: Callable[[], object]) -> tuple[str, Any]:
+        """Wait until there is a message of one of these names; return the name and the message."""
+        while True:
+            for name in names:
+                if (thing := self.heard(name)) is not None:
+                    return name, thing
+            idle()
+            time.sleep(LOOK)
+
+    @contextmanager
+    def _among_all(self) -> Iterator[None]:
+        """Translate the error of a sum in which not all ranks took part."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.lost(error)
+
+    def check(self) -> None:
+        """Raise LostRankError where another rank ended, by its own last words if it left any."""
+        if (failed := self.failure()) is not None:
+            raise failed
+        for rank in range(self.count):
+            if line := self._gone(rank):
+                raise LostRankError(f"{line}: expected it to go on, got its end: {KILLED}", rank)
+
+    def lost(self, error: Exception) -> NoReturn:
+        """Raise the error of the rank that ended."""
+        until = time.monotonic() + LAST_WORDS
+        while time.monotonic() < until:
+            self.check()
+            time.sleep(LOOK)
+        first, *_ = str(error).splitlines() or [""]
+        raise LostRankError(f"ranks: expected all {self.count} of them to go on, got '{first}'") from error
+
+    def failure(self) -> StackaeError | None:
+        """Return the error by which another rank said that it ends; None where none did."""
+        found = None
+        with suppress(LostRankError):
+            found = self.heard("failed") if self.several else None
+        if found is None:
+            return None
+        rank, where, message, code = found
+        error = LostRankError(f"rank {rank} ({where}): {message}", rank)
+        error.exit_code = code
+        return error if rank != self.rank else None
+
+    def fail(self, error: StackaeError) -> None:
+        """Tell the others that this rank ends, and why."""
+        if self.failure() is None:  # the first to fail says why
+            with suppress(RuntimeError):
+                self.say("failed", (self.rank, _here(), str(error), error.exit_code))
+
+    def end(self) -> None:
+        """Tell the others that rank 0 is done, and let them hear it: the messages may be held by this process."""
+        if not self.several:
+            return
+        until, others = time.monotonic() + LAST_WORDS, set(range(1, self.count))
+        with suppress(RuntimeError):
+            self.say("end", True)
+            while others and time.monotonic() < until:
+                time.sleep(LOOK)
+                others = {rank for rank in others if self.heard(f"left{rank}") is None and not self._gone(rank)}
+
+    def _gone(self, rank: int) -> str:
+        """Name the rank if its process was on this machine and is there no more; else ""."""
+        found = None
+        with suppress(LostRankError):
+            found = self.heard(f"rank{rank}")
+        if found is None or rank == self.rank or found[0] != socket.gethostname() or _lives(found[1]):
+            return ""
+        return f"rank {rank} (process {found[1]} on {found[0]})"
+
+
+ALONE = Ranks()
+_groups, _sharing = [ALONE], [ALONE]
+_tasks = [0]
+
+
+def group() -> Ranks:
+    """Return this process among those that it joined."""
+    return _groups[-1]
+
+
+def here() -> Ranks:
+    """Return this process among those that share the work at hand; outside ``shared`` and its tasks, it is alone."""
+    return _sharing[-1]
+
+
+@contextmanager
+def member(own: Ranks) -> Iterator[None]:
+    """Be one of the group meanwhile."""
+    _groups.append(own)
+    _tasks[0] = 0
+    try:
+        yield
+    finally:
+        _groups.pop()
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Share the work at hand with the group meanwhile: all ranks do it at a time."""
+    _sharing.append(group())
+    try:
+        yield
+    finally:
+        _sharing.pop()
+
+
+@contextmanager
+def shared(task: Callable[[], object]) -> Iterator[None]:
+    """Share work with the other ranks: they call the ``task`` while this one, rank 0, does its own part of it.
+
+    The task is a function of a module with its arguments (``functools.partial``), as it is sent to other processes.
+    """
+    if not group().several:
+        yield
+        return
+    own, number = group(), _tasks[0]
+    own.say(f"task{number}", task)
+    _tasks[0] += 1
+    for rank in range(1, own.count):
+        own.wait_for(f"ready{number}-{rank}", idle=own.check)
+    with sharing():
+        yield
+
+
+def ready() -> None:
+    """Say that this rank has all that the task at hand needs, as its data: rank 0 waits for it, however long."""
+    if group().several:
+        group().say(f"ready{_tasks[0]}-{group().rank}", True)
+        _tasks[0] += 1
+
+
+def _here() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _lives(process: int) -> bool:
+    """Whether that process of this machine computes; one that ended and was not waited for does not."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return not Path("/proc").is_dir()
