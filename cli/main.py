@@ -6,12 +6,16 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 from typing import Annotated
 
 import typer
 
 from stackae import __version__
 from stackae.errors import ConfigError, DiskError, SetupError, StackaeError, StoppedError, naming_options
+from stackae.ranks import LostRankError, Ranks, group
+from stackae.ranks.following import Follower
+from stackae.ranks.launch import joined, launched
 from stackae.threads import limit_threads
 
 from . import (
@@ -37,6 +41,7 @@ from . import (
     verify,
 )
 
+SHARED = ("pretrain", "finetune", "resume")
 AGAIN = "the command did all else; free some space, or send its output elsewhere"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
@@ -77,6 +82,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_show_version)
     ] = False,
@@ -84,6 +90,11 @@ def common(
 ) -> None:
     from stackae.workflows.faults import check_room
 
+    if group().several and ctx.invoked_subcommand not in SHARED:
+        raise ConfigError(
+            f"{ctx.invoked_subcommand}: expected one process, got {group().count}, which share {', '.join(SHARED)} "
+            "alone; start it without torchrun"
+        )
     check_room()
 
 
@@ -95,7 +106,6 @@ def main() -> None:
     """
     signals.install()
     console.forget_documents()
-    limit_threads()
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever backend the environment names
     if len(os.environ.get("COLUMNS", "")) > 4:
         del os.environ["COLUMNS"]  # help is padded to this width, which may exceed the terminal's
@@ -111,12 +121,48 @@ def main() -> None:
 
 
 def _ended_with() -> int:
-    """Run the command and return its exit code."""
+    """Run the command, or follow the process that runs it, and return the exit code."""
+    try:
+        found = launched()
+        limit_threads(processes=found.beside)
+        with joined(found) as own:
+            return _led(own) if own.leads else _followed(own)
+    except SetupError as error:
+        return _reported(error)
+
+
+def _followed(own: Ranks) -> int:
+    """Do what rank 0 shares with this process, which prints nothing: rank 0 reports its errors."""
+    asked = signals.requests()
+    asked.heard = True
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            Follower(own, asked).follow()
+    except Exception as error:
+        if "--debug" in sys.argv:
+            console.note(*traceback.format_exc().splitlines())
+        failure = _understood(error)
+        own.fail(failure)
+        return _reported(failure) if isinstance(error, LostRankError) and error.rank == 0 else failure.exit_code
+    return 0
+
+
+def _led(own: Ranks) -> int:
+    """Run the command; of several processes, the others follow."""
+    try:
+        return _done()
+    finally:
+        if own.several:
+            signals.ignore()  # torchrun ends all processes where one fails, and this one is about to end
+        own.end()
+
+
+def _done() -> int:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         return int(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
-    except signals.Ended as ended:
-        return _reported(StoppedError(ended.number))
+    except signals.Ended as ended:  # torchrun ends all processes where one fails
+        return _reported(group().failure() or StoppedError(ended.number))
     except Exception as error:
         if "--debug" in sys.argv:
             console.note(*traceback.format_exc().splitlines())
@@ -148,6 +194,8 @@ def _understood(error: Exception) -> StackaeError:
 
 def _reported(error: StackaeError) -> int:
     """Print the error for people, with --json as a document too. Return its exit code."""
+    if group().several:
+        signals.ignore()
     first, *more = error.lines
     console.note(f"error: {first}", *more)
     if "--json" in sys.argv:

@@ -58,13 +58,26 @@ def _end(number: int, frame: FrameType | None) -> None:
     for requests in _listening:
         if requests.heard:
             requests.stop = number
-            for each in ENDING:
-                signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)
+            for each in ENDING:  # torchrun passes on what a terminal has sent already, and kills what stays
+                ignored = each == signal.SIGHUP or _several()
+                signal.signal(each, signal.SIG_IGN if ignored else signal.SIG_DFL)
             return
     _received.append(number)
     if _loads(frame):
         end_at_once(number)
     raise Ended(number)
+
+
+def _several() -> bool:
+    """Whether several processes train together; what would tell is loaded after the handlers are installed."""
+    ranks = sys.modules.get("stackae.ranks")
+    return ranks is not None and ranks.group().several
+
+
+def ignore() -> None:
+    """Ignore the signals that end a program from now on."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def received() -> int | None:

@@ -12,6 +12,7 @@ from stackae.data.rows import inputs_of
 from stackae.models.heads.base import HeadTask, Prepared
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
+from stackae.ranks import here
 from stackae.semisupervised.training import fit_unlabelled, settled_method, spread_labels
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.candidates import Choice, can_compare_head, choose, head_by_folds
@@ -93,14 +94,14 @@ def finetune_stack(
     labels_alone = config.model_copy(update={"unlabelled": "none"})
     task, doubting = HeadTask(stack, train, validation, labels_alone, n_classes, loss), config.unlabelled == "auto"
     if method.name == "none":
-        return _by_labels(task, choose(task, callback), paired, callback, checkpointer)
+        return _by_labels(task, here().agreed(choose(task, callback)), paired, callback, checkpointer)
     alone = head_by_folds(task, callback) if doubting and can_compare_head(task) else None
     settled = config.model_copy(update={"unlabelled": method.name, "train": "all"})
     head, x = prepared_on(task._replace(config=settled)), placed(train.x, choose_device(config.device))
     spreading = spread_labels(head, x, known, settled, callback, image_shape)
     method = spreading.decided(method, doubting, None if alone is None else alone.right)
     if method.name == "none":
-        choice = choose(task, callback, alone)
+        choice = here().agreed(choose(task, callback, alone))
         choice = choice._replace(why="; ".join(filter(None, (method.reason, choice.why))))
         return _by_labels(task, choice, paired, callback, checkpointer)
     settled = settled.model_copy(update={"unlabelled": method.name})

@@ -19,6 +19,8 @@ LARGEST = 1 << 20  # bytes that are read of a file: a machine with many containe
 USUAL_PERIOD = "100000"  # microseconds, where cpu.max has a quota alone
 
 _limited: list[str] = []  # the value that limit_threads set, which is not the user's
+_processes = [1]  # that it divided the CPUs among
+TORCHRUNS = "1"  # what torchrun sets where it starts several processes, and the user set nothing
 
 
 class Cpus(NamedTuple):
@@ -64,8 +66,11 @@ def usable_cpus(root: Path = ROOT) -> Cpus:
     return Cpus(allowed, machine, by, _cores(cpus, root))
 
 
-def limit_threads(environment: MutableMapping[str, str] = os.environ, root: Path = ROOT) -> None:
+def limit_threads(environment: MutableMapping[str, str] = os.environ, root: Path = ROOT, processes: int = 1) -> None:
     """Set OMP_NUM_THREADS where control groups allow fewer CPUs than there are cores, and the user set no number.
+
+    Of several ``processes`` that torchrun starts on this machine, each takes its share of the CPUs; the one thread each
+    that torchrun sets is no number of the user's, whose own is MKL_NUM_THREADS.
 
     For the command line, before it loads a library: torch, MKL, OpenBLAS and pyarrow read the variable when they are
     loaded, and by themselves they count the CPUs of the affinity, or of the machine. Also bounds the time for which
@@ -74,7 +79,12 @@ def limit_threads(environment: MutableMapping[str, str] = os.environ, root: Path
     if not any(environment.get(name) for name in WAITING):
         environment[WAITING[0]] = SPINS
     cpus = usable_cpus(root)
-    if cpus.by == "cgroup" and cpus.threads < cpus.cores and _requested(environment) is None:
+    _processes[:] = [processes]
+    if processes > 1:
+        if _requested(environment) in (None, (VARIABLES[0], int(TORCHRUNS))):
+            environment[VARIABLES[0]] = str(_share_of(cpus))
+            _limited[:] = [environment[VARIABLES[0]]]
+    elif cpus.by == "cgroup" and cpus.threads < cpus.cores and _requested(environment) is None:
         environment[VARIABLES[0]] = str(cpus.threads)
         _limited[:] = [environment[VARIABLES[0]]]
 
@@ -83,6 +93,8 @@ def shown_threads(count: int, environment: MutableMapping[str, str] = os.environ
     """Describe torch's number of threads by its reason: "2 (CPUs of the process, 2 of 64 by its cgroup)"."""
     cpus, requested = usable_cpus(root), _requested(environment)
     own = min(cpus.threads, cpus.cores)  # torch takes one thread per core
+    if _processes[0] > 1 and requested is None and count == _share_of(cpus):
+        return f"{count} (its share of the {cpus.described} for {_processes[0]} processes)"
     if requested is not None and (count == requested[1] or requested[1] > count == cpus.cores):
         name, number = requested
         why = f"{name} is {number}" + (f", more than the {cpus.cores} cores" if number > count else "")
@@ -95,6 +107,11 @@ def shown_threads(count: int, environment: MutableMapping[str, str] = os.environ
     else:
         why = "as torch is set"
     return f"{count} ({why})"
+
+
+def _share_of(cpus: Cpus) -> int:
+    """The threads of one of the processes."""
+    return max(1, min(cpus.threads, cpus.cores) // _processes[0])
 
 
 def _requested(environment: MutableMapping[str, str]) -> tuple[str, int] | None:

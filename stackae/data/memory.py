@@ -9,6 +9,7 @@ import resource
 from pathlib import Path
 
 from stackae.errors import DataError
+from stackae.ranks import group
 
 UNASKED = 1 << 26  # so little that it is not worth asking
 CGROUP = Path("/sys/fs/cgroup")
@@ -28,9 +29,12 @@ def check_memory(name: str, needed: int, remedy: str = "give fewer rows or colum
 
 
 def free_memory() -> int | None:
-    """Bytes that can be had without swapping: the least that any limit leaves, None where nothing tells."""
+    """Bytes that can be had without swapping: the least that any limit leaves, None where nothing tells.
+
+    Ranks that train together on this machine have equal shares of them.
+    """
     found = [limit for limit in (_of_machine(), _of_container(), _of_process()) if limit is not None]
-    return min(found, default=None)
+    return min(found) // group().beside if found else None
 
 
 def give_back() -> None:

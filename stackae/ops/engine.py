@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stackae.errors import BrokenExtensionError, ConfigError, SetupError, argument
 from stackae.ops import reference
+from stackae.ranks import group
 
 
 class Engine(NamedTuple):
@@ -137,14 +138,30 @@ def choose_device(requested: str = "auto") -> torch.device:
     """Choose a device: ``auto`` is CUDA where a GPU is available, else the CPU.
 
     Raises:
-        SetupError: the requested CUDA device does not exist.
+        SetupError: the requested CUDA device does not exist, or not one for each process that trains on this machine.
     """
-    if requested == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(requested)
+    device = torch.device(requested if requested != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    _check_own(device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SetupError(
             f"device: expected one of the {torch.cuda.device_count()} CUDA devices that torch {torch.__version__} "
             f"sees, got {requested}; use {argument('device', 'cpu')}, or check the driver with `stackae doctor`"
         )
     return device
+
+
+def _check_own(device: torch.device) -> None:
+    """Raise SetupError where several ranks on this machine cannot each train on a GPU of their own."""
+    own = group()
+    if not own.several or device.type != "cuda":
+        return
+    if str(device) != "cuda":
+        raise SetupError(
+            f"{argument('device', device)}: expected that each of {own.count} processes takes a GPU of its own, got "
+            f"one for all; use {argument('device', 'cuda')}"
+        )
+    if (gpus := torch.cuda.device_count()) < own.beside:
+        raise SetupError(
+            f"{argument('device', 'cuda')}: expected a GPU for each of the {own.beside} processes on this machine, got "
+            f"{gpus}; start as many by torchrun --nproc-per-node {gpus or 1}, or use {argument('device', 'cpu')}"
+        )

@@ -12,6 +12,7 @@ from torch import nn
 
 from stackae.errors import StoppedError
 from stackae.models.files import layer_name, pack, pack_weights
+from stackae.ranks import group
 from stackae.runs.checkpoints import (
     Checkpoint,
     ended_files,
@@ -48,6 +49,7 @@ def this_machine() -> dict[str, str]:
         "torch": torch.__version__,
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "threads": str(torch.get_num_threads()),
+        "processes": str(group().count),
     }
 
 

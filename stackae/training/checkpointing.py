@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from stackae.ranks import Ranks, here
+from stackae.ranks.following import ReleasedError
 from stackae.training.callbacks import EpochRecord
 
 
@@ -71,6 +73,55 @@ class Checkpointer(Protocol):
     def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
         """Save the results of the stage, which is done."""
         ...
+
+
+class Leading:
+    """The checkpointer of rank 0, which tells the other ranks what it holds, and where to stop."""
+
+    def __init__(self, checkpointer: Checkpointer, ranks: Ranks) -> None:
+        self._checkpointer, self._ranks = checkpointer, ranks
+
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
+        kept: Snapshot | Mapping[int, StageResult] | None
+        kept = self._ranks.agreed(self._checkpointer.begin(stage, networks))
+        return kept
+
+    def ready(self) -> None:
+        self._checkpointer.ready()
+
+    def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
+        try:
+            self._checkpointer.pause(stage, snapshot, epoch_ended)
+        except Exception:
+            self._ranks.agreed(False)
+            raise
+        self._ranks.agreed(True)
+
+    def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
+        self._checkpointer.end(stage, results)
+
+
+class Following:
+    """What a rank that follows has in its place: it resumes from what rank 0 holds, and stops where that does."""
+
+    def begin(self, stage: str, networks: Mapping[int, nn.Module]) -> Snapshot | Mapping[int, StageResult] | None:
+        kept: Snapshot | Mapping[int, StageResult] | None = here().agreed()
+        return kept
+
+    def ready(self) -> None:
+        pass
+
+    def pause(self, stage: str, snapshot: Callable[[], Snapshot], epoch_ended: bool) -> None:
+        if not here().agreed():
+            raise ReleasedError
+
+    def end(self, stage: str, results: Mapping[int, StageResult]) -> None:
+        pass
+
+
+def led(checkpointer: Checkpointer) -> Checkpointer:
+    """The checkpointer, heard by all ranks that share the training; itself where this process is alone."""
+    return Leading(checkpointer, here()) if here().several else checkpointer
 
 
 class NoCheckpoints:

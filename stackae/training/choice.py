@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from stackae.config import FinetuneConfig, PretrainConfig
+from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device, choose_step
+from stackae.ranks import group
 
-PAIRS = "targets beside its rows"
+PAIRS, RANKS = "targets beside its rows", "several processes"
+OVER_BATCH = ("batch-top-k", "lifetime")  # sparsities that select units over a whole batch
 
 
 def layer_steps(config: PretrainConfig, paired: bool = False) -> dict[int, StepChoice]:
@@ -14,15 +16,23 @@ def layer_steps(config: PretrainConfig, paired: bool = False) -> dict[int, StepC
 
     ``paired``: the first layer's rows are ``PairedRows``.
     """
-    device = choose_device(config.device)
+    device, ranks = choose_device(config.device), group()
     lacks = {
         number: layer.lacks_on(device.type, config.precision)
         or config.trains_eagerly(device.type)
+        or (_unshared(layer, device.type) if ranks.several else "")
         or (PAIRS if paired and number == 1 and device.type == "cuda" else "")
         for number, layer in enumerate(config.layers, start=1)
         if not layer.row.solved
     }
     return {number: choose_step(config.engine, device, config.precision, each) for number, each in lacks.items()}
+
+
+def _unshared(layer: LayerConfig, device: str) -> str:
+    """The first setting that the fused step of a device does not share between ranks; "" where it shares all."""
+    if device == "cuda":
+        return RANKS
+    return f"sparsity {layer.sparsity.kind}, over {RANKS}" if layer.sparsity.kind in OVER_BATCH else ""
 
 
 def head_step(stack: StackedAutoencoder, config: FinetuneConfig, paired: bool = False) -> StepChoice:
@@ -32,6 +42,7 @@ def head_step(stack: StackedAutoencoder, config: FinetuneConfig, paired: bool = 
     """
     device = choose_device(config.device)
     lacks = config.lacks_on(device.type) or (PAIRS if paired and device.type == "cuda" else "")
+    lacks = lacks or (RANKS if group().several and device.type == "cuda" else "")
     if not lacks and (config.train != "head" or not config.row.predicts):
         found = (one.not_dense(decoding=not config.row.predicts) for one in stack.autoencoders)
         lacks = next((f"layer {number} of {each}" for number, each in enumerate(found, start=1) if each), "")

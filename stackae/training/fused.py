@@ -15,6 +15,7 @@ from stackae.data.rows import ByteRows, inputs_of
 from stackae.objectives.auxiliary import WEIGHT
 from stackae.objectives.base import Objective
 from stackae.ops.step import DenseLayer
+from stackae.ranks import here
 from stackae.training.rates import MomentumRamp
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def fused_replicas(trainings: Sequence[Training], precision: str) -> FusedReplicas:
     """Make the step that trains the networks together, in place; it owns optimizer state and buffers."""
-    step: FusedReplicas = importlib.import_module("stackae.ops.compiled").train_together(trainings, precision)
+    step: FusedReplicas = importlib.import_module("stackae.ops.compiled").train_together(trainings, precision, here())
     return step
 
 

@@ -12,6 +12,7 @@ from stackae.errors import ConfigError
 from stackae.models.heads.base import HEAD_NUMBER, FinetuneObjective, Prepared
 from stackae.models.stack import in_batches
 from stackae.ops.engine import StepChoice
+from stackae.ranks import here
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.early_stopping import Patience
@@ -116,9 +117,9 @@ def make_step(
         )
     if config.optimizer == "lbfgs":
         decays = objective.weights if config.decaying == "all" else [each for each in layers[0] if each.dim() > 1]
-        return OneByOne([LbfgsStep(objective, decays, config.weight_decay)])
+        return OneByOne([LbfgsStep(objective, decays, config.weight_decay, here())])
     if rates.all_alike and config.decaying == "all":
         optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay)
-        return OneByOne([EagerStep(objective, optimizer, ramp=ramp)])
+        return OneByOne([EagerStep(objective, optimizer, ramp=ramp, ranks=here())])
     optimizer = make_optimizer(model, config, config.learning_rate, config.weight_decay, layers, config.decaying)
-    return OneByOne([EagerStep(objective, optimizer, rates, ramp)])
+    return OneByOne([EagerStep(objective, optimizer, rates, ramp, here())])

@@ -21,6 +21,7 @@ from stackae.errors import DivergedError
 from stackae.models.stack import in_batches
 from stackae.objectives.kinds import KINDS, LayerObjective, build
 from stackae.ops.engine import StepChoice
+from stackae.ranks import here
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.choice import layer_steps
@@ -191,7 +192,9 @@ def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
         trainings = [kernel_training(each.objective, each.config, each.weight_decay, ramp=ramp) for each in replicas]
         return fused_replicas(trainings, replicas[0].config.precision)
     if replicas[0].config.optimizer == "lbfgs":
-        return OneByOne([LbfgsStep(each.objective, each.objective.weights, each.weight_decay) for each in replicas])
+        return OneByOne(
+            [LbfgsStep(each.objective, each.objective.weights, each.weight_decay, here()) for each in replicas]
+        )
     optimizers = [make_optimizer(each.network, each.config, each.learning_rate, each.weight_decay) for each in replicas]
     objectives = [each.objective for each in replicas]
-    return OneByOne([EagerStep(*pair, ramp=ramp) for pair in zip(objectives, optimizers, strict=True)])
+    return OneByOne([EagerStep(*pair, ramp=ramp, ranks=here()) for pair in zip(objectives, optimizers, strict=True)])

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from stackae.autoencoders.parameters import fill, forms
 from stackae.errors import DivergedError
+from stackae.ranks import here
 from stackae.training.callbacks import EpochRecord
 from stackae.training.checkpointing import ReplicaSnapshot, StageResult
 from stackae.training.divergence import Failure, failed_step, failed_validation
 from stackae.training.early_stopping import BestWeights
-from stackae.training.stage import Replica, Stage
+from stackae.training.stage import Replica, Stage, Validation
 from stackae.training.step import Batches, StepResult
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class ReplicaState:
         """Validate and record the epoch; return None where the validation loss is not finite, which ends training."""
         stage, replica = self._stage, self.replica
         self.dead = replica.dead_mask()
-        validation = replica.validate()
+        validation: Validation | None = here().agreed(replica.validate() if here().leads else None)
         first, last = stage.first_step(epoch), stage.first_step(epoch + 1) - 1
         learning_rate = stage.learning_rate(replica, last)
         if validation is not None and not all(map(math.isfinite, validation.losses)):

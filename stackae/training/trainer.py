@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stackae.data.minibatches import epoch_orders
 from stackae.errors import DivergedError, RunError, argument
+from stackae.ranks import here
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer, Snapshot
 from stackae.training.replicas import ReplicaState
@@ -122,7 +123,7 @@ class Trainer:
         batches = [each.batches(order, slice(self.rows, end), steps) for each in self.replicas]
         started = time.perf_counter()
         results = stage.step.advance(batches, size, steps.start)
-        self._pace.learn(len(steps), time.perf_counter() - started)
+        self._pace.learn(len(steps), here().agreed(time.perf_counter() - started))
         for each, result in zip(self.replicas, results, strict=True):
             each.stepped(result, order, self.epoch, steps)
         self._callback.batch(end - self.rows, sum(each.total for each in active) / len(active) / end)

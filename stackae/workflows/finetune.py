@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stackae.autoencoders.dense import Autoencoder
-from stackae.config import FinetuneConfig
+from stackae.config import DataConfig, FinetuneConfig
 from stackae.data import Dataset, Part
 from stackae.data.classes import of_classes, trained_classes
 from stackae.data.fingerprint import fingerprint
 from stackae.data.labelled import learned_dataset
 from stackae.data.labels import classes_named
+from stackae.data.provenance import Known
+from stackae.data.run_rows import read_dataset
+from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, argument, shown
 from stackae.finetuning import FinetuneResult, finetune_stack
 from stackae.models.evaluation import evaluate_reconstruction
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import choose_device, choose_step
+from stackae.ranks import ready, shared
 from stackae.runs import Checkpoint, Requests, Run, Work, latest, open_run
-from stackae.runs.kept_data import data_files
+from stackae.runs.kept_data import data_files, known_of
 from stackae.runs.places import unfinished
 from stackae.runs.records import epoch_of
 from stackae.runs.run import config_file, head_file, trained_head_file
-from stackae.training.callbacks import Callback, EpochRecord
-from stackae.training.checkpointing import Checkpointer
+from stackae.training.callbacks import Callback, EpochRecord, NoCallback
+from stackae.training.checkpointing import Checkpointer, Following, led
 from stackae.training.footprint import check_finetuning
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.evaluate import assess_classifier
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets
 from stackae.workflows.pictures import codes, curves
 from stackae.workflows.session import Session
+from stackae.workflows.stacks import check_same
 from stackae.workflows.summary import head_summary
 
 
@@ -146,8 +152,12 @@ def train_head(
         pass
     checkpointer = session.checkpointer(run, work, resumed)
     try:
-        with session.callbacks.training(1) as callback:
-            result, file = _train(run, settings, dataset, callback, checkpointer)
+        start, loss = start_of(run, settings), run.pretrain_config.layers[0].loss
+        task = partial(
+            follow_finetuning, work, settings, dataset.config, known_of(run), run.load_scaling(), start, loss
+        )
+        with session.callbacks.training(1) as callback, shared(task):
+            result, file = _train(start, loss, settings, dataset, callback, led(checkpointer))
     except BaseException:
         checkpointer.abandon()
         raise
@@ -163,17 +173,43 @@ def train_head(
     return FinetunedRun(run, settings, result, tested)
 
 
+def follow_finetuning(
+    work: Work,
+    settings: FinetuneConfig,
+    data: DataConfig,
+    known: Known,
+    scaling: Scaling,
+    start: StackedAutoencoder,
+    loss: str,
+) -> None:
+    """Take part, as a rank that follows, in the training of ``train_head``.
+
+    Raises:
+        DataError: this process reads other data than rank 0.
+    """
+    dataset = read_dataset(data, known, scaling, target_given=data.target is not None)
+    check_same(fingerprint(dataset), work, data)
+    learned = learned_dataset(dataset, settings)
+    ready()
+    _train(start, loss, settings, learned, NoCallback(), Following())
+
+
 def _train(
-    run: Run, settings: FinetuneConfig, dataset: Dataset, callback: Callback, checkpointer: Checkpointer
+    start: StackedAutoencoder,
+    loss: str,
+    settings: FinetuneConfig,
+    dataset: Dataset,
+    callback: Callback,
+    checkpointer: Checkpointer,
 ) -> tuple[FinetuneResult, dict[str, bytes]]:
     """Train the head; return it with the content of its file."""
     train, held_out, names = _learned(dataset, settings)
     result = finetune_stack(
-        start_of(run, settings),
+        start,
         train,
         settings,
         n_classes=len(names),
-        loss=run.pretrain_config.layers[0].loss,
+        loss=loss,
         validation=held_out,
         image_shape=dataset.image_shape,
         callback=callback,

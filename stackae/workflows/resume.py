@@ -171,7 +171,7 @@ def _changed(
 
 
 def _note_machine(checkpoint: Checkpoint, callbacks: Callbacks) -> None:
-    here, there = this_machine(), checkpoint.state.machine
+    here, there = this_machine(), {"processes": "1"} | checkpoint.state.machine
     others = [
         f"{name} {there.get(name, '?')} instead of {here[name]}" for name in here if here[name] != there.get(name)
     ]

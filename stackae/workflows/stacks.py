@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,19 +11,22 @@ from stackae.analysis.calibration import calibrations
 from stackae.analysis.explained import Explained, explained_by, principal_errors_of
 from stackae.analysis.principal import principal_of
 from stackae.autoencoders.pca import PrincipalComponents
-from stackae.config import PretrainConfig, RunConfig
-from stackae.data import Dataset
+from stackae.config import DataConfig, PretrainConfig, RunConfig
+from stackae.data import Dataset, load_data
 from stackae.data.fingerprint import fingerprint
 from stackae.data.memory import give_back
 from stackae.data.rows import Rows
+from stackae.data.scaling import Scaling
 from stackae.errors import DataError, DivergedError, argument, shown
 from stackae.pretraining import PretrainResult, layers_together, results_together
+from stackae.ranks import ready, shared
 from stackae.runs import Checkpoint, Folder, Run, Work
 from stackae.runs.beginning import complete
 from stackae.runs.kept_data import data_files, labelled_with
 from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
 from stackae.runs.records import epoch_of
 from stackae.runs.run import calibration_file, config_file, explained_file, scaling_file, trained_layer_file
+from stackae.training.checkpointing import Following, led
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.faults import explained
 from stackae.workflows.pictures import curves_together, pretraining_pictures
@@ -113,9 +117,14 @@ def train_stacks(
     for run, settings in zip(runs, work.settings, strict=True):
         run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
     per_layer = []
-    with callbacks.training(len(runs)) as callback:
+    task = partial(follow_pretraining, work, configs, dataset.config, dataset.scaling)
+    with callbacks.training(len(runs)) as callback, shared(task):
         layers = layers_together(
-            dataset.train.x, configs, validation=dataset.validation.x, callback=callback, checkpointer=checkpointer
+            dataset.train.x,
+            configs,
+            validation=dataset.validation.x,
+            callback=callback,
+            checkpointer=led(checkpointer),
         )
         for outcomes in layers:
             per_layer.append(outcomes)
@@ -140,6 +149,27 @@ def train_stacks(
     folder.publish({}, made_from=checkpointer.number)
     checkpointer.finish()
     return trained
+
+
+def follow_pretraining(work: Work, configs: Sequence[PretrainConfig], data: DataConfig, scaling: Scaling) -> None:
+    """Take part, as a rank that follows, in the training of ``train_stacks``.
+
+    Raises:
+        DataError: this process reads other data than rank 0.
+    """
+    dataset = load_data(data, scaling)
+    check_same(fingerprint(dataset), work, data)
+    ready()
+    for _ in layers_together(dataset.train.x, configs, checkpointer=Following()):
+        pass
+
+
+def check_same(found: str, work: Work, data: DataConfig) -> None:
+    """Raise DataError where the data of a rank, by their fingerprint, are not those of rank 0."""
+    if found != work.data:
+        raise DataError(
+            f"{data.data}: expected the rows and labels that rank 0 reads, got others; give all machines the same file"
+        )
 
 
 def _explained(

@@ -21,6 +21,7 @@ from stackae.data.tables.overview import TITLES, overview
 from stackae.errors import argument, legible
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import PretrainResult
+from stackae.ranks import group
 from stackae.runs import Run
 from stackae.semisupervised.training import settled_method
 from stackae.threads import shown_threads
@@ -44,11 +45,18 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[s
         f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
         *_columns(dataset),
         f"step     {shown_layer_steps(config, isinstance(dataset.train.x, PairedRows))}",
+        *_processes(),
         f"threads  {shown_threads(torch.get_num_threads())}",
         *together,
         *why,
         *(f"note     {sentence}" for sentence in notes_of(dataset)),
     ]
+
+
+def _processes() -> list[str]:
+    """Describe the processes that train together; nothing of a single one."""
+    ranks = group()
+    return [f"ranks    {ranks.count} processes, {ranks.beside} on this machine"] if ranks.several else []
 
 
 def _columns(dataset: Dataset) -> list[str]:
@@ -235,6 +243,7 @@ def head_summary(run: Run, dataset: Dataset, settings: FinetuneConfig) -> list[s
         f"head     {settings.head}, {settings.init} weights, train {trained}{decay}{norm}",
         *unlabelled,
         f"step     {shown_head_step(stack, settled)}",
+        *_processes(),
         f"threads  {shown_threads(torch.get_num_threads())}",
     ]
 

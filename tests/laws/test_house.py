@@ -18,6 +18,7 @@ CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
     ("apart", "documents", "errors", "lazy", "random", "threads", "config.documented"),
+    ("ranks",),
     ("config.activations", "config.kinds", "config.heads"),
     ("config", "metrics", "ops", "plots"),
     ("data",),
@@ -32,6 +33,7 @@ FLOORS = (
     ("verification",),
     ("workflows",),
     ("api",),
+    ("__main__",),
 )
 """From the ground up: a module imports from lower floors, or from its own package, never from above or beside."""
 
@@ -53,7 +55,9 @@ OUTSIDE = {
 """Beyond torch, numpy and the standard library, what a module may import at its top."""
 
 TABLES = ("stackae.config.documented", "stackae.config.activations", "stackae.config.kinds", "stackae.config.heads")
+RANKS = ("stackae.ranks", "stackae.ranks.following", "stackae.ranks.launch")
 LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.threads", "stackae.workflows.callbacks", *TABLES)
+LIGHT = (*LIGHT, *RANKS)
 DOOR = ("console", "progress")
 FRAME = ("main", "start", "console", "progress", "screen", "signals", "libraries", "options")
 SHARED = ("figures", "reports")

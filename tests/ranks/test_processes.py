@@ -1,0 +1,136 @@
+"""The command on several processes: the run of one process, stopped, killed and resumed by any number of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from process_cases import wait_for
+from rank_processes import end_ranks, environment, on_processes, start_ranks, start_script
+from rank_steps import trained
+from safetensors.torch import load_file
+from shell import Shell
+
+from stackae.runs.places import unfinished
+from stackae.runs.verify import damages
+
+PRETRAIN = ("pretrain", "--layers", "8,6,4", "--data", "labelled.npz", "--batch-size", "16", "--device", "cpu")
+NOISY = ("--corruption", "masking:0.2", "--sparsity", "kl:0.2:0.3", "--patience", "0")
+FINETUNE = ("finetune", "--epochs", "3", "--batch-size", "16", "--device", "cpu")
+MANY, LATER = ("--epochs", "600"), "layer 1/2 8-6-8  epoch 3/"
+WEIGHTS = ("layer1", "layer2", "classifier")
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    files = [run / f"{name}.safetensors" for name in WEIGHTS]
+    return {f"{file.stem} {name}": each for file in files if file.exists() for name, each in load_file(file).items()}
+
+
+def assert_same_weights(found: Path, expected: Path, tolerance: float = 1e-5) -> None:
+    ours, theirs = weights(found), weights(expected)
+    assert ours.keys() == theirs.keys() and ours
+    for name, each in ours.items():
+        torch.testing.assert_close(each, theirs[name], rtol=tolerance, atol=tolerance, msg=lambda text: text)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_train_the_batches_of_one(tmp_path: Path, count: int) -> None:
+    assert [code for code, *_ in end_ranks(start_script("rank_steps", tmp_path, count, tmp_path))] == [0] * count
+    found = [torch.load(tmp_path / f"rank{rank}.pt") for rank in range(count)]
+    for engine in ("fused", "eager"):
+        alone, first = trained(engine), found[0][f"{engine} 0"]
+        for one, other in zip(first, alone, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+        for name, each in ((name, each) for rank in found for name, each in rank.items() if name.startswith(engine)):
+            assert all(map(torch.equal, each, first)), name  # on every rank, and in every repeat
+
+
+def test_two_processes_make_the_run_of_one(fresh: Shell) -> None:
+    runs = fresh.folder / "runs"
+    fresh.does(*PRETRAIN, *NOISY, "--epochs", "5", "--run", "runs/one")
+    said = on_processes(fresh, 2, *PRETRAIN, *NOISY, "--epochs", "5", "--run", "runs/two")
+    assert "ranks    2 processes, 2 on this machine" in said
+    fresh.does(*FINETUNE, "--run", "runs/one")
+    on_processes(fresh, 2, *FINETUNE, "--run", "runs/two")
+    assert damages(runs / "two") == []
+    assert_same_weights(runs / "two", runs / "one")
+
+
+def test_a_signal_to_all_stops_them_at_one_step_and_one_process_resumes(fresh: Shell) -> None:
+    run = fresh.folder / "runs" / "it"
+    fresh.does(*PRETRAIN, *NOISY, *MANY, "--run", "runs/whole")
+    processes = start_ranks(fresh, 2, *PRETRAIN, *NOISY, *MANY, "--run", "runs/it")
+    wait_for(LATER, run / "log.txt", processes[0])
+    for each in processes:
+        each.send_signal(signal.SIGINT)
+        each.send_signal(signal.SIGINT)  # as a terminal sends it, and torchrun once more
+    (code, _, err), other = end_ranks(processes)
+    assert code == 130 and "resume it by:  stackae resume runs/it" in err and "Traceback" not in err
+    assert other == (0, "", "") and unfinished(run)
+    assert "this run began with processes 2 instead of 1" in fresh("resume", "runs/it").err
+    assert_same_weights(run, fresh.folder / "runs" / "whole", 1e-3)
+
+
+def test_two_processes_resume_what_one_has_begun(fresh: Shell) -> None:
+    run = fresh.folder / "runs" / "it"
+    fresh.does(*PRETRAIN, *NOISY, *MANY, "--run", "runs/whole")
+    (process,) = start_ranks(fresh, 1, *PRETRAIN, *NOISY, *MANY, "--run", "runs/it")
+    wait_for(LATER, run / "log.txt", process)
+    process.send_signal(signal.SIGTERM)
+    assert end_ranks([process])[0][0] == 143
+    assert "this run began with processes 1 instead of 2" in on_processes(fresh, 2, "resume", "runs/it")
+    assert_same_weights(run, fresh.folder / "runs" / "whole", 1e-3)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_where_torchrun_loses_a_process_all_end_and_one_resumes(fresh: Shell, killed: int) -> None:
+    run, line = fresh.folder / "runs" / "it", [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    line += ["--nproc-per-node", "2", "--log-dir", str(fresh.folder / "logs"), "--redirects", "3"]
+    line += ["-m", "--", "stackae", *PRETRAIN, *NOISY, "--epochs", "200000", "--run", "runs/it"]
+    own = {name: value for name, value in environment(0, 1, 0).items() if "RANK" not in name and "WORLD" not in name}
+    with subprocess.Popen(line, cwd=fresh.folder, env=own, stderr=subprocess.PIPE, text=True) as launcher:
+        wait_for(LATER, run / "log.txt", launcher)
+        os.kill(process_of(launcher.pid, killed), signal.SIGKILL)
+        launcher.communicate(timeout=60)
+    assert launcher.returncode == 1 and unfinished(run)
+    logs = {path.parent.name: path.read_text() for path in (fresh.folder / "logs").rglob("stderr.log")}
+    said = logs[str(1 - killed)]
+    assert f"error: rank {killed} (process" in said and "got its end: it was killed" in said
+    assert said.count("error: ") == 1 and "Traceback" not in said
+    if killed == 1:
+        assert "resume it by:  stackae resume runs/it" in said
+    assert damages(run) == []
+    assert run_of_one_process_goes_on(fresh)
+
+
+def run_of_one_process_goes_on(shell: Shell) -> bool:
+    """It resumes, and stops by a signal once it has trained on."""
+    (process,) = start_ranks(shell, 1, "resume", "runs/it")
+    log = shell.folder / "runs" / "it" / "log.txt"
+    before = log.read_text().count("epoch")
+    wait_for("resumes from", log, process)
+    wait_for("layer 1/2 8-6-8  epoch", log, process)
+    process.send_signal(signal.SIGTERM)
+    return end_ranks([process])[0][0] == 143 and log.read_text().count("epoch") > before
+
+
+def process_of(launcher: int, rank: int) -> int:
+    """The child of torchrun that has this rank."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    named = {each: Path(f"/proc/{each}/environ").read_text().split("\0") for each in children}
+    return next(int(each) for each, given in named.items() if f"RANK={rank}" in given)
+
+
+def test_a_command_that_processes_do_not_share_is_refused(trained: Shell) -> None:
+    (code, out, err), other = end_ranks(start_ranks(trained, 2, "encode", "--out", "codes.npy"))
+    assert code == 2 and out == "" and other == (0, "", "")
+    assert err == (
+        "error: encode: expected one process, got 2, which share pretrain, finetune, resume alone; start it without "
+        "torchrun\n"
+    )
+    assert not (trained.folder / "codes.npy").exists()
