@@ -13,10 +13,11 @@ from stackae.data import Part
 from stackae.data.arraylike import ArrayLike
 from stackae.data.division import TRAIN, VALIDATION, divided
 from stackae.data.given_rows import Given, rows_known
-from stackae.data.loading import part_of_rows, taken
+from stackae.data.loading import part_of_rows
 from stackae.data.provenance import Known
 from stackae.data.scaling import Scaling
 from stackae.data.source import Source
+from stackae.data.stored import rows_at
 from stackae.errors import ConfigError, DataError
 
 
@@ -82,12 +83,12 @@ def divided_rows(source: Source, validation: Source | float | None, scaling: Sca
             raise ConfigError(f"validation: expected rows, or a share of x from 0 to below 1, got {share}; use 0.1")
         parts = divided(source, DataConfig(validation_fraction=share, test_fraction=0.0))
         train, held_out, others = np.flatnonzero(parts == TRAIN), np.flatnonzero(parts == VALIDATION), source
-    fitted = scaling if isinstance(scaling, Scaling) else Scaling.fit(scaling, taken(source.x, train), source.gaps)
+    fitted = scaling if isinstance(scaling, Scaling) else Scaling.fit(scaling, rows_at(source.x, train), source.gaps)
     for each in (source, others):
         fitted.check_width(each.x.shape, each.name)
     paired = source.clean is not None or others.clean is not None
     first, second = (
-        part_of_rows(each.x, each.y, rows, fitted, each.clean if each.clean is not None or not paired else each.x)
+        part_of_rows(each.x, each.y, rows, fitted, each.clean_or_x if paired else None)
         for each, rows in ((source, train), (others, held_out))
     )
     order = None if others is validation else torch.from_numpy(np.concatenate((train, held_out))).argsort()

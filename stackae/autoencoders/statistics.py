@@ -15,6 +15,7 @@ from stackae.config.values import CORRUPTIONS
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
+from stackae.data.stored_rows import StoredRows
 from stackae.errors import ConfigError, DataError, nearest
 
 ROWS_AT_ONCE = 1024  # of bytes, |(b − 128)²| <= 2^14: a sum over this many is an integer that float32 holds exactly
@@ -52,7 +53,7 @@ class Moments:
                 f"moments: expected at least one row and one column, got shape {tuple(x.shape)}; give data with both"
             )
         device = device or x.device
-        if isinstance(x, ByteRows) and encode is None:
+        if encode is None and (isinstance(x, ByteRows) or (isinstance(x, StoredRows) and x.as_bytes)):
             return _checked(_of_bytes(x, device))
         pieces = (x[part].to(device) for part in in_order(len(x), ROWS_AT_ONCE))
         codes = pieces if encode is None else map(encode, pieces)
@@ -88,14 +89,14 @@ def _of_piece(piece: Tensor) -> Moments:
     return Moments(len(rows), mean, _gram(rows.sub_(mean)))
 
 
-def _of_bytes(x: ByteRows, device: torch.device) -> Moments:
+def _of_bytes(x: ByteRows | StoredRows, device: torch.device) -> Moments:
     """Sum Σ b and Σ b bᵀ of the integers b = raw − 128; apply offset and scale afterwards."""
     count, width = x.shape
     check_room(width, device)
     total = torch.zeros(width, dtype=torch.float64, device=device)
     products = torch.zeros(width, width, dtype=torch.float64, device=device)
     for part in in_order(count, ROWS_AT_ONCE):
-        rows = x.raw[part].to(device).float().sub_(128)
+        rows = torch.as_tensor(x.raw[part]).to(device).float().sub_(128)
         total += rows.sum(dim=0)
         products += _gram(rows)
     offset, scale = x.scaling.offset.to(total), x.scaling.scale.to(total)

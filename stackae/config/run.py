@@ -26,6 +26,9 @@ class DataConfig(Model):
     """Data to read: the name of a set, or the path of a file."""
     data_root: str = "data"
     """Folder of the named image sets."""
+    storage: Literal["auto", "memory", "disk"] = "auto"
+    """Where the rows of a file are while they are used: in memory, or on disk, from where they are read batch by batch;
+    auto: on disk where they would take more than half of the free memory."""
     delimiter: Delimiter = None
     """Delimiter of the cells of a text file: comma, semicolon, tab, bar or space (default: recognised)."""
     decimal: Decimal = None

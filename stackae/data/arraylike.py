@@ -16,7 +16,7 @@ from stackae.data.loading import part_of_rows
 from stackae.data.memory import check_memory
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
-from stackae.data.source import bytes_held, check_real, checked_labels, real_rows
+from stackae.data.source import bytes_held, check_real, checked_labels, in_memory, real_rows
 from stackae.data.tables.arrow import is_frame
 from stackae.data.targets import checked_targets, targets_of_arrays
 from stackae.errors import DataError
@@ -89,7 +89,7 @@ def array_rows(name: str, value: ArrayLike) -> np.ndarray:
 
 def rows_of(name: str, value: ArrayLike) -> np.ndarray:
     """(n, d) uint8, float32 or float64, C-contiguous; DataError as ``array_rows``, and for a NaN or Inf."""
-    return real_rows(name, array_rows(name, value))
+    return in_memory(real_rows(name, array_rows(name, value)), name)
 
 
 def image_shape(name: str, value: ArrayLike) -> tuple[int, ...] | None:

@@ -22,6 +22,7 @@ from stackae.data.order.held_out import TRAIN as TRAIN
 from stackae.data.order.held_out import VALIDATION as VALIDATION
 from stackae.data.order.places import Places
 from stackae.data.source import Source
+from stackae.data.stored import Array, pieces
 from stackae.data.targets import groups_of
 from stackae.errors import ConfigError, DataError, argument
 
@@ -93,14 +94,13 @@ def sums_of(source: Source) -> np.ndarray:
     return np.concatenate([row_sums(x) for x in parts])
 
 
-def row_sums(x: np.ndarray) -> np.ndarray:
+def row_sums(x: Array) -> np.ndarray:
     """(n,) uint64 for rows (n, d) of any real type, NaN where a cell is missing; equal numbers have equal sums in each.
     No errors."""
     factor = factors(0, x.shape[1], COLUMN_STREAM)
     sums = np.empty(len(x), dtype=np.uint64)
-    step = max(1, CELLS_AT_ONCE // x.shape[1])
-    for start in range(0, len(x), step):
-        sums[start : start + step] = np.einsum("ij,j->i", _mixed(x[start : start + step]), factor)
+    for start, piece in pieces(x, CELLS_AT_ONCE):
+        sums[start : start + len(piece)] = np.einsum("ij,j->i", _mixed(piece), factor)
     return sums
 
 

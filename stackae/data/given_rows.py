@@ -18,7 +18,8 @@ from stackae.data.reading import OF_TABLES, dialect_of
 from stackae.data.rows import Rows
 from stackae.data.run_notes import SHOWN_ROWS, of_bad_rows
 from stackae.data.scaling import Scaling
-from stackae.data.source import Source
+from stackae.data.source import Source, bytes_held
+from stackae.data.stored import Array, StoredArray, stays_on_disk
 from stackae.data.tables.arrow import frame_of
 from stackae.data.tables.frame import Frame
 from stackae.data.tables.sources import encoded, source_of
@@ -137,9 +138,13 @@ def _of_array(given: Given, config: DataConfig) -> Source:
     Raises DataError for clean rows of another shape.
     """
     name, _, of_clean = given.names
-    source = Source(name, array_rows(name, given.x), image_shape=image_shape(name, given.x))
+    x = array_rows(name, given.x)
+    rows: Array = x
+    if isinstance(x, np.memmap) and stays_on_disk("auto", bytes_held(x.dtype, x.size)):
+        rows = StoredArray(x)
+    source = Source(name, rows, image_shape=image_shape(name, given.x))
     if config.missing == "mask" and is_sparse(given.x):
-        source = source._replace(x=np.where(source.x == 0, np.nan, source.x))
+        source = source._replace(x=np.where(x == 0, np.nan, x))
     if isinstance(given.y, str):
         raise ConfigError(
             f"{given.names[1]}: expected a column of {name}, whose columns have no names, got '{legible(given.y)}'; "

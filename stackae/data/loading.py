@@ -26,9 +26,12 @@ from stackae.data.reading import read_file, read_named, read_table, reading
 from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.shaped import shaped
-from stackae.data.source import CHUNK_CELLS, Source, checked
+from stackae.data.source import CHUNK_CELLS, Source, checked, in_memory
+from stackae.data.stored import Array, StoredArray, pieces, rows_at
+from stackae.data.stored_rows import StoredRows
 from stackae.data.tables.columns import Encoding
 from stackae.data.tables.sources import source_of
+from stackae.errors import argument
 
 
 class Part(NamedTuple):
@@ -36,8 +39,8 @@ class Part(NamedTuple):
     float32 or float64, with NaN where one is missing, or None. n may be 0.
 
     x is ByteRows where the source holds uint8 that a scaling ``of_bytes`` scales, so that it costs a byte a cell, and a
-    Tensor elsewhere; ``x[:]`` is a Tensor of all rows for both. Where clean rows are to be made of noisy ones, it is
-    PairedRows.
+    Tensor elsewhere; ``x[:]`` is a Tensor of all rows for both. Where the rows stay in their file, it is StoredRows,
+    and where clean rows are to be made of noisy ones, PairedRows.
     """
 
     x: Rows
@@ -105,8 +108,11 @@ def samples(source: Source, config: DataConfig) -> Source:
     """
     masked = config.missing == "mask"
     source = placed(checked(source._replace(gaps=True) if masked else source), config)
-    if masked and source.clean is None and any(x is not None and np.isnan(x).any() for x in (source.x, source.x_test)):
-        source = source._replace(clean=source.x, test_clean=source.x_test)
+    if masked and source.clean is None:
+        parts = [x for x in (source.x, source.x_test) if x is not None]
+        if any(np.isnan(piece).any() for x in parts for _, piece in pieces(x)):
+            whole = [in_memory(x, source.name, argument("missing", "mask")) for x in parts]
+            source = source._replace(clean=whole[0], test_clean=whole[1] if len(whole) > 1 else None)
     return shaped(source, config)
 
 
@@ -152,12 +158,12 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
     x, y = source.x, source.y
     as_bytes = config.scale != "robust" if scaling is None else scaling.of_bytes
     for rows in (source.x, source.x_test):
-        if rows is not None:  # the parts are copies
+        if isinstance(rows, np.ndarray):  # the parts are copies
             pairs = 8 * rows.size if source.clean is not None else 0
             check_memory(source.name, pairs or (rows.nbytes if rows.dtype != np.uint8 or as_bytes else 4 * rows.size))
     train, validation, held = (division.rows_of(part, 0, len(x)) for part in (TRAIN, VALIDATION, TEST))
     if scaling is None:
-        scaling = fitted(config, x if len(train) == len(x) else x[train], source).times(config.scale_factor)
+        scaling = fitted(config, rows_at(x, train), source).times(config.scale_factor)
     if source.x_test is None:
         test = part_of_rows(x, y, held, scaling, source.clean)
     else:
@@ -185,13 +191,15 @@ def dataset_of(source: Source, config: DataConfig, division: Division, scaling: 
     )
 
 
-def fitted(config: DataConfig, x: np.ndarray, source: Source) -> Scaling:
+def fitted(config: DataConfig, x: Array, source: Source) -> Scaling:
     """The scaling of training samples; of windows, that of each channel, the same for all of its moments, and standard
     where it is auto and they are no bytes."""
     length = 1 if source.places is None else source.places.length
     if length == 1:
         return Scaling.fit(config.scale, x, source.gaps)
-    moments = x.reshape(len(x), -1, length).swapaxes(1, 2).reshape(len(x) * length, -1)
+    moments = (
+        in_memory(x, source.name, "windows").reshape(len(x), -1, length).swapaxes(1, 2).reshape(len(x) * length, -1)
+    )
     kind = "standard" if config.scale == "auto" and x.dtype != np.uint8 else config.scale
     return Scaling.fit(kind, moments, source.gaps).repeated(length)
 
@@ -229,7 +237,8 @@ def scaled_rows(source: Source, scaling: Scaling) -> Part:
             width = len(source.targets)
             none = [np.full((count, width), np.nan) if width else np.full(count, -1) for _, count in labels]
             y = np.concatenate([no if known is None else known for no, (known, _) in zip(none, labels, strict=True)])
-        x = np.concatenate([source.x, source.x_test])
+        both = (in_memory(each, source.name, "all parts at once") for each in (source.x, source.x_test))
+        x = np.concatenate([*both])
     clean = source.clean
     if clean is not None and source.test_clean is not None:
         clean = np.concatenate([clean, source.test_clean])
@@ -237,21 +246,19 @@ def scaled_rows(source: Source, scaling: Scaling) -> Part:
 
 
 def part_of_rows(
-    x: np.ndarray, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling, clean: np.ndarray | None = None
+    x: Array, y: np.ndarray | None, rows: np.ndarray, scaling: Scaling, clean: np.ndarray | None = None
 ) -> Part:
     """The given rows, ascending; bytes are shared with x where they are all of them. With ``clean`` rows, as pairs."""
     labels = None if y is None else torch.from_numpy(y[rows])
+    if isinstance(x, StoredArray) and clean is None:
+        return Part(StoredRows(rows_at(x, rows), scaling), labels)
+    x = in_memory(x, "rows")
     if clean is not None:
         return Part(PairedRows(_scaled(x, rows, scaling), _scaled(clean, rows, scaling, filled=False)), labels)
     if x.dtype == np.uint8 and scaling.of_bytes:
-        raw = np.require(taken(x, rows), requirements=("C", "W"))
+        raw = np.require(rows_at(x, rows), requirements=("C", "W"))
         return Part(ByteRows(torch.from_numpy(raw), scaling), labels)
     return Part(_scaled(x, rows, scaling), labels)
-
-
-def taken(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The given rows of x, ascending; x itself where they are all of them."""
-    return x if len(rows) == len(x) else x[rows]
 
 
 def _scaled(x: np.ndarray, rows: np.ndarray, scaling: Scaling, filled: bool = True) -> Tensor:

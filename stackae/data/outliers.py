@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.source import in_32_bits, row_type
+from stackae.data.stored import Array, StoredArray, pieces
 
 MOST_ROWS, MOST_CELLS, FEWEST_ROWS = 1 << 14, 1 << 20, 20
 FLAT = 100  # how many times the range of 98 % of the rows that of all is
@@ -116,7 +117,7 @@ def farthest(which: Flattened, low: np.ndarray, high: np.ndarray) -> float:
     return largest if largest - which.high >= which.low - smallest else smallest
 
 
-def outliers(x: np.ndarray, rows: np.ndarray) -> tuple[Outlier, ...]:
+def outliers(x: Array, rows: np.ndarray) -> tuple[Outlier, ...]:
     """The columns of these rows of x (n, d) that are ``flattened``, each with its farthest cell; none of bytes.
 
     x is finite or NaN, rows are ascending numbers of rows. No errors.
@@ -124,9 +125,10 @@ def outliers(x: np.ndarray, rows: np.ndarray) -> tuple[Outlier, ...]:
     if x.dtype == np.uint8 or len(rows) < FEWEST_ROWS:
         return ()
     sample, found = sampled(x, rows), []
-    least, most = np.fmin.reduce(x), np.fmax.reduce(x)  # of all rows: a copy of these would cost more
+    ends = [(np.fmin.reduce(piece), np.fmax.reduce(piece)) for _, piece in pieces(x)]  # of all rows: no copy of these
+    least, most = np.fmin.reduce([low for low, _ in ends]), np.fmax.reduce([high for _, high in ends])
     for column, *_ in flattened(sample, least, most):
-        cells = x[rows, column]
+        cells = (x.columns(column, column + 1)[:, 0] if isinstance(x, StoredArray) else x[:, column])[rows]
         low, high = np.fmin.reduce(cells, keepdims=True), np.fmax.reduce(cells, keepdims=True)
         for alone in flattened(sample[:, [column]], low, high):
             value = farthest(alone, low, high)
@@ -135,7 +137,7 @@ def outliers(x: np.ndarray, rows: np.ndarray) -> tuple[Outlier, ...]:
     return tuple(found)
 
 
-def sampled(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def sampled(x: Array, rows: np.ndarray) -> np.ndarray:
     """Evenly spaced ones of these rows of x (n, d), as many as ``Sample`` keeps at the most."""
     most = max(1, min(MOST_ROWS, MOST_CELLS // x.shape[1]))
     found: np.ndarray = x[rows[:: max(1, -(-len(rows) // most))]]

@@ -1,4 +1,4 @@
-"""Rows as training and evaluation read them: 32-bit numbers, bytes that are scaled when they are read, or pairs."""
+"""Rows as training and evaluation read them: 32-bit numbers, bytes scaled as they are read, in a file, or pairs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stackae.data.paired import Aim, PairedRows
 from stackae.data.scaling import Scaling
+from stackae.data.stored_rows import StoredRows
 from stackae.errors import DataError
 
 
@@ -83,12 +84,12 @@ class ByteRows:
         return self.scaling.transform(torch.stack([self.raw.amin(dim=0), self.raw.amax(dim=0)]))
 
 
-Rows = Tensor | ByteRows | PairedRows
+Rows = Tensor | ByteRows | StoredRows | PairedRows
 """(n, d) rows: len, shape, device, nbytes, to, min and max, and x[slice, indices or mask] -> float32 Tensor."""
 
 
 def subset(x: Rows, index: Tensor) -> Rows:
-    """The rows of int64 indices or of a mask (n,), of the same kind as x: bytes stay bytes, pairs stay pairs."""
+    """The rows of int64 indices or of a mask (n,), of the same kind as x: bytes stay bytes, a file a file."""
     return x[index] if isinstance(x, Tensor) else x.subset(index)
 
 
@@ -111,6 +112,11 @@ def known_of(x: Rows, index: slice | Tensor) -> Tensor | None:
     return x.known(index) if isinstance(x, PairedRows) and x.missing else None
 
 
-def inputs_of(x: Rows) -> Tensor | ByteRows:
+def is_fed(x: Rows) -> bool:
+    """Whether kernels cannot read the rows in place, so that they are handed over batch by batch."""
+    return bool(getattr(x, "fed", False))
+
+
+def inputs_of(x: Rows) -> Tensor | ByteRows | StoredRows:
     """The rows as they are read, without what is to be made of them."""
     return x.inputs if isinstance(x, PairedRows) else x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from stackae.config.values import SCALES
 from stackae.data.source import CHUNK_CELLS, pixels, row_type
+from stackae.data.stored import Array, StoredArray, column_extremes, column_means, pieces
 from stackae.errors import ConfigError, DataError, argument, nearest
 
 PER_FEATURE = ("minmax", "standard", "robust")
@@ -38,7 +40,7 @@ class Scaling:
     fill: Tensor | None = None
 
     @classmethod
-    def fit(cls, kind: str, x: np.ndarray | Tensor, gaps: bool = False) -> Self:
+    def fit(cls, kind: str, x: Array | Tensor, gaps: bool = False) -> Self:
         """The scaling of rows (n, d), n at least 1, of finite numbers, or NaN where a cell is missing, which has no
         part in it; of 64 bits where 32 do not hold every such number. With ``gaps``, cells of other rows may be
         missing.
@@ -54,10 +56,11 @@ class Scaling:
         if kind not in SCALES:
             raise ConfigError(f"scale: expected one of {', '.join(SCALES)}, got '{kind}'{nearest(kind, SCALES)}")
         rows = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
-        if rows.dtype.kind == "f" and bool(np.isnan(rows).any()):
+        if rows.dtype.kind == "f" and any(bool(np.isnan(piece).any()) for _, piece in pieces(rows)):
             return cls._of_known(kind, rows)
         if kind == "auto":
-            inside = rows.min() >= 0 and rows.max() <= 1
+            low, high = column_extremes(rows)
+            inside = low.min() >= 0 and high.max() <= 1
             kind = "unit" if pixels(rows) else "none" if inside else "minmax"
         precision, width = np.promote_types(row_type(rows.dtype), np.float32), rows.shape[1]
         if kind in PER_FEATURE:
@@ -66,23 +69,28 @@ class Scaling:
             precision = np.dtype(np.float32) if kind == "none" else precision
             offset, scale = np.zeros(width, precision), np.full(width, _largest(rows) if kind == "unit" else 1.0)
         found = torch.from_numpy(offset), torch.from_numpy(scale.astype(precision))
-        fill = torch.from_numpy(rows.mean(axis=0, dtype=np.float64).astype(precision)) if gaps else None
+        fill = torch.from_numpy(column_means(rows).astype(precision)) if gaps else None
         return cls(kind, *found, CLIP if kind == "robust" else None, fill)
 
     @classmethod
-    def _of_known(cls, kind: str, rows: np.ndarray) -> Self:
+    def _of_known(cls, kind: str, rows: Array) -> Self:
         """Of rows with missing cells: column by column, of its known cells; a column without any is 0 everywhere."""
-        known = [column[~np.isnan(column)] for column in rows.T]
-        none = np.zeros(1, dtype=rows.dtype)
-        each = [column if len(column) else none for column in known]
         if kind not in PER_FEATURE:
-            whole = cls.fit(kind, np.concatenate(each)[:, None])
-            kind = whole.kind
-            offset, scale = whole.offset.expand(len(each)).clone(), whole.scale.expand(len(each)).clone()
+            kind, divisor = _of_all_known(kind, rows)
+        alone: list[tuple[Tensor, Tensor]] = []
+        means: list[float] = []
+        for column in _known_columns(rows):
+            means.append(float(column.mean(dtype=np.float64)))
+            if kind in PER_FEATURE:
+                one = cls.fit(kind, column[:, None])
+                alone.append((one.offset, one.scale))
         if kind in PER_FEATURE:
-            alone = [cls.fit(kind, column[:, None]) for column in each]
-            offset, scale = (torch.cat([getattr(one, name) for one in alone]) for name in ("offset", "scale"))
-        fill = torch.tensor([column.mean(dtype=np.float64) for column in each], dtype=torch.float64).to(offset.dtype)
+            offset, scale = (torch.cat([each[place] for each in alone]) for place in range(2))
+        else:
+            precision = np.dtype(np.float32) if kind == "none" else np.promote_types(row_type(rows.dtype), np.float32)
+            scale = torch.from_numpy(np.full(len(means), divisor, precision))
+            offset = torch.zeros_like(scale)
+        fill = torch.tensor(means, dtype=torch.float64).to(offset.dtype)
         return cls(kind, offset, scale, CLIP if kind == "robust" else None, fill)
 
     def transform(self, x: np.ndarray | Tensor, filled: bool = True) -> Tensor:
@@ -191,19 +199,47 @@ def _is_scaling(kind: str, tensors: dict[str, Tensor]) -> bool:
     )
 
 
-def _largest(rows: np.ndarray) -> float:
+def _largest(rows: Array) -> float:
     """What ``unit`` divides by: 255 for pixels, else the largest absolute value, and 1 where all are 0."""
     if pixels(rows):
         return BYTE
-    return max(abs(float(rows.min())), abs(float(rows.max()))) or 1.0
+    low, high = column_extremes(rows)
+    return max(abs(float(low.min())), abs(float(high.max()))) or 1.0
 
 
-def _per_feature(kind: str, rows: np.ndarray, precision: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _of_all_known(kind: str, rows: Array) -> tuple[str, float]:
+    """The kind that ``auto`` is, of the known cells of rows with missing ones, and what ``unit`` divides them by."""
+    low, high = 0.0, 0.0
+    known = False
+    for _, piece in pieces(rows):
+        cells = piece[~np.isnan(piece)]
+        if len(cells):
+            least, most = float(cells.min()), float(cells.max())
+            low, high = (min(low, least), max(high, most)) if known else (least, most)
+            known = True
+    if kind == "auto":
+        kind = "none" if low >= 0 and high <= 1 else "minmax"
+    return kind, (max(abs(low), abs(high)) or 1.0) if kind == "unit" else 1.0
+
+
+def _known_columns(rows: Array) -> Iterator[np.ndarray]:
+    """The known cells of each column; a 0 where none is."""
+    none = np.zeros(1, dtype=rows.dtype)
+    strips = (
+        (rows.columns(each.start, each.stop) for each in rows.strips()) if isinstance(rows, StoredArray) else [rows]
+    )
+    for strip in strips:
+        for column in strip.T:
+            known = column[~np.isnan(column)]
+            yield known if len(known) else none
+
+
+def _per_feature(kind: str, rows: Array, precision: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Offset and scale (d,) of minmax, standard or robust, in that precision: a constant feature has its value and 1.
 
     Raises DataError when the range of a feature is no number of that precision.
     """
-    low, high = rows.min(axis=0).astype(precision), rows.max(axis=0).astype(precision)
+    low, high = (each.astype(precision) for each in column_extremes(rows))
     span = checked_span(low, high)
     if kind == "minmax":
         offset, scale = low, span
@@ -227,25 +263,28 @@ def checked_span(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return span
 
 
-def _mean_and_deviation(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_deviation(rows: Array) -> tuple[np.ndarray, np.ndarray]:
     """In two passes: what the first leaves of the mean, by rounding, the second takes out of both."""
-    step = max(1, CHUNK_CELLS // rows.shape[1])
-    mean = rows.mean(axis=0, dtype=np.float64)
+    mean = column_means(rows)
     rest, squares = np.zeros_like(mean), np.zeros_like(mean)
-    for start in range(0, len(rows), step):
-        difference = rows[start : start + step] - mean
+    for _, piece in pieces(rows):
+        difference = piece - mean
         rest += difference.sum(axis=0)
         squares += np.square(difference, out=difference).sum(axis=0)
     rest /= len(rows)
     return mean + rest, np.sqrt(np.maximum(squares / len(rows) - rest**2, 0))
 
 
-def _median_and_distance(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _median_and_distance(rows: Array) -> tuple[np.ndarray, np.ndarray]:
     """The median and the distance of the quartiles, exactly, of as many columns at once as a chunk holds.
 
     Where the quartiles are one number, which more than half of the rows then have, the distance is the median one of
     the others from it.
     """
+    if isinstance(rows, StoredArray):
+        found = [_median_and_distance(rows.columns(each.start, each.stop)) for each in rows.strips()]
+        middles, distances = zip(*found, strict=True)
+        return np.concatenate(middles), np.concatenate(distances)
     count, width = rows.shape
     step = max(1, CHUNK_CELLS // count)
     median, distance = np.empty(width), np.empty(width)

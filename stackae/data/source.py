@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from stackae.data.order.places import Places, RowOrder
+from stackae.data.stored import CHUNK_CELLS as CHUNK_CELLS
+from stackae.data.stored import Array, StoredArray, column_extremes, pieces
 from stackae.data.targets import checked_targets
-from stackae.errors import DataError
+from stackae.errors import ConfigError, DataError, argument
 
 if TYPE_CHECKING:
     from stackae.data.tables.columns import Encoding
 
-CHUNK_CELLS, FEW_CELLS = 1 << 22, 1 << 16
+FEW_CELLS = 1 << 16
 MOST_NAMED = 1000  # bad rows
 FEWEST_PIXELS, MOST_DARK, MOST_BRIGHT = 64, 127, 255  # columns, and values
 
@@ -29,9 +31,8 @@ class Source(NamedTuple):
     """Rows as they were read, before they are divided and scaled.
 
     x is (n, d) uint8, float32, or float64 where 32 bits do not hold every number: those are rounded when they are
-    scaled. y is (n,) int64, an
-    index into ``classes`` or -1 where a row has no label, or (n, k) numbers, a column for each of ``targets``, NaN
-    where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
+    scaled; an array in memory, or one that stays in its file. y is (n,) int64, an index into ``classes`` or -1 where a
+    row has no label, or (n, k) numbers, a column for each of ``targets``, NaN where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
     part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
     d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read;
     row_shape is how the numbers of a row lay in an array of more than two axes. ``order`` is what the data say of that
@@ -45,10 +46,10 @@ class Source(NamedTuple):
     """
 
     name: str
-    x: np.ndarray
+    x: Array
     y: np.ndarray | None = None
     classes: tuple[str, ...] = ()
-    x_test: np.ndarray | None = None
+    x_test: Array | None = None
     y_test: np.ndarray | None = None
     image_shape: tuple[int, ...] | None = None
     column_names: tuple[str, ...] = ()
@@ -66,6 +67,11 @@ class Source(NamedTuple):
     encoding: Encoding | None = None
     gaps: bool = False
 
+    @property
+    def clean_or_x(self) -> np.ndarray:
+        """What is to be made of the rows. Raises ConfigError where that is in a file."""
+        return in_memory(self.x, self.name) if self.clean is None else self.clean
+
 
 def checked(source: Source) -> Source:
     """The source with its arrays as its docstring says: x uint8, float32 or float64, y int64, all C-contiguous.
@@ -75,7 +81,7 @@ def checked(source: Source) -> Source:
     """
     x = real_rows(source.name, source.x, source.gaps)
     clean, test_clean = (
-        None if rows is None else real_rows(f"{source.name} (clean rows)", rows)
+        None if rows is None else in_memory(real_rows(f"{source.name} (clean rows)", rows), source.name)
         for rows in (source.clean, source.test_clean)
     )
     source = source._replace(clean=clean, test_clean=test_clean)
@@ -112,21 +118,25 @@ def native(array: np.ndarray) -> np.ndarray:
     return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
-def real_rows(name: str, array: np.ndarray, gaps: bool = False) -> np.ndarray:
+def real_rows(name: str, array: Array, gaps: bool = False) -> Array:
     """(n, d) ``in_fewest_bytes``, or a DataError that names the first bad cell; NaN is none where there may be gaps."""
     if array.ndim != 2 or array.size == 0:
         raise DataError(
             f"{name}: expected at least one row and one column, got shape {array.shape}; give data with both"
         )
     check_real(name, array)
+    rows: Array
     with np.errstate(over="ignore", invalid="ignore"):
-        rows = np.ascontiguousarray(array, dtype=row_type(array.dtype))
+        if isinstance(array, StoredArray):
+            rows = array.read_as(row_type(array.dtype))
+        else:
+            rows = np.ascontiguousarray(array, dtype=row_type(array.dtype))
     if rows.dtype != np.uint8:
         _check_finite(name, rows, array, gaps)
     return in_fewest_bytes(rows)
 
 
-def in_fewest_bytes(rows: np.ndarray) -> np.ndarray:
+def in_fewest_bytes(rows: Array) -> Array:
     """The same numbers (n, d): float64 as bytes where all are ``pixels``, as float32 where that holds each of them.
 
     So that rows are the same whatever the type of the file that they come from. No errors.
@@ -134,44 +144,56 @@ def in_fewest_bytes(rows: np.ndarray) -> np.ndarray:
     if rows.dtype != np.float64:
         return rows
     if pixels(rows):
-        return rows.astype(np.uint8)
-    step = max(1, FEW_CELLS // rows.shape[1])
-    pieces = (rows[start : start + step] for start in range(0, len(rows), step))
-    exact = all(np.array_equal(in_32_bits(each), each, equal_nan=True) for each in pieces)
-    return rows.astype(np.float32) if exact else rows
+        return _as_type(rows, np.dtype(np.uint8))
+    exact = all(np.array_equal(in_32_bits(each), each, equal_nan=True) for _, each in pieces(rows, FEW_CELLS))
+    return _as_type(rows, np.dtype(np.float32)) if exact else rows
 
 
-def pixels(rows: np.ndarray) -> bool:
+def _as_type(rows: Array, dtype: np.dtype) -> Array:
+    return rows.read_as(dtype) if isinstance(rows, StoredArray) else rows.astype(dtype)
+
+
+def in_memory(x: Array, name: str, what: str = "clean rows") -> np.ndarray:
+    """The rows, where they are in memory. Raises ConfigError, which says for what they have to be, for a file."""
+    if isinstance(x, StoredArray):
+        raise ConfigError(
+            f"{argument('storage')}: expected memory for {what}, got {name}, whose rows stay in their file; use "
+            f"{argument('storage', 'memory')}, with fewer rows where these do not fit"
+        )
+    return x
+
+
+def pixels(rows: Array) -> bool:
     """Whether rows (n, d) are those of images: whole numbers from 0 to 255, in 64 columns or more, some above 127."""
     if rows.shape[1] < FEWEST_PIXELS:
         return False
-    low, high = rows.min(), rows.max()
+    least, most = column_extremes(rows)
+    low, high = least.min(), most.max()
     if not (low >= 0 and MOST_DARK < high <= MOST_BRIGHT):
         return False
-    step = max(1, FEW_CELLS // rows.shape[1])
-    pieces = (rows[start : start + step] for start in range(0, len(rows), step))
-    return rows.dtype == np.uint8 or all(bool((each == np.floor(each)).all()) for each in pieces)
+    whole = (bool((each == np.floor(each)).all()) for _, each in pieces(rows, FEW_CELLS))
+    return rows.dtype == np.uint8 or all(whole)
 
 
-def check_real(name: str, array: np.ndarray) -> None:
+def check_real(name: str, array: Array) -> None:
     """DataError unless these are numbers, and real ones."""
     if array.dtype.kind not in "buif":
         raise DataError(f"{name}: expected real numbers, got {array.dtype}; save it as integers or floats")
 
 
-def _check_finite(name: str, rows: np.ndarray, original: np.ndarray, gaps: bool) -> None:
-    step = max(1, CHUNK_CELLS // rows.shape[1])
+def _check_finite(name: str, rows: Array, original: Array, gaps: bool) -> None:
     first, total = None, 0
-    for start in range(0, len(rows), step):
-        bad = ~np.isfinite(in_32_bits(rows[start : start + step]))
+    for start, piece in pieces(rows):
+        bad = ~np.isfinite(in_32_bits(piece))
         if gaps:
-            bad &= ~np.isnan(rows[start : start + step])
+            bad &= ~np.isnan(piece)
         if bad.any():
             row, column = np.argwhere(bad)[0]
             first = first or (start + int(row), int(column))
             total += int(bad.sum())
     if first is not None:
-        raise not_finite(name, str(original[first]), *first, total)
+        row, column = first
+        raise not_finite(name, str(original[row : row + 1][0, column]), row, column, total)
 
 
 def in_32_bits(rows: np.ndarray) -> np.ndarray:

@@ -11,21 +11,26 @@ from torch import Tensor
 
 from stackae.autoencoders.dense import Autoencoder
 from stackae.config import TrainingConfig
-from stackae.data.rows import ByteRows, inputs_of
+from stackae.data.rows import ByteRows, Rows, inputs_of
 from stackae.objectives.auxiliary import WEIGHT
 from stackae.objectives.base import Objective
 from stackae.ops.step import DenseLayer
 from stackae.ranks import here
+from stackae.training.feed import FedStep, Feed
 from stackae.training.rates import MomentumRamp
+from stackae.training.step import ReplicasStep
 
 if TYPE_CHECKING:
     from stackae.ops.compiled import FusedReplicas, Training
 
 
-def fused_replicas(trainings: Sequence[Training], precision: str) -> FusedReplicas:
-    """Make the step that trains the networks together, in place; it owns optimizer state and buffers."""
+def fused_replicas(trainings: Sequence[Training], precision: str, feeds: Sequence[Feed] = ()) -> ReplicasStep:
+    """Make the step that trains the networks together, in place; it owns optimizer state and buffers.
+
+    ``feeds`` hold the rows of networks whose trainings read them from there.
+    """
     step: FusedReplicas = importlib.import_module("stackae.ops.compiled").train_together(trainings, precision, here())
-    return step
+    return FedStep(step, feeds) if feeds else step
 
 
 def kernel_training(
@@ -34,18 +39,22 @@ def kernel_training(
     weight_decay: float,
     layers: Sequence[DenseLayer] | None = None,
     ramp: MomentumRamp | None = None,
+    feed: Feed | None = None,
 ) -> Training:
     """Convert the objective to the kernels' record.
 
-    ``layers`` are its chain, with learning rates of their own; ``ramp`` gives the momentum of SGD by epoch.
+    ``layers`` are its chain, with learning rates of their own; ``ramp`` gives the momentum of SGD by epoch. The rows
+    are read from the ``feed``, where there is one.
 
     Raises:
         TypeError: its network is not a chain of dense layers.
     """
-    chain, penalty, weights = layers or objective.chain, objective.sparsity, objective.row_weights
+    chain, penalty = layers or objective.chain, objective.sparsity
+    given = objective if feed is None else feed
+    weights = objective.row_weights if feed is None else feed.weights
     if not chain:
         raise TypeError(f"objective: expected one on a chain of dense layers, got {type(objective).__name__}")
-    (x, scaling), (targets, target_scaling) = _cells(inputs_of(objective.x)), _cells(objective.targets)
+    (x, scaling), (targets, target_scaling) = _cells(given.x), _cells(given.targets)
     dropout, emphasis, network = objective.dropout, objective.emphasis, objective.network
     auxiliary = objective.auxiliary
     keeps, over_batch, share = network.kept_units if isinstance(network, Autoencoder) else (0, False, 0.0)
@@ -53,7 +62,7 @@ def kernel_training(
         layers=chain,
         x=x,
         scaling=scaling,
-        labels=objective.labels,
+        labels=given.labels,
         targets=targets,
         target_scaling=target_scaling,
         weights=None if weights is None else weights.to(chain[0].bias),
@@ -78,8 +87,10 @@ def kernel_training(
     )
 
 
-def _cells(x: Tensor | ByteRows | None) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
+def _cells(x: Rows | None) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
     """The numbers of rows as they lie in memory, and the scaling of bytes."""
+    x = None if x is None else inputs_of(x)
     if isinstance(x, ByteRows):
         return x.raw, (x.scaling.offset, x.scaling.scale)
+    assert x is None or isinstance(x, Tensor), "rows that cannot be read in place have a feed"
     return None if x is None else x.contiguous(), None

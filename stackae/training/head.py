@@ -16,6 +16,7 @@ from stackae.ranks import here
 from stackae.training.callbacks import Callback, EpochRecord
 from stackae.training.checkpointing import Checkpointer
 from stackae.training.early_stopping import Patience
+from stackae.training.feed import feeds_of
 from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.lbfgs import LbfgsStep
 from stackae.training.optimizers import make_optimizer
@@ -109,7 +110,10 @@ def make_step(
             each._replace(rate=rates.decay**depth, begins=begins[depth], decays=depth == 0 or config.decaying == "all")
             for each, depth in zip(objective.chain, depths, strict=True)
         ]
-        return fused_replicas([kernel_training(objective, config, config.weight_decay, chain, ramp)], config.precision)
+        feeds = feeds_of([objective], config.batch_size)
+        feed = feeds[0] if feeds else None
+        training = kernel_training(objective, config, config.weight_decay, chain, ramp, feed)
+        return fused_replicas([training], config.precision, feeds)
     if config.precision != "fp32":
         raise ConfigError(
             f"precision {config.precision}: expected a training that the fused step has, got {step.lacks}, which is "

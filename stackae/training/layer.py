@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import NamedTuple, Self
 
 import torch
@@ -28,6 +29,7 @@ from stackae.training.choice import layer_steps
 from stackae.training.closed_form import put_closed_form
 from stackae.training.divergence import Magnitudes
 from stackae.training.early_stopping import Patience
+from stackae.training.feed import feeds_of
 from stackae.training.fused import fused_replicas, kernel_training
 from stackae.training.lbfgs import LbfgsStep
 from stackae.training.optimizers import make_optimizer
@@ -189,8 +191,12 @@ def make_step(replicas: Sequence[LayerReplica]) -> ReplicasStep:
     """Make the step that trains these layers together, in place: the choice of ``layer_steps``, the same for all."""
     ramp = ramp_of(replicas[0].config, len(replicas[0].x), replicas[0].layer.batch_size)
     if replicas[0].step.fused:
-        trainings = [kernel_training(each.objective, each.config, each.weight_decay, ramp=ramp) for each in replicas]
-        return fused_replicas(trainings, replicas[0].config.precision)
+        feeds = feeds_of([each.objective for each in replicas], replicas[0].layer.batch_size)
+        trainings = [
+            kernel_training(each.objective, each.config, each.weight_decay, ramp=ramp, feed=feed)
+            for each, feed in zip_longest(replicas, feeds)
+        ]
+        return fused_replicas(trainings, replicas[0].config.precision, feeds)
     if replicas[0].config.optimizer == "lbfgs":
         return OneByOne(
             [LbfgsStep(each.objective, each.objective.weights, each.weight_decay, here()) for each in replicas]

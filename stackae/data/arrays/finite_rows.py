@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.source import CHUNK_CELLS, MOST_NAMED, BadRow, Source, in_32_bits
+from stackae.data.source import MOST_NAMED, BadRow, Source, in_32_bits
+from stackae.data.stored import Array, pieces, rows_at
 
 
 class FiniteRows(NamedTuple):
@@ -42,20 +43,19 @@ def _of(rows: np.ndarray | None, numbers: np.ndarray) -> np.ndarray | None:
 
 
 def _finite_part(
-    x: np.ndarray, y: np.ndarray | None, bad: list[BadRow], first: int, gaps: bool
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    x: Array, y: np.ndarray | None, bad: list[BadRow], first: int, gaps: bool
+) -> tuple[Array, np.ndarray | None, np.ndarray]:
     everything = np.arange(len(x))
     if x.ndim != 2 or x.size == 0 or x.dtype.kind != "f":
         return x, y, everything
     sound, found = np.ones(len(x), dtype=bool), list[BadRow]()
-    step = max(1, CHUNK_CELLS // x.shape[1])
-    for start in range(0, len(x), step):
-        finite = np.isfinite(in_32_bits(x[start : start + step])) | (gaps & ~np.isfinite(x[start : start + step]))
+    for start, piece in pieces(x):
+        finite = np.isfinite(in_32_bits(piece)) | (gaps & ~np.isfinite(piece))
         rows = np.flatnonzero(~finite.all(axis=1))
         sound[start + rows] = False
         for row in rows[: MOST_NAMED - len(found)].tolist():
             column = int(np.argmin(finite[row]))
-            found.append(BadRow(first + start + row, f"column {column} (counted from 0): {x[start + row, column]}"))
+            found.append(BadRow(first + start + row, f"column {column} (counted from 0): {piece[row, column]}"))
     if y is not None and y.dtype.kind == "f" and y.ndim == 2 and len(y) == len(x):
         infinite = np.isinf(in_32_bits(y)).any(axis=1)
         found += [BadRow(first + row, "an infinite target") for row in np.flatnonzero(infinite & sound).tolist()]
@@ -63,4 +63,4 @@ def _finite_part(
     if sound.all() or not sound.any() or (y is not None and len(y) != len(x)):
         return x, y, everything
     bad += sorted(found)
-    return x[sound], None if y is None else y[sound], everything[sound]
+    return rows_at(x, np.flatnonzero(sound)), None if y is None else y[sound], everything[sound]

@@ -9,7 +9,8 @@ import numpy as np
 
 from stackae.config import DataConfig
 from stackae.data.order.places import RowOrder
-from stackae.data.source import CHUNK_CELLS, Source, row_type
+from stackae.data.source import Source, in_memory, row_type
+from stackae.data.stored import Array, StoredArray, pieces, rows_at
 from stackae.data.tables.columns import Encoding, Taken
 from stackae.data.tables.notes import about_dropped, about_filled
 from stackae.errors import DataError, argument
@@ -76,12 +77,16 @@ def for_run(source: Source, encoding: Encoding | None, config: DataConfig) -> So
 
 def _as_nan(source: Source) -> Source:
     """The source whose infinite cells are NaN, which is missing."""
-    x, x_test = (
-        np.where(np.isinf(x), np.nan, x) if x is not None and x.dtype.kind == "f" and np.isinf(x).any() else x
-        for x in (source.x, source.x_test)
-    )
-    assert x is not None
-    return source._replace(x=x, x_test=x_test)
+    test = None if source.x_test is None else _without_infinite(source.x_test)
+    return source._replace(x=_without_infinite(source.x), x_test=test)
+
+
+def _without_infinite(x: Array) -> Array:
+    if x.dtype.kind != "f":
+        return x
+    if isinstance(x, StoredArray):
+        return x.without_infinite()
+    return np.where(np.isinf(x), np.nan, x) if np.isinf(x).any() else x
 
 
 def nothing_known(name: str) -> DataError:
@@ -89,13 +94,12 @@ def nothing_known(name: str) -> DataError:
     return DataError(f"{name}: expected cells that are numbers, got none but missing ones; give rows that hold some")
 
 
-def _absent(x: np.ndarray) -> Absent:
+def _absent(x: Array) -> Absent:
     columns, rows = np.zeros(x.shape[1], dtype=np.int64), np.zeros(len(x), dtype=bool)
-    step = max(1, CHUNK_CELLS // max(1, x.shape[1]))
-    for start in range(0, len(x), step):
-        missing = ~np.isfinite(x[start : start + step])
+    for start, piece in pieces(x):
+        missing = ~np.isfinite(piece)
         columns += missing.sum(axis=0)
-        rows[start : start + step] = missing.any(axis=1)
+        rows[start : start + len(piece)] = missing.any(axis=1)
     return Absent(columns, rows)
 
 
@@ -108,24 +112,25 @@ def _without(source: Source, found: list[Absent], config: DataConfig) -> Source:
         )
     first, last = kept[0], kept[-1]
     changed = source._replace(
-        x=source.x[first], y=_rows(source.y, source.x, first), clean=_rows(source.clean, source.x, first)
+        x=rows_at(source.x, first), y=_rows(source.y, source.x, first), clean=_rows(source.clean, source.x, first)
     )
     if source.x_test is not None:
         x, y, clean = source.x_test, source.y_test, source.test_clean
-        changed = changed._replace(x_test=x[last], y_test=_rows(y, x, last), test_clean=_rows(clean, x, last))
+        changed = changed._replace(x_test=rows_at(x, last), y_test=_rows(y, x, last), test_clean=_rows(clean, x, last))
     return changed._replace(order=RowOrder(first)) if config.window else changed
 
 
-def _rows(values: np.ndarray | None, x: np.ndarray, kept: np.ndarray) -> np.ndarray | None:
+def _rows(values: np.ndarray | None, x: Array, kept: np.ndarray) -> np.ndarray | None:
     """Those of the rows that are kept; what does not fit the rows stays, to be refused as such."""
     return values if values is None or len(values) != len(x) else values[kept]
 
 
 def _marked(source: Source, encoding: Encoding) -> Source:
     """The source whose features are those of an encoding with one number, and perhaps an indicator, per column."""
-    x, clean = source.x, source.clean
+    x, clean = in_memory(source.x, source.name, argument("missing", "indicator")), source.clean
     found = source._replace(x=_beside(x, x, encoding), clean=None if clean is None else _beside(clean, x, encoding))
-    if (x_test := source.x_test) is not None:
+    if source.x_test is not None:
+        x_test = in_memory(source.x_test, source.name, argument("missing", "indicator"))
         clean = source.test_clean
         clean = None if clean is None else _beside(clean, x_test, encoding)
         found = found._replace(x_test=_beside(x_test, x_test, encoding), test_clean=clean)

@@ -13,7 +13,8 @@ from stackae.data.formats import place_of
 from stackae.data.formats.npy import LABELS, NUMBERS, as_source
 from stackae.data.label_shapes import plain_labels
 from stackae.data.labels import classes_of_arrays
-from stackae.data.source import Source
+from stackae.data.source import Source, in_memory
+from stackae.data.stored import StoredArray
 from stackae.data.targets import targets_of_arrays
 from stackae.errors import DataError, argument, legible
 
@@ -24,7 +25,7 @@ TEST_ROWS, TEST_TARGETS = ("x_test", "X_test"), ("y_test", "Y_test")
 class Asked(NamedTuple):
     """What of a file is read: the array ``inside`` that holds the rows ("": the obvious one); the array, or the file,
     of the targets, whether it has to be there, and whether targets are numbers; whether each place of a cube is a
-    row; and whether cells that a sparse matrix does not store are missing."""
+    row; whether cells that a sparse matrix does not store are missing; and where rows are while they are used."""
 
     inside: str = ""
     target: str | None = None
@@ -32,6 +33,7 @@ class Asked(NamedTuple):
     numbers: bool = False
     pixels: bool = False
     masked: bool = False
+    storage: str = "memory"
 
     @property
     def kinds(self) -> str:
@@ -61,7 +63,7 @@ def load_arrays(path: Path, asked: Asked = ALL) -> Source:
     """
     with opened_store(path) as store:
         name = _rows(store, asked)
-        x = store.read(name, NUMBERS)
+        x = store.read_rows(name, NUMBERS, asked.storage)
         y, notes = _targets(store, name, x, asked)
         parts = [Part(called(path, name), x, y, _clean(store, name))]
         if name in ROWS:
@@ -81,7 +83,10 @@ def load_arrays(path: Path, asked: Asked = ALL) -> Source:
         clean, *others = [_clean_rows(part, path, asked.pixels) for part in given]
         first = first._replace(clean=clean, test_clean=others[0] if others else None)
     named = f"{path}:{asked.inside}" if asked.inside else str(path)
-    return _with_targets(first._replace(name=named, notes=(*first.notes, *notes)), parts, asked.numbers)
+    stored = [StoredArray(each) if isinstance(each, np.memmap) else each for each in (first.x, first.x_test)]
+    assert stored[0] is not None
+    first = first._replace(name=named, x=stored[0], x_test=stored[1], notes=(*first.notes, *notes))
+    return _with_targets(first, parts, asked.numbers)
 
 
 def _first(store: Store, names: Iterable[str]) -> str | None:
@@ -174,7 +179,8 @@ def _clean_rows(part: Part, path: Path, pixels: bool) -> np.ndarray:
             f"{part.label}: expected clean rows {part.label.rpartition(' ')[2]}_clean of shape {x}, got "
             f"{'none' if clean is None else clean}; save a clean row for each"
         )
-    return as_source(_arranged(part._replace(x=part.clean), pixels).x, path, part.label).x
+    rows = as_source(_arranged(part._replace(x=part.clean), pixels).x, path, part.label).x
+    return in_memory(rows, part.label)
 
 
 def _of_sparse(parts: list[Part], masked: bool) -> tuple[list[Part], str]:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.formats import format_of
+from stackae.data.source import bytes_held
+from stackae.data.stored import stays_on_disk
 from stackae.errors import DataError, argument, legible, nearest
 
 MOST_ARRAYS = 10_000
@@ -23,11 +25,13 @@ class Declared(NamedTuple):
 
     shape: tuple[int, ...]
     kind: str = "numbers"
+    bytes_held: int = 0
+    """What its rows take in memory."""
 
     @classmethod
     def of(cls, shape: Sequence[int], dtype: np.dtype) -> Declared:
         kind = "numbers" if dtype.kind in "buif" else "text" if dtype.kind in "US" else str(dtype)
-        return cls(tuple(shape), kind)
+        return cls(tuple(shape), kind, bytes_held(dtype, math.prod(shape)) if kind == "numbers" else 0)
 
     @property
     def numeric(self) -> bool:
@@ -52,12 +56,14 @@ class Stored(NamedTuple):
 
     ``read`` gives it where its dtype is of one of these kinds of numpy's, in the machine's byte order; it raises
     DataError for any other, and for an array that is damaged or too large for the memory. ``sparse`` says that it
-    is stored as a sparse matrix, of which cells that are not there are read as 0.
+    is stored as a sparse matrix, of which cells that are not there are read as 0. ``mapped`` gives it as it lies in the
+    file; None where it does not lie there as an array.
     """
 
     declared: Callable[[], Declared]
     read: Callable[[str], np.ndarray]
     sparse: bool = False
+    mapped: Callable[[str], np.memmap] | None = None
 
 
 class Store(NamedTuple):
@@ -75,6 +81,18 @@ class Store(NamedTuple):
 
     def read(self, name: str, kinds: str) -> np.ndarray:
         return self.arrays[name].read(kinds)
+
+    def read_rows(self, name: str, kinds: str, storage: str) -> np.ndarray | np.memmap:
+        """The array, or a map of it where its ``storage`` is on disk. Raises DataError where that cannot be."""
+        stored, needed = self.arrays[name], self.declared(name).bytes_held
+        if stored.mapped is not None and stays_on_disk(storage, needed):
+            return stored.mapped(kinds)
+        if storage == "disk":
+            raise DataError(
+                f"{argument('storage')}: expected a file whose rows lie as they are, for disk, got "
+                f"{called(self.path, name)}; save the rows as .npy, or use {argument('storage', 'memory')}"
+            )
+        return stored.read(kinds)
 
     @property
     def names(self) -> list[str]:

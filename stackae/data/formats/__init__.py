@@ -76,7 +76,9 @@ class Format:
         from stackae.data.arrays.reading import Asked, load_arrays
 
         masked = config.missing == "mask"
-        return load_arrays(place.path, Asked(place.inside, config.target, required, numbers, config.pixels, masked))
+        return load_arrays(
+            place.path, Asked(place.inside, config.target, required, numbers, config.pixels, masked, config.storage)
+        )
 
     def read_frame(self, path: Path, dialect: Dialect, tell: Tell = ignored) -> Frame:
         """The columns of a table as they stand in its file; ``tell`` is told the share that is read, 0 to 1.

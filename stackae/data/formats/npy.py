@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def opened_npy(path: Path) -> Iterator[Store]:
     """
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
-        yield Store(path, {"": stored_npy(lambda: _from_start(file), size, str(path))})
+        yield Store(path, {"": stored_npy(lambda: _from_start(file), size, str(path), path)})
 
 
 @contextmanager
@@ -63,8 +63,11 @@ def _from_start(file: io.BufferedReader) -> Iterator[Stream]:
     yield file
 
 
-def stored_npy(open_stream: Callable[[], AbstractContextManager[Stream]], size: int, name: str) -> Stored:
-    """The array of a .npy stream of ``size`` bytes, opened anew to be looked at and to be read."""
+def stored_npy(
+    open_stream: Callable[[], AbstractContextManager[Stream]], size: int, name: str, path: Path | None = None
+) -> Stored:
+    """The array of a .npy stream of ``size`` bytes, opened anew to be looked at and to be read; ``path`` is that of a
+    file which is this stream."""
 
     def declared() -> Declared:
         try:
@@ -78,7 +81,15 @@ def stored_npy(open_stream: Callable[[], AbstractContextManager[Stream]], size: 
         with open_stream() as stream:
             return read_array(stream, size, name, kinds)
 
-    return Stored(declared, read)
+    return Stored(declared, read, mapped=None if path is None else lambda kinds: mapped_npy(path, size, name, kinds))
+
+
+def mapped_npy(path: Path, size: int, name: str, kinds: str = NUMBERS) -> np.memmap:
+    """The array of a .npy file of ``size`` bytes as it lies there. Raises what ``read_header`` raises."""
+    with opened(path) as file:
+        header, _ = read_header(file, size, name, kinds)
+    order: Literal["C", "F"] = "F" if header.column_major else "C"
+    return np.memmap(path, header.dtype, "r", header.start, header.shape, order)
 
 
 class Header(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stackae.data.stored import Array, pieces
 from stackae.errors import argument, legible
 
 FEWEST_ROWS = 10  # that are no coincidence
@@ -35,6 +36,11 @@ class Counting:
             self._last = float(cells[-1])
         self._rows += len(cells)
 
+    @property
+    def may_count(self) -> bool:
+        """Whether more cells could still make it an index."""
+        return self._counts or self._rises
+
     def note(self, names: Sequence[str]) -> tuple[str, ...]:
         """What a person should know of it; nothing where the column is none, or the only one."""
         named = self._rises and bool(names) and names[0].lower() in NAMES
@@ -48,10 +54,13 @@ class Counting:
         return (f"column '{name}' {span}, and is learned as a feature; {remedy}",)
 
 
-def index_note(x: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+def index_note(x: Array, names: Sequence[str]) -> tuple[str, ...]:
     """``Counting.note`` of rows (n, d); none for bytes, and where there is one column."""
     if x.dtype == np.uint8 or x.shape[1] < 2:
         return ()
     counting = Counting()
-    counting.add(x[:, 0])
+    for _, piece in pieces(x):
+        counting.add(piece[:, 0])
+        if not counting.may_count:
+            break
     return counting.note(names)

@@ -9,7 +9,7 @@ import numpy as np
 from stackae.config import DataConfig
 from stackae.data.memory import check_memory
 from stackae.data.order.places import Places, RowOrder
-from stackae.data.source import Source
+from stackae.data.source import Source, in_memory
 from stackae.errors import ConfigError, DataError, argument
 
 GAP = 1.5  # times the usual step of time, its 90th percentile, from which on a step is a gap
@@ -49,7 +49,7 @@ def over_time(source: Source, config: DataConfig) -> Source:
         return source
     turned = f"{source.name}: {rows:,} channels of {columns:,} moments, by its longer axis"
     x, x_test, clean, test_clean = (
-        None if each is None else np.ascontiguousarray(each.T)
+        None if each is None else np.ascontiguousarray(in_memory(each, source.name, argument("window")).T)
         for each in (source.x, source.x_test, source.clean, source.test_clean)
     )
     assert x is not None
@@ -85,7 +85,7 @@ def placed(source: Source, config: DataConfig, filled: bool = True) -> Source:
 
 def _windowed(source: Source, config: DataConfig, filled: bool) -> Source:
     """The windows of the training part of a source."""
-    x, y, clean = source.x, source.y, source.clean
+    x, y, clean = in_memory(source.x, source.name, argument("window")), source.y, source.clean
     assert config.window is not None
     length, stride, channels = config.window, config.stride or config.window, x.shape[1]
     order = source.order or RowOrder(np.arange(len(x)))

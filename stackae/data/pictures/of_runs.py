@@ -9,7 +9,7 @@ import numpy as np
 from stackae.config import DataConfig
 from stackae.data.formats import place_of
 from stackae.data.scaling import Scaling
-from stackae.data.source import Source
+from stackae.data.source import Source, in_memory
 
 
 def settled_pictures(source: Source) -> dict[str, str]:
@@ -33,6 +33,9 @@ def as_trained(source: Source, config: DataConfig, scaling: Scaling) -> Source:
         return source
     most = np.iinfo(source.x.dtype).max
     told = f"{source.name}: pixels are divided by {most:,}, as the rows that the run was trained on lie within [0, 1]"
-    x, x_test = (None if each is None else each.astype(np.float32) / most for each in (source.x, source.x_test))
+    x, x_test = (
+        None if each is None else in_memory(each, source.name, "pictures").astype(np.float32) / most
+        for each in (source.x, source.x_test)
+    )
     assert x is not None
     return source._replace(x=x, x_test=x_test, notes=(*source.notes, told))

@@ -1,0 +1,76 @@
+"""Rows for training and evaluation that stay in their file, and are read and scaled where they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stackae.data.scaling import Scaling
+from stackae.data.stored import StoredArray, pieces
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRows:
+    """x[index] = scaling.transform(raw[index]), float32, for raw (n, d) in a file.
+
+    Every read gives the bits that ``scaling.transform`` gives for the same rows. The rows cannot be read in place by
+    kernels (``fed``): ``stackae.training.feed`` hands them over batch by batch.
+    """
+
+    raw: StoredArray
+    scaling: Scaling
+
+    fed = True
+
+    def __post_init__(self) -> None:
+        self.scaling.check_width(self.raw.shape)
+
+    @property
+    def as_bytes(self) -> bool:
+        """Whether in memory they would be ``ByteRows``, which some sums take as integers."""
+        return self.raw.dtype == np.uint8 and self.scaling.of_bytes
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        """(rows, d) float32, a new tensor on the CPU: of a slice, of int64 indices from 0 to n - 1, or of a mask."""
+        return self.scaling.transform(self.raw[index.cpu().numpy() if isinstance(index, Tensor) else index])
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size(self.raw.shape)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows take in memory: nothing to speak of, as they are in a file."""
+        return 0 if self.raw.index is None else self.raw.index.nbytes
+
+    def to(self, device: torch.device | str) -> StoredRows:
+        """The same rows: they stay in their file, and are sent to a device batch by batch."""
+        return self
+
+    def subset(self, index: Tensor | np.ndarray) -> StoredRows:
+        """The rows of int64 indices or of a mask (n,), still in the file."""
+        return StoredRows(self.raw.at(torch.as_tensor(index).numpy()), self.scaling)
+
+    def min(self) -> Tensor:
+        """0-dim float32: the smallest scaled value of n >= 1 rows."""
+        return self._extremes[0]
+
+    def max(self) -> Tensor:
+        """0-dim float32: the largest scaled value of n >= 1 rows."""
+        return self._extremes[1]
+
+    @cached_property
+    def _extremes(self) -> tuple[Tensor, Tensor]:
+        found = [self.scaling.transform(piece).aminmax() for _, piece in pieces(self.raw)]
+        return torch.stack([each.min for each in found]).min(), torch.stack([each.max for each in found]).max()
