@@ -105,6 +105,7 @@ def command(
     patience: o.LayerPatience = None,
     data: o.Data = None,
     data_root: o.DataRoot = None,
+    storage: o.Storage = None,
     delimiter: o.Delimiter = None,
     decimal: o.Decimal = None,
     encoding: o.Encoding = None,

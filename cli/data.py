@@ -36,6 +36,7 @@ def check(
     ctx: typer.Context,
     data: Annotated[str, typer.Argument(metavar="PATH", help=f"Data to look at: {SETS}, {listed(FORMATS)}.")],
     data_root: o.DataRoot = None,
+    storage: o.Storage = None,
     delimiter: o.Delimiter = None,
     decimal: o.Decimal = None,
     encoding: o.Encoding = None,

@@ -34,6 +34,7 @@ def command(
     weights: o.Weights = "pretrained",
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
+    storage: o.Storage = None,
     delimiter: o.Delimiter = None,
     decimal: o.Decimal = None,
     encoding: o.Encoding = None,

@@ -43,6 +43,7 @@ def command(
     class_weight: Annotated[o.Text, o.head("class_weight")] = None,
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
+    storage: o.Storage = None,
     delimiter: o.Delimiter = None,
     decimal: o.Decimal = None,
     encoding: o.Encoding = None,

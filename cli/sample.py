@@ -28,6 +28,7 @@ def command(
     seed: Annotated[str, option("--seed", "Seed of the draw.", o.DATA, "0", metavar="<int>")] = "0",
     data: o.DataOfRun = None,
     data_root: o.DataRootOfRun = None,
+    storage: o.Storage = None,
     delimiter: o.Delimiter = None,
     decimal: o.Decimal = None,
     encoding: o.Encoding = None,

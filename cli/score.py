@@ -35,6 +35,7 @@ def command(
     data: o.DataOfRun = None,
     part: o.Part = None,
     data_root: o.DataRootOfRun = None,
+    storage: o.Storage = None,
     delimiter: o.Delimiter = None,
     decimal: o.Decimal = None,
     encoding: o.Encoding = None,

@@ -32,8 +32,9 @@ class Source(NamedTuple):
 
     x is (n, d) uint8, float32, or float64 where 32 bits do not hold every number: those are rounded when they are
     scaled; an array in memory, or one that stays in its file. y is (n,) int64, an index into ``classes`` or -1 where a
-    row has no label, or (n, k) numbers, a column for each of ``targets``, NaN where one is missing, or None when the source has neither. x_test and y_test are the same for the source's own test
-    part, None when it has none. image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
+    row has no label, or (n, k) numbers, a column for each of ``targets``, NaN where one is missing, or None when the
+    source has neither. x_test and y_test are the same for the source's own test part, None when it has none.
+    image_shape is (h, w) or (h, w, channels) when a row is an image, and column_names has
     d names or none. ``ignored`` are the columns that were left out; notes are sentences that a person should read;
     row_shape is how the numbers of a row lay in an array of more than two axes. ``order`` is what the data say of that
     of their rows, before they are made samples with ``places`` by ``stackae.data.order.windows``; is_signal says that

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from stackae.runs.state import Work
 
-PLACES = ("data", "data_root")  # where the rows are stored, not which rows they are
+PLACES = ("data", "data_root", "storage")  # where the rows are stored, not which rows they are
 MACHINES = ("device", "engine")  # what computes, not what is computed
 
 

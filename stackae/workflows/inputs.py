@@ -93,6 +93,7 @@ class DataRequest(NamedTuple):
     target: str | None = None
     target_kind: str | None = None
     background: str | None = None
+    storage: str | None = None
     delimiter: str | None = None
     decimal: str | None = None
     encoding: str | None = None
