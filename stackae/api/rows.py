@@ -17,7 +17,7 @@ from stackae.data.loading import part_of_rows
 from stackae.data.provenance import Known
 from stackae.data.scaling import Scaling
 from stackae.data.source import Source
-from stackae.data.stored import rows_at
+from stackae.data.stored.array import rows_at
 from stackae.errors import ConfigError, DataError
 
 

@@ -15,7 +15,7 @@ from stackae.config.values import CORRUPTIONS
 from stackae.data.memory import check_memory
 from stackae.data.minibatches import in_order
 from stackae.data.rows import ByteRows, Rows
-from stackae.data.stored_rows import StoredRows
+from stackae.data.stored.rows import StoredRows
 from stackae.errors import ConfigError, DataError, nearest
 
 ROWS_AT_ONCE = 1024  # of bytes, |(b − 128)²| <= 2^14: a sum over this many is an integer that float32 holds exactly

@@ -22,7 +22,7 @@ from stackae.data.order.held_out import TRAIN as TRAIN
 from stackae.data.order.held_out import VALIDATION as VALIDATION
 from stackae.data.order.places import Places
 from stackae.data.source import Source
-from stackae.data.stored import Array, pieces
+from stackae.data.stored.array import Array, pieces
 from stackae.data.targets import groups_of
 from stackae.errors import ConfigError, DataError, argument
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from stackae.data.loading import Dataset
 from stackae.data.paired import PairedRows
 from stackae.data.rows import ByteRows, Rows
-from stackae.data.stored import pieces
-from stackae.data.stored_rows import StoredRows
+from stackae.data.stored.array import pieces
+from stackae.data.stored.rows import StoredRows
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -18,9 +18,7 @@ def fingerprint(dataset: Dataset) -> str:
     digest = hashlib.sha256()
     for part in (dataset.train, dataset.validation):
         if isinstance(part.x, StoredRows):
-            digest.update(f"torch.{part.x.raw.dtype} {part.x.raw.shape};".encode())
-            for _, piece in pieces(part.x.raw):
-                digest.update(piece.data)
+            _add_stored(digest, part.x)
         for tensor in (*_raw(part.x), part.y):
             if tensor is not None:
                 digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())
@@ -29,6 +27,13 @@ def fingerprint(dataset: Dataset) -> str:
         digest.update(b"" if tensor is None else _bytes(tensor))
     digest.update("\0".join((*dataset.classes, *dataset.targets)).encode())
     return digest.hexdigest()
+
+
+def _add_stored(digest: hashlib._Hash, x: StoredRows) -> None:
+    """As of the same rows in memory, which are bytes or scaled numbers."""
+    digest.update(f"torch.{'uint8' if x.as_bytes else 'float32'} {tuple(x.shape)};".encode())
+    for _, piece in pieces(x.raw):
+        digest.update(piece.data if x.as_bytes else _bytes(x.scaling.transform(piece)))
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -19,7 +19,7 @@ from stackae.data.rows import Rows
 from stackae.data.run_notes import SHOWN_ROWS, of_bad_rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import Source, bytes_held
-from stackae.data.stored import Array, StoredArray, stays_on_disk
+from stackae.data.stored.array import Array, StoredArray, stays_on_disk
 from stackae.data.tables.arrow import frame_of
 from stackae.data.tables.frame import Frame
 from stackae.data.tables.sources import encoded, source_of

@@ -27,8 +27,8 @@ from stackae.data.rows import ByteRows, Rows
 from stackae.data.scaling import Scaling
 from stackae.data.shaped import shaped
 from stackae.data.source import CHUNK_CELLS, Source, checked, in_memory
-from stackae.data.stored import Array, StoredArray, pieces, rows_at
-from stackae.data.stored_rows import StoredRows
+from stackae.data.stored.array import Array, StoredArray, pieces, rows_at
+from stackae.data.stored.rows import StoredRows
 from stackae.data.tables.columns import Encoding
 from stackae.data.tables.sources import source_of
 from stackae.errors import argument

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.source import in_32_bits, row_type
-from stackae.data.stored import Array, StoredArray, pieces
+from stackae.data.stored.array import Array, StoredArray, pieces
 
 MOST_ROWS, MOST_CELLS, FEWEST_ROWS = 1 << 14, 1 << 20, 20
 FLAT = 100  # how many times the range of 98 % of the rows that of all is

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stackae.data.paired import Aim, PairedRows
 from stackae.data.scaling import Scaling
-from stackae.data.stored_rows import StoredRows
+from stackae.data.stored.rows import StoredRows
 from stackae.errors import DataError
 
 

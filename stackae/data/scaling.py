@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stackae.config.values import SCALES
 from stackae.data.source import CHUNK_CELLS, pixels, row_type
-from stackae.data.stored import Array, StoredArray, column_extremes, column_means, pieces
+from stackae.data.stored.array import Array, StoredArray, column_extremes, column_means, pieces
 from stackae.errors import ConfigError, DataError, argument, nearest
 
 PER_FEATURE = ("minmax", "standard", "robust")

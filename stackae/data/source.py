@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from stackae.data.order.places import Places, RowOrder
-from stackae.data.stored import CHUNK_CELLS as CHUNK_CELLS
-from stackae.data.stored import Array, StoredArray, column_extremes, pieces
+from stackae.data.stored.array import CHUNK_CELLS as CHUNK_CELLS
+from stackae.data.stored.array import Array, StoredArray, column_extremes, pieces
 from stackae.data.targets import checked_targets
 from stackae.errors import ConfigError, DataError, argument
 

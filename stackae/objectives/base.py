@@ -13,7 +13,7 @@ from stackae.autoencoders.dense import Dense
 from stackae.config import LayerConfig
 from stackae.data.paired import Aim, PairedRows
 from stackae.data.rows import ByteRows, Rows, aim_of
-from stackae.data.stored_rows import StoredRows
+from stackae.data.stored.rows import StoredRows
 from stackae.objectives.auxiliary import Auxiliary, auxiliary_of
 from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms, penalty_of
 from stackae.objectives.share import Share

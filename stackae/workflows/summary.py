@@ -17,6 +17,7 @@ from stackae.data.inspect.advice import notes_of
 from stackae.data.labelled import few_of, is_scarce
 from stackae.data.labels import named
 from stackae.data.paired import PairedRows
+from stackae.data.stored.rows import StoredRows
 from stackae.data.tables.overview import TITLES, overview
 from stackae.errors import argument, legible
 from stackae.objectives.kinds import numbers_of
@@ -42,7 +43,8 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[s
     together = [f"seeds    {config.seed} to {configs[-1].seed}, trained together"] if len(configs) > 1 else []
     return [
         f"data     {dataset.name}: {len(dataset.train.x):,} training, {len(dataset.validation.x):,} validation, "
-        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}",
+        f"{len(dataset.test.x):,} test rows of {config.n_visible}, scaled by {dataset.scaling.kind}"
+        f"{', read from disk as they are needed' if isinstance(dataset.train.x, StoredRows) else ''}",
         *_columns(dataset),
         f"step     {shown_layer_steps(config, isinstance(dataset.train.x, PairedRows))}",
         *_processes(),

@@ -23,8 +23,9 @@ from stackae.data import Part, Scaling, Source, epoch_order, in_order, load_data
 from stackae.data import loading as loading_module
 from stackae.data.division import hold_out
 from stackae.data.formats import FORMATS, listed
-from stackae.data.loading import part_of_rows, taken
+from stackae.data.loading import part_of_rows
 from stackae.data.source import checked
+from stackae.data.stored.array import rows_at
 from stackae.errors import ConfigError, DataError
 
 # ---- source
@@ -347,7 +348,7 @@ def test_all_rows_are_taken_as_they_lie(dtype: str, monkeypatch: pytest.MonkeyPa
     """Without a copy before they are scaled, to the same numbers as rows that are picked; floats are not shared."""
     monkeypatch.setattr(loading_module, "CHUNK_CELLS", 4)
     x, every = np.arange(10).reshape(5, 2).astype(dtype), np.arange(5)
-    assert taken(x, every) is x and taken(x, every[::2]).tolist() == x[::2].tolist()
+    assert rows_at(x, every) is x and rows_at(x, every[::2]).tolist() == x[::2].tolist()
     scaling = Scaling.fit("unit", x)
     whole, picked = part_of_rows(x, None, every, scaling), part_of_rows(np.vstack([x, x]), None, every, scaling)
     assert torch.equal(whole.x[every], picked.x[every])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.source import MOST_NAMED, BadRow, Source, in_32_bits
-from stackae.data.stored import Array, pieces, rows_at
+from stackae.data.stored.array import Array, pieces, rows_at
 
 
 class FiniteRows(NamedTuple):

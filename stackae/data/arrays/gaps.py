@@ -10,7 +10,7 @@ import numpy as np
 from stackae.config import DataConfig
 from stackae.data.order.places import RowOrder
 from stackae.data.source import Source, in_memory, row_type
-from stackae.data.stored import Array, StoredArray, pieces, rows_at
+from stackae.data.stored.array import Array, StoredArray, pieces, rows_at
 from stackae.data.tables.columns import Encoding, Taken
 from stackae.data.tables.notes import about_dropped, about_filled
 from stackae.errors import DataError, argument

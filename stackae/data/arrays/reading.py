@@ -14,7 +14,7 @@ from stackae.data.formats.npy import LABELS, NUMBERS, as_source
 from stackae.data.label_shapes import plain_labels
 from stackae.data.labels import classes_of_arrays
 from stackae.data.source import Source, in_memory
-from stackae.data.stored import StoredArray
+from stackae.data.stored.array import StoredArray
 from stackae.data.targets import targets_of_arrays
 from stackae.errors import DataError, argument, legible
 

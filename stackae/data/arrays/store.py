@@ -13,7 +13,7 @@ import numpy as np
 
 from stackae.data.formats import format_of
 from stackae.data.source import bytes_held
-from stackae.data.stored import stays_on_disk
+from stackae.data.stored.array import stays_on_disk
 from stackae.errors import DataError, argument, legible, nearest
 
 MOST_ARRAYS = 10_000

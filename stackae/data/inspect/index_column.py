@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stackae.data.stored import Array, pieces
+from stackae.data.stored.array import Array, pieces
 from stackae.errors import argument, legible
 
 FEWEST_ROWS = 10  # that are no coincidence

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stackae.data.scaling import Scaling
-from stackae.data.stored import StoredArray, pieces
+from stackae.data.stored.array import StoredArray, pieces
 
 
 @dataclass(frozen=True, eq=False)
