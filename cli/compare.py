@@ -139,6 +139,7 @@ def command(
     momentum_ramp: o.MomentumRamp = None,
     schedule: o.Schedule = None,
     rate_decay: o.RateDecay = None,
+    shuffle: o.Shuffle = None,
     seed: o.Seed = None,
     engine: o.Engine = None,
     precision: o.Precision = None,

@@ -66,6 +66,7 @@ def command(
     momentum_ramp: o.MomentumRamp = None,
     schedule: o.Schedule = None,
     rate_decay: o.RateDecay = None,
+    shuffle: o.Shuffle = None,
     patience: o.Patience = None,
     seed: o.SeedOfRun = None,
     engine: o.Engine = None,

@@ -97,6 +97,7 @@ def command(
     momentum_ramp: o.MomentumRamp = None,
     schedule: o.Schedule = None,
     rate_decay: o.RateDecay = None,
+    shuffle: o.Shuffle = None,
     seed: o.Seed = None,
     seeds: Annotated[
         o.Text,

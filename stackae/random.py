@@ -20,6 +20,7 @@ from torch import Tensor
 CHUNK_WORDS = 64
 EVALUATION_COUNTER = 1 << 62  # beyond every training step, which are counted from 0
 _BLOCKS, _LANES, _ROUNDS = 16, 4, 10
+_FEISTEL_ROUNDS = 8
 _MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], dtype=np.uint64)
 _KEY_STEP = np.array([0x9E3779B9, 0xBB67AE85], dtype=np.uint32)
 
@@ -36,6 +37,7 @@ class Purpose(IntEnum):
     LABELS = 7
     BOOTSTRAP = 8
     LABELLED_BATCH = 9
+    BLOCK_ORDER = 10
 
 
 def philox(counters: np.ndarray, key: np.ndarray) -> np.ndarray:
@@ -93,3 +95,53 @@ def permutation(count: int, *, seed: int, purpose: Purpose, layer: int = 0, coun
     """Draw a permutation (count,) int64: the order that sorts ``count`` random 64-bit keys."""
     words = raw_words(2 * count, seed=seed, purpose=purpose, layer=layer, counter=counter)
     return torch.from_numpy(np.argsort(words.view(np.uint64), kind="stable"))
+
+
+class KeyedPermutation:
+    """A permutation of range(count) of which nothing is stored: ``order[a:b]`` (b - a,) int64 is computed when asked.
+
+    A Feistel network of eight rounds on pairs (l, r) of Z_a x Z_b, a b >= count, whose round functions mix in 64 bits
+    and are keyed by the stream's words; an image beyond count is mapped again until it is not.
+
+    Black & Rogaway (2002), Ciphers with arbitrary finite domains.
+    """
+
+    def __init__(self, count: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> None:
+        self._count = count
+        self._left = max(1, math.isqrt(max(0, count - 1)) + 1)
+        self._right = max(1, -(-count // self._left))
+        words = raw_words(2 * _FEISTEL_ROUNDS, seed=seed, purpose=purpose, layer=layer, counter=counter)
+        self._keys = words.view(np.uint64)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, places: slice) -> Tensor:
+        start, stop, _ = places.indices(self._count)
+        return torch.from_numpy(self.at(np.arange(start, stop)))
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """(k,) int64, the images of places (k,) int64 from 0 to count - 1."""
+        found = self._mapped(places.astype(np.uint64))
+        while (beyond := np.flatnonzero(found >= self._count)).size:
+            found[beyond] = self._mapped(found[beyond])
+        return found.astype(np.int64)
+
+    def _mapped(self, x: np.ndarray) -> np.ndarray:
+        a, b = np.uint64(self._left), np.uint64(self._right)
+        left: np.ndarray = x % a
+        right: np.ndarray = x // a
+        for number, key in enumerate(self._keys):
+            if number % 2:
+                right = (right + _mixed(left + key) % b) % b
+            else:
+                left = (left + _mixed(right + key) % a) % a
+        return left + a * right
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """The finalizer of MurmurHash3 in 64 bits: every bit of the input changes half of those of the output."""
+    x = (x ^ x >> np.uint64(33)) * np.uint64(0xFF51AFD7ED558CCD)
+    x = (x ^ x >> np.uint64(33)) * np.uint64(0xC4CEB9FE1A85EC53)
+    mixed: np.ndarray = x ^ x >> np.uint64(33)
+    return mixed

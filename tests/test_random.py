@@ -10,7 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackae.random import CHUNK_WORDS, Purpose, normal_rows, permutation, philox, raw_words, row_words, uniform
+from stackae.random import (
+    CHUNK_WORDS,
+    KeyedPermutation,
+    Purpose,
+    normal_rows,
+    permutation,
+    philox,
+    raw_words,
+    row_words,
+    uniform,
+)
 
 KEYS = {"seed": 3, "purpose": Purpose.ORDER, "layer": 2, "counter": 5}
 
@@ -74,3 +84,42 @@ def test_a_permutation_holds_every_index_once(count, seed):
 def test_every_index_is_equally_likely_to_come_first():
     firsts = [int(permutation(5, seed=0, purpose=Purpose.ORDER, counter=i)[0]) for i in range(5000)]
     assert np.bincount(firsts, minlength=5) == pytest.approx(1000, abs=150)  # 5 standard deviations
+
+
+# ---- permutations that are not stored
+
+
+@given(count=st.integers(0, 3000), seed=st.integers(0, 2**63 - 1), counter=st.integers(0, 2**40))
+def test_a_keyed_permutation_holds_each_number_once_whatever_is_asked(count, seed, counter):
+    order = KeyedPermutation(count, seed=seed, purpose=Purpose.ORDER, counter=counter)
+    whole = order[:]
+    assert len(order) == count and whole.dtype == torch.int64 and torch.equal(whole.sort().values, torch.arange(count))
+    for start, stop in ((0, 7), (5, 5), (count // 2, count + 9)):
+        assert torch.equal(order[start:stop], whole[start:stop])
+
+
+@pytest.mark.parametrize("count", [10**6 + 3, 10**9, 2**31, 2**40 + 1])
+def test_a_keyed_permutation_costs_what_is_asked_of_it(count):
+    order = KeyedPermutation(count, **KEYS)
+    places = np.array([0, 1, count // 2, count - 1])
+    found = order.at(places)
+    assert ((found >= 0) & (found < count)).all() and len(set(found.tolist())) == 4
+    assert np.array_equal(order.at(places[::-1]), found[::-1])
+    assert np.array_equal(order[count - 5 : count][-1:], found[-1:])
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"purpose": Purpose.SPLIT}, {"layer": 3}, {"counter": 6}])
+def test_any_change_of_key_or_counter_gives_another_keyed_permutation(change):
+    one, other = (KeyedPermutation(10_000, **{**KEYS, **each})[:] for each in ({}, change))
+    assert (one == other).sum() <= 8  # one in expectation: P(more than 8) is about 1e-6
+
+
+def test_a_keyed_permutation_mixes():
+    """As uniform draws do: neighbours end up far apart, halves evenly in halves, and every order of three is as likely."""
+    count = 60_000
+    order = KeyedPermutation(count, **KEYS)[:].numpy()
+    assert np.abs(np.diff(order)).mean() == pytest.approx(count / 3, rel=0.02)
+    low = (order[: count // 2] < count // 2).sum()
+    assert abs(low - count / 4) < 5 * math.sqrt(count / 16)
+    orders = [tuple(KeyedPermutation(3, seed=seed, purpose=Purpose.ORDER)[:].tolist()) for seed in range(6000)]
+    assert all(abs(orders.count(each) - 1000) < 5 * math.sqrt(1000) for each in set(orders)) and len(set(orders)) == 6

@@ -22,6 +22,7 @@ from stackae.config.values import (
     Positive,
     Precision,
     Schedule,
+    Shuffle,
     Unlabelled,
 )
 
@@ -39,6 +40,9 @@ class TrainingConfig(Model):
     """Schedule of the learning rate: constant, or a linear or cosine decay to 0."""
     rate_decay: Annotated[float, Field(ge=1, le=10)] = 1.0
     """Divisor of the learning rate at every step, on top of its schedule (1 = none)."""
+    shuffle: Shuffle = "exact"
+    """Order of the rows in an epoch: exact (any order is as likely), or blocks:ROWS, which shuffles blocks of so many
+    rows, and the rows of eight blocks at a time, for disks that are slow at reading single rows."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the initial weights, the order of the rows and the noise."""
     engine: EngineName = "auto"
@@ -47,6 +51,11 @@ class TrainingConfig(Model):
     """Precision of the matmuls: fp32, tf32 (CUDA) or bf16. Weights stay fp32."""
     device: Device = "auto"
     """Device to train on: cpu, cuda, cuda:N, or auto (a GPU if there is one)."""
+
+    @property
+    def block(self) -> int:
+        """The rows of a block that are shuffled together; 0 where all are."""
+        return int(self.shuffle.partition(":")[2] or 0)
 
     def trains_eagerly(self, device: str) -> str:
         """The first of these settings that the fused step of a device does not have; "" where it has all of them."""

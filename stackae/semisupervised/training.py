@@ -208,6 +208,7 @@ def fit_unlabelled(
         patience=Patience.of(patience, spreading.epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
+        block=config.block,
     )
     history = alone(Trainer(stage, callback, checkpointer).fit())
     replica.fold()

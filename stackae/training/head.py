@@ -92,6 +92,7 @@ def fit_head(
         patience=Patience.of(config.patience, epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
+        block=config.block,
     )
     return alone(Trainer(stage, callback, checkpointer).fit())
 

@@ -178,6 +178,7 @@ def train_layer(
         patience=Patience.of(first.layer.patience, epochs),
         schedule=config.schedule,
         rate_decay=config.rate_decay,
+        block=config.block,
     )
     return {
         each.index: outcome

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stackae.autoencoders.parameters import fill, forms
+from stackae.data.minibatches import Order
 from stackae.errors import DivergedError
 from stackae.ranks import here
 from stackae.training.callbacks import EpochRecord
@@ -58,7 +59,7 @@ class ReplicaState:
         """False once it has diverged, or has waited for a better epoch as long as the stage's patience says."""
         return self.diverged is None and not self._stage.patience.is_over(self._best.waited, self._history)
 
-    def batches(self, order: Mapping[int, Tensor], rows: slice, steps: range) -> Batches:
+    def batches(self, order: Mapping[int, Order], rows: slice, steps: range) -> Batches:
         """Make the batches of the next call of the step; none where the network is no longer active."""
         if not self.active:
             return Batches(NO_ROWS, [])
@@ -66,7 +67,7 @@ class ReplicaState:
         return Batches(order[self.replica.seed][rows], rates, self.total)
 
     @torch.no_grad()
-    def stepped(self, result: StepResult, order: Mapping[int, Tensor], epoch: int, steps: range) -> None:
+    def stepped(self, result: StepResult, order: Mapping[int, Order], epoch: int, steps: range) -> None:
         """Record the result of those steps; a refused step ends the training of this network."""
         if not self.active:
             return

@@ -94,7 +94,7 @@ class Replica:
 class Stage:
     """One layer, or a head, of each replica; ``step`` trains them together, in their order.
 
-    ``number`` keeps the stage's random streams apart from others'.
+    ``number`` keeps the stage's random streams apart from others'; with ``block``, rows are shuffled in blocks.
     """
 
     name: str
@@ -107,6 +107,7 @@ class Stage:
     patience: Patience
     schedule: str
     rate_decay: float = 1.0
+    block: int = 0
 
     @property
     def rows(self) -> int:

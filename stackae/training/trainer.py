@@ -7,9 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
-from torch import Tensor
-
-from stackae.data.minibatches import epoch_orders
+from stackae.data.minibatches import Order, epoch_orders
 from stackae.errors import DivergedError, RunError, argument
 from stackae.ranks import here
 from stackae.training.callbacks import Callback, EpochRecord
@@ -91,7 +89,9 @@ class Trainer:
         def seeds() -> set[int]:
             return {each.replica.seed for each in self.active}
 
-        orders = epoch_orders(stage.rows, seeds, layer=stage.number, epochs=stage.max_epochs, first=self.epoch)
+        orders = epoch_orders(
+            stage.rows, seeds, layer=stage.number, epochs=stage.max_epochs, first=self.epoch, block=stage.block
+        )
         with closing(orders):
             while self.epoch <= stage.max_epochs and self.active:
                 self.run_epoch(next(orders))
@@ -100,7 +100,7 @@ class Trainer:
                 self.epoch, self.rows = self.epoch + 1, 0
                 self._pause()
 
-    def run_epoch(self, order: Mapping[int, Tensor]) -> None:
+    def run_epoch(self, order: Mapping[int, Order]) -> None:
         """Pass over the rest of the epoch's rows, in the order (n,) of each network's seed; then validate."""
         stage, started = self._stage, time.perf_counter()
         while self.rows < stage.rows and self.active:
@@ -114,7 +114,7 @@ class Trainer:
         if 2 * self.epoch <= stage.max_epochs:  # resampled units need the second half to become useful
             self._resample()
 
-    def step(self, order: Mapping[int, Tensor]) -> None:
+    def step(self, order: Mapping[int, Order]) -> None:
         """Train on the next batches, as many as the pace says; a refused step ends its network's training."""
         stage, size, active = self._stage, self._stage.batch_size, self.active
         end = min(stage.rows, self.rows + self._pace.batches * size)
