@@ -115,7 +115,7 @@ def test_any_change_of_key_or_counter_gives_another_keyed_permutation(change):
 
 
 def test_a_keyed_permutation_mixes():
-    """As uniform draws do: neighbours end up far apart, halves evenly in halves, and every order of three is as likely."""
+    """As uniform draws do: neighbours lie far apart, halves evenly in halves, and every order of three is as likely."""
     count = 60_000
     order = KeyedPermutation(count, **KEYS)[:].numpy()
     assert np.abs(np.diff(order)).mean() == pytest.approx(count / 3, rel=0.02)
