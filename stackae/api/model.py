@@ -129,6 +129,7 @@ def finetune(
     momentum_ramp: str | RampConfig = RampConfig(),
     schedule: Schedule = "cosine",
     rate_decay: float = 1.0,
+    shuffle: str = "exact",
     seed: int | None = None,
     engine: EngineName = "auto",
     precision: Precision = "fp32",
@@ -151,8 +152,8 @@ def finetune(
         seed: of the new weights and the order of rows; None is the stack's.
         init, train, labels, labels_seed, unlabelled, neighbours, layer_decay, class_weight, outputs, initial_weights,
             corruption, dropout, learning_rate, weight_decay, decaying, max_norm, max_epochs, batch_size, patience,
-            optimizer, momentum, momentum_ramp, schedule, rate_decay, engine, precision, device: see ``FinetuneConfig``,
-            which documents each.
+            optimizer, momentum, momentum_ramp, schedule, rate_decay, shuffle, engine, precision, device: see
+            ``FinetuneConfig``, which documents each.
         callback: told of every batch and epoch.
 
     Raises:

@@ -186,6 +186,7 @@ def pretrain(
     momentum_ramp: str | RampConfig = RampConfig(),
     schedule: Schedule = "cosine",
     rate_decay: float = 1.0,
+    shuffle: str = "exact",
     seed: int = 0,
     engine: EngineName = "auto",
     precision: Precision = "fp32",
@@ -217,8 +218,8 @@ def pretrain(
             weight_decay, weight_l1, max_norm, init, initial_weights, ridge, hidden, beta, learning_rate, max_epochs,
             batch_size, patience: settings of a layer, one value for all or a sequence of one per layer; None is the
             default of ``LayerConfig``, which documents each.
-        optimizer, momentum, momentum_ramp, schedule, rate_decay, seed, engine, precision, device: settings of all
-            layers (``PretrainConfig``).
+        optimizer, momentum, momentum_ramp, schedule, rate_decay, shuffle, seed, engine, precision, device: settings of
+            all layers (``PretrainConfig``).
         callback: told of every batch and epoch.
 
     Raises:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from stackae.config.heads import HEADS, HeadName, HeadRow
 from stackae.config.notation import CorruptionConfig, DropoutConfig, InitialConfig, RampConfig
@@ -22,9 +23,18 @@ from stackae.config.values import (
     Positive,
     Precision,
     Schedule,
-    Shuffle,
     Unlabelled,
 )
+from stackae.errors import legible
+
+
+def _shuffle(value: object) -> object:
+    if value != "exact" and not re.fullmatch(r"blocks:[1-9][0-9]{0,11}", str(value)):
+        raise ValueError(f"expected exact or blocks:ROWS, such as blocks:65536, got '{legible(str(value))}'")
+    return value
+
+
+Shuffle = Annotated[str, BeforeValidator(_shuffle)]
 
 
 class TrainingConfig(Model):

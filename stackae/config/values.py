@@ -152,12 +152,6 @@ def _places(value: object) -> object:
     return value
 
 
-def _shuffle(value: object) -> object:
-    if value != "exact" and not re.fullmatch(r"blocks:[1-9][0-9]{0,11}", str(value)):
-        raise ValueError(f"expected exact or blocks:ROWS, such as blocks:65536, got '{legible(str(value))}'")
-    return value
-
-
 _DASHED = BeforeValidator(lambda value: next((name for name in ACTIVATIONS if name.replace("_", "-") == value), value))
 Activation = Annotated[Literal["auto", ActivationName], _DASHED]
 Loss = Literal["auto", "mse", "bce"]
@@ -183,7 +177,6 @@ Count = Annotated[int, Field(ge=1)]
 Width = Annotated[int, BeforeValidator(_width), PlainSerializer(lambda width: width or "auto", return_type=int | str)]
 BatchSize = Annotated[int, Field(ge=1, le=10**12)]
 Places = Annotated[str | None, BeforeValidator(_places)]
-Shuffle = Annotated[str, BeforeValidator(_shuffle)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 

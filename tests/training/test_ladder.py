@@ -74,7 +74,7 @@ def test_orders_that_are_given_up_leave_no_thread():
 
 
 def test_an_order_that_cannot_be_made_is_an_error_of_its_epoch(monkeypatch):
-    def made(count: int, *, seed: int, layer: int, epoch: int) -> Tensor:
+    def made(count: int, *, seed: int, layer: int, epoch: int, block: int) -> Tensor:
         if epoch == 3:
             raise MemoryError("no room")
         return torch.arange(count)
