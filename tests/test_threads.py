@@ -284,3 +284,21 @@ def test_the_library_leaves_threads_as_they_are_and_the_command_line_does_not() 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "1"
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [({}, "16"), ({"OMP_NUM_THREADS": "1"}, "16"), ({"OMP_NUM_THREADS": "3"}, "3"), ({"MKL_NUM_THREADS": "1"}, None)],
+)
+def test_processes_of_one_machine_share_its_cpus(machine: Path, given: dict[str, str], threads: str | None) -> None:
+    """torchrun sets one thread each where the user sets none."""
+    environment = dict(given)
+    try:
+        limit_threads(environment, machine, processes=4)
+        assert environment.get("OMP_NUM_THREADS") == threads
+        if threads == "16":
+            assert shown_threads(16, environment, machine) == "16 (its share of the 64 CPUs for 4 processes)"
+            limit_threads(few := {"OMP_NUM_THREADS": "1"}, machine, processes=100)
+            assert few["OMP_NUM_THREADS"] == "1"
+    finally:
+        limit_threads({}, machine)

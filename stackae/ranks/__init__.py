@@ -159,8 +159,8 @@ class Ranks:
 
     def fail(self, error: StackaeError) -> None:
         """Tell the others that this rank ends, and why."""
-        if self.failure() is None:  # the first to fail says why
-            with suppress(RuntimeError):
+        with suppress(RuntimeError):  # the messages are gone
+            if self.heard("failed") is None:  # the first to fail says why
                 self.say("failed", (self.rank, _here(), str(error), error.exit_code))
 
     def end(self) -> None:
