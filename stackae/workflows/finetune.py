@@ -35,7 +35,7 @@ from stackae.workflows.evaluate import assess_classifier
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets
 from stackae.workflows.pictures import codes, curves
 from stackae.workflows.session import Session
-from stackae.workflows.stacks import check_same
+from stackae.workflows.stacks import built, check_built, check_same
 from stackae.workflows.summary import head_summary
 
 
@@ -154,7 +154,7 @@ def train_head(
     try:
         start, loss = start_of(run, settings), run.pretrain_config.layers[0].loss
         task = partial(
-            follow_finetuning, work, settings, dataset.config, known_of(run), run.load_scaling(), start, loss
+            follow_finetuning, work, settings, dataset.config, known_of(run), run.load_scaling(), start, loss, built()
         )
         with session.callbacks.training(1) as callback, shared(task):
             result, file = _train(start, loss, settings, dataset, callback, led(checkpointer))
@@ -181,12 +181,14 @@ def follow_finetuning(
     scaling: Scaling,
     start: StackedAutoencoder,
     loss: str,
+    leader: dict[str, str],
 ) -> None:
-    """Take part, as a rank that follows, in the training of ``train_head``.
+    """Take part, as a rank that follows, in the training of ``train_head``; ``leader`` is how rank 0 is ``built``.
 
     Raises:
-        DataError: this process reads other data than rank 0.
+        DataError: this process reads other data than rank 0. SetupError: it would compute other bits.
     """
+    check_built(leader)
     dataset = read_dataset(data, known, scaling, target_given=data.target is not None)
     check_same(fingerprint(dataset), work, data)
     learned = learned_dataset(dataset, settings)

@@ -17,11 +17,13 @@ from stackae.data.fingerprint import fingerprint
 from stackae.data.memory import give_back
 from stackae.data.rows import Rows
 from stackae.data.scaling import Scaling
-from stackae.errors import DataError, DivergedError, argument, shown
+from stackae.errors import DataError, DivergedError, SetupError, argument, shown
+from stackae.ops.engine import find_extension
 from stackae.pretraining import PretrainResult, layers_together, results_together
 from stackae.ranks import ready, shared
 from stackae.runs import Checkpoint, Folder, Run, Work
 from stackae.runs.beginning import complete
+from stackae.runs.checkpointer import this_machine
 from stackae.runs.kept_data import data_files, labelled_with
 from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
 from stackae.runs.records import epoch_of
@@ -117,7 +119,7 @@ def train_stacks(
     for run, settings in zip(runs, work.settings, strict=True):
         run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
     per_layer = []
-    task = partial(follow_pretraining, work, configs, dataset.config, dataset.scaling)
+    task = partial(follow_pretraining, work, configs, dataset.config, dataset.scaling, built())
     with callbacks.training(len(runs)) as callback, shared(task):
         layers = layers_together(
             dataset.train.x,
@@ -151,17 +153,36 @@ def train_stacks(
     return trained
 
 
-def follow_pretraining(work: Work, configs: Sequence[PretrainConfig], data: DataConfig, scaling: Scaling) -> None:
-    """Take part, as a rank that follows, in the training of ``train_stacks``.
+def follow_pretraining(
+    work: Work, configs: Sequence[PretrainConfig], data: DataConfig, scaling: Scaling, leader: dict[str, str]
+) -> None:
+    """Take part, as a rank that follows, in the training of ``train_stacks``; ``leader`` is how rank 0 is ``built``.
 
     Raises:
-        DataError: this process reads other data than rank 0.
+        DataError: this process reads other data than rank 0. SetupError: it would compute other bits.
     """
+    check_built(leader)
     dataset = load_data(data, scaling)
     check_same(fingerprint(dataset), work, data)
     ready()
     for _ in layers_together(dataset.train.x, configs, checkpointer=Following()):
         pass
+
+
+def built() -> dict[str, str]:
+    """Describe what the bits of this process depend on: all ranks have to have the same."""
+    machine = this_machine()
+    return {name: machine[name] for name in ("torch", "processor")} | {"extension": find_extension().state}
+
+
+def check_built(leader: dict[str, str]) -> None:
+    """Raise SetupError where this process differs from rank 0 in what its bits depend on."""
+    for name, value in built().items():
+        if value != leader[name]:
+            raise SetupError(
+                f"{name}: expected {leader[name]} in every process, as in rank 0, got {value}; train on machines of "
+                "one kind, with one installation"
+            )
 
 
 def check_same(found: str, work: Work, data: DataConfig) -> None:

@@ -283,6 +283,18 @@ def test_gpu_accuracy(tmp_path, capsys, here):
     assert capsys.readouterr().out.splitlines()[-1].startswith("test accuracy on the embedded digits: default ")
 
 
+def test_ranks(tmp_path, monkeypatch):
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+    threads = torch.get_num_threads()
+    try:
+        run("ranks", "--json", tmp_path / "ranks.json", "--rounds", 1, "--only", "256x784-300")
+    finally:
+        torch.set_num_threads(threads)
+    (row,) = rows_of(tmp_path / "ranks.json")
+    assert row["ratio"] > 0 and row["bytes"] == 4 * (784 * 300 + 784 + 300) + 8 * 601
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").rglob("*.json")), ids=lambda path: path.stem)
 def test_results_have_a_line_per_row(path):
     text = path.read_text()

@@ -23,7 +23,7 @@ from stackae.ranks.following import Follower, ReleasedError
 from stackae.ranks.launch import launched
 from stackae.training.checkpointing import Following, Leading, NoCheckpoints
 from stackae.training.choice import RANKS, layer_steps
-from stackae.workflows.stacks import check_same
+from stackae.workflows.stacks import built, check_built, check_same
 
 NO_SIGNAL = SimpleNamespace(stop=None)
 DONE: list[object] = []
@@ -169,6 +169,13 @@ def test_other_data_than_those_of_rank_0_are_refused() -> None:
     check_same("abc", work, data)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"moons.npy: expected the rows and labels that rank 0 reads, got others; give"):
         check_same("abd", work, data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["torch", "processor", "extension"])
+def test_a_process_that_computes_other_bits_is_refused(name: str) -> None:
+    check_built(built())
+    with pytest.raises(SetupError, match=rf"{name}: expected another in every process, as in rank 0, got .*; train on"):
+        check_built(built() | {name: "another"})
 
 
 @pytest.mark.parametrize(
