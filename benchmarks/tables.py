@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.machine import machine, save
 from stackae.data.formats.text_frame import read_frame
-from stackae.data.tables import cache
+from stackae.data.spool.home import SWITCH
 
 AT_ONCE = 10_000  # rows that are written together
 
@@ -58,9 +58,9 @@ def measured(path: Path, home: Path) -> dict[str, tuple[float, float]]:
     for kept in home.glob("*"):
         kept.unlink()
     found = {"pyarrow": seconds(lambda: csv.read_csv(path, csv.ReadOptions(use_threads=False)))}
-    with mock.patch.dict(os.environ, {cache.SWITCH: "off"}):
+    with mock.patch.dict(os.environ, {SWITCH: "off"}):
         found["parsed"] = seconds(lambda: read_frame(path))
-    with mock.patch.dict(os.environ, {cache.SWITCH: str(home)}):
+    with mock.patch.dict(os.environ, {SWITCH: str(home)}):
         found["parsed and kept"] = seconds(lambda: read_frame(path))
         found["from the cache"] = seconds(lambda: read_frame(path))
     return found

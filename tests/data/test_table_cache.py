@@ -12,6 +12,7 @@ from data_files import same_frames, write
 
 from stackae.data.formats import text_frame
 from stackae.data.formats.text_frame import read_frame
+from stackae.data.spool.home import SWITCH
 from stackae.data.tables import cache
 from stackae.data.tables.frame import Dialect, Frame
 
@@ -22,7 +23,7 @@ TABLE = "a;kind;b\n1;tcp;2,5\n?;udp;Infinity\n1;2\n-3;;1,25\n\n4;é;0,5\n"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, in which every table is worth an entry."""
     monkeypatch.setattr(cache, "WORTH_BYTES", 1)
-    monkeypatch.setenv(cache.SWITCH, str(tmp_path / "cache"))
+    monkeypatch.setenv(SWITCH, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -102,9 +103,9 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     monkeypatch.setattr("shutil.disk_usage", lambda _: (1, 1, 0))
     assert len(read_frame(path).numbers) == 4 and not list(home.iterdir())
     for word in ("off", "", "0"):
-        monkeypatch.setenv(cache.SWITCH, word)
+        monkeypatch.setenv(SWITCH, word)
         assert cache.folder() is None
-    monkeypatch.delenv(cache.SWITCH)
+    monkeypatch.delenv(SWITCH)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache.folder() == tmp_path / "xdg" / "stackae"
     monkeypatch.delenv("XDG_CACHE_HOME")
