@@ -14,7 +14,7 @@ from stackae.data.formats.vision import PREFIX, load_vision
 from stackae.data.source import Source
 from stackae.data.tables.frame import Dialect, Frame
 from stackae.data.tables.transposed import transposed
-from stackae.errors import ConfigError, DataError, legible, nearest
+from stackae.errors import ConfigError, DataError, argument, legible, nearest
 
 OF_TABLES = ("group", "time", "columns", "drop", "ids", "categorical", "ordinal")
 """Settings that name columns of tables alone."""
@@ -61,7 +61,7 @@ def read_named(config: DataConfig) -> Source | None:
     if config.data == "digits":
         return load_digits()
     if config.data in FOLDERS:
-        return load_idx_folder(config.data, Path(config.data_root))
+        return load_idx_folder(config.data, Path(config.data_root), config.storage)
     if config.data.startswith(PREFIX):
         return load_vision(config.data.removeprefix(PREFIX), Path(config.data_root))
     return None
@@ -94,7 +94,12 @@ def read_table(config: DataConfig, tell: Tell = ignored, dialect: Dialect | None
     """The columns of a table as they are stored, of a ``dialect`` or that of the settings. Raises DataError as its
     reader does."""
     place = file_of(config)
-    frame = place.format.read_frame(place.path, dialect or dialect_of(config), tell)
+    storage = "memory" if config.transpose else config.storage  # whose rows are columns of the file
+    if storage != config.storage == "disk":
+        raise ConfigError(
+            f"{argument('storage')}: expected memory for {argument('transpose')}, got disk; leave one of them out"
+        )
+    frame = place.format.read_frame(place.path, dialect or dialect_of(config), tell, storage)
     return transposed(frame) if config.transpose else frame
 
 

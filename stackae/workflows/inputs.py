@@ -147,7 +147,7 @@ def absolute(config: DataConfig) -> DataConfig:
 def _file_of(name: str) -> Place | None:
     """Return where targets lie that have a file of their own."""
     place = table_of(name) or place_of(name)
-    return place if place is not None and place.path.is_file() else None
+    return place if place is not None and not place.format.pictures and place.path.exists() else None
 
 
 def _absolute(place: Place) -> str:

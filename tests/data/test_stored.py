@@ -19,8 +19,8 @@ from stackae.data.fingerprint import fingerprint
 from stackae.data.outliers import outliers
 from stackae.data.rows import is_fed, subset
 from stackae.data.source import in_fewest_bytes, pixels
-from stackae.data.stored import array as stored
 from stackae.data.stored.array import StoredArray, column_extremes, column_means, pieces, rows_at, stays_on_disk
+from stackae.data.stored.array import array as stored
 from stackae.data.stored.rows import StoredRows
 from stackae.errors import ConfigError, DataError
 

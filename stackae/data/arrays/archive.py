@@ -6,6 +6,7 @@ Nothing is ever extracted to a path, so names such as ../x harm nobody; nothing 
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,7 +18,8 @@ from stackae.errors import DataError, legible
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DIRECTORY_BYTES = 1 << 20  # of an archive's list of members: tens of thousands, where four would do
-HEADER_BYTES = 30  # before each member, at least
+LOCAL = struct.Struct("<26sHH")  # before each member: the last two are the lengths of what follows
+HEADER_BYTES = LOCAL.size
 ENCRYPTED = 0x41  # bits of a member's flags: weak and strong encryption
 
 
@@ -38,6 +40,21 @@ class Member(NamedTuple):
         if fault := _unreadable(self.info):
             raise DataError(f"{self.label}: expected {fault}; save it by numpy.savez")
         return cast(AbstractContextManager[io.BufferedIOBase], self.archive.open(self.info))
+
+    def start(self) -> int | None:
+        """Where its bytes begin in the file, after all of them were compared with their checksum; None of packed ones.
+
+        Raises what ``open`` and reading raise.
+        """
+        if self.info.compress_type != zipfile.ZIP_STORED or self.info.file_size != self.info.compress_size:
+            return None
+        with self.open() as stream:
+            while stream.read1(CHUNK_BYTES):
+                pass
+        file = cast(IO[bytes], self.archive.fp)
+        file.seek(self.info.header_offset)
+        _, name, extra = LOCAL.unpack(file.read(LOCAL.size))
+        return self.info.header_offset + LOCAL.size + int(name) + int(extra)
 
 
 class _Bounded:

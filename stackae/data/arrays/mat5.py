@@ -30,7 +30,7 @@ from stackae.data.arrays.mat5_elements import (
     Header,
 )
 from stackae.data.arrays.mat5_fields import fields_of, header_at
-from stackae.data.arrays.sparse import dense
+from stackae.data.arrays.sparse import Parts, dense
 from stackae.data.arrays.store import MOST_ARRAYS, Declared, Stored, called
 from stackae.data.formats.bounded import CHUNK_BYTES, DEFLATE_LIMIT
 from stackae.data.formats.npy import LONGEST_LABEL, MOST_DIMENSIONS, check_kind
@@ -177,7 +177,7 @@ def _sparse(elements: Elements, header: Header, place: _Place) -> np.ndarray:
     numbers = elements.content(TYPES, place.most)
     dtype = np.dtype(np.bool_ if header.flags & LOGICAL else np.float64)
     data, places = numbers[: max(0, count)].astype(dtype), indices[: max(0, count)].astype(np.int64)
-    return dense(elements.label, "csc", (rows, columns), data, places, starts.astype(np.int64))
+    return dense(Parts(elements.label, "csc", (rows, columns), data, places, starts.astype(np.int64)))
 
 
 def _texts(elements: Elements, header: Header) -> np.ndarray:

@@ -63,8 +63,9 @@ def load_arrays(path: Path, asked: Asked = ALL) -> Source:
     """
     with opened_store(path) as store:
         name = _rows(store, asked)
-        x = store.read_rows(name, NUMBERS, asked.storage)
+        x, told = store.read_rows(name, asked.storage)
         y, notes = _targets(store, name, x, asked)
+        notes = (*store.notes, *told, *notes)
         parts = [Part(called(path, name), x, y, _clean(store, name))]
         if name in ROWS:
             parts += _test_part(store, asked)
@@ -118,7 +119,7 @@ def _targets(store: Store, rows: str, x: np.ndarray, asked: Asked) -> tuple[np.n
     if asked.target is not None:
         own = store.find(asked.target)
         place = None if own is not None else place_of(asked.target)
-        if place is not None and place.format.store is not None and place.path.is_file():
+        if place is not None and place.format.store is not None and place.path.exists():
             return _of_file(place.path, place.inside, asked), ()
         if own is not None or asked.required:
             return store.read(found_in(store, "target", asked.target), asked.kinds), ()
@@ -162,7 +163,7 @@ def _test_part(store: Store, asked: Asked) -> list[Part]:
             )
         return []
     y = None if targets is None else store.read(targets, asked.kinds)
-    return [Part(called(store.path, name), store.read(name, NUMBERS), y, _clean(store, name))]
+    return [Part(called(store.path, name), store.read_rows(name, asked.storage)[0], y, _clean(store, name))]
 
 
 def _clean(store: Store, rows: str) -> np.ndarray | None:
@@ -183,13 +184,19 @@ def _clean_rows(part: Part, path: Path, pixels: bool) -> np.ndarray:
     return in_memory(rows, part.label)
 
 
+def _held(part: Part, what: str) -> np.ndarray:
+    """The rows of a part, which ``what`` needs in memory. Raises ConfigError where they are in a file."""
+    return in_memory(StoredArray(part.x) if isinstance(part.x, np.memmap) else part.x, part.label, what)
+
+
 def _of_sparse(parts: list[Part], masked: bool) -> tuple[list[Part], str]:
     """Rows of a sparse matrix, with NaN for cells of 0 where those are ``masked``; and what there is to say of it."""
     label, x = parts[0].label, parts[0].x
     known = f"{label}: a sparse matrix with {np.count_nonzero(x):,} of {len(x):,} x {x.size // len(x):,} cells"
     if not masked:
         return parts, f"{known} that are not 0; {argument('missing', 'mask')} takes the others as missing"
-    kept = [part._replace(x=np.where(part.x == 0, np.nan, part.x)) for part in parts]
+    wanted = argument("missing", "mask")
+    kept = [part._replace(x=np.where(_held(part, wanted) == 0, np.nan, part.x)) for part in parts]
     return kept, f"{known}; the others are missing"
 
 
@@ -212,7 +219,7 @@ def _arranged(part: Part, pixels: bool) -> Part:
                 f"a row by {argument('pixels')}"
             )
         if y.size == max(y.shape) == x.shape[-1] != len(x):
-            x = np.moveaxis(x, -1, 0)
+            x = np.moveaxis(_held(part, "rows along the last axis"), -1, 0)
     return Part(label, x, y)
 
 

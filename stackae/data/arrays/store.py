@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.formats import format_of
+from stackae.data.formats import place_of
+from stackae.data.formats.npy import NUMBERS
 from stackae.data.source import bytes_held
+from stackae.data.spool.pieces import Pieces, on_disk
+from stackae.data.spool.spooled import Origin
 from stackae.data.stored.array import stays_on_disk
 from stackae.errors import DataError, argument, legible, nearest
 
@@ -56,21 +59,26 @@ class Stored(NamedTuple):
 
     ``read`` gives it where its dtype is of one of these kinds of numpy's, in the machine's byte order; it raises
     DataError for any other, and for an array that is damaged or too large for the memory. ``sparse`` says that it
-    is stored as a sparse matrix, of which cells that are not there are read as 0. ``mapped`` gives it as it lies in the
-    file; None where it does not lie there as an array.
+    is stored as a sparse matrix, of which cells that are not there are read as 0. ``pieces`` reads its rows some at a
+    time, where it holds real numbers; None where it cannot be read so.
     """
 
     declared: Callable[[], Declared]
     read: Callable[[str], np.ndarray]
     sparse: bool = False
-    mapped: Callable[[str], np.memmap] | None = None
+    pieces: Callable[[], Pieces] | None = None
 
 
 class Store(NamedTuple):
-    """An open file, and its arrays by name; the one array of a file that has no names is named ""."""
+    """An open file, and its arrays by name; the one array of a file that has no names is named "".
+
+    Of a folder, ``files`` are those that it consists of, and notes are sentences that a person should read of them.
+    """
 
     path: Path
     arrays: dict[str, Stored]
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def find(self, name: str) -> str | None:
         """The name of the array that a user may mean: a path within the file may lack its first slash."""
@@ -82,17 +90,24 @@ class Store(NamedTuple):
     def read(self, name: str, kinds: str) -> np.ndarray:
         return self.arrays[name].read(kinds)
 
-    def read_rows(self, name: str, kinds: str, storage: str) -> np.ndarray | np.memmap:
-        """The array, or a map of it where its ``storage`` is on disk. Raises DataError where that cannot be."""
-        stored, needed = self.arrays[name], self.declared(name).bytes_held
-        if stored.mapped is not None and stays_on_disk(storage, needed):
-            return stored.mapped(kinds)
-        if storage == "disk":
+    def read_rows(self, name: str, storage: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """An array of real numbers, as a map where its ``storage`` is on disk, and what there is to say of it.
+
+        Raises DataError where it cannot be there.
+        """
+        stored, declared = self.arrays[name], self.declared(name)
+        if not stays_on_disk(storage, declared.bytes_held) or len(declared.shape) < 2:
+            return stored.read(NUMBERS), ()
+        if stored.pieces is None:
+            if storage == "auto":
+                return stored.read(NUMBERS), ()
             raise DataError(
-                f"{argument('storage')}: expected a file whose rows lie as they are, for disk, got "
+                f"{argument('storage')}: expected a file whose rows are read some at a time, for disk, got "
                 f"{called(self.path, name)}; save the rows as .npy, or use {argument('storage', 'memory')}"
             )
-        return stored.read(kinds)
+        found = stored.pieces()
+        spooled = on_disk(found, Origin(found.name, self.files or (self.path,), name))
+        return spooled.rows.reshape(found.shape), (spooled.note,) if spooled.note else ()
 
     @property
     def names(self) -> list[str]:
@@ -100,8 +115,9 @@ class Store(NamedTuple):
 
 
 def opened_store(path: Path) -> AbstractContextManager[Store]:
-    """The file while it is open, by the format of its suffix. Raises DataError where it is none of that format."""
-    found = format_of(path)
+    """The file, or the folder of shards, while it is open. Raises DataError where it is none of its format."""
+    place = place_of(str(path))
+    found = None if place is None else place.format
     assert found is not None and found.store is not None, "only formats with a store hold arrays"
     module, function = found.store.rsplit(".", 1)
     opener: Callable[[Path], AbstractContextManager[Store]]

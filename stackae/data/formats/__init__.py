@@ -38,7 +38,7 @@ class Format:
 
     Functions are named "module.function", within ``stackae.data.formats``:
 
-    reader: reads a table whole, as a Frame: reader(path, dialect, tell); None where there is a ``store``.
+    reader: reads a table whole, as a Frame: reader(path, dialect, tell, storage); None where there is a ``store``.
     store: opens a file of arrays, as a ``Store``: store(path), "package.module.function" within ``stackae.data``.
     members: whether its arrays have names, so that FILE:NAME is one of them.
     pictures: whether it is a picture, or a folder of them, which ``pictures.reading.load_images`` reads.
@@ -80,12 +80,13 @@ class Format:
             place.path, Asked(place.inside, config.target, required, numbers, config.pixels, masked, config.storage)
         )
 
-    def read_frame(self, path: Path, dialect: Dialect, tell: Tell = ignored) -> Frame:
-        """The columns of a table as they stand in its file; ``tell`` is told the share that is read, 0 to 1.
+    def read_frame(self, path: Path, dialect: Dialect, tell: Tell = ignored, storage: str = "memory") -> Frame:
+        """The columns of a table as they stand in its file, in memory or on disk by ``storage``; ``tell`` is told the
+        share that is read, 0 to 1.
 
         Raises DataError as the reader does.
         """
-        frame: Frame = _function(self.reader)(path, dialect, tell)
+        frame: Frame = _function(self.reader)(path, dialect, tell, storage)
         return frame
 
     def open_pieces(self, path: Path, file: io.BufferedReader) -> Any:
@@ -122,7 +123,7 @@ _COMMAS = Format(
 FORMATS = {
     each.suffix: each
     for each in (
-        Format(".npy", store="formats.npy.opened_npy", pieces="npy.NpyPieces", writer="writing.pack_npy"),
+        Format(".npy", store="arrays.npy.opened_npy", pieces="npy.NpyPieces", writer="writing.pack_npy"),
         Format(".npz", store="arrays.npz.opened_npz", members=True),
         Format(".mat", store="arrays.mat.opened_mat", members=True),
         Format(".h5", store="arrays.hdf5.opened_hdf5", members=True),
@@ -139,6 +140,11 @@ PACKED = ".gz"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm")
 FORMATS |= {suffix: Format(suffix, pictures=True) for suffix in PICTURES}
 FOLDER = Format("", pictures=True)
+SHARDS = {
+    ".npy": Format("", store="arrays.shards.opened_shards"),
+    ".parquet": Format("", "parquet.read_shards"),
+}
+"""A folder of pictures, and those of files that are one array, or one table, by the suffix of these."""
 WRITTEN = {suffix: each for suffix, each in FORMATS.items() if each.writer is not None}
 TABLES = {suffix: each for suffix, each in FORMATS.items() if each.named}
 WRITTEN_TABLES = {suffix: each for suffix, each in WRITTEN.items() if each.named}
@@ -158,13 +164,15 @@ def format_of(path: Path | str) -> Format | None:
 
 
 def place_of(data: str) -> Place | None:
-    """Where ``data`` lie: in a file, whose name may have colons, in FILE:NAME, or in a folder of pictures.
+    """Where ``data`` lie: in a file, whose name may have colons, in FILE:NAME, or in a folder of pictures or shards.
 
     None for the name of a set, and for what no suffix names.
     """
     whole = format_of(data)
-    if whole is None and data not in NAMES and Path(data).is_dir():
-        return Place(Path(data), FOLDER)
+    if data not in NAMES and Path(data).is_dir():
+        from stackae.data.formats.shards import suffix_of
+
+        return Place(Path(data), SHARDS.get(suffix_of(Path(data)), FOLDER))
     if whole is not None and Path(data).exists():
         return Place(Path(data), whole)
     colons = [at for at, letter in enumerate(data) if letter == ":"]

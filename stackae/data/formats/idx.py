@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from stackae.data.formats.bounded import DEFLATE_LIMIT, GZIP, Gunzip, Stream, check_size, opened, read_body, read_up_to
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native
+from stackae.data.spool.pieces import Mappable, Pieces, on_disk, rows_of_stream
+from stackae.data.spool.spooled import Origin
+from stackae.data.stored.array import Array, StoredArray, stays_on_disk
 from stackae.errors import DataError, argument
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -23,11 +29,30 @@ FASHION_NAMES = (
 FOLDERS = {"mnist": ("MNIST", DIGIT_NAMES), "fashion-mnist": ("FashionMNIST", FASHION_NAMES)}
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """The array of an IDX file, gzipped or not (recognised by its first bytes), in the machine's byte order.
+class IdxFile(NamedTuple):
+    """An open IDX file that was gzipped or not, its bytes from after the header on, and what that declares."""
 
-    Raises DataError when the magic bytes, the sizes or the number of bytes do not fit, and when there is less memory
-    than they ask for; no more is ever held than the file really has.
+    path: Path
+    stream: Stream
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    gzipped: bool
+
+    @property
+    def start(self) -> int:
+        return 4 + 4 * len(self.shape)
+
+    @property
+    def bytes_held(self) -> int:
+        """What its rows take in memory."""
+        return bytes_held(self.dtype, math.prod(self.shape))
+
+
+@contextmanager
+def opened_idx(path: Path) -> Iterator[IdxFile]:
+    """An IDX file, gzipped or not (recognised by its first bytes), while it is open.
+
+    Raises DataError when the magic bytes, the sizes or the number of bytes do not fit.
     """
     name = str(path)
     with opened(path) as file:
@@ -36,18 +61,45 @@ def read_idx(path: Path) -> np.ndarray:
         file.seek(0)
         stream: Stream = Gunzip(file) if gzipped else file
         dtype, shape = _read_header(stream, name)
-        start = 4 + 4 * len(shape)
+        found = IdxFile(path, stream, dtype, shape, gzipped)
         count = math.prod(shape) * dtype.itemsize
         if not gzipped:
-            check_size(name, start + count, size)
-        elif start + count > DEFLATE_LIMIT * size:
+            check_size(name, found.start + count, size)
+        elif found.start + count > DEFLATE_LIMIT * size:
             raise DataError(
-                f"{name}: expected {start + count} bytes as its header declares, got a gzip file of {size} bytes "
+                f"{name}: expected {found.start + count} bytes as its header declares, got a gzip file of {size} bytes "
                 "that cannot hold them; fetch it again"
             )
-        check_memory(name, bytes_held(dtype, math.prod(shape)))
-        body = read_body(stream, count, name, start)
-    return native(np.frombuffer(body, dtype).reshape(shape))
+        yield found
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array of an IDX file in the machine's byte order.
+
+    Raises DataError as ``opened_idx``, and when there is less memory than the file asks for; no more is ever held than
+    the file really has.
+    """
+    with opened_idx(path) as found:
+        check_memory(str(path), found.bytes_held)
+        body = read_body(found.stream, math.prod(found.shape) * found.dtype.itemsize, str(path), found.start)
+    return native(np.frombuffer(body, found.dtype).reshape(found.shape))
+
+
+def read_idx_rows(path: Path, storage: str) -> np.ndarray:
+    """The array of an IDX file, mapped where its ``storage`` is on disk. Raises DataError as ``read_idx``."""
+    with opened_idx(path) as found:
+        on_it, whole, dtype = stays_on_disk(storage, found.bytes_held), found.shape, found.dtype
+        plain = None if found.gzipped or not dtype.isnative else Mappable(path, found.start)
+    if not on_it:
+        return read_idx(path)
+
+    def read() -> Iterator[np.ndarray]:
+        with opened_idx(path) as found:
+            shape = (whole[0], math.prod(whole[1:]))
+            yield from rows_of_stream(found.stream, found.dtype, shape, str(path), found.start)
+
+    pieces = Pieces(str(path), whole, dtype.newbyteorder("="), read, plain)
+    return on_disk(pieces, Origin(str(path), (path,))).rows.reshape(whole)
 
 
 def _read_header(stream: Stream, name: str) -> tuple[np.dtype, tuple[int, ...]]:
@@ -66,30 +118,35 @@ def _read_header(stream: Stream, name: str) -> tuple[np.dtype, tuple[int, ...]]:
     return np.dtype(DTYPES[magic[2]]), shape
 
 
-def load_idx_folder(name: str, root: Path) -> Source:
+def load_idx_folder(name: str, root: Path, storage: str = "memory") -> Source:
     """``mnist`` or ``fashion-mnist`` from ROOT/MNIST/raw or ROOT/FashionMNIST/raw: x (60000, 784) uint8 and labels.
 
     Raises DataError when a file is missing or damaged, or when images and labels do not belong together.
     """
     folder, classes = FOLDERS[name]
     raw = root / folder / "raw"
-    images, labels = _read_part(raw, "train", folder)
-    test_images, test_labels = _read_part(raw, "t10k", folder)
+    images, labels = _read_part(raw, "train", folder, storage)
+    test_images, test_labels = _read_part(raw, "t10k", folder, storage)
     return Source(
         name=name,
-        x=images.reshape(len(images), -1),
+        x=_stored(images),
         y=labels,
         classes=classes,
-        x_test=test_images.reshape(len(test_images), -1),
+        x_test=_stored(test_images),
         y_test=test_labels,
         image_shape=images.shape[1:],
     )
 
 
-def _read_part(raw: Path, part: str, folder: str) -> tuple[np.ndarray, np.ndarray]:
+def _stored(images: np.ndarray) -> Array:
+    rows = images.reshape(len(images), -1)
+    return StoredArray(rows) if isinstance(rows, np.memmap) else rows
+
+
+def _read_part(raw: Path, part: str, folder: str, storage: str) -> tuple[np.ndarray, np.ndarray]:
     image_path = _find(raw / f"{part}-images-idx3-ubyte", folder)
     label_path = _find(raw / f"{part}-labels-idx1-ubyte", folder)
-    images, labels = read_idx(image_path), read_idx(label_path)
+    images, labels = read_idx_rows(image_path, storage), read_idx(label_path)
     if images.ndim != 3:
         raise DataError(f"{image_path}: expected images of shape (n, h, w), got {images.shape}; fetch it again")
     if labels.ndim != 1 or labels.dtype != np.uint8:

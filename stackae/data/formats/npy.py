@@ -8,22 +8,19 @@ import os
 import re
 import tokenize
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.arrays.store import Declared, Store, Stored
 from stackae.data.formats.bounded import (
     CHUNK_BYTES,
     PIECE_BYTES,
     Resumed,
     Stream,
     check_size,
-    opened,
     read_body,
     read_into,
     read_up_to,
@@ -43,53 +40,6 @@ MOST_DIMENSIONS = 4
 STRIDED_BYTES = 64 * CHUNK_BYTES  # a column of it is read at once
 LONGEST_SIDE = 4  # times the other side of what may be an image
 LONGEST_LABEL = 1000  # characters
-
-
-@contextmanager
-def opened_npy(path: Path) -> Iterator[Store]:
-    """The one array of a .npy file, while it is open: (n, d), or (n, a, b) or (n, a, b, c), each row flattened.
-
-    Raises DataError when the file is cut short, damaged, has bytes to spare, holds anything but real numbers, or is
-    larger than the memory.
-    """
-    with opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        yield Store(path, {"": stored_npy(lambda: _from_start(file), size, str(path), path)})
-
-
-@contextmanager
-def _from_start(file: io.BufferedReader) -> Iterator[Stream]:
-    file.seek(0)
-    yield file
-
-
-def stored_npy(
-    open_stream: Callable[[], AbstractContextManager[Stream]], size: int, name: str, path: Path | None = None
-) -> Stored:
-    """The array of a .npy stream of ``size`` bytes, opened anew to be looked at and to be read; ``path`` is that of a
-    file which is this stream."""
-
-    def declared() -> Declared:
-        try:
-            with open_stream() as stream:
-                header, _ = read_header(stream, size, name, ANY)
-        except DataError:
-            return Declared((), "unreadable")  # whoever reads it is told why
-        return Declared.of(header.shape, header.dtype)
-
-    def read(kinds: str) -> np.ndarray:
-        with open_stream() as stream:
-            return read_array(stream, size, name, kinds)
-
-    return Stored(declared, read, mapped=None if path is None else lambda kinds: mapped_npy(path, size, name, kinds))
-
-
-def mapped_npy(path: Path, size: int, name: str, kinds: str = NUMBERS) -> np.memmap:
-    """The array of a .npy file of ``size`` bytes as it lies there. Raises what ``read_header`` raises."""
-    with opened(path) as file:
-        header, _ = read_header(file, size, name, kinds)
-    order: Literal["C", "F"] = "F" if header.column_major else "C"
-    return np.memmap(path, header.dtype, "r", header.start, header.shape, order)
 
 
 class Header(NamedTuple):
@@ -167,12 +117,15 @@ def _parse_header(head: bytes, name: str) -> Header:
 class NpyPieces:
     """The rows of an open .npy file: iterating yields (r, d) arrays, in the order of the rows.
 
-    Raises DataError as load_npy does, for the header at once and for a file that ends early while it is read.
+    The file may be a part of ``size`` bytes of another one, from ``start`` on. Raises DataError as load_npy does, for
+    the header at once and for a file that ends early while it is read.
     """
 
-    def __init__(self, path: Path, file: io.BufferedReader) -> None:
+    def __init__(self, path: Path, file: io.BufferedReader, start: int = 0, size: int | None = None) -> None:
         self._name, self._file = str(path), file
-        self._header, _ = read_header(file, os.fstat(file.fileno()).st_size, self._name)
+        file.seek(start)
+        found, _ = read_header(file, os.fstat(file.fileno()).st_size if size is None else size, self._name)
+        self._header = found._replace(start=start + found.start)
         self.dtype = self._header.dtype
         check_shape(self._header.shape, self._name)
         self.image_shape, self.row_shape = image_of(self._header.shape), row_shape(self._header.shape)

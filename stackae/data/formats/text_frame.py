@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,9 @@ import numpy as np
 from stackae.data.formats import format_of
 from stackae.data.formats.bounded import opened
 from stackae.data.memory import check_memory
+from stackae.data.spool.parts import PartFile, part_file
+from stackae.data.spool.spooled import Origin
+from stackae.data.stored.array import stays_on_disk
 from stackae.data.tables import cache
 from stackae.data.tables.frame import Column, Dialect, Frame
 from stackae.data.text.blocks import TextBlocks, encodings_of, line_ends
@@ -29,6 +33,7 @@ from stackae.errors import DataError, argument
 CELLS_AT_ONCE = 1 << 18  # where rows are read one by one
 CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 SHOWN_ROWS = 10
+HELD_PER_BYTE = 4  # bytes of cells, and of the rows that become of them, for each of a file
 FIRST_PASS = 0.9  # of the progress; another one reads a few columns, where it is needed
 
 Tell = Callable[[float], None]
@@ -43,31 +48,44 @@ class _Table(NamedTuple):
     columns: Columns
 
 
-def read_frame(path: Path, dialect: Dialect | None = None, tell: Tell = lambda share: None) -> Frame:
+def read_frame(
+    path: Path, dialect: Dialect | None = None, tell: Tell = lambda share: None, storage: str = "memory"
+) -> Frame:
     """The columns of a file of text, numbers or texts, and its rows that have a cell for each of them.
 
-    What ``dialect`` leaves open is recognised; ``tell`` is told the share that has been read, 0 to 1. Raises DataError
-    for what is no text or cannot be told (``recognise``), for more than the memory holds, and where no row is sound.
+    What ``dialect`` leaves open is recognised; ``tell`` is told the share that has been read, 0 to 1. Columns are maps
+    where their ``storage`` is on disk. Raises DataError for what is no text or cannot be told (``recognise``), for more
+    than the memory or the disk holds, and where no row is sound.
     """
     asked = dialect or Dialect()
-    with opened(path) as file:
-        entry = cache.entry_of(path, os.fstat(file.fileno()), asked)
-        if entry is not None and (kept := cache.load(entry, path, file)):
-            return kept
-        frame, digest = _parsed(path, file, asked, tell)
+    with opened(path) as file, contextlib.ExitStack() as stack:
+        status = os.fstat(file.fileno())
+        on_disk = stays_on_disk(storage, HELD_PER_BYTE * status.st_size)
+        aside = stack.enter_context(part_file(str(path))) if on_disk else None
+        entry = cache.entry_of(path, status, asked, on_disk)
+        if entry is not None and (kept := cache.load(entry, path, file, on_disk)):
+            return kept._replace(origin=_origin(path, asked) if on_disk else None)
+        frame, digest = _parsed(path, file, asked, tell, aside)
+        frame = frame._replace(origin=_origin(path, asked) if on_disk else None)
         if entry is not None:
             cache.store(entry, frame, digest)
         return frame
 
 
-def _parsed(path: Path, file: io.BufferedReader, asked: Dialect, tell: Tell) -> tuple[Frame, str]:
+def _origin(path: Path, asked: Dialect) -> Origin:
+    return Origin(str(path), (path,), asdict(asked))
+
+
+def _parsed(
+    path: Path, file: io.BufferedReader, asked: Dialect, tell: Tell, aside: PartFile | None = None
+) -> tuple[Frame, str]:
     """The frame and the SHA-256 of its file."""
     wrong: UnicodeError | None = None
     otherwise = asked.otherwise.encoding if asked.otherwise else None
     tried = (asked.encoding,) if asked.encoding else encodings_of(path, file, otherwise)
     for encoding in tried:
         try:
-            return _read(path, file, replace(asked, encoding=encoding), wrong, tell)
+            return _read(path, file, replace(asked, encoding=encoding), wrong, tell, aside)
         except UnicodeError as error:
             wrong = wrong or error
     assert wrong is not None
@@ -82,7 +100,7 @@ def _no_text(path: Path, encoding: str, wrong: UnicodeError) -> DataError:
 
 
 def _read(
-    path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeError | None, tell: Tell
+    path: Path, file: io.BufferedReader, asked: Dialect, wrong: UnicodeError | None, tell: Tell, aside: PartFile | None
 ) -> tuple[Frame, str]:
     assert asked.encoding is not None
     blocks = TextBlocks(path, file, asked.encoding)
@@ -93,7 +111,7 @@ def _read(
     known = recognise(path, first.decode(), asked, _usual_delimiter(path))
     everything, missing = range(len(known.names)), missing_words(known.dialect)
     texts = _texts(known, everything, missing)
-    table = _Table(path, known, missing, Columns(len(everything), texts, missing))
+    table = _Table(path, known, missing, Columns(len(everything), texts, missing, aside))
     places = RowPlaces(len(everything))
     _gather(
         table, blocks, chain([first[known.skipped :]], stream), everything, places, lambda at: tell(FIRST_PASS * at)

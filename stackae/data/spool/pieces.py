@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stackae.data.formats import Tell, ignored
+from stackae.data.formats.bounded import PIECE_BYTES, Stream, check_size, read_body, read_up_to
 from stackae.data.spool.spooled import Origin, RowWriter, Spooled, spooled
 from stackae.errors import DataError
-
-PIECE_BYTES = 8 << 20
 
 
 class Mappable(NamedTuple):
@@ -23,16 +22,11 @@ class Mappable(NamedTuple):
     start: int
 
 
-def nothing() -> dict[str, Any]:
-    """Tells nothing."""
-    return {}
-
-
 class Pieces(NamedTuple):
     """The rows of an array of this shape (n, ...) and dtype, in the machine's byte order.
 
-    ``read`` yields them in their order, (r, ...) at a time, and raises DataError where the file is damaged; after it
-    ``told`` has what else was found. ``mappable`` says where they lie, if they need no reading.
+    ``read`` yields them in their order, (r, ...) at a time, and raises DataError where the file is damaged;
+    ``mappable`` says where they lie, if they need no reading.
     """
 
     name: str
@@ -40,7 +34,6 @@ class Pieces(NamedTuple):
     dtype: np.dtype[Any]
     read: Callable[[], Iterator[np.ndarray]]
     mappable: Mappable | None = None
-    told: Callable[[], dict[str, Any]] = nothing
 
     @property
     def width(self) -> int:
@@ -74,6 +67,23 @@ def on_disk(pieces: Pieces, origin: Origin, tell: Tell = ignored) -> Spooled:
             raise DataError(
                 f"{pieces.name}: expected {pieces.shape[0]:,} rows, got {writer.count:,}; save the file again"
             )
-        return pieces.told()
+        return {}
 
     return spooled(origin, pieces.dtype, pieces.width, fill, pieces.nbytes)
+
+
+def rows_of_stream(
+    stream: Stream, dtype: np.dtype, shape: tuple[int, int], name: str, place: int
+) -> Iterator[np.ndarray]:
+    """The rows (n, d) of a stream from ``place`` on, at whose end it must end too. Raises DataError otherwise."""
+    rows, width = shape
+    row_bytes = width * dtype.itemsize
+    step = max(1, PIECE_BYTES // row_bytes)
+    for first in range(0, rows, step):
+        wanted = min(step, rows - first) * row_bytes
+        body = read_up_to(stream, wanted, name, place)
+        if len(body) < wanted:
+            check_size(name, place + (rows - first) * row_bytes, place + len(body))
+        place += wanted
+        yield np.frombuffer(body, dtype).reshape(-1, width)
+    read_body(stream, 0, name, place)  # where checksums are compared

@@ -61,7 +61,7 @@ class RowWriter:
 
     def end(self) -> dict[str, Any]:
         """What a record says of the rows."""
-        with _writing(self._name):
+        with writing(self._name):
             self._file.seek(0)
         self._write(memoryview(self._header()))
         return {"shape": [self.count, self.width], "dtype": self.dtype.str, "digest": self._digest.hexdigest()}
@@ -78,7 +78,7 @@ class RowWriter:
         return header.getvalue()
 
     def _write(self, content: memoryview) -> None:
-        with _writing(self._name):
+        with writing(self._name):
             while len(content):
                 content = content[self._file.write(content) :]
 
@@ -93,11 +93,7 @@ def spooled(origin: Origin, dtype: np.dtype, width: int, fill: Fill, needed: int
     Raises DataError where there is no cache, or where a file changes meanwhile, DiskError where the disk is too small,
     and what ``fill`` raises: then nothing is kept.
     """
-    home = folder()
-    if home is None:
-        raise DataError(
-            f"{origin.name}: expected a folder for rows that stay on disk, got {SWITCH}=off; name one by {SWITCH}=DIR"
-        )
+    home = home_of(origin.name)
     files = [os.fsencode(path.resolve()).hex() for path in origin.files]
     entry = home / key_of([VERSION, files, origin.asked, dtype.str, width])
     with _alone(origin.name, entry):
@@ -107,10 +103,20 @@ def spooled(origin: Origin, dtype: np.dtype, width: int, fill: Fill, needed: int
                 return kept
         except Exception:  # whatever a damaged file makes of its reader
             note = f"{origin.name}: its rows in {entry.with_suffix(BODY)} were damaged, and are made again"
-        with _writing(origin.name):
+        with writing(origin.name):
             _make_room(origin.name, entry, needed)
         told = _made(origin, entry, states, (dtype, width), fill)
         return Spooled(_mapped(entry, told), told["told"], note)
+
+
+def home_of(name: str) -> Path:
+    """The folder of the cache, which rows on disk need. Raises DataError where there is none."""
+    home = folder()
+    if home is None:
+        raise DataError(
+            f"{name}: expected a folder for rows that stay on disk, got {SWITCH}=off; name one by {SWITCH}=DIR"
+        )
+    return home
 
 
 def _states(origin: Origin) -> list[list[int]]:
@@ -148,7 +154,7 @@ def _made(origin: Origin, entry: Path, states: list[list[int]], of: tuple[np.dty
     """The record of the entry, which is complete when this returns, and else not there."""
     beside = entry.with_name(f".{entry.name}{BODY}")
     try:
-        with _writing(origin.name):
+        with writing(origin.name):
             file = beside.open("wb", buffering=0)
         with file:
             writer = RowWriter(origin.name, file, *of)
@@ -159,7 +165,7 @@ def _made(origin: Origin, entry: Path, states: list[list[int]], of: tuple[np.dty
                 f"{origin.name}: expected files that stay as they are, got some that changed while they were read; "
                 "wait until they are written"
             )
-        with _writing(origin.name):
+        with writing(origin.name):
             beside.replace(entry.with_suffix(BODY))
             write_record(entry.with_suffix(RECORD), record)
         return record
@@ -170,11 +176,11 @@ def _made(origin: Origin, entry: Path, states: list[list[int]], of: tuple[np.dty
 @contextlib.contextmanager
 def _alone(name: str, entry: Path) -> Iterator[None]:
     """While no other process makes this entry; what ended while it made one holds no lock."""
-    with _writing(name):
+    with writing(name):
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = entry.with_name(f".{entry.name}{LOCK}").open("ab")
     with lock:
-        with _writing(name):
+        with writing(name):
             fcntl.flock(lock, fcntl.LOCK_EX)
             os.utime(lock.fileno())  # it is not left over
         yield
@@ -215,7 +221,7 @@ def _clear(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def _writing(name: str) -> Iterator[None]:
+def writing(name: str) -> Iterator[None]:
     """Whatever the system says of the cache is a DiskError."""
     try:
         yield

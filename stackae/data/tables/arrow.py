@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stackae.data.spool.parts import PartFile
 from stackae.data.tables.frame import Column, Dialect, Frame, Stored
 from stackae.data.text.columns import Columns
 from stackae.data.text.dialects import missing_words
@@ -31,16 +32,16 @@ class _Kind(NamedTuple):
 class Gathered:
     """The columns of a table of Arrow's, called ``name``, gathered from its batches.
 
-    Of the dialect, only the words for missing texts matter. Raises DataError, by name, for a column that is nested or
-    of bytes; ``remedy`` says what to do.
+    Of the dialect, only the words for missing texts matter. Cells lie ``aside`` where there is a file for them. Raises
+    DataError, by name, for a column that is nested or of bytes; ``remedy`` says what to do.
     """
 
-    def __init__(self, name: str, schema: Any, dialect: Dialect, remedy: str) -> None:
+    def __init__(self, name: str, schema: Any, dialect: Dialect, remedy: str, aside: PartFile | None = None) -> None:
         self._name, self._schema, self.rows = name, schema, 0
         self._kinds = _kinds(name, schema, remedy)
         self.places = [place for place, column in enumerate(schema.names) if not INDEX.fullmatch(column)]
         texts = {place for place in self.places if self._kinds[place].stored == "texts"}
-        self._columns = Columns(len(schema), texts, missing_words(dialect))
+        self._columns = Columns(len(schema), texts, missing_words(dialect), aside)
 
     @property
     def held(self) -> int:

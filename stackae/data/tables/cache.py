@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,27 @@ MOST_BYTES = 4 << 30  # of all entries
 RECORD, BODY = ".json", ".arrays"
 
 
-def entry_of(path: Path, status: os.stat_result, asked: Dialect) -> Path | None:
-    """The path of a table's entry, without its suffix; None where it is not worth one, or there is no cache."""
+def entry_of(path: Path, status: os.stat_result, asked: Dialect, on_disk: bool = False) -> Path | None:
+    """The path of a table's entry, without its suffix; None where there is no cache, or where it is not worth one in
+    memory."""
     home = folder()
-    if home is None or status.st_size < WORTH_BYTES:
+    if home is None or (status.st_size < WORTH_BYTES and not on_disk):
         return None
     parts = [VERSION, os.fsencode(path.resolve()).hex(), status.st_size, status.st_mtime_ns, asdict(asked)]
     return home / key_of(parts)
 
 
-def load(entry: Path, path: Path, file: io.BufferedReader) -> Frame | None:
-    """The frame that was kept of an open file; None where there is none, or one of the two has changed. No errors."""
+def load(entry: Path, path: Path, file: io.BufferedReader, on_disk: bool = False) -> Frame | None:
+    """The frame that was kept of an open file, its columns mapped where they stay ``on_disk``; None where there is
+    none, or one of the two has changed. No errors."""
     with contextlib.suppress(Exception):
         record = read_record(entry.with_suffix(RECORD))
         arrays_at = entry.with_suffix(BODY)
-        check_memory(str(path), arrays_at.stat().st_size)
+        if not on_disk:
+            check_memory(str(path), arrays_at.stat().st_size)
         with arrays_at.open("rb") as kept:
-            arrays = [np.lib.format.read_array(kept, allow_pickle=False) for _ in range(record["count"])]
+            read = _mapped if on_disk else partial(np.lib.format.read_array, allow_pickle=False)
+            arrays = [read(kept) for _ in range(record["count"])]
         file.seek(0)
         if _digest(arrays) == record["arrays"] and hashlib.file_digest(file, "sha256").hexdigest() == record["table"]:
             os.utime(entry.with_suffix(RECORD))  # used now
@@ -55,15 +60,27 @@ def load(entry: Path, path: Path, file: io.BufferedReader) -> Frame | None:
     return None
 
 
+def _mapped(kept: io.BufferedReader) -> np.ndarray:
+    """A map of the next array of an entry, after which the file is at its end."""
+    np.lib.format.read_magic(kept)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(kept)
+    if dtype.hasobject:
+        raise ValueError("objects")
+    start = kept.tell()
+    array = np.memmap(kept, dtype, "r", start, shape) if shape != (0,) else np.zeros(0, dtype)
+    kept.seek(start + array.nbytes)
+    return array
+
+
 def store(entry: Path, frame: Frame, table: str) -> None:
     """Keep a frame, read from a file whose SHA-256 is ``table``. No errors: what cannot be written is not kept."""
     with contextlib.suppress(Exception):
         record, arrays = _packed(frame)
-        record |= {"count": len(arrays), "arrays": _digest(arrays), "table": table}
         size = sum(array.nbytes for array in arrays)
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if 2 * size > min(2 * MOST_BYTES, shutil.disk_usage(entry.parent).free):
+        if 2 * size > min(2 * MOST_BYTES, shutil.disk_usage(entry.parent).free) and frame.origin is None:
             return
+        record |= {"count": len(arrays), "arrays": _digest(arrays), "table": table}
         with written(entry.with_suffix(BODY)) as kept:
             for array in arrays:
                 np.lib.format.write_array(kept, array, allow_pickle=False)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from stackae.data.source import BadRow
+from stackae.data.spool.spooled import Origin
 
 Stored = Literal["numbers", "booleans", "times", "texts"]
 
@@ -50,7 +51,7 @@ class Frame(NamedTuple):
     numbers (n,) int64 are those of the rows in the file, from 0; ``bad`` are the first rows that were left out, with
     too few or too many cells, and ``bad_rows`` says how many. lines maps places of rows to their lines in the file,
     from 1; None where a file has no lines. dialect has no None, of a file of text; notes are sentences that a person
-    should read of what was recognised.
+    should read of what was recognised. ``origin`` are the files of a frame whose columns stay on disk.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Frame(NamedTuple):
     lines: Callable[[Sequence[int]], list[int]] | None = None
     dialect: Dialect | None = None
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,5 +70,16 @@ class Frame(NamedTuple):
 
     def part(self, rows: slice) -> Frame:
         """Some of its rows, which lie where they were; their lines are not known."""
-        columns = tuple(column._replace(values=column.values[rows]) for column in self.columns)
+        columns = tuple(_part(column, rows) for column in self.columns)
         return self._replace(columns=columns, numbers=self.numbers[rows], lines=None)
+
+
+def _part(column: Column, rows: slice) -> Column:
+    """Some rows of a column, with the texts that stand in them where all are many more."""
+    values = column.values[rows]
+    if len(column.texts) <= len(values):
+        return column._replace(values=values)
+    found, places = np.unique(values, return_inverse=True)
+    none = int(len(found) > 0 and found[0] < 0)
+    texts = tuple(column.texts[place] for place in found[none:].tolist())
+    return column._replace(values=(places - none).astype(np.int32), texts=texts)

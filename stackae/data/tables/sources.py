@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from stackae.config import DataConfig
 from stackae.data.labels import classes_of_texts
-from stackae.data.memory import check_memory
 from stackae.data.order.places import RowOrder
 from stackae.data.source import CHUNK_CELLS, MOST_NAMED, BadRow, Source
 from stackae.data.tables.cells import numbers_of, texts_of, too_large
-from stackae.data.tables.columns import Encoding, Taken
-from stackae.data.tables.encoding import encode, seconds_of
+from stackae.data.tables.columns import Encoding
+from stackae.data.tables.encoding import seconds_of
+from stackae.data.tables.features import SOUND, features, features_on_disk
 from stackae.data.tables.fitting import fitted
 from stackae.data.tables.frame import Frame
-from stackae.data.tables.kinds import with_range
-from stackae.data.tables.notes import about_columns, about_dropped, about_filled, about_range, about_unseen
+from stackae.data.tables.notes import about_columns, about_dropped, about_filled
 from stackae.data.tables.refusals import cell_of, lines_of, none_left, ragged
 from stackae.data.tables.roles import roles_of
 from stackae.data.targets import in_fewest_bits
 from stackae.errors import legible
 
-SOUND = -1
 LEAVES_OUT = ("drop", "refuse")
 """What is asked of missing cells where new rows that have one are left out."""
 
@@ -71,7 +68,7 @@ def looked_at(
     step = max(1, CHUNK_CELLS // max(1, len(encoding.names)))
     for start in range(0, len(fault), step):
         rows = slice(start, start + step)
-        x, _ = _features(frame.part(rows), encoding, fills, fault[rows])
+        x = features(frame.part(rows), encoding, fills, fault[rows]).x
         look(x[fault[rows] == SOUND])
     sound = fault == SOUND
     if not sound.any():
@@ -99,14 +96,15 @@ def encoded(
     says so, or where nothing ``fills`` it. Raises DataError where no row is left, and for too many classes.
     """
     fault = np.full(len(frame.numbers), SOUND)  # the first column that keeps a row from being read
-    x, notes = _features(frame, encoding, fills and config.missing not in LEAVES_OUT, fault)
+    fills = fills and config.missing not in LEAVES_OUT
+    found = (features_on_disk if frame.origin else features)(frame, encoding, fills, fault)
     y, classes, names = _targets(frame, targets, config, fault)
     sound = fault == SOUND
     bad = sorted([*frame.bad, *_bad_rows(frame, fault)])[:MOST_NAMED]
     if not sound.any():
         raise none_left(frame, bad)
-    if not sound.all():
-        x, y = x[sound], None if y is None else y[sound]
+    x, notes = found.of(sound)
+    y = y if y is None or sound.all() else y[sound]
     source = Source(
         frame.name,
         x,
@@ -122,24 +120,6 @@ def encoded(
         gaps=config.missing not in LEAVES_OUT,
     )
     return Encoded(source, frame.numbers[sound], bad, frame.bad_rows + int((~sound).sum()))
-
-
-def _features(frame: Frame, encoding: Encoding, fills: bool, fault: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """All features (n, d) float64, and what there is to say of them; rows that cannot be read go into ``fault``."""
-    place, count = {column.name: index for index, column in enumerate(frame.columns)}, len(fault)
-    check_memory(frame.name, 8 * count * len(encoding.names))
-    x, start, notes, found = np.empty((count, len(encoding.names))), 0, list[str](), list[Taken]()
-    for taken in encoding.featured:
-        cells = encode(frame, frame.columns[place[taken.name]], taken)
-        x[:, start : start + taken.width] = cells.values
-        start += taken.width
-        wrong = cells.faulty if fills else cells.faulty | cells.missing
-        fault[wrong & (fault == SOUND)] = place[taken.name]
-        found.append(replace(taken, missing=int(cells.missing.sum())))
-        notes += about_unseen(frame.name, taken, cells.unseen)
-        if taken.kind == "number":
-            notes += about_range(frame.name, taken, with_range(taken, cells.values[:, 0]), count)
-    return x, [*(about_filled(frame.name, found) if fills else []), *notes]
 
 
 def _targets(

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from stackae.data.spool.parts import Part, PartFile
 from stackae.data.tables.frame import Column
 from stackae.data.text.cells import is_missing, number_of
 from stackae.data.text.quick import Coded, Piece
@@ -20,14 +21,16 @@ class Columns:
     """The columns of a table of ``width``; ``texts`` are those that hold a text, as far as is known.
 
     A column of numbers in which a text is found becomes one of texts: what was gathered of it is dropped, and it is
-    ``again`` to be read from the start.
+    ``again`` to be read from the start. Where there is a file for what is set ``aside``, cells lie there, and only
+    texts that differ are held.
     """
 
-    def __init__(self, width: int, texts: set[int], missing: frozenset[str]) -> None:
+    def __init__(self, width: int, texts: set[int], missing: frozenset[str], aside: PartFile | None = None) -> None:
         self.texts, self.again = texts, set[int]()
         self.held = 0
-        self._missing = missing
+        self._missing, self._aside = missing, aside
         self._parts: list[list[np.ndarray]] = [[] for _ in range(width)]
+        self._aside_parts: list[list[Part]] = [[] for _ in range(width)]
         self._loose = [0] * width  # of the last parts
         self._known: list[dict[str, int]] = [{} for _ in range(width)]
 
@@ -35,16 +38,19 @@ class Columns:
         for place, column in zip(wanted, piece.columns, strict=True):
             if isinstance(column, Coded) and place not in self.texts:
                 self.texts.add(place)
-                if self._parts[place]:
+                if self._parts[place] or self._aside_parts[place]:
                     self.again.add(place)
                     self.held -= sum(part.nbytes for part in self._parts[place])
-                    self._parts[place], self._loose[place] = [], 0
+                    self._parts[place], self._aside_parts[place], self._loose[place] = [], [], 0
             if place not in self.again:
                 part = self._in_one_code(place, column) if isinstance(column, Coded) else column
                 self._keep(place, part)
-                self.held += part.nbytes
 
     def _keep(self, place: int, part: np.ndarray) -> None:
+        if self._aside is not None:
+            self._aside_parts[place].append(self._aside.keep(part))
+            return
+        self.held += part.nbytes
         parts = self._parts[place]
         parts.append(part)
         self._loose[place] += 1
@@ -70,14 +76,24 @@ class Columns:
 
     def column(self, place: int, name: str) -> Column:
         """A whole column, which is gathered here no more."""
-        parts, self._parts[place] = self._parts[place], []
-        values = np.concatenate(parts)
+        values = self._whole(place)
         if place in self.texts:
             return Column(name, "texts", values, tuple(self._known[place]))
-        words = [value for word in self._missing if (value := number_of(word)) is not None]
-        if words:
-            values = np.where(np.isin(values, words), np.nan, values)
         return Column(name, "numbers", values)
+
+    def _whole(self, place: int) -> np.ndarray:
+        parts, self._parts[place] = self._parts[place], []
+        aside, self._aside_parts[place] = self._aside_parts[place], []
+        if self._aside is not None:
+            return self._aside.whole(aside, lambda part: self._without_words(place, part))
+        return self._without_words(place, np.concatenate(parts))
+
+    def _without_words(self, place: int, values: np.ndarray) -> np.ndarray:
+        """Cells of a column, of which numbers that stand for missing ones are NaN."""
+        if place in self.texts:
+            return values
+        words = [value for word in self._missing if (value := number_of(word)) is not None]
+        return np.where(np.isin(values, words), np.nan, values) if words else values
 
 
 def piece_of_rows(
