@@ -19,8 +19,8 @@ from stackae.data.fingerprint import fingerprint
 from stackae.data.outliers import outliers
 from stackae.data.rows import is_fed, subset
 from stackae.data.source import in_fewest_bytes, pixels
+from stackae.data.stored import array as stored
 from stackae.data.stored.array import StoredArray, column_extremes, column_means, pieces, rows_at, stays_on_disk
-from stackae.data.stored.array import array as stored
 from stackae.data.stored.rows import StoredRows
 from stackae.errors import ConfigError, DataError
 
@@ -188,12 +188,6 @@ def test_a_bad_cell_is_named_as_in_memory(tmp_path: Path) -> None:
     config = DataConfig(data=str(tmp_path / "x.npy"), missing="refuse")
     told = {message(load_data, config.model_copy(update={"storage": where})) for where in ("memory", "disk")}
     assert len(told) == 1 and "got nan at row 70, column 2" in told.pop()
-
-
-def test_a_file_that_is_no_plain_array_is_refused(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "x.npz", x=np.ones((9, 3)))
-    found = message(load_data, DataConfig(data=str(tmp_path / "x.npz"), storage="disk"))
-    assert "storage: expected a file whose rows lie as they are, for disk" in found and "save the rows as .npy" in found
 
 
 def test_pages_that_were_read_are_given_back(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from cli_cases import layer_bytes
 from data_files import message, npy_bytes, write, write_idx_folder
+from PIL import Image
 from shell import Shell
 from streamed_cases import ARRAYS, MAPPED, SPARSE, Writer, npy, npz, shards
 
 from stackae.config import DataConfig
 from stackae.data import Source, load_source
+from stackae.data.pictures import reading as reading_pictures
 from stackae.data.spool import pieces as spool_pieces
 from stackae.data.spool.home import SWITCH
 from stackae.data.stored.array import StoredArray
@@ -175,3 +177,50 @@ def test_sets_of_images(packed: bool, tmp_path: Path, home: Path) -> None:
     images = next(raw.glob("train-images*"))
     images.write_bytes(images.read_bytes()[:-5])
     assert message(lambda: read("mnist", "disk", **settings)).startswith(str(images))
+
+
+def pictures(folder: Path, count: int = 70) -> Path:
+    """Two classes in a training and a test part; more than are decoded at once."""
+    for place, pixels in enumerate(RANDOM.integers(0, 256, (count, 4, 5)).astype(np.uint8)):
+        path = folder / "images" / ("test" if place % 7 == 3 else "train") / "ab"[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder / "images"
+
+
+def test_pictures_are_decoded_once(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pictures(tmp_path)
+    expected = read(str(folder), "memory")
+    found = read(str(folder), "disk")
+    same(found, expected)
+    assert isinstance(found.x_test, StoredArray) and np.array_equal(found.x_test[:], expected.x_test)
+    assert found.notes == expected.notes and found.ids == expected.ids
+    assert np.array_equal(found.y, expected.y) and np.array_equal(found.y_test, expected.y_test)
+    monkeypatch.setattr(reading_pictures, "pixels_of", None)
+    same(read(str(folder), "disk"), expected)
+    (body,) = home.glob("*.npy")
+    body.write_bytes(body.read_bytes()[:-1] + b"x")
+    with pytest.raises(TypeError):  # they are to be decoded again
+        read(str(folder), "disk")
+    monkeypatch.undo()
+    monkeypatch.setenv(SWITCH, str(home))
+    path = next(folder.rglob("9.png"))
+    path.write_bytes(path.read_bytes()[:50])
+    assert message(read, str(folder), "disk").startswith(f"{path}: expected a picture")
+
+
+def test_pictures_train_the_weights_of_an_array_in_memory(tmp_path: Path) -> None:
+    shell, folder = Shell(tmp_path), pictures(tmp_path)
+    train = ("pretrain", "--layers", "20,5,3", "--epochs", "2", "--batch-size", "16")
+    source = read(str(folder), "memory")
+    np.savez(tmp_path / "x.npz", x=source.x, y=source.y, x_test=source.x_test, y_test=source.y_test)
+    shell.does(*train, "--data", "x.npz", "--storage", "memory", "--run", "runs/memory")
+    shell.does(*train, "--data", folder, "--storage", "disk", "--run", "runs/disk")
+    assert layer_bytes(tmp_path / "runs/disk") == layer_bytes(tmp_path / "runs/memory")
+
+
+def test_grey_pictures_in_three_channels_are_noted_each_time(tmp_path: Path) -> None:
+    for place, pixels in enumerate(RANDOM.integers(0, 256, (3, 4, 5)).astype(np.uint8)):
+        Image.fromarray(pixels).convert("RGB").save(tmp_path / f"{place}.png")
+    for storage in ("memory", "disk", "disk"):
+        assert "every picture is grey, in three equal channels" in "".join(read(str(tmp_path), storage).notes)

@@ -14,7 +14,7 @@ from stackae.data.formats.npy import LABELS, NUMBERS, as_source
 from stackae.data.label_shapes import plain_labels
 from stackae.data.labels import classes_of_arrays
 from stackae.data.source import Source, in_memory
-from stackae.data.stored.array import StoredArray
+from stackae.data.spool.pieces import as_rows
 from stackae.data.targets import targets_of_arrays
 from stackae.errors import DataError, argument, legible
 
@@ -84,9 +84,8 @@ def load_arrays(path: Path, asked: Asked = ALL) -> Source:
         clean, *others = [_clean_rows(part, path, asked.pixels) for part in given]
         first = first._replace(clean=clean, test_clean=others[0] if others else None)
     named = f"{path}:{asked.inside}" if asked.inside else str(path)
-    stored = [StoredArray(each) if isinstance(each, np.memmap) else each for each in (first.x, first.x_test)]
-    assert stored[0] is not None
-    first = first._replace(name=named, x=stored[0], x_test=stored[1], notes=(*first.notes, *notes))
+    first = first._replace(name=named, x=as_rows(first.x), notes=(*first.notes, *notes))
+    first = first if first.x_test is None else first._replace(x_test=as_rows(first.x_test))
     return _with_targets(first, parts, asked.numbers)
 
 
@@ -186,7 +185,7 @@ def _clean_rows(part: Part, path: Path, pixels: bool) -> np.ndarray:
 
 def _held(part: Part, what: str) -> np.ndarray:
     """The rows of a part, which ``what`` needs in memory. Raises ConfigError where they are in a file."""
-    return in_memory(StoredArray(part.x) if isinstance(part.x, np.memmap) else part.x, part.label, what)
+    return in_memory(as_rows(part.x), part.label, what)
 
 
 def _of_sparse(parts: list[Part], masked: bool) -> tuple[list[Part], str]:

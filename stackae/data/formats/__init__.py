@@ -71,7 +71,7 @@ class Format:
             from stackae.data.pictures.labels import labelled
             from stackae.data.pictures.reading import load_images
 
-            images = load_images(place.path, config.size, config.colour, numbers, tell)
+            images = load_images(place.path, config.size, config.colour, numbers, tell, config.storage)
             return images if config.target is None else labelled(images, place.path, config)
         from stackae.data.arrays.reading import Asked, load_arrays
 
@@ -172,7 +172,9 @@ def place_of(data: str) -> Place | None:
     if data not in NAMES and Path(data).is_dir():
         from stackae.data.formats.shards import suffix_of
 
-        return Place(Path(data), SHARDS.get(suffix_of(Path(data)), FOLDER))
+        folder = SHARDS.get(suffix_of(Path(data)), FOLDER)
+        if whole is None or folder is not FOLDER:
+            return Place(Path(data), folder)
     if whole is not None and Path(data).exists():
         return Place(Path(data), whole)
     colons = [at for at, letter in enumerate(data) if letter == ":"]

@@ -15,9 +15,9 @@ import numpy as np
 from stackae.data.formats.bounded import DEFLATE_LIMIT, GZIP, Gunzip, Stream, check_size, opened, read_body, read_up_to
 from stackae.data.memory import check_memory
 from stackae.data.source import Source, bytes_held, native
-from stackae.data.spool.pieces import Mappable, Pieces, on_disk, rows_of_stream
+from stackae.data.spool.pieces import Mappable, Pieces, as_rows, on_disk, rows_of_stream
 from stackae.data.spool.spooled import Origin
-from stackae.data.stored.array import Array, StoredArray, stays_on_disk
+from stackae.data.stored.array import stays_on_disk
 from stackae.errors import DataError, argument
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -129,18 +129,13 @@ def load_idx_folder(name: str, root: Path, storage: str = "memory") -> Source:
     test_images, test_labels = _read_part(raw, "t10k", folder, storage)
     return Source(
         name=name,
-        x=_stored(images),
+        x=as_rows(images.reshape(len(images), -1)),
         y=labels,
         classes=classes,
-        x_test=_stored(test_images),
+        x_test=as_rows(test_images.reshape(len(test_images), -1)),
         y_test=test_labels,
         image_shape=images.shape[1:],
     )
-
-
-def _stored(images: np.ndarray) -> Array:
-    rows = images.reshape(len(images), -1)
-    return StoredArray(rows) if isinstance(rows, np.memmap) else rows
 
 
 def _read_part(raw: Path, part: str, folder: str, storage: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from stackae.data.formats.bounded import opened
 from stackae.data.memory import check_memory
 from stackae.data.pictures.folder import Pictures, pictures_of
 from stackae.data.source import Source
+from stackae.data.spool.pieces import as_rows
+from stackae.data.spool.spooled import Origin, RowWriter, spooled
+from stackae.data.stored.array import stays_on_disk
 from stackae.errors import DataError, argument, legible
 from stackae.threads import usable_cpus
 
@@ -27,6 +30,7 @@ READ = ("PNG", "JPEG", "BMP", "TIFF", "PPM")  # Pillow's names of formats
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of one channel of more than 8 bits
 GREY = ("1", "L", "LA", *DEEP)
 SIXTEEN = 257  # 65,535 over 255
+AT_ONCE = 64  # pictures that are decoded before they are put among the others
 WORK = 8  # bytes per pixel while one is decoded and resized
 
 
@@ -58,13 +62,19 @@ class Wanted(NamedTuple):
 
 
 def load_images(
-    path: Path, size: str | None, colour: str, numbers: bool = False, tell: Callable[[float], None] = lambda share: None
+    path: Path,
+    size: str | None,
+    colour: str,
+    numbers: bool = False,
+    tell: Callable[[float], None] = lambda share: None,
+    storage: str = "memory",
 ) -> Source:
     """The pictures of a file or folder: x (n, pixels) uint8, or uint16 where they are grey and some have 16 bits.
 
     ``size`` is HEIGHTxWIDTH, to which all are resized; without it, all must be of one. ``colour`` is grey, colour, or
     auto: grey where all are. Classes are the names of the folders, unless ``numbers`` are wanted; folders train and
     test are the two parts. Pictures are turned as their EXIF data say, and laid on white where they are transparent.
+    Where their ``storage`` is on disk, pixels are decoded into the cache, and mapped.
 
     Raises DataError for pictures that are damaged, too large for the memory, or of several sizes, and for none at all.
     """
@@ -73,17 +83,17 @@ def load_images(
         warnings.simplefilter("ignore")  # Pillow's, of what is odd in a file and harmless
         looks = [look(file) for file in found.files]
         wanted = _wanted(found, looks, size, colour)
-        rows, greyish = _decoded(found, wanted, tell)
-    notes = [*found.notes, *_notes(looks, wanted, size, greyish and colour == "auto")]
+        rows, greyish, told = _decoded(found, wanted, tell, storage)
+    notes = [*found.notes, *_notes(looks, wanted, size, greyish and colour == "auto"), *told]
     count = len(found.files) - found.tests
     y, classes = (None, ()) if numbers else found.labels
     y_test = None if y is None or not found.tests else y[count:]
     return Source(
         name=str(path),
-        x=rows[:count],
+        x=as_rows(rows[:count]),
         y=None if y is None or (y[:count] < 0).all() else y[:count],
         classes=classes,
-        x_test=rows[count:] if found.tests else None,
+        x_test=as_rows(rows[count:]) if found.tests else None,
         y_test=None if y_test is None or (y_test < 0).all() else y_test,
         image_shape=wanted.shape,
         notes=tuple(notes),
@@ -142,26 +152,50 @@ def _wanted(found: Pictures, looks: list[Look], size: str | None, colour: str) -
     return Wanted(height, width, coloured, not coloured and any(each.deep for each in looks))
 
 
-def _decoded(found: Pictures, wanted: Wanted, tell: Callable[[float], None]) -> tuple[np.ndarray, bool]:
-    """The rows, and whether all their colours are grey."""
+def _decoded(
+    found: Pictures, wanted: Wanted, tell: Callable[[float], None], storage: str
+) -> tuple[np.ndarray, bool, list[str]]:
+    """The rows, whether all their colours are grey, and what there is to say of them."""
     dtype, width = np.dtype(np.uint16 if wanted.deep else np.uint8), int(np.prod(wanted.shape))
-    check_memory(str(found.path), len(found.files) * width * dtype.itemsize, f"give a smaller {argument('size')}")
-    rows, grey = np.empty((len(found.files), width), dtype), wanted.colour
+    name, needed = str(found.path), len(found.files) * width * dtype.itemsize
+    if stays_on_disk(storage, needed):
 
-    def read(place: int) -> bool:
-        pixels = pixels_of(found.files[place], wanted)
-        rows[place] = pixels.reshape(-1)
-        return wanted.colour and bool((pixels == pixels[..., :1]).all())
+        def fill(writer: RowWriter) -> dict[str, Any]:
+            grey = wanted.colour
+            for rows, greyish in _some(found, wanted, tell):
+                writer.add(rows)
+                grey = grey and greyish
+            return {"grey": grey}
+
+        kept = spooled(Origin(name, tuple(found.files), [*wanted]), dtype, width, fill, needed)
+        return kept.rows, bool(kept.told["grey"]), [kept.note] if kept.note else []
+    check_memory(name, needed, f"give a smaller {argument('size')}")
+    every, grey, start = np.empty((len(found.files), width), dtype), wanted.colour, 0
+    for rows, greyish in _some(found, wanted, tell):
+        every[start : start + len(rows)] = rows
+        start, grey = start + len(rows), grey and greyish
+    return every, grey, []
+
+
+def _some(found: Pictures, wanted: Wanted, tell: Callable[[float], None]) -> Iterator[tuple[np.ndarray, bool]]:
+    """The rows of some pictures at a time, and whether all their colours are grey."""
+
+    def read(path: Path) -> tuple[np.ndarray, bool]:
+        pixels = pixels_of(path, wanted)
+        return pixels.reshape(-1), wanted.colour and bool((pixels == pixels[..., :1]).all())
 
     with ThreadPoolExecutor(usable_cpus().threads, "decode") as pool:  # Pillow decodes outside of Python's lock
         try:
-            for place, greyish in enumerate(pool.map(read, range(len(rows)))):
-                grey = grey and greyish
-                tell((place + 1) / len(rows))
+            for start in range(0, len(found.files), AT_ONCE):
+                rows, grey = list[np.ndarray](), True
+                for row, greyish in pool.map(read, found.files[start : start + AT_ONCE]):
+                    rows.append(row)
+                    grey = grey and greyish
+                    tell((start + len(rows)) / len(found.files))
+                yield np.stack(rows), grey
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return rows, grey
 
 
 def pixels_of(path: Path, wanted: Wanted) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from stackae.data.formats import Tell, ignored
 from stackae.data.formats.bounded import PIECE_BYTES, Stream, check_size, read_body, read_up_to
 from stackae.data.spool.spooled import Origin, RowWriter, Spooled, spooled
+from stackae.data.stored.array import Array, StoredArray
 from stackae.errors import DataError
 
 
@@ -70,6 +71,11 @@ def on_disk(pieces: Pieces, origin: Origin, tell: Tell = ignored) -> Spooled:
         return {}
 
     return spooled(origin, pieces.dtype, pieces.width, fill, pieces.nbytes)
+
+
+def as_rows(rows: Array) -> Array:
+    """The rows (n, d), as a stored array where they are a map of a file."""
+    return StoredArray(rows) if isinstance(rows, np.memmap) else rows
 
 
 def rows_of_stream(

@@ -1,7 +1,7 @@
 """Rows that cannot be mapped where they are, written once, one after the other, and mapped from then on.
 
 An entry of the cache is KEY.npy, which holds rows (n, d) as numpy.save writes them, and KEY.rows, its record: the files
-that the rows were made of, with their sizes and times, the digest of the rows, and what the reader has to say of them.
+that the rows were made of, digests of their sizes and times and of the rows, and what the reader has to say of them.
 KEY stands for the paths of these files and for what was asked of them. An entry whose files have changed, or that is
 damaged, is made again.
 """
@@ -24,6 +24,7 @@ from stackae.data.spool.home import SWITCH, entries, folder, key_of, prune, read
 from stackae.errors import DataError, DiskError, legible
 
 VERSION = 1  # of what rows are made of their files: raise it where the same ones become others
+NAMED = 100  # files in a record
 RECORD, BODY, LOCK = ".rows", ".npy", ".lock"
 
 
@@ -119,13 +120,13 @@ def home_of(name: str) -> Path:
     return home
 
 
-def _states(origin: Origin) -> list[list[int]]:
-    """Size and times of each file. A change of what a file holds changes the last, whatever program makes it."""
+def _states(origin: Origin) -> str:
+    """A digest of the sizes and times of all files. What changes a file changes the last of its times."""
     found = [path.stat() for path in origin.files]
-    return [[each.st_size, each.st_mtime_ns, each.st_ctime_ns] for each in found]
+    return key_of([[each.st_size, each.st_mtime_ns, each.st_ctime_ns] for each in found])
 
 
-def _kept(entry: Path, states: list[list[int]]) -> Spooled | None:
+def _kept(entry: Path, states: str) -> Spooled | None:
     """None where there is no entry of these files as they are; an exception of any kind where it is damaged."""
     path, body = entry.with_suffix(RECORD), entry.with_suffix(BODY)
     if not path.exists():
@@ -150,7 +151,7 @@ def _mapped(entry: Path, record: dict[str, Any]) -> np.memmap:
     return rows
 
 
-def _made(origin: Origin, entry: Path, states: list[list[int]], of: tuple[np.dtype, int], fill: Fill) -> dict[str, Any]:
+def _made(origin: Origin, entry: Path, states: str, of: tuple[np.dtype, int], fill: Fill) -> dict[str, Any]:
     """The record of the entry, which is complete when this returns, and else not there."""
     beside = entry.with_name(f".{entry.name}{BODY}")
     try:
@@ -159,7 +160,8 @@ def _made(origin: Origin, entry: Path, states: list[list[int]], of: tuple[np.dty
         with file:
             writer = RowWriter(origin.name, file, *of)
             told = fill(writer)
-            record = {"states": states, "files": [str(path) for path in origin.files], "told": told, **writer.end()}
+            files = [str(path) for path in origin.files[:NAMED]]  # for people who look into the folder
+            record = {"name": origin.name, "files": files, "states": states, "told": told, **writer.end()}
         if _states(origin) != states:
             raise DataError(
                 f"{origin.name}: expected files that stay as they are, got some that changed while they were read; "
