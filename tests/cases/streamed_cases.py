@@ -74,7 +74,7 @@ def of_sparse(form: str) -> Writer:
 
 def shards(folder: Path, x: np.ndarray) -> str:
     """Uneven ones, of which the tenth is after the ninth."""
-    (folder / "shards").mkdir()
+    (folder / "shards").mkdir(parents=True)
     for number, part in enumerate(np.array_split(x, 11)):
         write(folder / "shards" / f"part-{number}.npy", npy_bytes(part))
     return str(folder / "shards")

@@ -59,9 +59,9 @@ def stored_npy(
     return Stored(declared, read, pieces=lambda: pieces_of_npy(open_stream, size, name, plain()))
 
 
-def pieces_of_npy(open_stream: Opener, size: int, name: str, plain: Mappable | None) -> Pieces:
-    """The rows of a .npy stream of ``size`` bytes. Raises what ``read_header`` raises, and DataError for a packed array
-    that lies column after column."""
+def pieces_of_npy(open_stream: Opener, size: int, name: str, plain: Mappable | None) -> Pieces | None:
+    """The rows of a .npy stream of ``size`` bytes; None of a packed array that lies column after column. Raises what
+    ``read_header`` raises."""
     with open_stream() as stream:
         header, _ = read_header(stream, size, name)
     dtype, by_columns = header.dtype.newbyteorder("="), header.column_major and sum(n > 1 for n in header.shape) > 1
@@ -70,10 +70,7 @@ def pieces_of_npy(open_stream: Opener, size: int, name: str, plain: Mappable | N
             return Pieces(name, header.shape, dtype, lambda: iter(()), plain._replace(start=plain.start + header.start))
         return Pieces(name, header.shape, dtype, lambda: _of_file(plain, size))
     if by_columns:
-        raise DataError(
-            f"{name}: expected rows one after the other in a packed array that stays on disk, got column after column; "
-            "save numpy.ascontiguousarray of it, or a .npy file"
-        )
+        return None
     return Pieces(name, header.shape, dtype, lambda: _of_stream(open_stream, size, name, header))
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackae.data.arrays.store import Declared, Store, called, found_in, opened_store, told
-from stackae.data.formats import place_of
+from stackae.data.formats import Tell, ignored, place_of
 from stackae.data.formats.npy import LABELS, NUMBERS, as_source
 from stackae.data.label_shapes import plain_labels
 from stackae.data.labels import classes_of_arrays
@@ -52,18 +52,19 @@ class Part(NamedTuple):
     clean: np.ndarray | None = None
 
 
-def load_arrays(path: Path, asked: Asked = ALL) -> Source:
+def load_arrays(path: Path, asked: Asked = ALL, tell: Tell = ignored) -> Source:
     """Rows and labels of a file of arrays.
 
     Rows are ``asked.inside``, or x (X, x_train, X_train), or the one array that may be rows. Labels are
     ``asked.target``, an array of the file or a file of its own, or y (Y, y_train, Y_train); x_test and y_test go with
     x; x_clean and x_test_clean are what is to be made of x and x_test. Labels are whole numbers (-1, NaN: none) or
     texts (empty: none), of shape (n,), (n, 1) or one-hot (n, k); where numbers are wanted, (n,) or (n, k) numbers.
-    Raises DataError for arrays that are missing, damaged, too large, or do not fit each other.
+    ``tell`` is told the share that is written to the cache. Raises DataError for arrays that are missing, damaged, too
+    large, or do not fit each other.
     """
     with opened_store(path) as store:
         name = _rows(store, asked)
-        x, told = store.read_rows(name, asked.storage)
+        x, told = store.read_rows(name, asked.storage, tell)
         y, notes = _targets(store, name, x, asked)
         notes = (*store.notes, *told, *notes)
         parts = [Part(called(path, name), x, y, _clean(store, name))]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stackae.data.formats import place_of
+from stackae.data.formats import Tell, ignored, place_of
 from stackae.data.formats.npy import NUMBERS
 from stackae.data.source import bytes_held
 from stackae.data.spool.pieces import Pieces, on_disk
@@ -60,13 +60,13 @@ class Stored(NamedTuple):
     ``read`` gives it where its dtype is of one of these kinds of numpy's, in the machine's byte order; it raises
     DataError for any other, and for an array that is damaged or too large for the memory. ``sparse`` says that it
     is stored as a sparse matrix, of which cells that are not there are read as 0. ``pieces`` reads its rows some at a
-    time, where it holds real numbers; None where it cannot be read so.
+    time, where it holds real numbers, and gives None where it cannot be read so.
     """
 
     declared: Callable[[], Declared]
     read: Callable[[str], np.ndarray]
     sparse: bool = False
-    pieces: Callable[[], Pieces] | None = None
+    pieces: Callable[[], Pieces | None] | None = None
 
 
 class Store(NamedTuple):
@@ -90,23 +90,23 @@ class Store(NamedTuple):
     def read(self, name: str, kinds: str) -> np.ndarray:
         return self.arrays[name].read(kinds)
 
-    def read_rows(self, name: str, storage: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    def read_rows(self, name: str, storage: str, tell: Tell = ignored) -> tuple[np.ndarray, tuple[str, ...]]:
         """An array of real numbers, as a map where its ``storage`` is on disk, and what there is to say of it.
 
-        Raises DataError where it cannot be there.
+        ``tell`` is told the share that is written to the cache. Raises DataError where it cannot be on disk, and is to.
         """
         stored, declared = self.arrays[name], self.declared(name)
         if not stays_on_disk(storage, declared.bytes_held) or len(declared.shape) < 2:
             return stored.read(NUMBERS), ()
-        if stored.pieces is None:
+        found = None if stored.pieces is None else stored.pieces()
+        if found is None:
             if storage == "auto":
                 return stored.read(NUMBERS), ()
             raise DataError(
                 f"{argument('storage')}: expected a file whose rows are read some at a time, for disk, got "
                 f"{called(self.path, name)}; save the rows as .npy, or use {argument('storage', 'memory')}"
             )
-        found = stored.pieces()
-        spooled = on_disk(found, Origin(found.name, self.files or (self.path,), name))
+        spooled = on_disk(found, Origin(found.name, self.files or (self.path,), name), tell)
         return spooled.rows.reshape(found.shape), (spooled.note,) if spooled.note else ()
 
     @property

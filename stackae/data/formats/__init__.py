@@ -76,9 +76,8 @@ class Format:
         from stackae.data.arrays.reading import Asked, load_arrays
 
         masked = config.missing == "mask"
-        return load_arrays(
-            place.path, Asked(place.inside, config.target, required, numbers, config.pixels, masked, config.storage)
-        )
+        asked = Asked(place.inside, config.target, required, numbers, config.pixels, masked, config.storage)
+        return load_arrays(place.path, asked, tell)
 
     def read_frame(self, path: Path, dialect: Dialect, tell: Tell = ignored, storage: str = "memory") -> Frame:
         """The columns of a table as they stand in its file, in memory or on disk by ``storage``; ``tell`` is told the
