@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from stackae.data.formats import parquet as parquet_format
 from stackae.data.spool.home import SWITCH
 from stackae.data.stored.array import StoredArray
 from stackae.data.tables import features
-from stackae.errors import ConfigError
+from stackae.errors import ConfigError, DiskError
 
 ROWS = 90
 RANDOM = np.random.default_rng(0)
@@ -193,6 +194,37 @@ def test_what_needs_all_columns_at_once_is_refused(tmp_path: Path) -> None:
     sentence = message(lambda: read(data, "disk", transpose=True), error=ConfigError)
     assert sentence == "storage: expected memory for transpose, got disk; leave one of them out"
     assert "expected memory for" in message(lambda: read(data, "disk", window=5), error=ConfigError)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_disk_without_room_and_no_cache_are_said(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = WRITERS[name](tmp_path, MIXED)
+
+    def full(descriptor: int, content: object, place: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pwrite", full)
+        sentence = message(lambda: read(data, "disk"), error=DiskError)
+    assert sentence.startswith(
+        f"{data}: expected room for its rows in the cache, got [Errno 28] No space left on device"
+    )
+    monkeypatch.setenv(SWITCH, "off")
+    assert "expected a folder for rows that stay on disk, got STACKAE_CACHE=off" in message(read, data, "disk")
+    assert isinstance(read(data, "auto").x, np.ndarray)
+
+
+def test_what_was_gathered_is_gone_with_its_process(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = as_parquet(tmp_path, MIXED)
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(features, "encode", lambda *_: os._exit(9))  # as by SIGKILL
+        read(data, "disk")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not list(home.iterdir())
+    same(read(data, "disk"), read(data, "memory"))
 
 
 # ---- folders of Parquet files
