@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from stackae.data.minibatches import in_order
-from stackae.data.rows import is_fed
+from stackae.data.rows import ByteRows, is_fed
+from stackae.data.stored.rows import StoredRows
 from stackae.objectives.base import Objective
 from stackae.ops.step import Batches, StepResult
 from stackae.training.step import ReplicasStep
@@ -28,8 +29,8 @@ class Feed:
     """The rows of two calls of an objective's step, and what belongs to them.
 
     Attributes:
-        x: (2 rows_per_call, n_visible) float32: row i of the first call's batches is row i here, that of the second one
-            row rows_per_call + i, and so on in turns.
+        x: (2 rows_per_call, n_visible) float32, or bytes where the rows are: row i of the first call's batches is row i
+            here, that of the second one row rows_per_call + i, and so on in turns.
         labels, targets, weights: of the same rows, as the objective has them; None where it has none.
     """
 
@@ -37,7 +38,9 @@ class Feed:
         self.rows_per_call, self._objective = rows_per_call, objective
         self._targets, self._labels, self._weights = objective.targets, objective.labels, objective.row_weights
         count = HALVES * rows_per_call
-        self.x = torch.zeros(count, objective.x.shape[1])
+        self.x: Tensor | ByteRows = torch.zeros(count, objective.x.shape[1])
+        if isinstance(objective.x, StoredRows) and objective.x.as_bytes:  # the kernel scales them
+            self.x = ByteRows(self.x.to(torch.uint8), objective.x.scaling)
         self.labels = None if self._labels is None else self._labels.new_zeros(count)
         self.targets = None if self._targets is None else torch.zeros(count, self._targets.shape[1])
         self.weights = None if self._weights is None else self._weights.new_zeros(count)
@@ -47,7 +50,12 @@ class Feed:
         """Read the rows of these indices (k,) int64, k <= rows_per_call, into one half."""
         begin = half * self.rows_per_call
         place = slice(begin, begin + len(rows))
-        self.x[place] = self._objective.x[rows]
+        x = self._objective.x
+        if isinstance(self.x, ByteRows):
+            assert isinstance(x, StoredRows), "bytes are fed from a file"
+            self.x.raw[place] = torch.from_numpy(x.raw[rows.numpy()])
+        else:
+            self.x[place] = x[rows]
         for own, whole in ((self.labels, self._labels), (self.targets, self._targets), (self.weights, self._weights)):
             if own is not None and whole is not None:
                 own[place] = whole[rows]

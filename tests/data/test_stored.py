@@ -190,8 +190,7 @@ def test_a_bad_cell_is_named_as_in_memory(tmp_path: Path) -> None:
     assert len(told) == 1 and "got nan at row 70, column 2" in told.pop()
 
 
-def test_pages_that_were_read_are_given_back(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "RELEASED_BYTES", 1 << 20)
+def test_what_was_read_is_not_kept(file: Path) -> None:
     x = np.zeros((4096, 4096), dtype=np.uint8)  # 16 MB
     np.save(file, x)
     found = StoredArray(np.load(file, mmap_mode="r"))
@@ -201,7 +200,17 @@ def test_pages_that_were_read_are_given_back(file: Path, monkeypatch: pytest.Mon
     rows = np.random.default_rng(0).permutation(4096)
     for begin in range(0, 4096, 16):
         assert not found[rows[begin : begin + 16]].any()
-    assert resident_of_files() - before < 4 << 20
+    assert resident_of_files() - before < 1 << 20
+
+
+def test_a_file_that_becomes_shorter_is_an_error(file: Path) -> None:
+    found = stored_array(file, np.ones((1000, 100), dtype=np.float32))
+    file.write_bytes(file.read_bytes()[:200_128])
+    assert found[np.array([3, 499])].all() and found[:500].all()
+    for index in (slice(400, 600), np.array([3, 900])):
+        assert "expected a file that stays as it is, got one that ends at byte 200,128" in message(
+            found.__getitem__, index
+        )
 
 
 def resident_of_files() -> int:

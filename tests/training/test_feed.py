@@ -11,11 +11,13 @@ import torch
 from replica_cases import HELD_OUT, LINEAR, ROWS, UNLIKE, assert_same, config
 
 from stackae.config import FinetuneConfig
-from stackae.data import Part, Scaling
+from stackae.data import ByteRows, Part, Scaling
 from stackae.data.stored.array import StoredArray
 from stackae.data.stored.rows import StoredRows
 from stackae.errors import DivergedError
 from stackae.finetuning import finetune_stack
+from stackae.objectives.kinds import build
+from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.pretraining import pretrain_stack, pretrain_together
 from stackae.training import feed
 from stackae.training.feed import feeds_of
@@ -38,6 +40,18 @@ def stored(tmp_path: Path) -> StoredRows:
 def test_a_stack_has_the_bits_of_rows_in_memory(stored: StoredRows, one: Any, engine: str) -> None:
     one = one.model_copy(update={"engine": engine})
     assert_same(pretrain_stack(stored, one, validation=HELD_OUT), pretrain_stack(ROWS, one, validation=HELD_OUT))
+
+
+@pytest.mark.parametrize("scale", ["unit", "standard", "robust"])
+def test_bytes_are_scaled_by_the_kernel(tmp_path: Path, scale: str) -> None:
+    raw = (ROWS * 255).to(torch.uint8)
+    np.save(tmp_path / "x.npy", raw.numpy())
+    x = StoredRows(StoredArray(np.load(tmp_path / "x.npy", mmap_mode="r")), Scaling.fit(scale, raw))
+    (fed,) = feeds_of([ReconstructionObjective(build(20, config("20,12").layers[0], seed=0, number=1), x)], 32)
+    assert isinstance(fed.x, ByteRows) == (scale != "robust")
+    one = config("20,12", output_activation="linear", loss="mse")
+    held = x.scaling.transform(raw) if scale == "robust" else ByteRows(raw, x.scaling)
+    assert_same(pretrain_stack(x, one), pretrain_stack(held, one))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 70, 150, 1000])

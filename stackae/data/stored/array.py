@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
-import threading
 from collections.abc import Iterator
 from typing import Any, overload
 
 import numpy as np
 
 from stackae.data.memory import free_memory
+from stackae.data.stored.reader import Reader
 
-RELEASED_BYTES = 1 << 27  # so much may have been touched before its pages are given back
-AROUND_BYTES = 1 << 16  # the system maps so much around each place that is touched
 CHUNK_CELLS = 1 << 22  # of rows that are looked at together
 STRIP_BYTES = 1 << 28  # of columns that are held at once
 SHARE = 0.5  # of the free memory that rows may take before they stay in their file
@@ -33,8 +30,8 @@ class StoredArray:
     """Numbers (n, d) of a memory-mapped file, of any real type there; reading gives them as ``dtype``.
 
     ``x[slice]``, ``x[int64 rows]`` and ``x[mask]`` are new arrays, (rows, d), C-contiguous. ``at(rows)`` are some of
-    the rows, still in the file. Pages that were read are given back to the system, so that the memory of the process
-    does not grow with what it has read; they stay in the system's own cache as long as nobody else needs the room.
+    the rows, still in the file. What was read is in new memory alone, so that the memory of the process does not grow
+    with the file; the system keeps it in a cache of its own as long as nobody else needs the room.
 
     With ``infinite_as_nan``, an infinite cell is read as NaN: as missing.
     """
@@ -47,10 +44,11 @@ class StoredArray:
         dtype: np.dtype[Any] | None = None,
         index: np.ndarray | None = None,
         infinite_as_nan: bool = False,
+        reader: Reader | None = None,
     ) -> None:
         self.raw, self.index, self.infinite_as_nan = raw, index, infinite_as_nan
         self.dtype: np.dtype[Any] = np.dtype(raw.dtype if dtype is None else dtype)
-        self._pages = _Pages(raw)
+        self._reader = reader or Reader(raw)
 
     def __len__(self) -> int:
         return len(self.raw) if self.index is None else len(self.index)
@@ -71,18 +69,16 @@ class StoredArray:
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         where: slice | np.ndarray = rows if self.index is None else self.index[rows]
         if isinstance(where, slice):
-            found: np.ndarray = self.raw[where]
-            touched = found.nbytes
+            start, stop, step = where.indices(len(self.raw))
+            assert step == 1, "rows are read one after the other"
+            found = self._reader.slice(start, stop)
         else:
-            where = np.flatnonzero(where) if where.dtype == bool else where
-            found = self.raw.take(where, axis=0)
-            touched = min(self.raw.nbytes, len(where) * (found.itemsize * found.shape[1] + AROUND_BYTES))
+            found = self._reader.take(np.flatnonzero(where) if where.dtype == bool else where)
         with np.errstate(over="ignore", invalid="ignore"):
-            cells: np.ndarray = np.array(found, dtype=self.dtype, order="C", copy=isinstance(where, slice) or None)
+            cells: np.ndarray = found.astype(self.dtype, order="C", copy=False)
         if self.infinite_as_nan and cells.dtype.kind == "f":
             cells[np.isinf(cells)] = np.nan
-        self._pages.touch(touched)
-        return cells.view(np.ndarray)
+        return cells
 
     def at(self, rows: np.ndarray) -> StoredArray:
         """The rows of these numbers, or of a mask (n,), as a stored array of the same file."""
@@ -112,9 +108,7 @@ class StoredArray:
 
     def _like(self, **changed: Any) -> StoredArray:
         kept = {"dtype": self.dtype, "index": self.index, "infinite_as_nan": self.infinite_as_nan}
-        found = StoredArray(self.raw, **{**kept, **changed})
-        found._pages = self._pages
-        return found
+        return StoredArray(self.raw, **{**kept, **changed}, reader=self._reader)
 
 
 Array = np.ndarray | StoredArray
@@ -158,18 +152,3 @@ def column_means(x: Array) -> np.ndarray:
     for _, piece in pieces(x):
         total += piece.sum(axis=0, dtype=np.float64)
     return total / len(x)
-
-
-class _Pages:
-    """Gives the pages of a map back to the system once enough of them may have been touched; used by many threads."""
-
-    def __init__(self, raw: np.memmap) -> None:
-        self._map: mmap.mmap | None = getattr(raw, "_mmap", None)
-        self._touched, self._lock = 0, threading.Lock()
-
-    def touch(self, size: int) -> None:
-        with self._lock:
-            self._touched += size
-            if self._touched >= RELEASED_BYTES and self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
-                self._map.madvise(mmap.MADV_DONTNEED)  # a page that is needed again comes from the system's cache
-                self._touched = 0
