@@ -55,6 +55,17 @@ def test_reads_are_those_of_the_array(file: Path, dtype: str, order: str) -> Non
     assert np.array_equal(some[np.array([2, 0])], wanted[mask][[2, 0]]) and rows_at(some, np.arange(len(some))) is some
 
 
+@pytest.mark.parametrize("rows", [3, 5000])
+def test_a_part_of_a_map_is_read_from_where_it_lies(file: Path, rows: int) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (rows, 40)).astype(np.uint8)
+    np.save(file, x)
+    raw = np.load(file, mmap_mode="r")
+    for start, stop in ((0, rows), (1, rows), (rows - 2, rows - 1)):
+        found, wanted = StoredArray(raw[start:stop]), x[start:stop]
+        assert np.array_equal(found[:], wanted) and np.array_equal(found[np.array([0])], wanted[:1])
+    assert np.array_equal(StoredArray(raw.reshape(-1, 20)[1:])[:], x.reshape(-1, 20)[1:])
+
+
 def test_infinite_cells_may_be_read_as_missing(file: Path) -> None:
     x = np.array([[1, np.inf], [-np.inf, 2]], dtype=np.float32)
     found = stored_array(file, x)

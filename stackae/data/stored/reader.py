@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import weakref
 
@@ -22,7 +23,7 @@ class Reader:
         self._raw = raw
         self._file: int | None = None
         if raw.filename is not None and raw.flags.c_contiguous:
-            self._name, self._begin = str(raw.filename), int(raw.offset)
+            self._name, self._begin = str(raw.filename), _place_in_file(raw)
             self._file = os.open(raw.filename, os.O_RDONLY | os.O_CLOEXEC)
             weakref.finalize(self, os.close, self._file)
 
@@ -63,3 +64,9 @@ class Reader:
                     "until it is written, and begin again"
                 )
             body, place = body[count:], place + count
+
+
+def _place_in_file(raw: np.memmap) -> int:
+    """At which byte of its file a map begins; a part of a map still has the ``offset`` of the whole."""
+    whole = np.frombuffer(raw._mmap, np.uint8)  # type: ignore[attr-defined]
+    return int(raw.offset - raw.offset % mmap.ALLOCATIONGRANULARITY + raw.ctypes.data - whole.ctypes.data)
