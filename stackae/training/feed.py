@@ -17,6 +17,7 @@ from stackae.data.rows import ByteRows, is_fed
 from stackae.data.stored.rows import StoredRows
 from stackae.objectives.base import Objective
 from stackae.ops.step import Batches, StepResult
+from stackae.ranks import here
 from stackae.training.step import ReplicasStep
 
 ROWS_PER_CALL = 2048  # about: the batches of a call are whole
@@ -34,8 +35,9 @@ class Feed:
         labels, targets, weights: of the same rows, as the objective has them; None where it has none.
     """
 
-    def __init__(self, objective: Objective, rows_per_call: int) -> None:
+    def __init__(self, objective: Objective, rows_per_call: int, batch_size: int) -> None:
         self.rows_per_call, self._objective = rows_per_call, objective
+        self._batch_size, self._ranks = batch_size, here()
         self._targets, self._labels, self._weights = objective.targets, objective.labels, objective.row_weights
         count = HALVES * rows_per_call
         self.x: Tensor | ByteRows = torch.zeros(count, objective.x.shape[1])
@@ -47,9 +49,9 @@ class Feed:
 
     @torch.no_grad()
     def fill(self, half: int, rows: Tensor) -> None:
-        """Read the rows of these indices (k,) int64, k <= rows_per_call, into one half."""
-        begin = half * self.rows_per_call
-        place = slice(begin, begin + len(rows))
+        """Read the rows of these indices (k,) int64, k <= rows_per_call, into one half: those of this rank's share."""
+        place = half * self.rows_per_call + self._own(len(rows))
+        rows = rows[self._own(len(rows))]
         x = self._objective.x
         if isinstance(self.x, ByteRows):
             assert isinstance(x, StoredRows), "bytes are fed from a file"
@@ -59,6 +61,15 @@ class Feed:
         for own, whole in ((self.labels, self._labels), (self.targets, self._targets), (self.weights, self._weights)):
             if own is not None and whole is not None:
                 own[place] = whole[rows]
+
+    def _own(self, count: int) -> Tensor:
+        """The places of a call's rows that are in this rank's share of their batch."""
+        own, sizes = self._ranks, [(each.start, each.stop - each.start) for each in in_order(count, self._batch_size)]
+        shares = [
+            torch.arange(start + size * own.rank // own.count, start + size * (own.rank + 1) // own.count)
+            for start, size in sizes
+        ]
+        return torch.cat(shares)
 
 
 class FedStep:
@@ -125,4 +136,4 @@ def feeds_of(objectives: Sequence[Objective], batch_size: int) -> list[Feed]:
     rows, width = len(objectives[0].x), objectives[0].x.shape[1]
     wanted = min(rows, ROWS_PER_CALL, max(1, CELLS_PER_CALL // width))
     batches = max(1, wanted // batch_size)
-    return [Feed(each, min(batches * batch_size, rows)) for each in objectives]
+    return [Feed(each, min(batches * batch_size, rows), batch_size) for each in objectives]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from process_cases import wait_for
@@ -59,6 +60,14 @@ def test_two_processes_make_the_run_of_one(fresh: Shell) -> None:
     on_processes(fresh, 2, *FINETUNE, "--run", "runs/two")
     assert damages(runs / "two") == []
     assert_same_weights(runs / "two", runs / "one")
+
+
+def test_two_processes_read_their_own_rows_from_disk(fresh: Shell) -> None:
+    np.save(fresh.folder / "x.npy", np.random.default_rng(0).random((200, 8)))
+    words = (*PRETRAIN, *NOISY, "--epochs", "5", "--data", "x.npy", "--storage")
+    fresh.does(*words, "memory", "--run", "runs/one")
+    on_processes(fresh, 2, *words, "disk", "--run", "runs/two")
+    assert_same_weights(fresh.folder / "runs" / "two", fresh.folder / "runs" / "one")
 
 
 def test_a_signal_to_all_stops_them_at_one_step_and_one_process_resumes(fresh: Shell) -> None:

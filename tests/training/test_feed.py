@@ -19,6 +19,7 @@ from stackae.finetuning import finetune_stack
 from stackae.objectives.kinds import build
 from stackae.objectives.reconstruction import ReconstructionObjective
 from stackae.pretraining import pretrain_stack, pretrain_together
+from stackae.ranks import Ranks, member, sharing
 from stackae.training import feed
 from stackae.training.feed import feeds_of
 
@@ -127,3 +128,17 @@ def test_rows_in_memory_need_no_feed(stored: StoredRows) -> None:
     (only,) = feeds_of([Fed()], 32)  # type: ignore[list-item]
     assert only.rows_per_call == 64 and only.x.shape == (128, 20)
     assert feeds_of([Fed()], 1000)[0].rows_per_call == len(ROWS)  # type: ignore[list-item]
+
+
+def test_a_rank_reads_its_own_rows(stored: StoredRows) -> None:
+    objective = ReconstructionObjective(build(20, config("20,12").layers[0], seed=0, number=1), stored)
+    rows, found = torch.arange(100, 150), torch.zeros(50, dtype=torch.int64)
+    for rank in range(3):
+        with member(Ranks(rank, 3)), sharing():
+            (own,) = feeds_of([objective], 32)
+        own.fill(1, rows)
+        read = own.x[own.rows_per_call : own.rows_per_call + 50].ne(0).any(dim=1)
+        assert torch.equal(own.x[own.rows_per_call :][:50][read], ROWS[rows][read])
+        found += read
+        assert int(read[:32].sum()) in (10, 11) and int(read[32:].sum()) == 6
+    assert found.eq(1).all()
