@@ -70,6 +70,39 @@ def test_two_processes_read_their_own_rows_from_disk(fresh: Shell) -> None:
     assert_same_weights(fresh.folder / "runs" / "two", fresh.folder / "runs" / "one")
 
 
+KINDS = {
+    "lbfgs": "--layers 8,6 --optimizer lbfgs --corruption none --epochs 3",
+    "variational": "--layers 8,6,3 --kind dense,variational --epochs 2",
+    "solved": "--layers 8,6,4 --kind pca,dense --init random,pca --epochs 2",
+    "over-the-batch": "--layers 8,6,4 --sparsity lifetime:0.2,batch-top-k:2 --activation relu --epochs 4",
+    "dead": "--layers 8,6,4 --sparsity top-k:2 --activation relu --revive auxiliary,resample --epochs 4",
+    "convolutional": "--layers 4x2x1,conv3,4 --image-shape 4x2 --epochs 2",
+    "seeds": "--layers 8,6 --seeds 2 --epochs 2",
+}
+HEADS = {
+    "solved": "--train head",
+    "dead": "--train auto",
+    "lbfgs": "--train gradual --epochs 2",
+    "seeds/seed-0": "--unlabelled adversarial --epochs 2",
+}
+
+
+def test_every_kind_of_training_is_that_of_one_process(fresh: Shell) -> None:
+    own = "--batch-size 16 --device cpu"
+    lines = [
+        *(f"pretrain --data labelled.npz {own} {given} --run runs/{{}}/{name}" for name, given in KINDS.items()),
+        *(f"finetune {own} {given} --run runs/{{}}/{name}" for name, given in HEADS.items()),
+    ]
+    for line in lines:
+        fresh.does(*line.format("one").split())
+    (fresh.folder / "commands").write_text("\n".join(line.format("two") for line in lines))
+    (code, _, err), other = end_ranks(start_script("rank_commands", fresh.folder, 2, "commands"))
+    assert (code, other) == (0, (0, "", "")), err
+    runs = fresh.folder / "runs"
+    for config in sorted((runs / "one").rglob("config.toml")):
+        assert_same_weights(runs / "two" / config.parent.relative_to(runs / "one"), config.parent, 1e-4)
+
+
 def test_a_signal_to_all_stops_them_at_one_step_and_one_process_resumes(fresh: Shell) -> None:
     run = fresh.folder / "runs" / "it"
     fresh.does(*PRETRAIN, *NOISY, *MANY, "--run", "runs/whole")
