@@ -33,7 +33,7 @@ class Share:
     def of(self, batch: Tensor, ranks: Ranks) -> Iterator[Tensor]:
         """Compute on a rank's share of a batch (B,) of row indices meanwhile; yield the share (b,), in its order."""
         whole = len(batch)
-        first, end = whole * ranks.rank // ranks.count, whole * (ranks.rank + 1) // ranks.count
+        first, end = ranks.begin(whole), ranks.end_of(whole)
         self.ranks, self.whole, self.weight = ranks, whole, (end - first) / whole
         self.first, end = (first, end) if end > first else (0, 1)
         try:

@@ -66,6 +66,14 @@ class Ranks:
         """True on rank 0, which decides, prints and writes."""
         return self.rank == 0
 
+    def begin(self, size: int) -> int:
+        """The first row of this rank's share of a batch of ``size`` rows; shares lie in the order of ranks."""
+        return size * self.rank // self.count
+
+    def end_of(self, size: int) -> int:
+        """The end of that share, where the next one begins."""
+        return size * (self.rank + 1) // self.count
+
     def sum(self, numbers: Tensor) -> None:
         """Replace ``numbers`` by their sums over the ranks, the same bits on each; the order of a sum is fixed.
 

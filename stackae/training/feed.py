@@ -65,10 +65,7 @@ class Feed:
     def _own(self, count: int) -> Tensor:
         """The places of a call's rows that are in this rank's share of their batch."""
         own, sizes = self._ranks, [(each.start, each.stop - each.start) for each in in_order(count, self._batch_size)]
-        shares = [
-            torch.arange(start + size * own.rank // own.count, start + size * (own.rank + 1) // own.count)
-            for start, size in sizes
-        ]
+        shares = [torch.arange(start + own.begin(size), start + own.end_of(size)) for start, size in sizes]
         return torch.cat(shares)
 
 
