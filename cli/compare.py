@@ -144,6 +144,7 @@ def command(
     engine: o.Engine = None,
     precision: o.Precision = None,
     device: o.Device = None,
+    codes: o.Codes = None,
     config: o.Config = None,
     out: Annotated[
         Path | None,

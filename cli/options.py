@@ -158,6 +158,8 @@ EngineOfRun = Annotated[Text, training("engine", OWN)]
 Precision = Annotated[Text, training("precision")]
 Device = Annotated[Text, training("device")]
 DeviceOfRun = Annotated[Text, training("device", OWN)]
+Codes = Annotated[Text, setting("PretrainConfig", TRAINING, "codes")]
+CodesOfRun = Annotated[Text, setting("PretrainConfig", TRAINING, "codes", OWN)]
 Weights = Annotated[str, option("--weights", TRAINED, LAYERS, "pretrained", metavar="<name>")]
 RunFolder = Annotated[Path | None, option("--run", "Run folder to read.", OUTPUT, "runs/latest", metavar="<dir>")]
 CheckpointEvery = Annotated[

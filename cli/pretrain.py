@@ -111,6 +111,7 @@ def command(
     engine: o.Engine = None,
     precision: o.Precision = None,
     device: o.Device = None,
+    codes: o.Codes = None,
     run: Annotated[
         Path | None, option("--run", "Folder to write.", o.OUTPUT, "runs/<time>-<data>-<layers>", metavar="<dir>")
     ] = None,

@@ -38,6 +38,7 @@ def command(
     data_root: o.DataRootOfRun = None,
     engine: o.EngineOfRun = None,
     device: o.DeviceOfRun = None,
+    codes: o.CodesOfRun = None,
     checkpoint_every: o.CheckpointEvery = None,
     json: o.Json = False,
 ) -> None:
@@ -62,7 +63,7 @@ def command(
             "weight_l1": weight_l1,
             "beta": beta,
         },
-        moved=Moved(data, data_root, engine, device),
+        moved=Moved(data, data_root, engine, device, codes),
         checkpoint_every=checkpoint_every,
         callbacks=Reported(json),
         requests=requests(),

@@ -6,6 +6,8 @@ Bengio, Lamblin, Popovici & Larochelle (2006), Greedy layer-wise training of dee
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from stackae.autoencoders.statistics import check_room
@@ -14,13 +16,14 @@ from stackae.config.together import check_together
 from stackae.data.kind import RowsKind
 from stackae.data.memory import give_back
 from stackae.data.paired import PairedRows
-from stackae.data.placement import home, placed
+from stackae.data.placement import placed
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError, DataError, DivergedError, argument
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
 from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, NoCheckpoints
+from stackae.training.codes import CodesPlan, kept, plan_codes
 from stackae.training.layer import LayerReplica, Reads, TrainedLayer, train_layer
 from stackae.training.replicas import alone
 from stackae.training.settling import SettledLayer, described, settled_layers
@@ -200,13 +203,24 @@ def layers_together(
     validation: Rows | None = None,
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
+    codes: Sequence[CodesPlan] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[list[TrainedLayer | DivergedError]]:
     """Train the layers of ``pretrain_together``; yield, per layer, a list with one entry per configuration.
 
     When a configuration diverges, this list and all later ones hold its DivergedError; when all have diverged, no
     list follows. Stage results that the checkpointer holds from an earlier process are not trained again.
+
+    Args:
+        codes: where the codes of each layer lie, bottom first, as ``plan_codes`` says, which is asked without it.
+        folder: where files of codes are made; None is the system's for temporary files.
+
+    Raises:
+        ConfigError: it does not fit into the memory. DiskError: codes that were to lie on disk did not fit there.
     """
     check_together(configs)
+    rows, others, paired = len(x), 0 if validation is None else len(validation), isinstance(x, PairedRows)
+    plans = codes if codes is not None else plan_codes(configs[0], rows, others, len(configs), paired=paired)
     device = choose_device(configs[0].device)
     held_out = placed(validation, device) if validation is not None and len(validation) else None
     reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))  # by index of the configuration
@@ -219,8 +233,7 @@ def layers_together(
         going = [replica for replica in replicas if isinstance(outcomes[replica.index], TrainedLayer)]
         if not going or number == len(configs[0].layers):
             return
-        size = len(x) * going[0].network.n_hidden * 4
-        keep = home(size * len(going), device)  # the codes of all on one device: they are trained together
+        keep = partial(kept, plans[number - 1], folder)
         reads = {replica.index: replica.reads.through(replica.network, keep) for replica in going}
         del replicas, going  # with them the inputs of this layer, which nobody reads any more
         give_back()

@@ -43,7 +43,7 @@ from stackae.data.tables.encoding import columns_of
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.pretraining import pretrain_stack, settle
 from stackae.training.callbacks import Callback, EpochRecord
-from stackae.training.footprint import check_pretraining
+from stackae.training.codes import plan_codes
 
 SETTINGS = {*PretrainConfig.model_fields, *LayerConfig.model_fields} - {"layers"}
 T = TypeVar("T")
@@ -246,7 +246,7 @@ def pretrain(
     others = others_of(validation, None, Known("the stack", source.x.shape[1], known), source.gaps)
     parts = divided_rows(source, others, scale)
     paired = isinstance(parts.train.x, PairedRows)
-    check_pretraining(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x), paired=paired)
+    plan_codes(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x), paired=paired)
     result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
     every = [source, others] if isinstance(others, Source) else [source]
     division = Division(np.concatenate([*map(sums_of, every)]), parts.parts)

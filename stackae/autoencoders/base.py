@@ -71,6 +71,11 @@ class LayerAutoencoder(nn.Module):
         raise NotImplementedError
 
     @property
+    def activated(self) -> int:
+        """How many numbers of a row its encoder gives to an activation."""
+        return self.n_hidden
+
+    @property
     def activation(self) -> str:
         """The name of the code's activation."""
         raise NotImplementedError

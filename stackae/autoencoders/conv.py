@@ -178,6 +178,10 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
         return math.prod(self.code_shape)
 
     @property
+    def activated(self) -> int:
+        return math.prod(self.shape[:2]) * self.encoder.weight.shape[0]
+
+    @property
     def activation(self) -> str:
         return self.encoder.activation
 
@@ -187,7 +191,6 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
 
     @property
     def trained(self) -> list[Tensor]:
-        """The trained parameters, layer by layer: weight, then bias."""
         return [self.encoder.weight, self.encoder.bias, self.decoder.weight, self.decoder.bias]
 
     @property
@@ -200,11 +203,9 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
         return pooled(self.encoder, x, self.shape, self.pool)
 
     def decode(self, h: Tensor) -> Tensor:
-        """Code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
         return _rows(self.decoder(grown(h, self.shape, self.code_shape, self.pool)))
 
     def decode_logits(self, h: Tensor) -> Tensor:
-        """The reconstruction before its activation, w' * grow(h) + c."""
         return _rows(self.decoder.logits(grown(h, self.shape, self.code_shape, self.pool)))
 
     def encoder_alone(self, engine: str = "auto") -> ConvolutionalEncoder:
@@ -212,8 +213,8 @@ class ConvolutionalAutoencoder(LayerAutoencoder):
         return ConvolutionalEncoder(Convolution(weight, bias, self.activation, engine), self.shape, self.pool)
 
     def decoder_alone(self, engine: str = "auto") -> ConvolutionalDecoder:
-        weight, bias = self.decoder.weight.detach().clone(), self.decoder.bias.detach().clone()
-        return ConvolutionalDecoder(Convolution(weight, bias, self.output_activation, engine), self.shape, self.pool)
+        weights = self.decoder.weight.detach().clone(), self.decoder.bias.detach().clone()
+        return ConvolutionalDecoder(Convolution(*weights, self.output_activation, engine), self.shape, self.pool)
 
     def not_dense(self, decoding: bool) -> str:
         return "kind convolutional"
@@ -266,13 +267,10 @@ def grown(h: Tensor, shape: Shape, code_shape: Shape, pool: bool) -> Tensor:
 
 
 def glorot_kernels(channels: int, channels_in: int, kernel: int, *, seed: int, layer: int, part: int = 0) -> Tensor:
-    """Draw (channels, channels_in, kernel, kernel) from U(±√(6 / (kernel² (channels_in + channels)))).
-
-    Glorot & Bengio (2010), with a fan-in of kernel² · channels_in.
-    """
+    """Draw weights from U(±√(6 / (kernel² (channels_in + channels)))): Glorot & Bengio (2010)."""
     bound = math.sqrt(6.0 / (kernel**2 * (channels_in + channels)))
-    shape = (channels, channels_in, kernel, kernel)
-    draw = uniform(shape, seed=seed, purpose=Purpose.INITIALISATION, layer=layer, counter=part)
+    stream = {"seed": seed, "layer": layer, "counter": part}
+    draw = uniform((channels, channels_in, kernel, kernel), purpose=Purpose.INITIALISATION, **stream)
     return (2.0 * draw - 1.0) * bound
 
 

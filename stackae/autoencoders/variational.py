@@ -137,6 +137,10 @@ class VariationalAutoencoder(LayerAutoencoder):
         return self.mu.weight.shape[0]
 
     @property
+    def activated(self) -> int:
+        return self.mu.weight.shape[1]  # of e, or none at all
+
+    @property
     def activation(self) -> str:
         """The name of the code's activation: linear."""
         return self.mu.activation

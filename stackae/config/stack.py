@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,9 @@ class PretrainConfig(TrainingConfig):
     """Width of the input, in features, or auto: that of the rows as they are prepared; 0 until they are read."""
     layers: Annotated[tuple[LayerConfig, ...], Field(min_length=1)]
     """Layers of the stack, bottom first."""
+    codes: Literal["auto", "device", "memory", "disk", "recompute"] = "auto"
+    """Where the codes of a layer lie while the next one reads them: device, memory, disk, or recompute (made of the
+    rows below whenever they are read); auto: the first of these with room. It changes no bit of the weights."""
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

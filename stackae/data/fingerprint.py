@@ -6,6 +6,7 @@ import hashlib
 
 from torch import Tensor
 
+from stackae.data.codes.encoded import EncodedRows
 from stackae.data.loading import Dataset
 from stackae.data.paired import PairedRows
 from stackae.data.rows import ByteRows, Rows
@@ -45,4 +46,5 @@ def _raw(x: Rows) -> list[Tensor]:
         return [x.inputs, x.targets]
     if isinstance(x, StoredRows):
         return []
+    assert not isinstance(x, EncodedRows), "codes are no data of their own"
     return [x.raw if isinstance(x, ByteRows) else x]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stackae.data.codes.encoded import EncodedRows
 from stackae.data.paired import Aim, PairedRows
 from stackae.data.scaling import Scaling
 from stackae.data.stored.rows import StoredRows
@@ -84,7 +85,7 @@ class ByteRows:
         return self.scaling.transform(torch.stack([self.raw.amin(dim=0), self.raw.amax(dim=0)]))
 
 
-Rows = Tensor | ByteRows | StoredRows | PairedRows
+Rows = Tensor | ByteRows | StoredRows | EncodedRows | PairedRows
 """(n, d) rows: len, shape, device, nbytes, to, min and max, and x[slice, indices or mask] -> float32 Tensor."""
 
 
@@ -117,6 +118,6 @@ def is_fed(x: Rows) -> bool:
     return bool(getattr(x, "fed", False))
 
 
-def inputs_of(x: Rows) -> Tensor | ByteRows | StoredRows:
+def inputs_of(x: Rows) -> Tensor | ByteRows | StoredRows | EncodedRows:
     """The rows as they are read, without what is to be made of them."""
     return x.inputs if isinstance(x, PairedRows) else x

@@ -12,8 +12,7 @@ from stackae.autoencoders.corruption import Corruption, Dropout, Emphasis
 from stackae.autoencoders.dense import Dense
 from stackae.config import LayerConfig
 from stackae.data.paired import Aim, PairedRows
-from stackae.data.rows import ByteRows, Rows, aim_of
-from stackae.data.stored.rows import StoredRows
+from stackae.data.rows import Rows, aim_of
 from stackae.objectives.auxiliary import Auxiliary, auxiliary_of
 from stackae.objectives.penalties import KlSparsity, L1Sparsity, clip_norms, penalty_of
 from stackae.objectives.share import Share
@@ -110,7 +109,7 @@ class Objective:
         return self.x
 
     @property
-    def targets(self) -> Tensor | ByteRows | StoredRows | None:
+    def targets(self) -> Rows | None:
         """What the outputs should be, (n, n_out), NaN where unknown; None for the rows of x themselves, or labels."""
         if isinstance(self.wanted, PairedRows):
             return self.wanted.targets

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from stackae.runs.state import Work
 
 PLACES = ("data", "data_root", "storage")  # where the rows are stored, not which rows they are
-MACHINES = ("device", "engine")  # what computes, not what is computed
+MACHINES = ("device", "engine", "codes")  # what computes, not what is computed
 
 
 class Difference(NamedTuple):

@@ -20,6 +20,7 @@ from stackae.errors import ConfigError, argument
 from stackae.models.stack import ROWS_AT_ONCE
 from stackae.objectives.kinds import KINDS, numbers_of
 from stackae.ops.engine import choose_device, choose_step
+from stackae.ranks import group
 from stackae.training.lbfgs import HISTORY
 
 NUMBER = 4  # bytes
@@ -34,11 +35,12 @@ PAIRED = 2  # numbers per cell of rows with targets of their own: the target, an
 
 
 class Part(NamedTuple):
-    """One part of the memory: its name, its bytes, and how to lower them."""
+    """One part of the memory: its name, its bytes, how to lower them, and whether it lies on the device."""
 
     what: str
     bytes: int
     remedy: str
+    on_device: bool = True
 
 
 class Phase(NamedTuple):
@@ -52,33 +54,28 @@ class Phase(NamedTuple):
         return sum(part.bytes for part in self.parts)
 
 
-def check_pretraining(
-    config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0, *, paired: bool = False
-) -> None:
-    """Check the memory of training ``count`` stacks together on ``rows`` rows.
-
-    ``kept`` is the number of parameters of stacks that were trained before and stay in memory. 0 rows give the minimum
-    that any data need. ``paired`` says that they are ``PairedRows``.
-
-    Raises:
-        ConfigError: it exceeds the free memory of the machine, its container or our limit; it names the largest part.
-    """
-    _check(list(pretraining(config, rows, held_out, count, kept, paired)), config.device)
-
-
 def check_finetuning(
     config: FinetuneConfig, stack: PretrainConfig, rows: int, held_out: int, outputs: int, *, paired: bool = False
 ) -> None:
-    """Check the memory of training a head with ``outputs`` outputs. Raises ConfigError as ``check_pretraining``."""
-    _check([finetuning(config, stack, rows, held_out, outputs, paired)], config.device)
+    """Check the memory of training a head with ``outputs`` outputs. Raises ConfigError as ``check``."""
+    check([finetuning(config, stack, rows, held_out, outputs, paired)], Free.of(config.device))
 
 
 def pretraining(
-    config: PretrainConfig, rows: int, held_out: int, count: int = 1, kept: int = 0, paired: bool = False
+    config: PretrainConfig,
+    rows: int,
+    held_out: int,
+    count: int = 1,
+    kept: int = 0,
+    paired: bool = False,
+    homes: Sequence[str] = (),
 ) -> Iterator[Phase]:
     """Yield the phases: each layer's training, and its encoding, when inputs and codes are in memory together.
 
-    On a GPU the first layer steps eagerly where its rows are ``paired``.
+    ``count`` stacks are trained together on ``rows`` rows, 0 for the minimum that any data need; ``kept`` is the number
+    of parameters of stacks that were trained before and stay in memory. ``homes`` say where the codes of each layer
+    lie, bottom first: device, memory, or where they take none of either; layers that it does not name are on the
+    device. On a GPU the first layer steps eagerly where its rows are ``paired``.
     """
     device = choose_device(config.device)
     able = choose_step(config.engine, device, config.precision, config.trains_eagerly(device.type)).fused
@@ -90,7 +87,7 @@ def pretraining(
     for number, layer in enumerate(config.layers, start=1):
         n, whole = config.layer_sizes[number - 1], config.optimizer == "lbfgs"
         layer = layer.model_copy(update={"batch_size": max(rows, 1)}) if whole else layer
-        inputs = _codes(number - 1, n, rows + held_out, count)
+        inputs = _codes_at(homes, number - 1, n, rows + held_out, count)
         held, pairs = [*before, *inputs], paired and number == 1
         fused = able and not pairs
         lacks = not able or layer.lacks_on(device.type, config.precision) or (pairs and device.type == "cuda")
@@ -98,7 +95,7 @@ def pretraining(
         training = _training(number, n, layer, rows, held_out, count, times, fused, pairs)
         yield Phase(f"layer {number} is trained", [*held, *training])
         if number < len(config.layers):
-            codes = _codes(number, layer.n_hidden, rows + held_out, count)
+            codes = _codes_at(homes, number, layer.n_hidden, rows + held_out, count)
             passing = _passing(number, n, layer, max(rows, held_out), layer.corruption.level > 0, able)
             yield Phase(f"layer {number} makes its codes", [*held, *codes, *passing])
     yield Phase("the rows are looked at", [_look(config.n_visible, rows, paired)])
@@ -142,7 +139,7 @@ def finetuning(
         ),
     ]
     if alone:
-        parts += _codes(len(pairs), top, rows + held_out, 1)
+        parts.append(_codes(len(pairs), top, rows + held_out, 1, "or give fewer rows")._replace(on_device=False))
     return Phase(f"the {config.head} is trained", parts)
 
 
@@ -159,13 +156,25 @@ def _narrower() -> str:
     return f"make the widest of {argument('layers')} narrower"
 
 
-def _codes(number: int, width: int, rows: int, count: int) -> list[Part]:
-    """The codes of layer ``number``, one set per stack; layer 0 is the data, which are not counted."""
-    if number == 0:
+def codes_bytes(width: int, rows: int, count: int) -> int:
+    """The bytes of so many rows of codes, one set per stack."""
+    return NUMBER * rows * width * count
+
+
+def _codes_at(homes: Sequence[str], number: int, width: int, rows: int, count: int) -> list[Part]:
+    """The codes of layer ``number`` where they are held; layer 0 is the data, which are not counted."""
+    home = homes[number - 1] if 0 < number <= len(homes) else "device"
+    if number == 0 or home not in ("device", "memory"):
         return []
+    part = _codes(number, width, rows, count, f"give fewer rows, or use {argument('codes', 'auto')}")
+    return [part._replace(on_device=home == "device")]
+
+
+def _codes(number: int, width: int, rows: int, count: int, remedy: str) -> Part:
+    """The codes of layer ``number``, one set per stack."""
     seeds = f"train fewer {argument('seeds')} together, " if count > 1 else ""
-    remedy = f"make layer {number} narrower, {seeds}or give fewer rows"
-    return [Part(f"the codes of layer {number}", NUMBER * rows * width * count, remedy)]
+    remedy = f"make layer {number} narrower, {seeds}{remedy}"
+    return Part(f"the codes of layer {number}", codes_bytes(width, rows, count), remedy)
 
 
 def _training(
@@ -221,20 +230,41 @@ def _widest_pass(pairs: Sequence[tuple[int, LayerConfig]], rows: int) -> int:
     return NUMBER * min(rows, ROWS_AT_ONCE) * max(_row(n, layer) for n, layer in pairs)
 
 
-def _check(phases: Sequence[Phase], device: str) -> None:
-    """Refuse what does not fit. With a GPU, codes may lie in host memory; all else lies on the device."""
-    where = choose_device(device)
-    there = memory.free_memory()
-    peak = max(phases, key=lambda phase: phase.bytes)
-    if where.type == "cuda":
-        on_device = torch.cuda.mem_get_info(where)[0]
-        there = on_device + (there if there is not None else sum(part.bytes for part in peak.parts))
-        _refuse(_without_codes(phases), on_device, "memory of the GPU")
-    _refuse(peak, math.inf if there is None else there, "memory")
+class Free(NamedTuple):
+    """Bytes that are free for a training on a device: of the device, and of the memory beside it; inf where unknown.
+
+    On a CPU the two are one.
+    """
+
+    device: torch.device
+    on_device: float
+    in_memory: float
+
+    @classmethod
+    def of(cls, device: str) -> Free:
+        """Measured now, within the limits of the machine, its container and this process; of the memory, its share
+        beside other ranks."""
+        where, found = choose_device(device), memory.free_memory()
+        there = math.inf if found is None else found // group().beside
+        return cls(where, torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else there, there)
 
 
-def _without_codes(phases: Sequence[Phase]) -> Phase:
-    kept = [phase._replace(parts=[each for each in phase.parts if "codes" not in each.what]) for phase in phases]
+def check(phases: Sequence[Phase], free: Free) -> None:
+    """Check that every phase fits into what is free on the device, and beside it.
+
+    Raises:
+        ConfigError: one does not; it names the largest part.
+    """
+    if free.device.type == "cuda":
+        _refuse(_peak(phases, (True,)), free.on_device, "memory of the GPU")
+        _refuse(_peak(phases, (False,)), free.in_memory, "memory")
+    else:
+        _refuse(_peak(phases, (True, False)), free.in_memory, "memory")
+
+
+def _peak(phases: Sequence[Phase], where: Sequence[bool]) -> Phase:
+    """The phase with the most bytes in the parts that lie there."""
+    kept = [each._replace(parts=[part for part in each.parts if part.on_device in where]) for each in phases]
     return max(kept, key=lambda phase: phase.bytes)
 
 
@@ -244,7 +274,6 @@ def _refuse(peak: Phase, free: float, what: str) -> None:
     largest = max(peak.parts, key=lambda part: part.bytes)
     raise ConfigError(
         f"{argument('layers')}: expected a training that fits into the {what}, got {peak.bytes:,} bytes to be "
-        "held while "
-        f"{peak.when} and {free:,} bytes available, besides the data; the largest part is {largest.what}, "
+        f"held while {peak.when} and {free:,} bytes available, besides the data; the largest part is {largest.what}, "
         f"{largest.bytes:,} bytes: {largest.remedy}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -19,7 +19,6 @@ from stackae.config.activations import ACTIVATIONS
 from stackae.data.paired import PairedRows
 from stackae.data.rows import Rows
 from stackae.errors import DivergedError
-from stackae.models.stack import in_batches
 from stackae.objectives.kinds import KINDS, LayerObjective, build
 from stackae.ops.engine import StepChoice
 from stackae.ranks import here
@@ -62,11 +61,10 @@ class Reads(NamedTuple):
     def of(cls, x: Rows, held_out: Rows | None) -> Reads:
         return cls(x, held_out, float(x.min()), float(x.max()))
 
-    def through(self, autoencoder: LayerAutoencoder, keep: torch.device) -> Reads:
-        """Encode both: the input of the layer above, stored on ``keep``."""
-        encode, device = autoencoder.encode, autoencoder.device
-        held_out = None if self.held_out is None else in_batches(encode, self.held_out, device, keep)
-        return Reads.of(in_batches(encode, self.x, device, keep), held_out)
+    def through(self, autoencoder: LayerAutoencoder, keep: Callable[[LayerAutoencoder, Rows], Rows]) -> Reads:
+        """The codes of both: the input of the layer above, where ``keep`` has them."""
+        x = keep(autoencoder, self.x)
+        return Reads.of(x, None if self.held_out is None else keep(autoencoder, self.held_out))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from stackae.plots import compare as pictures
 from stackae.runs.durable import make_folder, write_files
 from stackae.runs.lock import NAME as LOCK
 from stackae.runs.lock import writing
-from stackae.training.footprint import check_pretraining
+from stackae.training.codes import plan_codes
 from stackae.workflows.callbacks import Callbacks, Logged
 from stackae.workflows.inputs import data_settings, pretrain_settings
 
@@ -88,7 +88,7 @@ def compare(
     task = task_of(dataset, pretrain, finetune, data.validation_fraction, budget, held)
     plan = plan_of(task, contenders, labels, seeds)
     rows, held_out = map(len, task.parts)
-    check_pretraining(task.pretrain, rows, held_out, len(plan.seeds), paired=dataset.paired)
+    plan_codes(task.pretrain, rows, held_out, len(plan.seeds), paired=dataset.paired)
     settings = RunConfig(data=data, pretrain=task.pretrain, finetune=task.finetune)
     make_folder(folder)
     with writing(folder):

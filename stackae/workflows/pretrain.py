@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from stackae.config import PretrainConfig, RunConfig
 from stackae.config.values import validated
@@ -15,7 +16,8 @@ from stackae.pretraining import reasons, settle
 from stackae.runs import Folder, Requests, Work, check_free, default_path, latest, new_runs
 from stackae.runs.differences import mathematical, of_work
 from stackae.runs.ownership import is_proven, never_began
-from stackae.training.footprint import check_pretraining
+from stackae.runs.pointer import RUNS
+from stackae.training.codes import CodesPlan, plan_codes
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import whole_number
 from stackae.workflows.resume import Moved, Resumed, newest_unfinished, resume_folder
@@ -26,8 +28,20 @@ from stackae.workflows.summary import Plan, plan_of, summary
 MOST_SEEDS = 1000
 
 
-Prepared = tuple[Path | None, bool, list[str], list[PretrainConfig], list[str], Dataset]
-"""The folder, whether it is to be resumed, the names of runs in it, their settled configurations and why, the data."""
+class Prepared(NamedTuple):
+    """The folder, whether it is to be resumed, the names of runs in it, their settled configurations and why, the data,
+    and where the codes of each layer lie."""
+
+    place: Path | None
+    begun: bool
+    names: list[str]
+    configs: list[PretrainConfig]
+    why: list[str]
+    dataset: Dataset
+    codes: list[CodesPlan]
+
+    def summary(self) -> list[str]:
+        return summary(self.configs, self.dataset, self.why, self.codes)
 
 
 def pretrain_run(
@@ -65,14 +79,15 @@ def pretrain_run(
     """
     session = Session.new("pretrain_run", callbacks, requests, checkpoint_every)
     with loaded_aside():
-        place, begun, names, configs, why, dataset = _prepared(settings, run, seeds, force, resume, session.callbacks)
+        prepared = _prepared(settings, run, seeds, force, resume, session.callbacks)
+    place, begun, names, configs, _, dataset, codes = prepared
     if place is not None and begun:
         return _resumed(place, settings, pretraining_work(names, configs, dataset), session)
-    session.callbacks.note(*summary(configs, dataset, why))
+    session.callbacks.note(*prepared.summary())
     default = default_path(settings.data.data, configs[0].layer_sizes, len(names) if seeds is not None else None)
     with new_runs(place, force, names, default) as (folder, runs), session.writing(folder.path):
         work = pretraining_work(names, configs, dataset)
-        trained = train_stacks(folder, runs, work, configs, dataset, session)
+        trained = train_stacks(folder, runs, work, configs, dataset, session, codes)
     session.callbacks.pretrained(trained, last=True)
     return Resumed(folder.path, trained)
 
@@ -88,9 +103,10 @@ def plan_run(
 ) -> Plan:
     """Return the plan of ``pretrain_run`` without writing anything. Arguments and errors are the same."""
     callbacks = callbacks or Callbacks()
-    *_, configs, why, dataset = _prepared(settings, run, seeds, force, resume, callbacks)
-    callbacks.note(*summary(configs, dataset, why))
-    return plan_of(configs, dataset)
+    prepared = _prepared(settings, run, seeds, force, resume, callbacks)
+    callbacks.note(*prepared.summary())
+    callbacks.busy("measuring a few steps of each layer")
+    return plan_of(prepared.configs, prepared.dataset, prepared.codes)
 
 
 def _prepared(
@@ -113,16 +129,17 @@ def _prepared(
         for seed in range(first.seed, first.seed + (count or 1))
     ]
     choose_step(first.engine, choose_device(first.device), first.precision)
-    check_pretraining(first, 0, 0, len(configs))
+    plan_codes(first, 0, 0, len(configs))
     with callbacks.progress(f"reading {settings.data.data}") as tell:
         dataset = load_data(settings.data, tell=tell)
     left_out = settings.data.leave_out is not None
     kind = kind_of(dataset.train.x)
     settled = [settle(each, dataset.train.x, dataset.row_shape, left_out, kind) for each in configs]
     why, configs = reasons(configs[0], dataset.train.x, left_out, kind), settled
-    check_pretraining(configs[0], *dataset.rows, len(configs), paired=dataset.paired)
+    folder = RUNS if place is None else place
+    codes = plan_codes(configs[0], *dataset.rows, len(configs), paired=dataset.paired, folder=folder)
     names = [f"seed-{each.seed}" for each in configs] if count else [""]
-    return place, begun, names, configs, why, dataset
+    return Prepared(place, begun, names, configs, why, dataset, codes)
 
 
 def _resumed(path: Path, settings: RunConfig, work: Work, session: Session) -> Resumed:
@@ -133,6 +150,7 @@ def _resumed(path: Path, settings: RunConfig, work: Work, session: Session) -> R
         settings.data.data_root,
         settings.pretrain.engine if "engine" in chosen else None,
         settings.pretrain.device if "device" in chosen else None,
+        settings.pretrain.codes if "codes" in chosen else None,
     )
     with Folder(path).writing(), session.writing(path):
         checkpoint = latest(path, "pretrain", lambda error: None)

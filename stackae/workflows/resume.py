@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from stackae.config import DataConfig
+from stackae.config import DataConfig, PretrainConfig
 from stackae.config.values import validated
 from stackae.data import Dataset, Scaling, load_data
 from stackae.data.fingerprint import fingerprint
@@ -23,7 +23,7 @@ from stackae.runs.places import all_runs, is_run, runs_in, unfinished
 from stackae.runs.pruning import prune, remove_unfinished
 from stackae.runs.summary import bytes_on_disk
 from stackae.runs.verify import damaged_files
-from stackae.training.footprint import check_pretraining
+from stackae.training.codes import plan_codes
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.finetune import FinetunedRun, check_memory, train_head
 from stackae.workflows.inputs import absolute
@@ -43,12 +43,13 @@ class Resumed(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """Where the data are now, and which device and engine compute; None is as the run began."""
+    """Where the data are now, which device and engine compute, and where codes lie; None is as the run began."""
 
     data: str | None = None
     data_root: str | None = None
     engine: str | None = None
     device: str | None = None
+    codes: str | None = None
 
     def given(self, *names: str) -> dict[str, str]:
         return {name: value for name, value in self._asdict().items() if name in names and value is not None}
@@ -72,7 +73,7 @@ def resume_run(
         changes: settings of layers (learning_rate, weight_decay, corruption, sparsity, contraction, weight_l1, beta)
             for the rest: one value for all layers, or text with one value per layer, separated by commas; None changes
             nothing. Trained layers stay as they are; a half-trained one restarts if its noise or penalty changes.
-        moved: where the data are now, and another device or engine.
+        moved: where the data are now, another device or engine, and another place of codes.
         checkpoint_every: maximum seconds between checkpoints within an epoch; 30 by default.
         callbacks: receive notes, the training, and each part when it is complete.
         requests: set their ``stop`` to the number of a signal to end the training after its step.
@@ -184,12 +185,13 @@ def _note_machine(checkpoint: Checkpoint, callbacks: Callbacks) -> None:
 def _pretraining(path: Path, checkpoint: Checkpoint, moved: Moved, session: Session) -> PretrainedRun:
     work = checkpoint.state.work
     _note_machine(checkpoint, session.callbacks)
-    configs = [each.pretrain.model_copy(update=moved.given("device", "engine")) for each in work.settings]
+    given = moved.given("device", "engine", "codes")
+    configs = [validated(PretrainConfig, {**dict(each.pretrain), **given}) for each in work.settings]
     runs = runs_in(path, work.runs)
     dataset = same_data(work, moved, scaling=_kept_scaling(runs[0]))
-    check_pretraining(configs[0], *dataset.rows, len(configs), paired=dataset.paired)
-    session.callbacks.note(*summary(configs, dataset))
-    return train_stacks(Folder(path), runs, work, configs, dataset, session, checkpoint)
+    codes = plan_codes(configs[0], *dataset.rows, len(configs), paired=dataset.paired, folder=path)
+    session.callbacks.note(*summary(configs, dataset, codes=codes))
+    return train_stacks(Folder(path), runs, work, configs, dataset, session, codes, checkpoint)
 
 
 def _finetuning(path: Path, checkpoint: Checkpoint, moved: Moved, session: Session) -> FinetunedRun:

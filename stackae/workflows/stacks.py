@@ -29,6 +29,7 @@ from stackae.runs.pointer import LATEST, check_pointer, pointer_is_writable
 from stackae.runs.records import epoch_of
 from stackae.runs.run import calibration_file, config_file, explained_file, scaling_file, trained_layer_file
 from stackae.training.checkpointing import Following, led
+from stackae.training.codes import CodesPlan
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.faults import explained
 from stackae.workflows.pictures import curves_together, pretraining_pictures
@@ -106,9 +107,13 @@ def train_stacks(
     configs: Sequence[PretrainConfig],
     dataset: Dataset,
     session: Session,
+    codes: Sequence[CodesPlan],
     resumed: Checkpoint | None = None,
 ) -> PretrainedRun:
-    """Train the runs together, save them and draw their pictures. Raises DivergedError if none stays finite."""
+    """Train the runs together, save them and draw their pictures; ``codes`` say where those of each layer lie.
+
+    Raises DivergedError if none stays finite.
+    """
     callbacks = session.callbacks
     check_pointer()
     if not pointer_is_writable():
@@ -119,7 +124,7 @@ def train_stacks(
     for run, settings in zip(runs, work.settings, strict=True):
         run.publish(config_file(settings) | scaling_file(dataset.scaling) | data_files(dataset))
     per_layer = []
-    task = partial(follow_pretraining, work, configs, dataset.config, dataset.scaling, built())
+    task = partial(follow_pretraining, work, configs, dataset.config, dataset.scaling, codes, built())
     with callbacks.training(len(runs)) as callback, shared(task):
         layers = layers_together(
             dataset.train.x,
@@ -127,6 +132,8 @@ def train_stacks(
             validation=dataset.validation.x,
             callback=callback,
             checkpointer=led(checkpointer),
+            codes=codes,
+            folder=folder.path,
         )
         for outcomes in layers:
             per_layer.append(outcomes)
@@ -154,9 +161,16 @@ def train_stacks(
 
 
 def follow_pretraining(
-    work: Work, configs: Sequence[PretrainConfig], data: DataConfig, scaling: Scaling, leader: dict[str, str]
+    work: Work,
+    configs: Sequence[PretrainConfig],
+    data: DataConfig,
+    scaling: Scaling,
+    codes: Sequence[CodesPlan],
+    leader: dict[str, str],
 ) -> None:
     """Take part, as a rank that follows, in the training of ``train_stacks``; ``leader`` is how rank 0 is ``built``.
+
+    Its codes lie in places of the same kind as those of rank 0.
 
     Raises:
         DataError: this process reads other data than rank 0. SetupError: it would compute other bits.
@@ -165,7 +179,7 @@ def follow_pretraining(
     dataset = load_data(data, scaling)
     check_same(fingerprint(dataset), work, data)
     ready()
-    for _ in layers_together(dataset.train.x, configs, checkpointer=Following()):
+    for _ in layers_together(dataset.train.x, configs, checkpointer=Following(), codes=codes):
         pass
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from stackae.analysis.explained import Explained
+from stackae.analysis.forecast import seconds_of_layers
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data import Dataset
@@ -28,14 +29,18 @@ from stackae.semisupervised.training import settled_method
 from stackae.threads import shown_threads
 from stackae.training.candidates import planned
 from stackae.training.choice import shown_head_step, shown_layer_steps
+from stackae.training.codes import CodesPlan
 from stackae.training.folds import labels_of, rows_with_labels
 
 SHOWN = 20
 OfLayer = TypeVar("OfLayer", "LayerReport", "LayerOverSeeds")
 
 
-def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[str] = ()) -> list[str]:
-    """Describe the rows, the training step and the threads, with reasons, and what the user should know of the data.
+def summary(
+    configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[str] = (), codes: Sequence[CodesPlan] = ()
+) -> list[str]:
+    """Describe the rows, the training step, the threads and where codes lie, with reasons, and what the user should
+    know of the data.
 
     ``why`` are the lines of ``stackae.pretraining.reasons``, where the layers are to be trained from now on.
     """
@@ -50,6 +55,7 @@ def summary(configs: Sequence[PretrainConfig], dataset: Dataset, why: Sequence[s
         *_processes(),
         f"threads  {shown_threads(torch.get_num_threads())}",
         *together,
+        *(f"codes    {each}" for each in codes),
         *why,
         *(f"note     {sentence}" for sentence in notes_of(dataset)),
     ]
@@ -73,7 +79,11 @@ def _columns(dataset: Dataset) -> list[str]:
 
 
 class LayerPlan(NamedTuple):
-    """The plan of one layer: ``settings`` as option values, bytes of its input, and number of training steps."""
+    """The plan of one layer: ``settings`` as option values, bytes of its input, and number of training steps.
+
+    ``codes`` say where the next layer reads its codes, ``codes_bytes`` what they take there, and ``codes_why`` why;
+    None of the top. ``seconds`` are predicted from a few steps, as if patience ended no layer early.
+    """
 
     layer: int
     sizes: str
@@ -85,6 +95,10 @@ class LayerPlan(NamedTuple):
     parameters: int
     input_bytes: int
     steps: int
+    codes: str | None
+    codes_bytes: int | None
+    codes_why: str | None
+    seconds: float
 
 
 class Plan(NamedTuple):
@@ -95,9 +109,11 @@ class Plan(NamedTuple):
     layers: list[LayerPlan]
 
 
-def plan_of(configs: Sequence[PretrainConfig], dataset: Dataset) -> Plan:
-    """Plan the pretraining of these configurations, which differ only in their seeds."""
+def plan_of(configs: Sequence[PretrainConfig], dataset: Dataset, codes: Sequence[CodesPlan]) -> Plan:
+    """Plan the pretraining of these configurations, which differ only in their seeds; a few steps are measured."""
     config, x = configs[0], dataset.train.x
+    seconds = seconds_of_layers(x, len(dataset.validation.x), configs, codes)
+    places = [*((each.where, each.bytes, each.why) for each in codes), (None, None, None)]
     layers = [
         LayerPlan(
             number,
@@ -110,6 +126,8 @@ def plan_of(configs: Sequence[PretrainConfig], dataset: Dataset) -> Plan:
             numbers_of(n, layer),
             x.nbytes if number == 1 else len(x) * n * 4 * len(configs),
             -(-len(x) // layer.batch_size) * int(layer.max_epochs),
+            *places[number - 1],
+            seconds[number - 1],
         )
         for number, (n, layer) in enumerate(zip(config.layer_sizes, config.layers, strict=False), start=1)
     ]

@@ -35,7 +35,7 @@ from stackae.pretraining import settle
 from stackae.runs.beginning import reserved
 from stackae.runs.durable import write_folder
 from stackae.runs.places import timed_path
-from stackae.training.footprint import check_pretraining
+from stackae.training.codes import plan_codes
 from stackae.training.settling import has_room
 from stackae.workflows.callbacks import Callbacks, Logged
 from stackae.workflows.inputs import Tables, data_settings, pretrain_settings
@@ -159,12 +159,12 @@ def _configs(
     kept = 0
     asked = [pretrain_settings({**params, "layers": ",".join(map(str, [*sizes, width]))}, tables) for width in widths]
     for config in asked:
-        check_pretraining(config, 0, 0)
+        plan_codes(config, 0, 0)
     settled = settle(asked[-1], dataset.train.x, dataset.row_shape)
     for width, config in zip(widths, asked, strict=True):
         top = settled.layers[-1].model_copy(update={"n_hidden": width})
         configs.append(settled.model_copy(update={"layers": (*settled.layers[:-1], top)}))
-        check_pretraining(configs[-1], *dataset.rows, kept=kept, paired=dataset.paired)
+        plan_codes(configs[-1], *dataset.rows, kept=kept, paired=dataset.paired)
         kept += sum(numbers_of(n, layer) for n, layer in zip(config.layer_sizes, config.layers, strict=False))
     choose_step(configs[0].engine, choose_device(configs[0].device), configs[0].precision)
     return configs

@@ -54,6 +54,16 @@ def pretraining(kind: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_where_codes_lie_changes_no_bit(fresh: Shell, kind: str) -> None:
+    found = []
+    for where in ("memory", "disk", "recompute"):
+        fresh.does(*pretraining(kind), "--codes", where, "--force")
+        run = fresh.folder / "runs" / "it"
+        found.append({path.name: path.read_bytes() for path in run.glob("*.safetensors")})
+    assert "layer1.safetensors" in found[0] and found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_summary_of_a_fine_tuning_names_the_step_that_is_taken(
     fresh: Shell, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

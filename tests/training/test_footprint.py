@@ -25,6 +25,7 @@ from stackae.errors import ConfigError
 from stackae.objectives.kinds import numbers_of
 from stackae.pretraining import pretrain_stack, pretrain_together, settle
 from stackae.training.callbacks import NoCallback
+from stackae.training.codes import plan_codes
 from stackae.training.footprint import (
     EAGER,
     FUSED,
@@ -32,7 +33,6 @@ from stackae.training.footprint import (
     PAIRED,
     SAVED,
     check_finetuning,
-    check_pretraining,
     finetuning,
     pretraining,
 )
@@ -42,7 +42,7 @@ GB = 10**9
 
 
 def of(layers: str, **options: Any) -> PretrainConfig:
-    return PretrainConfig.from_options(layers, **{"device": "cpu", "max_epochs": 1, **options})
+    return PretrainConfig.from_options(layers, **{"device": "cpu", "max_epochs": 1, "codes": "memory", **options})
 
 
 def free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -51,7 +51,7 @@ def free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 def refused(given: PretrainConfig, rows: int, held_out: int = 0, count: int = 1) -> str:
     with pytest.raises(ConfigError) as found:
-        check_pretraining(given, rows, held_out, count)
+        plan_codes(given, rows, held_out, count)
     return str(found.value)
 
 
@@ -60,9 +60,9 @@ def test_58_gigabytes_of_codes_do_not_fit_into_20(monkeypatch):
     free(monkeypatch, 20 * GB)
     sentence = refused(of("512,7250,16"), rows=1_800_000, held_out=200_000)
     assert "expected a training that fits into the memory" in sentence and "20,000,000,000 bytes available" in sentence
-    largest = f"the largest part is the codes of layer 1, {58 * GB:,} bytes: make layer 1 narrower, or give fewer rows"
+    largest = f"the largest part is the codes of layer 1, {58 * GB:,} bytes: make layer 1 narrower, give fewer rows"
     assert largest in sentence
-    check_pretraining(of("512,725,16"), rows=1_800_000, held_out=200_000)
+    plan_codes(of("512,725,16"), rows=1_800_000, held_out=200_000)
 
 
 def test_codes_are_counted_to_the_byte_for_every_stack(monkeypatch):
@@ -79,6 +79,8 @@ def test_codes_are_counted_to_the_byte_for_every_stack(monkeypatch):
     pretrain_together(ROWS, configs, validation=HELD_OUT)
     for phase in list(pretraining(configs[0], len(ROWS), len(HELD_OUT), 3))[1:-1]:
         assert [part.bytes for part in phase.parts if part.what == "the codes of layer 1"] == [sum(sizes)]
+    for phase in pretraining(configs[0], len(ROWS), len(HELD_OUT), 3, homes=["disk"]):
+        assert not [part for part in phase.parts if part.what == "the codes of layer 1"]
 
 
 def test_inputs_that_no_layer_reads_any_more_are_given_back(monkeypatch):
@@ -159,6 +161,7 @@ def test_targets_of_a_first_layer_are_counted() -> None:
     assert finetuning(classifier, given, 100, 10, 3, True) == finetuning(classifier, given, 100, 10, 3)
 
 
+MEMORY = ("--codes", "memory")
 KEEPS, SPARES = ({"sparsity": text, "activation": "relu"} for text in ("top-k:2", "lifetime:0.1"))
 
 
@@ -187,7 +190,7 @@ def test_parameters_are_those_of_the_file_times_what_is_held_of_each():
         (of("1000x1000x3,conv64,pool", batch_size=64), 10, 1, "a step of 10 rows, 15,720,"),
         (of("1000x1000x3,conv64,pool", batch_size=64), 10**4, 1, "bytes: give it fewer channels"),
         (of("1000,3000", batch_size=10**6), 10**6, 1, "a step of 1,000,000 rows"),
-        (of("64,1000,10"), 10**6, 8, "train fewer seeds together, or give fewer rows"),
+        (of("64,1000,10"), 10**6, 8, "train fewer seeds together, give fewer rows, or use codes='auto'"),
     ],
     ids=["parameters", "pca", "init", "images", "channels", "batch", "seeds"],
 )
@@ -198,7 +201,7 @@ def test_the_largest_part_is_named_with_what_to_lower(monkeypatch, given, rows, 
 
 def test_what_needs_little_is_never_refused(monkeypatch):
     free(monkeypatch, 0)
-    check_pretraining(of("64,32,16"), 1000, 100)
+    plan_codes(of("64,32,16"), 1000, 100)
 
 
 def test_a_fine_tuning_is_judged_too(monkeypatch):
@@ -219,7 +222,7 @@ def test_every_command_that_trains_asks_before_it_writes_anything(
 ) -> None:
     np.save(fresh.folder / "tall.npy", np.random.default_rng(0).random((12_000, 8), dtype=np.float32))
     free(monkeypatch, GB // 2)
-    pretrain = ("pretrain", "--layers", "8,20000,4", "--data", "tall.npy", "--validation-fraction", "0.1")
+    pretrain = ("pretrain", "--layers", "8,20000,4", "--data", "tall.npy", "--validation-fraction", "0.1", *MEMORY)
     for arguments in (
         (*pretrain, "--dry-run"),
         pretrain,
@@ -227,7 +230,9 @@ def test_every_command_that_trains_asks_before_it_writes_anything(
     ):
         sentence = fresh.refuses(2, *arguments)
         says(sentence, "--layers: expected a training that fits into the memory", "500,000,000 bytes available")
-        says(sentence, "the largest part is the codes of layer 1, 768,", "make layer 1 narrower, or give fewer rows")
+        says(
+            sentence, "the largest part is the codes of layer 1, 768,", "make layer 1 narrower, give fewer rows, or use"
+        )
     free(monkeypatch, 10 * GB)
     plan = json.loads(fresh.does(*pretrain, "--dry-run", "--json"))
     assert plan["layers"][1]["input_bytes"] == 4 * 20_000 * 8640
@@ -241,17 +246,6 @@ def test_finetune_and_resume_ask_too(trained: Shell, monkeypatch: pytest.MonkeyP
     )
     (trained.run / "layer1.safetensors").unlink()
     says(trained.refuses(2, "resume", "runs/first"), "and 3,000 bytes available")
-
-
-def test_on_a_gpu_codes_may_lie_in_the_memory_of_the_host(monkeypatch):
-    monkeypatch.setattr("stackae.training.footprint.choose_device", lambda wish: torch.device("cuda"))
-    monkeypatch.setattr("stackae.training.footprint.choose_step", lambda *wish: type("Step", (), {"fused": True}))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * GB, 80 * GB))
-    free(monkeypatch, 100 * GB)
-    check_pretraining(of("512,7250,16"), rows=1_800_000, held_out=200_000)
-    assert "fits into the memory of the GPU" in refused(of("512,1000000,16"), rows=100)
-    free(monkeypatch, GB)
-    assert "the largest part is the codes of layer 1" in refused(of("512,7250,16"), rows=1_800_000, held_out=200_000)
 
 
 def test_lbfgs_holds_its_pairs_and_steps_over_all_rows() -> None:

@@ -20,7 +20,7 @@ from stackae.metrics import cluster_accuracy
 from stackae.runs import Run
 
 LAYERS = {*LayerConfig.model_fields} - {"ridge", "hidden", "beta", "shape", "channels", "kernel", "pool"}
-EVERYWHERE = {"seed", "engine", "device", "precision"}
+EVERYWHERE = {"seed", "engine", "device", "precision", "codes", "shuffle"}
 PLANTED = """
 title = "a planted recipe"
 paper = "nobody (2000)"
