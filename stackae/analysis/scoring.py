@@ -35,7 +35,7 @@ class Group(NamedTuple):
     classes: tuple[str, ...]
     rows: np.ndarray
     which: str
-    ids: Mapping[str, Sequence[object]] = {}
+    ids: Mapping[str, np.ndarray | Sequence[str]] = {}
 
 
 class RowsToScore(NamedTuple):

@@ -70,10 +70,10 @@ class RowsRead(NamedTuple):
     encoding: Encoding | None = None
 
     @property
-    def beside(self) -> list[tuple[str, Sequence[object]]]:
+    def beside(self) -> list[tuple[str, np.ndarray | Sequence[str]]]:
         """What stands beside each row in what is written: its number, ids, of a window where it begins, and groups."""
         told = [] if self.places is None else self.places.told(np.arange(len(self.numbers)))
-        return [("row", self.numbers.tolist()), *self.ids, *told]
+        return [("row", self.numbers), *self.ids, *told]
 
     @property
     def xy(self) -> Part:

@@ -13,11 +13,13 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stackae.data.stored.nameless import nameless_file
 from stackae.errors import DiskError
+from stackae.runs.staging import Counted, Staged
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -28,7 +30,7 @@ REMEDIES = {
     errno.ENOTEMPTY: "something lies in its place: move it away, or choose another",
 }
 TEMPORARY = re.compile(r"\.stackae-[0-9a-f]{16}\.tmp")
-Content = bytes | memoryview
+Content = bytes | memoryview | Staged
 
 
 def write_whole(path: Path, content: Content) -> None:
@@ -61,6 +63,37 @@ def write_files(folder: Path, files: Mapping[str, Content]) -> None:
         except BaseException:
             _remove_what_can_be([*ready.values(), *new])
             raise
+
+
+@contextmanager
+def staged(path: Path, write: Callable[[Counted], None]) -> Iterator[Staged]:
+    """Have ``write`` write a file of any size for ``path``, which ``write_files`` or ``Folder.publish`` puts there.
+
+    Where it is not put there, or anything fails, nothing of it is left.
+
+    Raises:
+        DiskError: the file could not be written.
+    """
+    with disk_errors(path, 0):
+        file, other = nameless_file(path.parent, 0o666), None
+        if file is None:
+            other = temporary(path.parent)
+            file = other.open("x+b")
+    counted = Counted(file)
+    try:
+        try:
+            write(counted)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            with disk_errors(path, counted.size):
+                raise error
+        yield Staged(file, other, counted.size, counted.digest.hexdigest())
+    finally:
+        if other is not None:
+            _remove_what_can_be([other])
+        with suppress(OSError):
+            file.close()
 
 
 def write_folder(path: Path, files: Mapping[str, Content]) -> None:
@@ -190,6 +223,9 @@ def disk_errors(path: Path, needed: int) -> Iterator[None]:
 
 
 def _write(path: Path, content: Content) -> None:
+    if isinstance(content, Staged):
+        content.put(path)
+        return
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         rest = memoryview(content)

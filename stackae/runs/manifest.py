@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from stackae.errors import RunError
+from stackae.runs.durable import Content
+from stackae.runs.staging import Staged
 
 NAME = "manifest.json"
 LARGEST = 1 << 20  # bytes of a manifest, at most
@@ -32,7 +34,9 @@ class Entry(NamedTuple):
     sha256: str
 
     @classmethod
-    def of(cls, content: bytes | memoryview) -> Entry:
+    def of(cls, content: Content) -> Entry:
+        if isinstance(content, Staged):
+            return cls(content.size, content.sha256)
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Table, check_finite
+from stackae.data.formats.writing import Table, finite
 from stackae.errors import argument
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
-from stackae.workflows.outputs import check_out, made_of, write_table
+from stackae.workflows.outputs import check_out, made_of, pieces_beside, write_table
 
 
 class EncodeResult(NamedTuple):
@@ -55,8 +55,8 @@ def encode_run(
     check_weights(weights)
     model = opened.load_stack(engine) if weights == "pretrained" else opened.load_encoders(engine)
     rows = rows_of(opened, DataRequest.of(data), "all", callbacks, labels=False)
-    codes = made_of(rows.x, partial(model.encode, layer=number), "encoding", callbacks)
-    check_finite(f"codes of layer {number}", codes, rows.numbers.tolist())
-    table = Table([f"h{unit}" for unit in range(1, codes.shape[1] + 1)], codes, rows.beside)
-    write_table(path, table, opened if out is None else None, callbacks, rows.bad_rows)
-    return EncodeResult(opened.path, path, number, codes.shape, rows.which, rows.bad_rows)
+    made = finite(f"codes of layer {number}", made_of(rows.x, partial(model.encode, layer=number)), rows.numbers)
+    shape = len(rows.x), opened.pretrain_config.layer_sizes[number]
+    table = Table([f"h{unit}" for unit in range(1, shape[1] + 1)], shape[0], pieces_beside(rows, made))
+    write_table(path, table, opened if out is None else None, callbacks, rows.bad_rows, step="encoding")
+    return EncodeResult(opened.path, path, number, shape, rows.which, rows.bad_rows)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from stackae.config.heads import HEADS
 from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Table, check_finite
+from stackae.data.formats.writing import Piece, Table, finite
+from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
+from stackae.data.run_rows import RowsRead
 from stackae.errors import ConfigError, RunError, argument, nearest, suggested
 from stackae.models.heads import Finetuned
-from stackae.models.stack import in_batches
+from stackae.models.stack import ROWS_AT_ONCE
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, rows_of
-from stackae.workflows.outputs import check_out, write_table
+from stackae.workflows.outputs import check_out, pieces_beside, write_table
 
 PREDICTING = [head for head, row in HEADS.items() if row.predicts]
 
@@ -68,16 +73,22 @@ def load_head(run: Run, head: str | None = None, engine: str = "auto") -> Head:
 
 def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda share: None) -> Prediction:
     """Predict rows (n, n_visible) that are already scaled; ``tell`` is called with the share that is done."""
-    done, model = 0, head.model
+    found = []
+    for each in predictions(head, x):
+        found.append(each)
+        tell(sum(len(one.values) for one in found) / max(1, len(x)))
+    chosen = [one.chosen for one in found if one.chosen is not None]
+    return found[0]._replace(
+        values=torch.cat([one.values for one in found]), chosen=torch.cat(chosen) if chosen else None
+    )
 
-    def outputs(part: Tensor) -> Tensor:
-        nonlocal done
-        done += len(part)
-        tell(done / max(1, len(x)))
-        return model.outputs(part)
 
-    made = in_batches(outputs, x, model.device).cpu()
-    return Prediction(head.kind, head.names, *model.answers(made))
+@torch.no_grad()
+def predictions(head: Head, x: Rows) -> Iterator[Prediction]:
+    """Predict rows as ``predict_scaled`` does, and yield them in pieces; without rows, one that is empty."""
+    for part in in_order(len(x), ROWS_AT_ONCE) if len(x) else [slice(0, 0)]:
+        outputs = head.model.outputs(x[part].to(head.model.device)).cpu()
+        yield Prediction(head.kind, head.names, *head.model.answers(outputs))
 
 
 def _last_trained(run: Run) -> str:
@@ -99,21 +110,27 @@ def _last_recorded(records: list[dict[str, Any]], present: list[str]) -> str:
 
 
 class PredictResult(NamedTuple):
-    """The prediction of rows, which rows they are, and the file that holds it."""
+    """What was predicted: by which head, for which rows, in which file, and in all.
+
+    ``found`` has the rows per class or label, or for each target its minimum, mean and maximum, by "classes", "labels"
+    or "targets".
+    """
 
     run: Path
     data: str
     part: str
     which: str
     left_out_rows: int
-    prediction: Prediction
+    rows: int
+    head: str
+    found: dict[str, list[dict[str, Any]]]
     file: Path
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document of `stackae predict`: rows per class or label, or the range of each target."""
-        document = self._asdict() | {"rows": len(self.prediction.values), "head": self.prediction.kind}
-        del document["prediction"], document["file"]
-        return document | _counts(self.prediction) | {"file": self.file}
+        """Return the JSON document of `stackae predict`."""
+        document = self._asdict()
+        del document["found"], document["file"]
+        return document | self.found | {"file": self.file}
 
 
 def predict_run(
@@ -141,34 +158,67 @@ def predict_run(
     check_out(path, WRITTEN, must_be_new=out is not None and not force)
     loaded = load_head(opened, head, engine)
     rows = rows_of(opened, DataRequest.of(data), part, callbacks, labels=False)
-    with callbacks.progress("predicting") as tell:
-        found = predict_scaled(loaded, rows.x, tell)
-    check_finite(f"predictions of the {loaded.kind}", found.values.numpy(), rows.numbers.tolist())
-    write_table(path, _table(found, rows.beside), opened if out is None else None, callbacks, rows.bad_rows)
-    return PredictResult(opened.path, rows.name, rows.part, rows.which, rows.bad_rows, found, path)
+    counts = _Counts(loaded.names)
+    write_table(
+        path, _table(loaded, rows, counts), opened if out is None else None, callbacks, rows.bad_rows, step="predicting"
+    )
+    read = (opened.path, rows.name, rows.part, rows.which, rows.bad_rows, len(rows.x))
+    return PredictResult(*read, loaded.kind, counts.document(), path)
 
 
-def _table(found: Prediction, beside: Sequence[tuple[str, Sequence[object]]]) -> Table:
+class _Counts:
+    """The predictions so far: rows per class or label; for each target its minimum, mean and maximum."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names, self._rows, self._of_classes = names, 0, True
+        self._chosen: Tensor | None = None
+        self._low, self._sum, self._high = (torch.full((len(names),), each) for each in (math.inf, 0.0, -math.inf))
+
+    def add(self, found: Prediction) -> None:
+        values, chosen = found.values.double(), found.chosen
+        self._rows += len(values)
+        if chosen is None:
+            self._low = torch.minimum(self._low, values.amin(dim=0))
+            self._high = torch.maximum(self._high, values.amax(dim=0))
+            self._sum = self._sum + values.sum(dim=0)
+            return
+        self._of_classes = chosen.dim() == 1
+        counts = chosen.bincount(minlength=len(self._names)) if self._of_classes else chosen.sum(dim=0)
+        self._chosen = counts if self._chosen is None else self._chosen + counts
+
+    def document(self) -> dict[str, list[dict[str, Any]]]:
+        if self._chosen is None:
+            figures = (each.tolist() for each in (self._low, self._sum / self._rows, self._high))
+            each = zip(self._names, *figures, strict=True)
+            return {"targets": [dict(zip(("target", "lowest", "mean", "highest"), one, strict=True)) for one in each]}
+        one, several = ("class", "classes") if self._of_classes else ("label", "labels")
+        counts = zip(self._names, self._chosen.tolist(), strict=True)
+        return {several: [{one: name, "rows": count} for name, count in counts]}
+
+
+def _table(head: Head, rows: RowsRead, counts: _Counts) -> Table:
     """Return columns: what is ``beside`` each row; then class and p(CLASS), the targets, or LABEL and p(LABEL)."""
-    values = found.values.numpy()
-    if found.chosen is None:
-        return Table(found.names, values, beside)
-    likely = [f"p({name})" for name in found.names]
-    if found.chosen.dim() == 1:
-        return Table(likely, values, [*beside, ("class", found.classes)])
-    labels = zip(found.names, found.chosen.T.tolist(), strict=True)
-    return Table(likely, values, [*beside, *labels])
+    decides = HEADS[head.kind].has_error
+    chosen = list[Tensor | None]()
+
+    def values() -> Iterator[np.ndarray]:
+        for found in predictions(head, rows.x):
+            counts.add(found)
+            chosen.append(found.chosen)
+            yield found.values.numpy()
+
+    def pieces() -> Iterator[Piece]:
+        made = finite(f"predictions of the {head.kind}", values(), rows.numbers)
+        for piece in pieces_beside(rows, made):
+            yield piece._replace(beside=[*piece.beside, *_decisions(head.names, chosen.pop())])
+
+    return Table([f"p({name})" for name in head.names] if decides else head.names, len(rows.x), pieces())
 
 
-def _counts(found: Prediction) -> dict[str, Any]:
-    """Return rows per class or label; for each target its minimum, mean and maximum."""
-    if found.chosen is None:
-        columns = found.values.double()
-        each = zip(
-            found.names, *(one.tolist() for one in (columns.amin(0), columns.mean(0), columns.amax(0))), strict=True
-        )
-        return {"targets": [dict(zip(("target", "lowest", "mean", "highest"), one, strict=True)) for one in each]}
-    of_classes = found.chosen.dim() == 1
-    counts = (found.chosen.bincount(minlength=len(found.names)) if of_classes else found.chosen.sum(dim=0)).tolist()
-    one, several = ("class", "classes") if of_classes else ("label", "labels")
-    return {several: [{one: name, "rows": count} for name, count in zip(found.names, counts, strict=True)]}
+def _decisions(names: Sequence[str], chosen: Tensor | None) -> list[tuple[str, np.ndarray | list[str]]]:
+    """Return the class of each row, or a column per label."""
+    if chosen is None:
+        return []
+    if chosen.dim() == 1:
+        return [("class", [names[index] for index in chosen.tolist()])]
+    return list(zip(names, chosen.T.numpy(), strict=True))

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from stackae.autoencoders.variational import VariationalAutoencoder, prior_grid
 from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Table, check_finite
-from stackae.data.tables.encoding import decoded
+from stackae.data.formats.writing import Piece, Table, finite
 from stackae.errors import RunError, argument
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.plots.latent import latent_grid, samples
@@ -66,7 +65,8 @@ def sample_run(
     stack = opened.load_stack(engine)
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))
-    check_finite("samples", drawn.numpy(), why="the decoder overflows: pretrain it again with a sigmoid output")
+    why = "the decoder overflows: pretrain it again with a sigmoid output"
+    (values,) = finite("samples", [drawn.numpy()], why=why)
     dataset = dataset_of(opened, DataRequest.of(data), callbacks)
     pictures = {"samples.png": samples(drawn[:DRAWN], dataset.image_shape)}
     if top.n_hidden == 2:
@@ -74,10 +74,8 @@ def sample_run(
     opened.publish(pictures)
     if path is not None:
         names = dataset.column_names or [f"x{column}" for column in range(drawn.shape[1])]
-        columns = (
-            None if dataset.encoding is None or dataset.config.window else decoded(dataset.encoding, drawn.numpy())
-        )
-        write_table(path, Table(names, drawn.numpy(), columns=columns), None, callbacks)
+        encoding = None if dataset.config.window else dataset.encoding
+        write_table(path, Table(names, rows, [Piece(values)], encoding), None, callbacks)
     return SampleResult(opened.path, rows, list(pictures), path)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch
 from torch import Tensor
 
 from stackae.analysis.scoring import TITLES, Scored
-from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Table
+from stackae.data.formats.writing import Cells, Piece, Table
+from stackae.data.minibatches import in_order
 from stackae.data.rows import known_of
 from stackae.plots import scores as score_pictures
 from stackae.plots.scores import Panel, Suspects
 from stackae.runs.durable import Content
 from stackae.workflows.callbacks import Callbacks
+from stackae.workflows.outputs import tables_written
+
+ROWS_WRITTEN = 1 << 14  # at once
 
 
 def names_of(path: Path) -> tuple[str, str, str]:
@@ -24,54 +28,59 @@ def names_of(path: Path) -> tuple[str, str, str]:
     return f"{path.stem}{suffix}", f"{path.stem}-features{suffix}", f"{path.stem}.png"
 
 
-def files_of(path: Path, scored: Scored, count: int, callbacks: Callbacks) -> dict[str, Content]:
-    """Make the files by name, tables in the format of ``path``, with details of ``count`` suspicious rows."""
-    columns = [_rows_table(scored), _features_table(scored, count)]
-    tables = [WRITTEN[path.suffix.lower()].pack(_table(each)) for each in columns]
-    callbacks.busy("drawing a picture")
-    return dict(zip(names_of(path), [*tables, _picture(scored, count)], strict=True))
+@contextmanager
+def files_of(path: Path, scored: Scored, count: int, callbacks: Callbacks) -> Iterator[dict[str, Content]]:
+    """Have the files made, tables in the format of ``path``, with details of ``count`` suspicious rows; yield them by
+    name."""
+    *places, picture = (path.with_name(name) for name in names_of(path))
+    tables = [_table(each) for each in (_rows_table(scored), _features_table(scored, count))]
+    with tables_written(dict(zip(places, tables, strict=True)), callbacks) as files:
+        callbacks.busy("drawing a picture")
+        yield {**files, picture.name: _picture(scored, count)}
 
 
-def _table(columns: dict[str, list[object]]) -> Table:
+def _table(columns: Mapping[str, Cells]) -> Table:
     rows = len(next(iter(columns.values())))
-    return Table((), np.empty((rows, 0)), list(columns.items()))
+
+    def pieces() -> Iterator[Piece]:
+        for part in in_order(rows, ROWS_WRITTEN) if rows else [slice(0, 0)]:
+            beside = [(name, cells[part]) for name, cells in columns.items()]
+            yield Piece(np.empty((len(beside[0][1]), 0)), beside)
+
+    return Table((), rows, pieces())
 
 
-def _rows_table(scored: Scored) -> dict[str, list[object]]:
+def _rows_table(scored: Scored) -> dict[str, Cells]:
     """Return row, ids, score, flagged, the same of other methods; anomaly if known, data if there are several sets."""
     rows = scored.rows
-    columns: dict[str, list[object]] = {"row": [number for group in rows.groups for number in group.rows.tolist()]}
+    columns: dict[str, Cells] = {"row": np.concatenate([group.rows for group in rows.groups])}
     for name in rows.groups[0].ids:
-        columns[name] = [cell for group in rows.groups for cell in group.ids.get(name, [""] * len(group.x))]
+        columns[name] = [str(cell) for group in rows.groups for cell in group.ids.get(name, [""] * len(group.x))]
     for name, method in scored.methods.items():
         titles = ("score", "flagged") if name == scored.default else (name, f"{name}_flagged")
-        columns |= dict(zip(titles, [method.scores.tolist(), method.flagged.int().tolist()], strict=True))
+        columns |= dict(zip(titles, [method.scores.numpy(), method.flagged.int().numpy()], strict=True))
     if rows.anomaly is not None:
-        columns["anomaly"] = ["" if kind < 0 else kind for kind in rows.anomaly.tolist()]
+        columns["anomaly"] = np.ma.masked_less(rows.anomaly.numpy(), 0)
     if len(rows.groups) > 1:
         columns["data"] = [group.name for group in rows.groups for _ in range(len(group.x))]
     return columns
 
 
-def _features_table(scored: Scored, count: int) -> dict[str, list[object]]:
-    """Return feature, mean_error, and the feature's error in each of the most suspicious rows."""
+def _features_table(scored: Scored, count: int) -> dict[str, Cells]:
+    """Return feature, mean_error, and the feature's error in each of the most suspicious rows; masked are errors of
+    cells that are missing."""
     rows = scored.rows
     indices = scored.most_suspicious(count)
-    columns: dict[str, list[object]] = {
+    columns: dict[str, Cells] = {
         "feature": [rows.feature_name(place) for place in range(len(scored.errors))],
-        "mean_error": _cells(scored.errors),
+        "mean_error": np.ma.masked_invalid(scored.errors.numpy()),
     }
     suspects = _suspects(scored, indices.tolist(), "")
     for index, errors in zip(indices.tolist(), suspects.errors, strict=True):
         group, number = rows.place_of(index)[0], rows.number_of(index)
         name = f"row_{number}" if len(rows.groups) == 1 else f"{group.name}_row_{number}"
-        columns[name] = _cells(errors)
+        columns[name] = np.ma.masked_invalid(errors.numpy())
     return columns
-
-
-def _cells(errors: Tensor) -> list[object]:
-    """Return errors as cells of a table, empty ones where they are missing."""
-    return ["" if math.isnan(error) else error for error in errors.tolist()]
 
 
 def _picture(scored: Scored, count: int) -> bytes:

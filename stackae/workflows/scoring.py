@@ -93,11 +93,11 @@ def score(
     calibration = _calibration(stack, rows, callbacks)
     kept = rows.calibration is not None and rows.calibration.combined is calibration.combined
     scored = _scored(stack, rows, calibration, number, rate, baselines, opened.pretrain_config.seed, callbacks)
-    files = files_of(path, scored, shown, callbacks)
-    if out is None:
-        opened.publish(files | ({} if kept else calibration_file(calibration)))
-    else:
-        write_files(path.parent, files)
+    with files_of(path, scored, shown, callbacks) as files:
+        if out is None:
+            opened.publish(files | ({} if kept else calibration_file(calibration)))
+        else:
+            write_files(path.parent, files)
     for each in notes_of(scored):
         callbacks.note(each)
     written, features, picture = (path.parent / name for name in files)

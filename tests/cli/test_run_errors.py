@@ -228,8 +228,8 @@ def test_a_gpu_beyond_the_last_one(trained: Shell) -> None:
 
 
 def test_a_disk_that_is_full_leaves_no_part_of_a_file(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(path: Path, content: bytes) -> NoReturn:
-        path.write_bytes(bytes(content)[:10])
+    def fill(path: Path, content: object) -> NoReturn:
+        path.write_bytes(b"a part of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     monkeypatch.setattr("stackae.runs.durable._write", fill)

@@ -227,7 +227,7 @@ def test_without_validation_rows_there_is_no_threshold(fresh: Shell) -> None:
         (
             2,
             ("--out", "found.txt"),
-            ("--out: expected a name that ends in .csv or .tsv, got found.txt; the suffix is",),
+            ("--out: expected a name that ends in .csv, .tsv or .parquet, got found.txt; the suffix is",),
         ),
         (2, ("--out", "absent/found.csv"), ("--out: expected a folder that exists, got absent",)),
         (2, ("--anomalies", "1", "--against", "digits"), ("expected none beside --against, got both", "leave out one")),

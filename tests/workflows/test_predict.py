@@ -81,7 +81,7 @@ def test_rows_that_do_not_fit_are_refused(trained: Shell) -> None:
 
 
 def test_progress_is_told_of_every_batch(trained: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackae.models.stack.ROWS_AT_ONCE", 25)
+    monkeypatch.setattr("stackae.workflows.predict.ROWS_AT_ONCE", 25)
     told: list[float] = []
     predict_scaled(load_head(Run.open(trained.run)), torch.zeros(60, 8), told.append)
     assert told == [pytest.approx(share) for share in (25 / 60, 50 / 60, 1)]

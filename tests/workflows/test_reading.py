@@ -119,7 +119,7 @@ def test_callbacks_hear_notes_steps_and_shares_and_nothing_is_printed(
     with naming_options():
         workflows.score(callbacks=heard)
     assert heard.steps[0].startswith("reading ") and heard.shares[-1] == 1
-    assert heard.steps[1:] == ["scoring", "drawing a picture"]
+    assert heard.steps[1:] == ["scoring", "writing scores.csv", "writing scores-features.csv", "drawing a picture"]
     assert heard.shares == sorted(heard.shares)
     told = here("score").err.splitlines()
     assert heard.notes and set(heard.notes) == set(told)

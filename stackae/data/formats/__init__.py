@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import io
 
     from stackae.config import DataConfig
-    from stackae.data.formats.writing import Table
+    from stackae.data.formats.writing import Sink, Table
     from stackae.data.source import Source
     from stackae.data.tables.frame import Dialect, Frame
 
@@ -43,7 +43,7 @@ class Format:
     members: whether its arrays have names, so that FILE:NAME is one of them.
     pictures: whether it is a picture, or a folder of them, which ``pictures.reading.load_images`` reads.
     pieces: reads a file that may be larger than the memory, in pieces of rows; None where it has to fit.
-    writer: packs a ``Table`` as the content of a file; None where such files are not written.
+    writer: writes a ``Table`` to an open file, piece by piece; None where such files are not written.
     delimiter: what stands between the cells of a line of text, if the file does not show another one; "" in no text.
     """
 
@@ -92,10 +92,9 @@ class Format:
         """The pieces of an open file."""
         return _function(self.pieces)(path, file)
 
-    def pack(self, table: Table, progress: Callable[[float], None] = lambda share: None) -> memoryview:
-        """The content of a file that holds the table; ``progress`` is called with the share done so far, 0 to 1."""
-        content: memoryview = _function(self.writer)(table, progress, *([self.delimiter] if self.delimiter else []))
-        return content
+    def write(self, table: Table, file: Sink, progress: Callable[[float], None] = ignored) -> None:
+        """Write a table to a file, piece by piece; ``progress`` is called with the share done so far, 0 to 1."""
+        _function(self.writer)(table, file, progress, *([self.delimiter] if self.delimiter else []))
 
 
 class Place(NamedTuple):
@@ -116,13 +115,13 @@ def _function(name: str | None) -> Callable[..., Any]:
 _COMMAS = Format(
     ".csv",
     "text_frame.read_frame",
-    writer="writing.pack_text",
+    writer="writing.write_text",
     delimiter=",",
 )
 FORMATS = {
     each.suffix: each
     for each in (
-        Format(".npy", store="arrays.npy.opened_npy", pieces="npy.NpyPieces", writer="writing.pack_npy"),
+        Format(".npy", store="arrays.npy.opened_npy", pieces="npy.NpyPieces", writer="writing.write_npy"),
         Format(".npz", store="arrays.npz.opened_npz", members=True),
         Format(".mat", store="arrays.mat.opened_mat", members=True),
         Format(".h5", store="arrays.hdf5.opened_hdf5", members=True),
@@ -130,7 +129,7 @@ FORMATS = {
         _COMMAS,
         replace(_COMMAS, suffix=".tsv", delimiter="\t"),
         *(replace(_COMMAS, suffix=suffix, writer=None) for suffix in (".txt", ".data", ".dat")),
-        Format(".parquet", "parquet.read_frame"),
+        Format(".parquet", "parquet.read_frame", writer="writing.write_parquet"),
     )
 }
 """By suffix, in the order in which messages name them."""

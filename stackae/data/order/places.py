@@ -49,11 +49,11 @@ class Places(NamedTuple):
         )
         return self._replace(starts=starts, order=order, groups=groups)
 
-    def told(self, samples: np.ndarray) -> list[tuple[str, list[object]]]:
+    def told(self, samples: np.ndarray) -> list[tuple[str, np.ndarray | list[str]]]:
         """Columns that say where samples lie: the row that each begins with, where it has several, and its group."""
-        found: list[tuple[str, list[object]]] = []
+        found: list[tuple[str, np.ndarray | list[str]]] = []
         if self.length > 1:
-            found.append(("start", self.starts[samples].tolist()))
+            found.append(("start", self.starts[samples]))
         if self.by:
             found.append((self.by, [self.names[group] for group in self.groups[samples].tolist()]))
         return found
