@@ -295,6 +295,15 @@ def test_ranks(tmp_path, monkeypatch):
     assert row["ratio"] > 0 and row["bytes"] == 4 * (784 * 300 + 784 + 300) + 8 * 601
 
 
+def test_scale(tmp_path, capsys):
+    few = ("--rows", "400,900", "--columns", 64, "--layers", "auto,8", "--ways", "memory", "recompute")
+    run("scale", *few, "--folder", tmp_path, "--json", tmp_path / "scale.json")
+    found = rows_of(tmp_path / "scale.json")
+    assert [(row["rows"], row["way"]) for row in found] == [(n, way) for n in (400, 900) for way in few[-2:]]
+    assert all(row["peak"] > row["anonymous"] > 0 < row["training_per_row"] for row in found)
+    assert (tmp_path / "400x64.npy").stat().st_size == 128 + 400 * 64 and capsys.readouterr().out.count("memory") == 2
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").rglob("*.json")), ids=lambda path: path.stem)
 def test_results_have_a_line_per_row(path):
     text = path.read_text()
