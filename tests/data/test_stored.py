@@ -124,6 +124,16 @@ def test_rows_read_as_the_scaled_tensor(file: Path) -> None:
         StoredRows(stored_array(file.with_name("wide.npy"), np.ones((2, 4))), scaling)
 
 
+def test_rows_that_are_not_scaled_are_read_as_they_are(file: Path) -> None:
+    x = np.array([[-0.0, 1e-42, -3], [0.0, np.nan, 1e38]], dtype=np.float32)
+    scaling = Scaling("none", torch.zeros(3), torch.ones(3))
+    rows = StoredRows(stored_array(file, x), scaling)
+    assert np.array_equal(rows[:].numpy().view(np.int32), x.view(np.int32))
+    assert np.array_equal(rows[:].numpy().view(np.int32), scaling.transform(x).numpy().view(np.int32))
+    rows[:][0] = 5  # of the reader's own
+    assert rows[:][0, 2] == -3
+
+
 def test_what_is_asked_of_all_rows_has_the_same_answer(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "CHUNK_CELLS", 64)
     generator = np.random.default_rng(0)

@@ -39,7 +39,8 @@ class StoredRows:
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         """(rows, d) float32, a new tensor on the CPU: of a slice, of int64 indices from 0 to n - 1, or of a mask."""
-        return self.scaling.transform(self.raw[index.cpu().numpy() if isinstance(index, Tensor) else index])
+        rows = self.raw[index.cpu().numpy() if isinstance(index, Tensor) else index]
+        return torch.from_numpy(rows) if self._as_they_are else self.scaling.transform(rows)
 
     @property
     def shape(self) -> torch.Size:
@@ -69,6 +70,13 @@ class StoredRows:
     def max(self) -> Tensor:
         """0-dim float32: the largest scaled value of n >= 1 rows."""
         return self._extremes[1]
+
+    @cached_property
+    def _as_they_are(self) -> bool:
+        """Whether scaling would change no bit of them, and no copy is needed, as they were just read."""
+        scaling = self.scaling
+        alone = scaling.clip is None and scaling.fill is None and self.raw.dtype == np.float32
+        return alone and not bool(scaling.offset.any()) and bool((scaling.scale == 1).all())
 
     @cached_property
     def _extremes(self) -> tuple[Tensor, Tensor]:
