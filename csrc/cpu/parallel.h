@@ -102,9 +102,10 @@ void for_each_tile(int64_t rows, int64_t columns, int64_t work, Body body) {
 template <typename Threads = StepThreads, typename Body>
 void for_each_group(int64_t rows, int64_t columns, int64_t work, int64_t most, Body body) {
   const int64_t stripes = stripes_of(rows, columns), blocks = row_blocks(rows);
+  if (stripes == 0 || blocks == 0) return;  // a rank without a row of the batch
   const int64_t wanted = at::get_num_threads() > 1 ? (2 * at::get_num_threads() + stripes - 1) / stripes : 1;
   const int64_t groups = std::min(blocks, std::max(wanted, (blocks + most - 1) / most));
-  const int64_t grain = groups > 0 ? std::max<int64_t>(1, tile_grain(rows, columns, work) * groups / blocks) : 1;
+  const int64_t grain = std::max<int64_t>(1, tile_grain(rows, columns, work) * groups / blocks);
   Threads::share(groups * stripes, grain, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush;
     for (int64_t i = begin; i < end; ++i) {

@@ -162,13 +162,14 @@ def test_new_rows_of_a_run_are_cut_alike_and_say_where_they_begin(tmp_path: Path
     known = known_of(data)
     own = read_rows(data.config, known, data.scaling)
     assert own.which.startswith(f"{len(data.test.x)} test windows of") and torch.equal(own.x[:], data.test.x[:])
-    assert own.beside[1] == ("start", [5 * number for number in own.numbers.tolist()])
+    name, begins = own.beside[1]
+    assert name == "start" and list(begins) == [5 * number for number in own.numbers.tolist()]
     new = np.random.default_rng(1).random(60)
     new[25] = np.nan
     config = data.config.model_copy(update={"data": saved(tmp_path / "b.npy", new)})
     read = read_rows(config, known, data.scaling)
     starts = [start for start in range(0, 26, 5) if start + 10 <= 25] + list(range(26, 51, 5))
-    assert dict(read.beside)["start"] == starts and read.bad_rows == 1
+    assert list(dict(read.beside)["start"]) == starts and read.bad_rows == 1
     assert any("1 of 60 rows left out" in note for note in read.notes)
     assert torch.equal(read.x[0:1], data.scaling.transform(new[None, :10]))
 
