@@ -70,16 +70,13 @@ def show_plan(plan: Plan, as_json: bool) -> None:
             ", ".join(layer.settings),
             f"{layer.parameters:,}",
             f"{layer.input_bytes / 2**20:,.1f} MiB",
-            f"{layer.steps:,} in {_time(layer.seconds)}",
+            f"{layer.steps:,} in "
+            + (f"{layer.seconds:,.0f} s" if layer.seconds < 120 else f"{layer.seconds / 60:,.0f} min"),
         ]
         for layer in plan.layers
     ]
     title = "Plan" if len(plan.seeds) == 1 else f"Plan of {len(plan.seeds)} stacks, trained together"
     table(title, ["", "kind", "activations", "trained with", "parameters", "input", "steps, at most"], rows)
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
 
 def _report_run(trained: PretrainedRun, as_json: bool, per_feature: bool) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stackae.data.minibatches import in_order
+from stackae.data.stored.rows import extremes
 
 if TYPE_CHECKING:
     from stackae.data.rows import Rows
@@ -126,8 +127,7 @@ class EncodedRows:
     @cached_property
     def _extremes(self) -> tuple[Tensor, Tensor]:
         """In one pass, that holds a piece at a time."""
-        found = [self[part].aminmax() for part in in_order(len(self), self.piece)]
-        return torch.stack([each.min for each in found]).min(), torch.stack([each.max for each in found]).max()
+        return extremes(self[part] for part in in_order(len(self), self.piece))
 
     @torch.no_grad()
     def _encoded(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,5 +81,17 @@ class StoredRows:
 
     @cached_property
     def _extremes(self) -> tuple[Tensor, Tensor]:
-        found = [self.scaling.transform(piece).aminmax() for _, piece in pieces(self.raw)]
-        return torch.stack([each.min for each in found]).min(), torch.stack([each.max for each in found]).max()
+        return extremes(self.scaling.transform(piece) for _, piece in pieces(self.raw))
+
+
+def extremes(found: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """0-dim float32: the smallest and the largest number of some pieces, one at least; NaN where one holds a NaN.
+
+    Nothing of a piece is kept: small tensors between large ones that are freed would keep the C library's heap growing.
+    """
+    low, high = torch.tensor(torch.inf), torch.tensor(-torch.inf)
+    for piece in found:
+        least, most = piece.aminmax()
+        torch.minimum(low, least.cpu(), out=low)
+        torch.maximum(high, most.cpu(), out=high)
+    return low, high
