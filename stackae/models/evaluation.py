@@ -83,7 +83,10 @@ def spread_of(x: Rows) -> float:
     if len(x) == 0:
         raise DataError("data: expected rows to reconstruct, got none")
     parts = list(in_order(len(x), ROWS_AT_ONCE))
-    sums, weights = (torch.stack(each).sum(0) for each in zip(*(_weighed_sum(x, part) for part in parts), strict=True))
+    sums, weights = _weighed_sum(x, parts[0])
+    for part in parts[1:]:  # added up at once: sums that are kept between large tensors would keep the heap growing
+        more, known = _weighed_sum(x, part)
+        sums, weights = sums.add_(more), weights.add_(known)
     mean = sums / weights.clamp(min=1e-9)
     return sum(_weighed_squares(x, part, mean) for part in parts) / len(x)
 
