@@ -84,6 +84,6 @@ class Share:
 
         def corrupt(x: Tensor, *settings: object) -> Tensor:
             above = F.pad(x, (0, 0, self.first, 0))
-            return engine.corrupt(above, *settings)[self.first :]  # type: ignore[arg-type]
+            return engine.corrupt(above, *settings)[self.first :]  # type: ignore[arg-type]  # settings as of corrupt
 
         return engine._replace(corrupt=corrupt)

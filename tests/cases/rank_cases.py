@@ -54,7 +54,7 @@ def on_ranks(count: int, work: Callable[[Ranks], T]) -> list[T]:
 
     def one(rank: int) -> None:
         try:
-            found[rank] = work(ThreadRanks(rank, count, meeting=meeting))  # type: ignore[call-overload]
+            found[rank] = work(ThreadRanks(rank, count, meeting=meeting))
         except BaseException as error:
             errors.append(error)
             meeting.barrier.abort()
@@ -66,4 +66,4 @@ def on_ranks(count: int, work: Callable[[Ranks], T]) -> list[T]:
         thread.join()
     if errors:
         raise next((each for each in errors if not isinstance(each, threading.BrokenBarrierError)), errors[0])
-    return found  # type: ignore[return-value]
+    return found

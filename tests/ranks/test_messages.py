@@ -148,27 +148,27 @@ def test_all_stop_where_the_checkpointer_of_rank_0_does() -> None:
     said: list[object] = []
 
     class Stopping(NoCheckpoints):
-        def pause(self, *given: object) -> None:  # type: ignore[override]
+        def pause(self, *given: object) -> None:
             raise StoppedError(2)
 
     told = SimpleNamespace(agreed=lambda thing: said.append(thing) or thing)
     with pytest.raises(StoppedError):
-        Leading(Stopping(), told).pause("layer1", dict, False)  # type: ignore[arg-type]
-    Leading(NoCheckpoints(), told).pause("layer1", dict, False)  # type: ignore[arg-type]
+        Leading(Stopping(), told).pause("layer1", dict, False)
+    Leading(NoCheckpoints(), told).pause("layer1", dict, False)
     assert said == [False, True]
 
 
 def test_a_follower_stops_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackae.training.checkpointing.here", lambda: SimpleNamespace(agreed=lambda: False))
     with pytest.raises(ReleasedError):
-        Following().pause("layer1", dict, False)  # type: ignore[arg-type]
+        Following().pause("layer1", dict, False)
 
 
 def test_other_data_than_those_of_rank_0_are_refused() -> None:
     work, data = SimpleNamespace(data="abc"), SimpleNamespace(data="moons.npy")
-    check_same("abc", work, data)  # type: ignore[arg-type]
+    check_same("abc", work, data)
     with pytest.raises(DataError, match=r"moons.npy: expected the rows and labels that rank 0 reads, got others; give"):
-        check_same("abd", work, data)  # type: ignore[arg-type]
+        check_same("abd", work, data)
 
 
 @pytest.mark.parametrize("name", ["torch", "processor", "extension"])

@@ -124,10 +124,10 @@ def test_rows_in_memory_need_no_feed(stored: StoredRows) -> None:
     class Fed(Given):
         x, labels, row_weights = stored, None, None
 
-    assert feeds_of([Given()], 32) == []  # type: ignore[list-item]
-    (only,) = feeds_of([Fed()], 32)  # type: ignore[list-item]
+    assert feeds_of([Given()], 32) == []
+    (only,) = feeds_of([Fed()], 32)
     assert only.rows_per_call == 64 and only.x.shape == (128, 20)
-    assert feeds_of([Fed()], 1000)[0].rows_per_call == len(ROWS)  # type: ignore[list-item]
+    assert feeds_of([Fed()], 1000)[0].rows_per_call == len(ROWS)
 
 
 def test_a_rank_reads_its_own_rows(stored: StoredRows) -> None:

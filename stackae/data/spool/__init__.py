@@ -1,1 +1,1 @@
-"""Rows that their files hold in another form, written once as one .npy file in the cache, which is then mapped."""
+"""Rows that their files hold in another form, written once as one .npy file in the cache, and read from there."""

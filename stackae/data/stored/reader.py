@@ -68,5 +68,5 @@ class Reader:
 
 def _place_in_file(raw: np.memmap) -> int:
     """At which byte of its file a map begins; a part of a map still has the ``offset`` of the whole."""
-    whole = np.frombuffer(raw._mmap, np.uint8)  # type: ignore[attr-defined]
+    whole = np.frombuffer(raw._mmap, np.uint8)  # type: ignore[attr-defined]  # numpy does not declare the map of a memmap
     return int(raw.offset - raw.offset % mmap.ALLOCATIONGRANULARITY + raw.ctypes.data - whole.ctypes.data)
