@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 CHUNK_WORDS = 64
+MOST_SORTED = 1 << 20  # rows whose order is sorted keys, as it was before there were larger sets; others store nothing
 EVALUATION_COUNTER = 1 << 62  # beyond every training step, which are counted from 0
 _BLOCKS, _LANES, _ROUNDS = 16, 4, 10
 _FEISTEL_ROUNDS = 8
@@ -137,6 +138,12 @@ class KeyedPermutation:
             else:
                 left = (left + _mixed(right + key) % a) % a
         return left + a * right
+
+
+def shuffled(count: int, *, seed: int, purpose: Purpose, layer: int = 0, counter: int = 0) -> Tensor | KeyedPermutation:
+    """A permutation of range(count), cut by ``order[a:b]``, that stores nothing where the count is large."""
+    kind = permutation if count <= MOST_SORTED else KeyedPermutation
+    return kind(count, seed=seed, purpose=purpose, layer=layer, counter=counter)
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:

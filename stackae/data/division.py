@@ -16,7 +16,7 @@ from stackae.config import DataConfig
 from stackae.data.hashing import COLUMN_STREAM, factors, scrambled
 from stackae.data.labels import classes_named
 from stackae.data.order.held_out import LEFT_OUT as LEFT_OUT
-from stackae.data.order.held_out import SPLIT_SEED, hold_out, in_time, of_groups, placed_rows, way_of
+from stackae.data.order.held_out import SPLIT_SEED, held_out, in_time, of_groups, placed_rows, way_of
 from stackae.data.order.held_out import TEST as TEST
 from stackae.data.order.held_out import TRAIN as TRAIN
 from stackae.data.order.held_out import VALIDATION as VALIDATION
@@ -55,14 +55,21 @@ def divided(source: Source, config: DataConfig) -> np.ndarray:
         places = source.places or Places(np.arange(count), np.arange(count), 1, np.zeros(count, dtype=np.int64))
         parts[:count] = (in_time if way == "time" else of_groups)(places, config)
         return without_classes(source, config, parts)
-    kept, held = hold_out(groups_of(source.y), count, config.test_fraction, SPLIT_SEED, TEST - 1)
+    kept = ~held_out(groups_of(source.y), count, config.test_fraction, SPLIT_SEED, TEST - 1)
+    parts[:count][kept] = _inner(source, config, kept)
+    return without_classes(source, config, parts)
+
+
+def _inner(source: Source, config: DataConfig, kept: np.ndarray) -> np.ndarray:
+    """(k,) uint8, TRAIN or VALIDATION, of the k rows that are kept. An index of all rows would take 8 bytes per row."""
+    count = int(kept.sum())
+    parts = np.full(count, TRAIN, dtype=np.uint8)
     if config.validation_rows is not None:
-        outer = placed_rows(config.validation_rows, len(kept))
+        parts[placed_rows(config.validation_rows, count)] = VALIDATION
     else:
         groups = groups_of(None if source.y is None else source.y[kept])
-        _, outer = hold_out(groups, len(kept), config.validation_fraction, SPLIT_SEED, VALIDATION - 1)
-    parts[kept], parts[kept[outer]], parts[held] = TRAIN, VALIDATION, TEST
-    return without_classes(source, config, parts)
+        parts[held_out(groups, count, config.validation_fraction, SPLIT_SEED, VALIDATION - 1)] = VALIDATION
+    return parts
 
 
 def without_classes(source: Source, config: DataConfig, parts: np.ndarray) -> np.ndarray:

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.random import KeyedPermutation, Purpose, permutation
+from stackae.random import KeyedPermutation, Purpose, permutation, shuffled
 
-MOST_SORTED = 1 << 20  # rows whose order is sorted keys, as it was before there were larger sets; others store nothing
 BLOCKS_MIXED = 8  # blocks whose rows are shuffled together
 
 
@@ -65,8 +64,7 @@ def epoch_order(count: int, *, seed: int, layer: int, epoch: int, block: int = 0
     """
     if block:
         return BlockOrder(count, block, seed=seed, layer=layer, epoch=epoch)
-    kind = permutation if count <= MOST_SORTED else KeyedPermutation
-    return kind(count, seed=seed, purpose=Purpose.ORDER, layer=layer, counter=epoch)
+    return shuffled(count, seed=seed, purpose=Purpose.ORDER, layer=layer, counter=epoch)
 
 
 def epoch_orders(

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from stackae.config import DataConfig
 from stackae.data import Part, Scaling, Source, epoch_order, in_order, load_data, load_source, scaled_rows
 from stackae.data import loading as loading_module
-from stackae.data.division import hold_out
 from stackae.data.formats import FORMATS, listed
 from stackae.data.loading import part_of_rows
+from stackae.data.order.held_out import hold_out
 from stackae.data.source import checked
 from stackae.data.stored.array import rows_at
 from stackae.errors import ConfigError, DataError

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from data_files import laws
+from data_files import laws, peak_of
 from hypothesis import given
 from hypothesis import strategies as st
 from replica_cases import HELD_OUT, ROWS, assert_same, config
 
-from stackae.config import PretrainConfig
-from stackae.data import minibatches
+from stackae import random
+from stackae.config import DataConfig, PretrainConfig
+from stackae.data.division import TEST, VALIDATION, divided
 from stackae.data.minibatches import BlockOrder, epoch_order
+from stackae.data.order.held_out import hold_out
+from stackae.data.source import Source
 from stackae.errors import ConfigError
 from stackae.pretraining import pretrain_stack
 from stackae.random import KeyedPermutation
@@ -44,7 +47,7 @@ def test_small_sets_have_the_order_of_sorted_keys_and_large_ones_store_none(monk
     assert isinstance(epoch_order(1 << 20, **KEYS), torch.Tensor)
     assert isinstance(epoch_order((1 << 20) + 1, **KEYS), KeyedPermutation)
     assert isinstance(epoch_order(10, block=3, **KEYS), BlockOrder)
-    monkeypatch.setattr(minibatches, "MOST_SORTED", 100)
+    monkeypatch.setattr(random, "MOST_SORTED", 100)
     one = config("20,12")
     first, second = (pretrain_stack(ROWS, one, validation=HELD_OUT) for _ in range(2))
     assert_same(first, second)
@@ -58,3 +61,26 @@ def test_the_order_is_a_setting() -> None:
     for wrong in ("blocks", "blocks:0", "blocks:x", "sorted"):
         with pytest.raises(ConfigError, match="shuffle: expected exact or blocks:ROWS, such as blocks:65536, got"):
             PretrainConfig.from_options("4,2", shuffle=wrong)
+
+
+@pytest.mark.parametrize("labels", [None, np.repeat([-1, 0, 4], (3000, 800, 201))], ids=["none", "three"])
+def test_large_sets_are_held_out_in_the_same_shares(monkeypatch: pytest.MonkeyPatch, labels: np.ndarray | None) -> None:
+    sorted_keys = hold_out(labels, 4001, 0.25, 7, 0)
+    monkeypatch.setattr(random, "MOST_SORTED", 500)
+    kept, held = hold_out(labels, 4001, 0.25, 7, 0)
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(4001))
+    groups = np.zeros(4001, int) if labels is None else labels
+    for group in np.unique(groups):
+        assert (groups[held] == group).sum() == (groups[sorted_keys[1]] == group).sum()
+    assert not np.array_equal(held, sorted_keys[1])
+    np.testing.assert_array_equal(held, hold_out(labels, 4001, 0.25, 7, 0)[1])
+    assert np.histogram(held, 2, (0, 4001))[0].min() > 400  # from everywhere
+
+
+def test_rows_are_divided_in_a_few_bytes_each() -> None:
+    count = 3 << 20
+    source = Source("rows", np.broadcast_to(np.float32(1), (count, 2)))
+    fractions = DataConfig(test_fraction=0.1, validation_fraction=0.1)
+    assert peak_of(lambda: divided(source, fractions)) < 8 * count
+    parts = divided(source, fractions)
+    assert (parts == TEST).sum() == round(count / 10) and (parts == VALIDATION).sum() == round(0.09 * count)

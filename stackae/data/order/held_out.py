@@ -9,10 +9,11 @@ import numpy as np
 from stackae.config import DataConfig
 from stackae.data.order.places import Places
 from stackae.errors import ConfigError, DataError, argument
-from stackae.random import Purpose, permutation
+from stackae.random import Purpose, shuffled
 
 SPLIT_SEED = 0  # a constant, so that runs with different seeds share their test part
 TRAIN, VALIDATION, TEST = 0, 1, 2
+AT_ONCE = 1 << 16  # rows of an order that is computed as it is used
 BORDER = 3  # of a window that shares rows with one of another part: it is in none
 LEFT_OUT = 4  # is added to the part of a row whose class takes no part in training and validation
 
@@ -22,23 +23,37 @@ Way = Literal["random", "time", "groups"]
 def hold_out(
     labels: np.ndarray | None, count: int, fraction: float, seed: int, which: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two ascending int64 index arrays that part range(count): the rows kept, the rows held out.
+    """Two ascending int64 index arrays that part range(count): the rows kept, the rows held out by ``held_out``."""
+    held = held_out(labels, count, fraction, seed, which)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def held_out(labels: np.ndarray | None, count: int, fraction: float, seed: int, which: int) -> np.ndarray:
+    """(count,) bool, the rows that are held out.
 
     round(fraction * n) of the n rows of each label are held out, never all of them; rows without a label (-1) are a
     group like any other, and labels None is one group. When that leaves none held out, one row of the largest group
     is, if fraction > 0 and there are two rows. ``which`` tells apart splits of the same rows. No errors.
     """
-    groups = np.zeros(count, dtype=np.int64) if labels is None else labels + 1
     held = np.zeros(count, dtype=bool)
-    numbers, sizes = np.unique(groups, return_counts=True)
-    shares = [min(round(fraction * size), size - 1) for size in sizes.tolist()]
-    if fraction > 0 and count >= 2 and not any(shares):
-        shares[int(np.argmax(sizes))] = 1
-    members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])  # of each group, ascending
-    for number, share, rows in zip(numbers.tolist(), shares, members, strict=True):
-        order = permutation(len(rows), seed=seed, purpose=Purpose.SPLIT, layer=which, counter=number).numpy()
-        held[rows[order[:share]]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    members = {0: None} if labels is None else _members(labels)
+    sizes = {number: count if rows is None else len(rows) for number, rows in members.items()}
+    shares = {number: min(round(fraction * size), size - 1) for number, size in sizes.items()}
+    if fraction > 0 and count >= 2 and not any(shares.values()):
+        shares[max(sizes, key=sizes.__getitem__)] = 1
+    for number, rows in members.items():
+        order = shuffled(sizes[number], seed=seed, purpose=Purpose.SPLIT, layer=which, counter=number)
+        for start in range(0, shares[number], AT_ONCE):
+            places = order[start : min(start + AT_ONCE, shares[number])].numpy()
+            held[places if rows is None else rows[places]] = True
+    return held
+
+
+def _members(labels: np.ndarray) -> dict[int, np.ndarray | None]:
+    """Of each label, -1 included, plus one: its rows, ascending."""
+    numbers, sizes = np.unique(labels, return_counts=True)
+    rows = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    return dict(zip((numbers + 1).tolist(), rows, strict=True))
 
 
 def placed_rows(places: str, count: int) -> np.ndarray:
