@@ -276,7 +276,7 @@ def glorot_kernels(channels: int, channels_in: int, kernel: int, *, seed: int, l
 
 def _images(rows: Tensor, shape: Shape) -> Tensor:
     """View (batch, height · width · channels) as (batch, channels, height, width), channels last, without a copy."""
-    return rows.reshape(len(rows), *shape).permute(0, 3, 1, 2)
+    return rows.reshape(rows.shape[0], *shape).permute(0, 3, 1, 2)
 
 
 def _rows(maps: Tensor) -> Tensor:

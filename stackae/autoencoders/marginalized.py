@@ -159,7 +159,8 @@ class MarginalizedAutoencoder(Autoencoder):
 
 def inverted(h: Tensor, bound: Tensor) -> Tensor:
     """artanh of h clamped to ±bound, so that the result is finite."""
-    widest = float(bound) if bound < WIDEST else 1 - torch.finfo(h.dtype).eps / 2
+    own = bound.to(h)
+    widest = torch.where(bound < WIDEST, own, 1 - torch.finfo(h.dtype).eps / 2)
     return h.clamp(-widest, widest).atanh()
 
 

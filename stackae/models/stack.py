@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from stackae.data.minibatches import in_order
 from stackae.data.placement import home
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError
+from stackae.models.plain import both_ways, dense_layers
 
 ROWS_AT_ONCE = 1024
 
@@ -77,6 +79,36 @@ class StackedAutoencoder(nn.Module):
         for autoencoder, encoder in zip(self.autoencoders, encoders, strict=True):
             assert isinstance(autoencoder, Autoencoder)
             fill(autoencoder.encoder, encoder.state_dict())
+
+    @classmethod
+    def from_torch(cls, network: nn.Sequential, decoder: nn.Sequential | None = None) -> Self:
+        """Build a stack of dense layers with copies of the weights of torch's modules.
+
+        Args:
+            network: the encoder, ``nn.Linear`` layers, each perhaps with an activation after it; or both, as children
+                named ``encoder`` and ``decoder``, as ``to_torch`` gives them.
+            decoder: the same back, an ``nn.Linear`` for each of the encoder's. Weights that are the encoder's,
+                transposed, are tied. None: they are, biases are 0, and outputs linear or, above another layer, of the
+                activation of that one.
+
+        Raises:
+            ConfigError: other modules, or a decoder that does not lead back.
+        """
+        return cls(dense_layers(network, decoder))
+
+    def to_torch(self) -> nn.Sequential:
+        """Copy the stack into ``torch.nn`` modules: x (batch, n_visible) -> reconstruction, children ``encoder`` and
+        ``decoder``.
+
+        They read and give what ``encode`` and ``decode`` do. Tied weights are two copies. A pickle or a state dict of
+        them needs torch alone.
+
+        Raises:
+            ConfigError: torch.nn has no such module: top-k codes, and artanh, by which a marginalized layer decodes
+                tanh codes.
+        """
+        layers = self.autoencoders
+        return both_ways([each.encoder_alone() for each in layers], [each.decoder_alone() for each in layers[::-1]])
 
     @property
     def device(self) -> torch.device:

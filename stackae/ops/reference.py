@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stackae.random import Purpose, normal_rows, row_words, to_unit
 
-__all__ = ["ACTIVATIONS", "SLOPES", "corrupt", "dense_act", "kl_of_means", "sparsity_kl"]
+__all__ = ["ACTIVATIONS", "MODULES", "SLOPES", "corrupt", "dense_act", "kl_of_means", "sparsity_kl"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -36,6 +36,18 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": torch.ones_like,
 }
 """f′(a) of each activation f, as a function of the pre-activation a."""
+MODULES: dict[str, Callable[[], nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "softplus": lambda: nn.Softplus(threshold=50.0),
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "linear": nn.Identity,
+}
+"""f as a module of ``torch.nn``, for networks that leave stackae."""
 
 _KL_FLOOR = 1e-30
 

@@ -13,6 +13,7 @@ from stackae.autoencoders.base import Encoder
 from stackae.autoencoders.dense import Dense
 from stackae.config import FinetuneConfig, LayerConfig, PretrainConfig
 from stackae.data import Part, Rows
+from stackae.models.plain import sequential
 from stackae.models.stack import StackedAutoencoder
 from stackae.objectives.base import Objective
 from stackae.objectives.kinds import build, numbers_of
@@ -72,6 +73,10 @@ class Finetuned(nn.Module):
     def head_alone(self) -> Self:
         """Return a model of the same head (not a copy) without encoders, which reads codes."""
         return type(self)([], self.head)
+
+    def to_torch(self) -> nn.Sequential:
+        """Copy the model into ``torch.nn`` modules that compute ``forward``. Raises ConfigError as a stack's does."""
+        return sequential(self.parts)
 
     @property
     def device(self) -> torch.device:

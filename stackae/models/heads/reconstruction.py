@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from stackae.autoencoders.base import Decoder
+from stackae.autoencoders.base import Decoder, Encoder
 from stackae.autoencoders.parameters import fill
 from stackae.config import PretrainConfig
 from stackae.config.activations import ACTIVATIONS
@@ -19,6 +19,7 @@ from stackae.errors import ConfigError, DataError
 from stackae.models.evaluation import ReconstructionReport, reconstruction_report, spread_of
 from stackae.models.files import check_numbers
 from stackae.models.heads.base import Finetuned, FinetuneObjective, HeadTask, Prepared, check_description
+from stackae.models.plain import both_ways
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
 from stackae.objectives.base import links
 from stackae.objectives.kinds import KINDS, build
@@ -128,6 +129,9 @@ class DeepAutoencoder(Finetuned):
         model = cls([each.encoder_alone(engine) for each in below], decoders)
         model.output_activations = [each.output_activation for each in below]
         return model
+
+    def to_torch(self) -> nn.Sequential:
+        return both_ways([each for each in self.encoders if isinstance(each, Encoder)], self.head.each)
 
     def decode(self, h: Tensor) -> Tensor:
         """Top code h (batch, n_hidden) -> reconstruction z (batch, n_visible)."""
