@@ -14,6 +14,9 @@ namespace py = pybind11;
 
 namespace {
 
+// What this build is, found in the file of a library that does not load (stackae/ops/stamp.py).
+[[gnu::used]] const char stamp[] = STACKAE_STAMP;
+
 // The enumerator whose name stands in its place among the known ones.
 template <typename Enum, size_t count>
 Enum named(const char* what, const std::string& name, const std::array<std::string_view, count>& known) {
@@ -47,6 +50,8 @@ py::dict build_info() {
   info["cuda"] = STACKAE_CUDA_VERSION;
   info["cuda_architectures"] = STACKAE_CUDA_ARCHITECTURES;
   info["git_revision"] = STACKAE_GIT_REVISION;
+  info["interface"] = STACKAE_INTERFACE;
+  info["sources"] = STACKAE_SOURCES;
   return info;
 }
 

@@ -35,7 +35,7 @@ Training = Any  # the result of ``training``, an object of the extension
 
 
 def build_info() -> dict[str, str]:
-    """Report how the extension was built: compiler, flags, CPU levels, CUDA version and architectures, git revision."""
+    """Report how the extension was built: compiler, flags, levels, torch, CUDA, git revision, digests of sources."""
     info: dict[str, str] = LIBRARY.build_info()
     return info
 

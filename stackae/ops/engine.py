@@ -35,6 +35,12 @@ class Extension(NamedTuple):
     cause: str = ""
 
     @property
+    def sources(self) -> str:
+        """Whether a loaded one was compiled from the sources beside the package as they are now."""
+        told: str = importlib.import_module("stackae.ops.library").state_of_sources()
+        return told
+
+    @property
     def short(self) -> str:
         """The state in a few words, with the loader's cause."""
         words = {"loaded": "is built", "absent": "is not built", "broken": "is there, but does not load"}

@@ -10,9 +10,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stackae.ops.extension import load
+from stackae.ops.extension import is_of_these_sources, load
 
-LIBRARY = load(Path(__file__).parents[1])
+PACKAGE = Path(__file__).parents[1]
+LIBRARY = load(PACKAGE)
+
+
+def state_of_sources() -> str:
+    """Tell whether the library was compiled from csrc as it is now; the digest of its sources where none are here."""
+    built = LIBRARY.build_info()
+    words = {True: "as in csrc", False: "not as csrc is now: build it again", None: built.get("sources", "unknown")}
+    return words[is_of_these_sources(built, PACKAGE)]
 
 
 @torch.library.register_fake("stackae::dense_act_forward")

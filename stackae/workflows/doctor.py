@@ -35,7 +35,8 @@ def examine_installation() -> tuple[dict[str, Any], str]:
     if extension.ops is None:
         described = "not built" if extension.state == "absent" else f"there, but does not load: {extension.cause}"
         return report | {"extension": described}, extension.problem
-    return report | {f"extension_{name}": value for name, value in extension.ops.build_info().items()}, ""
+    built = extension.ops.build_info() | {"sources": extension.sources}
+    return report | {f"extension_{name}": value for name, value in built.items()}, ""
 
 
 class InstallationChecks:

@@ -16,7 +16,7 @@ from shell import Shell
 
 from stackae.errors import BrokenExtensionError, ConfigError, SetupError
 from stackae.ops import compiled as ops
-from stackae.ops import engine, extension
+from stackae.ops import engine, extension, stamp
 from stackae.ops.library import LIBRARY
 from stackae.verification import CHECKS
 from stackae.verification.check import SKIPPED, run
@@ -36,7 +36,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def loads(name: str, package: str | None = None) -> object:
         if name == "stackae.ops.compiled":
-            raise extension.broken(CAUSE)
+            raise extension.broken(CAUSE, PACKAGE)
         return found(name, package)
 
     monkeypatch.setattr(engine.importlib, "import_module", loads)
@@ -56,7 +56,7 @@ def test_what_is_there_loads() -> None:
 def test_the_cause_is_the_loaders_own_legible_and_bounded(broken: None) -> None:
     found = engine.find_extension()
     assert (found.state, found.problem, found.cause) == ("broken", SENTENCE, TOLD)
-    assert len(extension.broken("x" * 10**6).cause) == extension.LONGEST_CAUSE + 3
+    assert len(extension.broken("x" * 10**6, PACKAGE).cause) == extension.LONGEST_CAUSE + 3
 
 
 def test_from_python_too_nothing_is_eager_without_a_word(broken: None) -> None:
@@ -130,22 +130,99 @@ def test_one_of_another_python_is_no_absent_one(tmp_path: Path, monkeypatch: pyt
         extension.load(tmp_path / "package")
 
 
+def installed(tmp_path: Path, **facts: str) -> Path:
+    """A package with a library of this stamp, which the loader would refuse, beside the sources of this one."""
+    shutil.copytree(PACKAGE.parent / "csrc", tmp_path / "csrc")
+    return folder_of(tmp_path, (f"_C{EXTENSION_SUFFIXES[0]}", b"." * 70 + stamp.line_of(facts).encode() + b"\0end"))
+
+
+FITTING = {
+    "torch": torch.__version__,
+    "cuda_version": "none",
+    "interface": stamp.digest_of_interface(PACKAGE.parent / "csrc"),
+}
+CUDA_TORCH = "it was built with CUDA 13.0, and this torch .* is without CUDA"
+
+
 @pytest.mark.parametrize(
-    ("built", "cause"),
+    ("facts", "cause", "remedy"),
     [
-        ({}, "it lacks build_info, products, train_step, Training: it was built from another version of stackae"),
-        ({"build_info": lambda: {"torch": "1.13.1+cu117"}}, "it was built for torch 1.13.1+cu117, and this is torch"),
+        ({"torch": "1.13.1+cu117"}, "it was built for torch 1.13.1.cu117, and this is torch", "'torch==1.13.*'"),
+        ({"cuda_version": "13.0"}, CUDA_TORCH, "install a torch with CUDA 13.0, or build it again by"),
+        ({"interface": "0"}, "it was built from another version of csrc/bindings.cpp than the one beside it", REMEDY),
     ],
 )
-def test_one_that_loads_and_does_not_fit_is_broken(
-    built: dict[str, object], cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_one_that_does_not_fit_is_not_even_loaded(
+    facts: dict[str, str], cause: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = dict.fromkeys(("products", "train_step", "Training")) if built else {}
-    monkeypatch.setitem(sys.modules, "stackae._C", SimpleNamespace(**whole, **built))
-    with pytest.raises(BrokenExtensionError) as found:
-        extension.load(tmp_path)
-    assert found.value.cause.startswith(cause)
-    assert extension.release(torch.__version__) == extension.release(ops.build_info()["torch"])
+    monkeypatch.setattr("torch.version.cuda", None)
+    monkeypatch.setitem(sys.modules, "stackae._C", SimpleNamespace())
+    with pytest.raises(BrokenExtensionError, match=cause) as found:
+        extension.load(installed(tmp_path, **(FITTING | facts)))
+    assert remedy in str(found.value)
+
+
+def test_one_that_fits_is_left_to_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stackae._C", SimpleNamespace())
+    assert extension.load(installed(tmp_path, **FITTING)) is sys.modules["stackae._C"]
+    monkeypatch.setattr("torch.version.cuda", "13.2")
+    shutil.rmtree(tmp_path / "csrc")  # as where a wheel was installed: there is no source to differ from
+    shutil.rmtree(tmp_path / "package")
+    files = (f"_C{EXTENSION_SUFFIXES[0]}", stamp.line_of(FITTING | {"cuda_version": "13.0", "interface": "0"}).encode())
+    assert extension.load(folder_of(tmp_path, files)) is sys.modules["stackae._C"]
+
+
+def test_where_there_is_no_source_the_remedy_is_a_wheel(tmp_path: Path) -> None:
+    assert "of a wheel of stackae for this Python and torch" in str(extension.broken("x", tmp_path / "stackae"))
+
+
+def test_the_stamp_of_this_library_is_that_of_these_sources() -> None:
+    told, info = stamp.read(OWN), ops.build_info()
+    assert told == {name: info[name] for name in ("torch", "interface", "sources")} | {"cuda_version": info["cuda"]}
+    assert extension.release(told["torch"]) == extension.release(torch.__version__)
+    assert told["interface"] == stamp.digest_of_interface(PACKAGE.parent / "csrc")
+
+
+@pytest.mark.parametrize("content", [b"", b"no stamp", stamp.MARK, stamp.MARK + b"\xff;;", None])
+def test_a_file_without_a_stamp_has_no_facts(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "file").write_bytes(content)
+    assert stamp.read(tmp_path / "file") == {}
+
+
+@pytest.mark.parametrize(
+    ("edit", "interface", "sources"),
+    [
+        (("bindings.cpp", "// a comment\n"), False, True),
+        (("bindings.cpp", "int more;\n"), True, True),
+        (("step.h", "// a comment\n"), False, True),
+        (("cpu/pool.cpp", "int more;\n"), False, True),
+        (("cuda/plan.cuh", "int more;\n"), False, False),
+    ],
+)
+def test_what_a_change_of_a_source_changes(
+    edit: tuple[str, str], interface: bool, sources: bool, tmp_path: Path
+) -> None:
+    """Of the digests: signatures are told apart from what else is compiled, and CUDA code from a build without it."""
+    csrc = tmp_path / "csrc"
+    shutil.copytree(PACKAGE.parent / "csrc", csrc)
+    before = stamp.digest_of_interface(csrc), stamp.digest_of_sources(csrc, False), stamp.digest_of_sources(csrc, True)
+    with (csrc / edit[0]).open("a") as file:
+        file.write(edit[1])
+    after = stamp.digest_of_interface(csrc), stamp.digest_of_sources(csrc, False), stamp.digest_of_sources(csrc, True)
+    assert [old != new for old, new in zip(before, after, strict=True)] == [interface, sources, True]
+
+
+@pytest.mark.parametrize(("built", "told"), [("own", "as in csrc"), ("0", "not as csrc is now: build it again")])
+def test_doctor_tells_whether_the_sources_are_newer(
+    built: str, told: str, fresh: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = stamp.digest_of_sources(PACKAGE.parent / "csrc", ops.build_info()["cuda"] != "none")
+    info = ops.build_info() | {"sources": own if built == "own" else built}
+    monkeypatch.setattr("stackae.ops.library.LIBRARY", SimpleNamespace(build_info=lambda: info))
+    assert json.loads(fresh("doctor", "--json").out)["extension_sources"] == told
+    monkeypatch.setattr("stackae.ops.library.PACKAGE", tmp_path / "stackae")
+    assert json.loads(fresh("doctor", "--json").out)["extension_sources"] == info["sources"]
 
 
 def test_a_process_with_a_damaged_file_trains_eagerly_and_says_so(tmp_path: Path) -> None:
