@@ -20,7 +20,8 @@ from . import screen
 if TYPE_CHECKING:
     from stackae.runs import Requests
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HANGUP, SAVE = (getattr(signal, name, None) for name in ("SIGHUP", "SIGUSR1"))  # Windows has neither
+ENDING = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None)
 INTERRUPT = signal.SIGINT
 _listening: list[Requests] = []
 _received: list[int] = []
@@ -41,9 +42,10 @@ def install() -> None:
     _received.clear()
     _last_words.clear()
     for number in ENDING:
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+        if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
-    signal.signal(signal.SIGUSR1, _save)
+    if SAVE is not None:
+        signal.signal(SAVE, _save)
 
 
 def requests() -> Requests:
@@ -59,7 +61,7 @@ def _end(number: int, frame: FrameType | None) -> None:
         if requests.heard:
             requests.stop = number
             for each in ENDING:  # torchrun passes on what a terminal has sent already, and kills what stays
-                ignored = each == signal.SIGHUP or _several()
+                ignored = each == HANGUP or _several()
                 signal.signal(each, signal.SIG_IGN if ignored else signal.SIG_DFL)
             return
     _received.append(number)

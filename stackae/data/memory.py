@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
-import resource
 from pathlib import Path
 
 from stackae.errors import DataError
 from stackae.ranks import group
+from stackae.system import address_space
 
 UNASKED = 1 << 26  # so little that it is not worth asking
 CGROUP = Path("/sys/fs/cgroup")
@@ -39,7 +40,7 @@ def free_memory() -> int | None:
 
 def give_back() -> None:
     """Return memory that was freed to the system, where the C library can: it keeps what many smaller arrays took."""
-    with contextlib.suppress(OSError, AttributeError):  # of glibc
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # of glibc; Windows loads no library of no name
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -48,7 +49,7 @@ def _of_machine() -> int | None:
         for line in (PROC / "meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # Windows has no sysconf
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
 
@@ -68,9 +69,9 @@ def _of_container() -> int | None:
 
 
 def _of_process() -> int | None:
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
+    limit = address_space()
+    if limit is None:
         return None
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return limit - int((PROC / "self" / "statm").read_text().split()[0]) * resource.getpagesize()
+        return limit - int((PROC / "self" / "statm").read_text().split()[0]) * mmap.PAGESIZE
     return limit

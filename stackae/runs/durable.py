@@ -20,6 +20,7 @@ from pathlib import Path
 from stackae.data.stored.nameless import nameless_file
 from stackae.errors import DiskError
 from stackae.runs.staging import Counted, Staged
+from stackae.system import FOLDER, PRIVATE
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -226,7 +227,7 @@ def _write(path: Path, content: Content) -> None:
     if isinstance(content, Staged):
         content.put(path)
         return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | PRIVATE, 0o666)
     try:
         rest = memoryview(content)
         while rest:
@@ -248,7 +249,9 @@ def _move(path: Path, to: Path) -> None:
 
 def _sync_folder(path: Path) -> None:
     """fsync the folder's entries; some network and FUSE file systems do not support this call, and need none."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    if not FOLDER:
+        return  # Windows opens no folders, and has no such call
+    descriptor = os.open(path, os.O_RDONLY | FOLDER)
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from stackae.errors import RunError, legible
 from stackae.runs.durable import disk_errors
 from stackae.runs.manifest import open_plain
+from stackae.system import FOLDER, PLAIN, PRIVATE, begin_of, try_lock
 
 NAME = "lock"
 PATIENCE = 0.2  # seconds to wait for a process that only inspects the lock
@@ -53,12 +53,10 @@ def in_turn(folder: Path) -> Iterator[bool]:
     descriptor, locked, until = None, False, time.monotonic() + TURN
     try:
         with suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(folder, os.O_RDONLY | FOLDER | PRIVATE)
             while not locked and time.monotonic() < until:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    locked = True
-                except BlockingIOError:
+                locked = try_lock(descriptor)
+                if not locked:
                     time.sleep(0.005)
         yield locked
     finally:
@@ -71,9 +69,7 @@ def writer(folder: Path) -> str | None:
     if folder.resolve() in _held:
         return None
     with suppress(OSError, ValueError), open_plain(folder / NAME) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file.fileno(), shared=True):
             return _holder(file.read(LONGEST))
     return None
 
@@ -95,7 +91,7 @@ def _taken(own: Path, folder: Path) -> int:
     """Lock and return the lock's descriptor; a lock that is removed with its folder meanwhile is not accepted."""
     for tries_left in reversed(range(10)):
         with disk_errors(folder / NAME, 0):
-            descriptor = os.open(own / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(own / NAME, os.O_RDWR | os.O_CREAT | PLAIN | PRIVATE, 0o644)
         try:
             _check(descriptor, folder / NAME)
             _take(descriptor, folder)
@@ -128,19 +124,15 @@ def _is_another(descriptor: int) -> str:
         return "something that is not a plain file"
     if found.st_nlink > 1:
         return f"a file with {found.st_nlink} names (hard links)"
-    return "" if CONTENT.fullmatch(os.pread(descriptor, LONGEST, 0)) else "a file that stackae did not write"
+    return "" if CONTENT.fullmatch(begin_of(descriptor, LONGEST)) else "a file that stackae did not write"
 
 
 def _take(descriptor: int, folder: Path) -> None:
     until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise _refusal(folder, _holder(os.pread(descriptor, LONGEST, 0))) from None
-            time.sleep(PATIENCE / 10)
+    while not try_lock(descriptor):
+        if time.monotonic() > until:
+            raise _refusal(folder, _holder(begin_of(descriptor, LONGEST)))
+        time.sleep(PATIENCE / 10)
 
 
 def _refusal(folder: Path, holder: str) -> RunError:
@@ -157,4 +149,5 @@ def _holder(content: bytes) -> str:
 def _sign(descriptor: int) -> None:
     with suppress(OSError):  # on a full disk the lock holds without a name in it
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()[:100]}\n".encode(), 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()[:100]}\n".encode())

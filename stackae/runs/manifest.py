@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from stackae import system
 from stackae.errors import RunError
 from stackae.runs.durable import Content
 from stackae.runs.staging import Staged
@@ -155,7 +156,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 def open_plain(path: Path) -> BinaryIO:
     """Open a plain file for reading; raises ValueError for any other kind, without blocking on it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | system.PLAIN | system.PRIVATE)
     file = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()

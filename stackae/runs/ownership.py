@@ -22,6 +22,7 @@ from stackae.runs.durable import is_temporary, remove_files, remove_temporary
 from stackae.runs.manifest import LARGEST, open_plain, read_file, read_manifest
 from stackae.runs.manifest import NAME as MANIFEST
 from stackae.runs.pruning import files_of, remove_checkpoint
+from stackae.system import begin_of
 
 LOG = "log.txt"
 LOGGED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4,6}  ")
@@ -137,7 +138,7 @@ def logs(descriptor: int) -> bool:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         return False
-    return found.st_size == 0 or LOGGED.match(os.pread(descriptor, 40, 0)) is not None
+    return found.st_size == 0 or LOGGED.match(begin_of(descriptor, 40)) is not None
 
 
 def _is_folder(path: Path) -> bool:

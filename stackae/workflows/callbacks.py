@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from stackae.errors import WHOLE, argument, legible
+from stackae.system import PLAIN, PRIVATE
 from stackae.threads import shown_threads
 from stackae.training.callbacks import Callback, NoCallback
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 NAME = "log.txt"
-FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe in its place does not block
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | PLAIN | PRIVATE  # a pipe in its place does not block
 _open: list[Path] = []
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
-import resource
 import traceback
 from pathlib import Path
 
 from stackae.errors import ConfigError, RunError, SetupError, StackaeError, argument, legible
+from stackae.system import address_space
 
 OF_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|unable to allocate|not enough memory|out of memory|std::bad_alloc|"
@@ -45,8 +45,8 @@ def explained(error: BaseException) -> StackaeError | None:
 
 def check_room() -> None:
     """Raise SetupError if the limit on memory is so low that the libraries of stackae would not load."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < LEAST:
+    limit = address_space()
+    if limit is not None and limit < LEAST:
         raise SetupError(
             f"memory: expected a limit of at least {LEAST:,} bytes to load the libraries that stackae is built on, got "
             f"{limit:,}; raise it (ulimit -v {LEAST >> 10} or more)"

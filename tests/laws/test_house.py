@@ -17,7 +17,7 @@ LIBRARY = sorted((ROOT / "stackae").rglob("*.py"))
 CLI = sorted((ROOT / "cli").glob("*.py"))
 
 FLOORS = (
-    ("apart", "documents", "errors", "lazy", "random", "threads", "config.documented"),
+    ("apart", "documents", "errors", "lazy", "random", "system", "threads", "config.documented"),
     ("ranks",),
     ("config.activations", "config.kinds", "config.heads"),
     ("config", "metrics", "ops", "plots"),

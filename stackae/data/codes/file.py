@@ -90,6 +90,8 @@ def _opened(folder: Path) -> BinaryIO:
 
 def _reserve(file: BinaryIO, size: int) -> None:
     """Have the room before the work, where the file system can say so."""
+    if not hasattr(os, "posix_fallocate"):
+        return  # macOS and Windows
     try:
         os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from stackae.errors import DataError
+from stackae.system import PRIVATE, WITHOUT_WAITING
 
 DAMAGE = (EOFError, OSError, OverflowError, zlib.error, zipfile.BadZipFile, struct.error, RuntimeError, ValueError)
 DEFLATE_LIMIT = 1032  # no DEFLATE stream grows by more than this factor
@@ -52,7 +53,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
     """The regular file, open for reading; DataError for anything else, and when it has changed until it is closed."""
     check_regular(path, path.stat().st_mode)
     # what was a file a moment ago may be a pipe now: opening one without waiting, and looking again
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | WITHOUT_WAITING | PRIVATE)
     with os.fdopen(descriptor, "rb") as file:
         before = os.fstat(descriptor)
         check_regular(path, before.st_mode)

@@ -9,7 +9,6 @@ damaged, is made again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import shutil
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stackae import system
 from stackae.data.spool.digest import Digest, digest_of
 from stackae.data.spool.home import SWITCH, entries, folder, key_of, prune, read_record, write_record
 from stackae.errors import DataError, DiskError, legible
@@ -183,7 +183,7 @@ def _alone(name: str, entry: Path) -> Iterator[None]:
         lock = entry.with_name(f".{entry.name}{LOCK}").open("ab")
     with lock:
         with writing(name):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            system.lock(lock.fileno())
             os.utime(lock.fileno())  # it is not left over
         yield
 
@@ -218,8 +218,8 @@ def _clear(home: Path) -> None:
     """Remove the rows whose writer ended before they were complete: nobody holds their lock."""
     for beside in home.glob(f".*{BODY}"):
         with contextlib.suppress(OSError), beside.with_suffix(LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            beside.unlink()
+            if system.try_lock(lock.fileno()):
+                beside.unlink()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import weakref
 import numpy as np
 
 from stackae.errors import DataError
+from stackae.system import PRIVATE
 
 DENSE = 4  # rows that lie within so many times their number are read together, with those between them
 
@@ -22,9 +23,9 @@ class Reader:
     def __init__(self, raw: np.memmap) -> None:
         self._raw = raw
         self._file: int | None = None
-        if raw.filename is not None and raw.flags.c_contiguous:
+        if raw.filename is not None and raw.flags.c_contiguous and hasattr(os, "preadv"):  # Windows reads by the map
             self._name, self._begin = str(raw.filename), _place_in_file(raw)
-            self._file = os.open(raw.filename, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = os.open(raw.filename, os.O_RDONLY | PRIVATE)
             weakref.finalize(self, os.close, self._file)
 
     def slice(self, start: int, stop: int) -> np.ndarray:
