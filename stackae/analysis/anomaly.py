@@ -151,12 +151,12 @@ def score_rows(score: Score, x: Rows, tell: Callable[[int], None] = lambda rows:
     Of rows with missing cells a score ``OfKnownCells`` is that of the known ones. Inf where the score overflows: the
     row is too far from those that the score was fitted on. No errors.
     """
-    found = []
-    for part in list(in_order(len(x), ROWS_AT_ONCE)) or [slice(0, 0)]:
+    found = torch.empty(len(x), dtype=torch.float64)  # small pieces kept between large ones let the heap grow
+    for part in in_order(len(x), ROWS_AT_ONCE):
         rows = x[part]
-        found.append(score(rows, known_of(x, part)) if isinstance(score, OfKnownCells) else score(rows))
+        found[part] = score(rows, known_of(x, part)) if isinstance(score, OfKnownCells) else score(rows)
         tell(len(rows))
-    return torch.cat(found).nan_to_num(nan=math.inf, posinf=math.inf)
+    return found.nan_to_num_(nan=math.inf, posinf=math.inf)
 
 
 @torch.no_grad()
