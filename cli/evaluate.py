@@ -8,7 +8,7 @@ import typer
 
 from . import options as o
 from .console import closing, emit_json, number, percent, run_option, say, table
-from .figures import show_classes, show_targets
+from .printing.figures import show_classes, show_targets
 from .progress import Shown
 
 EXAMPLES = """[bold]Examples[/bold]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import options as o
-from .reports import Reported
+from .printing.reports import Reported
 from .signals import requests
 
 EXAMPLES = """[bold]Examples[/bold]

@@ -20,6 +20,7 @@ from stackae.threads import limit_threads
 
 from . import (
     compare,
+    config,
     console,
     data,
     doctor,
@@ -72,6 +73,7 @@ for module in (
 app.add_typer(runs.app, name="runs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
 
 
 def _show_version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ defaults of stackae.config. STACKAE_<NAME> in the environment stands for --<name
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from stackae.config.documented import settings_of
-from stackae.data.formats import FORMATS, SETS, WRITTEN, WRITTEN_TABLES, listed
+from stackae.data.formats import FORMATS, NAMES, SETS, WRITTEN, WRITTEN_TABLES, listed
 
+Complete = Callable[[str], list[str]]
+"""What the shell offers for a value that is being typed (`stackae --install-completion`); for nothing, files."""
 DATA = "Data"
 LAYERS = "Layers (one value for all, or a comma list with one per layer)"
 TRAINING = "Training"
@@ -23,6 +26,23 @@ OUTPUT = "Run and output"
 REST = "Layers that are not trained yet"
 RENAMED = {"max_epochs": "epochs", "tied": "weights", "header": "header/--no-header"}
 """Options whose name is not that of the setting."""
+
+
+def of_names(names: Collection[str]) -> Complete:
+    """Complete the last of the names that commas separate."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [before + comma + name for name in names if name.startswith(last)]
+
+    return complete
+
+
+def runs_named(incomplete: str) -> list[str]:
+    """Complete a run of ./runs, the newest first."""
+    found = [each for each in Path("runs").glob("*") if each.is_dir()]
+    found.sort(key=lambda each: each.lstat().st_mtime, reverse=True)
+    return [name for each in found if (name := str(each)).startswith(incomplete)]
 
 
 def option(name: str, help_text: str, panel: str, default: str | None = None, **more: Any) -> Any:
@@ -44,6 +64,7 @@ def setting(model: str, panel: str, name: str, default: str = "", **more: Any) -
     own = settings_of(model)[name]
     flag = "--" + RENAMED.get(name, name).replace("_", "-")
     text, metavar = more.pop("text", own.help), more.pop("metavar", own.metavar)
+    more.setdefault("autocompletion", of_names(own.choices or own.begun))
     return option(flag, text, panel, default or own.default, metavar=metavar, **more)
 
 
@@ -72,10 +93,12 @@ OUT_TABLES = listed(WRITTEN_TABLES)
 OWN = "the run's own"
 TIED = "Weights of the decoder: tied (the encoder's, transposed) or untied (its own)."
 PARTS = "Part of the data to read: test, validation, train or all."
+SETS_NAMED = of_names(NAMES)
+TRAININGS = of_names(("pretrained", "finetuned"))
 TRAINED = "Weights to use: pretrained, or finetuned (those of the head that was trained last)."
 
-Data = Annotated[Text, data("data", text=FILES, metavar="<name|file>")]
-DataOfRun = Annotated[Text, data("data", OWN, text=FILES, metavar="<name|file>")]
+Data = Annotated[Text, data("data", text=FILES, metavar="<name|file>", autocompletion=SETS_NAMED)]
+DataOfRun = Annotated[Text, data("data", OWN, text=FILES, metavar="<name|file>", autocompletion=SETS_NAMED)]
 DataRoot = Annotated[Text, data("data_root", metavar="<dir>")]
 DataRootOfRun = Annotated[Text, data("data_root", OWN, metavar="<dir>")]
 Storage = Annotated[Text, data("storage")]
@@ -117,7 +140,9 @@ Kind = Annotated[Text, layer("kind")]
 Activation = Annotated[Text, layer("activation")]
 OutputActivation = Annotated[Text, layer("output_activation")]
 Loss = Annotated[Text, layer("loss")]
-LayerWeights = Annotated[Text, layer("tied", "tied", text=TIED, metavar="<name>")]
+LayerWeights = Annotated[
+    Text, layer("tied", "tied", text=TIED, metavar="<name>", autocompletion=of_names(("tied", "untied")))
+]
 Corruption = Annotated[Text, layer("corruption")]
 Emphasis = Annotated[Text, layer("emphasis")]
 Dropout = Annotated[Text, layer("dropout", "0")]
@@ -160,8 +185,14 @@ Device = Annotated[Text, training("device")]
 DeviceOfRun = Annotated[Text, training("device", OWN)]
 Codes = Annotated[Text, setting("PretrainConfig", TRAINING, "codes")]
 CodesOfRun = Annotated[Text, setting("PretrainConfig", TRAINING, "codes", OWN)]
-Weights = Annotated[str, option("--weights", TRAINED, LAYERS, "pretrained", metavar="<name>")]
-RunFolder = Annotated[Path | None, option("--run", "Run folder to read.", OUTPUT, "runs/latest", metavar="<dir>")]
+Weights = Annotated[
+    str,
+    option("--weights", TRAINED, LAYERS, "pretrained", metavar="<name>", autocompletion=TRAININGS),
+]
+RunFolder = Annotated[
+    Path | None,
+    option("--run", "Run folder to read.", OUTPUT, "runs/latest", metavar="<dir>", autocompletion=runs_named),
+]
 CheckpointEvery = Annotated[
     Text,
     option("--checkpoint-every", "Maximum seconds between checkpoints in an epoch.", OUTPUT, "30", metavar="<float>"),

@@ -9,7 +9,7 @@ import typer
 
 from . import options as o
 from .options import option
-from .reports import Reported, report_complete, show_plan
+from .printing.reports import Reported, report_complete, show_plan
 from .signals import requests
 
 EXAMPLES = """[bold]Examples[/bold]

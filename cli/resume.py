@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options as o
-from .reports import Reported, report_complete
+from .printing.reports import Reported, report_complete
 from .signals import requests
 
 EXAMPLES = """[bold]Examples[/bold]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, show, verify and compare runs.", no_args_is_help=True, rich_markup_mode="rich")
 MOST_SHOWN = 200
 RunArgument = Annotated[
-    Path | None, typer.Argument(help="Run folder. [dim]\\[default: runs/latest][/dim]", metavar="RUN")
+    Path | None,
+    typer.Argument(help="Run folder. [dim]\\[default: runs/latest][/dim]", metavar="RUN", autocompletion=o.runs_named),
 ]
 
 
@@ -82,8 +83,8 @@ def verify(
 
 @app.command("compare", epilog="[bold]Example[/bold]\n\nstackae runs compare runs/one runs/two")
 def compare(
-    first: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
-    second: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
+    first: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN", autocompletion=o.runs_named)],
+    second: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN", autocompletion=o.runs_named)],
     out: Annotated[
         Path | None,
         option("--out", "Picture to write.", o.OUTPUT, "runs/compare.png, or -2, -3 ...", metavar="<file.png>"),

@@ -44,14 +44,17 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """One field: its docstring in a line, how its values are called, the names that it takes, and its default.
+    """One field: its docstring in a line, how its values are called, the names that it takes or that its values begin
+    with, and its default.
 
-    The default is spelled as on a command line; "" where there is none.
+    ``begun`` are kinds of noise, of sparsity and the like, which a level follows. The default is spelled as on a
+    command line; "" where there is none.
     """
 
     text: str
     metavar: str
     choices: tuple[str, ...]
+    begun: tuple[str, ...]
     default: str
 
     @property
@@ -77,7 +80,7 @@ def settings_of(model: str) -> dict[str, Setting]:
             text = " ".join(str(after.value.value).split())
             choices, kind = _names_in(field.annotation), _type_of(field.annotation)
             metavar = "<name>" if choices else METAVARS.get(kind, "<text>")
-            found[field.target.id] = Setting(text, metavar, choices, _spelled(field.value))
+            found[field.target.id] = Setting(text, metavar, choices, _begun(kind), _spelled(field.value))
     return found
 
 
@@ -115,6 +118,12 @@ def _type_of(annotation: ast.expr) -> str:
     """The first name in it that says a type."""
     names = [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name) and node.id in METAVARS]
     return names[0] if names else ""
+
+
+def _begun(kind: str) -> tuple[str, ...]:
+    """The names in the field ``kind`` of the model that a setting is of, where that has one."""
+    own = settings_of(kind).get("kind") if isinstance(_nodes().get(kind), ast.ClassDef) else None
+    return own.choices if own else ()
 
 
 def _spelled(value: ast.expr | None) -> str:

@@ -25,7 +25,7 @@ class CheckConfig(Model):
     name: str
     """The figure in a few words, with its unit."""
     figure: FigureName
-    """What is computed: see ``stackae.workflows.recipe_figures``."""
+    """What is computed: see ``stackae.workflows.recipes.figures``."""
     after: Annotated[int, Field(ge=0)] = 0
     """Number of the fine-tuning after which it is computed; 0 is after pretraining."""
     part: Literal["train", "validation", "test"] = "test"

@@ -31,10 +31,22 @@ class Difference(NamedTuple):
 
 def differences(first: BaseModel, second: BaseModel) -> list[Difference]:
     """List every setting that differs, by its full name, such as ``pretrain.layer2.learning_rate``."""
-    one, other = dict(_flat("", first.model_dump(mode="json"))), dict(_flat("", second.model_dump(mode="json")))
+    one, other = dict(flat("", first.model_dump(mode="json"))), dict(flat("", second.model_dump(mode="json")))
     names = dict.fromkeys([*one, *other])
     found = [Difference(name, one.get(name), other.get(name)) for name in names]
     return [each for each in found if each.first != each.second]
+
+
+def flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Each setting of nested ones by its full name, that of a table before those in it."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from flat(f"{name}.{key}" if name else key, each)
+    elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        for number, each in enumerate(value, start=1):
+            yield from flat(f"{name.removesuffix('layers')}layer{number}", each)
+    else:
+        yield name, value
 
 
 def mathematical(found: list[Difference]) -> list[Difference]:
@@ -50,17 +62,6 @@ def of_work(first: Work, second: Work) -> list[Difference]:
     if not mathematical(found + each) and first.data != second.data:
         found.append(Difference("digest of the rows and labels", first.data[:12], second.data[:12]))
     return found + list(dict.fromkeys(each))
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield from _flat(f"{name}.{key}" if name else key, each)
-    elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
-        for number, each in enumerate(value, start=1):
-            yield from _flat(f"{name.removesuffix('layers')}layer{number}", each)
-    else:
-        yield name, value
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,7 @@ from process_cases import DATA, LONG, ended, started, wait_for
 from shell import Shell
 
 from stackae.cli import signals
-from stackae.cli.reports import Reported
+from stackae.cli.printing.reports import Reported
 from stackae.runs import Requests
 from stackae.runs.checkpoints import numbered
 from stackae.runs.places import unfinished

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from stackae.config.heads import HEADS
 from stackae.errors import DivergedError, shown, suggested
 
-from .console import closing, emit_json, note, number, percent, run_option, say, table
+from ..console import closing, emit_json, note, number, percent, run_option, say, table
+from ..progress import Shown
+from ..signals import last_words
 from .figures import show_classes
-from .progress import Shown
-from .signals import last_words
 
 if TYPE_CHECKING:
     from stackae.config import LayerConfig

@@ -6,7 +6,7 @@ from typing import Any
 
 from stackae.errors import legible
 
-from .console import percent, say, table
+from ..console import percent, say, table
 
 SHOWN, FEW = 20, 5
 SHARES = ("recall", "precision")

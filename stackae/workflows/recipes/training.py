@@ -27,7 +27,7 @@ from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.finetune import finetune_run
 from stackae.workflows.inputs import absolute, whole_number
 from stackae.workflows.pretrain import MOST_SEEDS, pretrain_run
-from stackae.workflows.recipe_figures import Trained, measure
+from stackae.workflows.recipes.figures import Trained, measure
 from stackae.workflows.resume import Resumed
 
 RESULT = "recipe.json"

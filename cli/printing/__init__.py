@@ -1,0 +1,1 @@
+"""What several commands print: plans and results of trainings, and tables of metrics."""
