@@ -42,7 +42,7 @@ from . import (
     verify,
 )
 
-SHARED = ("pretrain", "finetune", "resume")
+SHARED = ("pretrain", "finetune", "resume", "encode", "reconstruct", "score", "evaluate", "predict")
 AGAIN = "the command did all else; free some space, or send its output elsewhere"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
@@ -164,7 +164,7 @@ def _done() -> int:
     try:
         return int(app(args=arguments or ["--help"], prog_name="stackae", standalone_mode=False) or 0)
     except signals.Ended as ended:  # torchrun ends all processes where one fails
-        return _reported(group().failure() or StoppedError(ended.number))
+        return _reported(group().loss() or StoppedError(ended.number))
     except Exception as error:
         if "--debug" in sys.argv:
             console.note(*traceback.format_exc().splitlines())

@@ -21,6 +21,7 @@ from stackae.data.rows import Rows, known_of
 from stackae.errors import ConfigError, DataError
 from stackae.metrics import auroc
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
+from stackae.ranks.turns import in_turns
 
 Score = Callable[[Tensor], Tensor]
 METHODS = ("autoencoder", "pca", "mahalanobis")
@@ -151,11 +152,15 @@ def score_rows(score: Score, x: Rows, tell: Callable[[int], None] = lambda rows:
     Of rows with missing cells a score ``OfKnownCells`` is that of the known ones. Inf where the score overflows: the
     row is too far from those that the score was fitted on. No errors.
     """
+
+    def scores(part: slice) -> Tensor:
+        return score(x[part], known_of(x, part)) if isinstance(score, OfKnownCells) else score(x[part])
+
     found = torch.empty(len(x), dtype=torch.float64)  # small pieces kept between large ones let the heap grow
-    for part in in_order(len(x), ROWS_AT_ONCE):
-        rows = x[part]
-        found[part] = score(rows, known_of(x, part)) if isinstance(score, OfKnownCells) else score(rows)
-        tell(len(rows))
+    parts = list(in_order(len(x), ROWS_AT_ONCE))
+    for part, each in zip(parts, in_turns(parts, scores), strict=True):
+        found[part] = each
+        tell(len(each))
     return found.nan_to_num_(nan=math.inf, posinf=math.inf)
 
 
@@ -167,13 +172,17 @@ def feature_errors(score: ReconstructionError, x: Rows) -> Tensor:
     """
     total, count = torch.zeros(x.shape[1], dtype=torch.float64), torch.zeros(x.shape[1])
     gaps = False
-    for part in in_order(len(x), ROWS_AT_ONCE):
+
+    def sums(part: slice) -> tuple[Tensor, Tensor, bool]:
         known = known_of(x, part)
         errors, finite = score.errors(x[part]), score(x[part], known).isfinite()
         counted = finite[:, None].expand_as(errors) if known is None else finite[:, None] & known
-        total += torch.where(counted, errors, 0.0).sum(dim=0)
-        count += counted.sum(dim=0)
-        gaps = gaps or known is not None
+        return torch.where(counted, errors, 0.0).sum(dim=0), counted.sum(dim=0), known is not None
+
+    for more, rows, missing in in_turns(list(in_order(len(x), ROWS_AT_ONCE)), sums):
+        total += more
+        count += rows
+        gaps = gaps or missing
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan if gaps else 0.0)
 
 

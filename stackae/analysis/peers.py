@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.analysis.anomaly import Score
 from stackae.analysis.calibration import CalibratedScore, calibration_scores
 from stackae.analysis.combined import MOST_VALIDATION, NEIGHBOURS
 from stackae.data.rows import Rows, evenly
@@ -37,18 +37,15 @@ def fit_peers(train: Rows, validation: Rows, seed: int) -> dict[str, CalibratedS
         detectors["lof"] = LocalOutlierFactor(n_neighbors=min(NEIGHBOURS, len(rows) - 1), novelty=True)
     found = {}
     for name, detector in detectors.items():
-        score = _score_of(detector.fit(rows))
+        score = partial(_score, detector.fit(rows))
         found[name] = CalibratedScore(score, calibration_scores(score, held_out))
     return found
 
 
-def _score_of(detector: Any) -> Score:
-    def score(x: Tensor) -> Tensor:
-        if not len(x):
-            return torch.empty(0, dtype=torch.float64)
-        return torch.from_numpy(-detector.score_samples(_numbers(x))).double()
-
-    return score
+def _score(detector: Any, x: Tensor) -> Tensor:
+    if not len(x):
+        return torch.empty(0, dtype=torch.float64)
+    return torch.from_numpy(-detector.score_samples(_numbers(x))).double()
 
 
 def _numbers(x: Tensor) -> np.ndarray:

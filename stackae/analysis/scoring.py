@@ -13,6 +13,7 @@ from torch import Tensor
 from stackae.analysis.anomaly import Performance, ReconstructionError, calibrated, performance, score_rows
 from stackae.analysis.calibration import CalibratedScore, Calibration
 from stackae.data import Dataset, Rows, Scaling
+from stackae.data.run_rows import RowsRead
 
 TITLES = {
     "combined": "combined",
@@ -45,7 +46,8 @@ class RowsToScore(NamedTuple):
     that are too large to store, or to fit other detectors where anomalies are known.
     anomaly (n,) int64, over all groups, is 1 for anomalies, 0 for normal rows, −1 for unknown ones; None if all are
     unknown. ``column_names`` are those of the features in the run's order, if the rows or the run have names.
-    ``anomalies_trained_on`` counts the training rows of the classes that are named as anomalies.
+    ``anomalies_trained_on`` counts the training rows of the classes that are named as anomalies. ``reads`` are the
+    groups as they were read.
     """
 
     groups: list[Group]
@@ -56,6 +58,7 @@ class RowsToScore(NamedTuple):
     scaling: Scaling
     column_names: tuple[str, ...]
     anomalies_trained_on: int
+    reads: Sequence[RowsRead]
 
     def feature_name(self, place: int) -> str:
         return self.column_names[place] if self.column_names else str(place)

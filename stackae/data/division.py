@@ -14,7 +14,7 @@ import numpy as np
 
 from stackae.config import DataConfig
 from stackae.data.hashing import COLUMN_STREAM, factors, scrambled
-from stackae.data.labels import classes_named
+from stackae.data.labels import classes_named, named
 from stackae.data.order.held_out import LEFT_OUT as LEFT_OUT
 from stackae.data.order.held_out import SPLIT_SEED, held_out, in_time, of_groups, placed_rows, way_of
 from stackae.data.order.held_out import TEST as TEST
@@ -70,6 +70,14 @@ def _inner(source: Source, config: DataConfig, kept: np.ndarray) -> np.ndarray:
         groups = groups_of(None if source.y is None else source.y[kept])
         parts[held_out(groups, count, config.validation_fraction, SPLIT_SEED, VALIDATION - 1)] = VALIDATION
     return parts
+
+
+def able_to_leave_out(source: Source, config: DataConfig) -> DataConfig:
+    """Classes that are to be left out need not be there any more."""
+    if config.leave_out is None or source.y is None or not source.classes:
+        return config.model_copy(update={"leave_out": None})
+    there = [name for name in named(config.leave_out, source.classes) if name in source.classes]
+    return config.model_copy(update={"leave_out": ",".join(there) or None})
 
 
 def without_classes(source: Source, config: DataConfig, parts: np.ndarray) -> np.ndarray:

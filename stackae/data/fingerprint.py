@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 from torch import Tensor
 
 from stackae.data.codes.encoded import EncodedRows
 from stackae.data.loading import Dataset
 from stackae.data.paired import PairedRows
 from stackae.data.rows import ByteRows, Rows
+from stackae.data.run_rows import RowsRead
 from stackae.data.stored.array import pieces
 from stackae.data.stored.rows import StoredRows
 
@@ -27,6 +29,14 @@ def fingerprint(dataset: Dataset) -> str:
     for tensor in (dataset.scaling.offset, dataset.scaling.scale, dataset.scaling.fill):
         digest.update(b"" if tensor is None else _bytes(tensor))
     digest.update("\0".join((*dataset.classes, *dataset.targets)).encode())
+    return digest.hexdigest()
+
+
+def fingerprint_of_rows(rows: RowsRead) -> str:
+    """SHA-256 of what the rows hold, which of the file they are, and their labels."""
+    digest = hashlib.sha256(f"{rows.content} {rows.numbers.shape}".encode())
+    digest.update(np.ascontiguousarray(rows.numbers).data)
+    digest.update(b"" if rows.y is None else _bytes(rows.y))
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ from stackae.data.loading import labels_digest
 from stackae.data.order.known_rows import trained_on
 from stackae.data.provenance import KnownData
 from stackae.data.source import BadRow, Source
+from stackae.errors import legible
 
 SHOWN_ROWS = 3
 
@@ -59,3 +60,13 @@ def of_labels(source: Source, config: DataConfig, own: KnownData) -> tuple[str, 
     if not same or not own.labels or own.labels == labels_digest(source):
         return ()
     return (f"{source.name}: its labels are others than when the run was trained",)
+
+
+def which_rows(name: str, part: str, count: int, bad_rows: int, windows: bool) -> str:
+    """Say which rows of a file a part has, as "200 test rows of FILE"."""
+    what, name = "window" if windows else "row", legible(name, 400)
+    if part != "all":
+        return f"{count:,} {part} {what}{'s' * (count != 1)} of {name}"
+    if bad_rows and not windows:
+        return f"{count:,} of the {count + bad_rows:,} rows of {name}"
+    return f"all {count:,} {what}s of {name}" if count > 1 else f"the one {what} of {name}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,17 @@ from torch import Tensor
 from stackae.config import DataConfig
 from stackae.data.arrays.finite_rows import finite_rows
 from stackae.data.arrays.gaps import for_run
-from stackae.data.division import LEFT_OUT, TEST, TRAIN, VALIDATION, Division, sums_of, without_classes
+from stackae.data.division import (
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Division,
+    able_to_leave_out,
+    sums_of,
+    without_classes,
+)
 from stackae.data.formats import Tell, ignored, is_named, place_of, table_of
-from stackae.data.labels import named
 from stackae.data.loading import (
     Dataset,
     Part,
@@ -30,12 +39,12 @@ from stackae.data.pictures.of_runs import as_trained
 from stackae.data.provenance import Known, KnownData, check_width, matched
 from stackae.data.reading import OF_TABLES, check_columns_named, read_file, read_named, read_table, reading
 from stackae.data.rows import Rows
-from stackae.data.run_notes import changed, of_bad_rows, of_labels, repeated, seen
+from stackae.data.run_notes import changed, of_bad_rows, of_labels, repeated, seen, which_rows
 from stackae.data.scaling import Scaling
 from stackae.data.source import BadRow, Source
 from stackae.data.tables.columns import Encoding
 from stackae.data.tables.sources import encoded
-from stackae.errors import DataError, argument, legible
+from stackae.errors import DataError, argument
 
 PARTS = {"test": TEST, "validation": VALIDATION, "train": TRAIN}  # in the order in which they are looked at
 
@@ -49,6 +58,7 @@ class RowsRead(NamedTuple):
     are the run's own data; y indexes ``classes``, or has a column for each of ``targets``.
     ``places`` are where they lie, of windows and of rows in groups; ``ids`` are named cells of each row that are no
     features, and ``encoding`` says how the columns of a table became features.
+    ``content`` is the SHA-256 of the sums of all rows in the file; ``again`` reads the same rows in another process.
     """
 
     name: str
@@ -68,6 +78,8 @@ class RowsRead(NamedTuple):
     notes: tuple[str, ...] = ()
     ids: tuple[tuple[str, list[str]], ...] = ()
     encoding: Encoding | None = None
+    content: str = ""
+    again: Callable[[], RowsRead] | None = None
 
     @property
     def beside(self) -> list[tuple[str, np.ndarray | Sequence[str]]]:
@@ -126,10 +138,10 @@ def read_rows(
         found = scaled_rows(
             source._replace(x=source.x_test, y=source.y_test, clean=source.test_clean, x_test=None), scaling
         )
-        return _rows_read(read, own, "test", found, read.test_numbers, notes)
+        return _rows_read(read, own, division.sums, "test", found, read.test_numbers, notes)
     if name == "all":
         found = scaled_rows(source, scaling)
-        return _rows_read(read, own, "all", found, read.every_number, notes)
+        return _rows_read(read, own, division.sums, "all", found, read.every_number, notes)
     if name is None:
         name = next((name for name, number in PARTS.items() if (division.parts == number).any()), "test")
     count = len(source.x)
@@ -138,10 +150,10 @@ def read_rows(
     if name == "test" and source.x_test is not None:
         chosen = division.rows_of(TEST, count, len(division.parts)) - count
         found = part_of_rows(source.x_test, source.y_test, chosen, scaling, source.test_clean)
-        return _rows_read(read, own, name, found, read.test_numbers[chosen], notes)
+        return _rows_read(read, own, division.sums, name, found, read.test_numbers[chosen], notes)
     chosen = division.rows_of(PARTS[name], 0, count)
     found = part_of_rows(source.x, source.y, chosen, scaling, source.clean)
-    return _rows_read(read, own, name, found, read.numbers[chosen], notes)
+    return _rows_read(read, own, division.sums, name, found, read.numbers[chosen], notes)
 
 
 def read_dataset(
@@ -208,7 +220,7 @@ def _divided(
     """The training whose data these are, if any; the part of each row; and what there is to say of it."""
     source, own = read.source, known.own(config)
     sums = sums_of(source)
-    config = _able_to_leave_out(source, config)
+    config = able_to_leave_out(source, config)
     trainings = sorted(known.trainings, key=lambda each: each is not own)
     same = next((each for each in trainings if _has(each, sums)), None)
     if same is not None and same.division is not None:
@@ -236,35 +248,25 @@ def _divided(
     return own, division, (changed(source.name, own, change.gone, change.new, change.new_test),)
 
 
-def _able_to_leave_out(source: Source, config: DataConfig) -> DataConfig:
-    """Classes that are to be left out need not be there any more."""
-    if config.leave_out is None or source.y is None or not source.classes:
-        return config.model_copy(update={"leave_out": None})
-    there = [name for name in named(config.leave_out, source.classes) if name in source.classes]
-    return config.model_copy(update={"leave_out": ",".join(there) or None})
-
-
 def _has(training: KnownData, sums: np.ndarray) -> bool:
     return training.division is not None and np.array_equal(training.division.sums, sums)
 
 
 def _rows_read(
-    read: _Read, own: KnownData | None, name_of_part: str, part: Part, numbers: np.ndarray, notes: tuple[str, ...]
+    read: _Read,
+    own: KnownData | None,
+    sums: np.ndarray,
+    name_of_part: str,
+    part: Part,
+    numbers: np.ndarray,
+    notes: tuple[str, ...],
 ) -> RowsRead:
     source, count = read.source, len(numbers)
     of_test = name_of_part == "test" and source.x_test is not None
     counted = numbers + read.before_test * of_test
     places = np.searchsorted(read.every_number, counted).tolist() if source.ids else []
-    what = "window" if source.places is not None and source.places.length > 1 else "row"
-    name = legible(source.name, 400)
-    which = f"{count:,} {name_of_part} {what}{'s' * (count != 1)} of {name}"
-    if name_of_part == "all":
-        total, everything = count + read.bad_rows, f"all {count:,} {what}s" if count > 1 else f"the one {what}"
-        which = (
-            f"{count:,} of the {total:,} rows of {name}"
-            if read.bad_rows and what == "row"
-            else f"{everything} of {name}"
-        )
+    windows = source.places is not None and source.places.length > 1
+    which = which_rows(source.name, name_of_part, count, read.bad_rows, windows)
     return RowsRead(
         source.name,
         name_of_part,
@@ -282,6 +284,7 @@ def _rows_read(
         (*read.notes, *notes),
         tuple((name, [cells[place] for place in places]) for name, cells in source.ids),
         source.encoding,
+        hashlib.sha256(np.ascontiguousarray(sums).data).hexdigest(),
     )
 
 

@@ -14,6 +14,7 @@ from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows, aim_of
 from stackae.errors import DataError
 from stackae.models.stack import ROWS_AT_ONCE, StackedAutoencoder
+from stackae.ranks.turns import in_turns
 
 
 class ReconstructionReport(NamedTuple):
@@ -61,14 +62,19 @@ def reconstruction_report(
     logits: Callable[[Tensor], Tensor] | None = None,
 ) -> ReconstructionReport:
     """Report on reconstruct(x), for rows x (n, n_visible) of this spread; with logits(x), on cross-entropy too."""
-    total, nats = 0.0, 0.0
-    for part in in_order(len(x), ROWS_AT_ONCE):
+
+    def sums(part: slice) -> tuple[float, float]:
         aim = aim_of(x, part)
         squares = (reconstruct(aim.x) - aim.target).double().square()
-        total += (squares if aim.weight is None else squares * aim.weight).sum().item()
-        if logits is not None:
-            given, weight = logits(aim.x).double(), None if aim.weight is None else aim.weight.double()
-            nats += F.binary_cross_entropy_with_logits(given, aim.target.double(), weight, reduction="sum").item()
+        error = (squares if aim.weight is None else squares * aim.weight).sum().item()
+        if logits is None:
+            return error, 0.0
+        given, weight = logits(aim.x).double(), None if aim.weight is None else aim.weight.double()
+        return error, F.binary_cross_entropy_with_logits(given, aim.target.double(), weight, reduction="sum").item()
+
+    total, nats = 0.0, 0.0
+    for error, more in in_turns(list(in_order(len(x), ROWS_AT_ONCE)), sums):
+        total, nats = total + error, nats + more
     error = total / len(x)
     explained = 1 - error / spread if spread > 0 else float(error == 0)
     report = ReconstructionReport(layer, n_hidden, error, error / x.shape[1], explained)
@@ -83,12 +89,12 @@ def spread_of(x: Rows) -> float:
     if len(x) == 0:
         raise DataError("data: expected rows to reconstruct, got none")
     parts = list(in_order(len(x), ROWS_AT_ONCE))
-    sums, weights = _weighed_sum(x, parts[0])
-    for part in parts[1:]:  # added up at once: sums that are kept between large tensors would keep the heap growing
-        more, known = _weighed_sum(x, part)
+    pieces = in_turns(parts, partial(_weighed_sum, x))
+    sums, weights = next(pieces)
+    for more, known in pieces:  # added up at once: sums that are kept between large tensors would keep the heap growing
         sums, weights = sums.add_(more), weights.add_(known)
     mean = sums / weights.clamp(min=1e-9)
-    return sum(_weighed_squares(x, part, mean) for part in parts) / len(x)
+    return sum(in_turns(parts, lambda part: _weighed_squares(x, part, mean))) / len(x)
 
 
 def _weighed_sum(x: Rows, part: slice) -> tuple[Tensor, Tensor]:

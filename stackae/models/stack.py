@@ -17,6 +17,7 @@ from stackae.data.placement import home
 from stackae.data.rows import Rows
 from stackae.errors import ConfigError
 from stackae.models.plain import both_ways, dense_layers
+from stackae.ranks.turns import in_turns
 
 ROWS_AT_ONCE = 1024
 
@@ -134,15 +135,15 @@ def in_batches(
 ) -> Tensor:
     """Compute function(x) for any number of rows, in batches of ROWS_AT_ONCE, on ``device`` or that of x.
 
-    The result is stored on ``keep``, or where ``stackae.data.placement.home`` chooses. Only one copy of it exists:
-    each batch is written into its slice.
+    Ranks that are ``dividing`` passes make it together. The result is stored on ``keep``, or where
+    ``stackae.data.placement.home`` chooses. Only one copy of it exists: each batch is written into its slice.
     """
     device = device or x.device
     parts = list(in_order(len(x), ROWS_AT_ONCE)) or [slice(0, 0)]
     results = torch.empty(0)
-    for number, part in enumerate(parts):
-        piece = function(x[part].to(device))
-        if number == 0:
+    pieces = in_turns(parts, lambda part: function(x[part].to(device)))
+    for part, piece in zip(parts, pieces, strict=True):
+        if part.start == 0:
             shape = (len(x), *piece.shape[1:])
             place = keep or home(math.prod(shape) * piece.element_size(), device)
             results = piece.new_empty(shape, device=place)

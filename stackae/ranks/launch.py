@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from stackae.errors import SetupError
-from stackae.ranks import ALONE, TIMEOUT, Ranks, member
+from stackae.ranks import ALONE, TIMEOUT, Ranks, leave, member
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -64,4 +64,4 @@ def joined(found: Ranks) -> Iterator[Ranks]:
     own.say(f"rank{own.rank}", (socket.gethostname(), os.getpid()))
     with member(own):
         yield own
-    dist.destroy_process_group()
+    leave()

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Table, finite
+from stackae.data.formats.writing import Table
+from stackae.data.run_rows import RowsRead
 from stackae.errors import argument
+from stackae.models.heads import Finetuned
+from stackae.models.stack import StackedAutoencoder
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
-from stackae.workflows.outputs import check_out, made_of, pieces_beside, write_table
+from stackae.workflows.outputs import Made, MadeOfRows, check_out, write_made
 
 
 class EncodeResult(NamedTuple):
@@ -55,8 +58,12 @@ def encode_run(
     check_weights(weights)
     model = opened.load_stack(engine) if weights == "pretrained" else opened.load_encoders(engine)
     rows = rows_of(opened, DataRequest.of(data), "all", callbacks, labels=False)
-    made = finite(f"codes of layer {number}", made_of(rows.x, partial(model.encode, layer=number)), rows.numbers)
     shape = len(rows.x), opened.pretrain_config.layer_sizes[number]
-    table = Table([f"h{unit}" for unit in range(1, shape[1] + 1)], shape[0], pieces_beside(rows, made))
-    write_table(path, table, opened if out is None else None, callbacks, rows.bad_rows, step="encoding")
+    table = partial(_codes, model, number, shape[1])
+    write_made(path, rows, table, opened if out is None else None, callbacks, "encoding")
     return EncodeResult(opened.path, path, number, shape, rows.which, rows.bad_rows)
+
+
+def _codes(model: StackedAutoencoder | Finetuned, layer: int, width: int, rows: RowsRead) -> Table:
+    pieces = MadeOfRows(rows, f"codes of layer {layer}", lambda x: Made(model.encode(x, layer)))
+    return Table([f"h{unit}" for unit in range(1, width + 1)], len(rows.x), pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,16 @@ from stackae.errors import DataError, argument, legible
 from stackae.metrics import ClassifierReport, accuracy_text, with_interval
 from stackae.models.evaluation import ReconstructionReport, evaluate_reconstruction
 from stackae.models.heads.classifier import Classifier
+from stackae.models.heads.multilabel import MultilabelClassifier
+from stackae.models.heads.reconstruction import DeepAutoencoder
+from stackae.models.heads.regressor import Regressor
+from stackae.models.stack import StackedAutoencoder
 from stackae.plots import runs as pictures
+from stackae.ranks.turns import dividing
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, rows_of
+from stackae.workflows.outputs import shared_rows
 from stackae.workflows.stacks import following
 
 SHOWN = 20
@@ -64,29 +71,70 @@ def evaluate_run(
     opened = open_run(run)
     stack = opened.load_stack(engine)
     read = rows_of(opened, DataRequest.of(data), part, callbacks)
-    rows = read.xy
-    loss = opened.pretrain_config.layers[0].loss
-    layers = evaluate_reconstruction(stack, rows.x, loss)
-    metrics: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": read.part, "rows": len(rows.x)}
+    models = _models(opened, stack, engine, read)
+    with shared_rows([read], partial(measured, models)):
+        found = measured(models, read)
+    metrics: dict[str, Any] = {"run": str(opened.path), "data": read.name, "part": read.part, "rows": len(read.x)}
     metrics |= {"which": read.which, "left_out_rows": read.bad_rows}
     pictures: dict[str, bytes] = {}
-    if opened.has_head("classifier") and rows.y is not None and rows.y.dim() == 1 and bool((rows.y >= 0).any()):
-        model, classes = opened.load_head("classifier", engine)
-        left_out = _left_out(opened, classes)
-        found, pictures = assess_classifier(model, classes, rows, read.part, read.classes, left_out)
-        metrics |= found
-        if not found["labelled_rows"]:
-            callbacks.note(_strangers(found))
-    targets = _of_targets(opened, engine, read)
-    metrics |= targets
-    metrics["reconstruction"] = [_figures_of(layer) for layer in layers]
-    if opened.has_head("reconstruction"):
-        deep = opened.load_head("reconstruction", engine)[0].report(rows.x, loss=loss)
-        metrics["finetuned_reconstruction"] = _figures_of(deep)
+    if found.classes is not None:
+        figures, pictures = class_metrics(found.classes, read.part)
+        metrics |= figures
+        if not figures["labelled_rows"]:
+            callbacks.note(_strangers(figures))
+    metrics |= found.targets
+    metrics["reconstruction"] = [_figures_of(layer) for layer in found.layers]
+    if found.deep is not None:
+        metrics["finetuned_reconstruction"] = _figures_of(found.deep)
     opened.publish({"metrics.jsonl": opened.metrics_with([{"event": "evaluation", **metrics}])} | pictures)
     settings = opened.config.finetune
     balanced = settings is not None and settings.class_weight == "balanced"
-    return EvaluateResult(metrics, targets, [*pictures, "metrics.jsonl"], balanced)
+    return EvaluateResult(metrics, found.targets, [*pictures, "metrics.jsonl"], balanced)
+
+
+class Models(NamedTuple):
+    """What of a run is measured on rows: its stack, by its loss, and those of its heads that the rows have targets of.
+
+    classifier has the classes and those left out beside it, ``targets`` the names of the outputs by head.
+    """
+
+    stack: StackedAutoencoder
+    loss: str
+    classifier: tuple[Classifier, tuple[str, ...], set[str]] | None
+    targets: dict[str, tuple[Regressor | MultilabelClassifier, tuple[str, ...]]]
+    deep: DeepAutoencoder | None
+
+
+class Measures(NamedTuple):
+    """What ``measured`` finds: a report per layer, and per head."""
+
+    layers: list[ReconstructionReport]
+    classes: ClassesReport | None
+    targets: dict[str, Any]
+    deep: ReconstructionReport | None
+
+
+def measured(models: Models, read: RowsRead) -> Measures:
+    """Measure the models on rows, which ranks that share the work divide: all find the same."""
+    rows = read.xy
+    with dividing():
+        layers = evaluate_reconstruction(models.stack, rows.x, models.loss)
+        classes = None
+        if models.classifier is not None:
+            model, names, left_out = models.classifier
+            classes = report_classes(model, names, rows, read.classes, left_out)
+        targets = {head: model.metrics(names, rows) for head, (model, names) in models.targets.items()}
+        deep = None if models.deep is None else models.deep.report(rows.x, loss=models.loss)
+    return Measures(layers, classes, targets, deep)
+
+
+def _models(run: Run, stack: StackedAutoencoder, engine: str, read: RowsRead) -> Models:
+    y, classifier = read.y, None
+    if run.has_head("classifier") and y is not None and y.dim() == 1 and bool((y >= 0).any()):
+        model, classes = run.load_head("classifier", engine)
+        classifier = model, classes, _left_out(run, classes)
+    deep = run.load_head("reconstruction", engine)[0] if run.has_head("reconstruction") else None
+    return Models(stack, run.pretrain_config.layers[0].loss, classifier, _of_targets(run, engine, read), deep)
 
 
 def _figures_of(report: ReconstructionReport) -> dict[str, Any]:
@@ -109,40 +157,50 @@ def _left_out(run: Run, classes: tuple[str, ...]) -> set[str]:
     return set() if text is None else set(named(text, classes))
 
 
-def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, Any]:
-    """Return the metrics of the regressor and the multilabel head, for rows that have their targets."""
-    rows, found = read.xy, {}
+def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """Load the regressor and the multilabel head with the names of their outputs, for rows that have their targets."""
+    found = {}
     for head in (name for name, row in HEADS.items() if row.targets == "numbers"):
-        if not run.has_head(head) or rows.y is None or rows.y.dim() == 1 or bool(rows.y.isnan().all()):
+        if not run.has_head(head) or read.y is None or read.y.dim() == 1 or bool(read.y.isnan().all()):
             continue
         model, names = run.load_head(head, engine)
         if names == read.targets:
-            found[head] = model.metrics(names, rows)
+            found[head] = model, names
         elif run.config.finetune is not None and run.config.finetune.head == head:
             wanted, got = (", ".join(map(legible, each[:20])) for each in (names, read.targets))
             raise DataError(f"targets: expected {wanted}, got {got}; name them by {argument('target')}, in this order")
     return found
 
 
-def assess_classifier(
+class ClassesReport(NamedTuple):
+    """The report of a classifier on rows, its classes, and those of the rows that it does not know."""
+
+    report: ClassifierReport
+    classes: tuple[str, ...]
+    unseen: Sequence[str]
+
+
+def report_classes(
     model: Classifier,
     classes: tuple[str, ...],
     rows: Part,
-    part: str,
     labels: tuple[str, ...],
     left_out: Collection[str] = (),
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return the metrics of a classifier on rows, and confusion-PART.png unless there are too many classes.
-
-    ``labels`` are the names that the rows' y index; ``left_out`` are its classes without training rows.
-    """
+) -> ClassesReport:
+    """Report on a classifier; ``labels`` are the names that the rows' y index, ``left_out`` its classes without
+    training rows."""
     matched = match_classes(rows.y, labels, classes, left_out)
-    report = model.cpu().report(rows.x, matched.y)
-    figures = class_figures(report, classes, matched.unseen)
+    return ClassesReport(model.cpu().report(rows.x, matched.y), classes, matched.unseen)
+
+
+def class_metrics(found: ClassesReport, part: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the metrics of a classifier on rows, and confusion-PART.png unless there are too many classes."""
+    report, classes, unseen = found
+    figures = class_figures(report, classes, unseen)
     if report.confusion is None or report.unseen is None:
         return figures, {}
     title = f"{part}: {accuracy_text(report.accuracy, report.rows)}"
-    picture = pictures.confusion_matrix(report.confusion, classes, title, report.unseen, matched.unseen)
+    picture = pictures.confusion_matrix(report.confusion, classes, title, report.unseen, unseen)
     return figures, {f"confusion-{part}.png": picture}
 
 

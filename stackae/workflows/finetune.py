@@ -31,7 +31,7 @@ from stackae.training.callbacks import Callback, EpochRecord, NoCallback
 from stackae.training.checkpointing import Checkpointer, Following, led
 from stackae.training.footprint import check_finetuning
 from stackae.workflows.callbacks import Callbacks
-from stackae.workflows.evaluate import assess_classifier
+from stackae.workflows.evaluate import class_metrics, report_classes
 from stackae.workflows.inputs import DataRequest, dataset_of, kind_of_targets
 from stackae.workflows.pictures import codes, curves
 from stackae.workflows.session import Session
@@ -190,7 +190,7 @@ def follow_finetuning(
     """
     check_built(leader)
     dataset = read_dataset(data, known, scaling, target_given=data.target is not None)
-    check_same(fingerprint(dataset), work, data)
+    check_same(fingerprint(dataset), work.data, data.data)
     learned = learned_dataset(dataset, settings)
     ready()
     _train(start, loss, settings, learned, NoCallback(), Following())
@@ -262,7 +262,7 @@ def _assess(run: Run, settings: FinetuneConfig, model: Any, dataset: Dataset) ->
     if y is None or not bool((y >= 0).any()):
         return Tested({}, {})
     classes = trained_classes(dataset.train.y, dataset.classes)
-    figures, pictures = assess_classifier(model, classes, dataset.test, "test", dataset.classes)
+    figures, pictures = class_metrics(report_classes(model, classes, dataset.test, dataset.classes), "test")
     del figures["confusion"]
     return Tested({"test_rows": figures.pop("labelled_rows"), **figures}, pictures)
 

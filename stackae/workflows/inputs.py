@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -235,9 +236,11 @@ def rows_of(
     config = data_of(run, request) if own is None else requested(own, request)
     if not labels and request.data is not None and request.target is None:
         config = config.model_copy(update={"target": None})
-    scaling = run.load_scaling()
+    known, scaling = known_of(run), run.load_scaling()
+    again: Callable[..., RowsRead]
+    again = partial(read_rows, config, known, scaling, part, **request.flags, own_test=own_test)  # type: ignore[arg-type]  # flags are not tell
     with callbacks.progress(f"reading {config.data}") as tell:
-        rows = read_rows(config, known_of(run), scaling, part, own_test=own_test, tell=tell, **request.flags)
+        rows = again(tell=tell)._replace(again=again)
     note_all(rows.notes, callbacks)
     if not len(rows.numbers):
         raise DataError(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from stackae.config.heads import HEADS
 from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Piece, Table, finite
+from stackae.data.formats.writing import Cells, Table
 from stackae.data.minibatches import in_order
 from stackae.data.rows import Rows
 from stackae.data.run_rows import RowsRead
@@ -23,7 +23,7 @@ from stackae.models.stack import ROWS_AT_ONCE
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, rows_of
-from stackae.workflows.outputs import check_out, pieces_beside, write_table
+from stackae.workflows.outputs import Made, MadeOfRows, check_out, write_made
 
 PREDICTING = [head for head, row in HEADS.items() if row.predicts]
 
@@ -87,8 +87,12 @@ def predict_scaled(head: Head, x: Rows, tell: Callable[[float], None] = lambda s
 def predictions(head: Head, x: Rows) -> Iterator[Prediction]:
     """Predict rows as ``predict_scaled`` does, and yield them in pieces; without rows, one that is empty."""
     for part in in_order(len(x), ROWS_AT_ONCE) if len(x) else [slice(0, 0)]:
-        outputs = head.model.outputs(x[part].to(head.model.device)).cpu()
-        yield Prediction(head.kind, head.names, *head.model.answers(outputs))
+        yield _predicted(head, x[part])
+
+
+def _predicted(head: Head, x: Tensor) -> Prediction:
+    outputs = head.model.outputs(x.to(head.model.device)).cpu()
+    return Prediction(head.kind, head.names, *head.model.answers(outputs))
 
 
 def _last_trained(run: Run) -> str:
@@ -159,63 +163,75 @@ def predict_run(
     loaded = load_head(opened, head, engine)
     rows = rows_of(opened, DataRequest.of(data), part, callbacks, labels=False)
     counts = _Counts(loaded.names)
-    write_table(
-        path, _table(loaded, rows, counts), opened if out is None else None, callbacks, rows.bad_rows, step="predicting"
-    )
+    table = partial(_table, loaded, counts)
+    write_made(path, rows, table, opened if out is None else None, callbacks, "predicting")
     read = (opened.path, rows.name, rows.part, rows.which, rows.bad_rows, len(rows.x))
     return PredictResult(*read, loaded.kind, counts.document(), path)
+
+
+class _Figures(NamedTuple):
+    """Of some predictions: the rows, and per class or label; for each target its minimum, sum and maximum."""
+
+    rows: int
+    chosen: Tensor | None
+    of_classes: bool
+    low: Tensor
+    sum: Tensor
+    high: Tensor
+
+    @classmethod
+    def of(cls, found: Prediction) -> _Figures:
+        values, chosen = found.values.double(), found.chosen
+        of_classes = chosen is None or chosen.dim() == 1
+        if chosen is not None:
+            chosen = chosen.bincount(minlength=len(found.names)) if of_classes else chosen.sum(dim=0)
+        return cls(len(values), chosen, of_classes, values.amin(dim=0), values.sum(dim=0), values.amax(dim=0))
 
 
 class _Counts:
     """The predictions so far: rows per class or label; for each target its minimum, mean and maximum."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names, self._rows, self._of_classes = names, 0, True
-        self._chosen: Tensor | None = None
-        self._low, self._sum, self._high = (torch.full((len(names),), each) for each in (math.inf, 0.0, -math.inf))
+        self._names = names
+        low, zero, high = (torch.full((len(names),), each).double() for each in (math.inf, 0.0, -math.inf))
+        self._so_far = _Figures(0, None, True, low, zero, high)
 
-    def add(self, found: Prediction) -> None:
-        values, chosen = found.values.double(), found.chosen
-        self._rows += len(values)
-        if chosen is None:
-            self._low = torch.minimum(self._low, values.amin(dim=0))
-            self._high = torch.maximum(self._high, values.amax(dim=0))
-            self._sum = self._sum + values.sum(dim=0)
-            return
-        self._of_classes = chosen.dim() == 1
-        counts = chosen.bincount(minlength=len(self._names)) if self._of_classes else chosen.sum(dim=0)
-        self._chosen = counts if self._chosen is None else self._chosen + counts
+    def add(self, found: _Figures) -> None:
+        so_far, chosen = self._so_far, found.chosen
+        if chosen is not None and so_far.chosen is not None:
+            chosen = so_far.chosen + chosen
+        self._so_far = _Figures(
+            so_far.rows + found.rows,
+            chosen,
+            found.of_classes,
+            torch.minimum(so_far.low, found.low),
+            so_far.sum + found.sum,
+            torch.maximum(so_far.high, found.high),
+        )
 
     def document(self) -> dict[str, list[dict[str, Any]]]:
-        if self._chosen is None:
-            figures = (each.tolist() for each in (self._low, self._sum / self._rows, self._high))
-            each = zip(self._names, *figures, strict=True)
+        rows, chosen, of_classes, low, total, high = self._so_far
+        if chosen is None:
+            each = zip(self._names, *(each.tolist() for each in (low, total / rows, high)), strict=True)
             return {"targets": [dict(zip(("target", "lowest", "mean", "highest"), one, strict=True)) for one in each]}
-        one, several = ("class", "classes") if self._of_classes else ("label", "labels")
-        counts = zip(self._names, self._chosen.tolist(), strict=True)
+        one, several = ("class", "classes") if of_classes else ("label", "labels")
+        counts = zip(self._names, chosen.tolist(), strict=True)
         return {several: [{one: name, "rows": count} for name, count in counts]}
 
 
-def _table(head: Head, rows: RowsRead, counts: _Counts) -> Table:
+def _table(head: Head, counts: _Counts, rows: RowsRead) -> Table:
     """Return columns: what is ``beside`` each row; then class and p(CLASS), the targets, or LABEL and p(LABEL)."""
+
+    def made(x: Tensor) -> Made:
+        found = _predicted(head, x)
+        return Made(found.values, _decisions(head.names, found.chosen), _Figures.of(found))
+
+    pieces = MadeOfRows(rows, f"predictions of the {head.kind}", made, counts.add)
     decides = HEADS[head.kind].has_error
-    chosen = list[Tensor | None]()
-
-    def values() -> Iterator[np.ndarray]:
-        for found in predictions(head, rows.x):
-            counts.add(found)
-            chosen.append(found.chosen)
-            yield found.values.numpy()
-
-    def pieces() -> Iterator[Piece]:
-        made = finite(f"predictions of the {head.kind}", values(), rows.numbers)
-        for piece in pieces_beside(rows, made):
-            yield piece._replace(beside=[*piece.beside, *_decisions(head.names, chosen.pop())])
-
-    return Table([f"p({name})" for name in head.names] if decides else head.names, len(rows.x), pieces())
+    return Table([f"p({name})" for name in head.names] if decides else head.names, len(rows.x), pieces)
 
 
-def _decisions(names: Sequence[str], chosen: Tensor | None) -> list[tuple[str, np.ndarray | list[str]]]:
+def _decisions(names: Sequence[str], chosen: Tensor | None) -> list[tuple[str, Cells]]:
     """Return the class of each row, or a column per label."""
     if chosen is None:
         return []

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Table, finite
+from stackae.data.formats.writing import Table
 from stackae.data.run_rows import RowsRead
 from stackae.data.scaling import Scaling
 from stackae.errors import ConfigError, argument
@@ -18,7 +18,7 @@ from stackae.plots import runs as pictures
 from stackae.runs import Run, open_run
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.inputs import DataRequest, check_weights, rows_of, whole_number
-from stackae.workflows.outputs import check_out, made_of, pieces_beside, write_content, write_table
+from stackae.workflows.outputs import Made, MadeOfRows, check_out, write_content, write_made
 from stackae.workflows.pictures import example_rows
 
 MOST_ROWS = 100
@@ -86,18 +86,17 @@ def reconstruct_run(
     result = ReconstructResult(opened.path, rows.name, rows.part, rows.which, path)
     if not as_picture:
         reconstruct = partial(stack.reconstruct, layer=number) if deep is None else deep.reconstruct
-        table = _restored(rows, reconstruct, opened.load_scaling())
-        write_table(path, table, None, callbacks, rows.bad_rows, step="reconstructing")
-        return result._replace(shape=(table.rows, rows.x.shape[1]))
+        table = partial(_restored, reconstruct, opened.load_scaling())
+        write_made(path, rows, table, None, callbacks, "reconstructing")
+        return result._replace(shape=(len(rows.x), rows.x.shape[1]))
     named = example_rows(opened, stack, rows.x, rows.y, drawn, number, deep)
     drawn_as = rows.image_shape, opened.config.data.window
     write_content(path, pictures.reconstructions(named, *drawn_as), opened if out is None else None)
     return result._replace(rows=[name for name, _ in named])
 
 
-def _restored(rows: RowsRead, reconstruct: Callable[[Tensor], Tensor], scaling: Scaling) -> Table:
+def _restored(reconstruct: Callable[[Tensor], Tensor], scaling: Scaling, rows: RowsRead) -> Table:
     """Return all reconstructions in the units of the data, as its columns; x0, ... if those have no names."""
-    made = made_of(rows.x, lambda x: scaling.inverse_transform(reconstruct(x)))
-    values = finite("reconstructions", made, rows.numbers)
+    pieces = MadeOfRows(rows, "reconstructions", lambda x: Made(scaling.inverse_transform(reconstruct(x))))
     names = rows.column_names or [f"x{column}" for column in range(rows.x.shape[1])]
-    return Table(names, len(rows.x), pieces_beside(rows, values), None if rows.places is not None else rows.encoding)
+    return Table(names, len(rows.x), pieces, None if rows.places is not None else rows.encoding)

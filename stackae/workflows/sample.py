@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stackae.autoencoders.variational import VariationalAutoencoder, prior_grid
 from stackae.data.formats import WRITTEN
-from stackae.data.formats.writing import Piece, Table, finite
+from stackae.data.formats.writing import Finite, Here, Piece, Table, bad_rows
 from stackae.errors import RunError, argument
 from stackae.models.stack import StackedAutoencoder, in_batches
 from stackae.plots.latent import latent_grid, samples
@@ -66,7 +66,9 @@ def sample_run(
     top = _variational(opened, stack)
     drawn = _decoded(opened, stack, top.prior_samples(rows, number))
     why = "the decoder overflows: pretrain it again with a sigmoid output"
-    (values,) = finite("samples", [drawn.numpy()], why=why)
+    check, values = Finite("samples", why=why), drawn.numpy()
+    check.add(bad_rows(values))
+    check.end()
     dataset = dataset_of(opened, DataRequest.of(data), callbacks)
     pictures = {"samples.png": samples(drawn[:DRAWN], dataset.image_shape)}
     if top.n_hidden == 2:
@@ -75,7 +77,7 @@ def sample_run(
     if path is not None:
         names = dataset.column_names or [f"x{column}" for column in range(drawn.shape[1])]
         encoding = None if dataset.config.window else dataset.encoding
-        write_table(path, Table(names, rows, [Piece(values)], encoding), None, callbacks)
+        write_table(path, Table(names, rows, Here([Piece(values)]), encoding), None, callbacks)
     return SampleResult(opened.path, rows, list(pictures), path)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stackae.analysis.scoring import TITLES, Scored
-from stackae.data.formats.writing import Cells, Piece, Table
+from stackae.data.formats.writing import Cells, Here, Piece, Table
 from stackae.data.minibatches import in_order
 from stackae.data.rows import known_of
 from stackae.plots import scores as score_pictures
@@ -47,7 +47,7 @@ def _table(columns: Mapping[str, Cells]) -> Table:
             beside = [(name, cells[part]) for name, cells in columns.items()]
             yield Piece(np.empty((len(beside[0][1]), 0)), beside)
 
-    return Table((), rows, pieces())
+    return Table((), rows, Here(pieces()))
 
 
 def _rows_table(scored: Scored) -> dict[str, Cells]:

@@ -50,7 +50,7 @@ def read_rows(
     calibration = run.load_calibration() if run.has_calibration else None
     with _or(f"score other rows by {argument('data')}") if is_own else nullcontext():
         read = rows_of(run, first, part, callbacks, own)
-    groups, dataset = [_group(read)], None
+    reads, groups, dataset = [read], [_group(read)], None
     if calibration is None:
         with _or("this run keeps no calibration, so score once where they are"):
             dataset = read_dataset(own, kept, scaling)
@@ -61,11 +61,12 @@ def read_rows(
         note_all(dataset.notes, callbacks)
     anomaly = None if anomalies is None else _of_classes(groups[0], anomalies)
     if against is not None:
-        groups.append(_group(rows_of(run, request._replace(data=against), None, callbacks, own, own_test=True)))
+        reads.append(rows_of(run, request._replace(data=against), None, callbacks, own, own_test=True))
+        groups.append(_group(reads[1]))
         anomaly = torch.cat([torch.full((len(group.x),), kind) for kind, group in enumerate(groups)])
     trained_on = 0 if anomalies is None or dataset is None or not is_own else _rows_of_classes(dataset, anomalies)
     names = read.column_names or kept.pretraining.columns
-    return RowsToScore(groups, read.part, anomaly, calibration, dataset, scaling, names, trained_on)
+    return RowsToScore(groups, read.part, anomaly, calibration, dataset, scaling, names, trained_on, reads)
 
 
 @contextmanager

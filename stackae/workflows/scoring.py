@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from stackae.analysis.anomaly import ReconstructionError, feature_errors
 from stackae.analysis.calibration import CalibratedScore, Calibration, calibrations, fit_calibrated
@@ -12,17 +16,19 @@ from stackae.analysis.combined import fit_combined
 from stackae.analysis.peers import fit_peers
 from stackae.analysis.principal import principal_of
 from stackae.analysis.score_notes import notes_of
-from stackae.analysis.scoring import RowsToScore, Scored, score_all
+from stackae.analysis.scoring import Method, RowsToScore, Scored, score_all
 from stackae.data.formats import WRITTEN_TABLES
+from stackae.data.run_rows import RowsRead
 from stackae.errors import DataError, argument
 from stackae.models.stack import StackedAutoencoder
+from stackae.ranks.turns import dividing
 from stackae.runs import Run, open_run
 from stackae.runs.durable import write_files
 from stackae.runs.run import calibration_file
 from stackae.workflows.callbacks import Callbacks
 from stackae.workflows.faults import explained
 from stackae.workflows.inputs import DataRequest, share, whole_number
-from stackae.workflows.outputs import check_out
+from stackae.workflows.outputs import check_out, shared_rows
 from stackae.workflows.score_files import files_of, names_of
 from stackae.workflows.score_rows import read_rows
 
@@ -144,11 +150,23 @@ def _scored(
         else:
             callbacks.busy("fitting IsolationForest and LOF")
             scores |= fit_peers(rows.own.train.x, rows.own.validation.x, seed)
-    groups = [group.x for group in rows.groups]
-    with callbacks.progress("scoring") as tell:
-        methods = score_all(scores, groups, rate, tell)
     score = ReconstructionError(stack, layer)
-    return Scored(rows, calibration, score, rate, methods, feature_errors(score, groups[0]), left_out)
+    with callbacks.progress("scoring") as tell, shared_rows(rows.reads, partial(scored_rows, scores, score, rate)):
+        methods, errors = scored_rows(scores, score, rate, *rows.reads, tell=tell)
+    return Scored(rows, calibration, score, rate, methods, errors, left_out)
+
+
+def scored_rows(
+    scores: Mapping[str, CalibratedScore],
+    score: ReconstructionError,
+    rate: float,
+    *reads: RowsRead,
+    tell: Callable[[float], None] = lambda share: None,
+) -> tuple[dict[str, Method], Tensor]:
+    """Score rows by every method, and find the errors of the features of the first, which ranks that share the work
+    divide: all find the same."""
+    with dividing():
+        return score_all(scores, [each.x for each in reads], rate, tell), feature_errors(score, reads[0].x)
 
 
 def _large_baselines(

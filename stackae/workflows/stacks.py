@@ -177,7 +177,7 @@ def follow_pretraining(
     """
     check_built(leader)
     dataset = load_data(data, scaling)
-    check_same(fingerprint(dataset), work, data)
+    check_same(fingerprint(dataset), work.data, data.data)
     ready()
     for _ in layers_together(dataset.train.x, configs, checkpointer=Following(), codes=codes):
         pass
@@ -199,11 +199,11 @@ def check_built(leader: dict[str, str]) -> None:
             )
 
 
-def check_same(found: str, work: Work, data: DataConfig) -> None:
-    """Raise DataError where the data of a rank, by their fingerprint, are not those of rank 0."""
-    if found != work.data:
+def check_same(found: str, leader: str, name: str) -> None:
+    """Raise DataError where the data of a rank, by their digest, are not those of rank 0."""
+    if found != leader:
         raise DataError(
-            f"{data.data}: expected the rows and labels that rank 0 reads, got others; give all machines the same file"
+            f"{name}: expected the rows and labels that rank 0 reads, got others; give all machines the same file"
         )
 
 

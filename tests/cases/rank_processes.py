@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -63,3 +64,27 @@ def on_processes(shell: Shell, count: int, *arguments: object) -> str:
     assert code == 0, err
     assert others == [(0, "", "")] * (count - 1)
     return err
+
+
+def start_torchrun(shell: Shell, logs: Path, count: int, *arguments: str) -> subprocess.Popen[str]:
+    """torchrun, which starts one process per rank; they print into the folder of logs."""
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    line += ["--log-dir", str(logs), "--redirects", "3", "-m", "--", "stackae", *arguments]
+    own = {name: value for name, value in environment(0, 1, 0).items() if "RANK" not in name and "WORLD" not in name}
+    return subprocess.Popen(line, cwd=shell.folder, env=own, stderr=subprocess.PIPE, text=True)
+
+
+def log_of(logs: Path, rank: int) -> Path:
+    """What the rank prints to stderr, as soon as it is there."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := [path for path in logs.rglob("stderr.log") if path.parent.name == str(rank)]):
+        assert time.monotonic() < deadline, f"rank {rank} never started"
+        time.sleep(0.01)
+    return found[0]
+
+
+def process_of(launcher: int, rank: int) -> int:
+    """The child of torchrun that has this rank."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    named = {each: Path(f"/proc/{each}/environ").read_text().split("\0") for each in children}
+    return next(int(each) for each, given in named.items() if f"RANK={rank}" in given)

@@ -11,14 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.distributed import HashStore, Store
+from torch.distributed import HashStore, Store, TCPStore
 
-from stackae import ranks
 from stackae.config import PretrainConfig
 from stackae.data import memory
 from stackae.errors import DataError, SetupError, StoppedError
 from stackae.ops.engine import choose_device
-from stackae.ranks import ALONE, LostRankError, Ranks, group, here, member, ready, shared
+from stackae.ranks import ALONE, LostRankError, Ranks, group, here, member, rank, ready, shared
 from stackae.ranks.following import Follower, ReleasedError
 from stackae.ranks.launch import launched
 from stackae.training.checkpointing import Following, Leading, NoCheckpoints
@@ -129,7 +128,7 @@ def test_a_rank_whose_process_is_gone_is_named() -> None:
 
 
 def test_a_sum_that_fails_for_another_reason_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "LAST_WORDS", 0.0)
+    monkeypatch.setattr(rank, "LAST_WORDS", 0.0)
     first, _ = pair()
     with pytest.raises(LostRankError, match=r"ranks: expected all 2 of them to go on, got 'no route'"):
         first.lost(RuntimeError("no route\nmore"))
@@ -142,6 +141,13 @@ def test_messages_end_with_the_process_that_holds_them() -> None:
     with pytest.raises(LostRankError, match=r"rank 0: expected its messages, got its end") as lost:
         Ranks(1, 2, store=SimpleNamespace(check=check)).heard("end")
     assert lost.value.rank == 0
+
+
+def test_a_message_may_be_larger_than_torchs_store_takes_at_a_time() -> None:
+    own = Ranks(0, 2, store=TCPStore("127.0.0.1", 0, 1, is_master=True))  # as torchrun's
+    thing = os.urandom(3 * rank.LARGEST + 1)
+    own.say("task0", thing)
+    assert own.heard("task0") == thing and own.heard("task1") is None
 
 
 def test_all_stop_where_the_checkpointer_of_rank_0_does() -> None:
@@ -165,10 +171,9 @@ def test_a_follower_stops_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_other_data_than_those_of_rank_0_are_refused() -> None:
-    work, data = SimpleNamespace(data="abc"), SimpleNamespace(data="moons.npy")
-    check_same("abc", work, data)
+    check_same("abc", "abc", "moons.npy")
     with pytest.raises(DataError, match=r"moons.npy: expected the rows and labels that rank 0 reads, got others; give"):
-        check_same("abd", work, data)
+        check_same("abd", "abc", "moons.npy")
 
 
 @pytest.mark.parametrize("name", ["torch", "processor", "extension"])

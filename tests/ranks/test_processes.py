@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from process_cases import wait_for
-from rank_processes import end_ranks, environment, on_processes, start_ranks, start_script
+from rank_processes import end_ranks, log_of, on_processes, process_of, start_ranks, start_script, start_torchrun
 from rank_steps import trained
 from safetensors.torch import load_file
 from shell import Shell
@@ -132,17 +130,14 @@ def test_two_processes_resume_what_one_has_begun(fresh: Shell) -> None:
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_where_torchrun_loses_a_process_all_end_and_one_resumes(fresh: Shell, killed: int) -> None:
-    run, line = fresh.folder / "runs" / "it", [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    line += ["--nproc-per-node", "2", "--log-dir", str(fresh.folder / "logs"), "--redirects", "3"]
-    line += ["-m", "--", "stackae", *PRETRAIN, *NOISY, "--epochs", "200000", "--run", "runs/it"]
-    own = {name: value for name, value in environment(0, 1, 0).items() if "RANK" not in name and "WORLD" not in name}
-    with subprocess.Popen(line, cwd=fresh.folder, env=own, stderr=subprocess.PIPE, text=True) as launcher:
+    run, logs = fresh.folder / "runs" / "it", fresh.folder / "logs"
+    words = (*PRETRAIN, *NOISY, "--epochs", "200000", "--run", "runs/it")
+    with start_torchrun(fresh, logs, 2, *words) as launcher:
         wait_for(LATER, run / "log.txt", launcher)
         os.kill(process_of(launcher.pid, killed), signal.SIGKILL)
         launcher.communicate(timeout=60)
     assert launcher.returncode == 1 and unfinished(run)
-    logs = {path.parent.name: path.read_text() for path in (fresh.folder / "logs").rglob("stderr.log")}
-    said = logs[str(1 - killed)]
+    said = log_of(logs, 1 - killed).read_text()
     assert f"error: rank {killed} (process" in said and "got its end: it was killed" in said
     assert said.count("error: ") == 1 and "Traceback" not in said
     if killed == 1:
@@ -162,18 +157,11 @@ def run_of_one_process_goes_on(shell: Shell) -> bool:
     return end_ranks([process])[0][0] == 143 and log.read_text().count("epoch") > before
 
 
-def process_of(launcher: int, rank: int) -> int:
-    """The child of torchrun that has this rank."""
-    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-    named = {each: Path(f"/proc/{each}/environ").read_text().split("\0") for each in children}
-    return next(int(each) for each, given in named.items() if f"RANK={rank}" in given)
-
-
 def test_a_command_that_processes_do_not_share_is_refused(trained: Shell) -> None:
-    (code, out, err), other = end_ranks(start_ranks(trained, 2, "encode", "--out", "codes.npy"))
+    (code, out, err), other = end_ranks(start_ranks(trained, 2, "sample", "--out", "codes.npy"))
     assert code == 2 and out == "" and other == (0, "", "")
     assert err == (
-        "error: encode: expected one process, got 2, which share pretrain, finetune, resume alone; start it without "
-        "torchrun\n"
+        "error: sample: expected one process, got 2, which share pretrain, finetune, resume, encode, reconstruct, "
+        "score, evaluate, predict alone; start it without torchrun\n"
     )
     assert not (trained.folder / "codes.npy").exists()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 GROUP_CELLS = 1 << 20  # of a row group of Parquet, about
 MOST_NAMED = 5  # rows
 OUTSIDE = "values far outside those that the run was trained on overflow: correct or remove them"
+T = TypeVar("T")
 Progress = Callable[[float], None]
 Cells = np.ndarray | Sequence[str]
 """One column (n,): numbers, masked where they are missing, or texts."""
@@ -40,6 +42,24 @@ class Piece(NamedTuple):
     beside: Sequence[tuple[str, Cells]] = ()
 
 
+class Pieces(Protocol):
+    """The pieces of a table in their order, which processes may make side by side."""
+
+    def each(self, work: Callable[[Piece], T]) -> Iterator[T]:
+        """Yield work(piece) of each; where it is made by another process, nothing of the piece but that comes here."""
+        ...
+
+
+class Here(NamedTuple):
+    """Pieces that this process makes."""
+
+    pieces: Iterable[Piece]
+
+    def each(self, work: Callable[[Piece], T]) -> Iterator[T]:
+        """Yield work(piece) of each."""
+        return map(work, self.pieces)
+
+
 class Table(NamedTuple):
     """``rows`` rows of k values, with k names, in pieces, of which the first has rows if any has.
 
@@ -49,7 +69,7 @@ class Table(NamedTuple):
 
     names: Sequence[str]
     rows: int
-    pieces: Iterable[Piece]
+    pieces: Pieces
     encoding: Encoding | None = None
 
 
@@ -58,38 +78,48 @@ def write_text(table: Table, file: Sink, progress: Progress = lambda share: None
 
     ``progress`` is called with the share done so far, 0 to 1.
     """
-    done, text = 0, io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    for number, piece in enumerate(table.pieces):
-        columns = [] if table.encoding is None else decoded(table.encoding, piece.values)
-        before = [*piece.beside, *columns]
-        values = piece.values if table.encoding is None else piece.values[:, :0]
-        if not number:
-            writer.writerow([*(name for name, _ in before), *(table.names if table.encoding is None else ())])
-        lines = values.astype("U").tolist()
-        if before:
-            beside = (cells.tolist() if isinstance(cells, np.ndarray) else cells for _, cells in before)
-            lines = [[*cells, *line] for cells, line in zip(zip(*beside, strict=True), lines, strict=True)]
-        writer.writerows(lines)
-        file.write(text.getvalue().encode(errors="backslashreplace"))
-        text.seek(0)
-        text.truncate()
-        done += len(piece.values)
+    done = 0
+    for number, (header, lines, rows) in enumerate(table.pieces.each(partial(_text, table, delimiter))):
+        file.write(lines if number else header + lines)
+        done += rows
         progress(done / max(1, table.rows))
+
+
+def _text(table: Table, delimiter: str, piece: Piece) -> tuple[bytes, bytes, int]:
+    """The header, the lines of a piece, and how many they are."""
+    columns = [] if table.encoding is None else decoded(table.encoding, piece.values)
+    before = [*piece.beside, *columns]
+    values = piece.values if table.encoding is None else piece.values[:, :0]
+    header = [*(name for name, _ in before), *(table.names if table.encoding is None else ())]
+    lines = values.astype("U").tolist()
+    if before:
+        beside = (cells.tolist() if isinstance(cells, np.ndarray) else cells for _, cells in before)
+        lines = [[*cells, *line] for cells, line in zip(zip(*beside, strict=True), lines, strict=True)]
+    return _lines([header], delimiter), _lines(lines, delimiter), len(piece.values)
+
+
+def _lines(lines: Iterable[Sequence[object]], delimiter: str) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def write_npy(table: Table, file: Sink, progress: Progress = lambda share: None) -> None:
     """The values alone, (n, k) in their type; ``progress`` is called with the share done so far, 0 to 1."""
     done = 0
-    for number, piece in enumerate(table.pieces):
+    for number, values in enumerate(table.pieces.each(_values)):
         if not number:
-            description = np.lib.format.dtype_to_descr(piece.values.dtype)
-            shape = (table.rows, *piece.values.shape[1:])
+            description = np.lib.format.dtype_to_descr(values.dtype)
+            shape = (table.rows, *values.shape[1:])
             header = {"descr": description, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-        file.write(np.ascontiguousarray(piece.values).data)
-        done += len(piece.values)
+        file.write(values.data)
+        done += len(values)
         progress(done / max(1, table.rows))
+
+
+def _values(piece: Piece) -> np.ndarray:
+    return np.ascontiguousarray(piece.values)
 
 
 def write_parquet(table: Table, file: Sink, progress: Progress = lambda share: None) -> None:
@@ -102,13 +132,13 @@ def write_parquet(table: Table, file: Sink, progress: Progress = lambda share: N
 
     done, writer = 0, None
     group: list[pa.Table] = []
-    for piece in table.pieces:
-        group.append(_arrow(table, piece))
+    for columns, rows in table.pieces.each(partial(_arrow, table)):
+        group.append(columns)
         writer = writer or parquet.ParquetWriter(file, group[0].schema, write_page_checksum=True)
         if sum(map(len, group)) * group[0].num_columns >= GROUP_CELLS:
             writer.write_table(concat_tables(group))
             group.clear()
-        done += len(piece.values)
+        done += rows
         progress(done / max(1, table.rows))
     if writer is not None:
         if group:
@@ -116,8 +146,8 @@ def write_parquet(table: Table, file: Sink, progress: Progress = lambda share: N
         writer.close()
 
 
-def _arrow(table: Table, piece: Piece) -> pa.Table:
-    """The columns of a piece; DataError where two have one name."""
+def _arrow(table: Table, piece: Piece) -> tuple[pa.Table, int]:
+    """The columns of a piece, and its rows; DataError where two have one name."""
     import pyarrow as pa
 
     of_values = zip(table.names, piece.values.T, strict=True)
@@ -134,7 +164,7 @@ def _arrow(table: Table, piece: Piece) -> pa.Table:
             found[name] = pa.array(np.ma.getdata(cells), mask=missing)
         else:
             found[name] = pa.array(map(_encodable, cells), pa.string())
-    return pa.table(found)
+    return pa.table(found), len(piece.values)
 
 
 def _encodable(text: object) -> str:
@@ -157,24 +187,40 @@ def suffix_of(option: str, path: Path, suffixes: Collection[str]) -> str:
     return suffix
 
 
-def finite(
-    what: str, pieces: Iterable[np.ndarray], rows: Sequence[int] | np.ndarray | None = None, why: str = OUTSIDE
-) -> Iterator[np.ndarray]:
-    """The same pieces (m, k) of values; DataError after the last one where some hold what is no finite number.
+class Finite:
+    """A check that all values of a table are finite numbers, piece by piece."""
 
-    ``rows`` are the numbers of all rows, else 0 to n-1. ``what`` they are begins the sentence, and ``why`` with the
-    remedy ends it.
-    """
-    first, bad, start = list[int](), 0, 0
-    for values in pieces:
-        places = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        first += [int(start + place) for place in places[: MOST_NAMED - len(first)]]
-        bad, start = bad + len(places), start + len(values)
-        yield values
-    if bad:
-        named = [index if rows is None else int(rows[index]) for index in first]
-        more = f" and {bad - len(named):,} more" if bad > len(named) else ""
-        raise DataError(
-            f"{what}: expected finite numbers, got NaN or infinities for row {', '.join(map(str, named))}{more} "
-            f"(counted from 0); {why}"
-        )
+    def __init__(self, what: str, rows: Sequence[int] | np.ndarray | None = None, why: str = OUTSIDE) -> None:
+        """``rows`` are the numbers of all rows, else 0 to n-1. ``what`` they are begins the sentence of the error, and
+        ``why`` with the remedy ends it."""
+        self._what, self._rows, self._why = what, rows, why
+        self._first, self._bad, self._start = list[int](), 0, 0
+
+    def add(self, found: BadRows) -> None:
+        """Add what ``bad_rows`` found in the next piece."""
+        self._first += [self._start + place for place in found.first[: MOST_NAMED - len(self._first)]]
+        self._bad, self._start = self._bad + found.bad, self._start + found.rows
+
+    def end(self) -> None:
+        """Raise DataError where some values of the pieces are no finite numbers."""
+        if self._bad:
+            named = [index if self._rows is None else int(self._rows[index]) for index in self._first]
+            more = f" and {self._bad - len(named):,} more" if self._bad > len(named) else ""
+            raise DataError(
+                f"{self._what}: expected finite numbers, got NaN or infinities for row {', '.join(map(str, named))}"
+                f"{more} (counted from 0); {self._why}"
+            )
+
+
+class BadRows(NamedTuple):
+    """The first places in a piece of rows that hold what is no finite number, how many there are, and its rows."""
+
+    first: list[int]
+    bad: int
+    rows: int
+
+
+def bad_rows(values: np.ndarray) -> BadRows:
+    """Find the rows of values (m, k) that hold what is no finite number."""
+    places = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    return BadRows(places[:MOST_NAMED].tolist(), len(places), len(values))
