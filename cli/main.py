@@ -42,7 +42,7 @@ from . import (
     verify,
 )
 
-SHARED = ("pretrain", "finetune", "resume", "encode", "reconstruct", "score", "evaluate", "predict")
+SHARED = ("pretrain", "finetune", "resume", "encode", "reconstruct", "score", "evaluate", "predict", "sweep", "compare")
 AGAIN = "the command did all else; free some space, or send its output elsewhere"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 

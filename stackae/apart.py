@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Generic, ParamSpec, TypeVar
 
@@ -82,12 +82,15 @@ class Once(Generic[Key, T]):
             return self._values[key]
 
 
-def side_by_side(work: Callable[[Item], T], items: Sequence[Item], threads: int) -> Iterator[tuple[Item, T]]:
+def side_by_side(
+    work: Callable[[Item], T], items: Iterable[Item], threads: int, idle: Callable[[], None] = lambda: None
+) -> Iterator[tuple[Item, T]]:
     """Yield each item with work(item), as they are done; so many threads take the items in their order.
 
-    Each thread computes with one torch thread. An exception of ``work`` is raised here, and no further item is begun.
+    Each thread computes with one torch thread. An exception of ``work`` is raised here, and no further item is begun;
+    so is one of ``idle``, which is called now and then.
     """
-    todo, done = iter(items), queue.SimpleQueue[tuple[Item, T | None, BaseException | None]]()
+    todo, done = iter(items), queue.SimpleQueue[tuple[Item | None, T | None, BaseException | None]]()
     taking, ended = threading.Lock(), threading.Event()
 
     def compute(own: threading.Event) -> None:
@@ -101,7 +104,9 @@ def side_by_side(work: Callable[[Item], T], items: Sequence[Item], threads: int)
                 except BaseException as error:
                     done.put((item, None, error))
         except StopIteration:  # no item is left
-            pass
+            done.put((None, None, None))
+        except BaseException as error:  # of the items
+            done.put((None, None, error))
         finally:
             own.set()
 
@@ -109,11 +114,15 @@ def side_by_side(work: Callable[[Item], T], items: Sequence[Item], threads: int)
     try:
         for own in ends:
             threading.Thread(target=compute, args=(own,), name="side by side", daemon=True).start()
-        for _ in items:
-            item, result, error = _next(done)
+        working = threads
+        while working:
+            item, result, error = _next(done, idle)
             if error is not None:
                 raise error
-            yield item, result  # type: ignore[misc]  # there is no error, so that it is what work returned
+            if item is None:
+                working -= 1
+            else:
+                yield item, result  # type: ignore[misc]  # there is no error, so that it is what work returned
         for own in ends:
             own.wait()
     finally:
@@ -122,13 +131,13 @@ def side_by_side(work: Callable[[Item], T], items: Sequence[Item], threads: int)
         torch.set_num_threads(before)
 
 
-def _next(done: queue.SimpleQueue[T]) -> T:
+def _next(done: queue.SimpleQueue[T], idle: Callable[[], None]) -> T:
     """Wait for the next result, and for signals meanwhile."""
     while True:
         try:
             return done.get(timeout=SLICE)
         except queue.Empty:
-            pass
+            idle()
 
 
 def goes_on() -> bool:

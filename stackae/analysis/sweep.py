@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -56,6 +56,7 @@ def sweep_widths(
     *,
     validation: Rows | None = None,
     callback: Callback | None = None,
+    widths: Iterable[int] | None = None,
 ) -> Iterator[Swept]:
     """Yield a stack per configuration, as from ``pretrain_stack``; the layers below the top are trained once.
 
@@ -65,14 +66,16 @@ def sweep_widths(
         validation: rows that choose each layer's best epoch, and that measure the reconstruction through the whole
             stack; without them the training rows measure it.
         callback: receives every batch and epoch.
+        widths: those of the configurations to train, in this order; None is all.
 
     Raises:
         ConfigError: no configurations, or they differ in more than the width of the top layer.
     """
     _check_alike(configs)
+    of_width = {config.layer_sizes[-1]: config for config in configs}
     measured = validation if validation is not None and len(validation) else x
     checkpointer = SharedBelow(len(configs[0].layers) - 1)
-    for config in configs:
+    for config in map(of_width.__getitem__, of_width if widths is None else widths):
         (result,) = pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer)
         report = (
             None if isinstance(result, DivergedError) else evaluate_reconstruction(result.stack.cpu(), measured)[-1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from stackae.ranks.rank import ALONE as ALONE
 from stackae.ranks.rank import TIMEOUT as TIMEOUT
@@ -54,6 +55,19 @@ def sharing() -> Iterator[None]:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Share no work with other ranks meanwhile; this one still has but its part of the machine."""
+    own = replace(group(), rank=0, count=1)
+    _groups.append(own)
+    _sharing.append(own)
+    try:
+        yield
+    finally:
+        _groups.pop()
+        _sharing.pop()
+
+
+@contextmanager
 def shared(task: Callable[[], object]) -> Iterator[None]:
     """Share work with the other ranks: they call the ``task`` while this one, rank 0, does its own part of it.
 
@@ -76,3 +90,8 @@ def ready() -> None:
     if group().several:
         group().say(f"ready{_tasks[0]}-{group().rank}", True)
         _tasks[0] += 1
+
+
+def task() -> int:
+    """Return the number of the task at hand, the same on all ranks."""
+    return _tasks[0]

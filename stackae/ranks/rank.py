@@ -176,7 +176,7 @@ class Ranks:
     def lost(self, error: Exception) -> NoReturn:
         """Raise the error of the rank that ended."""
         until = time.monotonic() + LAST_WORDS
-        while time.monotonic() < until and not self._ended():
+        while time.monotonic() < until and not self.ended():
             self.check()
             time.sleep(LOOK)
         first, *_ = str(error).splitlines() or [""]
@@ -215,8 +215,8 @@ class Ranks:
                 time.sleep(LOOK)
                 others = {rank for rank in others if self.heard(f"left{rank}") is None and not self._gone(rank)}
 
-    def _ended(self) -> bool:
-        """Whether rank 0 said that it ends."""
+    def ended(self) -> bool:
+        """Whether rank 0 said that it ends; False where its messages are gone."""
         with suppress(LostRankError):
             return self.heard("end") is not None
         return False

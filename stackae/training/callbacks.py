@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
+
+BETWEEN_LOOKS = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,22 @@ class NoCallback:
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
         pass
+
+
+class Watched:
+    """A callback that also calls ``look`` between steps, now and then: what that raises ends the training."""
+
+    def __init__(self, callback: Callback, look: Callable[[], None]) -> None:
+        self._callback, self._look, self._looked = callback, look, time.monotonic()
+
+    def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
+        self._callback.start_stage(stage, title, replicas, rows, epochs, passed)
+
+    def batch(self, rows: int, loss: float) -> None:
+        if time.monotonic() - self._looked > BETWEEN_LOOKS:
+            self._look()
+            self._looked = time.monotonic()
+        self._callback.batch(rows, loss)
+
+    def epoch(self, records: Mapping[int, EpochRecord]) -> None:
+        self._callback.epoch(records)

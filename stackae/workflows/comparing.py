@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from stackae.analysis.comparison.cells import NAME as CELLS
 from stackae.analysis.comparison.cells import Cells
+from stackae.analysis.comparison.fitting import Fitting, fits_of, pretrained
 from stackae.analysis.comparison.planning import Plan, plan_of, task_of, usual_layers
-from stackae.analysis.comparison.running import Runner, cells_of, run_cells
+from stackae.analysis.comparison.running import Runner, cells_of
 from stackae.analysis.comparison.task import Cell, Fit, Task
 from stackae.analysis.comparison.verdict import Comparison, comparison_of
-from stackae.config import RunConfig, read_tables
+from stackae.config import DataConfig, PretrainConfig, RunConfig, read_tables
 from stackae.data import Dataset, load_pool
 from stackae.data.fingerprint import fingerprint
 from stackae.data.formats import FORMATS
 from stackae.data.inspect.advice import notes_of
 from stackae.documents import to_json
 from stackae.errors import ConfigError, argument, legible
-from stackae.ops.engine import choose_device
 from stackae.plots import compare as pictures
+from stackae.ranks import group, ready, shared
 from stackae.runs.durable import make_folder, write_files
 from stackae.runs.lock import NAME as LOCK
 from stackae.runs.lock import writing
+from stackae.training.callbacks import NoCallback
 from stackae.training.codes import plan_codes
 from stackae.workflows.callbacks import Callbacks, Logged
 from stackae.workflows.inputs import data_settings, pretrain_settings
+from stackae.workflows.stacks import built, check_built, check_same
 
 OF_FILES = (*FORMATS, ".json", ".png", ".toml")
 
@@ -79,6 +83,11 @@ def compare(
     """
     callbacks, tables, params = Logged(callbacks or Callbacks()), read_tables(config), dict(options or {})
     data = data_settings(params, tables)
+    if budget == "seconds" and group().several:
+        raise ConfigError(
+            f"{argument('budget')}: expected epochs in several processes, got seconds, which one process measures that "
+            "has the machine for itself; start it without torchrun"
+        )
     folder = _folder(out, data.data)
     with callbacks.progress(f"reading {data.data}") as tell:
         dataset, held = load_pool(data, tell)
@@ -94,7 +103,8 @@ def compare(
     with writing(folder):
         cells = Cells(folder, settings, budget, _digest(dataset, held))
         callbacks.note(*_summary(task, dataset, plan, cells))
-        fits = _resumably(task, plan, cells, callbacks)
+        follow = partial(follow_comparing, data, pretrain, finetune, budget, cells.rows, built())
+        fits = _resumably(task, plan, cells, callbacks, follow)
         outcome = comparison_of(plan.contenders, plan.total, bool(task.classes), fits)
         callbacks.busy("drawing the picture")
         document = _document(settings, dataset, task, plan, outcome)
@@ -128,45 +138,68 @@ def _files(
     }
 
 
-def fitted(task: Task, plan: Plan, callbacks: Callbacks, cells: Cells | None = None) -> dict[Cell, Fit]:
-    """Fit what is not in the folder of ``cells`` yet, keep it there, and return all fits of the plan."""
+def fitted(
+    task: Task,
+    plan: Plan,
+    callbacks: Callbacks,
+    cells: Cells | None = None,
+    follow: Callable[..., None] | None = None,
+) -> dict[Cell, Fit]:
+    """Fit what is not in the folder of ``cells`` yet, keep it there, and return all fits of the plan.
+
+    Of several ranks, each fits a part: the others by ``follow(work)``.
+    """
     known = {} if cells is None else cells.fits
     wanted = cells_of(plan.contenders, plan.counts, plan.seeds, plan.total)
     missing = [cell for cell in wanted if cell not in known]
     runner, fits = Runner(task), dict(known)
-    seeds = {cell.seed for cell in missing if plan.contenders[cell.contender].trains == "greedy"}
-    _pretrain(runner, sorted(seeds), task, callbacks, cells)
-    one = task.budget == "seconds" or choose_device(task.pretrain.device).type != "cpu"
-    threads = 1 if one else min(torch.get_num_threads(), max(1, len(missing)))
-    with callbacks.progress("comparing") as progress:
-        for done, (cell, fit) in enumerate(run_cells(runner, missing, known, threads), start=1):
-            fits[cell] = fit
-            if cells is not None:
-                cells.keep(cell, fit)
-            progress(done / len(missing))
+    seeds = sorted({cell.seed for cell in missing if plan.contenders[cell.contender].trains == "greedy"})
+    kept = {} if cells is None else cells.stacks_of(seeds, task)
+    work = Fitting(kept, [seed for seed in seeds if seed not in kept], missing)
+    with nullcontext() if follow is None else shared(partial(follow, work)):
+        with callbacks.training(len(work.seeds)) if work.seeds else nullcontext(NoCallback()) as callback:
+            trained = pretrained(runner, work, callback)
+        if cells is not None and trained:
+            cells.keep_stacks(trained)
+        with callbacks.progress("comparing") as progress:
+            for done, (cell, fit) in enumerate(fits_of(runner, work, known), start=1):
+                fits[cell] = fit
+                if cells is not None:
+                    cells.keep(cell, fit)
+                progress(done / len(missing))
     return {cell: fits[cell] for cell in wanted}
 
 
-def _pretrain(runner: Runner, seeds: Sequence[int], task: Task, callbacks: Callbacks, cells: Cells | None) -> None:
-    """Pretrain the stacks of the seeds, or read them from the folder."""
-    missing = []
-    for seed in seeds:
-        start = None if cells is None else cells.stack_of(seed, task)
-        if start is None:
-            missing.append(seed)
-        else:
-            runner.starts.take(seed, start)
-    if missing:
-        with callbacks.training(len(missing)) as callback:
-            trained = runner.starts.pretrain(missing, callback)
-        if cells is not None:
-            cells.keep_stacks(trained)
+def follow_comparing(
+    data: DataConfig,
+    pretrain: PretrainConfig,
+    finetune: dict[str, Any],
+    budget: str,
+    rows: str,
+    leader: dict[str, str],
+    work: Fitting,
+) -> None:
+    """Take part, as a rank that follows, in the fits of ``compare``; ``rows`` is the digest of those of rank 0.
+
+    Raises:
+        DataError: this process reads other data than rank 0. SetupError: it would compute other bits.
+    """
+    check_built(leader)
+    dataset, held = load_pool(data)
+    check_same(_digest(dataset, held), rows, data.data)
+    runner = Runner(task_of(dataset, pretrain, finetune, data.validation_fraction, budget, held))
+    ready()
+    pretrained(runner, work, NoCallback())
+    for _ in fits_of(runner, work, {}):
+        pass
 
 
-def _resumably(task: Task, plan: Plan, cells: Cells, callbacks: Callbacks) -> dict[Cell, Fit]:
+def _resumably(
+    task: Task, plan: Plan, cells: Cells, callbacks: Callbacks, follow: Callable[..., None]
+) -> dict[Cell, Fit]:
     """Fit what is not in the folder yet; whatever ends this, the folder has what is done, and a note says so."""
     try:
-        return fitted(task, plan, callbacks, cells)
+        return fitted(task, plan, callbacks, cells, follow)
     except BaseException:
         if cells:
             callbacks.note(f"kept     {cells}; the same command goes on from them")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +15,16 @@ from stackae.analysis.sweep import (
     MOST_EMBEDDED,
     POINTS,
     Measured,
+    Swept,
     check_neighbors,
     document_of,
     plane_of,
     sweep_widths,
 )
 from stackae.autoencoders.pca import principal_components_of
-from stackae.config import LayerConfig, PretrainConfig, RunConfig, read_tables
-from stackae.data import Dataset, load_data
+from stackae.config import DataConfig, LayerConfig, PretrainConfig, RunConfig, read_tables
+from stackae.data import Dataset, Scaling, load_data
+from stackae.data.fingerprint import fingerprint
 from stackae.data.formats import FORMATS
 from stackae.data.rows import subset
 from stackae.documents import to_json
@@ -32,13 +35,17 @@ from stackae.ops.engine import choose_device, choose_step
 from stackae.plots import latent as latent_pictures
 from stackae.plots import sweep as sweep_pictures
 from stackae.pretraining import settle
+from stackae.ranks import alone, group, here, ready, shared
+from stackae.ranks.divided import divided, watched
 from stackae.runs.beginning import reserved
 from stackae.runs.durable import write_folder
 from stackae.runs.places import timed_path
+from stackae.training.callbacks import Callback, NoCallback, Watched
 from stackae.training.codes import plan_codes
 from stackae.training.settling import has_room
 from stackae.workflows.callbacks import Callbacks, Logged
 from stackae.workflows.inputs import Tables, data_settings, pretrain_settings
+from stackae.workflows.stacks import built, check_built, check_same
 from stackae.workflows.summary import summary
 
 MOST_WIDTHS = 100
@@ -189,15 +196,50 @@ def _train(dataset: Dataset, configs: list[PretrainConfig], callbacks: Callbacks
     part, rows = ("validation", dataset.validation) if held_out else ("train", dataset.train)
     principal = principal_errors(principal_components_of(dataset.train.x), rows.x).tolist()
     swept = []
-    with callbacks.training(1) as callback:
-        for each in sweep_widths(dataset.train.x, configs, validation=dataset.validation.x, callback=callback):
+    digest = fingerprint(dataset) if group().several else ""
+    task = partial(follow_sweeping, dataset.config, dataset.scaling, configs, digest, built())
+    with callbacks.training(1) as callback, shared(task):
+        for each in _swept(dataset, configs, callback):
             swept.append(each)
             if isinstance(each.result, DivergedError):
                 callbacks.note(f"width {each.width} diverged: {each.result}")
+    swept.sort(key=lambda each: each.width)
     measured = Measured(swept, principal, part, rows)
     if not measured.finite and isinstance(swept[0].result, DivergedError):
         raise swept[0].result
     return measured
+
+
+def _swept(dataset: Dataset, configs: list[PretrainConfig], callback: Callback) -> Iterator[Swept]:
+    """Yield each width as it is trained; of several ranks, each takes some, and rank 0 yields them all."""
+    own = here()
+    widths = [[width] for width in sorted((each.layer_sizes[-1] for each in configs), reverse=own.several)]
+
+    def make(taken: Iterable[int]) -> Iterator[tuple[int, Swept]]:
+        x, validation = dataset.train.x, dataset.validation.x
+        watching = Watched(callback, watched(own))
+        for each in sweep_widths(x, configs, validation=validation, callback=watching, widths=taken):
+            yield each.width, each
+
+    with alone():
+        for _, each in divided(widths, make, own):
+            yield each
+
+
+def follow_sweeping(
+    data: DataConfig, scaling: Scaling, configs: list[PretrainConfig], digest: str, leader: dict[str, str]
+) -> None:
+    """Take part, as a rank that follows, in the trainings of ``sweep``; ``digest`` is that of the data of rank 0.
+
+    Raises:
+        DataError: this process reads other data than rank 0. SetupError: it would compute other bits.
+    """
+    check_built(leader)
+    dataset = load_data(data, scaling)
+    check_same(fingerprint(dataset), digest, data.data)
+    ready()
+    for _ in _swept(dataset, configs, NoCallback()):
+        pass
 
 
 def files_of(

@@ -162,6 +162,6 @@ def test_a_command_that_processes_do_not_share_is_refused(trained: Shell) -> Non
     assert code == 2 and out == "" and other == (0, "", "")
     assert err == (
         "error: sample: expected one process, got 2, which share pretrain, finetune, resume, encode, reconstruct, "
-        "score, evaluate, predict alone; start it without torchrun\n"
+        "score, evaluate, predict, sweep, compare alone; start it without torchrun\n"
     )
     assert not (trained.folder / "codes.npy").exists()

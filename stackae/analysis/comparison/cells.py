@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,16 @@ class Cells:
             write_whole(self._stack_path(seed), content)
             self._stacks[seed] = hashlib.sha256(content).hexdigest(), start.seconds
         self._write()
+
+    @property
+    def rows(self) -> str:
+        """The digest of the rows."""
+        return self._about["rows"]
+
+    def stacks_of(self, seeds: Sequence[int], task: Task) -> dict[int, Start]:
+        """Return those of the seeds' pretrained stacks that are there. Raises RunError as ``stack_of``."""
+        found = {seed: self.stack_of(seed, task) for seed in seeds}
+        return {seed: start for seed, start in found.items() if start is not None}
 
     def stack_of(self, seed: int, task: Task) -> Start | None:
         """Return the pretrained stack of a seed, to the bit as it was written; None without a file.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,7 @@ class Runner:
     components and graphs of neighbors for the next ones."""
 
     def __init__(self, task: Task) -> None:
-        self._task = task
+        self.task = task
         self.starts = Starts(task)
         self._graphs, self._components = Once[int, Graph](), Once[int, tuple[np.ndarray, np.ndarray]]()
 
@@ -53,11 +53,11 @@ class Runner:
         starts = self.starts
         if starts.makes(cell.contender):
             start = starts.of(cell.contender, cell.seed)
-            epochs = self._epochs(cell, start.seconds, known) if self._task.budget == "seconds" else None
-            return finetuned(self._task, cell, start, epochs)
+            epochs = self._epochs(cell, start.seconds, known) if self.task.budget == "seconds" else None
+            return finetuned(self.task, cell, start, epochs)
         begun = time.perf_counter()
         predicted = self._models[cell.contender](cell)
-        return Fit(self._task.errors(predicted), time.perf_counter() - begun)
+        return Fit(self.task.errors(predicted), time.perf_counter() - begun)
 
     def _epochs(self, cell: Cell, before: float, known: Mapping[Cell, Fit]) -> int | None:
         """The epochs that a network can be fine-tuned for in the seconds that the pretrained one took in all."""
@@ -69,7 +69,7 @@ class Runner:
 
     @cached_property
     def _models(self) -> dict[str, Callable[[Cell], np.ndarray]]:
-        classes = bool(self._task.classes)
+        classes = bool(self.task.classes)
         return {
             "logistic": lambda cell: self._plain("logistic", cell),
             "ridge": lambda cell: self._plain("ridge", cell),
@@ -84,8 +84,8 @@ class Runner:
         }
 
     def _plain(self, name: str, cell: Cell) -> np.ndarray:
-        x, y = self._task.few(cell)
-        return _predicted(fitted(name, x, y, cell.seed), self._task.test_x)
+        x, y = self.task.few(cell)
+        return _predicted(fitted(name, x, y, cell.seed), self.task.test_x)
 
     def _on_components(self, name: str, cell: Cell) -> np.ndarray:
         """Fit on as many principal components of all training rows as cross-validation chooses, the most at a tie."""
@@ -97,26 +97,26 @@ class Runner:
 
     def _spread(self, cell: Cell, which: int) -> np.ndarray:
         graph = self._graphs.get(which, lambda: Graph(*self._features(which)))
-        rows = self._task.rows_of(cell)
-        return graph.spread(rows, self._task.y[rows], cell.seed)
+        rows = self.task.rows_of(cell)
+        return graph.spread(rows, self.task.y[rows], cell.seed)
 
     def _rows(self, cell: Cell, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The labelled rows' features, their labels, and the test rows' features."""
-        (train, test), rows = self._features(which), self._task.rows_of(cell)
-        return train[rows], self._task.y[rows], test
+        (train, test), rows = self._features(which), self.task.rows_of(cell)
+        return train[rows], self.task.y[rows], test
 
     def _features(self, which: int) -> tuple[np.ndarray, np.ndarray]:
         """Features of the training and the test rows: their principal components for PCA, or the codes of a seed."""
         if which == PCA:
             return self._components.get(which, self._principal)
         stack = self.starts.of(PRETRAINED, which).stack
-        return codes_of(stack, self._task.train.x), codes_of(stack, self._task.test.x)
+        return codes_of(stack, self.task.train.x), codes_of(stack, self.task.test.x)
 
     def _principal(self) -> tuple[np.ndarray, np.ndarray]:
         """The first principal components (n, m) of all training rows, and of the test rows."""
-        found = principal_components_of(self._task.train.x)
+        found = principal_components_of(self.task.train.x)
         axes = found.components[: max(WIDTHS)].t()
-        parts = (self._task.train.x, self._task.test.x)
+        parts = (self.task.train.x, self.task.test.x)
         train, test = (in_batches(lambda x: (x.double() - found.mean) @ axes, x).numpy() for x in parts)
         return train, test
 
@@ -126,19 +126,24 @@ def _predicted(found: Found, x: np.ndarray) -> np.ndarray:
 
 
 def run_cells(
-    runner: Runner, cells: Sequence[Cell], known: Mapping[Cell, Fit], threads: int
+    runner: Runner,
+    cells: Iterable[Cell],
+    known: Mapping[Cell, Fit],
+    threads: int,
+    idle: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Cell, Fit]]:
-    """Fit the cells; with several threads, side by side, in no order, and ``known`` is not read."""
+    """Fit the cells; with several threads, side by side, in no order, and ``known`` is not read; so with ``idle``,
+    which is called now and then."""
     from threadpoolctl import threadpool_limits
 
     def alone(cell: Cell) -> Fit:
         with threadpool_limits(1):  # OpenMP counts by thread
             return runner.fit(cell, {})
 
-    with warnings.catch_warnings(), threadpool_limits(1 if threads > 1 else None):
+    with warnings.catch_warnings(), threadpool_limits(1 if threads > 1 or idle is not None else None):
         warnings.simplefilter("ignore")  # of scikit-learn: searches that did not converge, rows that no label reaches
-        if threads > 1:
-            yield from side_by_side(alone, cells, threads)
+        if threads > 1 or idle is not None:
+            yield from side_by_side(alone, cells, threads, idle or (lambda: None))
             return
         fits = dict(known)
         for cell in cells:
