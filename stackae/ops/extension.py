@@ -19,7 +19,7 @@ from stackae.errors import BrokenExtensionError, ConfigError, legible
 from stackae.ops import stamp
 
 FROM_SOURCE = "by `pip install --no-build-isolation -e .` in stackae's source folder"
-FROM_WHEEL = "by `pip install --force-reinstall --no-deps` of a wheel of stackae for this Python and torch"
+FROM_FILE = "install stackae again, `pip install --force-reinstall --no-deps` of a wheel for this Python and torch"
 LEVELS = ("default", "v3", "v4")  # what STACKAE_CPU_LEVEL may ask for
 LONGEST_CAUSE = 400  # characters that are shown of the loader's message
 
@@ -47,7 +47,7 @@ def load(folder: Path) -> ModuleType:
         raise
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "stackae._C":
-            remedy = f"build it {_built_by(folder)}, or use engine eager"
+            remedy = f"{_remedy(folder, 'build it')}, or use engine eager"
             raise ImportError(f"stackae._C: expected the compiled extension, got none; {remedy}") from error
         raise broken(str(error), folder) from error
 
@@ -62,7 +62,7 @@ def is_of_these_sources(built: dict[str, str], folder: Path) -> bool | None:
 
 def broken(cause: str, folder: Path, first: str = "") -> BrokenExtensionError:
     """The error of a library that cannot be used; ``first`` is a remedy to name before that of building it again."""
-    remedy = f"{first}build it again {_built_by(folder)}, or use engine eager"
+    remedy = f"{first}{_remedy(folder, 'build it again')}, or use engine eager"
     return BrokenExtensionError(legible(cause or "no reason given", LONGEST_CAUSE), remedy)
 
 
@@ -110,5 +110,5 @@ def _source_is_beside(folder: Path) -> bool:
     return (folder.parent / "csrc" / "bindings.cpp").exists()
 
 
-def _built_by(folder: Path) -> str:
-    return FROM_SOURCE if _source_is_beside(folder) else FROM_WHEEL
+def _remedy(folder: Path, build: str) -> str:
+    return f"{build} {FROM_SOURCE}" if _source_is_beside(folder) else FROM_FILE
