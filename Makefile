@@ -1,6 +1,6 @@
 # make demo: pretrain and fine-tune on the embedded data · make test · make lint · make sanitize · make emulate
 # make faults · make recipes · make fuzz · make gpu-library · make gpu-wheels · make gpu-check · make gpu-measure
-# make wheels
+# make wheels · make install-check
 # The first call of any of them makes .venv, installs the lock and builds the extension; later calls do neither.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
 .PHONY: demo test lint sanitize emulate faults recipes fuzz gpu-library gpu-wheels gpu-check gpu-measure wheels \
-	setup clean
+	install-check setup clean
 
 setup: $(VENV)/built
 
@@ -165,7 +165,7 @@ gpu-wheels:
 # eagerly, and a wheel with a library for each CPython of WHEEL_PYTHONS, compiled from that source with the torch of the
 # lock. Each Python has an environment with a torch of its own, which is kept. auditwheel names the oldest glibc that a
 # library runs on, which is not older than what it was compiled on: for old systems, run this in a manylinux image. What
-# it does not find is torch's, and loaded with it.
+# it does not find is torch's, and loaded with it. For the CPU alone, unless STACKAE_CUDA says otherwise.
 WHEEL_PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 WHEEL_NEEDS := torch setuptools ninja pybind11 numpy
 WHEEL_VENVS := build/wheel-venvs
@@ -178,14 +178,15 @@ wheels: $(WHEEL_VENVS)/tools/locked
 	$(WHEEL_VENVS)/tools/bin/python -m build --sdist --outdir dist . >build/sdist.log
 	STACKAE_BUILD=no $(WHEEL_VENVS)/tools/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist $(SDIST)
 	for python in $(WHEEL_PYTHONS); do \
-		command -v $$python >/dev/null || { echo "$$python: there is none here, so no wheel for it"; continue; }; \
+		$$python -c '' 2>/dev/null || { echo "$$python: there is none here, so no wheel for it"; continue; }; \
 		$(MAKE) --no-print-directory wheel-of WHEEL_PYTHON=$$python || exit 1; \
 	done
 	ls -l dist
 
 WHEEL_VENV = $(WHEEL_VENVS)/$(notdir $(WHEEL_PYTHON))
 wheel-of: $(WHEEL_VENV)/locked
-	STACKAE_BUILD=require $(WHEEL_VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation \
+	STACKAE_BUILD=require STACKAE_CUDA=$${STACKAE_CUDA:-0} PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" \
+		$(WHEEL_VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation \
 		--wheel-dir build/wheels-raw/$(notdir $(WHEEL_PYTHON)) $(SDIST)
 	PATH="$(CURDIR)/$(WHEEL_VENVS)/tools/bin:$$PATH" $(WHEEL_VENVS)/tools/bin/auditwheel repair $(OF_TORCH) \
 		--wheel-dir dist build/wheels-raw/$(notdir $(WHEEL_PYTHON))/stackae-*.whl
@@ -199,6 +200,12 @@ $(WHEEL_VENVS)/%/locked: requirements.lock
 	$(WHEEL_PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --disable-pip-version-check --constraint requirements.lock $(WHEEL_NEEDS)
 	touch $@
+
+# A wheel that is compiled from the sdist and one that trains eagerly are installed outside this folder and put to work
+# (building/check.py).
+install-check: $(VENV)/locked
+	rm -rf build/install-check && mkdir -p build/install-check
+	$(BIN)/python building/check.py build/install-check
 
 clean:
 	rm -rf $(VENV) build stackae/_C*.so *.egg-info
