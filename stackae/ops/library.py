@@ -18,7 +18,7 @@ LIBRARY = load(PACKAGE)
 
 def state_of_sources() -> str:
     """Tell whether the library was compiled from csrc as it is now; the digest of its sources where none are here."""
-    built = LIBRARY.build_info()
+    built: dict[str, str] = LIBRARY.build_info()
     words = {True: "as in csrc", False: "not as csrc is now: build it again", None: built.get("sources", "unknown")}
     return words[is_of_these_sources(built, PACKAGE)]
 
