@@ -27,11 +27,12 @@ from . import (
     encode,
     evaluate,
     finetune,
-    libraries,
     predict,
     pretrain,
+    progress,
     recipes,
     reconstruct,
+    report,
     resume,
     runs,
     sample,
@@ -64,6 +65,7 @@ for module in (
     reconstruct,
     sample,
     score,
+    report,
     sweep,
     compare,
     doctor,
@@ -111,7 +113,7 @@ def main() -> None:
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever backend the environment names
     if len(os.environ.get("COLUMNS", "")) > 4:
         del os.environ["COLUMNS"]  # help is padded to this width, which may exceed the terminal's
-    with screen.lasting() as results, libraries.warnings_noted(), naming_options():
+    with screen.lasting() as results, progress.warnings_noted(), naming_options():
         code = _ended_with()
         if code == 0 and (failure := screen.was_lost(results)) is not None:
             code = _reported(

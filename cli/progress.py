@@ -1,9 +1,12 @@
-"""Progress on stderr while a command works: notes, bars for long steps, and trainings epoch by epoch."""
+"""Progress on stderr while a command works: notes, bars for long steps, trainings epoch by epoch, and what libraries
+warn of, so that the console prints their text too."""
 
 from __future__ import annotations
 
+import logging
 import re
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
@@ -146,3 +149,27 @@ class Display:
             self._noted = time.monotonic()
             left = first.seconds * (self._epochs - first.epoch)
             tell(f"{self._title}  epoch {first.epoch}/{self._epochs}  {figures}  {left:.0f} s left")
+
+
+class _Noted(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"warning     {' '.join(record.getMessage().split())}")
+
+
+@contextmanager
+def _logs_noted() -> Iterator[None]:
+    """Note log records of libraries that no other handler receives."""
+    before, logging.lastResort = logging.lastResort, _Noted(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.lastResort = before
+
+
+@contextmanager
+def warnings_noted() -> Iterator[None]:
+    """Note warnings of libraries; the one on a missing compiled extension is in the summary of a training already."""
+    with _logs_noted(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "stackae's compiled extension", RuntimeWarning)
+        warnings.showwarning = lambda message, *more, **named: note(f"warning     {' '.join(str(message).split())}")
+        yield

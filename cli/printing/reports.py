@@ -155,9 +155,10 @@ def _report_seeds(trained: PretrainedRun, as_json: bool, per_feature: bool) -> N
 
 def _say_dead(layer: LayerReport, config: LayerConfig) -> None:
     """Suggest a remedy for dead units, whose output is the same for every row."""
-    remedy = "a lower --learning-rate or fewer units" if config.revive else "--revive resample"
+    from stackae.workflows.reporting.verdicts import dead_remedy
+
     share = f"{100 * (layer.dead or 0):.1f} % of its units say the same of every row"
-    say(f"dead        layer {layer.layer}: {share}; try {remedy}")
+    say(f"dead        layer {layer.layer}: {share}; try {dead_remedy(config)}")
 
 
 def _emit_head(trained: FinetunedRun) -> None:

@@ -108,11 +108,16 @@ class Run(Folder):
 
     def explained(self) -> list[LayerExplained]:
         """Read what each layer explains of the variance; nothing for runs that did not measure it."""
+        record = self.explained_record()
+        return record.layers if record else []
+
+    def explained_record(self) -> ExplainedFile | None:
+        """Read what each layer explains, and of which rows; None for runs that did not measure it."""
         path = self.path / EXPLAINED
         if not self.holds(EXPLAINED):
-            return []
+            return None
         try:
-            return ExplainedFile.model_validate_json(self.read(EXPLAINED, LARGEST_CONFIG)).layers
+            return ExplainedFile.model_validate_json(self.read(EXPLAINED, LARGEST_CONFIG))
         except ValueError:
             raise RunError(
                 f"{path}: expected what each layer explains, got something else; `{suggested('resume', self.path)}` "
@@ -133,10 +138,11 @@ class Run(Folder):
         """
         choose_engine(engine)
         return StackedAutoencoder(
-            self._load_layer(number, engine) for number in range(1, len(self.pretrain_config.layers) + 1)
+            self.load_layer(number, engine) for number in range(1, len(self.pretrain_config.layers) + 1)
         )
 
-    def _load_layer(self, number: int, engine: str) -> LayerAutoencoder:
+    def load_layer(self, number: int, engine: str = "auto") -> LayerAutoencoder:
+        """Load one pretrained layer, from 1. Raises RunError as ``load_stack``."""
         config, name = self.pretrain_config, layer_file(number)
         if not self.holds(name):
             raise RunError(

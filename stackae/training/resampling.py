@@ -20,7 +20,11 @@ def dead_units(autoencoder: Autoencoder, x: Tensor) -> Tensor:
 
     The constant is 0 for relu and sparse codes, and a bound of f for sigmoid and tanh.
     """
-    h = autoencoder.encode(x)
+    return still_units(autoencoder.encode(x))
+
+
+def still_units(h: Tensor) -> Tensor:
+    """Compute which columns of codes h (n, n_hidden), n >= 1, are (nearly) constant, (n_hidden,) bool."""
     spread = h.amax(dim=0) - h.amin(dim=0)
     return spread <= STILL * spread.max()
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from stackae.workflows.recipes import run_recipe as run_recipe
     from stackae.workflows.reconstruct import ReconstructResult as ReconstructResult
     from stackae.workflows.reconstruct import reconstruct_run as reconstruct_run
+    from stackae.workflows.reporting.writing import ReportResult as ReportResult
+    from stackae.workflows.reporting.writing import report_runs as report_runs
     from stackae.workflows.resume import Moved as Moved
     from stackae.workflows.resume import Resumed as Resumed
     from stackae.workflows.resume import resume_run as resume_run

@@ -1,13 +1,15 @@
 """Callbacks of workflows, and the log.txt of a run folder.
 
 The command line displays what it receives; other callers override the methods that they need. The log records what was
-done when, with which versions, and how it ended; it is written, never read. Nothing loads torch before a log opens.
+done when, with which versions, and how it ended; of what stackae does, a report alone reads it. Nothing loads torch
+before a log opens.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 Progress = Callable[[float], None]
 NAME = "log.txt"
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | PLAIN | PRIVATE  # a pipe in its place does not block
+STAGE_TOOK = re.compile(r"(.*)  took ([0-9]{1,9}) epochs?, ([0-9]{1,12}\.[0-9]) s")
 _open: list[Path] = []
 
 
@@ -153,6 +156,7 @@ class _Stages:
     def __init__(self, callback: Callback, networks: int, note: Callable[[str], None]) -> None:
         self._callback, self._networks, self._note = callback, networks, note
         self._title, self._epochs, self._epoch, self._best = "", 0, 0, 0
+        self._trained, self._seconds = 0, 0.0
 
     def start_stage(self, stage: str, title: str, replicas: int, rows: int, epochs: int, passed: int) -> None:
         self.end()
@@ -167,19 +171,23 @@ class _Stages:
         self._callback.batch(rows, loss)
 
     def epoch(self, records: Mapping[int, EpochRecord]) -> None:
-        self._epoch = next(iter(records.values())).epoch
+        first = next(iter(records.values()))
+        self._epoch, self._trained, self._seconds = first.epoch, self._trained + 1, self._seconds + first.seconds
         self._best = self._epoch if any(record.best for record in records.values()) else self._best
         log(f"{self._title}  epoch {self._epoch}/{self._epochs}  {figures_of(records)}")
         self._callback.epoch(records)
 
     def end(self) -> None:
+        if self._trained:
+            log(f"{self._title}  took {self._trained} epoch{'s' * (self._trained > 1)}, {self._seconds:.1f} s")
         if 0 < self._epoch < self._epochs:
             since = f" than epoch {self._best}" if self._best else ""
             self._note(
                 f"{self._title}  ended after epoch {self._epoch} of {self._epochs}: none was better{since} "
                 f"({argument('patience', 0)} never stops)"
             )
-        self._epoch = self._best = 0
+        self._epoch = self._best = self._trained = 0
+        self._seconds = 0.0
 
 
 def figures_of(records: Mapping[int, EpochRecord], features: int = 1) -> str:

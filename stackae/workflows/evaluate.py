@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from stackae.config.heads import HEADS
 from stackae.data import Part
 from stackae.data.classes import match_classes
@@ -134,7 +136,8 @@ def _models(run: Run, stack: StackedAutoencoder, engine: str, read: RowsRead) ->
         model, classes = run.load_head("classifier", engine)
         classifier = model, classes, _left_out(run, classes)
     deep = run.load_head("reconstruction", engine)[0] if run.has_head("reconstruction") else None
-    return Models(stack, run.pretrain_config.layers[0].loss, classifier, _of_targets(run, engine, read), deep)
+    targets = _of_targets(run, engine, y, read.targets)
+    return Models(stack, run.pretrain_config.layers[0].loss, classifier, targets, deep)
 
 
 def _figures_of(report: ReconstructionReport) -> dict[str, Any]:
@@ -157,19 +160,40 @@ def _left_out(run: Run, classes: tuple[str, ...]) -> set[str]:
     return set() if text is None else set(named(text, classes))
 
 
-def _of_targets(run: Run, engine: str, read: RowsRead) -> dict[str, tuple[Any, tuple[str, ...]]]:
+def _of_targets(
+    run: Run, engine: str, y: Tensor | None, targets: tuple[str, ...]
+) -> dict[str, tuple[Any, tuple[str, ...]]]:
     """Load the regressor and the multilabel head with the names of their outputs, for rows that have their targets."""
     found = {}
     for head in (name for name, row in HEADS.items() if row.targets == "numbers"):
-        if not run.has_head(head) or read.y is None or read.y.dim() == 1 or bool(read.y.isnan().all()):
+        if not run.has_head(head) or y is None or y.dim() == 1 or bool(y.isnan().all()):
             continue
         model, names = run.load_head(head, engine)
-        if names == read.targets:
+        if names == targets:
             found[head] = model, names
         elif run.config.finetune is not None and run.config.finetune.head == head:
-            wanted, got = (", ".join(map(legible, each[:20])) for each in (names, read.targets))
+            wanted, got = (", ".join(map(legible, each[:20])) for each in (names, targets))
             raise DataError(f"targets: expected {wanted}, got {got}; name them by {argument('target')}, in this order")
     return found
+
+
+def target_figures(run: Run, rows: Part, targets: tuple[str, ...], engine: str = "auto") -> dict[str, Any]:
+    """Return the metrics of the regressor and the multilabel head by the name of the head, for rows with ``targets``.
+
+    Raises:
+        DataError: the head that was trained last has other targets.
+    """
+    found = _of_targets(run, engine, rows.y, targets)
+    return {head: model.metrics(names, rows) for head, (model, names) in found.items()}
+
+
+def classifier_figures(run: Run, rows: Part, labels: tuple[str, ...], engine: str = "auto") -> dict[str, Any]:
+    """Return the metrics of a run's classifier on rows, {} where it has none or no row has a label; draw nothing."""
+    if not run.has_head("classifier") or rows.y is None or rows.y.dim() != 1 or not bool((rows.y >= 0).any()):
+        return {}
+    model, classes = run.load_head("classifier", engine)
+    found = report_classes(model, classes, rows, labels, _left_out(run, classes))
+    return class_figures(found.report, found.classes, found.unseen)
 
 
 class ClassesReport(NamedTuple):

@@ -20,7 +20,7 @@ FLOORS = (
     ("apart", "documents", "errors", "lazy", "random", "system", "threads", "config.documented"),
     ("ranks",),
     ("config.activations", "config.kinds", "config.heads"),
-    ("config", "metrics", "ops", "plots"),
+    ("config", "metrics", "ops", "pages", "plots"),
     ("data",),
     ("autoencoders",),
     ("models",),
@@ -60,7 +60,7 @@ RANKS = ("stackae.ranks", "stackae.ranks.following", "stackae.ranks.launch")
 LIGHT = ("stackae", "stackae.data.formats", "stackae.errors", "stackae.threads", "stackae.workflows.callbacks", *TABLES)
 LIGHT = (*LIGHT, *RANKS)
 DOOR = ("console", "progress")
-FRAME = ("main", "start", "console", "progress", "screen", "signals", "libraries", "options")
+FRAME = ("main", "start", "console", "progress", "screen", "signals", "options")
 SHARED = ("printing.figures", "printing.reports")
 """What the command line may load of the library; its modules that all text passes, those that every command stands in,
 and those that print for several commands."""
