@@ -13,7 +13,7 @@ DATA_ROOT ?= build/data
 SOURCES := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 
 .PHONY: demo test lint sanitize emulate faults recipes fuzz gpu-library gpu-wheels gpu-check gpu-measure wheels \
-	install-check setup clean
+	install-check docs setup clean
 
 setup: $(VENV)/built
 
@@ -206,6 +206,12 @@ $(WHEEL_VENVS)/%/locked: requirements.lock
 install-check: $(VENV)/locked
 	rm -rf build/install-check && mkdir -p build/install-check
 	$(BIN)/python building/check.py build/install-check
+
+# The pages of docs/ as a site in build/docs, with its tutorials run; a warning ends it. Its tools are in .venv as well.
+docs: setup
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement docs/requirements.txt
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) build stackae/_C*.so *.egg-info
