@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stackae.api.comparing import compare as compare
     from stackae.api.evaluation import Report as Report
     from stackae.api.evaluation import evaluate as evaluate
+    from stackae.api.exporting import export as export
     from stackae.api.loading import load as load
     from stackae.api.loading import load_run as load_run
     from stackae.api.model import FinetunedModel as FinetunedModel
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from stackae.errors import StackaeError as StackaeError
     from stackae.errors import StoppedError as StoppedError
     from stackae.errors import VerificationError as VerificationError
+    from stackae.exporting.verified import Verified as Verified
     from stackae.metrics import ClassifierReport as ClassifierReport
     from stackae.models.evaluation import ReconstructionReport as ReconstructionReport
     from stackae.models.heads.classifier import Classifier as Classifier

@@ -86,7 +86,7 @@ class Neighbourhood:
             found.append(between.topk(neighbours, largest=False))
         distances, nearest = (torch.cat(each) for each in zip(*found, strict=True))
         reach = torch.maximum(distances, distances[:, -1][nearest])
-        densities = _density(reach)
+        densities = density(reach)
         factor = densities[nearest].mean(dim=1) / densities
         own = torch.stack((factor, distances.mean(dim=1)), dim=1)
         return cls(rows, distances[:, -1], densities, neighbours, own)
@@ -98,11 +98,12 @@ class Neighbourhood:
     def _of(self, x: Tensor) -> Tensor:
         nearest = torch.cdist(x, self.rows).topk(self.neighbours, largest=False)
         reach = torch.maximum(nearest.values, self.distances[nearest.indices])
-        factor = self.densities[nearest.indices].mean(dim=1) / _density(reach)
+        factor = self.densities[nearest.indices].mean(dim=1) / density(reach)
         return torch.stack((factor, nearest.values.mean(dim=1)), dim=1)
 
 
-def _density(reach: Tensor) -> Tensor:
+def density(reach: Tensor) -> Tensor:
+    """(batch, k) reachability distances to k neighbours -> (batch,) lrd, the inverse of their mean."""
     return 1 / (reach.mean(dim=1) + 1e-10)  # equal rows lie at distance 0
 
 
@@ -135,7 +136,7 @@ class CombinedScore(OfKnownCells):
         scale = math.sqrt(variances[0] / variances[1]) if min(variances) > 0 else 1.0
         code = ridge_mahalanobis(principal_components_of(h))
         neighbourhood = Neighbourhood.fit(torch.cat((scale * h, of_known(z.neg_().add_(x), known)), dim=1))
-        own = _roots(code(h), neighbourhood.own)
+        own = roots(code(h), neighbourhood.own)
         spread = own.std(dim=0).clamp(min=SMALLEST_SPREAD)
         return cls(stack, code, neighbourhood, scale, own.mean(dim=0), spread)
 
@@ -143,7 +144,7 @@ class CombinedScore(OfKnownCells):
         """x (batch, d) -> (batch, 3) float64 standardised roots of the parts; Inf beyond the numbers."""
         h, z = _code_and_reconstruction(self.stack, x)
         together = torch.cat((self.scale * h, of_known(z.neg_().add_(x), known)), dim=1)
-        return (_roots(self.code(h), self.neighbourhood(together)) - self.mean) / self.spread
+        return (roots(self.code(h), self.neighbourhood(together)) - self.mean) / self.spread
 
     def __call__(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         return F.softplus(self.parts(x, known) @ self.mean.new_tensor(WEIGHTS))
@@ -154,7 +155,8 @@ def _code_and_reconstruction(stack: StackedAutoencoder, x: Tensor) -> tuple[Tens
     return h.double(), stack.decode(h).double()
 
 
-def _roots(code: Tensor, lonely: Tensor) -> Tensor:
+def roots(code: Tensor, lonely: Tensor) -> Tensor:
+    """(batch,) and (batch, 2) parts of the score -> (batch, 3) fourth roots."""
     parts = torch.cat((code[:, None], lonely), dim=1)
     return parts.nan_to_num(nan=math.inf, posinf=math.inf).clamp(min=0).pow(0.25)
 

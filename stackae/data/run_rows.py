@@ -92,7 +92,7 @@ class RowsRead(NamedTuple):
         return Part(self.x, self.y)
 
 
-class _Read(NamedTuple):
+class SourceRead(NamedTuple):
     """A checked source, the numbers of its rows and of its own test part, what was left out, and how many rows there
     are before the test part and in all."""
 
@@ -131,7 +131,7 @@ def read_rows(
         DataError: what load_source raises, but for bad rows only where no others are there; a column of the run that
             is missing; own data none of whose rows the run has seen, which are other data where ``data_given``.
     """
-    read = _read_source(config, known, target_given, scaling, tell)
+    read = read_source(config, known, target_given, scaling, tell)
     own, division, notes = _divided(read, config, known, data_given)
     source, name = without_background(read.source, config), part or (None if own is not None else "all")
     if own is None and own_test and source.x_test is not None:
@@ -168,7 +168,7 @@ def read_dataset(
     """Training, validation and test parts for a run to be trained further on: a row that it was pretrained on, or
     tested on, keeps its part, new rows are divided as any are. Raises what ``read_rows`` raises."""
     known = known._replace(finetuning=None)
-    read = _read_source(config, known, target_given, scaling, tell)
+    read = read_source(config, known, target_given, scaling, tell)
     _, division, notes = _divided(read, config, known, data_given)
     notes = (*read.notes, *notes, *repeated(read.source.name, division))
     if read.source.y is None:
@@ -176,9 +176,9 @@ def read_dataset(
     return dataset_of(read.source, config, division, scaling)._replace(notes=notes)
 
 
-def _read_source(config: DataConfig, known: Known, target_given: bool, scaling: Scaling, tell: Tell) -> _Read:
-    """Missing cells are left to the scaling where it fills them. Raises ConfigError where a target is given for
-    data without columns."""
+def read_source(config: DataConfig, known: Known, target_given: bool, scaling: Scaling, tell: Tell) -> SourceRead:
+    """All rows in their own units, in the order of the run's columns; missing cells are left to the scaling where it
+    fills them. Raises what ``read_rows`` raises, ConfigError where a target is given for data without columns."""
     table, fills = is_named(config.data), scaling.fill is not None
     if not table:
         place = place_of(config.data)
@@ -210,12 +210,12 @@ def _read_source(config: DataConfig, known: Known, target_given: bool, scaling: 
         if not table:
             image = source.image_shape is not None or source.x.dtype == np.uint8
             notes = (*notes, *check_width(source.name, source.x.shape[1], known, image))
-        read = _Read(source, kept, none, bad, count, total, notes)
+        read = SourceRead(source, kept, none, bad, count, total, notes)
         return read._replace(notes=(*notes, *of_bad_rows(source.name, bad, count, rows)))
 
 
 def _divided(
-    read: _Read, config: DataConfig, known: Known, data_given: bool
+    read: SourceRead, config: DataConfig, known: Known, data_given: bool
 ) -> tuple[KnownData | None, Division, tuple[str, ...]]:
     """The training whose data these are, if any; the part of each row; and what there is to say of it."""
     source, own = read.source, known.own(config)
@@ -253,7 +253,7 @@ def _has(training: KnownData, sums: np.ndarray) -> bool:
 
 
 def _rows_read(
-    read: _Read,
+    read: SourceRead,
     own: KnownData | None,
     sums: np.ndarray,
     name_of_part: str,
@@ -288,7 +288,7 @@ def _rows_read(
     )
 
 
-def _places_of(read: _Read, name_of_part: str, numbers: np.ndarray) -> Places | None:
+def _places_of(read: SourceRead, name_of_part: str, numbers: np.ndarray) -> Places | None:
     """Where the rows with these numbers lie."""
     source = read.source
     if source.places is None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from stackae.workflows.encode import encode_run as encode_run
     from stackae.workflows.evaluate import EvaluateResult as EvaluateResult
     from stackae.workflows.evaluate import evaluate_run as evaluate_run
+    from stackae.workflows.exporting.running import ExportResult as ExportResult
+    from stackae.workflows.exporting.running import export_run as export_run
     from stackae.workflows.finetune import FinetunedRun as FinetunedRun
     from stackae.workflows.finetune import finetune_run as finetune_run
     from stackae.workflows.inputs import DataRequest as DataRequest

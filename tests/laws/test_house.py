@@ -30,7 +30,7 @@ FLOORS = (
     ("analysis.anomaly", "analysis.calibration", "analysis.detector", "semisupervised"),
     ("pretraining", "finetuning", "runs"),
     ("analysis",),
-    ("verification",),
+    ("verification", "exporting"),
     ("workflows",),
     ("api",),
     ("__main__",),
