@@ -16,6 +16,7 @@ from stackae.random import (
     Purpose,
     normal_rows,
     permutation,
+    permutations,
     philox,
     raw_words,
     row_words,
@@ -123,3 +124,14 @@ def test_a_keyed_permutation_mixes():
     assert abs(low - count / 4) < 5 * math.sqrt(count / 16)
     orders = [tuple(KeyedPermutation(3, seed=seed, purpose=Purpose.ORDER)[:].tolist()) for seed in range(6000)]
     assert all(abs(orders.count(each) - 1000) < 5 * math.sqrt(1000) for each in set(orders)) and len(set(orders)) == 6
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 500])
+def test_permutations_of_several_counters_are_those_of_each(count):
+    stream = {"seed": 2**63 + 5, "purpose": Purpose.ORDER, "layer": 1000}
+    counters = range(2**32 - 2, 2**32 + 2)
+    drawn = permutations(count, counters, **stream)
+    assert drawn.shape == (4, count)
+    for counter, own in zip(counters, drawn, strict=True):
+        assert torch.equal(own, permutation(count, counter=counter, **stream))
+        assert torch.equal(own.sort().values, torch.arange(count))

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stackae.random import KeyedPermutation, Purpose, permutation, shuffled
+from stackae.random import KeyedPermutation, Purpose, permutation, permutations, shuffled
 
+FEW = 1 << 13  # rows whose order takes less time than handing it to a thread, for several epochs at once
 BLOCKS_MIXED = 8  # blocks whose rows are shuffled together
 
 
@@ -70,7 +71,8 @@ def epoch_order(count: int, *, seed: int, layer: int, epoch: int, block: int = 0
 def epoch_orders(
     count: int, seeds: Callable[[], Collection[int]], *, layer: int, epochs: int, first: int = 1, block: int = 0
 ) -> Generator[dict[int, Order]]:
-    """``epoch_order`` for epochs ``first`` to ``epochs``, by seed; a thread computes the next while one is in use.
+    """``epoch_order`` for epochs ``first`` to ``epochs``, by seed; a thread computes the next while one is in use,
+    where there are more than FEW rows.
 
     ``seeds`` is asked one epoch ahead, when the order before is handed out. The thread ends with the iterator: close
     one that is not exhausted. An error of the thread is raised where its order would have been handed out.
@@ -79,6 +81,9 @@ def epoch_orders(
     def of_epoch(epoch: int, wanted: Collection[int]) -> dict[int, Order]:
         return {seed: epoch_order(count, seed=seed, layer=layer, epoch=epoch, block=block) for seed in wanted}
 
+    if count <= FEW and not block:
+        yield from _few_orders(count, seeds, layer, range(first, epochs + 1))
+        return
     with ThreadPoolExecutor(1, "epoch-order") as worker:
         following = worker.submit(of_epoch, first, seeds())
         for epoch in range(first, epochs):
@@ -86,6 +91,20 @@ def epoch_orders(
             following = worker.submit(of_epoch, epoch + 1, seeds())
             yield orders
         yield following.result()
+
+
+def _few_orders(
+    count: int, seeds: Callable[[], Collection[int]], layer: int, epochs: range
+) -> Generator[dict[int, Order]]:
+    """The orders of these epochs, by seed; of as many epochs at once as have FEW rows together."""
+    ahead, at_once = dict[int, Tensor](), max(1, FEW // max(1, count))
+    for place in range(len(epochs)):
+        if place % at_once == 0:
+            following = epochs[place : place + at_once]
+            ahead = {
+                seed: permutations(count, following, seed=seed, purpose=Purpose.ORDER, layer=layer) for seed in seeds()
+            }
+        yield {seed: ahead[seed][place % at_once] for seed in seeds()}
 
 
 def in_order(count: int, batch_size: int) -> Iterator[slice]:

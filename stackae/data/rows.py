@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -69,17 +70,18 @@ class ByteRows:
 
     def min(self) -> Tensor:
         """0-dim float32: the smallest scaled value of n >= 1 rows."""
-        return self._extremes().min()
+        return self._extremes.min()
 
     def max(self) -> Tensor:
         """0-dim float32: the largest scaled value of n >= 1 rows."""
-        return self._extremes().max()
+        return self._extremes.max()
 
     def _taken(self, index: slice | Tensor) -> Tensor:
         if isinstance(index, Tensor) and index.dtype == torch.int64:
             return self.raw.index_select(0, index.to(self.device))  # raw[index] takes ten times as long
         return self.raw[index]
 
+    @cached_property
     def _extremes(self) -> Tensor:
         """(2, d): scaling is monotone in each column, in exact and in rounded arithmetic, so these are enough."""
         return self.scaling.transform(torch.stack([self.raw.amin(dim=0), self.raw.amax(dim=0)]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -78,7 +77,7 @@ class BestWeights:
             self.waited += 1
             return False
         self.score, self.waited = score, 0
-        self.weights = copy.deepcopy(self._module.state_dict())
+        self.weights = {name: each.clone() for name, each in self._module.state_dict().items()}
         return True
 
     def forget(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -109,14 +110,19 @@ class Stage:
     rate_decay: float = 1.0
     block: int = 0
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """The number of training rows of each replica."""
         return len(self.replicas[0].x)
 
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """The number of batches of the rows."""
+        return math.ceil(self.rows / self.batch_size)
+
     def first_step(self, epoch: int) -> int:
         """Number of the first step of an epoch: steps are counted from 0 through all epochs, epochs from 1."""
-        return (epoch - 1) * math.ceil(self.rows / self.batch_size)
+        return (epoch - 1) * self.steps_per_epoch
 
     def learning_rate(self, replica: Replica, step: int) -> float:
         """The learning rate of step ``step``: by the schedule, over ``rate_decay`` to the power of the step."""

@@ -14,7 +14,7 @@ from replica_cases import LINEAR, ROWS, UNLIKE, assert_same, config, together
 from torch import Tensor
 
 from stackae.data import epoch_order
-from stackae.data.minibatches import epoch_orders
+from stackae.data.minibatches import FEW, epoch_orders
 from stackae.pretraining import pretrain_stack, pretrain_together
 from stackae.training.callbacks import EpochRecord, NoCallback
 from stackae.training.trainer import Pace
@@ -55,18 +55,27 @@ def test_a_pace_is_at_least_one_batch_and_grows_by_full_calls_alone(times):
 # ---- orders of rows, computed ahead
 
 
-def test_orders_are_those_of_each_seed_and_epoch_and_leave_no_thread():
+@pytest.mark.parametrize("count", [1, 50, FEW - 1, FEW + 1])  # few rows: several epochs at once, without a thread
+def test_orders_are_those_of_each_seed_and_epoch_and_leave_no_thread(count):
     before = threading.active_count()
-    found = list(epoch_orders(50, lambda: {3, 7}, layer=2, epochs=4))
+    found = list(epoch_orders(count, lambda: {3, 7}, layer=2, epochs=6, first=3))
     assert threading.active_count() == before and len(found) == 4
-    for epoch, orders in enumerate(found, start=1):
+    for epoch, orders in enumerate(found, start=3):
         assert orders.keys() == {3, 7}
-        assert all(torch.equal(order, epoch_order(50, seed=s, layer=2, epoch=epoch)) for s, order in orders.items())
+        assert all(torch.equal(order, epoch_order(count, seed=s, layer=2, epoch=epoch)) for s, order in orders.items())
+
+
+def test_orders_of_few_rows_follow_the_seeds_that_are_left():
+    left = {3, 7}
+    orders = epoch_orders(5000, lambda: set(left), layer=2, epochs=3)
+    assert next(orders).keys() == {3, 7}
+    left.remove(3)
+    assert [each.keys() for each in orders] == [{7}, {7}]
 
 
 def test_orders_that_are_given_up_leave_no_thread():
     before = threading.active_count()
-    orders = epoch_orders(50, lambda: {0}, layer=1, epochs=100)
+    orders = epoch_orders(FEW + 1, lambda: {0}, layer=1, epochs=100)
     next(orders)
     assert threading.active_count() == before + 1
     orders.close()
@@ -79,6 +88,7 @@ def test_an_order_that_cannot_be_made_is_an_error_of_its_epoch(monkeypatch):
             raise MemoryError("no room")
         return torch.arange(count)
 
+    monkeypatch.setattr("stackae.data.minibatches.FEW", 0)
     monkeypatch.setattr("stackae.data.minibatches.epoch_order", made)
     before, seen = threading.active_count(), []
     with pytest.raises(MemoryError, match="no room"):
