@@ -9,7 +9,7 @@ from stackae.data import Part
 from stackae.data.paired import PairedRows
 from stackae.data.placement import placed
 from stackae.data.rows import inputs_of
-from stackae.models.heads.base import HeadTask, Prepared
+from stackae.models.heads.base import Finetuned, HeadTask, Prepared
 from stackae.models.stack import StackedAutoencoder
 from stackae.ops.engine import StepChoice, choose_device
 from stackae.ranks import here
@@ -58,6 +58,7 @@ def finetune_stack(
     image_shape: tuple[int, ...] | None = None,
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
+    start: Finetuned | None = None,
 ) -> FinetuneResult:
     """Train the head that ``config`` names on copies of the stack's encoders; the stack itself is unchanged.
 
@@ -77,6 +78,8 @@ def finetune_stack(
         image_shape: (h, w) or (h, w, channels) of rows that are images, by which unlabelled ones may be compared.
         callback: called after every batch and epoch.
         checkpointer: saves snapshots and resumes from them.
+        start: a model of the same head and shape, from whose weights all layers are trained on by labels; None is a new
+            head.
 
     Raises:
         DataError: no rows, no labels, labels of a single class, a target without any number, or targets of another
@@ -92,7 +95,10 @@ def finetune_stack(
     known, callback, checkpointer = rows_with_labels(train), callback or NoCallback(), checkpointer or NoCheckpoints()
     method = settled_method(config, stack, int(known.sum()), len(known))
     labels_alone = config.model_copy(update={"unlabelled": "none"})
-    task, doubting = HeadTask(stack, train, validation, labels_alone, n_classes, loss), config.unlabelled == "auto"
+    task = HeadTask(stack, train, validation, labels_alone, n_classes, loss, start)
+    doubting = config.unlabelled == "auto"
+    if start is not None:
+        return _by_labels(task, Choice("all"), paired, callback, checkpointer)
     if method.name == "none":
         return _by_labels(task, here().agreed(choose(task, callback)), paired, callback, checkpointer)
     alone = head_by_folds(task, callback) if doubting and can_compare_head(task) else None

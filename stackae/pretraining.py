@@ -134,6 +134,8 @@ def pretrain_stack(
     validation: Rows | None = None,
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
+    start: StackedAutoencoder | None = None,
+    kind: RowsKind | None = None,
 ) -> PretrainResult:
     """Train every layer of the configuration on x, bottom first.
 
@@ -145,11 +147,17 @@ def pretrain_stack(
             the weights of its last epoch.
         callback: called after every batch and epoch.
         checkpointer: saves snapshots and resumes from them; ``stackae.runs.DiskCheckpointer`` writes them to disk.
+        start: a stack of the same shape, from whose weights the layers are trained on, each on the codes of the layer
+            below as it has become; None is new weights.
+        kind: ``kind_of`` the rows, where the caller has it.
 
     Raises:
         DivergedError: a step would have made a loss or a weight infinite or NaN; it was not taken.
+        ConfigError: a start of another shape.
     """
-    return alone(pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer))
+    return alone(
+        pretrain_together(x, [config], validation=validation, callback=callback, checkpointer=checkpointer, start=start)
+    )
 
 
 def pretrain_together(
@@ -159,6 +167,8 @@ def pretrain_together(
     validation: Rows | None = None,
     callback: Callback | None = None,
     checkpointer: Checkpointer | None = None,
+    start: StackedAutoencoder | None = None,
+    kind: RowsKind | None = None,
 ) -> list[PretrainResult | DivergedError]:
     """Train several networks together, as ``pretrain_stack`` trains one; return one result per configuration.
 
@@ -167,15 +177,17 @@ def pretrain_together(
     a network diverges, the others train on, and its DivergedError is returned in place of its result.
 
     Args:
-        x, validation, callback, checkpointer: as for ``pretrain_stack``; all networks read the same rows.
+        x, validation, callback, checkpointer, start, kind: as for ``pretrain_stack``; all networks read the same rows.
         configs: at least one; they may differ in seeds, learning rates, weight decays, noise and penalties, but not
             in anything else.
 
     Raises:
         ConfigError: configurations that cannot train together; it names the first setting that differs.
     """
-    settled = [settle(config, x) for config in configs]
-    layers = layers_together(x, settled, validation=validation, callback=callback, checkpointer=checkpointer)
+    settled = [settle(config, x, kind=kind) for config in configs]
+    layers = layers_together(
+        x, settled, validation=validation, callback=callback, checkpointer=checkpointer, start=start
+    )
     return results_together(settled, layers)
 
 
@@ -205,6 +217,7 @@ def layers_together(
     checkpointer: Checkpointer | None = None,
     codes: Sequence[CodesPlan] | None = None,
     folder: Path | None = None,
+    start: StackedAutoencoder | None = None,
 ) -> Iterator[list[TrainedLayer | DivergedError]]:
     """Train the layers of ``pretrain_together``; yield, per layer, a list with one entry per configuration.
 
@@ -214,6 +227,7 @@ def layers_together(
     Args:
         codes: where the codes of each layer lie, bottom first, as ``plan_codes`` says, which is asked without it.
         folder: where files of codes are made; None is the system's for temporary files.
+        start: a stack from whose weights the layers are trained on.
 
     Raises:
         ConfigError: it does not fit into the memory. DiskError: codes that were to lie on disk did not fit there.
@@ -226,7 +240,8 @@ def layers_together(
     reads = dict.fromkeys(range(len(configs)), Reads.of(placed(x, device), held_out))  # by index of the configuration
     outcomes: dict[int, TrainedLayer | DivergedError] = {}
     for number in range(1, len(configs[0].layers) + 1):
-        replicas = [LayerReplica.new(index, configs[index], number, own, device) for index, own in reads.items()]
+        begun = None if start is None else start.autoencoders[number - 1]
+        replicas = [LayerReplica.new(index, configs[index], number, own, device, begun) for index, own in reads.items()]
         train = solve_layer if replicas[0].layer.row.solved else train_layer
         outcomes |= train(replicas, callback or NoCallback(), checkpointer or NoCheckpoints())
         yield [outcomes[index] for index in range(len(configs))]

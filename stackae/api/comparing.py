@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from stackae.analysis.comparison.planning import plan_of, task_of, usual_layers
 from stackae.analysis.comparison.verdict import Comparison, comparison_of
-from stackae.api.stack import widths_of
+from stackae.api.rows import widths_of
 from stackae.config import DataConfig, PretrainConfig
 from stackae.config.values import Scale, validated
 from stackae.data.arraylike import ArrayLike

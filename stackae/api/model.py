@@ -170,9 +170,38 @@ def finetune(
     kind = HEADS[settings.head].targets
     source, fills = stack.read(Given(x, y, kind)), stack.scaling.fill is not None
     others = others_of(validation, kind, known_by(stack.known, stack.scaling), fills, y)
+    column = y if isinstance(y, str) else None
+    return trained_model(stack, source, settings, others, callback, image_shape=image_shape("x", x), column=column)
+
+
+def trained_model(
+    stack: PretrainedStack,
+    source: Source,
+    settings: FinetuneConfig,
+    others: Source | float | None = None,
+    callback: Callback | None = None,
+    *,
+    image_shape: tuple[int, ...] | None = None,
+    column: str | None = None,
+    names: tuple[str, ...] | None = None,
+    start: FinetunedModel | None = None,
+) -> FinetunedModel:
+    """Train what ``finetune`` gives, on rows that are read.
+
+    Args:
+        source: the rows with their targets; ``others`` are validation rows, or their share.
+        image_shape: of rows that are images; ``column`` is the column of their targets.
+        names: the classes, where some may be of no row; None are those that training rows are of.
+        start: a model of the same head that is trained on, by labels, with its names.
+
+    Raises:
+        DataError, ConfigError, DivergedError, SetupError: as ``finetune``.
+    """
+    kind = settings.row.targets
     divided = divided_rows(source, others, stack.scaling)
     parts = learned_parts(Parts(divided.train, divided.validation, divided.order), settings)
-    names = trained_classes(parts.train.y, source.classes) if kind == "classes" else source.targets
+    if names is None:
+        names = trained_classes(parts.train.y, source.classes) if kind == "classes" else source.targets
     counts, paired = (len(parts.train.x), len(parts.validation.x)), isinstance(parts.train.x, PairedRows)
     check_finetuning(settings, stack.config, *counts, len(names), paired=paired)
     train_part, held_out = parts.train, parts.validation
@@ -186,9 +215,9 @@ def finetune(
         n_classes=len(names),
         loss=stack.config.layers[0].loss,
         validation=held_out,
-        image_shape=image_shape("x", x),
+        image_shape=image_shape,
         callback=callback,
+        start=None if start is None else start.network,
     )
     trained.model.eval()
-    column = y if isinstance(y, str) else None
     return FinetunedModel(trained.model, names, stack, settings, tuple(trained.history), column)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from stackae.config import DataConfig
 from stackae.data import Part
-from stackae.data.arraylike import ArrayLike
+from stackae.data.arraylike import ArrayLike, image_shape
 from stackae.data.division import TRAIN, VALIDATION, divided
 from stackae.data.given_rows import Given, rows_known
 from stackae.data.loading import part_of_rows
@@ -93,3 +95,14 @@ def divided_rows(source: Source, validation: Source | float | None, scaling: Sca
     )
     order = None if others is validation else torch.from_numpy(np.concatenate((train, held_out))).argsort()
     return Divided(first, second, fitted, order, parts)
+
+
+def widths_of(x: ArrayLike, layers: Sequence[int | str] | int | str, n_visible: int) -> str:
+    """Widths with that of the input, or the shape of its images, in front."""
+    if isinstance(layers, Iterable) and not isinstance(layers, str):
+        layers = ",".join(map(str, layers))
+    words = str(layers).split(",") if layers != "" else []
+    if words and re.fullmatch(r"\d+x\d+x\d+", words[0].strip()):
+        return ",".join(words)
+    image = image_shape("x", x) if any(word.strip().startswith("conv") for word in words) else None
+    return ",".join([str(n_visible) if image is None else "x".join(map(str, (*image, 1)[:3])), *words])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -13,10 +12,11 @@ import torch
 from torch import Tensor
 
 from stackae.api.options import Names, data_config
-from stackae.api.rows import divided_rows, others_of
+from stackae.api.rows import Divided, divided_rows, others_of, widths_of
 from stackae.api.saving import save_run, stack_files
 from stackae.config import (
     CorruptionConfig,
+    DataConfig,
     DropoutConfig,
     EmphasisConfig,
     LayerConfig,
@@ -28,9 +28,10 @@ from stackae.config.kinds import Kind
 from stackae.config.notation import InitialConfig, RampConfig
 from stackae.config.run import Missing
 from stackae.config.values import Activation, EngineName, Init, Loss, Optimizer, Precision, Scale, Schedule
-from stackae.data.arraylike import ArrayLike, image_shape, rows_of, scaled
+from stackae.data.arraylike import ArrayLike, rows_of, scaled
 from stackae.data.division import Division, sums_of
 from stackae.data.given_rows import UNKNOWN, Given, known_by, rows_known, rows_to_train_on, scaled_known
+from stackae.data.kind import kind_of
 from stackae.data.loading import labels_digest
 from stackae.data.paired import PairedRows
 from stackae.data.pictures.of_runs import settled_pictures
@@ -236,18 +237,49 @@ def pretrain(
         target_kind,
     )
     source = rows_to_train_on(Given(x, y, target_kind, clean), data)
-    known = KnownData(data.model_copy(update={"target": y}), encoding=source.encoding)._replace(
+    known = known_source(source, data, y)
+    config = PretrainConfig.from_options(widths_of(x, layers, source.x.shape[1]), **given)
+    others = others_of(validation, None, Known("the stack", source.x.shape[1], known), source.gaps)
+    return trained_stack(source, known, config, divided_rows(source, others, scale), others, callback)
+
+
+def known_source(source: Source, data: DataConfig, y: str | None = None) -> KnownData:
+    """What a stack keeps of the rows that it is trained on, but for how they are divided; y names their targets."""
+    return KnownData(data.model_copy(update={"target": y}), encoding=source.encoding)._replace(
         columns=source.column_names,
         targets=source.targets or (() if y is None else (y,)),
         classes=source.classes,
         ignored=source.ignored,
     )
-    config = PretrainConfig.from_options(widths_of(x, layers, source.x.shape[1]), **given)
-    others = others_of(validation, None, Known("the stack", source.x.shape[1], known), source.gaps)
-    parts = divided_rows(source, others, scale)
-    paired = isinstance(parts.train.x, PairedRows)
-    plan_codes(settle(config, parts.train.x), len(parts.train.x), len(parts.validation.x), paired=paired)
-    result = pretrain_stack(parts.train.x, config, validation=parts.validation.x, callback=callback)
+
+
+def trained_stack(
+    source: Source,
+    known: KnownData,
+    config: PretrainConfig,
+    parts: Divided,
+    others: Source | float | None = None,
+    callback: Callback | None = None,
+    *,
+    start: StackedAutoencoder | None = None,
+    left_out: bool = False,
+) -> PretrainedStack:
+    """Train what ``pretrain`` gives, on rows that are read and divided.
+
+    Args:
+        source: the rows; ``known`` is ``known_source`` of them, ``parts`` ``divided_rows`` of them and ``others``.
+        config: settings that need not be settled.
+        start: a stack that is trained on, as ``pretrain_stack`` has it.
+        left_out: the stack is to tell its rows from others, as ``settle`` has it.
+
+    Raises:
+        ConfigError, DivergedError, SetupError: as ``pretrain``.
+    """
+    x, held_out = parts.train.x, parts.validation.x
+    kind = kind_of(x) if len(x) else None
+    config = settle(config, x, left_out=left_out, kind=kind)
+    plan_codes(config, len(x), len(held_out), paired=isinstance(x, PairedRows))
+    result = pretrain_stack(x, config, validation=held_out, callback=callback, start=start, kind=kind)
     every = [source, others] if isinstance(others, Source) else [source]
     division = Division(np.concatenate([*map(sums_of, every)]), parts.parts)
     settled = {"scale": parts.scaling.kind, **settled_pictures(source)}
@@ -258,14 +290,3 @@ def pretrain(
         division=division,
     )
     return PretrainedStack(result.stack, parts.scaling, result.config, tuple(result.history), known)
-
-
-def widths_of(x: ArrayLike, layers: Sequence[int | str] | int | str, n_visible: int) -> str:
-    """Widths with that of the input, or the shape of its images, in front."""
-    if isinstance(layers, Iterable) and not isinstance(layers, str):
-        layers = ",".join(map(str, layers))
-    words = str(layers).split(",") if layers != "" else []
-    if words and re.fullmatch(r"\d+x\d+x\d+", words[0].strip()):
-        return ",".join(words)
-    image = image_shape("x", x) if any(word.strip().startswith("conv") for word in words) else None
-    return ",".join([str(n_visible) if image is None else "x".join(map(str, (*image, 1)[:3])), *words])

@@ -14,11 +14,12 @@ from torch import Tensor
 from stackae.autoencoders.base import LayerAutoencoder
 from stackae.autoencoders.corruption import Corruption
 from stackae.autoencoders.dense import Autoencoder
+from stackae.autoencoders.parameters import fill
 from stackae.config import LayerConfig, PretrainConfig
 from stackae.config.activations import ACTIVATIONS
 from stackae.data.paired import PairedRows
 from stackae.data.rows import Rows
-from stackae.errors import DivergedError
+from stackae.errors import ConfigError, DivergedError
 from stackae.objectives.kinds import KINDS, LayerObjective, build
 from stackae.ops.engine import StepChoice
 from stackae.ranks import here
@@ -75,12 +76,30 @@ class LayerReplica(Replica):
     config: PretrainConfig
     number: int
     reads: Reads
+    continues: bool = False
+    """Its network has been trained before: no closed form takes the place of what it learned."""
 
     @classmethod
-    def new(cls, index: int, config: PretrainConfig, number: int, reads: Reads, device: torch.device) -> Self:
+    def new(
+        cls,
+        index: int,
+        config: PretrainConfig,
+        number: int,
+        reads: Reads,
+        device: torch.device,
+        start: LayerAutoencoder | None = None,
+    ) -> Self:
+        """Layer ``number`` with new weights, or with a copy of those of ``start``, which has its shape.
+
+        Raises ConfigError for a start whose tensors do not fit.
+        """
         size, layer = config.layer_sizes[number - 1], config.layers[number - 1]
+        network = build(size, layer, seed=config.seed, number=number, engine=config.engine)
+        if start is not None:
+            _continue(network, start, number)
         return cls(
-            network=build(size, layer, seed=config.seed, number=number, engine=config.engine).to(device),
+            network=network.to(device),
+            continues=start is not None,
             x=reads.x,
             held_out=reads.held_out,
             seed=config.seed,
@@ -120,7 +139,8 @@ class LayerReplica(Replica):
 
     def prepare(self) -> None:
         """Initialize the network with its closed form, where the settings request one."""
-        put_closed_form(self.network, self.layer, self.x, self.corruption)
+        if not self.continues:
+            put_closed_form(self.network, self.layer, self.x, self.corruption)
 
     @property
     def sample(self) -> Tensor:
@@ -156,6 +176,16 @@ class LayerReplica(Replica):
         if self.layer.revive.kind == "resample" and isinstance(self.network, Autoencoder):
             stream = {"seed": self.seed, "layer": self.number, "epoch": epoch}
             resample_units(self.network, self.sample, dead, optimizer_state, **stream)
+
+
+def _continue(network: LayerAutoencoder, start: LayerAutoencoder, number: int) -> None:
+    try:
+        fill(network, start.state_dict())
+    except ValueError as error:
+        raise ConfigError(
+            f"start: expected a stack whose layer {number} has the shape of these settings, got {error}; train anew, "
+            "or leave kinds, widths and tied weights as they were"
+        ) from None
 
 
 def train_layer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -139,7 +140,8 @@ class FinetuneObjective(Objective):
 class HeadTask(NamedTuple):
     """The inputs of fine-tuning: a stack, rows with their targets, and settings.
 
-    n_classes is the width of a classifier; loss, mse or bce, is for a reconstruction.
+    n_classes is the width of a classifier; loss, mse or bce, is for a reconstruction. ``begun`` is a model of the same
+    head and shape that is trained on, in the place of a new head on the stack's encoders.
     """
 
     stack: StackedAutoencoder
@@ -148,6 +150,7 @@ class HeadTask(NamedTuple):
     config: FinetuneConfig
     n_classes: int = 0
     loss: str = "mse"
+    begun: Finetuned | None = None
 
     @property
     def start(self) -> StackedAutoencoder:
@@ -159,11 +162,15 @@ class HeadTask(NamedTuple):
 
     @property
     def encoders(self) -> list[Encoder]:
-        """Copies of the encoders of ``start``."""
+        """Copies of the encoders of ``start``, or of what is trained on."""
+        if self.begun is not None:
+            return [copy.deepcopy(part) for part in self.begun.parts[:-1]]
         return [each.encoder_alone(self.config.engine) for each in self.start.autoencoders]
 
     def dense(self, outputs: int) -> Dense:
-        """Build an untrained linear layer on the top code."""
+        """Build an untrained linear layer on the top code, or copy the one that is trained on."""
+        if self.begun is not None and isinstance(self.begun.head, Dense):
+            return copy.deepcopy(self.begun.head)
         config = self.config
         return Dense.initialised(
             self.stack.layer_sizes[-1],

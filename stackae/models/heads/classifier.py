@@ -32,9 +32,10 @@ class Classifier(Finetuned):
 
     @classmethod
     def prepared(cls, task: HeadTask) -> Prepared[Self]:
-        """Prepare for classes y (n,) from 0; rows with y = -1 are skipped, and a single class raises DataError."""
+        """Prepare for classes y (n,) from 0; rows with y = -1 are skipped; a single class raises DataError, unless a
+        classifier is trained on."""
         config, n_classes = task.config, task.n_classes
-        x, y = labelled_rows(task.train, n_classes)
+        x, y = labelled_rows(task.train, n_classes, may_lack=task.begun is not None)
         held_out, held_y = (None, y) if task.validation is None else labelled_rows(task.validation, n_classes, True)
         weight = class_weights(y, n_classes) if config.class_weight == "balanced" else None
         return Prepared(

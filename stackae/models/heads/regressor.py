@@ -61,9 +61,12 @@ class Regressor(Finetuned):
         train, config = task.train, task.config
         x, y = known_rows(train, "a regressor")
         kept = torch.float64 if train.y is not None and train.y.dtype == torch.float64 else torch.float32
-        mean = y.nanmean(dim=0)
-        deviation = (y - mean).square().nanmean(dim=0).sqrt()
-        scale = torch.where(deviation > 0, deviation, 1.0)
+        if isinstance(task.begun, Regressor):
+            mean, scale = task.begun.offset, task.begun.scale
+        else:
+            mean = y.nanmean(dim=0)
+            deviation = (y - mean).square().nanmean(dim=0).sqrt()
+            scale = torch.where(deviation > 0, deviation, 1.0)
         model = cls(task.encoders, task.dense(y.shape[1]), mean.to(kept), scale.to(kept))
         rows, held_y = held_out_rows(task.validation, "a regressor", y.shape[1]) or (None, y)
         known, held_out = model.standardised(y), model.standardised(held_y)
