@@ -157,7 +157,8 @@ def fitted(
     kept = {} if cells is None else cells.stacks_of(seeds, task)
     work = Fitting(kept, [seed for seed in seeds if seed not in kept], missing)
     with nullcontext() if follow is None else shared(partial(follow, work)):
-        with callbacks.training(len(work.seeds)) if work.seeds else nullcontext(NoCallback()) as callback:
+        own = len(work.seeds[:: group().count])
+        with callbacks.training(own) if own else nullcontext(NoCallback()) as callback:
             trained = pretrained(runner, work, callback)
         if cells is not None and trained:
             cells.keep_stacks(trained)
