@@ -86,7 +86,7 @@ def main() -> None:
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(one.getsockname()[1])}
         line = [sys.executable, "-m", "benchmarks.ranks", "--rank", "1", "--rounds", str(given.rounds)]
         other = subprocess.Popen([*line, "--only", *given.only])
-    rows = []
+    rows, load = [], os.getloadavg()[0]  # of other processes: the two of this one and its two threads need both cores
     with joined(Ranks(given.rank, 2, given.rank, 2)) as own:
         for case in given.only:
             rows.append(measured(case, given.rounds, own))
@@ -96,7 +96,7 @@ def main() -> None:
                         **rows[-1]
                     )
                 )
-        about = machine(torch.device("cpu"))
+        about = machine(torch.device("cpu")) | {"load_before": round(load, 2)}
     if given.rank == 0:
         other.wait()
         if given.json is not None:
