@@ -16,6 +16,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -233,10 +234,16 @@ def library_is_built() -> bool:
     return not lacking
 
 
+def own_tools_first() -> None:
+    """Find the ninja of an environment that is not activated; without one, files are compiled one by one."""
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+
+
 def build() -> dict[str, object]:
     """What setuptools is told of the library: how it is built, and the minor version of torch that it works with."""
     import torch
 
+    own_tools_first()
     built = extension(None if asked("STACKAE_EMULATE") else cuda_home())
     from torch.utils.cpp_extension import BuildExtension
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,18 @@ def test_a_compiler_without_torch_is_no_reason_to_train_eagerly(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="expected a torch to compile its library with, got none; install torch first"):
         setup["library_is_built"]()
+
+
+def test_the_ninja_of_an_environment_that_is_not_activated_is_found(
+    setup: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    stand_in(tmp_path, "true")
+    (tmp_path / "compiler").rename(tmp_path / "ninja")
+    assert shutil.which("ninja") is None
+    setup["own_tools_first"]()
+    assert shutil.which("ninja") == str(tmp_path / "ninja") and os.environ["PATH"].endswith(":/nowhere")
 
 
 def test_an_unknown_wish_is_refused(setup: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
