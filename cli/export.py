@@ -29,7 +29,10 @@ stackae export autoencoder --layer 1 --out layer1.pt2
 SHOWN = 8  # names of inputs
 PARTS = "What is exported: encoder, decoder, autoencoder, head or scorer."
 HEAD = f"Head to export: {listed(HEADS)}."
-OUT = "File to write: .onnx for ONNX Runtime, .pt2 for torch.export; NAME.md beside it says how to use it."
+OUT = (
+    "File to write: .onnx for ONNX Runtime, .pt2 for torch.export, .safetensors or .npz for arrays with their steps; "
+    "NAME.md beside it says how to use it."
+)
 
 
 def command(

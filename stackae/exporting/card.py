@@ -77,6 +77,8 @@ def snippet(name: str, one: Described) -> list[str]:
             f"x = torch.zeros(1, {one.part.width}, dtype=torch.{type_of(one.part.dtype)})",
             f"{outputs}{',' * (len(one.part.outputs) == 1)} = model(x)",
         ]
+    if not name.lower().endswith(".onnx"):
+        return _of_arrays(name)
     dtype = f"np.{type_of(one.part.dtype)}"
     given = [
         f"    {each.name!r}: np.zeros((1, {each.width}), {dtype}),"
@@ -94,6 +96,26 @@ def snippet(name: str, one: Described) -> list[str]:
         "}",
         f"{outputs}{',' * (len(one.part.outputs) == 1)} = session.run(None, row)",
     ]
+
+
+def _of_arrays(name: str) -> list[str]:
+    """Lines that read the steps and their arrays, which docs/export.md computes with."""
+    if name.lower().endswith(".npz"):
+        read = [
+            "import numpy as np",
+            "",
+            f"arrays = np.load({name!r})",
+            'steps = json.loads(str(arrays["stackae"]))["steps"]',
+        ]
+    else:
+        read = [
+            "from safetensors import safe_open",
+            "",
+            f'with safe_open({name!r}, "numpy") as file:',
+            '    steps = json.loads(file.metadata()["stackae"])["steps"]',
+            "    arrays = {key: file.get_tensor(key) for key in file.keys()}",
+        ]
+    return ["import json", *read]
 
 
 def _example(column: Taken) -> str:

@@ -13,11 +13,12 @@ from stackae.exporting.programs import Runs
 
 
 class Format(NamedTuple):
-    """A format: its name, the module of ``stackae.exporting`` that packs and opens it, the packages that it needs, and
-    whether columns of texts are inputs of the graph, and whether weights of 8 bits can be asked for."""
+    """A format: its name, the module of ``stackae.exporting`` that packs and opens it, with what its functions end in,
+    the packages that it needs, whether texts are inputs, and whether weights of 8 bits can be asked for."""
 
     name: str
     module: str
+    ending: str = ""
     needs: tuple[str, ...] = ()
     texts: bool = False
     int8: bool = False
@@ -40,11 +41,13 @@ class Format(NamedTuple):
         return found
 
     def _module(self, name: str) -> Callable[..., Any]:
-        found: Callable[..., Any] = getattr(import_module(f"stackae.exporting.{self.module}"), name)
+        found: Callable[..., Any] = getattr(import_module(f"stackae.exporting.{self.module}"), name + self.ending)
         return found
 
 
 FORMATS = {
-    ".onnx": Format("ONNX", "onnx_files", ("onnx", "onnxscript", "onnxruntime"), texts=True, int8=True),
+    ".onnx": Format("ONNX", "onnx_files", needs=("onnx", "onnxscript", "onnxruntime"), texts=True, int8=True),
     ".pt2": Format("torch.export", "programs"),
+    ".safetensors": Format("safetensors", "arrays", "_safetensors"),
+    ".npz": Format("numpy", "arrays", "_npz"),
 }

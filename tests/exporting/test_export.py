@@ -88,17 +88,18 @@ def test_columns_of_a_table_are_inputs_by_name(people: Shell) -> None:
 
 
 def test_the_page_beside_the_file_runs_it(people: Shell) -> None:
-    for name in ("scorer.onnx", "encoder.pt2"):
+    for name in ("scorer.onnx", "encoder.pt2", "head.npz", "encoder.safetensors"):
         people.does("export", name.partition(".")[0], "--out", name, "--force")
         page = (people.folder / f"{name}.md").read_text()
         says(page, f"# {name}", "real rows, in batches of 1, 7, 256", "1e-05 is allowed")
         [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
         last = re.findall(r"^([\w, ]+?),? = ", code, re.MULTILINE)[-1].split(", ")
-        shown = f"{code}\nprint({', '.join(f'{each}.shape' for each in last)})"
+        each = "len({})" if name.endswith(("z", "s")) else "{}.shape"
+        shown = f"{code}\nprint({', '.join(each.format(what) for what in last)})"
         done = subprocess.run(
             [sys.executable, "-c", shown], cwd=people.folder, capture_output=True, text=True, check=True
         )
-        assert done.stdout in ("(1,) (1, 12) ()\n", "torch.Size([1, 4])\n")
+        assert done.stdout in ("(1,) (1, 12) ()\n", "torch.Size([1, 4])\n", "5\n", "7\n")
 
 
 def test_a_program_reads_features_and_says_which(people: Shell) -> None:
@@ -137,6 +138,7 @@ def test_weights_of_eight_bits_are_smaller_and_their_loss_is_told(people: Shell)
     [
         (("encodr",), 2, "part: expected one of encoder, .*, got 'encodr'; did you mean 'encoder'"),
         (("encoder", "--out", "x.txt"), 2, "--out: expected .*.onnx.*pt2.*, got"),
+        (("scorer", "--out", "x.npz"), 2, "expected dense layers for a file of arrays, got a Scoring; choose .onnx"),
         (("encoder", "--out", "no/x.pt2"), 2, "expected a folder that exists"),
         (("encoder", "--layer", "3"), 2, "--layer: expected 1 to 2, got 3"),
         (("encoder", "--out", "x.pt2", "--int8"), 2, "--int8: expected an .onnx file, got x.pt2"),
