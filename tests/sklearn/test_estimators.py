@@ -412,8 +412,8 @@ def test_it_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_scikit_learn_is_loaded_by_its_estimators_alone() -> None:
-    code = "import sys, stackae; stackae.pretrain; assert 'sklearn' not in sys.modules; import stackae.sklearn; "
-    code += "assert sys.modules['sklearn'].__file__ != stackae.sklearn.__file__; import sklearn.svm"
+    code = "import sys, stackae, stackae.sklearn; stackae.pretrain; assert 'sklearn' not in sys.modules; "
+    code += "stackae.sklearn.StackEncoder; assert sys.modules['sklearn'] is not stackae.sklearn; import sklearn.svm"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
