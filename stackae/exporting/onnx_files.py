@@ -110,7 +110,7 @@ def _put_names_after(model: Any, one: Described) -> None:
     for place, output in enumerate(one.part.outputs):
         if output.choice:
             number, keys = f"{output.name}_number", list(range(len(output.names)))
-            names = {"keys_int64s": keys, "values_strings": list(output.names)}
+            names: dict[str, Any] = {"keys_int64s": keys, "values_strings": list(output.names)}
             model.graph.node.append(helper.make_node("LabelEncoder", [number], [output.name], domain=ML, **names))
             named = helper.make_tensor_value_info(output.name, TensorProto.STRING, ["batch"])
             model.graph.output[place].CopyFrom(named)
