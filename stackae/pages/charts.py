@@ -75,7 +75,7 @@ def lines(
         title,
         description,
         _grid(up),
-        _axis(across, x_name),
+        _axis(across, x_name, whole=all(x == int(x) for x in xs)),
         _name_of_y(y_name),
         *drawn,
         *(_reference(each, up) for each in references),
@@ -199,8 +199,9 @@ def _grid(up: Scale, percents: bool = False) -> Markup:
     )
 
 
-def _axis(across: Scale, name: str, height: float = HEIGHT) -> Markup:
-    ticks = across.ticks(5)
+def _axis(across: Scale, name: str, height: float = HEIGHT, whole: bool = False) -> Markup:
+    """Draw the horizontal axis; where all places on it are ``whole`` numbers, so are its ticks."""
+    ticks = [tick for tick in across.ticks(5) if not whole or tick == int(tick)]
     shown = short_of(ticks)
     labels = [
         tag("text", shown(tick), x=at(across(tick)), y=at(height - BOTTOM + 14), class_=anchor(across, tick))

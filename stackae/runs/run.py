@@ -14,7 +14,7 @@
     regressor.safetensors      the fine-tuned regressor; multilabel.safetensors, the fine-tuned multilabel head
     *.png                      pictures
     checkpoints/               what a training resumes from (stackae.runs.checkpoints)
-    log.txt                    what was done when, and how fast; never read by the program
+    log.txt                    what was done when, and how fast; read by `stackae report` alone, for people
 
 Nothing is ever pickled.
 """

@@ -51,8 +51,8 @@ class EvaluateResult(NamedTuple):
 
     @property
     def next_command(self) -> str:
-        """Return a command that reads what a head has learned, or else one that fits the labels of the rows."""
-        return "stackae encode" if "accuracy" in self.metrics or self.targets else following(Run(self.run))
+        """Return a command that shows what a head has learned, or else one that fits the labels of the rows."""
+        return "stackae report" if "accuracy" in self.metrics or self.targets else following(Run(self.run))
 
 
 def evaluate_run(

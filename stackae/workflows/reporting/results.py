@@ -164,4 +164,4 @@ def _histogram(found: Scores) -> Markup:
         )
     columns = ("", "rows", "least", "median", "95 %", "99 %", "most")
     legend = [(name, f"{color} dot") for name, _, color in groups] if len(groups) > 1 else []
-    return figure("Scores", drawn, columns, rows, under=told, legend=legend, wide=True)
+    return figure("Scores", drawn, columns, rows, under=told, legend=legend)

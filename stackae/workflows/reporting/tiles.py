@@ -10,7 +10,7 @@ from stackae.pages.page import Section, facts, figure
 from stackae.pages.scales import duration, number, percent
 from stackae.workflows.reporting.facts import Facts
 from stackae.workflows.reporting.prose import with_code
-from stackae.workflows.reporting.verdicts import WORDS, LayerFound, Verdict, majority_of
+from stackae.workflows.reporting.verdicts import BAD, WORDS, LayerFound, Verdict, comparing, majority_of
 
 MOST_CARDS = 24
 
@@ -18,7 +18,7 @@ MOST_CARDS = 24
 def first_screen(found: Facts, layers: list[LayerFound], head: Verdict, whole: Verdict) -> Markup:
     """Answer whether it worked."""
     told = [sentence for sentence in (_of_layers(found, layers), head.sentence) if sentence]
-    notes = [whole.remedy, head.remedy] if found.finished else [whole.remedy]
+    notes = [whole.remedy, *_remedies(layers), head.remedy] if found.finished else [whole.remedy]
     comparison = (found.comparison or {}).get("verdicts", [])
     against = [f"`stackae compare` on these data found: {comparison[-1]}."] if comparison else []
     return tag(
@@ -30,6 +30,12 @@ def first_screen(found: Facts, layers: list[LayerFound], head: Verdict, whole: V
         id="verdict",
         aria_label="Did it work?",
     )
+
+
+def _remedies(layers: list[LayerFound]) -> list[str]:
+    """Say what to do about the lowest layer that is bad: those above read its codes."""
+    bad = [each for each in layers if each.verdict.state == BAD and each.verdict.remedy]
+    return [f"Layer {bad[0].number}: {bad[0].verdict.remedy}"] if bad else []
 
 
 def _of_layers(found: Facts, layers: list[LayerFound]) -> str:
@@ -196,15 +202,8 @@ def worth_section(found: Facts) -> Section | None:
         [tag("div", tag("h3", "What `stackae compare` found".replace("`", "")), said, class_="card")] if said else []
     )
     if not said and found.finished:
-        extra = [
-            tag(
-                "p",
-                with_code(
-                    "`stackae compare` measures the same labels with random weights and with models of scikit-learn."
-                ),
-                class_="note",
-            )
-        ]
+        told = f"`{comparing(found)}` measures the same labels with random weights and with models of scikit-learn."
+        extra = [tag("p", with_code(told), class_="note")]
     under = f"of {figures['labelled_rows']:,} test rows" if figures.get("labelled_rows") else ""
     chart = figure("On test rows", drawn, ("", "value", "low", "high"), table, under=under)
     return Section(

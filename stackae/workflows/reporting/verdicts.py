@@ -21,7 +21,6 @@ from stackae.workflows.summary import below_pca
 MANY_DEAD, MOST_DEAD = 0.1, 0.5  # shares of units from which on it is said, and bad
 FAR = 2.0  # times its target that a mean activation may lie from it
 COLLAPSED = 1.5  # effective rank below which codes of several units are a line
-OTHERS = "see what others reach by `stackae compare`"
 GOOD, FAIR, BAD, OPEN = "good", "fair", "bad", "open"
 WORDS = {GOOD: "good", FAIR: "fair", BAD: "bad", OPEN: "not measured"}
 HEADLINES = {
@@ -134,7 +133,8 @@ def _by_share(facts: Facts, layer: LayerConfig, share: LayerExplained) -> Verdic
     if share.explained <= 0:
         rate, epochs = argument("learning_rate"), argument("epochs")
         remedy = f"Try a lower {rate} or more {epochs}, and look at the data: {_check(facts)}."
-        return Verdict(BAD, f"{own}, no more than the mean row would give.", remedy)
+        told = f"What comes back through its {share.n_hidden:,} units is no nearer to the rows than their mean row is"
+        return Verdict(BAD, f"{told}: {percent(share.explained)} of the variance is explained.", remedy)
     if share.pca_explained is None:
         return Verdict(GOOD, f"{own}; PCA was not measured on these rows.")
     beside = f"{own}; as many principal components give {percent(share.pca_explained)}"
@@ -162,6 +162,11 @@ def dead_remedy(layer: LayerConfig) -> str:
     return argument("revive", "resample") if layer.row.fused else f"a lower {argument('learning_rate')} or fewer units"
 
 
+def comparing(facts: Facts) -> str:
+    """Return the command that compares a run's network with others on its data."""
+    return suggested("compare", "--config", shown(facts.run.path / "config.toml"))
+
+
 def head_verdict(facts: Facts) -> Verdict:
     """Judge the head that was trained last by its test rows; open where there is none, or no figures."""
     head, figures = facts.head, facts.figures
@@ -171,9 +176,10 @@ def head_verdict(facts: Facts) -> Verdict:
         return Verdict(OPEN, f"The {head} has not been measured on test rows.", "Next: `stackae evaluate`.")
     if HEADS[head].targets is None:
         return _of_reconstruction(figures)
+    compare = comparing(facts)
     if HEADS[head].targets == "classes":
-        return _of_classifier(figures)
-    return _of_labels(figures) if "labels" in figures else _of_regressor(figures)
+        return _of_classifier(figures, compare)
+    return _of_labels(figures, compare) if "labels" in figures else _of_regressor(figures, compare)
 
 
 def _without_head(facts: Facts) -> str:
@@ -183,7 +189,7 @@ def _without_head(facts: Facts) -> str:
     )
 
 
-def _of_classifier(figures: Mapping[str, Any]) -> Verdict:
+def _of_classifier(figures: Mapping[str, Any], compare: str) -> Verdict:
     right, rows = figures.get("accuracy"), figures.get("labelled_rows") or 0
     interval = wilson(right, rows)
     if right is None or interval is None:
@@ -196,7 +202,8 @@ def _of_classifier(figures: Mapping[str, Any]) -> Verdict:
     usual = f"always answering {legible(name)} would be right on {percent(share)}"
     never = figures.get("never_predicted") or []
     if interval.low <= share:
-        remedy = f"Try {argument('class_weight', 'balanced')}, more labels, or other layers; {OTHERS}."
+        weight = argument("class_weight", "balanced")
+        remedy = f"Try {weight}, more labels, or other layers; see what others reach by `{compare}`."
         return Verdict(
             BAD, f"{told}; that is not clearly more than {usual.replace('would be right on', 'gives:')}.", remedy
         )
@@ -215,7 +222,7 @@ def majority_of(figures: Mapping[str, Any]) -> tuple[str, float]:
     return str(most["class"]), most["rows"] / max(1, sum(one["rows"] for one in each))
 
 
-def _of_regressor(figures: Mapping[str, Any]) -> Verdict:
+def _of_regressor(figures: Mapping[str, Any], compare: str) -> Verdict:
     known = [each for each in figures["targets"] if each.get("r2") is not None]
     if not known:
         return Verdict(OPEN, "No test row has a target that varies.")
@@ -229,20 +236,20 @@ def _of_regressor(figures: Mapping[str, Any]) -> Verdict:
             f"{percent(high['r2'])} ({legible(high['target'])}) of the variance in {low['rows']:,} test rows"
         )
     mean = "always answering the mean would explain 0 %"
-    remedy = f"Try more labels, {argument('scale', 'robust')} or other layers; {OTHERS}."
+    remedy = f"Try more labels, {argument('scale', 'robust')} or other layers; see what others reach by `{compare}`."
     if high["r2"] <= 0:
         return Verdict(BAD, f"{told}; {mean}.", remedy)
     return Verdict(FAIR if low["r2"] <= 0 else GOOD, f"{told}; {mean}.", remedy if low["r2"] <= 0 else "")
 
 
-def _of_labels(figures: Mapping[str, Any]) -> Verdict:
+def _of_labels(figures: Mapping[str, Any], compare: str) -> Verdict:
     areas = [each["auroc"] for each in figures["labels"] if each.get("auroc") is not None]
     told = f"All labels are right on {percent(figures['subset_accuracy'])} of {figures['labelled_rows']:,} test rows"
     if not areas:
         return Verdict(OPEN, f"{told}; no label has both answers among them.")
     mean = sum(areas) / len(areas)
     state = GOOD if min(areas) > 0.5 else BAD if mean <= 0.5 else FAIR
-    remedy = "" if state == GOOD else f"Try more labels, or other layers; {OTHERS}."
+    remedy = "" if state == GOOD else f"Try more labels, or other layers; see what others reach by `{compare}`."
     return Verdict(state, f"{told}; the mean area under the ROC curve is {mean:.3f}, where chance gives 0.5.", remedy)
 
 

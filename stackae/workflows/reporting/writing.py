@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,16 +88,13 @@ def report_runs(
 
 
 def _next(runs: Sequence[Run], finished: Sequence[bool], head: str | None) -> str:
-    """Return a command that follows: what resumes a run, learns from its labels, or else compares it."""
+    """Return a command that follows: what resumes a run, learns from its labels, or reads what was learned."""
     first = runs[0]
     if not all(finished):
         return suggested("resume", relative(runs[list(finished).index(False)].path))
     if len(runs) > 1:
         return "stackae runs list"
-    chosen = [] if LATEST.resolve() == first.path else ["--run", str(relative(first.path))]
-    return " ".join(
-        [
-            following(first) if head is None else "stackae predict --data new.csv",
-            *([suggested(*chosen).removeprefix("stackae ")] if chosen else []),
-        ]
-    )
+    chosen = [] if LATEST.resolve() == first.path else ["--run", relative(first.path)]
+    if head is None:
+        return " ".join([following(first), *map(shlex.quote, map(str, chosen))])
+    return suggested("encode", "--weights", "finetuned", *chosen)
