@@ -42,7 +42,7 @@ def load(folder: Path) -> ModuleType:
         if library is not None:
             check_whole(library)
             _check_fits(stamp.read(library), folder)
-        return importlib.import_module("stackae._C")
+        loaded = importlib.import_module("stackae._C")
     except (MemoryError, BrokenExtensionError):
         raise
     except Exception as error:
@@ -50,6 +50,9 @@ def load(folder: Path) -> ModuleType:
             remedy = f"{_remedy(folder, 'build it')}, or use engine eager"
             raise ImportError(f"stackae._C: expected the compiled extension, got none; {remedy}") from error
         raise broken(str(error), folder) from error
+    if "interface" not in getattr(loaded, "build_info", dict)():
+        raise broken("it was built from an older version of stackae", folder)
+    return loaded
 
 
 def is_of_these_sources(built: dict[str, str], folder: Path) -> bool | None:
@@ -87,7 +90,7 @@ def check_whole(path: Path) -> None:
 
 
 def _check_fits(built: dict[str, str], folder: Path) -> None:
-    """Raise BrokenExtensionError for a library of another torch, CUDA or source; judge none that has no stamp."""
+    """Raise BrokenExtensionError for a library of another torch, CUDA or source; load one that has no stamp."""
     if not built:
         return
     torch_of, cuda_of, own_cuda = built.get("torch", "?"), built.get("cuda_version", "none"), torch.version.cuda

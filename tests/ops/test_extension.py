@@ -141,6 +141,7 @@ FITTING = {
     "cuda_version": "none",
     "interface": stamp.digest_of_interface(PACKAGE.parent / "csrc"),
 }
+LOADED = SimpleNamespace(build_info=lambda: {"interface": "0"})
 CUDA_TORCH = "it was built with CUDA 13.0, and this torch .* is without CUDA"
 
 
@@ -150,26 +151,27 @@ CUDA_TORCH = "it was built with CUDA 13.0, and this torch .* is without CUDA"
         ({"torch": "1.13.1+cu117"}, "it was built for torch 1.13.1.cu117, and this is torch", "'torch==1.13.*'"),
         ({"cuda_version": "13.0"}, CUDA_TORCH, "install a torch with CUDA 13.0, or build it again by"),
         ({"interface": "0"}, "it was built from another version of csrc/bindings.cpp than the one beside it", REMEDY),
+        (None, "it was built from an older version of stackae", REMEDY),
     ],
 )
 def test_one_that_does_not_fit_is_not_even_loaded(
-    facts: dict[str, str], cause: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    facts: dict[str, str] | None, cause: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.version.cuda", None)
     monkeypatch.setitem(sys.modules, "stackae._C", SimpleNamespace())
     with pytest.raises(BrokenExtensionError, match=cause) as found:
-        extension.load(installed(tmp_path, **(FITTING | facts)))
+        extension.load(installed(tmp_path, **(FITTING | facts if facts else {})))
     assert remedy in str(found.value)
 
 
 def test_one_that_fits_is_left_to_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "stackae._C", SimpleNamespace())
-    assert extension.load(installed(tmp_path, **FITTING)) is sys.modules["stackae._C"]
+    monkeypatch.setitem(sys.modules, "stackae._C", LOADED)
+    assert extension.load(installed(tmp_path, **FITTING)) is LOADED
     monkeypatch.setattr("torch.version.cuda", "13.2")
     shutil.rmtree(tmp_path / "csrc")  # as where a wheel was installed: there is no source to differ from
     shutil.rmtree(tmp_path / "package")
     files = (f"_C{EXTENSION_SUFFIXES[0]}", stamp.line_of(FITTING | {"cuda_version": "13.0", "interface": "0"}).encode())
-    assert extension.load(folder_of(tmp_path, files)) is sys.modules["stackae._C"]
+    assert extension.load(folder_of(tmp_path, files)) is LOADED
 
 
 def test_where_there_is_no_source_the_remedy_is_a_wheel(tmp_path: Path) -> None:
