@@ -113,7 +113,7 @@ def _table(judged: Sequence[Judged], measures: Sequence[Measure]) -> Section:
         rows.append((each.name, *cells))
     states = ["verdict", *(WORDS[each.whole.state] for each in judged), *([""] if len(judged) == 2 else [])]
     lead = "The difference is that of the second to the first." if len(judged) == 2 else ""
-    return Section("metrics", "Metrics", lead, tag("div", table(columns, [states, *rows]), class_="card"))
+    return Section("metrics", "Metrics", lead, tag("div", table(columns, [states, *rows], "", "texts"), class_="card"))
 
 
 def _layers(judged: Sequence[Judged]) -> Section | None:
