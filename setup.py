@@ -31,7 +31,6 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 CPU_LEVELS = "x86-64-v4, x86-64-v3, default" if X86 else "default"
 OLDEST_TORCH = "torch>=2.11"
 REQUIRED = [  # beyond torch
-    "filelock>=3.13",
     "numpy>=1.26",
     "pyarrow>=17.0",
     "scikit-learn>=1.6",

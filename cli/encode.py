@@ -23,13 +23,22 @@ stackae encode --layer 1 --data new.npy --out codes.npy
 stackae encode --data new.csv --out codes.csv
 
 stackae encode --weights finetuned
+
+stackae encode --layer all --out features.parquet
 """
 
 
 def command(
     ctx: typer.Context,
     layer: Annotated[
-        o.Text, option("--layer", "Layer whose code is written, from 1.", o.LAYERS, "the top", metavar="<int>")
+        o.Text,
+        option(
+            "--layer",
+            "Layer whose code is written, from 1; or all, side by side.",
+            o.LAYERS,
+            "the top",
+            metavar="<int|all>",
+        ),
     ] = None,
     weights: o.Weights = "pretrained",
     data: o.DataOfRun = None,
@@ -45,14 +54,21 @@ def command(
     run: o.RunFolder = None,
     out: Annotated[
         Path | None,
-        option("--out", f"File to write, {o.OUT}.", o.OUTPUT, "codes-layerN.npy in the run folder", metavar="<file>"),
+        option(
+            "--out",
+            f"File to write, {o.OUT}.",
+            o.OUTPUT,
+            "codes-layerN.npy, or codes-all.npy, in the run folder",
+            metavar="<file>",
+        ),
     ] = None,
     force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Write the codes of all rows, in their order (a set's own test part last).
 
-    FILE.npy has float32 (rows, n_hidden). A text file has a line per row: row (from 0), then h1, h2, ...
+    FILE.npy has float32 (rows, n_hidden). A text file has a line per row: row (from 0), then h1, h2, ...;
+    of all layers layer1_h1, ...
     """
     from stackae.workflows import DataRequest, encode_run
 
@@ -70,6 +86,7 @@ def command(
         emit_json(result._asdict())
         return
     rows, width = result.shape
+    which = "all layers" if result.layer == "all" else f"layer {result.layer}"
     say(f"rows        {result.which}")
-    say(f"codes       {shown(result.codes.resolve())}  {rows:,} rows of {width}, layer {result.layer}")
+    say(f"codes       {shown(result.codes.resolve())}  {rows:,} rows of {width}, {which}")
     say(f"next        stackae reconstruct{run_option(result.run)}")

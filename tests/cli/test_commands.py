@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_cases import COMMANDS, NEXT, PNG, PRETRAIN, arguments_of, layer_bytes, records, settings
+from cli_cases import COMMANDS, NEXT, PNG, PRETRAIN, arguments_of, layer_bytes, records, says, settings
 from safetensors.torch import load_file
 from shell import LAYERS, SIZES, Shell
 
@@ -140,6 +140,18 @@ def test_encode_writes_the_codes_of_the_scaled_rows(trained: Shell, weights: str
     codes = np.load(trained.run / f"codes-layer{number}.npy")
     assert codes.shape == (60, SIZES[number]) and codes.dtype == np.float32
     np.testing.assert_array_equal(codes, expected_codes(trained, weights, number))
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "finetuned"])
+def test_encode_writes_the_codes_of_all_layers_side_by_side(trained: Shell, weights: str) -> None:
+    told = trained.does("encode", "--layer", "all", "--weights", weights, "--out", "all.csv", "--force")
+    assert "60 rows of 10, all layers" in told
+    header = (trained.folder / "all.csv").read_text().splitlines()[0].split(",")
+    assert header[:2] == ["row", "layer1_h1"] and header[6:8] == ["layer1_h6", "layer2_h1"] and len(header) == 11
+    trained.does("encode", "--layer", "all", "--weights", weights)
+    both = np.concatenate([expected_codes(trained, weights, number) for number in (1, 2)], axis=1)
+    np.testing.assert_array_equal(np.load(trained.run / "codes-all.npy"), both)
+    says(trained.refuses(2, "encode", "--layer", "every"), "--layer: expected 1 to 2, or all, got 'every'")
 
 
 def test_encode_means_the_top_and_other_data_when_told(trained: Shell) -> None:
