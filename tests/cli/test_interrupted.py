@@ -56,10 +56,16 @@ COMMANDS = {
     "runs compare": ["runs", "compare", "a", "b"],
     "recipes run": ["recipes", "run", "keras-simple"],
     "data check": ["data", "check", "digits"],
+    "export": ["export", "encoder"],
+    "report": ["report"],
+    "config init": ["config", "init"],
+    "config show": ["config", "show", "pretrain"],
+    "config check": ["config", "check", "a.toml"],
+    "config diff": ["config", "diff", "a", "b"],
 }
 
 
-LIGHT = {"recipes list", "recipes show"}
+LIGHT = {"recipes list", "recipes show", "config schema"}
 """Commands that load no library that takes long."""
 
 
