@@ -9,7 +9,7 @@ import typer
 
 from stackae.config.heads import HEADS
 from stackae.data.formats import listed
-from stackae.errors import shown
+from stackae.errors import shown, suggested
 
 from . import options as o
 from .console import emit_json, percent, say
@@ -118,3 +118,4 @@ def command(
         say(f"8 bits      {result.int8_difference:.1e} from stackae at most{changed}")
     say(f"exported    {shown(result.file.resolve())}  {result.bytes:,} bytes")
     say(f"card        {shown(result.card.resolve())}")
+    say(f"next        {suggested('report', shown(result.run))}")

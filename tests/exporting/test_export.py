@@ -66,6 +66,7 @@ def test_columns_of_a_table_are_inputs_by_name(people: Shell) -> None:
         writer.writeheader()
         writer.writerows(rows)
     out = people.does("export", "head", "--out", "head.onnx", "--force")
+    assert out.splitlines()[-1].startswith("next        stackae report runs/")
     says(out, "inputs      age, income, job, size, member, since", "outputs     label, probabilities", "verified ")
     people.does("predict", "--data", "new.csv", "--out", "found.csv", "--force")
     session = onnxruntime.InferenceSession(people.folder / "head.onnx", providers=["CPUExecutionProvider"])
