@@ -27,7 +27,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["requirements.txt", "examples/README.rst"]
-html_theme, html_title = "furo", "stackae"
+html_theme, html_title, html_show_copyright = "furo", "stackae", False
 html_static_path: list[str] = []
 highlight_language, smartquotes = "text", False
 myst_heading_anchors = 3

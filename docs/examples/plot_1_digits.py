@@ -18,11 +18,11 @@ x, x_test, y, y_test = train_test_split(x, y, test_size=400, stratify=y, random_
 # Pretraining
 # -----------
 #
-# 64-100-64 is trained to restore rows of which a quarter of the pixels were set to 0, and 64-100 is kept; 100-40-100 is
-# trained on its codes. Rows are scaled inside, so that all that goes in and comes out has the units of ``x``. A tenth
-# of the rows is held out and chooses the best epoch of each layer.
+# 64-300-64 is trained to restore rows of which a quarter of the pixels were set to 0, and 64-300 is kept; 300-150-300
+# is trained on its codes. Rows are scaled inside, so that all that goes in and comes out has the units of ``x``. A
+# tenth of the rows is held out and chooses the best epoch of each layer.
 
-stack = stackae.pretrain(x, layers=(100, 40), corruption="masking:0.25", max_epochs=60)
+stack = stackae.pretrain(x, layers=(300, 150), activation="sigmoid", loss="bce", corruption="masking:0.25")
 for each in (stack.history[0], stack.history[-1]):
     print(f"epoch {each.epoch} of {each.stage}: loss {each.loss:.3f}, validation loss {each.validation_loss:.3f}")
 
@@ -30,7 +30,7 @@ for each in (stack.history[0], stack.history[-1]):
 # What it restores
 # ----------------
 #
-# Codes of 40 numbers, decoded through both layers again.
+# Codes of 150 numbers, decoded through both layers again.
 
 restored = stack.reconstruct(x_test)
 figure, places = plt.subplots(2, 12, figsize=(9, 1.7))

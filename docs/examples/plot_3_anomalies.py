@@ -19,7 +19,7 @@ np.save("benign.npy", benign[:280])
 
 # %%
 # The scores need a run folder, as the commands write it. The same is ``stackae pretrain --layers auto,16,4 --data
-# benign.npy``.
+# benign.npy --scale standard``.
 
 settings = run_settings({"data": "benign.npy", "layers": "auto,16,4", "scale": "standard"})
 pretrain_run(settings, "anomalies-run", force=True)
