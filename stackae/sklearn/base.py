@@ -128,7 +128,7 @@ class StackEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     def __sklearn_is_fitted__(self) -> bool:
         return "_networks" in vars(self)
 
-    def _rows(self, X: ArrayLike, method: str) -> Rows:  # noqa: N803  # scikit-learn's name
+    def _rows(self, X: ArrayLike, method: str) -> Rows:
         check_is_fitted(self)
         return checked(self, X, method)
 

@@ -115,11 +115,11 @@ config, warm_start, device, verbose, random_state :
 
     def fit(
         self,
-        X: ArrayLike,  # noqa: N803  # scikit-learn's name
+        X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        X_unlabelled: ArrayLike | None = None,  # noqa: N803
+        X_unlabelled: ArrayLike | None = None,
     ) -> Self:
         """Pretrain on all rows, then fine-tune by the labels.
 
@@ -137,7 +137,7 @@ config, warm_start, device, verbose, random_state :
     @available_if(trains_by_steps)  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -173,23 +173,23 @@ config, warm_start, device, verbose, random_state :
     def _names(self) -> tuple[str, ...]:
         return tuple(str(place) for place in range(len(self.classes_)))
 
-    def decision_function(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Log-odds of the second class (n,), or of more than two classes what softmax makes probabilities of (n, k)."""
         rows = self._rows(X, "decision_function")
         logits = self._outputs(rows)
         return rows.back(logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits)
 
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities (n, n_classes) of ``classes_``; rows sum to 1."""
         rows = self._rows(X, "predict_proba")
         return rows.back(softmax(self._outputs(rows), axis=1))
 
-    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """The logarithms of ``predict_proba``, finite where those round to 0."""
         rows = self._rows(X, "predict_log_proba")
         return rows.back(log_softmax(self._outputs(rows), axis=1))
 
-    def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable label of each row, (n,)."""
         rows = self._rows(X, "predict")
         labels = self.classes_[self._outputs(rows).argmax(axis=1)]

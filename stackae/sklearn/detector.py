@@ -110,7 +110,7 @@ config, warm_start, device, verbose, random_state :
 
     def fit(
         self,
-        X: ArrayLike,  # noqa: N803  # scikit-learn's name
+        X: ArrayLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
@@ -170,17 +170,17 @@ config, warm_start, device, verbose, random_state :
         found: np.ndarray = score_rows(self._score_of[dtype], self._networks.scaled(rows)).numpy()
         return found.clip(max=np.finfo(np.float64).max)
 
-    def score_samples(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         """The negative anomaly score of rows X (n, d) -> (n,) float64: lower is stranger, -0.69 is typical."""
         rows = self._rows(X, "score_samples")
         return rows.back(-self._scores(rows))
 
-    def decision_function(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """``score_samples`` less ``offset_``: below 0 for anomalies."""
         rows = self._rows(X, "decision_function")
         return rows.back(-self._scores(rows) - self.offset_)
 
-    def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """1 for rows like those of ``fit``, -1 for anomalies: (n,)."""
         rows = self._rows(X, "predict")
         return rows.back(np.where(-self._scores(rows) - self.offset_ < 0, -1, 1))

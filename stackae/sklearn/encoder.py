@@ -112,7 +112,7 @@ class StackEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StackEstim
 
     def fit(
         self,
-        X: ArrayLike,  # noqa: N803  # scikit-learn's name
+        X: ArrayLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
@@ -133,7 +133,7 @@ class StackEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StackEstim
     @available_if(trains_by_steps)  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
@@ -146,7 +146,7 @@ class StackEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StackEstim
         learned = self._learn(rows, None, sample_weight, None, None if first else self._fitted, ONE_PASS)
         return self._keep(learned.stack)
 
-    def transform(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Codes of rows: X (n, d) -> (n, n_hidden), by ``codes``, in 64 bits where X has them and 32 elsewhere."""
         rows = self._rows(X, "transform")
         numbers = self._layers()
@@ -157,7 +157,7 @@ class StackEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StackEstim
 
         return rows.back(in_batches(encoded, scaled, network.device).cpu().numpy())
 
-    def inverse_transform(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Rows of codes: X (n, n_hidden), as ``transform`` gives them -> (n, d), in the data's own units.
 
         Of codes="all" those of the top are read. Where ``fit`` had a data frame with columns of text, they are the
@@ -178,7 +178,7 @@ class StackEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StackEstim
 
     def score(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:

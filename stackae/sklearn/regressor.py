@@ -42,11 +42,11 @@ validation_fraction, train, unlabelled, config, finetune_config, warm_start, dev
 
     def fit(
         self,
-        X: ArrayLike,  # noqa: N803  # scikit-learn's name
+        X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        X_unlabelled: ArrayLike | None = None,  # noqa: N803
+        X_unlabelled: ArrayLike | None = None,
     ) -> Self:
         """Pretrain on all rows, then fine-tune by the targets.
 
@@ -64,7 +64,7 @@ validation_fraction, train, unlabelled, config, finetune_config, warm_start, dev
     @available_if(trains_by_steps)  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def partial_fit(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
@@ -84,7 +84,7 @@ validation_fraction, train, unlabelled, config, finetune_config, warm_start, dev
             raise ValueError(f"y: expected {self.n_outputs_} targets per row as before, got {rows.shape[1]}; fit anew")
         return rows
 
-    def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Targets of rows in their own units: (n,), or (n, targets) where ``fit`` had such."""
         rows = self._rows(X, "predict")
         found = self._outputs(rows).astype(np.float64 if rows.dtype.itemsize == 8 else np.float32, copy=False)

@@ -87,7 +87,7 @@ class SupervisedStack(StackEstimator):
 
     def _fit_to(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: ArrayLike | None,
         sample_weight: ArrayLike | None,
         unlabelled: ArrayLike | None,
@@ -154,7 +154,7 @@ class SupervisedStack(StackEstimator):
         found: np.ndarray = in_batches(network.outputs, scaled, network.device).cpu().numpy()
         return found
 
-    def transform_to_codes(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
+    def transform_to_codes(self, X: ArrayLike) -> np.ndarray:
         """Fine-tuned codes of rows: X (n, d) -> (n, n_hidden) of the top, in the type of X."""
         rows = self._rows(X, "transform_to_codes")
         network, scaled = self._networks.model(rows.dtype).network, self._networks.scaled(rows)

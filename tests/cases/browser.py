@@ -101,7 +101,7 @@ def browser(folder: Path) -> Iterator[Tab]:
     line = f'exec "$@" 3<&{theirs} 4>&{writing}'
     command = [CHROMIUM, *OPTIONS, "--remote-debugging-pipe", f"--user-data-dir={folder}"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(["bash", "-c", line, "bash", *command], pass_fds=(theirs, writing), **quiet) as process:  # type: ignore[call-overload] # of a dict of options
+    with subprocess.Popen(["bash", "-c", line, "bash", *command], pass_fds=(theirs, writing), **quiet) as process:
         os.close(theirs)
         os.close(writing)
         try:

@@ -53,7 +53,7 @@ def test_the_sdist_is_what_git_knows(tree: tuple[Path, set[str]], tmp_path: Path
     name = hook(folder, f"build_sdist({str(tmp_path)!r})", "no")
     with tarfile.open(tmp_path / name) as archive:
         files = {member.name.partition("/")[2] for member in archive if member.isfile()}
-        metadata = archive.extractfile(f"{name.removesuffix('.tar.gz')}/PKG-INFO").read().decode()  # type: ignore[union-attr]  # it is a file
+        metadata = archive.extractfile(f"{name.removesuffix('.tar.gz')}/PKG-INFO").read().decode()
     assert {file for file in files if not MADE.fullmatch(file)} == known - OF_THE_REPOSITORY
     assert requirements(metadata) == ["torch>=2.11"] and "Dynamic: requires-dist" in metadata.splitlines()
 
