@@ -75,8 +75,8 @@ def _layers(asked: int | str | None, count: int) -> list[int]:
         return [*range(1, count + 1)]
     if not asked:
         return [count]
-    if isinstance(asked, str) and not asked.isdigit():
-        raise ConfigError(f"{argument('layer')}: expected 1 to {count}, or all, got '{legible(asked)}'")
+    if isinstance(asked, str) and not asked.lstrip("-").isdigit():
+        raise ConfigError(f"{argument('layer')}: expected 1 to {count}, or all, got {legible(asked)}")
     return [whole_number(argument("layer"), asked, count)]
 
 

@@ -151,7 +151,7 @@ def test_encode_writes_the_codes_of_all_layers_side_by_side(trained: Shell, weig
     trained.does("encode", "--layer", "all", "--weights", weights)
     both = np.concatenate([expected_codes(trained, weights, number) for number in (1, 2)], axis=1)
     np.testing.assert_array_equal(np.load(trained.run / "codes-all.npy"), both)
-    says(trained.refuses(2, "encode", "--layer", "every"), "--layer: expected 1 to 2, or all, got 'every'")
+    says(trained.refuses(2, "encode", "--layer", "every"), "--layer: expected 1 to 2, or all, got every")
 
 
 def test_encode_means_the_top_and_other_data_when_told(trained: Shell) -> None:
